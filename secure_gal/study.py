@@ -1,0 +1,249 @@
+"""Settings: TOML literals in, one validated and frozen object out, or an error that names the field.
+
+`study.toml` is the same for every party; each party has its own private party file beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from secure_gal.errors import NAME_PATTERN, SettingsError
+
+MAX_SETTINGS_BYTES = 1 << 20
+"""Bytes of a settings file; a real one has a few hundred."""
+MAX_ASSISTORS = 64
+MAX_ROUNDS = 1000
+DIGEST_LABEL = b"secure-gal/1 study digest\0"
+T = TypeVar("T")
+
+
+class Protect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the three private things of a study travel. Only modes that are built can be named."""
+
+    ids: Literal["clear"] = "clear"
+    residuals: Literal["none"] = "none"
+    predictions: Literal["none"] = "none"
+
+
+class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The settings that every party must share, with defaults filled in."""
+
+    name: str
+    task: Literal["classification", "regression"]
+    sponsor: str
+    address: str
+    assistors: tuple[str, ...]
+    loss: Literal["auto", "cross_entropy", "l2", "l1", "huber"] = "auto"
+    rounds: int = 10
+    weights: Literal["fitted", "uniform"] = "fitted"
+    learning_rate: Literal["search"] | float = "search"
+    validation: float = 0.2
+    patience: int = 3
+    patience_seconds: float = 600.0
+    seed: int = 0
+    protect: Protect = Protect()
+
+    @property
+    def parties(self) -> tuple[str, ...]:
+        """All party names: the sponsor first, then the assistors as the file lists them."""
+        return (self.sponsor, *self.assistors)
+
+    @property
+    def loss_name(self) -> str:
+        """The overarching loss after `auto` is resolved by the task."""
+        if self.loss != "auto":
+            return self.loss
+        return "cross_entropy" if self.task == "classification" else "l2"
+
+    def canonical(self, fingerprints: Mapping[str, str]) -> bytes:
+        """The bytes that the study digest covers: everything but the address, and all card fingerprints."""
+        body = msgspec.to_builtins(self)
+        del body["address"]
+        body["loss"] = self.loss_name
+        body["fingerprints"] = {name: fingerprints[name] for name in self.parties}
+        return msgspec.json.encode(body, order="deterministic")
+
+    def digest(self, fingerprints: Mapping[str, str]) -> str:
+        """SHA-256 (64 hex digits) that every party computes offline from study.toml and its pinned cards."""
+        return hashlib.sha256(DIGEST_LABEL + self.canonical(fingerprints)).hexdigest()
+
+
+class LearnerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[learner]`: the party's own local model; nobody else sees it."""
+
+    kind: str = "linear"
+    loss: Literal["l1", "l1.5", "l2", "l4"] | None = None
+    device: str = "auto"
+    features: tuple[str, ...] = ("standardized",)
+    options: dict[str, float | int | str | bool] = {}
+
+
+class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[data]`: where the party's table lies and which columns are not features."""
+
+    path: Path
+    id: str
+    label: str | None = None
+    categorical: tuple[str, ...] = ()
+
+
+class PartySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One party's private file; paths are absolute after loading."""
+
+    study: Path
+    party: str
+    home: Path
+    run_dir: Path
+    data: DataSettings
+    bind: str | None = None
+    address: str | None = None
+    proxy: str | None = None
+    max_rows: int | None = None
+    learner: LearnerSettings = LearnerSettings()
+
+
+def load_study(path: Path) -> Study:
+    """Read and validate study.toml.
+
+    Raises:
+        SettingsError: unreadable file, unknown or missing field, or a value outside its range.
+    """
+    study = _convert(_read_toml(path), Study, path)
+    _check_study(study, path)
+    return study
+
+
+def load_party(path: Path) -> tuple[PartySettings, Study]:
+    """Read a party file and the study it names; relative paths are relative to the file that names them.
+
+    Raises:
+        SettingsError: as `load_study`, or a party file that does not fit its role in the study.
+    """
+    literal = _convert(_read_toml(path), PartySettings, path)
+    base = path.resolve().parent
+    party = msgspec.structs.replace(
+        literal,
+        study=base / literal.study,
+        home=base / literal.home,
+        run_dir=base / literal.run_dir,
+        data=msgspec.structs.replace(literal.data, path=base / literal.data.path),
+    )
+    study = load_study(party.study)
+    _check_party(party, study, path)
+    return party, study
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > MAX_SETTINGS_BYTES:
+            raise SettingsError(
+                str(path), f"is larger than {MAX_SETTINGS_BYTES} bytes; is it a settings file?"
+            )
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(
+            str(path), "no such file; `secure-gal new NAME` writes one to start from"
+        ) from None
+    except OSError as error:
+        raise SettingsError(str(path), f"cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(str(path), f"is not valid TOML: {error}") from error
+
+
+def _convert(raw: dict[str, Any], kind: type[T], path: Path) -> T:
+    try:
+        return msgspec.convert(raw, kind, dec_hook=_path_hook)
+    except msgspec.ValidationError as error:
+        text = str(error).replace("Object ", "").replace("`$.", "`").replace(" - at `$`", "")
+        raise SettingsError(str(path), _with_value(text, raw)) from error
+
+
+def _path_hook(kind: type, value: object) -> object:
+    if kind is Path and isinstance(value, str) and value:
+        return Path(value)
+    raise ValueError("expected a path as non-empty text")
+
+
+def _with_value(text: str, raw: dict[str, Any]) -> str:
+    """Add the offending value to msgspec's message, which names only the field."""
+    if "`" not in text:
+        return text
+    value: Any = raw
+    for part in text.rsplit(" - at `", 1)[-1].strip("`").split("."):
+        if not isinstance(value, dict) or part not in value:
+            return text
+        value = value[part]
+    return f"{text}: {value!r}"
+
+
+def _require(ok: bool, path: Path, field: str, value: object, accepted: str) -> None:
+    if not ok:
+        raise SettingsError(str(path), f"`{field}` is {value!r}; accepted: {accepted}")
+
+
+def _check_study(study: Study, path: Path) -> None:
+    name_rule = "lower-case letters, digits, '-' and '_', 1 to 32, starting with a letter or digit"
+    _require(bool(NAME_PATTERN.fullmatch(study.name)), path, "name", study.name, name_rule)
+    for field, names in (("sponsor", (study.sponsor,)), ("assistors", study.assistors)):
+        for name in names:
+            _require(bool(NAME_PATTERN.fullmatch(name)), path, field, name, name_rule)
+    count = len(study.assistors)
+    _require(1 <= count <= MAX_ASSISTORS, path, "assistors", study.assistors, f"1 to {MAX_ASSISTORS} names")
+    distinct = len(set(study.parties)) == len(study.parties)
+    _require(
+        distinct, path, "assistors", study.assistors, "names that differ from each other and the sponsor"
+    )
+    _require(_is_tcp(study.address), path, "address", study.address, "tcp://HOST:PORT")
+    _require(1 <= study.rounds <= MAX_ROUNDS, path, "rounds", study.rounds, f"1 to {MAX_ROUNDS}")
+    rate = study.learning_rate
+    rate_ok = rate == "search" or (isinstance(rate, float) and math.isfinite(rate) and 0 < rate <= 1000)
+    _require(rate_ok, path, "learning_rate", rate, '"search" or a number above 0, at most 1000')
+    _require(
+        0 <= study.validation <= 0.5, path, "validation", study.validation, "0 to 0.5 (share of the rows)"
+    )
+    _require(1 <= study.patience <= MAX_ROUNDS, path, "patience", study.patience, f"1 to {MAX_ROUNDS} rounds")
+    seconds = study.patience_seconds
+    _require(1 <= seconds <= 7 * 86400, path, "patience_seconds", seconds, "1 to 604800 seconds")
+    _require(0 <= study.seed < 2**32, path, "seed", study.seed, "0 to 4294967295")
+    classifies = study.task == "classification"
+    fits = study.loss == "auto" or classifies == (study.loss == "cross_entropy")
+    _require(fits, path, "loss", study.loss, f"{'cross_entropy' if classifies else 'l2, l1 or huber'} for "
+             f"task {study.task!r}, or auto")  # fmt: skip
+
+
+def _is_tcp(address: str) -> bool:
+    host, _, port = address.removeprefix("tcp://").rpartition(":")
+    return address.startswith("tcp://") and bool(host) and port.isdigit() and 1 <= int(port) <= 65535
+
+
+def _check_party(party: PartySettings, study: Study, path: Path) -> None:
+    _require(party.party in study.parties, path, "party", party.party, f"one of {', '.join(study.parties)}")
+    if party.party == study.sponsor:
+        bind = party.bind
+        _require(
+            bind is not None and _is_tcp(bind), path, "bind", bind, "tcp://*:PORT (the sponsor's one port)"
+        )
+        label = party.data.label
+        _require(label is not None, path, "data.label", label, "the sponsor's label column")
+        for field in ("address", "proxy", "max_rows"):
+            _require(
+                getattr(party, field) is None, path, field, getattr(party, field), "only for an assistor"
+            )
+        return
+    _require(party.bind is None, path, "bind", party.bind, "only for the sponsor; an assistor opens no port")
+    _require(party.data.label is None, path, "data.label", party.data.label, "only for the sponsor")
+    kind = party.learner.kind
+    _require(kind != "none", path, "learner.kind", kind, "a learner; only a sponsor may go without")
+    for field in ("address", "proxy"):
+        value = getattr(party, field)
+        ok = value is None or _is_tcp(value if field == "address" else f"tcp://{value}")
+        _require(ok, path, field, value, "tcp://HOST:PORT" if field == "address" else "HOST:PORT (SOCKS5)")
+    cap = party.max_rows
+    _require(cap is None or cap >= 1, path, "max_rows", cap, "1 or more rows")
