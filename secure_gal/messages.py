@@ -43,9 +43,14 @@ class Greeting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Nonces(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Every party's nonce by name; with the study digest they fix the run."""
+    """Every party's nonce by name; with the study digest they fix the run.
+
+    `study` is the sponsor's canonical reading of the study. With no nonces at all the message says that the two
+    readings differ, so that the assistor can print how.
+    """
 
     nonces: dict[str, str]
+    study: str
 
 
 class Signatures(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

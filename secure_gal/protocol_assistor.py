@@ -87,15 +87,20 @@ class AssistorProtocol:
             greeting = messages.Greeting(self._nonce.hex(), self._context.canonical.decode())
             return [Send(self._sponsor, messages.Hello(greeting))]
         effects: list[Effect] = [Note("resumed", {"phase": self.phase})]
-        if self.phase in ("learning", "serving") and "prepared" not in self.state:
-            effects.append(self._prepare())
-        elif self.phase == "learning":
+        if self.phase == "learning":
             effects.append(self._prepare())
         effects += [self._predict(key) for key in self.state.keys("request/")]
         return effects
 
-    def receive(self, message: Message) -> list[Effect]:
-        """Handle one authenticated message of the sponsor.
+    def forget(self, peer: str) -> bool:
+        """The sponsor came back with nothing on its disk: legal only before this party joined a run."""
+        if self.phase not in ("new", "greeted", "signed"):
+            return False
+        self.state.drop_all("")
+        return True
+
+    def receive(self, peer: str, message: Message) -> list[Effect]:
+        """Handle one authenticated message of the sponsor (the only peer an assistor has).
 
         Raises:
             PeerViolation: the message is illegal now or its content breaks a rule; the state is unchanged.

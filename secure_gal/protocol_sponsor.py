@@ -103,7 +103,7 @@ class SponsorProtocol:
             self._enter("greeting")
             return []
         effects: list[Effect] = [Note("resumed", {"phase": self.phase})]
-        if self.phase == "learning":
+        if self.phase in ("learning", "finishing"):
             effects.append(self._prepare())
         elif self.phase == "finished":
             effects.append(Done())
@@ -221,6 +221,8 @@ class SponsorProtocol:
         saved = {k.removeprefix("ensemble/"): self.state.array(k) for k in self.state.keys("ensemble/")}
         if saved:  # a resumed run: the messages of this round are in the outbox already
             self.ensemble.restore(saved)
+            if self.phase == "finishing":
+                return []
             if self.ensemble.finished:
                 return [Compute("alone", self._model.alone)]
             return self._own_fit() if "own" not in self.state else self._commit_if_complete()

@@ -1,0 +1,245 @@
+"""Long-term identities: an Ed25519 signing key and a Curve25519 CURVE key, bound in a self-signed card.
+
+Cards travel out of band and are pinned by name; there is no CA and no trust on first use. Signatures are Ed25519
+(RFC 8032) by `cryptography`; CURVE keys are made by libzmq and written in Z85 (ZeroMQ RFC 32).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from secure_gal.errors import NAME_PATTERN, EnvironmentFailure, PeerViolation, SettingsError
+
+FORMAT = 1
+MAX_CARD_BYTES = 4096
+"""Bytes of a card or key file; a real one has about 400."""
+CARD_LABEL = b"secure-gal/1 card\0"
+FINGERPRINT_LABEL = b"secure-gal/1 fingerprint\0"
+
+
+class _CardFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    format: int
+    name: str
+    signing_key: str
+    curve_key: str
+    signature: str
+
+
+class _KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    format: int
+    name: str
+    signing_secret: str
+    curve_secret: str
+    curve_key: str
+
+
+class Card:
+    """The public half of an identity, checked on construction.
+
+    Args:
+        name: the party's name.
+        signing_key: raw Ed25519 public key, 32 bytes.
+        curve_key: CURVE public key, 40 bytes of Z85 text.
+        signature: self-signature over name and both keys, 64 bytes.
+    """
+
+    __slots__ = ("curve_key", "fingerprint", "name", "signature", "signing_key")
+
+    def __init__(self, name: str, signing_key: bytes, curve_key: bytes, signature: bytes) -> None:
+        if not NAME_PATTERN.fullmatch(name) or len(signing_key) != 32 or len(curve_key) != 40:
+            raise SettingsError("card", "the name or a key has the wrong form")
+        body = _body(name, signing_key, curve_key)
+        try:
+            Ed25519PublicKey.from_public_bytes(signing_key).verify(signature, CARD_LABEL + body)
+        except (InvalidSignature, ValueError) as error:
+            raise SettingsError(f"card of {name}", "its signature does not verify; ask for the file again") from error
+        self.name, self.signing_key, self.curve_key, self.signature = name, signing_key, curve_key, signature
+        digest = hashlib.sha256(FINGERPRINT_LABEL + body).hexdigest()
+        self.fingerprint = "-".join(digest[i : i + 4] for i in range(0, 64, 4))
+
+    def __repr__(self) -> str:
+        return f"Card({self.name}, {self.fingerprint[:9]}...)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Card) and self.to_bytes() == other.to_bytes()
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
+
+    def to_bytes(self) -> bytes:
+        """The card file: one line of canonical JSON."""
+        file = _CardFile(FORMAT, self.name, self.signing_key.hex(), self.curve_key.decode(), self.signature.hex())
+        return msgspec.json.encode(file) + b"\n"
+
+    @classmethod
+    def from_bytes(cls, raw: bytes, where: str = "card") -> Card:
+        """Parse a card strictly.
+
+        Raises:
+            SettingsError: too large, not canonical, another format, or a signature that does not verify.
+        """
+        if len(raw) > MAX_CARD_BYTES:
+            raise SettingsError(where, f"is larger than {MAX_CARD_BYTES} bytes; it is not a card")
+        try:
+            file = msgspec.json.decode(raw, type=_CardFile)
+            if file.format != FORMAT:
+                raise SettingsError(where, f"has card format {file.format}; this version reads {FORMAT}")
+            signing, signature = bytes.fromhex(file.signing_key), bytes.fromhex(file.signature)
+            card = cls(file.name, signing, file.curve_key.encode("ascii"), signature)
+        except (msgspec.DecodeError, ValueError) as error:
+            raise SettingsError(where, f"is not a card of secure-gal: {error}") from error
+        if card.to_bytes() != raw:
+            raise SettingsError(where, "is not written canonically; ask for the file again")
+        return card
+
+
+def _body(name: str, signing_key: bytes, curve_key: bytes) -> bytes:
+    return msgspec.json.encode([name, signing_key.hex(), curve_key.decode("ascii", "replace")])
+
+
+class Identity:
+    """A party's private keys; prints only its name and cannot be pickled."""
+
+    __slots__ = ("_signing", "card", "curve_secret")
+
+    def __init__(self, name: str, signing: Ed25519PrivateKey, curve_key: bytes, curve_secret: bytes) -> None:
+        self._signing = signing
+        public = signing.public_key().public_bytes_raw()
+        self.card = Card(name, public, curve_key, signing.sign(CARD_LABEL + _body(name, public, curve_key)))
+        self.curve_secret = curve_secret
+
+    def __repr__(self) -> str:
+        return f"Identity({self.card.name})"
+
+    def __reduce__(self) -> str:
+        raise TypeError("an identity holds secret keys and cannot be serialised")
+
+    @classmethod
+    def generate(cls, name: str) -> Identity:
+        """New keys from the operating system's generator."""
+        import zmq
+
+        if not NAME_PATTERN.fullmatch(name):
+            raise SettingsError("name", f"{name!r}; accepted: lower-case letters, digits, '-' and '_', at most 32")
+        public, secret = zmq.curve_keypair()
+        return cls(name, Ed25519PrivateKey.generate(), public, secret)
+
+    def sign(self, data: bytes) -> bytes:
+        """Ed25519 signature, 64 bytes; `data` starts with a label that says what is signed."""
+        return self._signing.sign(data)
+
+    def save(self, home: Path) -> None:
+        """Write NAME.key (0600) and NAME.card (0644); never overwrites.
+
+        Raises:
+            SettingsError: a key of that name is already there.
+        """
+        name = self.card.name
+        file = _KeyFile(FORMAT, name, self._signing.private_bytes_raw().hex(), self.curve_secret.decode(),
+                        self.card.curve_key.decode())  # fmt: skip
+        try:
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _write_new(home / f"{name}.key", msgspec.json.encode(file) + b"\n", 0o600)
+            _write_new(home / f"{name}.card", self.card.to_bytes(), 0o644)
+        except FileExistsError as error:
+            raise SettingsError(str(error.filename), "is already there and is never overwritten; move it away first, "
+                                "and tell every party that your card changes") from None  # fmt: skip
+        except OSError as error:
+            raise EnvironmentFailure(f"{home}: keys could not be written: {error.strerror}") from error
+
+    @classmethod
+    def load(cls, home: Path, name: str) -> Identity:
+        """Read NAME.key.
+
+        Raises:
+            SettingsError: missing, readable by others than its owner, or of another format.
+        """
+        path = home / f"{name}.key"
+        try:
+            with path.open("rb") as handle:
+                mode = stat.S_IMODE(os.fstat(handle.fileno()).st_mode)
+                if mode & 0o077:
+                    raise SettingsError(str(path), f"has mode {mode:04o}, so others can read it; chmod 600 {path}")
+                file = msgspec.json.decode(handle.read(MAX_CARD_BYTES), type=_KeyFile)
+        except FileNotFoundError:
+            raise SettingsError(str(path), f"no such key; make it with: secure-gal keygen {name} --home {home}") from None
+        except (msgspec.DecodeError, OSError) as error:
+            raise SettingsError(str(path), f"is not a readable key file: {type(error).__name__}") from None
+        if file.format != FORMAT or file.name != name:
+            raise SettingsError(str(path), f"is key format {file.format} of {file.name!r}; expected {FORMAT} of {name!r}")
+        try:
+            signing = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(file.signing_secret))
+        except ValueError:
+            raise SettingsError(str(path), "holds no valid signing key") from None
+        return cls(name, signing, file.curve_key.encode(), file.curve_secret.encode())
+
+
+def _write_new(path: Path, data: bytes, mode: int) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def verify(card: Card, data: bytes, signature: bytes) -> None:
+    """Check an Ed25519 signature of the card's owner.
+
+    Raises:
+        PeerViolation: it does not verify.
+    """
+    try:
+        Ed25519PublicKey.from_public_bytes(card.signing_key).verify(signature, data)
+    except (InvalidSignature, ValueError) as error:
+        raise PeerViolation(card.name, "a signature does not verify") from error
+
+
+class Pins:
+    """The cards this party trusts, one file a name under HOME/pins."""
+
+    def __init__(self, home: Path) -> None:
+        self._folder = home / "pins"
+
+    def all(self) -> dict[str, Card]:
+        """Every pinned card by name."""
+        if not self._folder.is_dir():
+            return {}
+        return {path.stem: self.get(path.stem) for path in sorted(self._folder.glob("*.card"))}
+
+    def get(self, name: str) -> Card:
+        """The pinned card of one party; SettingsError when there is none."""
+        path = self._folder / f"{name}.card"
+        try:
+            card = Card.from_bytes(path.read_bytes()[: MAX_CARD_BYTES + 1], str(path))
+        except OSError:
+            raise SettingsError(str(path), f"no card of {name} is pinned; secure-gal trust {name}.card") from None
+        if card.name != name:
+            raise SettingsError(str(path), f"is the card of {card.name}, not of {name}")
+        return card
+
+    def add(self, card: Card, replace: bool = False) -> None:
+        """Pin a card.
+
+        Raises:
+            SettingsError: another card of that name is pinned and `replace` was not asked for.
+        """
+        path = self._folder / f"{card.name}.card"
+        if path.exists() and not replace and self.get(card.name) != card:
+            raise SettingsError(str(path), f"another card of {card.name} is pinned; compare fingerprints by another "
+                                "channel, then use --replace")  # fmt: skip
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        part.write_bytes(card.to_bytes())
+        os.replace(part, path)
+
+    def remove(self, name: str) -> None:
+        """Unpin a card; SettingsError when there is none."""
+        self.get(name)
+        (self._folder / f"{name}.card").unlink()

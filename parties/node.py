@@ -1,0 +1,259 @@
+"""Exactly-once delivery around a protocol object: decode, deduplicate, commit, then send and acknowledge.
+
+A node does no I/O but its store's: sockets (or the in-memory link of the tests) hand it frames and carry out
+what it returns. Order matters: a step is on disk before anything of it is sent or acknowledged, and what was once
+sent is only ever resent as the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from crypto.identity import Card, Identity
+from parties.store import LinkRecord
+from secure_gal.effects import Compute, Done, Effect, Note, Send, State, Value
+from secure_gal.errors import PeerViolation
+from secure_gal.messages import Message
+from transport import wire
+
+
+class Role(Protocol):
+    """What `SponsorProtocol` and `AssistorProtocol` share."""
+
+    state: State
+
+    @property
+    def phase(self) -> str: ...
+    @property
+    def run(self) -> str: ...
+    def start(self) -> list[Effect]: ...
+    def receive(self, peer: str, message: Message) -> list[Effect]: ...
+    def computed(self, tag: str, result: object) -> list[Effect]: ...
+    def forget(self, peer: str) -> bool: ...
+
+
+class Store(Protocol):
+    """The durable side of a node."""
+
+    id: str
+
+    def links(self) -> dict[str, LinkRecord]: ...
+    def outbox(self, peer: str, after: int) -> list[tuple[int, list[bytes]]]: ...
+    def pending(self, peer: str) -> int: ...
+    def commit(
+        self,
+        changes: Mapping[str, Value | None],
+        links: Mapping[str, LinkRecord],
+        outgoing: Sequence[tuple[str, int, Sequence[Any]]],
+    ) -> None: ...
+    def acknowledge(self, peer: str, seq: int) -> None: ...
+    def forget(self, peer: str) -> None: ...
+
+
+class Sync(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What both sides say when a channel comes up: who I am, who I took you for, what I have of yours."""
+
+    store: str
+    peer_store: str
+    received: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transmit:
+    """Bytes for one peer: a `sync` or `refuse` control frame, an `ack`, or a stored `message`."""
+
+    peer: str
+    kind: Literal["sync", "message", "ack", "refuse"]
+    frames: Sequence[Any] = ()
+    seq: int = 0
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What the surroundings must do now that the step is on disk."""
+
+    transmit: list[Transmit] = field(default_factory=list)
+    compute: list[Compute] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    done: bool = False
+
+
+REFUSED_STORE = (
+    "this run has begun with another run directory of yours; restore that one, or start anew with an empty "
+    "run_dir on every side"
+)
+MAX_SYNC_BYTES = 1024
+"""Bytes of a sync frame; a real one has about 120."""
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """Messages to frames and back, bound to this party and study."""
+
+    identity: Identity
+    cards: Mapping[str, Card]
+    digest: str
+
+    def encode(self, message: Message, run: str, recipient: str, seq: int) -> list[Any]:
+        """Signed frames of one message."""
+        name = self.identity.card.name
+        return wire.encode(
+            message, study=self.digest, run=run, sender=name, recipient=recipient, seq=seq, identity=self.identity
+        )
+
+    def decode(self, peer: str, frames: Sequence[Any]) -> wire.Received:
+        """One authenticated, strictly decoded message of `peer`."""
+        return wire.decode(
+            frames, sender=self.cards[peer], recipient=self.identity.card.name, limits=wire.Limits()
+        )
+
+
+BEFORE_RUN = frozenset({"hello", "run-offer"})
+"""Message kinds that are sent before a run exists, and so carry an empty run."""
+
+
+class Node:
+    """One party's end of all its links."""
+
+    def __init__(self, role: Role, store: Store, codec: Codec, on_bytes: Callable[[str, str, str, int], None]) -> None:
+        self.role = role
+        self._store = store
+        self._codec = codec
+        self._links = store.links()
+        self._synced: set[str] = set()
+        self._on_bytes = on_bytes
+
+    def start(self) -> Outcome:
+        """Take up the protocol from its saved state."""
+        return self._apply(self.role.start(), None)
+
+    def run(self, effects: list[Effect]) -> Outcome:
+        """Commit and carry out effects that did not come from a message or a job."""
+        return self._apply(effects, None)
+
+    def attached(self, peer: str) -> Outcome:
+        """A channel to `peer` came up: say what we have of it."""
+        self._synced.discard(peer)
+        return Outcome(transmit=[self._sync(peer)])
+
+    def lost(self, peer: str) -> None:
+        """The channel to `peer` is gone; its messages wait in the outbox."""
+        self._synced.discard(peer)
+
+    def sync(self, peer: str, payload: bytes) -> Outcome:
+        """The peer's sync arrived: resend what it lacks, or refuse when its memory and ours do not fit."""
+        theirs = self._read_sync(peer, payload)
+        link, outcome = self._link(peer), Outcome()
+        forgotten = link.store not in ("", theirs.store)
+        if forgotten:
+            if not self.role.forget(peer):
+                why = "its run directory is not the one that this run began with"
+                note = Note("refused-peer", {"peer": peer, "why": why})
+                return Outcome([Transmit(peer, "refuse", [REFUSED_STORE.encode()])], notes=[note])
+            self._store.forget(peer)
+            self._links[peer] = link = LinkRecord()
+        if link.store != theirs.store:
+            link.store = theirs.store
+            self._store.commit(self.role.state.take_changes(), {peer: link}, [])
+        if forgotten and self.role.phase == "new":
+            outcome = self._apply(self.role.start(), None)
+        if theirs.peer_store not in ("", self._store.id):
+            outcome.transmit.append(self._sync(peer))  # it knew an earlier run directory of ours; it decides
+            return outcome
+        if theirs.received > link.sent:
+            raise PeerViolation(peer, "it acknowledges messages that were never sent")
+        self._store.acknowledge(peer, theirs.received)
+        self._synced.add(peer)
+        if forgotten or theirs.peer_store != self._store.id:
+            outcome.transmit.append(self._sync(peer))
+        stored = self._store.outbox(peer, theirs.received)
+        outcome.transmit += [Transmit(peer, "message", frames, seq) for seq, frames in stored]
+        return outcome
+
+    def message(self, peer: str, frames: Sequence[Any]) -> Outcome:
+        """A message arrived: process it once, whatever happens; acknowledge it when it is on disk.
+
+        Raises:
+            PeerViolation: it is not what it must be; nothing was changed.
+        """
+        received = self._codec.decode(peer, frames)
+        link, header = self._link(peer), received.header
+        if header.seq <= link.received:
+            return Outcome(transmit=[Transmit(peer, "ack", seq=link.received)])
+        if header.seq != link.received + 1:  # something between was lost: ask once for all of it again
+            asked = peer not in self._synced
+            self._synced.discard(peer)
+            return Outcome() if asked else Outcome(transmit=[self._sync(peer)])
+        if header.study != self._codec.digest and header.kind not in BEFORE_RUN:
+            raise PeerViolation(peer, "a message of another study")
+        if header.run != ("" if header.kind in BEFORE_RUN else self.role.run):
+            raise PeerViolation(peer, "a message of another run")
+        self._on_bytes("received", peer, header.kind, wire.size(frames))
+        effects = self.role.receive(peer, received.message)
+        link.received = header.seq
+        return self._apply(effects, peer)
+
+    def ack(self, peer: str, seq: int) -> None:
+        """The peer has everything up to `seq` on its disk."""
+        if seq > self._link(peer).sent:
+            raise PeerViolation(peer, "it acknowledges messages that were never sent")
+        self._store.acknowledge(peer, seq)
+
+    def computed(self, tag: str, result: object) -> Outcome:
+        """A job is done."""
+        return self._apply(self.role.computed(tag, result), None)
+
+    def idle(self, peer: str) -> bool:
+        """Whether `peer` has acknowledged everything."""
+        return self._store.pending(peer) == 0
+
+    def _apply(self, effects: list[Effect], from_: str | None) -> Outcome:
+        outcome, outgoing = Outcome(), []
+        touched = {from_} if from_ else set()
+        for effect in effects:
+            match effect:
+                case Send(peer, message):
+                    link = self._link(peer)
+                    link.sent += 1
+                    touched.add(peer)
+                    run = "" if message.KIND in BEFORE_RUN else self.role.run
+                    frames = self._codec.encode(message, run, peer, link.sent)
+                    outgoing.append((peer, link.sent, frames))
+                    self._on_bytes("sent", peer, message.KIND, wire.size(frames))
+                    if peer in self._synced:
+                        outcome.transmit.append(Transmit(peer, "message", frames, link.sent))
+                case Compute():
+                    outcome.compute.append(effect)
+                case Note():
+                    outcome.notes.append(effect)
+                case Done():
+                    outcome.done = True
+        changes = self.role.state.take_changes()
+        if changes or touched or outgoing:
+            self._store.commit(changes, {peer: self._links[peer] for peer in touched}, outgoing)
+        if from_:
+            outcome.transmit.insert(0, Transmit(from_, "ack", seq=self._links[from_].received))
+        return outcome
+
+    def _link(self, peer: str) -> LinkRecord:
+        return self._links.setdefault(peer, LinkRecord())
+
+    def _sync(self, peer: str) -> Transmit:
+        link = self._link(peer)
+        body = Sync(self._store.id, link.store, link.received)
+        return Transmit(peer, "sync", [msgspec.json.encode(body)])
+
+    def _read_sync(self, peer: str, payload: bytes) -> Sync:
+        try:
+            if len(payload) > MAX_SYNC_BYTES:
+                raise PeerViolation(peer, f"a sync frame above {MAX_SYNC_BYTES} bytes")
+            theirs = msgspec.json.decode(payload, type=Sync)
+        except msgspec.DecodeError as error:
+            raise PeerViolation(peer, "an unreadable sync frame") from error
+        if theirs.received < 0 or len(theirs.store) != 32:
+            raise PeerViolation(peer, "a sync frame with impossible values")
+        return theirs

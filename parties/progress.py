@@ -1,0 +1,82 @@
+"""What a person sees while a study runs: plain lines, or one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, is_dataclass
+from typing import Any, TextIO
+
+from secure_gal.effects import Note
+
+_LINES = {
+    "listening": "listening on {bind}",
+    "dialling": "dialling {address}",
+    "attached": "{peer} is connected",
+    "lost": "{peer} is gone; waiting for it to come back",
+    "greeted": "{peer} has greeted",
+    "study-differs": "{peer} has another study: {how}",
+    "run": "run {run} agreed and signed by every party",
+    "resumed": "resuming a saved run (phase: {phase})",
+    "waiting": "waiting for {names} (up to {seconds:.0f} s more)",
+    "warning": "warning: {text}",
+    "refused-peer": "refused {peer}: {why}",
+    "refused": "refused to predict {rows} rows: this party's cap is {cap}",
+    "prepared": "data prepared",
+    "fitted": "round {round}: {peer} has fitted",
+    "round": "round {round}: fitted and sent",
+    "predicted": "answered a prediction batch: {rows} rows, {known} known here",
+    "transport": "{text}",
+}
+_QUIET = frozenset({"fitted", "round-begins", "greeted"})
+
+
+class Progress:
+    """Writes notes to standard error; standard output is for results."""
+
+    def __init__(self, as_json: bool = False, stream: TextIO | None = None, rounds: int = 0) -> None:
+        self._json = as_json
+        self._stream = stream if stream is not None else sys.stderr
+        self._rounds = rounds
+        self._last = ""
+
+    def note(self, note: Note) -> None:
+        """Show one note."""
+        if self._json:
+            fields = {k: asdict(v) if is_dataclass(v) and not isinstance(v, type) else v for k, v in note.fields.items()}
+            self._write(json.dumps({"event": note.what, **fields}, default=str))
+            return
+        if note.what in _QUIET and not self._stream.isatty():
+            return
+        text = self._text(note)
+        if text and text != self._last:
+            self._write(text)
+            self._last = text
+
+    def log(self, text: str) -> None:
+        """A line from the transport (refused clients, reconnects)."""
+        self.note(Note("transport", {"text": text}))
+
+    def _write(self, text: str) -> None:
+        print(text, file=self._stream, flush=True)
+
+    def _text(self, note: Note) -> str:
+        if note.what == "committed":
+            return self._round(note.fields["record"], note.fields)
+        if note.what == "aligned":
+            counts = ", ".join(f"{name} {count:,}" for name, count in note.fields.items())
+            return f"aligned: {counts}"
+        if note.what in ("learned", "finished"):
+            return f"learning stage finished: {note.fields['rounds']} rounds, {note.fields['kept']} kept"
+        line = _LINES.get(note.what)
+        return line.format(**note.fields) if line else ""
+
+    def _round(self, record: Any, fields: Any) -> str:
+        weights = " ".join(f"{name} {w:.2f}" for name, w in record.weights.items())
+        valid = "" if record.valid_loss is None else f"  valid {record.valid_loss:.5f} ({record.valid_metric:.4f})"
+        end = "" if record.attained else "  (no finite best eta: separable; stopped where the slope vanishes)"
+        left = f"  ~{fields['seconds_left']:.0f} s left" if fields.get("seconds_left") else ""
+        sent = f"  {fields['bytes'] / 1e6:.1f} MB" if fields.get("bytes") else ""
+        of = f"/{self._rounds}" if self._rounds else ""
+        return (f"round {record.round}{of}  train {record.train_loss:.5f}{valid}  eta {record.eta:.3g}  "
+                f"weights {weights}{sent}{left}{end}")  # fmt: skip

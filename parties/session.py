@@ -1,0 +1,69 @@
+"""What every command that joins a study loads first: settings, keys, pins, digest, run directory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from crypto.identity import Card, Identity, Pins
+from parties.store import RunStore
+from secure_gal.errors import SettingsError
+from secure_gal.study import PartySettings, Study, load_party
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One party's view of a study, checked."""
+
+    file: Path
+    party: PartySettings
+    study: Study
+    identity: Identity
+    cards: dict[str, Card]
+    fingerprints: dict[str, str]
+    digest: str
+    canonical: bytes
+
+
+def open_session(file: Path) -> Session:
+    """Load and check everything that can be checked offline, the data excepted.
+
+    Raises:
+        SettingsError: naming the field or file and the fix; above all an unpinned party.
+    """
+    party, study = load_party(file)
+    identity = Identity.load(party.home, party.party)
+    pins = Pins(party.home)
+    pinned = pins.all()
+    missing = [name for name in study.parties if name != party.party and name not in pinned]
+    if missing:
+        fix = "; ".join(f"secure-gal trust {name}.card --home {party.home}" for name in missing)
+        raise SettingsError(str(party.home), f"no pinned card of {', '.join(missing)}; every party pins every other's: {fix}")
+    cards = {name: identity.card if name == party.party else pinned[name] for name in study.parties}
+    fingerprints = {name: card.fingerprint for name, card in cards.items()}
+    return Session(file, party, study, identity, cards, fingerprints, study.digest(fingerprints),
+                   study.canonical(fingerprints))  # fmt: skip
+
+
+def open_store(session: Session) -> RunStore:
+    """Open and lock the run directory; another study's is refused once that study's run has begun."""
+    store = RunStore(session.party.run_dir)
+    before = store.meta("digest")
+    if before and before != session.digest:
+        if store.state().get("agreement") or store.state().get("rows") is not None:
+            store.close()
+            raise SettingsError("run_dir", f"{session.party.run_dir} holds a run of another study or other keys "
+                                f"(digest {before[:16]}..., this one is {session.digest[:16]}...); use another run_dir")  # fmt: skip
+        store.reset()
+    store.set_meta("digest", session.digest)
+    return store
+
+
+def check_same_ids(store: RunStore, ids_digest: str, path: Path) -> None:
+    """A resumed run must find the id list that it began with."""
+    before = store.meta("ids")
+    started = store.state().get("agreement") or store.state().get("rows") is not None
+    if before and before != ids_digest and started:
+        raise SettingsError(str(path), "its ids have changed since this run began; restore the table, or start anew "
+                            "with an empty run_dir on every side")  # fmt: skip
+    store.set_meta("ids", ids_digest)

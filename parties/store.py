@@ -1,0 +1,167 @@
+"""The run directory: one SQLite file that commits state, outbox and receipts together, and a lock.
+
+A transaction is the unit of a crash: after `kill -9` a party finds either all of a step or nothing of it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import sqlite3
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from secure_gal.effects import Value
+from secure_gal.errors import EnvironmentFailure, SettingsError
+
+FORMAT = 1
+"""Version of the run directory; another one is refused, never converted silently."""
+
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE state (key TEXT PRIMARY KEY, dtype TEXT NOT NULL, shape TEXT NOT NULL, value BLOB NOT NULL);
+CREATE TABLE outbox (peer TEXT, seq INTEGER, frames BLOB NOT NULL, PRIMARY KEY (peer, seq));
+CREATE TABLE link (peer TEXT PRIMARY KEY, store TEXT NOT NULL, sent INTEGER NOT NULL, received INTEGER NOT NULL);
+"""
+
+
+class LinkRecord(msgspec.Struct):
+    """What this party knows of a peer: its store id, the last sequence number sent to and received from it."""
+
+    store: str = ""
+    sent: int = 0
+    received: int = 0
+
+
+class RunStore:
+    """One party's durable memory of one run; open in one process at a time."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self.path = run_dir
+        try:
+            run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.chmod(run_dir, 0o700)
+            self._lock = os.open(run_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise EnvironmentFailure(f"run_dir {run_dir} cannot be used: {error.strerror}") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._lock)
+            raise EnvironmentFailure(f"run_dir {run_dir} is in use by another process; stop that one, or use another run_dir") from None
+        self._open(run_dir / "run.db")
+
+    def _open(self, file: Path) -> None:
+        try:
+            self._db = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+            os.chmod(file, 0o600)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:
+                self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={FORMAT}; COMMIT;")
+                self.set_meta("store", secrets.token_hex(16))
+            elif version != FORMAT:
+                self.close()
+                raise SettingsError(str(file), f"has format {version}, this version reads {FORMAT}; use the version "
+                                    "that wrote it, or another run_dir")  # fmt: skip
+            self.id = self.meta("store")
+        except sqlite3.Error as error:
+            raise EnvironmentFailure(f"{file}: {error}; is it a run directory of secure-gal, and the disk not full?") from error
+
+    def close(self) -> None:
+        """Close the file and release the lock."""
+        self._db.close()
+        os.close(self._lock)
+
+    def meta(self, key: str) -> str:
+        """A small text entry, empty when absent."""
+        row = self._db.execute("SELECT value FROM meta WHERE key=?", (key,)).fetchone()
+        return row[0] if row else ""
+
+    def set_meta(self, key: str, value: str) -> None:
+        """Write a small text entry at once."""
+        self._run([("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))])
+
+    def state(self) -> dict[str, Value]:
+        """The protocol state as of the last commit."""
+        values: dict[str, Value] = {}
+        for key, dtype, shape, blob in self._db.execute("SELECT * FROM state ORDER BY rowid"):
+            if dtype == "bytes":
+                values[key] = bytes(blob)
+            else:
+                flat = np.frombuffer(blob, dtype=np.dtype(dtype))
+                values[key] = flat.reshape(msgspec.json.decode(shape, type=tuple[int, ...])).copy()
+        return values
+
+    def links(self) -> dict[str, LinkRecord]:
+        """Every peer's link record."""
+        return {row[0]: LinkRecord(*row[1:]) for row in self._db.execute("SELECT * FROM link")}
+
+    def outbox(self, peer: str, after: int) -> list[tuple[int, list[bytes]]]:
+        """Unacknowledged messages to `peer` with a sequence number above `after`, in order."""
+        query = "SELECT seq, frames FROM outbox WHERE peer=? AND seq>? ORDER BY seq"
+        decode = msgspec.msgpack.Decoder(list[bytes]).decode
+        return [(seq, decode(frames)) for seq, frames in self._db.execute(query, (peer, after))]
+
+    def pending(self, peer: str) -> int:
+        """How many messages to `peer` are not acknowledged."""
+        count: int = self._db.execute("SELECT COUNT(*) FROM outbox WHERE peer=?", (peer,)).fetchone()[0]
+        return count
+
+    def commit(
+        self,
+        changes: Mapping[str, Value | None],
+        links: Mapping[str, LinkRecord],
+        outgoing: Sequence[tuple[str, int, Sequence[Any]]],
+    ) -> None:
+        """Make one step durable: all of it or nothing.
+
+        Raises:
+            EnvironmentFailure: the disk is full or failing; nothing of this step was written or may be sent.
+        """
+        work: list[tuple[str, tuple[Any, ...]]] = []
+        for key, value in changes.items():
+            work.append(("DELETE FROM state WHERE key=?", (key,)))
+            if isinstance(value, bytes):
+                work.append(("INSERT INTO state VALUES (?, 'bytes', '', ?)", (key, value)))
+            elif value is not None:
+                shape = msgspec.json.encode(value.shape).decode()
+                row = (key, value.dtype.str, shape, np.ascontiguousarray(value).tobytes())
+                work.append(("INSERT INTO state VALUES (?, ?, ?, ?)", row))
+        for peer, link in links.items():
+            row = (peer, link.store, link.sent, link.received)
+            work.append(("INSERT OR REPLACE INTO link VALUES (?, ?, ?, ?)", row))
+        for peer, seq, frames in outgoing:
+            packed = msgspec.msgpack.encode([bytes(frame) for frame in frames])
+            work.append(("INSERT INTO outbox VALUES (?, ?, ?)", (peer, seq, packed)))
+        self._run(work)
+
+    def acknowledge(self, peer: str, seq: int) -> None:
+        """Forget messages to `peer` up to and including `seq`."""
+        self._run([("DELETE FROM outbox WHERE peer=? AND seq<=?", (peer, seq))])
+
+    def reset(self) -> None:
+        """Forget everything but the format: legal only before a run was agreed."""
+        self._run([(f"DELETE FROM {table}", ()) for table in ("state", "outbox", "link")])  # noqa: S608
+
+    def forget(self, peer: str) -> None:
+        """Forget one peer's link and its unacknowledged messages."""
+        self._run([(f"DELETE FROM {table} WHERE peer=?", (peer,)) for table in ("outbox", "link")])  # noqa: S608
+
+    def _run(self, work: Sequence[tuple[str, tuple[Any, ...]]]) -> None:
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            for statement, values in work:
+                self._db.execute(statement, values)
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise EnvironmentFailure(f"{self.path}/run.db could not be written: {error}; free some disk space and "
+                                     "start the same command again") from error  # fmt: skip

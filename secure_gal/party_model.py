@@ -1,0 +1,152 @@
+"""A party's table, encoder and learner behind the protocol objects.
+
+Heavy imports (polars, scikit-learn, torch) happen inside the methods that need them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from secure_gal.assistance import Ensemble
+from secure_gal.data import Table, read_table
+from secure_gal.encode import LabelCodec, TableEncoder
+from secure_gal.errors import StateError
+from secure_gal.learners import make_learner, storage
+from secure_gal.local import LocalParty
+from secure_gal.losses import default_local_loss, get_loss
+from secure_gal.study import PartySettings, Study
+
+
+class PartyModel:
+    """What both roles share: rows encoded in study order, and one local model a round."""
+
+    def __init__(self, party: PartySettings, study: Study, folder: Path, warn: Callable[[str], None]) -> None:
+        self._party = party
+        self._study = study
+        self._folder = folder
+        self._warn = warn
+        self.table = self._read(party.data.path)
+        self.ids: tuple[str, ...] = tuple(self.table.ids)
+        self._local: LocalParty | None = None
+        if self.fits:
+            self._learner = make_learner(self._settings(), folder)
+
+    @property
+    def fits(self) -> bool:
+        """Whether this party has a learner of its own."""
+        return self._party.learner.kind != "none"
+
+    def ids_digest(self) -> str:
+        """SHA-256 over the id list: a resumed run must find the table that it began with."""
+        digest = hashlib.sha256()
+        for entity in self.ids:
+            raw = entity.encode()
+            digest.update(len(raw).to_bytes(8, "little") + raw)
+        return digest.hexdigest()
+
+    def _settings(self) -> Any:
+        import msgspec
+
+        loss = self._party.learner.loss or default_local_loss(self._study.loss_name)
+        explicit = self._party.learner.loss is not None
+        if not explicit and self._party.learner.kind in ("svm",):
+            return self._party.learner
+        return msgspec.structs.replace(self._party.learner, loss=loss)
+
+    def _read(self, path: Path) -> Table:
+        return read_table(path, self._party.data.id, self._party.data.label)
+
+    def _encode(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> TableEncoder:
+        encoder = TableEncoder.fit(self.table.frame[rows[train].tolist()], self._party.data.categorical)
+        for text in encoder.warnings:
+            self._warn(text)
+        x, _ = encoder.transform(self.table.frame[rows.tolist()])
+        self._local = LocalParty(self._party.party, x, train, self._learner, self._study.seed)
+        return encoder
+
+    def fit_round(self, round_: int, residual: npt.NDArray[np.float32]) -> tuple[bytes, npt.NDArray[np.float32]]:
+        """Fit one local model: (saved model, fitted values float32 (N, K))."""
+        model, fitted = self.local.fit_round(round_, residual)
+        return storage.dump(model), fitted
+
+    @property
+    def local(self) -> LocalParty:
+        """The party's rows and learner; only after `prepare`."""
+        if self._local is None:
+            raise StateError("a round was asked for before the data was prepared")
+        return self._local
+
+    def part(
+        self, table: Table, ids: tuple[str, ...], encoder: TableEncoder, models: list[bytes],
+        coefficients: npt.NDArray[np.float64], k: int,
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:  # fmt: skip
+        """(known uint8 (n,), part float32 (n, K)) of a prediction; 0 where the id is not in `table`."""
+        where = {entity: i for i, entity in enumerate(table.ids)}
+        known = np.array([entity in where for entity in ids], dtype=np.uint8)
+        part = np.zeros((len(ids), k), dtype=np.float32)
+        rows = [where[entity] for entity in ids if entity in where]
+        if rows and len(coefficients):
+            x, unseen = encoder.transform(table.frame[rows])
+            for column, count in unseen.items():
+                self._warn(f"column {column!r}: {count} values were not seen in training; they encode as zeros")
+            local = LocalParty(self._party.party, x, np.ones(len(x), dtype=bool), None, self._study.seed)
+            part[known == 1] = local.collapse([storage.load(m) for m in models], coefficients, x)
+        return known, part
+
+
+class AssistorData(PartyModel):
+    """An assistor's side."""
+
+    def prepare(self, positions: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> bytes:
+        """Fit the encoder on the training rows; returns what must be saved to predict later."""
+        return storage.dump(self._encode(positions, train))
+
+    def predict(
+        self, ids: tuple[str, ...], encoder: bytes, models: list[bytes], coefficients: npt.NDArray[np.float64], k: int
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+        """Answer from `[data] path` as it is on disk now."""
+        table = self._read(self._party.data.path)
+        loaded = storage.load(encoder) if encoder else None
+        return self.part(table, ids, loaded, models, coefficients, k)
+
+
+class SponsorData(PartyModel):
+    """The sponsor's side: features, if any, and the label."""
+
+    codec: LabelCodec
+    y: npt.NDArray[Any]
+    train: npt.NDArray[np.bool_]
+
+    def prepare(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> bytes:
+        """Fit encoder and label coding; returns both for prediction."""
+        labels = self.table.labels
+        if labels is None:
+            raise StateError("the sponsor's table was read without its label")
+        chosen = [labels[i] for i in rows.tolist()]
+        self.codec = LabelCodec.fit(self._study.task, chosen, train)
+        self.y, self.train = self.codec.encode(chosen), train
+        encoder = self._encode(rows, train) if self.fits else None
+        return storage.dump((encoder, self.codec))
+
+    def ensemble(self, parties: tuple[str, ...]) -> Ensemble:
+        """A new ensemble at F^0 over these parties."""
+        study = self._study
+        loss = get_loss(study.loss_name, self.codec.outputs)
+        return Ensemble(
+            loss, self.y, self.train, study.task, parties, study.weights, study.learning_rate, study.patience,
+            study.rounds, self._party.learner.loss or default_local_loss(study.loss_name),
+        )  # fmt: skip
+
+    def alone(self) -> Ensemble:
+        """M=1 GAL with the same learner and rounds; F^0 itself when the sponsor has no features."""
+        ensemble = self.ensemble((self._party.party,))
+        while self.fits and not ensemble.finished:
+            _, fitted = self.local.fit_round(len(ensemble.history) + 1, ensemble.residual())
+            ensemble.commit({self._party.party: fitted})
+        return ensemble
