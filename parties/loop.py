@@ -14,7 +14,7 @@ from parties.node import Node, Outcome, Transmit
 from parties.progress import Progress
 from secure_gal.effects import Compute, Note
 from secure_gal.errors import Paused, SettingsError
-from transport.curve import Ack, Attached, Event, Lost, Message, Refused, Sync
+from transport.events import Ack, Attached, Event, Lost, Message, Refused, Sync
 
 POLL_SECONDS = 0.25
 """Longest wait in one poll: how late a signal or a patience limit may be noticed."""

@@ -1,0 +1,410 @@
+"""Authenticated channels: the sponsor's ROUTER and an assistor's DEALER over CURVE (ZeroMQ RFC 25, 26 and 27).
+
+The author of a frame is the key that ZAP authenticated, never a name or socket identity that the peer chose.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import zmq
+from zmq.auth.thread import ThreadAuthenticator
+from zmq.utils.monitor import parse_monitor_message
+
+from crypto.identity import Card, Identity
+from secure_gal.errors import EnvironmentFailure
+from transport import events as ev
+from transport.events import Ack, Attached, Event, Lost, Message, Refused, Sync
+from transport.wire import CHUNK
+
+MAX_FRAME_BYTES = CHUNK + 4096
+"""Bytes of one ZeroMQ frame; libzmq drops a connection that sends a larger one."""
+MAX_FRAMES = 1024
+"""Frames of one message: 8 GiB of payload."""
+MAX_SMALL_BYTES = 1024
+"""Bytes of a control frame's body."""
+CONTEST_SECONDS = 2.0
+"""How long the first of two connections with one key has to answer before the second takes over."""
+PING_SECONDS = 2.0
+SILENCE_SECONDS = 15.0
+"""A peer that said nothing for this long (it pings every PING_SECONDS) is lost."""
+_FAILED = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+
+Log = Callable[[str], None]
+Clock = Callable[[], float]
+
+
+def _options(socket: zmq.Socket[bytes]) -> None:
+    socket.setsockopt(zmq.LINGER, 2000)
+    socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
+    socket.setsockopt(zmq.HEARTBEAT_IVL, 5000)
+    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 15000)
+    socket.setsockopt(zmq.HANDSHAKE_IVL, 10000)
+    socket.setsockopt(zmq.SNDHWM, 0)
+    socket.setsockopt(zmq.IMMEDIATE, 1)
+
+
+def _event(peer: str, frames: Sequence[Any]) -> Event | None:
+    """Control frames that mean the same on both sides; None for anything malformed or unknown."""
+    op, body = bytes(frames[0]), frames[1:]
+    if op == ev.MESSAGE and 3 <= len(body) <= MAX_FRAMES:
+        return Message(peer, body)
+    if len(body) != 1 or len(body[0]) > MAX_SMALL_BYTES:
+        return None
+    raw = bytes(body[0])
+    if op == ev.ACK and len(raw) == 8:
+        return Ack(peer, int.from_bytes(raw, "little"))
+    if op == ev.SYNC:
+        return Sync(peer, raw)
+    if op == ev.REFUSE:
+        return Refused(peer, raw.decode("utf-8", "replace"))
+    return None
+
+
+class _Wake:
+    """A pipe that lets another thread end a poll early."""
+
+    def __init__(self) -> None:
+        self.read_end, self._write_end = os.pipe()
+        os.set_blocking(self.read_end, False)
+        os.set_blocking(self._write_end, False)
+
+    def wake(self) -> None:
+        try:
+            os.write(self._write_end, b"w")
+        except BlockingIOError:
+            pass  # the pipe is full of wake-ups already
+
+    def drain(self) -> None:
+        try:
+            while os.read(self.read_end, 4096):
+                pass
+        except BlockingIOError:
+            return
+
+
+class _KnownKeys:
+    """The ZAP allow-list: exactly the pinned keys. A rejected key is logged once."""
+
+    def __init__(self, names: Mapping[bytes, str], log: Log) -> None:
+        self._names, self._log = names, log
+        self._logged: set[bytes] = set()
+
+    def callback(self, domain: str, key: bytes) -> bool:
+        if key in self._names:
+            return True
+        if key not in self._logged and len(self._logged) < 1000:
+            self._logged.add(key)
+            self._log(f"refused a connection with the unknown key {key.decode('ascii', 'replace')}; if it is a party's, "
+                      "pin its card with: secure-gal trust NAME.card")  # fmt: skip
+        return False
+
+
+class _Monitor:
+    """Logs failed handshakes once a kind."""
+
+    def __init__(self, socket: zmq.Socket[bytes], texts: Mapping[int, str], log: Log) -> None:
+        self.socket = socket.get_monitor_socket(_FAILED)
+        self._texts, self._log = texts, log
+        self._seen: set[int] = set()
+
+    def read(self) -> None:
+        while self.socket.poll(0):
+            event = parse_monitor_message(self.socket.recv_multipart())["event"]
+            if event not in self._seen and event in self._texts:
+                self._seen.add(event)
+                self._log(self._texts[event])
+
+
+@dataclass(slots=True)
+class _Connection:
+    routing: bytes
+    heard: float
+
+
+@dataclass(slots=True)
+class _Contest:
+    routing: bytes
+    token: bytes
+    deadline: float
+
+
+class SponsorSocket:
+    """The one open port of a study.
+
+    Args:
+        cards: pinned cards of the assistors by name; nobody else can complete a handshake.
+        bind: tcp://INTERFACE:PORT.
+
+    Raises:
+        EnvironmentFailure: the port cannot be opened.
+    """
+
+    def __init__(
+        self, identity: Identity, cards: Mapping[str, Card], bind: str, log: Log, clock: Clock = time.monotonic
+    ) -> None:
+        self._names = {card.curve_key: name for name, card in cards.items()}
+        self._clock, self._log = clock, log
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._auth = ThreadAuthenticator(self._context)
+        self._auth.start()
+        self._auth.configure_curve_callback("secure-gal", credentials_provider=_KnownKeys(self._names, log))
+        self._socket = self._context.socket(zmq.ROUTER)
+        _options(self._socket)
+        self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self._socket.curve_server = True
+        self._socket.curve_secretkey = identity.curve_secret
+        self._socket.curve_publickey = identity.card.curve_key
+        self._socket.zap_domain = b"secure-gal"
+        self._monitor = _Monitor(self._socket, {
+            zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: "refused a client that does not speak CURVE",
+            zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: "a client's handshake failed",
+        }, log)  # fmt: skip
+        self._wake = _Wake()
+        self._connections: dict[str, _Connection] = {}
+        self._contests: dict[str, _Contest] = {}
+        try:
+            self._socket.bind(bind)
+        except zmq.ZMQError as error:
+            self.close()
+            raise EnvironmentFailure(f"bind {bind} failed: {error.strerror}; is another process using that port? Stop "
+                                     "it, or change `bind` here and `address` in study.toml") from error  # fmt: skip
+        self.endpoint = cast(bytes, self._socket.getsockopt(zmq.LAST_ENDPOINT)).decode().rstrip("\0")
+
+    def attached(self) -> set[str]:
+        """The peers whose channel is up."""
+        return set(self._connections)
+
+    def wake(self) -> None:
+        """End a poll early; the only method for other threads."""
+        self._wake.wake()
+
+    def close(self) -> None:
+        """Send what is queued (2 s at most) and close the port."""
+        self._socket.disable_monitor()
+        self._socket.close()
+        self._auth.stop()
+        self._context.destroy(linger=2000)
+
+    def send_message(self, peer: str, frames: Sequence[Any]) -> None:
+        """Send a message's frames, if the peer is attached."""
+        self._send(peer, [ev.MESSAGE, *frames])
+
+    def send_sync(self, peer: str, payload: bytes) -> None:
+        """Send a sync payload."""
+        self._send(peer, [ev.SYNC, payload])
+
+    def send_ack(self, peer: str, seq: int) -> None:
+        """Acknowledge everything up to `seq`."""
+        self._send(peer, [ev.ACK, seq.to_bytes(8, "little")])
+
+    def refuse(self, peer: str, reason: str) -> None:
+        """Tell the peer why it is refused, and detach it."""
+        self._send(peer, [ev.REFUSE, reason.encode()[:MAX_SMALL_BYTES]])
+        self._connections.pop(peer, None)
+
+    def poll(self, timeout: float) -> list[Event]:
+        """Wait up to `timeout` seconds and return what happened, in order."""
+        poller = zmq.Poller()
+        for source in (self._socket, self._monitor.socket, self._wake.read_end):
+            poller.register(source, zmq.POLLIN)
+        poller.poll(int(timeout * 1000))
+        self._wake.drain()
+        self._monitor.read()
+        happened: list[Event] = []
+        while self._socket.poll(0):
+            parts = self._socket.recv_multipart(copy=False)
+            happened += self._on_frames(parts)
+        return happened + self._on_time()
+
+    def _on_frames(self, parts: Sequence[zmq.Frame]) -> Iterable[Event]:
+        routing, frames = bytes(parts[0].buffer), [part.buffer for part in parts[1:]]
+        name = self._names.get(str(parts[-1].get("User-Id")).encode()) if frames else None
+        if name is None:
+            return []
+        op, current = bytes(frames[0]), self._connections.get(name)
+        if current is None or current.routing != routing:
+            if op != ev.ATTACH:
+                self._raw([routing, ev.REATTACH])
+                return []
+            return self._on_attach(name, routing)
+        current.heard = self._clock()
+        if op == ev.ATTACH:
+            self._raw([routing, ev.WELCOME])
+            return [Attached(name)]
+        if op == ev.PING and len(frames) == 2 and len(frames[1]) == 8:
+            self._raw([routing, ev.PONG, bytes(frames[1])])
+            return []
+        if op == ev.PONG:
+            self._on_pong(name, frames)
+            return []
+        event = _event(name, frames)
+        return [event] if event else []
+
+    def _on_attach(self, name: str, routing: bytes) -> list[Event]:
+        current = self._connections.get(name)
+        token = secrets.token_bytes(8)
+        if current is None or not self._raw([current.routing, ev.PING, token]):
+            return self._admit(name, routing)
+        self._contests[name] = _Contest(routing, token, self._clock() + CONTEST_SECONDS)
+        return []
+
+    def _on_pong(self, name: str, frames: Sequence[Any]) -> None:
+        contest = self._contests.get(name)
+        if contest and len(frames) == 2 and bytes(frames[1]) == contest.token:
+            del self._contests[name]
+            reason = "another process with this party's key is connected and answers; stop that one first"
+            self._raw([contest.routing, ev.REFUSE, reason.encode()])
+            self._log(f"refused a second connection with the key of {name}: the first one answers")
+
+    def _admit(self, name: str, routing: bytes) -> list[Event]:
+        before: list[Event] = [Lost(name)] if name in self._connections else []
+        self._connections[name] = _Connection(routing, self._clock())
+        self._raw([routing, ev.WELCOME])
+        return [*before, Attached(name)]
+
+    def _on_time(self) -> list[Event]:
+        now, happened = self._clock(), []
+        for name, contest in list(self._contests.items()):
+            if now >= contest.deadline:
+                del self._contests[name]
+                happened += self._admit(name, contest.routing)
+        for name, connection in list(self._connections.items()):
+            if now - connection.heard > SILENCE_SECONDS:
+                del self._connections[name]
+                happened.append(Lost(name))
+        return happened
+
+    def _send(self, peer: str, frames: list[Any]) -> None:
+        connection = self._connections.get(peer)
+        if connection is not None:
+            self._raw([connection.routing, *frames])
+
+    def _raw(self, frames: list[Any]) -> bool:
+        try:
+            self._socket.send_multipart(frames, copy=False)
+        except zmq.ZMQError as error:
+            if error.errno == zmq.EHOSTUNREACH:
+                return False
+            raise
+        return True
+
+
+class AssistorSocket:
+    """An assistor's one outgoing connection; it opens no port.
+
+    Args:
+        sponsor: the sponsor's pinned card; a server without that key cannot complete the handshake.
+        address: tcp://HOST:PORT to dial; `proxy` is HOST:PORT of a SOCKS5 proxy or None.
+    """
+
+    def __init__(
+        self, identity: Identity, sponsor: Card, address: str, proxy: str | None, log: Log,
+        clock: Clock = time.monotonic,
+    ) -> None:  # fmt: skip
+        self._identity, self._sponsor = identity, sponsor
+        self._address, self._proxy, self._log, self._clock = address, proxy, log, clock
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._wake = _Wake()
+        self._up = False
+        self._texts = {
+            zmq.EVENT_HANDSHAKE_FAILED_AUTH: f"{sponsor.name} refused this party's key: has it pinned this card?",
+            zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: f"the server at {address} does not speak CURVE with the key pinned for "
+            f"{sponsor.name}",
+            zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: f"no handshake with {address}: is it {sponsor.name}, with the pinned key?",
+        }
+        self._dial()
+
+    def _dial(self) -> None:
+        self._socket = self._context.socket(zmq.DEALER)
+        _options(self._socket)
+        self._socket.setsockopt(zmq.IMMEDIATE, 0)
+        self._socket.curve_serverkey = self._sponsor.curve_key
+        self._socket.curve_publickey = self._identity.card.curve_key
+        self._socket.curve_secretkey = self._identity.curve_secret
+        if self._proxy:
+            self._socket.setsockopt_string(zmq.SOCKS_PROXY, self._proxy)
+        self._monitor = _Monitor(self._socket, self._texts, self._log)
+        self._socket.connect(self._address)
+        self._heard = self._pinged = self._clock()
+        self._socket.send_multipart([ev.ATTACH])
+
+    def attached(self) -> set[str]:
+        """The sponsor's name while the channel is up."""
+        return {self._sponsor.name} if self._up else set()
+
+    def wake(self) -> None:
+        """End a poll early; the only method for other threads."""
+        self._wake.wake()
+
+    def close(self) -> None:
+        """Send what is queued (2 s at most) and close."""
+        linger = 2000 if self._up else 0
+        self._socket.disable_monitor()
+        self._socket.close(linger=linger)
+        self._context.destroy(linger=linger)
+
+    def send_message(self, peer: str, frames: Sequence[Any]) -> None:
+        """Send a message's frames."""
+        self._socket.send_multipart([ev.MESSAGE, *frames], copy=False)
+
+    def send_sync(self, peer: str, payload: bytes) -> None:
+        """Send a sync payload."""
+        self._socket.send_multipart([ev.SYNC, payload])
+
+    def send_ack(self, peer: str, seq: int) -> None:
+        """Acknowledge everything up to `seq`."""
+        self._socket.send_multipart([ev.ACK, seq.to_bytes(8, "little")])
+
+    def refuse(self, peer: str, reason: str) -> None:
+        """Tell the sponsor why it is refused."""
+        self._socket.send_multipart([ev.REFUSE, reason.encode()[:MAX_SMALL_BYTES]])
+
+    def poll(self, timeout: float) -> list[Event]:
+        """Wait up to `timeout` seconds and return what happened, in order."""
+        poller = zmq.Poller()
+        for source in (self._socket, self._monitor.socket, self._wake.read_end):
+            poller.register(source, zmq.POLLIN)
+        poller.poll(int(timeout * 1000))
+        self._wake.drain()
+        self._monitor.read()
+        happened: list[Event] = []
+        while self._socket.poll(0):
+            frames = [part.buffer for part in self._socket.recv_multipart(copy=False)]
+            self._heard = self._clock()
+            happened += self._on_frames(frames)
+        return happened + self._on_time()
+
+    def _on_frames(self, frames: Sequence[Any]) -> list[Event]:
+        op, name = bytes(frames[0]), self._sponsor.name
+        if op == ev.WELCOME:
+            self._up = True
+            return [Attached(name)]
+        if op == ev.REATTACH:
+            self._socket.send_multipart([ev.ATTACH])
+            return []
+        if op == ev.PING and len(frames) == 2 and len(frames[1]) == 8:
+            self._socket.send_multipart([ev.PONG, bytes(frames[1])])
+            return []
+        if op == ev.PONG:
+            return []
+        event = _event(name, frames)
+        return [event] if event else []
+
+    def _on_time(self) -> list[Event]:
+        now = self._clock()
+        if now - self._heard > SILENCE_SECONDS:
+            was_up, self._up = self._up, False
+            self._socket.disable_monitor()
+            self._socket.close(linger=0)
+            self._dial()
+            return [Lost(self._sponsor.name)] if was_up else []
+        if now - self._pinged > PING_SECONDS and self._up:
+            self._pinged = now
+            self._socket.send_multipart([ev.PING, secrets.token_bytes(8)])
+        return []
