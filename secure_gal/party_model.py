@@ -18,7 +18,7 @@ from secure_gal.data import Table, read_table
 from secure_gal.encode import LabelCodec, TableEncoder
 from secure_gal.errors import StateError
 from secure_gal.learners import make_learner, storage
-from secure_gal.local import LocalParty
+from secure_gal.local import LocalParty, collapse
 from secure_gal.losses import default_local_loss, get_loss
 from secure_gal.study import PartySettings, Study
 
@@ -95,8 +95,7 @@ class PartyModel:
             x, unseen = encoder.transform(table.frame[rows])
             for column, count in unseen.items():
                 self._warn(f"column {column!r}: {count} values were not seen in training; they encode as zeros")
-            local = LocalParty(self._party.party, x, np.ones(len(x), dtype=bool), None, self._study.seed)
-            part[known == 1] = local.collapse([storage.load(m) for m in models], coefficients, x)
+            part[known == 1] = collapse([storage.load(m) for m in models], coefficients, x)
         return known, part
 
 

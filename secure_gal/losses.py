@@ -1,0 +1,112 @@
+"""Overarching losses L_1 with F^0, pseudo-residuals and the metric that is reported (GAL, section 3).
+
+Labels y are float64 (N, 1) for regression and int64 (N,) class codes for cross-entropy; outputs F are float64 (N, K).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import brentq
+from scipy.special import expit, log_softmax, softmax
+
+Array = npt.NDArray[np.float64]
+HUBER_DELTA = 1.0
+"""Where Huber's loss turns linear, in standard deviations of the target."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A convex overarching loss over `n_outputs` = K outputs."""
+
+    name: str
+    n_outputs: int
+
+    def initial(self, y: npt.NDArray[Any]) -> Array:
+        """F^0 = argmin_c sum_i L_1(y_i, c), shape (K,)."""
+        if self.name == "cross_entropy":
+            classes = max(2, self.n_outputs)
+            counts = np.bincount(y, minlength=classes) + 1e-9
+            prior = counts / counts.sum()
+            logs: Array = np.log(prior)
+            return logs[1:] - logs[:1] if self.n_outputs == 1 else logs
+        if self.name == "l2":
+            return np.asarray(y.mean(axis=0))
+        if self.name == "l1":
+            return np.asarray(np.median(y, axis=0))
+        low, high = float(y.min()), float(y.max())
+        if low == high:
+            return np.array([low])
+        return np.array([brentq(lambda c: float(np.clip(c - y, -HUBER_DELTA, HUBER_DELTA).mean()), low, high)])
+
+    def value(self, y: npt.NDArray[Any], f: Array) -> float:
+        """Mean loss over rows."""
+        if self.name == "cross_entropy":
+            if self.n_outputs == 1:
+                return float(np.mean(np.logaddexp(0.0, f[:, 0]) - y * f[:, 0]))
+            return float(-log_softmax(f, axis=1)[np.arange(len(y)), y].mean())
+        r = np.abs(y - f)
+        if self.name == "l1":
+            return float(r.mean())
+        if self.name == "l2":
+            return float(0.5 * np.mean(r**2))
+        return float(np.where(r <= HUBER_DELTA, 0.5 * r**2, HUBER_DELTA * (r - 0.5 * HUBER_DELTA)).mean())
+
+    def residual(self, y: npt.NDArray[Any], f: Array) -> Array:
+        """Pseudo-residual r = -dL_1(y, F)/dF, shape (N, K)."""
+        if self.name == "cross_entropy":
+            if self.n_outputs == 1:
+                return np.asarray(y[:, None] - expit(f))
+            r = -softmax(f, axis=1)
+            r[np.arange(len(y)), y] += 1.0
+            return np.asarray(r)
+        if self.name == "l1":
+            return np.asarray(np.sign(y - f))
+        if self.name == "l2":
+            return np.asarray(y - f)
+        return np.asarray(np.clip(y - f, -HUBER_DELTA, HUBER_DELTA))
+
+    def slope(self, y: npt.NDArray[Any], f: Array, g: Array) -> float:
+        """d/d eta of the mean loss at F, along the direction g (N, K)."""
+        return -float(np.sum(self.residual(y, f) * g)) / len(g)
+
+
+def get_loss(name: str, n_outputs: int) -> Loss:
+    """The overarching loss of this name; ValueError for an unknown one."""
+    if name not in ("cross_entropy", "l1", "l2", "huber"):
+        raise ValueError(f"unknown overarching loss {name!r}")
+    return Loss(name, n_outputs)
+
+
+def default_local_loss(name: str) -> str:
+    """l1 where the overarching loss is l1, else l2 (as in the paper's experiments)."""
+    return "l1" if name == "l1" else "l2"
+
+
+def metric_name(task: str, n_outputs: int) -> str:
+    """auc for two classes, accuracy for more, mad (mean absolute deviation) for regression."""
+    if task == "regression":
+        return "mad"
+    return "auc" if n_outputs == 1 else "accuracy"
+
+
+def metric(task: str, y: npt.NDArray[Any], f: Array) -> float:
+    """The metric of these outputs; nan where it is not defined (one class only)."""
+    name = metric_name(task, f.shape[1])
+    if len(y) == 0:
+        return float("nan")
+    if name == "mad":
+        return float(np.abs(y - f).mean())
+    if name == "accuracy":
+        return float((f.argmax(axis=1) == y).mean())
+    from scipy.stats import rankdata
+
+    positive = int(y.sum())
+    negative = len(y) - positive
+    if positive == 0 or negative == 0:
+        return float("nan")
+    ranks = rankdata(f[:, 0])  # Mann-Whitney U: ties count half
+    return float((ranks[y == 1].sum() - positive * (positive + 1) / 2) / (positive * negative))
