@@ -93,7 +93,7 @@ class Loop:
         self.stop = Stop()
         self.done = False
         self._socket: Socket | None = None
-        self._early: list[Compute] = []
+        self.on_note: Callable[[Note], Note] = lambda note: note
         self.worker = Worker(self._wake)
 
     def start(self) -> None:
@@ -123,11 +123,7 @@ class Loop:
             for event in self._socket.poll(POLL_SECONDS):
                 self._handle(event)
             for tag, result in self.worker.results():
-                self.carry(self.node.computed(tag, result))
-
-    def carry(self, outcome: Outcome) -> None:
-        """Do what a committed step asks for."""
-        self._carry(outcome)
+                self._carry(self.node.computed(tag, result))
 
     def _handle(self, event: Event) -> None:
         match event:
@@ -148,7 +144,7 @@ class Loop:
 
     def _carry(self, outcome: Outcome) -> None:
         for note in outcome.notes:
-            self.progress.note(note)
+            self.progress.note(self.on_note(note))
         for item in outcome.transmit:
             self._transmit(item)
         for job in outcome.compute:

@@ -35,7 +35,7 @@ class PartyModel:
         self.ids: tuple[str, ...] = tuple(self.table.ids)
         self._local: LocalParty | None = None
         if self.fits:
-            self._learner = make_learner(self._settings(), folder)
+            self._learner = make_learner(party.learner, folder, default_local_loss(study.loss_name))
 
     @property
     def fits(self) -> bool:
@@ -50,17 +50,9 @@ class PartyModel:
             digest.update(len(raw).to_bytes(8, "little") + raw)
         return digest.hexdigest()
 
-    def _settings(self) -> Any:
-        import msgspec
-
-        loss = self._party.learner.loss or default_local_loss(self._study.loss_name)
-        explicit = self._party.learner.loss is not None
-        if not explicit and self._party.learner.kind in ("svm",):
-            return self._party.learner
-        return msgspec.structs.replace(self._party.learner, loss=loss)
-
     def _read(self, path: Path) -> Table:
-        return read_table(path, self._party.data.id, self._party.data.label)
+        data = self._party.data
+        return read_table(path, data.id, data.label, data.categorical)
 
     def _encode(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> TableEncoder:
         encoder = TableEncoder.fit(self.table.frame[rows[train].tolist()], self._party.data.categorical)

@@ -299,6 +299,10 @@ class SponsorProtocol:
         self._enter("finished")
         return [Done()]
 
+    def new_ensemble(self, parties: tuple[str, ...]) -> Ensemble:
+        """A fresh ensemble over these parties, for comparisons."""
+        return self._model.ensemble(parties)
+
     @property
     def learners(self) -> tuple[str, ...]:
         """The parties that fit: all, or the assistors alone when the sponsor has no features."""

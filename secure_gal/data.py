@@ -1,0 +1,93 @@
+"""Tables by entity id: CSV and Parquet through polars, ids kept verbatim."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from secure_gal.errors import DataError
+
+MOSTLY_NUMERIC = 0.9
+"""A text column of which this share parses as numbers was meant as numbers; the rest are errors, not levels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """ids (N,) as text, features (N rows), and labels if the file has them."""
+
+    ids: list[str] = field(repr=False)
+    frame: pl.DataFrame = field(repr=False)
+    labels: list[Any] | None = field(repr=False)
+    path: Path
+
+
+def read_table(path: Path, id_column: str, label_column: str | None, categorical: tuple[str, ...] = ()) -> Table:
+    """Read a table and check its ids and label.
+
+    Raises:
+        DataError: naming the file, the column, the row (1 is the first row of data) and the fix.
+    """
+    frame = _read(path, id_column, (*categorical, *([label_column] if label_column else [])))
+    if id_column not in frame.columns:
+        raise DataError(str(path), f"has no id column {id_column!r}; its columns are {', '.join(frame.columns[:20])}")
+    ids = frame[id_column].cast(pl.String)
+    _check_ids(path, id_column, ids)
+    labels = None
+    if label_column is not None and label_column in frame.columns:
+        labels = _labels(path, label_column, frame[label_column])
+    features = frame.drop([id_column, *([label_column] if labels is not None and label_column else [])])
+    _check_text(path, features, categorical)
+    return Table(ids.to_list(), features, labels, path)
+
+
+def _read(path: Path, id_column: str, as_text: tuple[str, ...]) -> pl.DataFrame:
+    try:
+        if path.suffix.lower() in (".parquet", ".pq"):
+            frame = pl.read_parquet(path)
+        else:
+            overrides = {name: pl.String for name in (id_column, *as_text)}
+            header = pl.read_csv(path, n_rows=0, infer_schema=False).columns
+            known = {k: v for k, v in overrides.items() if k in header}
+            frame = pl.read_csv(path, schema_overrides=known, infer_schema_length=None, null_values=["", "NA", "NaN", "nan"])
+    except FileNotFoundError:
+        raise DataError(str(path), "no such file; `[data] path` is relative to the party file") from None
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(str(path), f"cannot be read as {path.suffix or 'CSV'}: {str(error).splitlines()[0]}") from error
+    if frame.height == 0:
+        raise DataError(str(path), "has no rows")
+    return frame
+
+
+def _check_ids(path: Path, column: str, ids: pl.Series) -> None:
+    empty = ids.is_null() | (ids.str.strip_chars() == "")
+    if empty.any():
+        raise DataError(str(path), f"row {1 + int(empty.arg_max() or 0)} has no id in column {column!r}; fill or remove it")
+    if ids.n_unique() != len(ids):
+        twice = ids.filter(ids.is_duplicated())[0]
+        raise DataError(str(path), f"id {twice!r} stands in column {column!r} more than once; keep one row an id")
+
+
+def _labels(path: Path, column: str, label: pl.Series) -> list[Any]:
+    missing = label.is_null() | (label.is_nan() if label.dtype.is_float() else pl.Series([False] * len(label)))
+    if missing.any():
+        raise DataError(str(path), f"row {1 + int(missing.arg_max() or 0)} has no label in column {column!r}; "
+                        "remove unlabelled rows from the training table")  # fmt: skip
+    return label.to_list()
+
+
+def _check_text(path: Path, frame: pl.DataFrame, categorical: tuple[str, ...]) -> None:
+    for name in frame.columns:
+        column = frame[name]
+        if column.dtype != pl.String or name in categorical:
+            continue
+        numbers = column.str.strip_chars().cast(pl.Float64, strict=False)
+        present = column.is_not_null()
+        text = present & numbers.is_null()
+        share = 1 - text.sum() / max(1, int(present.sum()))
+        if text.any() and share >= MOSTLY_NUMERIC:
+            row = int(text.arg_max() or 0)
+            raise DataError(str(path), f"column {name!r} holds numbers but row {row + 1} has {column[row]!r}; correct it, "
+                            f'or declare the column: [data] categorical = ["{name}"]')  # fmt: skip

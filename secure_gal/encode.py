@@ -1,0 +1,173 @@
+"""Feature tables to float64 matrices, and labels to codes; fitted on training rows only, kept with the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from secure_gal.errors import DataError
+
+MAX_LEVELS = 1000
+"""Levels of one categorical column; more is nearly always an identifier or free text."""
+
+
+class TableEncoder:
+    """Numeric: median for missing values, scaled. Categorical: one-hot, unseen levels are zeros."""
+
+    def __init__(self, numeric: list[str], levels: dict[str, list[str]], scaler: Any, one_hot: Any) -> None:
+        self._numeric, self._levels = numeric, levels
+        self._scaler, self._one_hot = scaler, one_hot
+        self.warnings: list[str] = []
+
+    @classmethod
+    def fit(cls, frame: pl.DataFrame, categorical: Sequence[str]) -> TableEncoder:
+        """Learn medians, scales and levels from the training rows.
+
+        Raises:
+            DataError: a declared column is missing, has too many levels, or no usable column is left.
+        """
+        from sklearn.impute import SimpleImputer
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+        absent = [name for name in categorical if name not in frame.columns]
+        if absent:
+            raise DataError("[data] categorical", f"no such column: {', '.join(absent)}")
+        numeric, texts, constant = [], [], []
+        for name in frame.columns:
+            column = frame[name].drop_nulls()
+            if column.n_unique() <= 1:
+                constant.append(name)
+            elif name not in categorical and (column.dtype.is_numeric() or column.dtype == pl.Boolean):
+                numeric.append(name)
+            else:
+                texts.append(name)
+        levels = {name: _levels(frame, name) for name in texts}
+        if not numeric and not texts:
+            raise DataError("[data]", "every feature column is constant or empty on the training rows; there is nothing "
+                            "to learn from")  # fmt: skip
+        scaler = make_pipeline(SimpleImputer(strategy="median"), StandardScaler()) if numeric else None
+        if scaler is not None:
+            scaler.fit(_numbers(frame, numeric))
+        one_hot = None
+        if texts:
+            one_hot = OneHotEncoder(categories=[levels[n] for n in texts], handle_unknown="ignore", sparse_output=False)
+            one_hot.fit(np.array([[levels[n][0] for n in texts]], dtype=object))
+        encoder = cls(numeric, levels, scaler, one_hot)
+        encoder.warnings = [f"column {name!r} is constant on the training rows and is left out" for name in constant]
+        return encoder
+
+    def transform(self, frame: pl.DataFrame) -> tuple[npt.NDArray[np.float64], dict[str, int]]:
+        """Matrix (n, p), and how many values a column were never seen in training.
+
+        Raises:
+            DataError: a column is missing, or a numeric one now holds text.
+        """
+        absent = [n for n in (*self._numeric, *self._levels) if n not in frame.columns]
+        if absent:
+            raise DataError("[data]", f"columns that the model was trained on are missing: {', '.join(absent)}")
+        parts, unseen = [], {}
+        if self._numeric:
+            parts.append(self._scaler.transform(_numbers(frame, self._numeric)))
+        if self._levels:
+            texts = frame.select([pl.col(n).cast(pl.String) for n in self._levels])
+            for name, known in self._levels.items():
+                new = texts[name].drop_nulls().is_in(known).not_().sum()
+                if new:
+                    unseen[name] = int(new)
+            cells = np.array([texts[n].fill_null("").to_list() for n in self._levels], dtype=object).T
+            parts.append(self._one_hot.transform(cells))
+        return np.ascontiguousarray(np.hstack(parts), dtype=np.float64), unseen
+
+
+def _levels(frame: pl.DataFrame, name: str) -> list[str]:
+    found = sorted(frame[name].cast(pl.String).drop_nulls().unique().to_list())
+    if len(found) > MAX_LEVELS:
+        raise DataError("[data]", f"column {name!r} has {len(found)} levels (at most {MAX_LEVELS}); is it an identifier or "
+                        "free text? Remove it from the table")  # fmt: skip
+    return found
+
+
+def _numbers(frame: pl.DataFrame, names: list[str]) -> npt.NDArray[np.float64]:
+    columns = []
+    for name in names:
+        try:
+            column = frame[name].cast(pl.Float64)
+        except pl.exceptions.InvalidOperationError:
+            raise DataError("[data]", f"column {name!r} was numeric in training and now holds text; correct it") from None
+        values = column.fill_null(float("nan")).to_numpy().astype(np.float64)
+        values[~np.isfinite(values)] = np.nan
+        columns.append(values)
+    return np.stack(columns, axis=1)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelCodec:
+    """Labels to what losses take: class codes, or targets in standard deviations."""
+
+    task: str
+    classes: tuple[Any, ...] = ()
+    mean: float = 0.0
+    scale: float = 1.0
+
+    @property
+    def outputs(self) -> int:
+        """K: 1 for regression and for two classes, else the number of classes."""
+        return len(self.classes) if len(self.classes) > 2 else 1
+
+    @classmethod
+    def fit(cls, task: str, labels: Sequence[Any], train: npt.NDArray[np.bool_]) -> LabelCodec:
+        """Classes over all rows in ascending order, or mean and deviation of the training rows.
+
+        Raises:
+            DataError: fewer than two classes, too many, or a target that is no number.
+        """
+        if task == "classification":
+            classes = tuple(sorted({_class(label) for label in labels}, key=_order))
+            if len(classes) < 2:
+                raise DataError("[data] label", f"the common rows have one class only ({classes[0]!r}); nothing to learn")
+            if len(classes) > MAX_LEVELS:
+                raise DataError("[data] label", f"{len(classes)} classes; is the task regression?")
+            return cls(task, classes)
+        values = _targets(labels)[train]
+        scale = float(values.std())
+        if scale == 0.0:
+            raise DataError("[data] label", "the target is the same on all training rows; there is nothing to learn")
+        return cls(task, (), float(values.mean()), scale)
+
+    def encode(self, labels: Sequence[Any]) -> npt.NDArray[Any]:
+        """int64 (N,) class codes, or float64 (N, 1) standardised targets."""
+        if self.task == "classification":
+            code = {label: i for i, label in enumerate(self.classes)}
+            return np.array([code[_class(label)] for label in labels], dtype=np.int64)
+        return ((_targets(labels) - self.mean) / self.scale)[:, None]
+
+
+def _class(label: Any) -> Any:
+    """Whole numbers compare as numbers whether a file says 1, 1.0 or "1"; everything else as text."""
+    text = str(label).strip()
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return int(number) if number.is_integer() else number
+
+
+def _order(label: Any) -> tuple[bool, float, str]:
+    is_text = isinstance(label, str)
+    return is_text, 0.0 if is_text else float(label), str(label)
+
+
+def _targets(labels: Sequence[Any]) -> npt.NDArray[np.float64]:
+    try:
+        values = np.array([float(label) for label in labels], dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError("[data] label", f"a regression target must be a number: {error}") from error
+    if not np.isfinite(values).all():
+        raise DataError("[data] label", "a target is infinite or not a number; correct or remove that row")
+    return values
