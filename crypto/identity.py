@@ -59,7 +59,9 @@ class Card:
         try:
             Ed25519PublicKey.from_public_bytes(signing_key).verify(signature, CARD_LABEL + body)
         except (InvalidSignature, ValueError) as error:
-            raise SettingsError(f"card of {name}", "its signature does not verify; ask for the file again") from error
+            raise SettingsError(
+                f"card of {name}", "its signature does not verify; ask for the file again"
+            ) from error
         self.name, self.signing_key, self.curve_key, self.signature = name, signing_key, curve_key, signature
         digest = hashlib.sha256(FINGERPRINT_LABEL + body).hexdigest()
         self.fingerprint = "-".join(digest[i : i + 4] for i in range(0, 64, 4))
@@ -169,11 +171,15 @@ class Identity:
                     raise SettingsError(str(path), f"has mode {mode:04o}, so others can read it; chmod 600 {path}")
                 file = msgspec.json.decode(handle.read(MAX_CARD_BYTES), type=_KeyFile)
         except FileNotFoundError:
-            raise SettingsError(str(path), f"no such key; make it with: secure-gal keygen {name} --home {home}") from None
+            raise SettingsError(
+                str(path), f"no such key; make it with: secure-gal keygen {name} --home {home}"
+            ) from None
         except (msgspec.DecodeError, OSError) as error:
             raise SettingsError(str(path), f"is not a readable key file: {type(error).__name__}") from None
         if file.format != FORMAT or file.name != name:
-            raise SettingsError(str(path), f"is key format {file.format} of {file.name!r}; expected {FORMAT} of {name!r}")
+            raise SettingsError(
+                str(path), f"is key format {file.format} of {file.name!r}; expected {FORMAT} of {name!r}"
+            )
         try:
             signing = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(file.signing_secret))
         except ValueError:

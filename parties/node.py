@@ -119,7 +119,9 @@ BEFORE_RUN = frozenset({"hello", "run-offer"})
 class Node:
     """One party's end of all its links."""
 
-    def __init__(self, role: Role, store: Store, codec: Codec, on_bytes: Callable[[str, str, str, int], None]) -> None:
+    def __init__(
+        self, role: Role, store: Store, codec: Codec, on_bytes: Callable[[str, str, str, int], None]
+    ) -> None:
         self.role = role
         self._store = store
         self._codec = codec

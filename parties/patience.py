@@ -16,7 +16,12 @@ class Patience:
     """Ends the study cleanly when a needed party stays away for `seconds`; a busy but connected one is waited for."""
 
     def __init__(
-        self, seconds: float, progress: Progress, file: str, command: str, clock: Callable[[], float] = time.monotonic
+        self,
+        seconds: float,
+        progress: Progress,
+        file: str,
+        command: str,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._seconds, self._progress, self._clock = seconds, progress, clock
         self._file, self._command = file, command

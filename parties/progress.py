@@ -43,7 +43,9 @@ class Progress:
     def note(self, note: Note) -> None:
         """Show one note."""
         if self._json:
-            fields = {k: asdict(v) if is_dataclass(v) and not isinstance(v, type) else v for k, v in note.fields.items()}
+            fields = {
+                k: asdict(v) if is_dataclass(v) and not isinstance(v, type) else v for k, v in note.fields.items()
+            }
             self._write(json.dumps({"event": note.what, **fields}, default=str))
             return
         if note.what in _QUIET and not self._stream.isatty():

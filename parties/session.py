@@ -38,7 +38,9 @@ def open_session(file: Path) -> Session:
     missing = [name for name in study.parties if name != party.party and name not in pinned]
     if missing:
         fix = "; ".join(f"secure-gal trust {name}.card --home {party.home}" for name in missing)
-        raise SettingsError(str(party.home), f"no pinned card of {', '.join(missing)}; every party pins every other's: {fix}")
+        raise SettingsError(
+            str(party.home), f"no pinned card of {', '.join(missing)}; every party pins every other's: {fix}"
+        )
     cards = {name: identity.card if name == party.party else pinned[name] for name in study.parties}
     fingerprints = {name: card.fingerprint for name, card in cards.items()}
     return Session(file, party, study, identity, cards, fingerprints, study.digest(fingerprints),

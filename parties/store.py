@@ -53,7 +53,9 @@ class RunStore:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(self._lock)
-            raise EnvironmentFailure(f"run_dir {run_dir} is in use by another process; stop that one, or use another run_dir") from None
+            raise EnvironmentFailure(
+                f"run_dir {run_dir} is in use by another process; stop that one, or use another run_dir"
+            ) from None
         self._open(run_dir / "run.db")
 
     def _open(self, file: Path) -> None:
@@ -72,7 +74,9 @@ class RunStore:
                                     "that wrote it, or another run_dir")  # fmt: skip
             self.id = self.meta("store")
         except sqlite3.Error as error:
-            raise EnvironmentFailure(f"{file}: {error}; is it a run directory of secure-gal, and the disk not full?") from error
+            raise EnvironmentFailure(
+                f"{file}: {error}; is it a run directory of secure-gal, and the disk not full?"
+            ) from error
 
     def close(self) -> None:
         """Close the file and release the lock."""

@@ -72,7 +72,11 @@ class Ensemble:
         for weight, party in zip(w, self.parties, strict=True):
             g += weight * fitted[party].astype(np.float64)
         rate = self._rate
-        found = line_search(self.loss, y[train], self.F[train], g[train]) if isinstance(rate, str) else LineSearch(rate, True)
+        found = (
+            line_search(self.loss, y[train], self.F[train], g[train])
+            if isinstance(rate, str)
+            else LineSearch(rate, True)
+        )
         self.F = self.F + found.eta * g
         self._stuck = found.eta == 0.0 or not found.attained
         valid_loss, valid_metric = self._valid()
@@ -119,7 +123,7 @@ class Ensemble:
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Arrays from which `restore` goes on with bit-identical results."""
         history = np.frombuffer(msgspec.msgpack.encode(self.history), dtype=np.uint8)
-        return {"F": self.F, "history": history, "stuck": np.array([self._stuck], dtype=np.uint8)}
+        return {"F": self.F, "F0": self.F0, "history": history, "stuck": np.array([self._stuck], dtype=np.uint8)}
 
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Take up from `state()` of an ensemble with the same labels and settings."""

@@ -32,7 +32,9 @@ def read_table(path: Path, id_column: str, label_column: str | None, categorical
     """
     frame = _read(path, id_column, (*categorical, *([label_column] if label_column else [])))
     if id_column not in frame.columns:
-        raise DataError(str(path), f"has no id column {id_column!r}; its columns are {', '.join(frame.columns[:20])}")
+        raise DataError(
+            str(path), f"has no id column {id_column!r}; its columns are {', '.join(frame.columns[:20])}"
+        )
     ids = frame[id_column].cast(pl.String)
     _check_ids(path, id_column, ids)
     labels = None
@@ -51,11 +53,15 @@ def _read(path: Path, id_column: str, as_text: tuple[str, ...]) -> pl.DataFrame:
             overrides = {name: pl.String for name in (id_column, *as_text)}
             header = pl.read_csv(path, n_rows=0, infer_schema=False).columns
             known = {k: v for k, v in overrides.items() if k in header}
-            frame = pl.read_csv(path, schema_overrides=known, infer_schema_length=None, null_values=["", "NA", "NaN", "nan"])
+            frame = pl.read_csv(
+                path, schema_overrides=known, infer_schema_length=None, null_values=["", "NA", "NaN", "nan"]
+            )
     except FileNotFoundError:
         raise DataError(str(path), "no such file; `[data] path` is relative to the party file") from None
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(str(path), f"cannot be read as {path.suffix or 'CSV'}: {str(error).splitlines()[0]}") from error
+        raise DataError(
+            str(path), f"cannot be read as {path.suffix or 'CSV'}: {str(error).splitlines()[0]}"
+        ) from error
     if frame.height == 0:
         raise DataError(str(path), "has no rows")
     return frame
@@ -64,7 +70,9 @@ def _read(path: Path, id_column: str, as_text: tuple[str, ...]) -> pl.DataFrame:
 def _check_ids(path: Path, column: str, ids: pl.Series) -> None:
     empty = ids.is_null() | (ids.str.strip_chars() == "")
     if empty.any():
-        raise DataError(str(path), f"row {1 + int(empty.arg_max() or 0)} has no id in column {column!r}; fill or remove it")
+        raise DataError(
+            str(path), f"row {1 + int(empty.arg_max() or 0)} has no id in column {column!r}; fill or remove it"
+        )
     if ids.n_unique() != len(ids):
         twice = ids.filter(ids.is_duplicated())[0]
         raise DataError(str(path), f"id {twice!r} stands in column {column!r} more than once; keep one row an id")

@@ -56,10 +56,14 @@ class TableEncoder:
             scaler.fit(_numbers(frame, numeric))
         one_hot = None
         if texts:
-            one_hot = OneHotEncoder(categories=[levels[n] for n in texts], handle_unknown="ignore", sparse_output=False)
+            one_hot = OneHotEncoder(
+                categories=[levels[n] for n in texts], handle_unknown="ignore", sparse_output=False
+            )
             one_hot.fit(np.array([[levels[n][0] for n in texts]], dtype=object))
         encoder = cls(numeric, levels, scaler, one_hot)
-        encoder.warnings = [f"column {name!r} is constant on the training rows and is left out" for name in constant]
+        encoder.warnings = [
+            f"column {name!r} is constant on the training rows and is left out" for name in constant
+        ]
         return encoder
 
     def transform(self, frame: pl.DataFrame) -> tuple[npt.NDArray[np.float64], dict[str, int]]:
@@ -99,7 +103,9 @@ def _numbers(frame: pl.DataFrame, names: list[str]) -> npt.NDArray[np.float64]:
         try:
             column = frame[name].cast(pl.Float64)
         except pl.exceptions.InvalidOperationError:
-            raise DataError("[data]", f"column {name!r} was numeric in training and now holds text; correct it") from None
+            raise DataError(
+                "[data]", f"column {name!r} was numeric in training and now holds text; correct it"
+            ) from None
         values = column.fill_null(float("nan")).to_numpy().astype(np.float64)
         values[~np.isfinite(values)] = np.nan
         columns.append(values)
@@ -130,14 +136,18 @@ class LabelCodec:
         if task == "classification":
             classes = tuple(sorted({_class(label) for label in labels}, key=_order))
             if len(classes) < 2:
-                raise DataError("[data] label", f"the common rows have one class only ({classes[0]!r}); nothing to learn")
+                raise DataError(
+                    "[data] label", f"the common rows have one class only ({classes[0]!r}); nothing to learn"
+                )
             if len(classes) > MAX_LEVELS:
                 raise DataError("[data] label", f"{len(classes)} classes; is the task regression?")
             return cls(task, classes)
         values = _targets(labels)[train]
         scale = float(values.std())
         if scale == 0.0:
-            raise DataError("[data] label", "the target is the same on all training rows; there is nothing to learn")
+            raise DataError(
+                "[data] label", "the target is the same on all training rows; there is nothing to learn"
+            )
         return cls(task, (), float(values.mean()), scale)
 
     def encode(self, labels: Sequence[Any]) -> npt.NDArray[Any]:
@@ -146,6 +156,23 @@ class LabelCodec:
             code = {label: i for i, label in enumerate(self.classes)}
             return np.array([code[_class(label)] for label in labels], dtype=np.int64)
         return ((_targets(labels) - self.mean) / self.scale)[:, None]
+
+    def probabilities(self, f: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Outputs (n, K) to class probabilities (n, classes); no columns for regression."""
+        from scipy.special import expit, softmax
+
+        if self.task == "regression":
+            return np.zeros((len(f), 0))
+        if self.outputs == 1:
+            return np.concatenate([expit(-f), expit(f)], axis=1)
+        return np.asarray(softmax(f, axis=1))
+
+    def decode(self, f: npt.NDArray[np.float64]) -> list[Any]:
+        """Outputs (n, K) to classes, or to values in the label's own unit."""
+        if self.task == "regression":
+            return [repr(float(v)) for v in f[:, 0] * self.scale + self.mean]
+        codes = self.probabilities(f).argmax(axis=1)
+        return [self.classes[c] for c in codes]
 
 
 def _class(label: Any) -> Any:

@@ -123,9 +123,7 @@ class Ids:
     """Step 5, assistor to sponsor: the ids of its rows, in its own order (`ids = "clear"`)."""
 
     KIND: ClassVar[str] = "ids"
-    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
-        FieldSpec("ids", "clear", "json", json_type=tuple[str, ...]),
-    )
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("ids", "clear", "json", json_type=tuple[str, ...]),)
     ids: tuple[str, ...]
     round: int = 0
 

@@ -99,7 +99,12 @@ class AssistorData(PartyModel):
         return storage.dump(self._encode(positions, train))
 
     def predict(
-        self, ids: tuple[str, ...], encoder: bytes, models: list[bytes], coefficients: npt.NDArray[np.float64], k: int
+        self,
+        ids: tuple[str, ...],
+        encoder: bytes,
+        models: list[bytes],
+        coefficients: npt.NDArray[np.float64],
+        k: int,
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
         """Answer from `[data] path` as it is on disk now."""
         table = self._read(self._party.data.path)

@@ -32,7 +32,12 @@ class AssistorModel(Protocol):
         ...
 
     def predict(
-        self, ids: tuple[str, ...], encoder: bytes, models: list[bytes], coefficients: npt.NDArray[np.float64], k: int
+        self,
+        ids: tuple[str, ...],
+        encoder: bytes,
+        models: list[bytes],
+        coefficients: npt.NDArray[np.float64],
+        k: int,
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
         """(known (n,), part (n, K)) for new ids, from the data as it is on disk now."""
         ...
@@ -188,7 +193,9 @@ class AssistorProtocol:
         if message.round != self.rounds + 1 or "residual" in self.state:
             raise PeerViolation(self._sponsor, f"residual of round {message.round} after round {self.rounds}")
         if message.round > self._context.study.rounds:
-            raise PeerViolation(self._sponsor, f"a residual beyond the study's {self._context.study.rounds} rounds")
+            raise PeerViolation(
+                self._sponsor, f"a residual beyond the study's {self._context.study.rounds} rounds"
+            )
         expected = (int(self.state.array("train").sum()), int(self.state.text("outputs")))
         if message.values.shape != expected or not np.isfinite(message.values).all():
             raise PeerViolation(self._sponsor, f"the residual must be finite with shape {expected}")

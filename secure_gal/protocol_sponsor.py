@@ -285,6 +285,8 @@ class SponsorProtocol:
         if alone is not None:
             for key, value in alone.state().items():
                 self.state.put(f"alone/{key}", value)
+        own = self._ensemble.coefficients(self._study.sponsor)
+        self.state.put("own-coefficients", own)
         self._enter("finishing")
         ending = messages.Ending("finished")
         return [

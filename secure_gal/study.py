@@ -143,14 +143,10 @@ def load_party(path: Path) -> tuple[PartySettings, Study]:
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_SETTINGS_BYTES:
-            raise SettingsError(
-                str(path), f"is larger than {MAX_SETTINGS_BYTES} bytes; is it a settings file?"
-            )
+            raise SettingsError(str(path), f"is larger than {MAX_SETTINGS_BYTES} bytes; is it a settings file?")
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise SettingsError(
-            str(path), "no such file; `secure-gal new NAME` writes one to start from"
-        ) from None
+        raise SettingsError(str(path), "no such file; `secure-gal new NAME` writes one to start from") from None
     except OSError as error:
         raise SettingsError(str(path), f"cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -197,17 +193,13 @@ def _check_study(study: Study, path: Path) -> None:
     count = len(study.assistors)
     _require(1 <= count <= MAX_ASSISTORS, path, "assistors", study.assistors, f"1 to {MAX_ASSISTORS} names")
     distinct = len(set(study.parties)) == len(study.parties)
-    _require(
-        distinct, path, "assistors", study.assistors, "names that differ from each other and the sponsor"
-    )
+    _require(distinct, path, "assistors", study.assistors, "names that differ from each other and the sponsor")
     _require(_is_tcp(study.address), path, "address", study.address, "tcp://HOST:PORT")
     _require(1 <= study.rounds <= MAX_ROUNDS, path, "rounds", study.rounds, f"1 to {MAX_ROUNDS}")
     rate = study.learning_rate
     rate_ok = rate == "search" or (isinstance(rate, float) and math.isfinite(rate) and 0 < rate <= 1000)
     _require(rate_ok, path, "learning_rate", rate, '"search" or a number above 0, at most 1000')
-    _require(
-        0 <= study.validation <= 0.5, path, "validation", study.validation, "0 to 0.5 (share of the rows)"
-    )
+    _require(0 <= study.validation <= 0.5, path, "validation", study.validation, "0 to 0.5 (share of the rows)")
     _require(1 <= study.patience <= MAX_ROUNDS, path, "patience", study.patience, f"1 to {MAX_ROUNDS} rounds")
     seconds = study.patience_seconds
     _require(1 <= seconds <= 7 * 86400, path, "patience_seconds", seconds, "1 to 604800 seconds")
@@ -227,15 +219,11 @@ def _check_party(party: PartySettings, study: Study, path: Path) -> None:
     _require(party.party in study.parties, path, "party", party.party, f"one of {', '.join(study.parties)}")
     if party.party == study.sponsor:
         bind = party.bind
-        _require(
-            bind is not None and _is_tcp(bind), path, "bind", bind, "tcp://*:PORT (the sponsor's one port)"
-        )
+        _require(bind is not None and _is_tcp(bind), path, "bind", bind, "tcp://*:PORT (the sponsor's one port)")
         label = party.data.label
         _require(label is not None, path, "data.label", label, "the sponsor's label column")
         for field in ("address", "proxy", "max_rows"):
-            _require(
-                getattr(party, field) is None, path, field, getattr(party, field), "only for an assistor"
-            )
+            _require(getattr(party, field) is None, path, field, getattr(party, field), "only for an assistor")
         return
     _require(party.bind is None, path, "bind", party.bind, "only for the sponsor; an assistor opens no port")
     _require(party.data.label is None, path, "data.label", party.data.label, "only for the sponsor")

@@ -130,7 +130,9 @@ def size(frames: Sequence[Any]) -> int:
 
 def _header(peer: str, frames: Sequence[Any]) -> tuple[Header, bytes]:
     if len(frames) < 3 or len(frames[0]) > MAX_HEADER_BYTES:
-        raise PeerViolation(peer, f"a message has a header of at most {MAX_HEADER_BYTES} bytes, a signature and salts")
+        raise PeerViolation(
+            peer, f"a message has a header of at most {MAX_HEADER_BYTES} bytes, a signature and salts"
+        )
     raw = bytes(frames[0])
     try:
         header = msgspec.json.decode(raw, type=Header)

@@ -30,7 +30,9 @@ def choose_device(name: str) -> torch.device:
             raise SettingsError("[learner] device", f"{name!r}; accepted: auto, cpu, cuda or cuda:INDEX")
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if int(index) >= count:
-            raise SettingsError("[learner] device", f"{name!r} is not there ({count} CUDA devices); use cpu or auto")
+            raise SettingsError(
+                "[learner] device", f"{name!r} is not there ({count} CUDA devices); use cpu or auto"
+            )
     return torch.device(name)
 
 
@@ -127,7 +129,11 @@ class TorchLearner:
 def mlp(loss: str, device: str, options: dict[str, Any]) -> TorchLearner:
     """Two hidden layers by default: `hidden` units, `layers`, `dropout`, and the trainer's own options."""
     left = dict(options)
-    hidden, layers, dropout = int(left.pop("hidden", 64)), int(left.pop("layers", 2)), float(left.pop("dropout", 0.0))
+    hidden, layers, dropout = (
+        int(left.pop("hidden", 64)),
+        int(left.pop("layers", 2)),
+        float(left.pop("dropout", 0.0)),
+    )
 
     def build(p: int, k: int) -> nn.Module:
         parts: list[nn.Module] = []

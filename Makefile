@@ -1,0 +1,34 @@
+# `make demo` and `make test` work on a fresh machine: they make .venv with the versions of constraints.txt.
+PYTHON ?= python3
+BIN := .venv/bin
+# PyTorch first, alone and pinned, so that a local CPU build is taken where there is one.
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test test-slow lint clean
+
+.venv/base: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(INSTALL) "torch==$$(sed -n 's/^torch==//p' constraints.txt)"
+	$(INSTALL) -e .
+	touch $@
+
+.venv/test: .venv/base
+	$(INSTALL) -e '.[test]'
+	touch $@
+
+demo: .venv/base
+	$(BIN)/secure-gal demo
+
+test: .venv/test
+	$(BIN)/python -m pytest
+
+test-slow: .venv/test
+	$(BIN)/python -m pytest -m slow
+
+lint: .venv/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache

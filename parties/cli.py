@@ -1,0 +1,151 @@
+"""The command line. Everything heavy is imported inside the command that needs it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from secure_gal.errors import SecureGalError
+
+app = typer.Typer(
+    name="secure-gal",
+    help="Learn together with organisations that hold other features of the same people: Gradient Assisted Learning "
+    "between party processes over mutually authenticated channels.\n\nStart with: secure-gal demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+PartyFile = Annotated[Path, typer.Argument(metavar="PARTY.toml", help="This party's own settings file.")]
+Home = Annotated[Path, typer.Option("--home", help="Folder with this party's key and pinned cards.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for scripts.")]
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="The party's name.")],
+    role: Annotated[
+        str, typer.Option("--role", help="sponsor (has the labels, opens the port) or assistor.")
+    ] = "assistor",
+) -> None:
+    """Write commented settings files to start from: NAME.toml, and study.toml for a sponsor."""
+    from parties.setup import new_files
+
+    for path in new_files(name, role, Path.cwd()):
+        typer.echo(f"wrote {path}")
+
+
+@app.command()
+def keygen(name: Annotated[str, typer.Argument(help="The party's name.")], home: Home = Path("keys")) -> None:
+    """Make this party's keys: HOME/NAME.key stays here, HOME/NAME.card goes to every other party."""
+    from parties.setup import keygen as make
+
+    typer.echo(make(name, home))
+
+
+@app.command()
+def trust(
+    card: Annotated[Path | None, typer.Argument(help="A card file received from another party.")] = None,
+    home: Home = Path("keys"),
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask: the fingerprint was compared already.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Accept a changed card of a pinned party.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="Show the pinned cards.")] = False,
+    remove: Annotated[str, typer.Option("--remove", metavar="NAME", help="Unpin a party.")] = "",
+) -> None:
+    """Pin another party's card after comparing its fingerprint over another channel (a telephone, say)."""
+    from crypto.identity import Pins
+    from parties.setup import describe_pins, trust_card
+
+    if list_:
+        typer.echo(describe_pins(home))
+    elif remove:
+        Pins(home).remove(remove)
+        typer.echo(f"{remove} is no longer trusted")
+    elif card is None:
+        raise typer.BadParameter("name a card file, or use --list or --remove NAME")
+    else:
+        typer.echo(trust_card(card, home, replace, lambda text: yes or typer.confirm(text)))
+
+
+@app.command()
+def check(file: PartyFile) -> None:
+    """Validate everything that can be checked offline; print the manifest and the study digest."""
+    from parties.setup import check_party
+
+    typer.echo(check_party(file))
+
+
+@app.command()
+def assist(
+    file: PartyFile,
+    once: Annotated[bool, typer.Option("--once", help="End with the learning stage.")] = False,
+    json: Json = False,
+) -> None:
+    """Assistor: dial out, serve learning and prediction until stopped."""
+    from parties.assistor import assist as run
+
+    raise typer.Exit(run(file, once=once, json=json))
+
+
+@app.command()
+def train(file: PartyFile, json: Json = False) -> None:
+    """Sponsor: open the one port and run the learning stage, or go on with an interrupted one."""
+    from parties.sponsor import train as run
+
+    raise typer.Exit(run(file, json=json))
+
+
+@app.command()
+def predict(
+    file: PartyFile,
+    ids: Annotated[
+        Path, typer.Option("--ids", help="CSV or Parquet: ids with the sponsor's features, or ids alone.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Where to write the predictions (CSV).")],
+    json: Json = False,
+) -> None:
+    """Sponsor: predict new ids with the assistors' help."""
+    from parties.predict import predict as run
+
+    raise typer.Exit(run(file, ids, out, json=json))
+
+
+@app.command()
+def doctor(file: PartyFile) -> None:
+    """One line a thing that can be wrong on this machine, with the fix."""
+    from parties.doctor import examine
+
+    lines, healthy = examine(file)
+    typer.echo("\n".join(lines))
+    raise typer.Exit(0 if healthy else 2)
+
+
+@app.command()
+def demo(
+    dir: Annotated[Path, typer.Option("--dir", help="Where the demo's files are written, and stay.")] = Path(
+        "demo"
+    ),
+) -> None:
+    """A hospital and two laboratories learn together on this machine, in three processes."""
+    from parties.demo import run
+
+    raise typer.Exit(run(dir))
+
+
+def main() -> None:
+    """Entry point: errors that a person can act on are one message and an exit code, never a traceback."""
+    try:
+        app()
+    except SecureGalError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""`secure-gal demo`: a hospital and two laboratories in three processes on this machine, over CURVE on loopback.
+
+Each party has its own folder; only cards and study.toml are copied between them, as between real machines.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from parties.setup import keygen, trust_card
+from secure_gal.errors import EnvironmentFailure, SettingsError
+
+PARTIES = ("hospital", "lab-a", "lab-b")
+COLUMNS = {"hospital": slice(0, 4), "lab-a": slice(4, 17), "lab-b": slice(17, 30)}
+HELD_OUT = 0.2
+
+
+def run(folder: Path) -> int:
+    """Write everything, start the processes, print the table; returns the exit code."""
+    if folder.exists() and any(folder.iterdir()):
+        raise SettingsError(str(folder), "is not empty; use another --dir, or remove it")
+    data = _write_tables(folder)
+    port = _free_port()
+    _write_settings(folder, port)
+    print("training: three processes on this machine, connected by CURVE on loopback")
+    began = time.monotonic()
+    labs = [_start(folder / lab, "assist", f"{lab}.toml") for lab in PARTIES[1:]]
+    try:
+        _finish(_start(folder / "hospital", "train", "hospital.toml"), "train")
+        seconds = time.monotonic() - began
+        ask = ("predict", "hospital.toml", "--ids", "new.csv", "--out", "predictions.csv")
+        _finish(_start(folder / "hospital", *ask), "predict")
+    finally:
+        for lab in labs:
+            lab.terminate()
+        for lab in labs:
+            lab.wait(timeout=20)
+    _print_results(folder, data, seconds)
+    return 0
+
+
+def _write_tables(folder: Path) -> dict[str, Any]:
+    from sklearn.datasets import load_breast_cancer
+
+    x, y = load_breast_cancer(return_X_y=True)
+    names = [str(n).replace(" ", "_") for n in load_breast_cancer().feature_names]
+    order = np.random.default_rng(0).permutation(len(y))
+    held = set(order[: round(HELD_OUT * len(y))].tolist())
+    for party in PARTIES:
+        home = folder / party
+        home.mkdir(parents=True)
+        columns = names[COLUMNS[party]]
+        everything = [i for i in range(len(y)) if party != "hospital" or i not in held]
+        _table(home / f"{party}.csv", columns, x[:, COLUMNS[party]], everything, y if party == "hospital" else None)
+    new = sorted(held)
+    _table(folder / "hospital" / "new.csv", names[COLUMNS["hospital"]], x[:, COLUMNS["hospital"]], new, None)
+    return {"x": x, "y": y, "train": np.array([i not in held for i in range(len(y))]), "new": np.array(new)}
+
+
+def _table(path: Path, columns: list[str], x: npt.NDArray[Any], rows: list[int], y: npt.NDArray[Any] | None) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["patient", *columns, *(["benign"] if y is not None else [])])
+        for i in rows:
+            writer.writerow([f"{i:04d}", *x[i].tolist(), *([int(y[i])] if y is not None else [])])
+
+
+def _write_settings(folder: Path, port: int) -> None:
+    study = (
+        f'name = "demo"\ntask = "classification"\nsponsor = "hospital"\naddress = "tcp://127.0.0.1:{port}"\n'
+        'assistors = ["lab-a", "lab-b"]\n'
+    )
+    for party in PARTIES:
+        home = folder / party
+        (home / "study.toml").write_text(study, encoding="utf-8")
+        sponsor = f'bind = "tcp://127.0.0.1:{port}"\n' if party == "hospital" else ""
+        label = 'label = "benign"\n' if party == "hospital" else ""
+        (home / f"{party}.toml").write_text(
+            f'study = "study.toml"\nparty = "{party}"\nhome = "keys"\nrun_dir = "run"\n{sponsor}\n'
+            f'[data]\npath = "{party}.csv"\nid = "patient"\n{label}\n[learner]\nkind = "linear"\n',
+            encoding="utf-8",
+        )
+        keygen(party, home / "keys")
+    for party in PARTIES:
+        for other in PARTIES:
+            if other != party:  # on real machines: compare fingerprints over the telephone first
+                trust_card(folder / other / "keys" / f"{other}.card", folder / party / "keys", False, lambda _: True)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    log = (folder / f"{arguments[0]}.log").open("w", encoding="utf-8")
+    with log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "parties.cli", *arguments], cwd=folder, stderr=log, stdout=log, text=True
+        )
+
+
+def _finish(process: subprocess.Popen[str], what: str) -> None:
+    try:
+        code = process.wait(timeout=300)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise EnvironmentFailure(f"{what} did not finish within 300 s; see {what}.log") from None
+    if code != 0:
+        raise EnvironmentFailure(f"{what} ended with exit code {code}; see {what}.log in the hospital's folder")
+
+
+def _print_results(folder: Path, data: dict[str, Any], seconds: float) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    summary = json.loads((folder / "hospital" / "run" / "summary.json").read_text(encoding="utf-8"))
+    with (folder / "hospital" / "predictions.csv").open(encoding="utf-8") as file:
+        rows = {int(row["patient"]): row for row in csv.DictReader(file)}
+    gal = np.array([float(rows[i]["p_1"]) for i in data["new"]])
+    traffic = sum(sum(kinds.values()) for way in summary["bytes"].values() for kinds in way.values())
+    alone, pooled = _reference(data, COLUMNS["hospital"]), _reference(data, slice(0, 30))
+    truth = data["y"][data["new"]]
+    table = Table(title=f"{len(truth)} held-out patients")
+    for column in ("", "accuracy", "AUC", "bytes", "seconds"):
+        table.add_column(column, justify="left" if not column else "right")
+    for name, scores, size, time_ in (
+        ("sponsor alone", alone, "0", ""),
+        ("GAL: hospital + 2 laboratories", gal, f"{traffic:,}", f"{seconds:.1f}"),
+        ("all data pooled (Joint)", pooled, "", ""),
+    ):
+        table.add_row(name, f"{np.mean((scores > 0.5) == truth):.3f}", f"{_auc(truth, scores):.4f}", size, time_)
+    console = Console()
+    console.print(table)
+    console.print(
+        f"The files are in {folder}. By hand, between machines, each in its own folder:\n"
+        "  every party   secure-gal keygen NAME --home keys, then secure-gal trust OTHER.card --home keys\n"
+        f"  laboratories  cd {folder / 'lab-a'} && secure-gal assist lab-a.toml\n"
+        f"  hospital      cd {folder / 'hospital'} && secure-gal train hospital.toml\n"
+        "  hospital      secure-gal predict hospital.toml --ids new.csv --out predictions.csv",
+        highlight=False,
+    )
+
+
+def _reference(data: dict[str, Any], columns: slice) -> npt.NDArray[np.float64]:
+    """Probabilities of held-out rows by one-party GAL on these columns, with the same settings."""
+    from secure_gal.reference import GAL
+
+    x, train = data["x"][:, columns], data["train"]
+    mean, scale = x[train].mean(axis=0), x[train].std(axis=0)
+    standardised = (x - mean) / scale
+    model = GAL(task="classification").fit([standardised[train]], data["y"][train])
+    return np.asarray(model.predict_proba([standardised[data["new"]]])[:, 1])
+
+
+def _auc(truth: npt.NDArray[Any], scores: npt.NDArray[np.float64]) -> float:
+    from secure_gal.losses import metric
+
+    return metric("classification", truth, scores[:, None])

@@ -1,0 +1,117 @@
+"""`secure-gal predict`: one batch of new ids through the assistors, to a CSV file."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from parties.loop import Loop
+from parties.node import Codec, Node
+from parties.patience import Patience
+from parties.progress import Progress
+from parties.report import write_atomically
+from parties.session import Session, open_session, open_store
+from parties.sponsor import require_sponsor
+from parties.store import RunStore
+from parties.traffic import Traffic
+from secure_gal.data import Table, read_table
+from secure_gal.effects import Note, State
+from secure_gal.encode import LabelCodec
+from secure_gal.errors import DataError, SettingsError
+from secure_gal.learners import storage
+from secure_gal.party_model import SponsorData
+from secure_gal.protocol_predict import PredictionProtocol
+
+
+def predict(party_file: Path, ids: Path, out: Path, *, json: bool = False) -> int:
+    """Predict the rows of `ids` (a table, or ids alone) and write `out`; returns the exit code."""
+    session = open_session(party_file)
+    require_sponsor(session)
+    store = open_store(session)
+    try:
+        if store.state().get("phase") != b"finished":
+            raise SettingsError("run_dir", f"{session.party.run_dir} holds no finished learning stage; run: secure-gal "
+                                f"train {party_file}")  # fmt: skip
+        return _predict(session, store, ids, out, Progress(json))
+    finally:
+        store.close()
+
+
+def _predict(session: Session, store: RunStore, ids: Path, out: Path, progress: Progress) -> int:
+    from transport.curve import SponsorSocket
+
+    state = State(store.state())
+    encoder, codec = storage.load(state.raw("encoder"))
+    model = SponsorData(session.party, session.study, session.file.resolve().parent,
+                        lambda text: progress.note(Note("warning", {"text": text})))  # fmt: skip
+    table = _rows(session, ids, model)
+    wanted = tuple(table.ids)
+    own, initial = _own_part(state, model, table, encoder, codec)
+    role = PredictionProtocol(state, session.study.assistors, wanted, codec.outputs)
+    traffic = Traffic(store)
+    node = Node(role, store, Codec(session.identity, session.cards, session.digest), traffic.count)
+    loop = Loop(node, progress)
+    loop.start()
+    assert session.party.bind is not None  # noqa: S101  (checked by load_party)
+    cards = {name: session.cards[name] for name in session.study.assistors}
+    socket = SponsorSocket(session.identity, cards, session.party.bind, progress.log)
+    loop.online(socket)
+    patience = Patience(
+        session.study.patience_seconds, progress, str(session.file), f"predict --ids {ids} --out {out}"
+    )
+    try:
+        loop.run(lambda: loop.done, lambda: patience.check(role.waiting_for(), socket.attached()))
+    finally:
+        traffic.save()
+        socket.close()
+    total, missing = role.combine(initial, own)
+    write_atomically(out, to_csv(session.party.data.id, wanted, total, missing, codec))
+    progress.log(f"{len(wanted)} predictions written to {out}")
+    return 0
+
+
+def _rows(session: Session, ids: Path, model: SponsorData) -> Table:
+    """The sponsor's rows to predict: the file's own, or looked up in `[data] path` when it holds ids alone."""
+    data = session.party.data
+    table = read_table(ids, data.id, data.label, data.categorical)
+    if table.frame.width or not model.fits:
+        return table
+    where = {entity: i for i, entity in enumerate(model.ids)}
+    absent = [entity for entity in table.ids if entity not in where]
+    if absent:
+        raise DataError(str(ids), f"holds ids alone, and {len(absent)} of them are not in {data.path} (first: {absent[0]!r}); "
+                        "add the feature columns to the file")  # fmt: skip
+    return Table(table.ids, model.table.frame[[where[e] for e in table.ids]], None, ids)
+
+
+def _own_part(
+    state: State, model: SponsorData, table: Table, encoder: object, codec: LabelCodec
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
+    """The sponsor's own part (n, K), and F^0 (K,)."""
+    initial = np.asarray(state.array("ensemble/F0"))
+    if not model.fits:
+        return np.zeros((len(table.ids), codec.outputs), dtype=np.float32), initial
+    coefficients = state.array("own-coefficients")
+    models = [state.raw(f"model/{t:04d}") for t in range(1, len(coefficients) + 1)]
+    _, part = model.part(table, tuple(table.ids), encoder, models, coefficients, codec.outputs)  # type: ignore[arg-type]
+    return part, initial
+
+
+def to_csv(
+    id_column: str, ids: tuple[str, ...], f: npt.NDArray[np.float64], missing: list[str], codec: LabelCodec
+) -> str:
+    """The predictions file: id, prediction, p_<class> in ascending class order, and `missing` if needed."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    probabilities = codec.probabilities(f)
+    header = [id_column, "prediction", *(f"p_{c}" for c in codec.classes)]
+    writer.writerow([*header, "missing"] if any(missing) else header)
+    values = codec.decode(f)
+    for i, entity in enumerate(ids):
+        cells = [entity, values[i], *(repr(float(p)) for p in probabilities[i])]
+        writer.writerow([*cells, missing[i]] if any(missing) else cells)
+    return out.getvalue()

@@ -1,0 +1,134 @@
+"""`new`, `keygen`, `trust` and `check`: what is done before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from crypto.identity import MAX_CARD_BYTES, Card, Identity, Pins
+from parties.session import open_session
+from secure_gal.errors import NAME_PATTERN, SettingsError
+from secure_gal.manifest import manifest
+
+STUDY = """\
+# The same file for every party: copy it, never edit one copy alone. Every field below the line is optional.
+name = "{study}"
+task = "classification"        # or "regression"
+sponsor = "{name}"             # has the labels, opens the one port
+address = "tcp://{name}.example.org:7001"   # what the assistors dial
+assistors = ["lab", "insurer"]
+# ---------------------------------------------------------------- defaults
+loss = "auto"                  # cross_entropy for classification, l2 for regression; or l1, huber
+rounds = 10
+weights = "fitted"             # gradient assistance weights; or "uniform"
+learning_rate = "search"       # gradient assisted learning rate; or a number
+validation = 0.2               # share of the rows, drawn at random from `seed`
+patience = 3                   # rounds without a better validation loss
+patience_seconds = 600.0       # how long to wait for an assistor that is away
+seed = 0
+
+[protect]                      # what the RECEIVER sees; the channels are always encrypted
+ids = "clear"
+residuals = "none"             # assistors can read the labels off the residuals
+predictions = "none"           # the sponsor sees every assistor's fitted values
+"""
+SPONSOR = """\
+# {name}'s own settings; relative paths are relative to this file.
+study = "study.toml"
+party = "{name}"
+home = "keys"                  # {name}.key and the pinned cards
+run_dir = "run"                # checkpoints, model, results
+bind = "tcp://*:7001"          # the study's one open port
+
+[data]
+path = "{name}.csv"            # or .parquet
+id = "id"
+label = "label"
+# categorical = ["postcode"]   # columns of numbers that are really names
+
+[learner]
+kind = "linear"                # linear, mlp, gb, svm, python:module:factory, or none without features
+"""
+ASSISTOR = """\
+# {name}'s own settings; relative paths are relative to this file.
+study = "study.toml"           # the sponsor's file, copied
+party = "{name}"
+home = "keys"                  # {name}.key and the pinned cards
+run_dir = "run"                # checkpoints and models
+# address = "tcp://10.0.0.5:7001"   # instead of the study's
+# proxy = "socks.example.org:1080"  # SOCKS5
+# max_rows = 100000            # the most rows it will ever predict in this study
+
+[data]
+path = "{name}.csv"            # or .parquet
+id = "id"
+# categorical = ["postcode"]   # columns of numbers that are really names
+
+[learner]
+kind = "linear"                # linear, mlp, gb, svm, or python:module:factory
+# device = "auto"              # for mlp: auto, cpu, cuda, cuda:1
+"""
+
+
+def new_files(name: str, role: str, folder: Path) -> list[Path]:
+    """Write templates; never overwrites."""
+    if not NAME_PATTERN.fullmatch(name):
+        raise SettingsError("name", f"{name!r}; accepted: lower-case letters, digits, '-' and '_', at most 32")
+    if role not in ("sponsor", "assistor"):
+        raise SettingsError("--role", f"{role!r}; accepted: sponsor, assistor")
+    texts = {f"{name}.toml": ASSISTOR.format(name=name)}
+    if role == "sponsor":
+        texts = {"study.toml": STUDY.format(name=name, study="study"), f"{name}.toml": SPONSOR.format(name=name)}
+    for file in texts:
+        if (folder / file).exists():
+            raise SettingsError(
+                str(folder / file), "is already there and is never overwritten; move it away first"
+            )
+    for file, text in texts.items():
+        (folder / file).write_text(text, encoding="utf-8")
+    return [folder / file for file in texts]
+
+
+def keygen(name: str, home: Path) -> str:
+    """Make and save keys; returns what to tell the person."""
+    identity = Identity.generate(name)
+    identity.save(home)
+    return (f"fingerprint {identity.card.fingerprint}\n{home / f'{name}.key'}: private, stays on this machine\n"
+            f"{home / f'{name}.card'}: give it to every other party, and read them the fingerprint")  # fmt: skip
+
+
+def trust_card(path: Path, home: Path, replace: bool, confirm: Callable[[str], bool]) -> str:
+    """Pin a card after confirmation; returns what to tell the person."""
+    try:
+        with path.open("rb") as file:
+            card = Card.from_bytes(file.read(MAX_CARD_BYTES + 1), str(path))
+    except OSError as error:
+        raise SettingsError(str(path), f"cannot be read: {error.strerror}") from None
+    pins = Pins(home)
+    known = pins.all().get(card.name)
+    if known is not None and known != card and not replace:
+        pins.add(card)  # raises, with the fix
+    text = f"name        {card.name}\nfingerprint {card.fingerprint}"
+    if not confirm(f"{text}\nDoes {card.name} read out the same fingerprint?"):
+        raise SettingsError(str(path), "not confirmed, not pinned")
+    pins.add(card, replace=replace)
+    return f"{text}\n{card.name} is trusted"
+
+
+def describe_pins(home: Path) -> str:
+    """One line a pinned card."""
+    lines = [f"{card.name:<16} {card.fingerprint}" for card in Pins(home).all().values()]
+    return "\n".join(lines) or f"no cards are pinned in {home}"
+
+
+def check_party(file: Path) -> str:
+    """Validate settings, keys, pins, learner and data offline; returns the manifest."""
+    session = open_session(file)
+    from secure_gal.party_model import PartyModel
+
+    model = PartyModel(session.party, session.study, file.resolve().parent, lambda text: None)
+    label = session.party.data.label
+    if label is not None and model.table.labels is None:
+        raise SettingsError(str(session.party.data.path), f"has no label column {label!r}")
+    data = f"{len(model.ids):,} rows, {model.table.frame.width} feature columns"
+    return f"{manifest(session.study, session.fingerprints)}\n\nthis party {session.party.party}: {data}; everything checked"
