@@ -59,9 +59,7 @@ class Card:
         try:
             Ed25519PublicKey.from_public_bytes(signing_key).verify(signature, CARD_LABEL + body)
         except (InvalidSignature, ValueError) as error:
-            raise SettingsError(
-                f"card of {name}", "its signature does not verify; ask for the file again"
-            ) from error
+            raise SettingsError(f"card of {name}", "its signature does not verify; ask for the file again") from error
         self.name, self.signing_key, self.curve_key, self.signature = name, signing_key, curve_key, signature
         digest = hashlib.sha256(FINGERPRINT_LABEL + body).hexdigest()
         self.fingerprint = "-".join(digest[i : i + 4] for i in range(0, 64, 4))

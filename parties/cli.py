@@ -102,9 +102,7 @@ def train(file: PartyFile, json: Json = False) -> None:
 @app.command()
 def predict(
     file: PartyFile,
-    ids: Annotated[
-        Path, typer.Option("--ids", help="CSV or Parquet: ids with the sponsor's features, or ids alone.")
-    ],
+    ids: Annotated[Path, typer.Option("--ids", help="CSV or Parquet: ids with the sponsor's features, or ids alone.")],
     out: Annotated[Path, typer.Option("--out", help="Where to write the predictions (CSV).")],
     json: Json = False,
 ) -> None:
@@ -126,9 +124,7 @@ def doctor(file: PartyFile) -> None:
 
 @app.command()
 def demo(
-    dir: Annotated[Path, typer.Option("--dir", help="Where the demo's files are written, and stay.")] = Path(
-        "demo"
-    ),
+    dir: Annotated[Path, typer.Option("--dir", help="Where the demo's files are written, and stay.")] = Path("demo"),
 ) -> None:
     """A hospital and two laboratories learn together on this machine, in three processes."""
     from parties.demo import run

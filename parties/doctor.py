@@ -39,7 +39,9 @@ def examine(file: Path) -> tuple[list[str], bool]:
 
 
 def _keys(session: Session) -> str:
-    return f"{session.identity.card.fingerprint[:19]}..., {len(session.cards) - 1} pinned; digest {session.digest[:16]}..."
+    return (
+        f"{session.identity.card.fingerprint[:19]}..., {len(session.cards) - 1} pinned; digest {session.digest[:16]}..."
+    )
 
 
 def _run_dir(path: Path) -> str:
@@ -57,9 +59,7 @@ def _network(file: Path) -> str:
             try:
                 probe.bind(("" if host == "*" else host, int(port)))
             except OSError as error:
-                raise OSError(
-                    f"{party.bind}: {error.strerror}; stop what uses the port, or change `bind`"
-                ) from None
+                raise OSError(f"{party.bind}: {error.strerror}; stop what uses the port, or change `bind`") from None
         return f"{party.bind} is free"
     if party.proxy:
         return f"through the SOCKS5 proxy {party.proxy}; not probed"

@@ -6,9 +6,9 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import FrameType
-from typing import Protocol
+from typing import Any, Protocol
 
 from parties.node import Node, Outcome, Transmit
 from parties.progress import Progress
@@ -24,7 +24,7 @@ class Socket(Protocol):
     """What `SponsorSocket` and `AssistorSocket` share."""
 
     def poll(self, timeout: float) -> Iterable[Event]: ...
-    def send_message(self, peer: str, frames: object) -> None: ...
+    def send_message(self, peer: str, frames: Sequence[Any]) -> None: ...
     def send_sync(self, peer: str, payload: bytes) -> None: ...
     def send_ack(self, peer: str, seq: int) -> None: ...
     def refuse(self, peer: str, reason: str) -> None: ...

@@ -107,9 +107,7 @@ class Codec:
 
     def decode(self, peer: str, frames: Sequence[Any]) -> wire.Received:
         """One authenticated, strictly decoded message of `peer`."""
-        return wire.decode(
-            frames, sender=self.cards[peer], recipient=self.identity.card.name, limits=wire.Limits()
-        )
+        return wire.decode(frames, sender=self.cards[peer], recipient=self.identity.card.name, limits=wire.Limits())
 
 
 BEFORE_RUN = frozenset({"hello", "run-offer"})
@@ -119,9 +117,7 @@ BEFORE_RUN = frozenset({"hello", "run-offer"})
 class Node:
     """One party's end of all its links."""
 
-    def __init__(
-        self, role: Role, store: Store, codec: Codec, on_bytes: Callable[[str, str, str, int], None]
-    ) -> None:
+    def __init__(self, role: Role, store: Store, codec: Codec, on_bytes: Callable[[str, str, str, int], None]) -> None:
         self.role = role
         self._store = store
         self._codec = codec

@@ -60,9 +60,7 @@ def _predict(session: Session, store: RunStore, ids: Path, out: Path, progress: 
     cards = {name: session.cards[name] for name in session.study.assistors}
     socket = SponsorSocket(session.identity, cards, session.party.bind, progress.log)
     loop.online(socket)
-    patience = Patience(
-        session.study.patience_seconds, progress, str(session.file), f"predict --ids {ids} --out {out}"
-    )
+    patience = Patience(session.study.patience_seconds, progress, str(session.file), f"predict --ids {ids} --out {out}")
     try:
         loop.run(lambda: loop.done, lambda: patience.check(role.waiting_for(), socket.attached()))
     finally:

@@ -81,9 +81,7 @@ def new_files(name: str, role: str, folder: Path) -> list[Path]:
         texts = {"study.toml": STUDY.format(name=name, study="study"), f"{name}.toml": SPONSOR.format(name=name)}
     for file in texts:
         if (folder / file).exists():
-            raise SettingsError(
-                str(folder / file), "is already there and is never overwritten; move it away first"
-            )
+            raise SettingsError(str(folder / file), "is already there and is never overwritten; move it away first")
     for file, text in texts.items():
         (folder / file).write_text(text, encoding="utf-8")
     return [folder / file for file in texts]

@@ -139,8 +139,8 @@ class RunStore:
                 row = (key, value.dtype.str, shape, np.ascontiguousarray(value).tobytes())
                 work.append(("INSERT INTO state VALUES (?, ?, ?, ?)", row))
         for peer, link in links.items():
-            row = (peer, link.store, link.sent, link.received)
-            work.append(("INSERT OR REPLACE INTO link VALUES (?, ?, ?, ?)", row))
+            record = (peer, link.store, link.sent, link.received)
+            work.append(("INSERT OR REPLACE INTO link VALUES (?, ?, ?, ?)", record))
         for peer, seq, frames in outgoing:
             packed = msgspec.msgpack.encode([bytes(frame) for frame in frames])
             work.append(("INSERT INTO outbox VALUES (?, ?, ?)", (peer, seq, packed)))

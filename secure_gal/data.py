@@ -32,9 +32,7 @@ def read_table(path: Path, id_column: str, label_column: str | None, categorical
     """
     frame = _read(path, id_column, (*categorical, *([label_column] if label_column else [])))
     if id_column not in frame.columns:
-        raise DataError(
-            str(path), f"has no id column {id_column!r}; its columns are {', '.join(frame.columns[:20])}"
-        )
+        raise DataError(str(path), f"has no id column {id_column!r}; its columns are {', '.join(frame.columns[:20])}")
     ids = frame[id_column].cast(pl.String)
     _check_ids(path, id_column, ids)
     labels = None
@@ -59,9 +57,7 @@ def _read(path: Path, id_column: str, as_text: tuple[str, ...]) -> pl.DataFrame:
     except FileNotFoundError:
         raise DataError(str(path), "no such file; `[data] path` is relative to the party file") from None
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(
-            str(path), f"cannot be read as {path.suffix or 'CSV'}: {str(error).splitlines()[0]}"
-        ) from error
+        raise DataError(str(path), f"cannot be read as {path.suffix or 'CSV'}: {str(error).splitlines()[0]}") from error
     if frame.height == 0:
         raise DataError(str(path), "has no rows")
     return frame

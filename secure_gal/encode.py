@@ -56,14 +56,10 @@ class TableEncoder:
             scaler.fit(_numbers(frame, numeric))
         one_hot = None
         if texts:
-            one_hot = OneHotEncoder(
-                categories=[levels[n] for n in texts], handle_unknown="ignore", sparse_output=False
-            )
+            one_hot = OneHotEncoder(categories=[levels[n] for n in texts], handle_unknown="ignore", sparse_output=False)
             one_hot.fit(np.array([[levels[n][0] for n in texts]], dtype=object))
         encoder = cls(numeric, levels, scaler, one_hot)
-        encoder.warnings = [
-            f"column {name!r} is constant on the training rows and is left out" for name in constant
-        ]
+        encoder.warnings = [f"column {name!r} is constant on the training rows and is left out" for name in constant]
         return encoder
 
     def transform(self, frame: pl.DataFrame) -> tuple[npt.NDArray[np.float64], dict[str, int]]:
@@ -145,9 +141,7 @@ class LabelCodec:
         values = _targets(labels)[train]
         scale = float(values.std())
         if scale == 0.0:
-            raise DataError(
-                "[data] label", "the target is the same on all training rows; there is nothing to learn"
-            )
+            raise DataError("[data] label", "the target is the same on all training rows; there is nothing to learn")
         return cls(task, (), float(values.mean()), scale)
 
     def encode(self, labels: Sequence[Any]) -> npt.NDArray[Any]:

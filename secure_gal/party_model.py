@@ -75,7 +75,7 @@ class PartyModel:
         return self._local
 
     def part(
-        self, table: Table, ids: tuple[str, ...], encoder: TableEncoder, models: list[bytes],
+        self, table: Table, ids: tuple[str, ...], encoder: TableEncoder | None, models: list[bytes],
         coefficients: npt.NDArray[np.float64], k: int,
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:  # fmt: skip
         """(known uint8 (n,), part float32 (n, K)) of a prediction; 0 where the id is not in `table`."""
@@ -83,7 +83,7 @@ class PartyModel:
         known = np.array([entity in where for entity in ids], dtype=np.uint8)
         part = np.zeros((len(ids), k), dtype=np.float32)
         rows = [where[entity] for entity in ids if entity in where]
-        if rows and len(coefficients):
+        if rows and len(coefficients) and encoder is not None:
             x, unseen = encoder.transform(table.frame[rows])
             for column, count in unseen.items():
                 self._warn(f"column {column!r}: {count} values were not seen in training; they encode as zeros")

@@ -193,9 +193,7 @@ class AssistorProtocol:
         if message.round != self.rounds + 1 or "residual" in self.state:
             raise PeerViolation(self._sponsor, f"residual of round {message.round} after round {self.rounds}")
         if message.round > self._context.study.rounds:
-            raise PeerViolation(
-                self._sponsor, f"a residual beyond the study's {self._context.study.rounds} rounds"
-            )
+            raise PeerViolation(self._sponsor, f"a residual beyond the study's {self._context.study.rounds} rounds")
         expected = (int(self.state.array("train").sum()), int(self.state.text("outputs")))
         if message.values.shape != expected or not np.isfinite(message.values).all():
             raise PeerViolation(self._sponsor, f"the residual must be finite with shape {expected}")
@@ -249,9 +247,7 @@ class AssistorProtocol:
         job: Callable[[], object] = lambda: self._model.predict(ids, encoder, models, coefficients, k)  # noqa: E731
         return Compute(f"predict/{key.removeprefix('request/')}", job)
 
-    def _predicted(
-        self, number: str, result: tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]
-    ) -> list[Effect]:
+    def _predicted(self, number: str, result: tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]) -> list[Effect]:
         known, part = result
         self.state.drop(f"request/{number}")
         reply = messages.PredictReply(messages.Batch(int(number)), known, part)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import msgspec
 import numpy as np
@@ -144,7 +144,7 @@ class SponsorProtocol:
         if kind == "prepare":
             return self._prepared(result)  # type: ignore[arg-type]
         if kind == "fit":
-            saved, values = result  # type: ignore[misc]
+            saved, values = cast("tuple[bytes, npt.NDArray[np.float32]]", result)
             self.state.put(f"model/{self.round:04d}", saved)
             self.state.put("own", values)
             return self._commit_if_complete()

@@ -15,9 +15,7 @@ Array = npt.NDArray[np.float64]
 POWERS = {"l1": 1.0, "l1.5": 1.5, "l2": 2.0, "l4": 4.0}
 
 
-def simplex_weights(
-    residual: npt.NDArray[np.float32], fitted: Sequence[npt.NDArray[np.float32]], loss: str
-) -> Array:
+def simplex_weights(residual: npt.NDArray[np.float32], fitted: Sequence[npt.NDArray[np.float32]], loss: str) -> Array:
     """Weights (M,), non-negative with sum 1.
 
     Args:

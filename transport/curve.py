@@ -5,6 +5,7 @@ The author of a frame is the key that ZAP authenticated, never a name or socket 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import time
@@ -33,9 +34,7 @@ CONTEST_SECONDS = 2.0
 PING_SECONDS = 2.0
 SILENCE_SECONDS = 15.0
 """A peer that said nothing for this long (it pings every PING_SECONDS) is lost."""
-_FAILED = (
-    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
-)
+_FAILED = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 
 Log = Callable[[str], None]
 Clock = Callable[[], float]
@@ -77,10 +76,8 @@ class _Wake:
         os.set_blocking(self._write_end, False)
 
     def wake(self) -> None:
-        try:
+        with contextlib.suppress(BlockingIOError):  # the pipe is full of wake-ups already
             os.write(self._write_end, b"w")
-        except BlockingIOError:
-            pass  # the pipe is full of wake-ups already
 
     def drain(self) -> None:
         try:
@@ -314,7 +311,7 @@ class AssistorSocket:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._wake = _Wake()
         self._up = False
-        self._texts = {
+        self._texts: dict[int, str] = {
             zmq.EVENT_HANDSHAKE_FAILED_AUTH: f"{sponsor.name} refused this party's key: has it pinned this card?",
             zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: f"the server at {address} does not speak CURVE with the key pinned for "
             f"{sponsor.name}",

@@ -130,9 +130,7 @@ def size(frames: Sequence[Any]) -> int:
 
 def _header(peer: str, frames: Sequence[Any]) -> tuple[Header, bytes]:
     if len(frames) < 3 or len(frames[0]) > MAX_HEADER_BYTES:
-        raise PeerViolation(
-            peer, f"a message has a header of at most {MAX_HEADER_BYTES} bytes, a signature and salts"
-        )
+        raise PeerViolation(peer, f"a message has a header of at most {MAX_HEADER_BYTES} bytes, a signature and salts")
     raw = bytes(frames[0])
     try:
         header = msgspec.json.decode(raw, type=Header)
@@ -161,7 +159,7 @@ def _payload(spec: FieldSpec, value: Any) -> tuple[memoryview, tuple[int, ...]]:
     if array.ndim != spec.ndim or array.dtype.str != np.asarray(value).dtype.str:
         raise StateError(f"field {spec.name} must be {spec.dtype} with {spec.ndim} dimensions")
     flat = array.reshape(-1).view(np.uint8) if array.size else np.zeros(0, dtype=np.uint8)
-    return memoryview(flat), array.shape
+    return memoryview(flat.data), array.shape
 
 
 def _digest(salt: bytes, parts: Sequence[Any]) -> str:

@@ -19,7 +19,7 @@ def custom(name: str, loss: str, device: str, options: dict[str, Any], folder: P
     and `predict(X)`, or a `torch.nn.Module` from (n, p) to (n, K), which is trained as `mlp` is.
     """
     where = "[learner] kind"
-    _, module_name, factory_name = (name.split(":") + ["", ""])[:3]
+    _, module_name, factory_name = [*name.split(":"), "", ""][:3]
     if name.count(":") != 2 or not module_name or not factory_name:
         raise SettingsError(where, f"{name!r}; accepted: python:MODULE:FACTORY")
     sys.path.insert(0, str(folder))

@@ -47,11 +47,11 @@ class LinearLearner:
 
     def _ridge_fit(self, x: Array, target: Array) -> LinearModel:
         if self._for is not x:
-            self._mean = x.mean(axis=0)
+            self._mean = np.asarray(x.mean(axis=0), dtype=np.float64)
             centred = x - self._mean
             gram = centred.T @ centred / len(x)
             gram[np.diag_indices_from(gram)] += self._ridge
-            self._solve = np.linalg.pinv(gram, hermitian=True)
+            self._solve = np.asarray(np.linalg.pinv(gram, hermitian=True), dtype=np.float64)
             self._for = x
         moment = (x.T @ target - np.outer(self._mean, target.sum(axis=0))) / len(x)
         b = self._solve @ moment

@@ -30,9 +30,7 @@ def choose_device(name: str) -> torch.device:
             raise SettingsError("[learner] device", f"{name!r}; accepted: auto, cpu, cuda or cuda:INDEX")
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if int(index) >= count:
-            raise SettingsError(
-                "[learner] device", f"{name!r} is not there ({count} CUDA devices); use cpu or auto"
-            )
+            raise SettingsError("[learner] device", f"{name!r} is not there ({count} CUDA devices); use cpu or auto")
     return torch.device(name)
 
 
@@ -102,7 +100,7 @@ class TorchLearner:
         for _ in range(self._epochs):
             module.train()
             shuffled = rows[torch.randperm(len(rows), generator=generator)].to(device)
-            for batch in shuffled.split(self._batch):
+            for batch in torch.split(shuffled, self._batch):
                 if len(batch) == 1 and len(rows) > 1:
                     continue  # batch norm needs two rows
                 adam.zero_grad(set_to_none=True)

@@ -41,9 +41,7 @@ def gradient_boosting(loss: str, options: dict[str, Any]) -> EstimatorLearner:
     defaults = {"max_iter": 50, "max_depth": 3, "learning_rate": 0.1}
 
     def factory(seed: int) -> Any:
-        return HistGradientBoostingRegressor(
-            loss=name, early_stopping=False, random_state=seed, **defaults | options
-        )
+        return HistGradientBoostingRegressor(loss=name, early_stopping=False, random_state=seed, **defaults | options)
 
     return EstimatorLearner(factory)
 

@@ -1,0 +1,116 @@
+"""A small study whose parties hold arrays: protocol objects, real messages, no sockets."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from crypto.identity import Identity
+from parties.node import Codec, Node
+from secure_gal.assistance import Ensemble
+from secure_gal.effects import State
+from secure_gal.learners import storage
+from secure_gal.learners.linear import LinearLearner
+from secure_gal.local import LocalParty, collapse
+from secure_gal.losses import get_loss
+from secure_gal.protocol_assistor import AssistorContext, AssistorProtocol
+from secure_gal.protocol_sponsor import SponsorContext, SponsorProtocol
+from secure_gal.study import Study
+from tests.conftest import identity
+from tests.simulation import MemoryStore, Network, Party
+
+NAMES = ("hospital", "lab", "insurer")
+N, ROUNDS = 120, 3
+
+
+def study(**changes: object) -> Study:
+    base = {
+        "name": "s",
+        "task": "regression",
+        "sponsor": "hospital",
+        "address": "tcp://x:1",
+        "assistors": ("lab", "insurer"),
+        "rounds": ROUNDS,
+        "patience": 10,
+    }
+    return Study(**(base | changes))  # type: ignore[arg-type]
+
+
+class Arrays:
+    """Sponsor or assistor model over one array; rows are named r0, r1, ..."""
+
+    fits = True
+
+    def __init__(self, name: str, offset: int = 0) -> None:
+        rng = np.random.default_rng(NAMES.index(name) + 1)
+        self.name, self.x = name, rng.standard_normal((N + offset, 3))
+        self.ids = tuple(f"r{i}" for i in range(N + offset))
+        self.y = np.random.default_rng(9).standard_normal((N + offset, 1)) + self.x[:, :1]
+
+    def prepare(self, rows: np.ndarray, train: np.ndarray) -> bytes:
+        self.rows, self.train = rows, train
+        self.local = LocalParty(self.name, self.x[rows], train, LinearLearner(), 0)
+        return b"encoder"
+
+    def ensemble(self, parties: tuple[str, ...]) -> Ensemble:
+        return Ensemble(
+            get_loss("l2", 1),
+            self.y[self.rows],
+            self.train,
+            "regression",
+            parties,
+            "fitted",
+            "search",
+            10,
+            ROUNDS,
+            "l2",
+        )
+
+    def fit_round(self, round_: int, residual: np.ndarray) -> tuple[bytes, np.ndarray]:
+        model, fitted = self.local.fit_round(round_, residual)
+        return storage.dump(model), fitted
+
+    def alone(self) -> Ensemble:
+        ensemble = self.ensemble((self.name,))
+        while not ensemble.finished:
+            ensemble.commit({self.name: self.fit_round(1, ensemble.residual())[1]})
+        return ensemble
+
+    def predict(self, ids, encoder, models, coefficients, k):  # type: ignore[no-untyped-def]
+        rows = [self.ids.index(i) for i in ids]
+        loaded = [storage.load(m) for m in models]
+        return np.ones(len(ids), np.uint8), collapse(loaded, coefficients, self.x[rows])
+
+
+def cards() -> dict[str, object]:
+    return {name: identity(name).card for name in NAMES}
+
+
+def make_party(name: str, the_study: Study | None = None) -> Party:
+    settings = the_study or study()
+    everyone = cards()
+    prints = {n: c.fingerprint for n, c in everyone.items()}  # type: ignore[attr-defined]
+    digest, canonical = settings.digest(prints), settings.canonical(prints)
+    me: Identity = identity(name)
+
+    def make(store: MemoryStore) -> Node:
+        state, nonce = State(store.values), bytes([NAMES.index(name) + 1]) * 16
+        if name == "hospital":
+            role: object = SponsorProtocol(
+                SponsorContext(settings, digest, canonical, me, everyone), Arrays(name), state, nonce
+            )  # type: ignore[arg-type]
+        else:
+            context = AssistorContext(settings, digest, canonical, me, everyone)  # type: ignore[arg-type]
+            role = AssistorProtocol(context, Arrays(name, 5), state, nonce)  # type: ignore[arg-type]
+        return Node(role, store, Codec(me, everyone, digest), lambda *_: None)  # type: ignore[arg-type]
+
+    return Party(name, make)
+
+
+def make_network(seed: int = 0, loss: float = 0.0) -> Network:
+    return Network(make_party("hospital"), [make_party(name) for name in NAMES[1:]], seed, loss)
+
+
+def final_f(network: Network) -> np.ndarray:
+    values = network.sponsor.store.values
+    assert values["phase"] == b"finished"
+    return np.asarray(values["ensemble/F"])
