@@ -90,7 +90,7 @@ def test_theorem_1_the_joint_least_squares_optimum_is_approached():
     optimum = design @ np.linalg.lstsq(design, y, rcond=None)[0]
     floor = np.mean((y - optimum) ** 2)
     reached = np.mean((y - model.predict(parts)) ** 2)
-    assert floor <= reached + 1e-12
+    assert reached >= floor * (1 - 1e-6)  # float32 parts leave the span by about 1e-7
     assert reached - floor < 1e-3 * floor
     alone = GAL("regression", rounds=300, learners=LeastSquares(), validation=0).fit(parts[:1], y)
     assert np.mean((y - alone.predict(parts[:1])) ** 2) > 2 * floor
