@@ -172,7 +172,7 @@ class Identity:
             raise SettingsError(
                 str(path), f"no such key; make it with: secure-gal keygen {name} --home {home}"
             ) from None
-        except (msgspec.DecodeError, OSError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, OSError) as error:
             raise SettingsError(str(path), f"is not a readable key file: {type(error).__name__}") from None
         if file.format != FORMAT or file.name != name:
             raise SettingsError(

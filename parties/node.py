@@ -250,7 +250,7 @@ class Node:
             if len(payload) > MAX_SYNC_BYTES:
                 raise PeerViolation(peer, f"a sync frame above {MAX_SYNC_BYTES} bytes")
             theirs = msgspec.json.decode(payload, type=Sync)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise PeerViolation(peer, "an unreadable sync frame") from error
         if theirs.received < 0 or len(theirs.store) != 32:
             raise PeerViolation(peer, "a sync frame with impossible values")

@@ -49,7 +49,7 @@ def differences(mine: bytes, theirs: str) -> str:
     """Say in words how two canonical readings of a study differ."""
     try:
         other = msgspec.json.decode(theirs, type=dict[str, object])
-    except (msgspec.DecodeError, UnicodeEncodeError):
+    except (msgspec.DecodeError, UnicodeError):
         return "the other side's study is unreadable"
     here = msgspec.json.decode(mine, type=dict[str, object])
     parts = []

@@ -134,7 +134,7 @@ def _header(peer: str, frames: Sequence[Any]) -> tuple[Header, bytes]:
     raw = bytes(frames[0])
     try:
         header = msgspec.json.decode(raw, type=Header)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise PeerViolation(peer, f"an unreadable header: {error}") from error
     if msgspec.json.encode(header) != raw:
         raise PeerViolation(peer, "the header is not canonical")
@@ -197,7 +197,7 @@ def _value(peer: str, spec: FieldSpec, info: FieldInfo, parts: Sequence[Any], sa
     if spec.dtype == "json":
         try:
             value = msgspec.json.decode(raw, type=spec.json_type)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise PeerViolation(peer, f"{spec.name} is unreadable: {error}") from error
         if msgspec.json.encode(value) != bytes(raw):
             raise PeerViolation(peer, f"{spec.name} is not canonical")

@@ -1,0 +1,127 @@
+"""The decoder against whole, truncated, extended and altered input."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from secure_gal import messages
+from secure_gal.errors import PeerViolation
+from tests.conftest import identity
+from transport import wire
+
+STUDY, RUN = "ab" * 32, "cd" * 32
+
+
+def encoded(message: object | None = None, **changes: object) -> list[bytes]:
+    message = message or messages.Residual(np.arange(6, dtype=np.float32).reshape(3, 2), 2)
+    settings = {"study": STUDY, "run": RUN, "sender": "lab", "recipient": "hospital", "seq": 1, **changes}
+    return [bytes(f) for f in wire.encode(message, identity=identity("lab"), **settings)]  # type: ignore[arg-type]
+
+
+def decoded(frames: list[bytes], **limits: int) -> wire.Received:
+    return wire.decode(frames, sender=identity("lab").card, recipient="hospital", limits=wire.Limits(**limits))
+
+
+def test_round_trip_of_every_kind() -> None:
+    ints, flags = np.array([3, 1], np.int64), np.array([1, 0], np.uint8)
+    f32 = np.ones((2, 1), np.float32)
+    samples = [
+        messages.Hello(messages.Greeting("0" * 32, "{}")),
+        messages.RunOffer(messages.Nonces({"lab": "0" * 32}, "{}")),
+        messages.RunSignature(messages.Signatures({"lab": "00"})),
+        messages.RunAgreement(messages.Signatures({"lab": "00"})),
+        messages.Ids(("a", "007", "é")),
+        messages.Rows(ints, flags, messages.Shape(1)),
+        messages.Residual(f32, 1),
+        messages.Fitted(f32, 1),
+        messages.Finish(np.zeros(0), messages.Ending("finished")),
+        messages.Finished(messages.Ending("finished")),
+        messages.PredictRequest(messages.Batch(1), ("a",)),
+        messages.PredictReply(messages.Batch(1), flags, f32),
+    ]
+    assert {type(s) for s in samples} == set(messages.MESSAGES.values())
+    for message in samples:
+        back = decoded(encoded(message)).message
+        for spec in message.FIELDS:
+            assert np.array_equal(getattr(back, spec.name), getattr(message, spec.name)), spec.name
+
+
+def test_a_large_tensor_travels_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "CHUNK", 1000)
+    values = np.random.default_rng(0).standard_normal((700, 1)).astype(np.float32)
+    frames = encoded(messages.Residual(values, 1))
+    assert [len(f) for f in frames[3:]] == [1000, 1000, 800]
+    assert np.array_equal(decoded(frames).message.values, values)  # type: ignore[union-attr]
+    for broken in (frames[:-1], [*frames, b"x"], [*frames[:3], frames[4], frames[3], frames[5]]):
+        with pytest.raises(PeerViolation):
+            decoded(broken)
+
+
+def test_truncated_or_extended_anywhere() -> None:
+    frames = encoded()
+    for i, frame in enumerate(frames):
+        for cut in range(len(frame)):
+            with pytest.raises(PeerViolation):
+                decoded([*frames[:i], frame[:cut], *frames[i + 1 :]])
+        with pytest.raises(PeerViolation):
+            decoded([*frames[:i], frame + b"\0", *frames[i + 1 :]])
+    for count in range(len(frames)):
+        with pytest.raises(PeerViolation):
+            decoded(frames[:count])
+
+
+def test_any_flipped_bit() -> None:
+    frames = encoded()
+    for i, frame in enumerate(frames):
+        for byte in range(0, len(frame), 3):
+            flipped = bytearray(frame)
+            flipped[byte] ^= 1 << (byte % 8)
+            with pytest.raises(PeerViolation):
+                decoded([*frames[:i], bytes(flipped), *frames[i + 1 :]])
+
+
+def resigned(old: bytes, new: bytes) -> list[bytes]:
+    """Frames whose header was altered by its own author, so that only the check behind the signature can object."""
+    frames = encoded()
+    assert old in frames[0]
+    raw = frames[0].replace(old, new)
+    return [raw, identity("lab").sign(wire.SIGN_LABEL + raw), *frames[2:]]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "rule"),
+    [
+        (b'"sender":"lab"', b'"sender":"insurer"', "on this channel"),
+        (b'"recipient":"hospital"', b'"recipient":"insurer"', "on this channel"),
+        (b'"kind":"residual"', b'"kind":"fitted2"', "unknown message kind"),
+        (b'"dtype":"<f4"', b'"dtype":"<f8"', "must be <f4"),
+        (b'"protection":"clear"', b'"protection":"none"', "must be clear"),
+        (b'"shape":[3,2]', b'"shape":[2,2]', "do not fit"),
+        (b'"shape":[3,2]', b'"shape":[-3,-2]', "at most"),
+        (b'"shape":[3,2]', b'"shape":[6]', "dimensions"),
+        (b'"version":1', b'"version":2', "version 2"),
+        (b'"version":1', b'"version": 1', "not canonical"),
+        (b'"version":1', b'"extra":0,"version":1', "unreadable"),
+        (b'"seq":1', b'"seq":0', "start at 1"),
+        (b'"round":2', b'"round":-2', "rounds at 0"),
+        (b'"study":"ab', b'"study":"ax', "hex"),
+    ],
+)
+def test_rules_behind_a_valid_signature(old: bytes, new: bytes, rule: str) -> None:
+    with pytest.raises(PeerViolation, match=rule):
+        decoded(resigned(old, new))
+
+
+def test_the_receivers_limits_apply() -> None:
+    with pytest.raises(PeerViolation, match="at most 2 rows"):
+        decoded(encoded(), rows=2)
+    with pytest.raises(PeerViolation, match="at most 10 bytes"):
+        decoded(encoded(messages.Ids(("aaaaaaaaaaaa",))), json_bytes=10)
+
+
+def test_another_partys_signature() -> None:
+    frames = encoded()
+    frames[1] = identity("insurer").sign(wire.SIGN_LABEL + frames[0])
+    with pytest.raises(PeerViolation, match="signature"):
+        decoded(frames)
