@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
@@ -117,7 +119,7 @@ def test_the_training_loss_never_rises(task: str, loss: str) -> None:
     y = (score > 1).astype(int) if task == "classification" else score
     gal = GAL(task, loss, rounds=8, validation=0, patience=99).fit(blocks, y)
     losses = [gal.ensemble_.initial_losses[0], *(r.train_loss for r in gal.history_)]
-    assert all(after <= before + 1e-9 for before, after in zip(losses, losses[1:], strict=False))
+    assert all(after <= before + 1e-9 for before, after in itertools.pairwise(losses))
     assert losses[-1] < losses[0]
 
 

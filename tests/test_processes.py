@@ -1,0 +1,125 @@
+"""Real processes over real CURVE sockets: the demo, a kill -9 in the middle, and bit-for-bit agreement."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from parties import demo
+from parties.store import RunStore
+
+pytestmark = pytest.mark.processes
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("demo") / "d"
+    assert demo.run(folder) == 0
+    return folder
+
+
+def final_f(folder: Path) -> np.ndarray:
+    store = RunStore(folder / "hospital" / "run")
+    value = np.asarray(store.state()["ensemble/F"])
+    store.close()
+    return value
+
+
+def test_the_demo_is_true(finished: Path) -> None:
+    summary = json.loads((finished / "hospital/run/summary.json").read_text())
+    assert summary["rows"]["rows"] == 455 and summary["metric"] == "auc"
+    assert summary["gal"] > summary["alone"]
+    with (finished / "hospital/run/rounds.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == summary["rounds"] and {"w_hospital", "w_lab-a", "bytes_sent"} <= rows[0].keys()
+    with (finished / "hospital/predictions.csv").open() as file:
+        predictions = list(csv.DictReader(file))
+    assert list(predictions[0]) == ["patient", "prediction", "p_0", "p_1"] and len(predictions) == 114
+    assert predictions[0]["patient"].startswith("0"), "ids are verbatim"
+
+
+def test_agrees_with_the_reference_bit_for_bit(finished: Path) -> None:
+    from secure_gal.data import read_table
+    from secure_gal.encode import TableEncoder
+    from secure_gal.reference import GAL
+    from secure_gal.split import split_rows
+
+    tables = {p: read_table(finished / p / f"{p}.csv", "patient", "benign") for p in demo.PARTIES}
+    sponsor = tables["hospital"]
+    train = split_rows(len(sponsor.ids), 0.2, 0)
+    blocks = []
+    for table in tables.values():
+        where = {entity: i for i, entity in enumerate(table.ids)}
+        frame = table.frame[[where[e] for e in sponsor.ids]]
+        blocks.append(TableEncoder.fit(frame.filter(train), ()).transform(frame)[0])
+    gal = GAL(names=demo.PARTIES).fit(blocks, sponsor.labels or [])
+    assert np.array_equal(gal.F_, final_f(finished))
+
+
+def test_training_again_changes_nothing(finished: Path) -> None:
+    before = (finished / "hospital/run/summary.json").read_bytes()
+    again = demo._start(finished / "hospital", "train", "hospital.toml")
+    assert again.wait(timeout=60) == 0
+    assert (finished / "hospital/run/summary.json").read_bytes() == before
+
+
+def cli(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "parties.cli", *arguments]
+    return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+
+
+def wait_for(process: subprocess.Popen[str], text: str) -> None:
+    assert process.stderr is not None
+    seen = []
+    for line in process.stderr:
+        seen.append(line)
+        if text in line:
+            return
+    raise AssertionError(f"{text!r} did not come; saw {seen}")
+
+
+def test_kill_and_resume_gives_the_same_f(finished: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "d"
+    demo._write_tables(folder)
+    demo._write_settings(folder, demo._free_port())
+    labs = {name: cli(folder / name, "assist", f"{name}.toml", "--once") for name in demo.PARTIES[1:]}
+    sponsor = cli(folder / "hospital", "train", "hospital.toml")
+    wait_for(sponsor, "round 2/10")
+    os.kill(labs["lab-b"].pid, signal.SIGKILL)
+    os.kill(sponsor.pid, signal.SIGKILL)
+    for dead in (labs["lab-b"], sponsor):
+        dead.communicate()
+    labs["lab-b"] = cli(folder / "lab-b", "assist", "lab-b.toml", "--once")
+    sponsor = cli(folder / "hospital", "train", "hospital.toml")
+    assert sponsor.communicate(timeout=120) and sponsor.returncode == 0
+    for lab in labs.values():
+        lab.communicate(timeout=60)
+        assert lab.returncode == 0
+    assert np.array_equal(final_f(folder), final_f(finished))
+
+
+def test_light_start() -> None:
+    code = (
+        "import sys, secure_gal, parties.cli; heavy = {'torch', 'sklearn', 'numpy', 'zmq', 'polars', 'tenseal'};"
+        "print(sorted(heavy & sys.modules.keys()))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_a_linear_party_never_imports_torch() -> None:
+    code = (
+        "import sys, parties.assistor, parties.sponsor, secure_gal.party_model, transport.curve, pathlib;"
+        "from secure_gal.learners import make_learner; from secure_gal.study import LearnerSettings;"
+        "make_learner(LearnerSettings(), pathlib.Path('.')); print('torch' in sys.modules)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "False"
