@@ -90,6 +90,7 @@ class Report:
         io_by_round = {row["round"]: row for row in self._rounds}
         for record in self._ensemble().history:
             row = {n: getattr(record, n) for n in ("round", "train_loss", "valid_loss", "valid_metric", "eta")}
+            row["valid_metric"] = self._in_units(record.valid_metric)
             row |= {f"w_{p}": record.weights[p] for p in parties} | io_by_round.get(record.round, {})
             writer.writerow(row)
         write_atomically(self._store.path / "rounds.csv", out.getvalue())
@@ -108,8 +109,8 @@ class Report:
             "rounds": len(ensemble.history),
             "kept": ensemble.kept,
             "metric": metric_name(session.study.task, ensemble.F.shape[1]),
-            "gal": _finite(ensemble.kept_metric()),
-            "alone": _finite(self._alone()),
+            "gal": _finite(self._in_units(ensemble.kept_metric())),
+            "alone": _finite(self._in_units(self._alone())),
             "history": msgspec.to_builtins(ensemble.history),
             "seconds": {"total": round(self._before + time.monotonic() - self._began, 3),
                         "rounds": round(sum(r["seconds"] for r in self._rounds), 3),
@@ -128,10 +129,11 @@ class Report:
         saved = {k.removeprefix("alone/"): state.array(k) for k in state.keys("alone/")}
         alone = self._role.new_ensemble((self._session.study.sponsor,))
         alone.restore(saved)
-        return self._in_units(alone.kept_metric())
+        return alone.kept_metric()
 
     def _in_units(self, value: float | None) -> float | None:
-        return value
+        """A mean absolute deviation in the label's own unit; other metrics have none."""
+        return value if value is None else value * self._role.metric_unit()
 
 
 def _finite(value: float | None) -> float | None:

@@ -139,6 +139,10 @@ class SponsorData(PartyModel):
             study.rounds, self._party.learner.loss or default_local_loss(study.loss_name),
         )  # fmt: skip
 
+    def metric_unit(self) -> float:
+        """The target's standard deviation for regression, else 1."""
+        return self.codec.scale
+
     def alone(self) -> Ensemble:
         """M=1 GAL with the same learner and rounds; F^0 itself when the sponsor has no features."""
         ensemble = self.ensemble((self._party.party,))

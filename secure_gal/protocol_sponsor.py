@@ -44,6 +44,10 @@ class SponsorModel(Protocol):
         """Fit one local model: (saved model, fitted values float32 (N, K))."""
         ...
 
+    def metric_unit(self) -> float:
+        """The target's standard deviation for regression, else 1."""
+        ...
+
     def alone(self) -> Ensemble:
         """M=1 GAL with the same learner and rounds, run to its end."""
         ...
@@ -304,6 +308,10 @@ class SponsorProtocol:
     def new_ensemble(self, parties: tuple[str, ...]) -> Ensemble:
         """A fresh ensemble over these parties, for comparisons."""
         return self._model.ensemble(parties)
+
+    def metric_unit(self) -> float:
+        """What one unit of the metric is worth in the label's own unit."""
+        return self._model.metric_unit()
 
     @property
     def learners(self) -> tuple[str, ...]:
