@@ -67,7 +67,7 @@ class RunStore:
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version == 0:
                 self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={FORMAT}; COMMIT;")
-                self.set_meta("store", secrets.token_hex(16))
+                self._name_itself()
             elif version != FORMAT:
                 self.close()
                 raise SettingsError(str(file), f"has format {version}, this version reads {FORMAT}; use the version "
@@ -77,6 +77,10 @@ class RunStore:
             raise EnvironmentFailure(
                 f"{file}: {error}; is it a run directory of secure-gal, and the disk not full?"
             ) from error
+
+    def _name_itself(self) -> None:
+        self.set_meta("store", secrets.token_hex(16))
+        self.id = self.meta("store")
 
     def close(self) -> None:
         """Close the file and release the lock."""
@@ -151,8 +155,9 @@ class RunStore:
         self._run([("DELETE FROM outbox WHERE peer=? AND seq<=?", (peer, seq))])
 
     def reset(self) -> None:
-        """Forget everything but the format: legal only before a run was agreed."""
-        self._run([(f"DELETE FROM {table}", ()) for table in ("state", "outbox", "link")])  # noqa: S608
+        """Become a new run directory: legal only before a run was agreed. Peers notice by the new store id."""
+        self._run([(f"DELETE FROM {table}", ()) for table in ("state", "outbox", "link", "meta")])  # noqa: S608
+        self._name_itself()
 
     def forget(self, peer: str) -> None:
         """Forget one peer's link and its unacknowledged messages."""

@@ -106,6 +106,25 @@ def test_kill_and_resume_gives_the_same_f(finished: Path, tmp_path: Path) -> Non
     assert np.array_equal(final_f(folder), final_f(finished))
 
 
+def test_a_polite_stop_is_resumable_and_a_differing_study_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "d"
+    demo._write_tables(folder)
+    demo._write_settings(folder, demo._free_port())
+    text = (folder / "lab-a/study.toml").read_text()
+    (folder / "lab-a/study.toml").write_text(text + "rounds = 3\n")
+    sponsor = cli(folder / "hospital", "train", "hospital.toml")
+    lab = cli(folder / "lab-a", "assist", "lab-a.toml", "--once")
+    assert "`rounds` is 3 here and 10 there" in lab.communicate(timeout=60)[1] and lab.returncode == 2
+    sponsor.terminate()
+    assert "the state is saved" in sponsor.communicate(timeout=60)[1] and sponsor.returncode == 6
+    (folder / "lab-a/study.toml").write_text(text)  # mended: the same folders go on
+    sponsor = cli(folder / "hospital", "train", "hospital.toml")
+    labs = [cli(folder / name, "assist", f"{name}.toml", "--once") for name in demo.PARTIES[1:]]
+    for process in (sponsor, *labs):
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+
+
 def test_light_start() -> None:
     code = (
         "import sys, secure_gal, parties.cli; heavy = {'torch', 'sklearn', 'numpy', 'zmq', 'polars', 'tenseal'};"
