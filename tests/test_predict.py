@@ -1,0 +1,75 @@
+"""A prediction batch: parts add up, missing parties are named, bad replies are refused."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import numpy as np
+import pytest
+
+from parties.predict import to_csv
+from secure_gal.effects import Done, Send, State
+from secure_gal.encode import LabelCodec
+from secure_gal.errors import PeerViolation
+from secure_gal.messages import Batch, Fitted, PredictReply
+from secure_gal.protocol_predict import PredictionProtocol
+
+
+def started() -> PredictionProtocol:
+    role = PredictionProtocol(State({"phase": b"finished", "run": b"r"}), ("lab", "insurer"), ("a", "b", "c"), 1)
+    sends = role.start()
+    assert [e.peer for e in sends if isinstance(e, Send)] == ["lab", "insurer"]
+    return role
+
+
+def reply(known: list[int], part: list[float], number: int = 1, refused: str = "") -> PredictReply:
+    return PredictReply(Batch(number, refused), np.array(known, np.uint8), np.array(part, np.float32)[:, None])
+
+
+def test_parts_add_up_and_missing_parties_are_named() -> None:
+    role = started()
+    assert role.receive("lab", reply([1, 0, 1], [1.0, 0.0, 2.0])) == []
+    assert role.waiting_for() == ["insurer"]
+    assert isinstance(role.receive("insurer", reply([1, 0, 0], [0.5, 0.0, 0.0]))[-1], Done)
+    f, missing = role.combine(np.array([-1.0]), np.ones((3, 1), np.float32))
+    assert f[:, 0].tolist() == [1.5, 0.0, 2.0] and missing == ["", "lab;insurer", "insurer"]
+    codec = LabelCodec("classification", ("no", "yes"))
+    rows = list(csv.DictReader(io.StringIO(to_csv("patient", ("a", "b", "c"), f, missing, codec))))
+    assert list(rows[0]) == ["patient", "prediction", "p_no", "p_yes", "missing"]
+    assert rows[0]["prediction"] == "yes" and float(rows[1]["p_yes"]) == 0.5 and rows[1]["missing"] == "lab;insurer"
+    complete = to_csv("patient", ("a", "b", "c"), f, ["", "", ""], LabelCodec("regression", (), 10.0, 2.0))
+    assert complete.splitlines()[:2] == ["patient,prediction", "a,13.0"]
+
+
+def test_a_refusing_party_counts_as_missing() -> None:
+    role = started()
+    empty = PredictReply(Batch(1, "at most 2 rows"), np.zeros(0, np.uint8), np.zeros((0, 1), np.float32))
+    role.receive("lab", empty)
+    role.receive("insurer", reply([1, 1, 1], [0, 0, 0]))
+    assert role.combine(np.zeros(1), np.zeros((3, 1), np.float32))[1] == ["lab"] * 3
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        reply([1, 1], [0.0, 0.0]),
+        reply([1, 2, 1], [0.0, 0.0, 0.0]),
+        reply([1, 1, 1], [0.0, float("nan"), 0.0]),
+        reply([1, 0, 1], [0.0, 1.0, 0.0]),
+        reply([1, 1, 1], [0.0, 0.0, 0.0], number=2),
+        Fitted(np.zeros((3, 1), np.float32), 1),
+    ],
+)
+def test_bad_replies_are_refused(bad: PredictReply) -> None:
+    role = started()
+    with pytest.raises(PeerViolation):
+        role.receive("lab", bad)
+    assert role.waiting_for() == ["lab", "insurer"]
+
+
+def test_a_reply_to_an_earlier_batch_is_ignored() -> None:
+    role = PredictionProtocol(State({"batches": b"4"}), ("lab",), ("a",), 1)
+    role.start()
+    role.receive("lab", reply([1], [9.0], number=4))
+    assert role.waiting_for() == ["lab"]
