@@ -17,7 +17,8 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints
 	touch $@
 
 demo: .venv/base
-	$(BIN)/secure-gal demo
+	rm -rf demo
+	$(BIN)/secure-gal demo --dir demo
 
 test: .venv/test
 	$(BIN)/python -m pytest

@@ -125,7 +125,7 @@ def run(folder: Path, names: list[str], truth: dict[str, int]) -> dict[str, obje
         "test_accuracy": accuracy,
         "seconds": summary["seconds"] | {"with_start_up": round(wall, 2)},
         "bytes": total,
-        "floor_bytes": 2 * summary["rounds"] * summary["rows"]["rows"] * 4 * (len(names) - 1),
+        "floor_bytes": 2 * summary["rounds"] * summary["rows"]["aligned"] * 4 * (len(names) - 1),
     }
 
 

@@ -16,7 +16,7 @@ import msgspec
 from crypto.identity import Card, Identity
 from parties.store import LinkRecord
 from secure_gal.effects import Compute, Done, Effect, Note, Send, State, Value
-from secure_gal.errors import PeerViolation
+from secure_gal.errors import PeerViolation, WrongName
 from secure_gal.messages import Message
 from transport import wire
 
@@ -178,7 +178,10 @@ class Node:
         Raises:
             PeerViolation: it is not what it must be; nothing was changed.
         """
-        received = self._codec.decode(peer, frames)
+        try:
+            received = self._codec.decode(peer, frames)
+        except WrongName as error:
+            return Outcome(notes=[Note("refused-peer", {"peer": peer, "why": error.rule})])
         link, header = self._link(peer), received.header
         if header.seq <= link.received:
             return Outcome(transmit=[Transmit(peer, "ack", seq=link.received)])

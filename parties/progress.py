@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from typing import Any, TextIO
 
@@ -66,8 +67,7 @@ class Progress:
         if note.what == "committed":
             return self._round(note.fields["record"], note.fields)
         if note.what == "aligned":
-            counts = ", ".join(f"{name} {count:,}" for name, count in note.fields.items())
-            return f"aligned: {counts}"
+            return _aligned(note.fields)
         if note.what in ("learned", "finished"):
             return f"learning stage finished: {note.fields['rounds']} rounds, {note.fields['kept']} kept"
         line = _LINES.get(note.what)
@@ -82,3 +82,13 @@ class Progress:
         of = f"/{self._rounds}" if self._rounds else ""
         return (f"round {record.round}{of}  train {record.train_loss:.5f}{valid}  eta {record.eta:.3g}  "
                 f"weights {weights}{sent}{left}{end}")  # fmt: skip
+
+
+def _aligned(fields: Mapping[str, Any]) -> str:
+    if "aligned" not in fields:
+        return f"aligned: {fields['rows']:,} rows of this party take part, {fields['train']:,} of them for training"
+    held = ", ".join(f"{name} {count:,}" for name, count in fields["held"].items())
+    return (
+        f"aligned: {fields['aligned']:,} common rows ({fields['train']:,} train, {fields['validation']:,} validation); "
+        f"held by {held}"
+    )

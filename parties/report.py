@@ -50,7 +50,7 @@ class Report:
         saved = store.meta("rounds")
         self._rounds: list[dict[str, Any]] = json.loads(saved) if saved else []
         self._before = float(store.meta("seconds") or 0.0)
-        self._counts: dict[str, int] = json.loads(store.meta("counts") or "{}")
+        self._counts: dict[str, Any] = json.loads(store.meta("counts") or "{}")
 
     def on_note(self, note: Note) -> Note:
         """Add what only this side of the protocol knows (time and bytes) to a committed round."""

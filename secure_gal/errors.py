@@ -52,6 +52,10 @@ class PeerViolation(SecureGalError):
         self.rule = rule
 
 
+class WrongName(PeerViolation):
+    """A pinned key signed or addressed a message under another name: it is refused and logged; the study goes on."""
+
+
 class EnvironmentFailure(SecureGalError):
     """The machine failed us (port, disk, file mode, device); the study can be resumed once it is mended."""
 

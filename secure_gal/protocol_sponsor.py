@@ -205,8 +205,9 @@ class SponsorProtocol:
         found = align(self._model.ids, lists, self._study.validation, self._study.seed)
         self._save_alignment(found)
         self._enter("learning")
-        counts = {"rows": len(found.own), "train": int(found.train.sum()), "sponsor": len(self._model.ids)}
-        counts |= {p: len(lists[p]) for p in lists}
+        held = {self._study.sponsor: len(self._model.ids)} | {p: len(lists[p]) for p in lists}
+        train = int(found.train.sum())
+        counts = {"aligned": len(found.own), "train": train, "validation": len(found.own) - train, "held": held}
         warn = [Note("warning", {"text": found.warning})] if found.warning else []
         return [Note("aligned", counts), *warn, self._prepare()]
 

@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 
 from crypto.identity import Card, Identity, verify
-from secure_gal.errors import PeerViolation, StateError
+from secure_gal.errors import PeerViolation, StateError, WrongName
 from secure_gal.messages import MAX_JSON_BYTES, MAX_OUTPUTS, MAX_ROWS, MESSAGES, FieldSpec, Message
 
 VERSION = 1
@@ -104,7 +104,7 @@ def decode(frames: Sequence[Any], *, sender: Card, recipient: str, limits: Limit
         raise PeerViolation(peer, f"a signature has {SIGNATURE_BYTES} bytes")
     verify(sender, SIGN_LABEL + raw, signature)
     if header.sender != peer or header.recipient != recipient:
-        raise PeerViolation(peer, f"a message from {header.sender!r} to {header.recipient!r} on this channel")
+        raise WrongName(peer, f"a message from {header.sender!r} to {header.recipient!r} on this channel")
     kind = MESSAGES.get(header.kind)
     if kind is None:
         raise PeerViolation(peer, f"unknown message kind {header.kind!r}")
