@@ -123,6 +123,7 @@ class Node:
         self._codec = codec
         self._links = store.links()
         self._synced: set[str] = set()
+        self._misnamed: set[str] = set()
         self._on_bytes = on_bytes
 
     def start(self) -> Outcome:
@@ -181,7 +182,9 @@ class Node:
         try:
             received = self._codec.decode(peer, frames)
         except WrongName as error:
-            return Outcome(notes=[Note("refused-peer", {"peer": peer, "why": error.rule})])
+            notes = [] if peer in self._misnamed else [Note("refused-peer", {"peer": peer, "why": error.rule})]
+            self._misnamed.add(peer)  # logged once
+            return Outcome(notes=notes)
         link, header = self._link(peer), received.header
         if header.seq <= link.received:
             return Outcome(transmit=[Transmit(peer, "ack", seq=link.received)])

@@ -71,7 +71,7 @@ class Arrays:
 
     def alone(self) -> Ensemble:
         ensemble = self.ensemble((self.name,))
-        while not ensemble.finished:
+        while self.fits and not ensemble.finished:
             ensemble.commit({self.name: self.fit_round(1, ensemble.residual())[1]})
         return ensemble
 
@@ -85,7 +85,7 @@ def cards() -> dict[str, object]:
     return {name: identity(name).card for name in NAMES}
 
 
-def make_party(name: str, the_study: Study | None = None) -> Party:
+def make_party(name: str, the_study: Study | None = None, fits: bool = True) -> Party:
     settings = the_study or study()
     everyone = cards()
     prints = {n: c.fingerprint for n, c in everyone.items()}  # type: ignore[attr-defined]
@@ -95,12 +95,13 @@ def make_party(name: str, the_study: Study | None = None) -> Party:
     def make(store: MemoryStore) -> Node:
         state, nonce = State(store.values), bytes([NAMES.index(name) + 1]) * 16
         if name == "hospital":
-            role: object = SponsorProtocol(
-                SponsorContext(settings, digest, canonical, me, everyone), Arrays(name), state, nonce
-            )  # type: ignore[arg-type]
+            arrays = Arrays(name)
+            arrays.fits = fits
+            context = SponsorContext(settings, digest, canonical, me, everyone)  # type: ignore[arg-type]
+            role: object = SponsorProtocol(context, arrays, state, nonce)
         else:
-            context = AssistorContext(settings, digest, canonical, me, everyone)  # type: ignore[arg-type]
-            role = AssistorProtocol(context, Arrays(name, 5), state, nonce)  # type: ignore[arg-type]
+            fixed = AssistorContext(settings, digest, canonical, me, everyone)  # type: ignore[arg-type]
+            role = AssistorProtocol(fixed, Arrays(name, 5), state, nonce)
         return Node(role, store, Codec(me, everyone, digest), lambda *_: None)  # type: ignore[arg-type]
 
     return Party(name, make)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -104,6 +105,33 @@ def test_kill_and_resume_gives_the_same_f(finished: Path, tmp_path: Path) -> Non
         lab.communicate(timeout=60)
         assert lab.returncode == 0
     assert np.array_equal(final_f(folder), final_f(finished))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
+def test_kills_at_random_moments_give_the_same_f(seed: int, finished: Path, tmp_path: Path) -> None:
+    """Whoever writes the n-th progress line dies right after it, four times in a study."""
+    chance = random.Random(seed)
+    folder = tmp_path / "d"
+    demo._write_tables(folder)
+    demo._write_settings(folder, demo._free_port())
+    commands = {"hospital": ("train", "hospital.toml")} | {
+        lab: ("assist", f"{lab}.toml", "--once") for lab in demo.PARTIES[1:]
+    }
+    running = {name: cli(folder / name, *command) for name, command in commands.items()}
+    for _ in range(4):
+        victim = chance.choice(demo.PARTIES)
+        stream = running[victim].stderr
+        assert stream is not None
+        for _ in range(chance.randint(1, 6)):
+            stream.readline()
+        running[victim].kill()
+        running[victim].communicate()
+        running[victim] = cli(folder / victim, *commands[victim])
+    for name, process in running.items():
+        process.communicate(timeout=120)
+        assert process.returncode == 0, f"seed {seed}: {name}"
+    assert np.array_equal(final_f(folder), final_f(finished)), f"seed {seed}"
 
 
 def test_a_polite_stop_is_resumable_and_a_differing_study_is_named(tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ import pytest
 from secure_gal import messages
 from secure_gal.errors import PeerViolation, SettingsError
 from secure_gal.reference import GAL
+from tests.conftest import identity
 from tests.simulation import Network
 from tests.study_in_memory import NAMES, Arrays, final_f, make_network, make_party, study
+from transport import wire
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +23,6 @@ def undisturbed() -> tuple[np.ndarray, int]:
 
 
 def test_agrees_with_the_reference_bit_for_bit(undisturbed: tuple[np.ndarray, int]) -> None:
-    blocks = [Arrays(name).x[:120] for name in NAMES]
     arrays = Arrays("hospital")
     blocks = [Arrays(n, 0 if n == "hospital" else 5).x[:120] for n in NAMES]
     gal = GAL("regression", names=NAMES, rounds=3, patience=10)
@@ -113,3 +114,25 @@ def test_a_wiped_run_directory_is_refused_once_the_run_has_begun() -> None:
     hospital = network.sponsor.node
     sync = fresh.node.attached("hospital").transmit[0]
     assert [t.kind for t in hospital.sync("lab", sync.frames[0]).transmit] == ["refuse"]
+
+
+def test_a_right_key_under_a_wrong_name_is_refused_and_the_study_goes_on() -> None:
+    network = make_network()
+    lab = network.parties["lab"]
+    as_insurer = wire.encode(
+        messages.Finished(messages.Ending("finished")), study="ab" * 32, run="", sender="insurer",
+        recipient="hospital", seq=1, identity=identity("lab"),
+    )  # fmt: skip
+    first = network.sponsor.node.message("lab", as_insurer)
+    assert [n.what for n in first.notes] == ["refused-peer"] and first.transmit == []
+    assert network.sponsor.node.message("lab", as_insurer).notes == [], "logged once"
+    network.run()
+    assert lab.store.values["phase"] == b"serving" and final_f(network).shape == (120, 1)
+
+
+def test_a_sponsor_without_features() -> None:
+    network = Network(make_party("hospital", fits=False), [make_party(name) for name in NAMES[1:]])
+    network.run()
+    blocks = [Arrays(n, 5).x[:120] for n in NAMES[1:]]
+    gal = GAL("regression", names=NAMES[1:], rounds=3, patience=10).fit(blocks, Arrays("hospital").y[:, 0])
+    assert np.allclose(gal.F_ * gal.codec_.scale + gal.codec_.mean, final_f(network), atol=1e-4)

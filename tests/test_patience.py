@@ -1,0 +1,44 @@
+"""How long the sponsor waits, by an injected clock."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from parties.patience import REMIND_SECONDS, Patience
+from parties.progress import Progress
+from secure_gal.errors import Paused
+
+
+def test_a_needed_party_that_stays_away_ends_the_study_resumably() -> None:
+    now, shown = [0.0], io.StringIO()
+    patience = Patience(600.0, Progress(stream=shown), "hospital.toml", "train", lambda: now[0])
+    patience.check(["lab", "insurer"], {"insurer"})
+    assert "waiting for lab (up to 600 s more)" in shown.getvalue()
+    now[0] = 599.0
+    patience.check(["lab", "insurer"], {"insurer"})
+    now[0] = 600.0
+    with pytest.raises(Paused, match=r"lab did not come within 600 s.*secure-gal train hospital\.toml"):
+        patience.check(["lab", "insurer"], {"insurer"})
+
+
+def test_coming_back_starts_the_wait_anew_and_busy_parties_are_waited_for() -> None:
+    now = [0.0]
+    patience = Patience(10.0, Progress(stream=io.StringIO()), "h.toml", "train", lambda: now[0])
+    for now[0], attached in ((0.0, set()), (9.0, {"lab"}), (18.0, set()), (27.0, set())):
+        patience.check(["lab"], attached)
+    now[0] = 28.0
+    with pytest.raises(Paused):
+        patience.check(["lab"], set())
+    for now[0] in (100.0, 1000.0, 10_000.0):
+        patience.check(["lab"], {"lab"})
+
+
+def test_reminders_are_rare() -> None:
+    now, shown = [0.0], io.StringIO()
+    patience = Patience(1e6, Progress(stream=shown), "h.toml", "train", lambda: now[0])
+    for second in range(int(REMIND_SECONDS) * 2 + 1):
+        now[0] = float(second)
+        patience.check(["lab"], set())
+    assert shown.getvalue().count("waiting for lab") == 3
