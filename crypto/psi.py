@@ -1,0 +1,289 @@
+"""Private set intersection by Diffie-Hellman: two parties find their common ids and show each other no other id.
+
+The sponsor S holds ids x and learns which are common; the assistor A holds ids y and learns from this module only how
+many ids S has. H hashes to Curve25519; a and s are fresh scalars, one for each pair of parties, run and batch:
+    1. A -> S  X25519(a, H(y)), in a secret order                    32 bytes an id of A
+    2. S -> A  X25519(s, H(x)), in a secret order                    32 bytes an id of S
+    3. A -> S  tag(X25519(a, X25519(s, H(x)))), in the order of 2    `tag_bytes` an id of S
+    4. S       tag(X25519(s, X25519(a, H(y)))), compared with 3
+Meadows 1986; Huberman, Franklin and Hogg, EC 1999: semi-honest security from decisional Diffie-Hellman with H a random
+oracle. Group, hash and truncation: docs/decisions/0005-psi.md. All curve arithmetic is that of two libraries: X25519
+(RFC 7748) of `cryptography`, the Elligator 2 map of Monocypher.
+
+An order of calls that works: `mask` on both sides, `parse_points`, `check_distinct` and `tags` on what arrived,
+`parse_tags` and `match` at S, `erase` on both. Nothing here is ever stored: after a crash both draw new scalars.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from joblib import Parallel, cpu_count, delayed
+from monocypher import elligator_map  # type: ignore[import-not-found]
+
+from secure_gal.errors import DataError, PeerViolation, StateError
+
+Rows = npt.NDArray[np.uint8]
+"""uint8 (N, width): one encoded point (width 32) or one tag a row."""
+Positions = npt.NDArray[np.int64]
+Part = TypeVar("Part")
+
+POINT_BYTES = 32
+BLOCK = 4096
+"""Rows of one unit of work: about 0.2 s of one core, 128 KiB of points."""
+FALSE_MATCH_BITS = 40
+"""Two different ids get equal tags anywhere in a run with probability at most 2**-40."""
+SUITE = b"curve25519_XMD:SHA-512_ELL2_NU_"
+"""RFC 9380 section 8.5."""
+DOMAIN_LABEL = b"secure-gal/1 psi domain\0"
+HASH_LABEL = b"secure-gal/1 psi with " + SUITE
+TAG_LABEL = b"secure-gal/1 psi"
+_PRIME = 2**255 - 19
+
+
+class _SmallOrder(Exception):
+    """X25519 gave zero (raised in a worker process, so it carries nothing)."""
+
+
+def derive_domain(*fields: bytes) -> bytes:
+    """32 bytes that separate this alignment from every other: study digest, run, both parties, batch.
+
+    SHA-256 over a label and the fields, each after its length in 8 bytes, so no two lists of fields agree.
+    """
+    framed = b"".join(len(field).to_bytes(8, "big") + field for field in fields)
+    return hashlib.sha256(DOMAIN_LABEL + framed).digest()
+
+
+class PsiSide:
+    """One party's fresh scalar for one pair, run and batch; prints nothing of it and cannot be copied or stored.
+
+    Args:
+        domain: from `derive_domain`, 32 bytes, the same on both sides.
+    """
+
+    __slots__ = ("_domain", "_masked", "_scalar")
+
+    def __init__(self, domain: bytes) -> None:
+        if len(domain) != 32:
+            raise StateError("a PSI domain has 32 bytes; make it with derive_domain")
+        self._domain = domain
+        self._scalar = bytearray(secrets.token_bytes(32))
+        self._masked = False
+
+    def __repr__(self) -> str:
+        return "PsiSide(secret)"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a PSI side holds a secret scalar and cannot be copied or serialised")
+
+    def mask(self, ids: Sequence[str], cores: int | None = None) -> tuple[Positions, Iterator[Rows]]:
+        """Steps 1 and 2: draw a secret order and mask the ids in it, block by block.
+
+        Once only: masking twice with one scalar would let the peer link the two lists.
+
+        Args:
+            ids: normalised ids (N,), all different.
+            cores: worker processes; every core by default.
+
+        Returns:
+            order: int64 (N,), row i of the masked list belongs to `ids[order[i]]`; stays secret.
+            blocks: uint8 (<= BLOCK, 32) each, N rows together, computed as they are asked for.
+
+        Raises:
+            DataError: an id is empty, not text, or stands more than once.
+            StateError: masked before, or erased.
+        """
+        secret = self._secret()
+        if self._masked:
+            raise StateError("a PSI scalar masks one list; make a new PsiSide")
+        try:
+            encoded = [entity.encode() for entity in ids]
+        except (AttributeError, UnicodeEncodeError):
+            raise DataError("ids", "an id is not Unicode text; normalise ids first") from None
+        if not all(encoded) or len(set(encoded)) != len(encoded):
+            raise DataError("ids", "an id is empty or stands more than once; normalise ids first")
+        self._masked = True
+        order = shuffle(len(ids))
+        parts = ([encoded[i] for i in order[start : start + BLOCK]] for start in range(0, len(ids), BLOCK))
+        return order, _run(partial(_mask, secret, HASH_LABEL + self._domain), parts, len(ids), POINT_BYTES, cores)
+
+    def tags(self, points: Rows, length: int, peer: str, cores: int | None = None) -> Rows:
+        """Steps 3 and 4: mask the peer's points again and truncate; call it for each message or for all at once.
+
+        Args:
+            points: uint8 (N, 32) from `parse_points`.
+            length: bytes of a tag, from `tag_bytes`.
+            peer: whose points these are.
+            cores: worker processes; every core by default.
+
+        Returns:
+            uint8 (N, length), in the order of `points`.
+
+        Raises:
+            PeerViolation: a point has small order.
+            StateError: the scalar was erased.
+        """
+        work = partial(_tag, self._secret(), self._domain, length)
+        parts = (points[start : start + BLOCK].tobytes() for start in range(0, len(points), BLOCK))
+        out = np.empty((len(points), length), dtype=np.uint8)
+        done = 0
+        try:
+            for block in _run(work, parts, len(points), length, cores):
+                out[done : done + len(block)] = block
+                done += len(block)
+        except _SmallOrder:
+            raise PeerViolation(peer, "a masked id is a point of small order") from None
+        return out
+
+    def erase(self) -> None:
+        """Overwrite the scalar; any later call is a StateError (an iterator of `mask` in hand runs to its end).
+
+        Python and the libraries may have made copies that live until their memory is reused; what this guarantees is
+        that no code of ours can use the scalar again.
+        """
+        self._scalar[:] = bytes(len(self._scalar))
+        self._scalar = bytearray()
+
+    def _secret(self) -> bytes:
+        if not self._scalar:
+            raise StateError("this PSI scalar was erased")
+        return bytes(self._scalar)
+
+
+def shuffle(n: int) -> Positions:
+    """A uniform permutation of 0..n-1 from the operating system's generator, int64 (n,).
+
+    Sorting by random 64-bit keys is exactly uniform when no two keys agree; when two do (2**-26 for a million), all
+    are drawn again.
+    """
+    while True:
+        keys = np.frombuffer(secrets.token_bytes(8 * n), dtype=np.uint64)
+        order = np.argsort(keys).astype(np.int64)
+        ranked = keys[order]
+        if not (ranked[1:] == ranked[:-1]).any():
+            return order
+
+
+def tag_bytes(own: int, peers: int) -> int:
+    """Bytes of a tag for two sets of these sizes.
+
+    By the union bound over all pairs of the `own + peers` ids, two different ids of the run get the same tag with
+    probability at most 2**-FALSE_MATCH_BITS: that covers false matches and repeats within one set.
+    """
+    total = own + peers
+    return -(-((total * (total - 1) // 2).bit_length() + FALSE_MATCH_BITS) // 8)
+
+
+def parse_points(raw: bytes, count: int, peer: str) -> Rows:
+    """Read masked ids strictly, uint8 (count, 32).
+
+    Repeats are looked for by `check_distinct` when all have come, points of small order by `tags`. Points of the twist
+    and points with a component of small order pass; the decision record says why that is safe.
+
+    Raises:
+        PeerViolation: another count, or a coordinate that is not below 2**255 - 19.
+    """
+    points = _rows(raw, count, POINT_BYTES, peer, "masked ids")
+    # p = 2**255 - 19 is ed ff .. ff 7f in little-endian bytes.
+    top = (points[:, 31] == 0x7F) & (points[:, 1:31] == 0xFF).all(axis=1) & (points[:, 0] >= 0xED)
+    if (points[:, 31] > 0x7F).any() or top.any():
+        raise PeerViolation(peer, "a masked id is not a canonical coordinate")
+    return points
+
+
+def parse_tags(raw: bytes, count: int, length: int, peer: str) -> Rows:
+    """Read tags strictly, uint8 (count, length); PeerViolation on another count. `match` looks for repeats."""
+    return _rows(raw, count, length, peer, "tags")
+
+
+def check_distinct(rows: Rows, peer: str) -> None:
+    """PeerViolation if two rows are equal; N log N, whatever the peer chose."""
+    ranked = np.sort(_keys(rows))
+    if (ranked[1:] == ranked[:-1]).any():
+        raise PeerViolation(peer, "a masked id or tag stands more than once")
+
+
+def match(mine: Rows, theirs: Rows, peer: str) -> tuple[Positions, Positions]:
+    """Step 4: where the two lists of tags agree.
+
+    Args:
+        mine: uint8 (N, length), the peer's answer, in the order of our masked list.
+        theirs: uint8 (M, length), our tags of the peer's masked list, in its order.
+        peer: whose answer this is.
+
+    Returns:
+        int64 (C,) positions in our masked list, ascending, and int64 (C,) positions in the peer's.
+
+    Raises:
+        PeerViolation: a tag stands more than once in one list.
+    """
+    check_distinct(mine, peer)
+    check_distinct(theirs, peer)
+    _, own, other = np.intersect1d(_keys(mine), _keys(theirs), assume_unique=True, return_indices=True)
+    order = np.argsort(own)
+    return own[order].astype(np.int64), other[order].astype(np.int64)
+
+
+def _rows(raw: bytes, count: int, width: int, peer: str, what: str) -> Rows:
+    if len(raw) != count * width:
+        raise PeerViolation(peer, f"{len(raw)} bytes of {what}; {count} times {width} are due")
+    return np.frombuffer(raw, dtype=np.uint8).reshape(count, width)
+
+
+def _keys(rows: Rows) -> npt.NDArray[np.bytes_]:
+    """Rows as NumPy byte strings, which sort; NumPy ignores trailing zeros, harmless where all widths are equal."""
+    return np.ascontiguousarray(rows).view(f"S{rows.shape[1]}").reshape(len(rows))
+
+
+def _run(
+    work: Callable[[Part], bytes], parts: Iterator[Part], total: int, width: int, cores: int | None
+) -> Iterator[Rows]:
+    """Results of `work` in order, in processes where that pays: the hashing holds the interpreter lock.
+
+    `work` carries the scalar to workers of this user on this machine, over pipes; nothing is written to disk.
+    """
+    cores = cores or cpu_count()
+    if cores == 1 or total <= 2 * BLOCK:
+        results = map(work, parts)
+    else:
+        pool = Parallel(n_jobs=cores, return_as="generator", pre_dispatch=2 * cores, batch_size=1)
+        results = pool(delayed(work)(part) for part in parts)
+    for block in results:
+        yield np.frombuffer(block, dtype=np.uint8).reshape(-1, width)
+
+
+def _encode(message: bytes, suffix: bytes) -> bytes:
+    """H of one id: encode_to_curve of RFC 9380, suite SUITE, as a u-coordinate before the cofactor is cleared.
+
+    `suffix` is DST followed by its length (DST_prime, section 5.3.1). Clearing the cofactor is left to the scalar
+    multiplication that must follow: every X25519 scalar is a multiple of 8.
+    """
+    first = hashlib.sha512(bytes(128) + message + b"\x00\x30\x00" + suffix).digest()
+    uniform = hashlib.sha512(first + b"\x01" + suffix).digest()[:48]
+    field = int.from_bytes(uniform, "big") % _PRIME
+    # The map sees only the square of its argument; Monocypher reads the root that is below 2**254.
+    return bytes(elligator_map(min(field, _PRIME - field).to_bytes(32, "little")))
+
+
+def _mask(secret: bytes, dst: bytes, ids: list[bytes]) -> bytes:
+    scalar, suffix = X25519PrivateKey.from_private_bytes(secret), dst + bytes([len(dst)])
+    return b"".join([scalar.exchange(X25519PublicKey.from_public_bytes(_encode(entity, suffix))) for entity in ids])
+
+
+def _tag(secret: bytes, domain: bytes, length: int, points: bytes) -> bytes:
+    scalar, tags = X25519PrivateKey.from_private_bytes(secret), []
+    for start in range(0, len(points), POINT_BYTES):
+        try:
+            # All zeros is an error here (RFC 7748 section 6.1), which is what every point of small order gives.
+            shared = scalar.exchange(X25519PublicKey.from_public_bytes(points[start : start + POINT_BYTES]))
+        except ValueError:
+            raise _SmallOrder from None
+        tags.append(hashlib.blake2b(shared, digest_size=length, key=domain, person=TAG_LABEL).digest())
+    return b"".join(tags)

@@ -1,0 +1,88 @@
+"""Ids in one written form: the rules, what they keep apart, what cannot be used."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from secure_gal.errors import DataError
+from secure_gal.ids import FORMS, MAX_ID_BYTES, IdForm, normalise
+
+
+@pytest.mark.parametrize(
+    ("form", "value", "expected"),
+    [
+        ("text", " Ab ", "Ab"),
+        ("text", "e\u0301", "\u00e9"),
+        ("text", "\u2003x\u00a0", "x"),
+        ("text", 7, "7"),
+        ("text", -7, "-7"),
+        ("lower", "\u00c9A\t", "\u00e9a"),
+        ("lower", "E\u0301", "\u00e9"),
+        ("digits", "NHS 943-476 5919", "9434765919"),
+        ("digits", "\u0661\u0662-\uff13", "123"),
+        ("digits", "007", "007"),
+    ],
+)
+def test_rules_of_normalisation(form: IdForm, value: object, expected: str) -> None:
+    assert normalise([[value]], form, "t.csv") == [expected]
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=st.text(min_size=1, max_size=20), form=st.sampled_from(FORMS))
+def test_normalisation_is_stable_and_blind_to_composition(text: str, form: IdForm) -> None:
+    try:
+        once = normalise([[text]], form, "t.csv")
+    except DataError:
+        return
+    assert normalise([once], form, "t.csv") == once
+    assert normalise([[unicodedata.normalize("NFD", f" {text}\n")]], form, "t.csv") == once
+    assert once[0] == once[0].strip()
+    assert unicodedata.is_normalized("NFC", once[0])
+
+
+@settings(max_examples=200, deadline=None)
+@given(rows=st.sets(st.tuples(*[st.text(alphabet="1:a2", min_size=1, max_size=4)] * 2), min_size=1, max_size=20))
+def test_ids_of_several_columns_stay_apart(rows: set[tuple[str, str]]) -> None:
+    ids = normalise(list(zip(*sorted(rows), strict=True)), "text", "t.csv")
+    assert len(set(ids)) == len(rows)
+
+
+def test_plain_joining_would_not_keep_them_apart() -> None:
+    rows = [("ab", "c"), ("a", "bc"), ("1:a", "b"), ("1", ":ab")]
+    assert len({"".join(row) for row in rows}) < len(rows)
+    assert normalise(list(zip(*rows, strict=True)), "text", "t.csv")[:2] == ["2:ab1:c", "1:a2:bc"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "form", "message"),
+    [
+        ([["a", "a"]], "text", "'a' in row 1 and 'a' in row 2 are the same id"),
+        ([["Ab", "x", "aB "]], "lower", "'Ab' in row 1 and 'aB ' in row 3 stand for one id under the rule 'lower'"),
+        ([["1-2", "12"]], "digits", "stand for one id"),
+        ([["e\u0301", "\u00e9"]], "text", "stand for one id"),
+        ([["a", " "]], "text", "row 2: nothing is left"),
+        ([["x"]], "digits", "nothing is left of the id 'x' under the rule 'digits'"),
+        ([["a"], [""]], "text", "nothing is left"),
+        ([["a", None]], "text", "row 2 has no id"),
+        ([["1", 1]], "text", "text and numbers mixed"),
+        ([[1, 2.0]], "text", "row 2 has 2.0 as id"),
+        ([[1, True]], "text", "row 2 has True as id"),
+        ([["a"], ["b", "c"]], "text", "equal length"),
+        ([], "text", "one or more columns"),
+        ([["a\ud800"]], "text", "not valid Unicode"),
+        ([["\u00e9" * (MAX_ID_BYTES // 2 + 1)]], "text", "longer than 1024 bytes"),
+    ],
+)
+def test_ids_that_cannot_be_used(columns: list[list[object]], form: IdForm, message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        normalise(columns, form, "t.csv")
+    assert str(caught.value).startswith("t.csv: ")
+    assert message in str(caught.value)
+
+
+def test_the_longest_id_passes() -> None:
+    assert normalise([["\u00e9" * (MAX_ID_BYTES // 2)]], "text", "t.csv")
