@@ -1,0 +1,84 @@
+"""Label-free feature maps: what a party computes in the clear, on its own rows, before a linear head meets the residual.
+
+A map sees the encoded matrix x float64 (N, q) of the training rows and a seed, never a label or a residual, so the same
+features serve every round, and only the linear last layer has to be fitted where residuals are ciphertexts.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from secure_gal.errors import SettingsError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from secure_gal.features.base import FeatureMap
+
+STANDARDIZED = ("standardized",)
+"""The default: the encoded columns as they are."""
+NAMES = ("standardized", "binned", "fourier", "trees", "polynomial")
+WHERE = "[learner] features"
+
+
+def check_features(names: tuple[str, ...], folder: Path) -> None:
+    """Refuse names that `fit_features` could not use, before any data is read.
+
+    Raises:
+        SettingsError: unknown or repeated name, `auto` in a union, or a `python:` factory that cannot be imported.
+    """
+    if not names or len(set(names)) != len(names):
+        raise SettingsError(WHERE, f"{list(names)!r}; accepted: one or more different names")
+    if "auto" in names and len(names) > 1:
+        raise SettingsError(WHERE, f'{list(names)!r}; "auto" chooses alone: leave the others out, or leave it out')
+    for name in names:
+        if name.startswith("python:"):
+            from secure_gal.features.custom import load_factory
+
+            load_factory(name, folder)
+        elif name not in (*NAMES, "auto"):
+            raise SettingsError(WHERE, f"{name!r}; accepted: auto, {', '.join(NAMES)} or python:MODULE:FACTORY")
+
+
+def fit_features(names: tuple[str, ...], x_train: npt.NDArray[np.float64], folder: Path, seed: int) -> FeatureMap:
+    """The union of these maps, fitted to the training rows.
+
+    Args:
+        names: as the party file lists them.
+        x_train: encoded training rows, (N_train, q).
+        folder: the party file's, where `python:` modules are looked up first.
+        seed: `derive_seed("features", study seed, party name)`; the same seed and rows give the same map.
+
+    Raises:
+        SettingsError: as `check_features`; a factory's object is unusable; or the union is wider than MAX_WIDTH.
+    """
+    from secure_gal.features import base, custom, polynomial
+    from secure_gal.split import derive_seed
+
+    check_features(names, folder)
+    parts: list[FeatureMap] = []
+    for name in names:
+        own = derive_seed("feature map", seed, name)
+        if name == "standardized":
+            parts.append(base.Standardized(x_train.shape[1]))
+        elif name == "polynomial":
+            parts.append(polynomial.Pairs.fit(x_train))
+        elif name.startswith("python:"):
+            parts.append(custom.fit(name, x_train, folder, own))
+        else:
+            parts.append(_on_ranks(name, x_train, own))
+    fitted = parts[0] if len(parts) == 1 else base.Union(tuple(parts))
+    base.check_width(fitted.width, fitted.description)
+    return fitted
+
+
+def _on_ranks(name: str, x_train: npt.NDArray[np.float64], seed: int) -> FeatureMap:
+    from secure_gal.features import auto, fourier, quantile_bins, random_trees
+
+    if name == "auto":
+        return auto.fit(x_train, seed)
+    if name == "binned":
+        return quantile_bins.fit(x_train)
+    return fourier.fit(x_train, seed) if name == "fourier" else random_trees.fit(x_train, seed)

@@ -1,0 +1,83 @@
+"""What a feature map is, the identity map, and unions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from secure_gal.errors import SettingsError
+
+Array = npt.NDArray[np.float64]
+MAX_WIDTH = 4095
+"""Columns p of Phi: an encrypted head takes 4,096 columns (`crypto.ckks`), and one of them is the intercept."""
+BLOCK_ROWS = 8192
+"""Rows that are mapped at a time: bounds what is in memory beside inputs and results (4,096 columns: 256 MiB)."""
+
+
+class FeatureMap(Protocol):
+    """A fitted map from encoded rows to features; saved with the party's model, so it must pickle."""
+
+    @property
+    def width(self) -> int:
+        """p, the columns of Phi."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """In words what it computes, for the log and for `check`; nothing that depends on single rows."""
+        ...
+
+    def transform(self, x: Array) -> Array:
+        """x (n, q) to Phi (n, p)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Standardized:
+    """The encoder's columns as they are: standardised numbers and 0/1 levels."""
+
+    width: int
+
+    @property
+    def description(self) -> str:
+        """In words."""
+        return f"{self.width} standardised columns"
+
+    def transform(self, x: Array) -> Array:
+        """The identity."""
+        return x
+
+
+class Union:
+    """Maps side by side."""
+
+    def __init__(self, parts: tuple[FeatureMap, ...]) -> None:
+        self.parts = parts
+        self.width = sum(part.width for part in parts)
+
+    @property
+    def description(self) -> str:
+        """In words."""
+        return " and ".join(part.description for part in self.parts)
+
+    def transform(self, x: Array) -> Array:
+        """x (n, q) to Phi (n, p)."""
+        return np.hstack([part.transform(x) for part in self.parts])
+
+
+def check_width(width: int, what: str) -> None:
+    """SettingsError, naming the fix, where Phi would be wider than MAX_WIDTH."""
+    if width > MAX_WIDTH:
+        raise SettingsError("[learner] features", f"{what} make {width} features, more than {MAX_WIDTH}; drop a map "
+                            'from the list, leave out columns with many levels, or use features = "auto", which fits '
+                            "the width to the data")  # fmt: skip
+
+
+def row_blocks(rows: int) -> Iterator[slice]:
+    """Slices of at most BLOCK_ROWS rows, in order."""
+    for start in range(0, rows, BLOCK_ROWS):
+        yield slice(start, min(start + BLOCK_ROWS, rows))

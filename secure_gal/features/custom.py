@@ -1,0 +1,99 @@
+"""`python:module:factory`: a user's own scikit-learn transformer or frozen torch module as a feature map."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from secure_gal.errors import SettingsError
+from secure_gal.features.base import BLOCK_ROWS, Array, check_width
+
+WHERE = "[learner] features"
+
+
+class Custom:
+    """A fitted transformer, or a module in evaluation mode whose weights stay as they came."""
+
+    def __init__(self, name: str, inner: Any, x: Array) -> None:
+        self._name, self._inner = name, inner
+        self.width = 0
+        self.width = self.transform(x[: min(len(x), BLOCK_ROWS)]).shape[1]
+        check_width(self.width, name)
+
+    @property
+    def description(self) -> str:
+        """In words."""
+        return f"{self.width} features of {self._name}"
+
+    def transform(self, x: Array) -> Array:
+        """x (n, q) to Phi (n, p); SettingsError where the user's object returns something else."""
+        raw = self._inner.transform(x) if hasattr(self._inner, "transform") else _run(self._inner, x)
+        raw = raw.toarray() if hasattr(raw, "toarray") else raw
+        phi = np.asarray(raw, dtype=np.float64)
+        if phi.ndim != 2 or len(phi) != len(x) or (self.width and phi.shape[1] != self.width):
+            wanted = f"({len(x)}, {self.width or 'p'})"
+            raise SettingsError(WHERE, f"{self._name} returned shape {phi.shape}; expected {wanted}")
+        if not np.isfinite(phi).all():
+            raise SettingsError(WHERE, f"{self._name} returned infinite values or nan; mend it in the module")
+        return phi
+
+
+def load_factory(name: str, folder: Path) -> Callable[..., Any]:
+    """The callable that `name` means; its module is looked up in `folder` first.
+
+    Raises:
+        SettingsError: malformed name, module that cannot be imported, or nothing callable of that name.
+    """
+    _, module_name, factory_name = [*name.split(":"), "", ""][:3]
+    if name.count(":") != 2 or not module_name or not factory_name:
+        raise SettingsError(WHERE, f"{name!r}; accepted: python:MODULE:FACTORY")
+    sys.path.insert(0, str(folder))
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise SettingsError(WHERE, f"{name!r}: module {module_name!r} cannot be imported: {error}") from error
+    finally:
+        sys.path.remove(str(folder))
+    factory = getattr(module, factory_name, None)
+    if not callable(factory):
+        raise SettingsError(WHERE, f"{name!r}: {module_name} has no function or class {factory_name!r}")
+    return factory  # type: ignore[no-any-return]
+
+
+def fit(name: str, x: Array, folder: Path, seed: int) -> Custom:
+    """Make the user's object and, if it is a transformer, fit it to the training rows; it is given no label.
+
+    A row's features must depend on that row alone: rows are mapped in blocks, and new ones by themselves.
+    """
+    factory, torch = load_factory(name, folder), sys.modules.get("torch")
+    if torch is None:
+        inner = factory()
+    else:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)  # a resumed run must find the same random weights
+            inner = factory()
+        if isinstance(inner, torch.nn.Module):
+            return Custom(name, inner.eval().requires_grad_(False), x)
+    if not (hasattr(inner, "fit") and hasattr(inner, "transform")):
+        raise SettingsError(WHERE, f"{name!r} returned {type(inner).__name__}; expected a transformer with fit and "
+                            "transform, or a torch.nn.Module")  # fmt: skip
+    if "random_state" in getattr(inner, "get_params", dict)():
+        inner.set_params(random_state=seed)
+    return Custom(name, inner.fit(x), x)
+
+
+def _run(module: Any, x: Array) -> Array:
+    """A frozen module on the CPU, float32 in, block by block."""
+    import torch
+
+    with torch.inference_mode():
+        parts = [
+            module(torch.from_numpy(x[start : start + BLOCK_ROWS].astype(np.float32)))
+            for start in range(0, len(x), BLOCK_ROWS)
+        ]
+    return np.concatenate([part.reshape(len(part), -1).double().numpy() for part in parts])

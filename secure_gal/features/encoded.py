@@ -1,0 +1,57 @@
+"""Encoded rows to what a linear head takes: features, and for a ridge head the basis U; both learnt from training rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from secure_gal.features import fit_features
+from secure_gal.features.base import Array, FeatureMap, row_blocks
+from secure_gal.learners.ridge import RidgeBasis
+
+
+class RidgeFeatures:
+    """A feature map with its ridge basis: x (n, q) to U (n, width). Pickles with the party's model."""
+
+    def __init__(self, features: FeatureMap, basis: RidgeBasis) -> None:
+        self.features, self.basis = features, basis
+
+    @classmethod
+    def fit(cls, names: tuple[str, ...], ridge: float | str, x_train: Array, folder: Path, seed: int) -> RidgeFeatures:
+        """Fit map and basis to encoded training rows (N_train, q); of Phi only one block of rows is in memory.
+
+        Args:
+            names: `[learner] features`.
+            ridge: strength, or `auto`.
+            x_train: encoded training rows.
+            folder: the party file's, for `python:` features.
+            seed: `derive_seed("features", study seed, party name)`.
+
+        Raises:
+            SettingsError: as `fit_features`.
+        """
+        features = fit_features(names, x_train, folder, seed)
+        blocks = (features.transform(x_train[rows]) for rows in row_blocks(len(x_train)))
+        return cls(features, RidgeBasis.fit(blocks, ridge))
+
+    @property
+    def width(self) -> int:
+        """Columns of U, the intercept's included."""
+        return self.basis.width
+
+    @property
+    def description(self) -> str:
+        """In words: the features, the ridge and what it leaves of them."""
+        basis = self.basis
+        return (
+            f"{self.features.description}; ridge {basis.ridge:.3g} leaves {basis.freedom:.0f} effective degrees of "
+            f"freedom in {basis.width} columns"
+        )
+
+    def transform(self, x: Array) -> Array:
+        """x (n, q) to U float64 (n, width), row norms clipped to 1."""
+        u = np.empty((len(x), self.width))
+        for rows in row_blocks(len(x)):
+            u[rows] = self.basis.basis(self.features.transform(x[rows]), clip=True)
+        return u

@@ -1,0 +1,156 @@
+"""Ridge regression as two products, f = U (U_train' r): the same numbers in the clear and on ciphertexts.
+
+With centred features Phi, A = (Phi'Phi + N lambda I)^-1 = B B' and U = Phi B, the fitted values of ridge regression are
+U U' r; one more column 1/sqrt(N) adds the free intercept. Everything that depends on the features is in U, which is
+computed once and never sees a residual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from secure_gal.errors import DataError
+
+Array = npt.NDArray[np.float64]
+FREEDOM = 0.05
+"""`auto` aims at FREEDOM * N_train^(2/3) effective degrees of freedom; chosen by experiment, docs/decisions/0004."""
+WIDEST = 8.0
+"""`auto` keeps the directions of largest variance, U at most WIDEST * freedom wide, rounded down to a power of two:
+the others are shrunk to next to nothing, and an encrypted fit costs as much as its padded width."""
+
+
+class Moments:
+    """Count, mean and centred Gram matrix of rows that come in blocks (Chan, Golub and LeVeque 1983: no cancellation)."""
+
+    def __init__(self, width: int) -> None:
+        self.rows = 0
+        self.mean: Array = np.zeros(width)
+        self.gram: Array = np.zeros((width, width))
+
+    def add(self, block: Array) -> None:
+        """Take in rows (n, p)."""
+        n, mean = len(block), block.mean(axis=0)
+        centred = block - mean
+        step = mean - self.mean
+        self.gram += centred.T @ centred
+        self.gram += np.outer(step, step) * (self.rows * n / (self.rows + n))
+        self.mean = self.mean + step * (n / (self.rows + n))
+        self.rows += n
+
+
+@dataclass(frozen=True, slots=True)
+class RidgeBasis:
+    """What turns features (n, p) into U (n, width).
+
+    Attributes:
+        mean: of the training rows, (p,).
+        factor: B (p, width - 1), its columns in order of falling variance.
+        rows: N_train.
+        ridge: lambda.
+        freedom: effective degrees of freedom, the intercept not counted: sum of squared row norms of U less one.
+    """
+
+    mean: Array = field(repr=False)
+    factor: Array = field(repr=False)
+    rows: int
+    ridge: float
+    freedom: float
+
+    @classmethod
+    def fit(cls, phi_train: Array | Iterable[Array], ridge: float | str) -> RidgeBasis:
+        """Learn mean and factor from the training rows' features.
+
+        Args:
+            phi_train: (N_train, p), or the same in blocks of rows, which are seen once.
+            ridge: lambda >= 0 of the mean squared error, or `auto`.
+
+        Raises:
+            DataError: there are no rows.
+        """
+        moments: Moments | None = None
+        for block in [phi_train] if isinstance(phi_train, np.ndarray) else phi_train:
+            if len(block):
+                moments = moments or Moments(block.shape[1])
+                moments.add(block)
+        if moments is None:
+            raise DataError("[data]", "there are no training rows to fit features to")
+        return cls._solve(moments, ridge)
+
+    @classmethod
+    def _solve(cls, moments: Moments, ridge: float | str) -> RidgeBasis:
+        n = moments.rows
+        variances, directions = np.linalg.eigh(moments.gram / n)
+        variances, directions = variances[::-1].clip(0.0), directions[:, ::-1]
+        # Directions of no variance but rounding: without ridge they would be amplified without bound.
+        rank = (
+            int(np.sum(variances > variances[0] * len(variances) * np.finfo(np.float64).eps)) if len(variances) else 0
+        )
+        variances, directions = variances[:rank], directions[:, :rank]
+        strength = ridge_for(variances, n) if isinstance(ridge, str) else float(ridge)
+        kept = variances / (variances + strength)
+        if isinstance(ridge, str):
+            used = 2 ** int(np.log2(max(2.0, WIDEST * (kept.sum() + 1)))) - 1  # one more is the intercept
+            variances, directions, kept = variances[:used], directions[:, :used], kept[:used]
+        factor = directions / np.sqrt(n * (variances + strength))
+        return cls(moments.mean, np.ascontiguousarray(factor), n, strength, float(kept.sum()))
+
+    @property
+    def width(self) -> int:
+        """Columns of U: the directions kept, and the intercept."""
+        return int(self.factor.shape[1]) + 1
+
+    def basis(self, phi: Array, clip: bool = False) -> Array:
+        """Features (n, p) to U float64 (n, width); the last column is the intercept's.
+
+        A training row's squared norm is its leverage, at most 1. A new row's may be larger; `clip` scales such rows
+        down to norm 1, which the bound on an encrypted reply's noise needs, and clear fits do the same.
+        """
+        u = np.empty((len(phi), self.width))
+        np.matmul(phi - self.mean, self.factor, out=u[:, :-1])
+        u[:, -1] = 1 / np.sqrt(self.rows)
+        if clip:
+            norms = np.sqrt(np.einsum("ij,ij->i", u, u))
+            u /= np.maximum(norms, 1.0)[:, None]
+        return u
+
+
+def ridge_for(variances: Array, rows: int) -> float:
+    """The ridge at which sum v/(v + lambda) = FREEDOM N^(2/3), and 1e-4 of the mean variance where v has fewer.
+
+    Only the features' spectrum and the number of rows enter, no residual. That degrees of freedom should grow as a
+    power of N below 1 is kernel ridge theory (Caponnetto and De Vito 2007); power and constant are measured.
+    """
+    from scipy.optimize import brentq
+
+    if not len(variances):
+        return 0.0
+    aim, floor = float(FREEDOM * rows ** (2 / 3)), 1e-4 * float(variances.mean())
+
+    def excess(log_ridge: float) -> float:
+        return float(np.sum(variances / (variances + np.exp(log_ridge)))) - aim
+
+    low, high = np.log(floor), np.log(variances.sum() / aim)  # sum v/(v + lambda) < sum v/lambda
+    return floor if excess(low) <= 0 else float(np.exp(brentq(excess, low, high, xtol=1e-9)))
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A fitted last layer: coefficients (width, K) of the columns of U."""
+
+    coefficients: Array = field(repr=False)
+
+    def predict(self, u: Array) -> Array:
+        """U (n, width) to fitted values (n, K)."""
+        return np.asarray(u @ self.coefficients)
+
+
+class HeadLearner:
+    """The ridge fit of a residual, given U: g = U'r. `crypto.encrypted_ridge` does the same on ciphertexts."""
+
+    def fit(self, u: Array, residual: npt.NDArray[np.float32], seed: int) -> Head:
+        """Fit U (n, width) to the pseudo-residual (n, K); `seed` is not needed."""
+        return Head(np.asarray(u.T @ residual.astype(np.float64)))
