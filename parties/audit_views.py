@@ -1,0 +1,97 @@
+"""`audit show`: what a verified ledger says left this house and came in, as tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.table import Table
+
+from parties.audit import Verdict, verify_ledger
+from parties.audit_policy import Policy, protection_name, read_opening
+from secure_gal.study import Study
+from transport.ledger_entries import Entry, MessageEntry, Opening
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which messages to show; None means any."""
+
+    round: int | None = None
+    peer: str | None = None
+    kind: str | None = None
+
+    def keeps(self, entry: MessageEntry) -> bool:
+        """Whether a message passes."""
+        wanted = (self.round, self.peer, self.kind)
+        found = (entry.header.round, entry.peer, entry.header.kind)
+        return all(w is None or w == f for w, f in zip(wanted, found, strict=True))
+
+
+@dataclass(slots=True)
+class Contents:
+    """A verified ledger, read for showing; `kept` are the messages that the filter keeps."""
+
+    filter: Filter
+    study: Study = field(init=False)
+    kept: list[MessageEntry] = field(default_factory=list)
+    totals: dict[tuple[str, str, str, str, str], tuple[int, int]] = field(default_factory=dict)
+    """(direction, peer, kind, field, protection) -> (messages, bytes)."""
+
+    def visit(self, line: bytes, entry: Entry) -> None:
+        """Take one line that passed verification."""
+        if isinstance(entry, Opening):
+            self.study, _ = read_opening(entry, entry.owner)
+        if not isinstance(entry, MessageEntry) or not self.filter.keeps(entry):
+            return
+        self.kept.append(entry)
+        for info in entry.header.fields:
+            key = (entry.direction, entry.peer, entry.header.kind, info.name, info.protection)
+            count, size = self.totals.get(key, (0, 0))
+            self.totals[key] = (count + 1, size + info.nbytes)
+
+
+def read_contents(path: Path, chosen: Filter) -> tuple[Verdict, Contents]:
+    """Verify a ledger and read it; what does not verify is not shown.
+
+    Raises:
+        LedgerError, SettingsError: as `verify_ledger`.
+    """
+    contents = Contents(chosen)
+    return verify_ledger(path, visit=contents.visit), contents
+
+
+def totals_table(contents: Contents, direction: str) -> Table:
+    """What left this house ("sent") or came in ("received"): a line for every field of every kind and peer."""
+    policy = Policy(contents.study)
+    title, peer = ("What left this house", "to") if direction == "sent" else ("What came in", "from")
+    table = Table(title=title, show_footer=True, title_justify="left")
+    rows = [(key[1:], value) for key, value in sorted(contents.totals.items()) if key[0] == direction]
+    total = f"{sum(size for _, (_, size) in rows):,}"
+    for name, footer, right in ((peer, "", False), ("message", "", False), ("field", "", False), ("class", "", False),
+                                ("messages", "", True), ("bytes", total, True),
+                                ("the receiver can infer", "", False)):  # fmt: skip
+        table.add_column(name, footer=footer, justify="right" if right else "left", overflow="fold")
+    for (name, kind, field_name, protection), (count, size) in rows:
+        inferred = "" if protection == "public" else "; ".join(d.inference for d in policy.disclosures.get(kind, []))
+        how = protection_name(contents.study, protection)
+        table.add_row(name, kind, field_name, how, f"{count:,}", f"{size:,}", inferred or "-")
+    return table
+
+
+def entries_table(contents: Contents) -> Table:
+    """One line a message that the filter keeps."""
+    table = Table(title="Messages", title_justify="left")
+    for name in ("line", "time (UTC)", "direction", "peer", "round", "message", "fields: class, shape, bytes"):
+        table.add_column(name, justify="right" if name in ("line", "round") else "left", overflow="fold")
+    for entry in contents.kept:
+        fields = "; ".join(
+            f"{info.name}: {protection_name(contents.study, info.protection)}, "
+            f"{'x'.join(map(str, info.shape)) or info.dtype}, {info.nbytes:,}"
+            for info in entry.header.fields
+        )
+        when = entry.time.strftime("%Y-%m-%d %H:%M:%S")
+        table.add_row(
+            str(entry.seq), when, entry.direction, entry.peer, str(entry.header.round), entry.header.kind, fields
+        )
+    return table
