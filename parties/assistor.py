@@ -6,14 +6,15 @@ import secrets
 from pathlib import Path
 
 from parties.loop import Loop
-from parties.node import Codec, Node
 from parties.progress import Progress
-from parties.session import check_same_ids, open_session, open_store
+from parties.session import Session, check_same_ids, open_node, open_session, open_store
+from parties.store import RunStore
 from parties.traffic import Traffic
 from secure_gal.agreement import NONCE_BYTES
 from secure_gal.effects import Note, State
 from secure_gal.errors import Paused
-from secure_gal.protocol_assistor import AssistorContext, AssistorProtocol
+from secure_gal.protocol_assistor import AssistorProtocol
+from secure_gal.roles import Context
 
 
 def assist(party_file: Path, *, once: bool = False, json: bool = False) -> int:
@@ -36,18 +37,33 @@ def assist(party_file: Path, *, once: bool = False, json: bool = False) -> int:
         store.close()
 
 
-def _serve(session, store, once, progress) -> int:  # type: ignore[no-untyped-def]
-    from secure_gal.party_model import AssistorData
+def _role(session: Session, store: RunStore, progress: Progress) -> AssistorProtocol:
+    def warn(text: str) -> None:
+        progress.note(Note("warning", {"text": text}))
+
+    context = Context(session.study, session.digest, session.canonical, session.identity, session.cards,
+                              session.party.max_rows)  # fmt: skip
+    state, nonce, folder = State(store.state()), secrets.token_bytes(NONCE_BYTES), session.file.resolve().parent
+    if not session.study.protect.encrypted:
+        from secure_gal.party_model import AssistorData
+
+        clear = AssistorData(session.party, session.study, folder, warn)
+        check_same_ids(store, clear.ids_digest(), session.party.data.path)
+        return AssistorProtocol(context, clear, state, nonce)
+    from secure_gal.encrypted_assistor import EncryptedAssistor
+    from secure_gal.encrypted_model import EncryptedAssistorData
+
+    model = EncryptedAssistorData(session.party, session.study, folder, warn)
+    check_same_ids(store, model.ids_digest(), session.party.data.path)
+    return EncryptedAssistor(context, model, state, nonce)
+
+
+def _serve(session: Session, store: RunStore, once: bool, progress: Progress) -> int:
     from transport.curve import AssistorSocket
 
-    model = AssistorData(session.party, session.study, session.file.resolve().parent,
-                         lambda text: progress.note(Note("warning", {"text": text})))  # fmt: skip
-    check_same_ids(store, model.ids_digest(), session.party.data.path)
-    context = AssistorContext(session.study, session.digest, session.canonical, session.identity, session.cards,
-                              session.party.max_rows)  # fmt: skip
-    role = AssistorProtocol(context, model, State(store.state()), secrets.token_bytes(NONCE_BYTES))
+    role = _role(session, store, progress)
     traffic = Traffic(store)
-    node = Node(role, store, Codec(session.identity, session.cards, session.digest), traffic.count)
+    node, certifier = open_node(session, store, role, traffic)
     loop = Loop(node, progress)
     loop.start()
     sponsor = session.study.sponsor
@@ -58,7 +74,8 @@ def _serve(session, store, once, progress) -> int:  # type: ignore[no-untyped-de
 
     def finished() -> bool:
         traffic.save()
-        return once and role.phase == "serving" and (node.idle(sponsor) or not socket.attached())
+        learned = role.phase == "serving" and certifier.certified >= role.rounds
+        return once and learned and (node.idle(sponsor) or not socket.attached())
 
     try:
         loop.run(finished)
@@ -67,4 +84,5 @@ def _serve(session, store, once, progress) -> int:  # type: ignore[no-untyped-de
             raise
     finally:
         socket.close()
+        node.close()
     return 0

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from parties.cli_audit import audit_app
 from secure_gal.errors import SecureGalError
 
 app = typer.Typer(
@@ -19,6 +20,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+app.add_typer(audit_app, name="audit")
 
 PartyFile = Annotated[Path, typer.Argument(metavar="PARTY.toml", help="This party's own settings file.")]
 Home = Annotated[Path, typer.Option("--home", help="Folder with this party's key and pinned cards.")]
@@ -125,11 +128,14 @@ def doctor(file: PartyFile) -> None:
 @app.command()
 def demo(
     dir: Annotated[Path, typer.Option("--dir", help="Where the demo's files are written, and stay.")] = Path("demo"),
+    clear: Annotated[
+        bool, typer.Option("--clear", help="Only in the clear: the laboratories can read labels.")
+    ] = False,
 ) -> None:
-    """A hospital and two laboratories learn together on this machine, in three processes."""
+    """A hospital and two laboratories learn together on this machine, in three processes, residuals encrypted."""
     from parties.demo import run
 
-    raise typer.Exit(run(dir))
+    raise typer.Exit(run(dir, clear))
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,40 @@ COLUMNS = {"hospital": slice(0, 4), "lab-a": slice(4, 17), "lab-b": slice(17, 30
 HELD_OUT = 0.2
 
 
-def run(folder: Path) -> int:
-    """Write everything, start the processes, print the table; returns the exit code."""
+def run(folder: Path, clear: bool = False) -> int:
+    """Write everything, start the processes, print the table; returns the exit code.
+
+    Ids private and residuals encrypted unless `clear`; then the same study in the clear runs too, in a folder of its
+    own, for comparison.
+    """
     if folder.exists() and any(folder.iterdir()):
         raise SettingsError(str(folder), "is not empty; use another --dir, or remove it")
     data = _write_tables(folder)
-    port = _free_port()
-    _write_settings(folder, port)
-    print("training: three processes on this machine, connected by CURVE on loopback")
+    results = []
+    if not clear:
+        print("residuals encrypted (CKKS): three processes on this machine, connected by CURVE on loopback")
+        results.append(_study(folder, "ckks", data, "psi"))
+    beside = folder if clear else folder / "in-the-clear"
+    if not clear:
+        _write_tables(beside)
+    print("the same in the clear, for comparison" if results else "three processes, residuals in the clear")
+    results.append(_study(beside, "none", data, "clear"))
+    _print_results(folder, data, results)
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one study of the demo gave: how residuals travelled, scores of the held-out rows, bytes and seconds."""
+
+    residuals: str
+    scores: npt.NDArray[np.float64]
+    traffic: int
+    seconds: float
+
+
+def _study(folder: Path, residuals: str, data: dict[str, Any], ids: str) -> Result:
+    _write_settings(folder, _free_port(), residuals, ids)
     began = time.monotonic()
     labs = [_start(folder / lab, "assist", f"{lab}.toml") for lab in PARTIES[1:]]
     try:
@@ -45,8 +72,11 @@ def run(folder: Path) -> int:
             lab.terminate()
         for lab in labs:
             lab.wait(timeout=20)
-    _print_results(folder, data, seconds)
-    return 0
+    summary = json.loads((folder / "hospital" / "run" / "summary.json").read_text(encoding="utf-8"))
+    with (folder / "hospital" / "predictions.csv").open(encoding="utf-8") as file:
+        rows = {int(row["patient"]): float(row["p_1"]) for row in csv.DictReader(file)}
+    traffic = sum(sum(kinds.values()) for way in summary["bytes"].values() for kinds in way.values())
+    return Result(residuals, np.array([rows[i] for i in data["new"]]), traffic, seconds)
 
 
 def _write_tables(folder: Path) -> dict[str, Any]:
@@ -75,10 +105,10 @@ def _table(path: Path, columns: list[str], x: npt.NDArray[Any], rows: list[int],
             writer.writerow([f"{i:04d}", *x[i].tolist(), *([int(y[i])] if y is not None else [])])
 
 
-def _write_settings(folder: Path, port: int) -> None:
+def _write_settings(folder: Path, port: int, residuals: str = "none", ids: str = "clear") -> None:
     study = (
         f'name = "demo"\ntask = "classification"\nsponsor = "hospital"\naddress = "tcp://127.0.0.1:{port}"\n'
-        'assistors = ["lab-a", "lab-b"]\n'
+        f'assistors = ["lab-a", "lab-b"]\n[protect]\nids = "{ids}"\nresiduals = "{residuals}"\n'
     )
     for party in PARTIES:
         home = folder / party
@@ -111,38 +141,40 @@ def _start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
         )
 
 
-def _finish(process: subprocess.Popen[str], what: str) -> None:
+def _finish(process: subprocess.Popen[str], what: str, seconds: float = 300.0) -> None:
     try:
-        code = process.wait(timeout=300)
+        code = process.wait(timeout=seconds)
     except subprocess.TimeoutExpired:
         process.kill()
-        raise EnvironmentFailure(f"{what} did not finish within 300 s; see {what}.log") from None
+        raise EnvironmentFailure(f"{what} did not finish within {seconds:g} s; see {what}.log") from None
     if code != 0:
         raise EnvironmentFailure(f"{what} ended with exit code {code}; see {what}.log in the hospital's folder")
 
 
-def _print_results(folder: Path, data: dict[str, Any], seconds: float) -> None:
+def _print_results(folder: Path, data: dict[str, Any], results: list[Result]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    summary = json.loads((folder / "hospital" / "run" / "summary.json").read_text(encoding="utf-8"))
-    with (folder / "hospital" / "predictions.csv").open(encoding="utf-8") as file:
-        rows = {int(row["patient"]): row for row in csv.DictReader(file)}
-    gal = np.array([float(rows[i]["p_1"]) for i in data["new"]])
-    traffic = sum(sum(kinds.values()) for way in summary["bytes"].values() for kinds in way.values())
-    alone, pooled = _reference(data, COLUMNS["hospital"]), _reference(data, slice(0, 30))
     truth = data["y"][data["new"]]
     table = Table(title=f"{len(truth)} held-out patients")
-    for column in ("", "accuracy", "AUC", "bytes", "seconds"):
-        table.add_column(column, justify="left" if not column else "right")
-    for name, scores, size, time_ in (
-        ("sponsor alone", alone, "0", ""),
-        ("GAL: hospital + 2 laboratories", gal, f"{traffic:,}", f"{seconds:.1f}"),
-        ("all data pooled (Joint)", pooled, "", ""),
-    ):
-        table.add_row(name, f"{np.mean((scores > 0.5) == truth):.3f}", f"{_auc(truth, scores):.4f}", size, time_)
+    for column in ("", "labels at the laboratories", "accuracy", "AUC", "bytes", "seconds"):
+        table.add_column(column, justify="right" if column in ("accuracy", "AUC", "bytes", "seconds") else "left")
+
+    def row(name: str, hidden: str, scores: npt.NDArray[np.float64], *price: str) -> None:
+        table.add_row(name, hidden, f"{np.mean((scores > 0.5) == truth):.3f}", f"{_auc(truth, scores):.4f}", *price)
+
+    row("sponsor alone", "not sent", _reference(data, COLUMNS["hospital"]), "0", "")
+    for result in results:
+        encrypted = result.residuals == "ckks"
+        name = "GAL, residuals encrypted" if encrypted else "GAL, residuals in the clear"
+        hidden = "hidden (CKKS strict)" if encrypted else "readable"
+        row(name, hidden, result.scores, f"{result.traffic:,}", f"{result.seconds:.1f}")
+    row("all data pooled (Joint)", "everyone's", _reference(data, slice(0, 30)), "", "")
     console = Console()
     console.print(table)
+    console.print(
+        "In both GAL studies the channels are encrypted and the hospital sees each laboratory's fitted values."
+    )
     console.print(
         f"The files are in {folder}. By hand, between machines, each in its own folder:\n"
         "  every party   secure-gal keygen NAME --home keys, then secure-gal trust OTHER.card --home keys\n"

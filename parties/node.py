@@ -14,11 +14,14 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from crypto.identity import Card, Identity
+from parties.certifier import KINDS as CERTIFIER_KINDS
+from parties.certifier import Certifier
 from parties.store import LinkRecord
 from secure_gal.effects import Compute, Done, Effect, Note, Send, State, Value
 from secure_gal.errors import PeerViolation, WrongName
 from secure_gal.messages import Message
 from transport import wire
+from transport.ledger import Ledger, Row
 
 
 class Role(Protocol):
@@ -44,11 +47,13 @@ class Store(Protocol):
     def links(self) -> dict[str, LinkRecord]: ...
     def outbox(self, peer: str, after: int) -> list[tuple[int, list[bytes]]]: ...
     def pending(self, peer: str) -> int: ...
+    def commit_ledger(self, rows: Sequence[Row]) -> None: ...
     def commit(
         self,
         changes: Mapping[str, Value | None],
         links: Mapping[str, LinkRecord],
         outgoing: Sequence[tuple[str, int, Sequence[Any]]],
+        ledger: Sequence[Row] = (),
     ) -> None: ...
     def acknowledge(self, peer: str, seq: int) -> None: ...
     def forget(self, peer: str) -> None: ...
@@ -117,10 +122,14 @@ BEFORE_RUN = frozenset({"hello", "run-offer"})
 class Node:
     """One party's end of all its links."""
 
-    def __init__(self, role: Role, store: Store, codec: Codec, on_bytes: Callable[[str, str, str, int], None]) -> None:
+    def __init__(
+        self, role: Role, store: Store, codec: Codec, on_bytes: Callable[[str, str, str, int], None],
+        ledger: Ledger, certifier: Certifier,
+    ) -> None:  # fmt: skip
         self.role = role
         self._store = store
         self._codec = codec
+        self._ledger, self._certifier = ledger, certifier
         self._links = store.links()
         self._synced: set[str] = set()
         self._misnamed: set[str] = set()
@@ -155,6 +164,7 @@ class Node:
                 return Outcome([Transmit(peer, "refuse", [REFUSED_STORE.encode()])], notes=[note])
             self._store.forget(peer)
             self._links[peer] = link = LinkRecord()
+            self._store.commit_ledger([self._ledger.peer_restart(peer)])
         if link.store != theirs.store:
             link.store = theirs.store
             self._store.commit(self.role.state.take_changes(), {peer: link}, [])
@@ -197,9 +207,17 @@ class Node:
         if header.run != ("" if header.kind in BEFORE_RUN else self.role.run):
             raise PeerViolation(peer, "a message of another run")
         self._on_bytes("received", peer, header.kind, wire.size(frames))
-        effects = self.role.receive(peer, received.message)
+        if header.kind in CERTIFIER_KINDS:
+            effects = self._certifier.receive(peer, received.message)
+        else:
+            effects = self.role.receive(peer, received.message)
         link.received = header.seq
-        return self._apply(effects, peer)
+        return self._apply(effects, peer, [self._ledger.message("received", self._codec.cards[peer], frames)])
+
+    def close(self) -> None:
+        """Wait until the ledger is on the disk, and close it."""
+        self._ledger.sync()
+        self._ledger.close()
 
     def ack(self, peer: str, seq: int) -> None:
         """The peer has everything up to `seq` on its disk."""
@@ -215,8 +233,9 @@ class Node:
         """Whether `peer` has acknowledged everything."""
         return self._store.pending(peer) == 0
 
-    def _apply(self, effects: list[Effect], from_: str | None) -> Outcome:
-        outcome, outgoing = Outcome(), []
+    def _apply(self, effects: list[Effect], from_: str | None, lines: Sequence[Row] = ()) -> Outcome:
+        outcome, outgoing, rows = Outcome(), [], list(lines)
+        effects = [*effects, *self._certifier.after(effects)]
         touched = {from_} if from_ else set()
         for effect in effects:
             match effect:
@@ -227,6 +246,7 @@ class Node:
                     run = "" if message.KIND in BEFORE_RUN else self.role.run
                     frames = self._codec.encode(message, run, peer, link.sent)
                     outgoing.append((peer, link.sent, frames))
+                    rows.append(self._ledger.message("sent", self._codec.cards[peer], frames))
                     self._on_bytes("sent", peer, message.KIND, wire.size(frames))
                     if peer in self._synced:
                         outcome.transmit.append(Transmit(peer, "message", frames, link.sent))
@@ -236,9 +256,13 @@ class Node:
                     outcome.notes.append(effect)
                 case Done():
                     outcome.done = True
+        rows += [self._ledger.certificate(certificate) for certificate in self._certifier.take_completed()]
         changes = self.role.state.take_changes()
-        if changes or touched or outgoing:
-            self._store.commit(changes, {peer: self._links[peer] for peer in touched}, outgoing)
+        if changes or touched or outgoing or rows:
+            self._store.commit(changes, {peer: self._links[peer] for peer in touched}, outgoing, rows)
+            self._ledger.flush()  # before anything is transmitted or acknowledged
+        if any(isinstance(effect, Note) and effect.what == "certified" for effect in effects):
+            self._ledger.sync()
         if from_:
             outcome.transmit.insert(0, Transmit(from_, "ack", seq=self._links[from_].received))
         return outcome

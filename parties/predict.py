@@ -8,16 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from parties.loop import Loop
-from parties.node import Codec, Node
 from parties.patience import Patience
 from parties.progress import Progress
 from parties.report import write_atomically
-from parties.session import Session, open_session, open_store
-from parties.sponsor import require_sponsor
+from parties.session import Session, open_node, open_session, open_store
+from parties.sponsor import open_cipher, require_sponsor
 from parties.store import RunStore
 from parties.traffic import Traffic
+from secure_gal.agreement import psi_domain
 from secure_gal.data import Table, read_table
 from secure_gal.effects import Note, State
 from secure_gal.encode import LabelCodec
@@ -51,9 +52,9 @@ def _predict(session: Session, store: RunStore, ids: Path, out: Path, progress: 
     table = _rows(session, ids, model)
     wanted = tuple(table.ids)
     own, initial = _own_part(state, model, table, encoder, codec)
-    role = PredictionProtocol(state, session.study.assistors, wanted, codec.outputs)
+    role = _role(session, store, state, wanted, codec.outputs)
     traffic = Traffic(store)
-    node = Node(role, store, Codec(session.identity, session.cards, session.digest), traffic.count)
+    node, _ = open_node(session, store, role, traffic)
     loop = Loop(node, progress)
     loop.start()
     assert session.party.bind is not None  # noqa: S101  (checked by load_party)
@@ -66,16 +67,31 @@ def _predict(session: Session, store: RunStore, ids: Path, out: Path, progress: 
     finally:
         traffic.save()
         socket.close()
+        node.close()
     total, missing = role.combine(initial, own)
-    write_atomically(out, to_csv(session.party.data.id, wanted, total, missing, codec))
+    write_atomically(out, to_csv(table.written, total, missing, codec))
     progress.log(f"{len(wanted)} predictions written to {out}")
     return 0
+
+
+def _role(session: Session, store: RunStore, state: State, wanted: tuple[str, ...], outputs: int) -> PredictionProtocol:
+    study, domain = session.study, None
+    if study.protect.ids == "psi":
+
+        def domain(peer: str, batch: int, attempt: int) -> bytes:
+            return psi_domain(session.digest, state.text("run"), study.sponsor, peer, batch, attempt)
+
+    if not study.protect.encrypted:
+        return PredictionProtocol(study, state, wanted, outputs, domain)
+    from secure_gal.encrypted_predict import EncryptedPrediction
+
+    return EncryptedPrediction(study, state, wanted, outputs, open_cipher(session, store), domain)
 
 
 def _rows(session: Session, ids: Path, model: SponsorData) -> Table:
     """The sponsor's rows to predict: the file's own, or looked up in `[data] path` when it holds ids alone."""
     data = session.party.data
-    table = read_table(ids, data.id, data.label, data.categorical)
+    table = read_table(ids, data.id, data.label, data.categorical, session.study.form)
     if table.frame.width or not model.fits:
         return table
     where = {entity: i for i, entity in enumerate(model.ids)}
@@ -83,7 +99,7 @@ def _rows(session: Session, ids: Path, model: SponsorData) -> Table:
     if absent:
         raise DataError(str(ids), f"holds ids alone, and {len(absent)} of them are not in {data.path} (first: {absent[0]!r}); "
                         "add the feature columns to the file")  # fmt: skip
-    return Table(table.ids, model.table.frame[[where[e] for e in table.ids]], None, ids)
+    return Table(table.ids, model.table.frame[[where[e] for e in table.ids]], None, ids, table.written)
 
 
 def _own_part(
@@ -99,17 +115,15 @@ def _own_part(
     return part, initial
 
 
-def to_csv(
-    id_column: str, ids: tuple[str, ...], f: npt.NDArray[np.float64], missing: list[str], codec: LabelCodec
-) -> str:
-    """The predictions file: id, prediction, p_<class> in ascending class order, and `missing` if needed."""
+def to_csv(ids: pl.DataFrame, f: npt.NDArray[np.float64], missing: list[str], codec: LabelCodec) -> str:
+    """The predictions file: id columns as they came, prediction, p_<class> in ascending class order, and `missing`."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     probabilities = codec.probabilities(f)
-    header = [id_column, "prediction", *(f"p_{c}" for c in codec.classes)]
+    header = [*ids.columns, "prediction", *(f"p_{c}" for c in codec.classes)]
     writer.writerow([*header, "missing"] if any(missing) else header)
     values = codec.decode(f)
-    for i, entity in enumerate(ids):
-        cells = [entity, values[i], *(repr(float(p)) for p in probabilities[i])]
+    for i, entity in enumerate(ids.iter_rows()):
+        cells = [*entity, values[i], *(repr(float(p)) for p in probabilities[i])]
         writer.writerow([*cells, missing[i]] if any(missing) else cells)
     return out.getvalue()

@@ -22,14 +22,21 @@ _LINES = {
     "waiting": "waiting for {names} (up to {seconds:.0f} s more)",
     "warning": "warning: {text}",
     "refused-peer": "refused {peer}: {why}",
-    "refused": "refused to predict {rows} rows: this party's cap is {cap}",
+    "refused": "refused to predict {rows} rows: {why}",
+    "width": "{peer} encrypts with a padded width of {padded}",
+    "keys": "got evaluation keys: {bytes:,} bytes",
+    "finished-encrypted": "learning stage finished after {rounds} rounds",
     "prepared": "data prepared",
     "fitted": "round {round}: {peer} has fitted",
     "round": "round {round}: fitted and sent",
     "predicted": "answered a prediction batch: {rows} rows, {known} known here",
+    "masking": "private alignment: masking {rows:,} ids",
+    "tagged": "private alignment: answered for {rows:,} masked ids",
+    "pair-aligned": "private alignment with {peer}: {common:,} ids in common, it holds {held:,}",
+    "certified": "round {round}: every party signed every ledger's head",
     "transport": "{text}",
 }
-_QUIET = frozenset({"fitted", "round-begins", "greeted"})
+_QUIET = frozenset({"fitted", "round-begins", "greeted", "certified"})
 
 
 class Progress:

@@ -46,6 +46,7 @@ class Report:
         self._session, self._store, self._traffic = session, store, traffic
         self._role, self._progress, self._began = role, progress, began
         self._since: float | None = None
+        self._ready: float | None = None
         self._bytes = (0, 0)
         saved = store.meta("rounds")
         self._rounds: list[dict[str, Any]] = json.loads(saved) if saved else []
@@ -57,6 +58,8 @@ class Report:
         if note.what == "aligned":
             self._counts = dict(note.fields)
             self._store.set_meta("counts", json.dumps(self._counts))
+        if note.what == "run":
+            self._ready = time.monotonic()
         if note.what == "round-begins":
             self._since = time.monotonic()
             self._bytes = (self._traffic.total("sent"), self._traffic.total("received"))
@@ -113,6 +116,7 @@ class Report:
             "alone": _finite(self._in_units(self._alone())),
             "history": msgspec.to_builtins(ensemble.history),
             "seconds": {"total": round(self._before + time.monotonic() - self._began, 3),
+                        "from_ready": self._from_ready(),
                         "rounds": round(sum(r["seconds"] for r in self._rounds), 3),
                         **{f"sponsor_{k}": round(v, 3) for k, v in phases.items()}},
             "bytes": self._traffic.counts,
@@ -123,6 +127,10 @@ class Report:
         if gal is not None and alone is not None:
             self._progress.log(f"validation {metric}: GAL {gal:.4f}, sponsor alone {alone:.4f}")
         self._progress.log(f"results: {self._store.path / 'summary.json'}")
+
+    def _from_ready(self) -> float | None:
+        """Seconds since the last party had greeted; None for a resumed run."""
+        return None if self._ready is None or self._before else round(time.monotonic() - self._ready, 3)
 
     def _alone(self) -> float | None:
         state = self._role.state

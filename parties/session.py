@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crypto.identity import Card, Identity, Pins
+from parties.certifier import Certifier
+from parties.node import Codec, Node, Role
 from parties.store import RunStore
+from parties.traffic import Traffic
 from secure_gal.errors import SettingsError
 from secure_gal.study import PartySettings, Study, load_party
+from transport.ledger import Ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,14 @@ def open_store(session: Session) -> RunStore:
         store.reset()
     store.set_meta("digest", session.digest)
     return store
+
+
+def open_node(session: Session, store: RunStore, role: Role, traffic: Traffic) -> tuple[Node, Certifier]:
+    """This party's end of all links, with its ledger and certificates."""
+    study, cards, identity = session.study, session.cards, session.identity
+    ledger = Ledger.open(store.path, identity, session.canonical, session.digest, cards.values(), store)
+    certifier = Certifier(study, session.digest, identity, cards, role.state, lambda: ledger.head, lambda: role.run)
+    return Node(role, store, Codec(identity, cards, session.digest), traffic.count, ledger, certifier), certifier
 
 
 def check_same_ids(store: RunStore, ids_digest: str, path: Path) -> None:

@@ -26,10 +26,15 @@ validation = 0.2               # share of the rows, drawn at random from `seed`
 patience = 3                   # rounds without a better validation loss
 patience_seconds = 600.0       # how long to wait for an assistor that is away
 seed = 0
+rows = "common"                # ids that all parties hold; or "sponsor": all of the sponsor's, parts may be missing
+id_form = "text"               # how ids are compared: text, lower (case), digits (only)
+max_ids = 2000000              # ids a party may bring to one alignment
+max_queries = 10000000         # ids an assistor is ever asked about in this study
 
 [protect]                      # what the RECEIVER sees; the channels are always encrypted
-ids = "clear"
-residuals = "none"             # assistors can read the labels off the residuals
+ids = "psi"                    # private set intersection; with "clear" the sponsor sees every id
+residuals = "ckks"             # ciphertexts; with "none" assistors can read the labels off the residuals
+parameters = "strict"          # CKKS parameter set; or "fast"
 predictions = "none"           # the sponsor sees every assistor's fitted values
 """
 SPONSOR = """\
@@ -42,7 +47,7 @@ bind = "tcp://*:7001"          # the study's one open port
 
 [data]
 path = "{name}.csv"            # or .parquet
-id = "id"
+id = "id"                      # or several columns: ["surname", "born"]
 label = "label"
 # categorical = ["postcode"]   # columns of numbers that are really names
 
@@ -61,11 +66,12 @@ run_dir = "run"                # checkpoints and models
 
 [data]
 path = "{name}.csv"            # or .parquet
-id = "id"
+id = "id"                      # or several columns: ["surname", "born"]
 # categorical = ["postcode"]   # columns of numbers that are really names
 
 [learner]
-kind = "linear"                # linear, mlp, gb, svm, or python:module:factory
+kind = "linear"                # with residuals = "ckks"; else also mlp, gb, svm, or python:module:factory
+features = "auto"              # standardized, binned, fourier, trees, polynomial, python:module:factory, or a list
 # device = "auto"              # for mlp: auto, cpu, cuda, cuda:1
 """
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 import secrets
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from parties.loop import Loop
-from parties.node import Codec, Node
 from parties.patience import Patience
 from parties.progress import Progress
-from parties.session import Session, check_same_ids, open_session, open_store
+from parties.session import Session, check_same_ids, open_node, open_session, open_store
 from parties.store import RunStore
 from parties.traffic import Traffic
 from secure_gal.agreement import NONCE_BYTES
 from secure_gal.effects import Note, State
 from secure_gal.errors import SettingsError
-from secure_gal.protocol_sponsor import SponsorContext, SponsorProtocol
+from secure_gal.protocol_sponsor import SponsorProtocol
+from secure_gal.roles import Context, SponsorModel
+
+if TYPE_CHECKING:
+    from crypto.ckks_secret import SecretContext
 
 
 def require_sponsor(session: Session) -> None:
@@ -43,6 +47,36 @@ def train(party_file: Path, *, json: bool = False) -> int:
         store.close()
 
 
+def open_cipher(session: Session, store: RunStore) -> SecretContext:
+    """The study's CKKS key, in the run directory (0600); made before the first assistor gets evaluation keys.
+
+    Raises:
+        SettingsError: it is missing although it was used, can be read by others, or is of another parameter set.
+    """
+    from crypto.ckks import PARAMETER_SETS
+    from crypto.ckks_secret import SecretContext
+
+    params, path = PARAMETER_SETS[session.study.protect.parameters], session.party.run_dir / "ckks.key"
+    if not path.exists() and not any(key.startswith("keyed/") for key in store.state()):
+        SecretContext.generate(params).save(path)
+    cipher = SecretContext.load(path)
+    if cipher.params != params:
+        raise SettingsError(str(path), f"is a key of the parameter set {cipher.params.name!r}, the study names "
+                            f"{params.name!r}; use another run_dir")  # fmt: skip
+    return cipher
+
+
+def _role(session: Session, store: RunStore, model: SponsorModel) -> SponsorProtocol:
+    context = Context(session.study, session.digest, session.canonical, session.identity, session.cards)
+    state, nonce = State(store.state()), secrets.token_bytes(NONCE_BYTES)
+    if not session.study.protect.encrypted:
+        return SponsorProtocol(context, model, state, nonce)
+    from secure_gal.encrypted_sponsor import EncryptedSponsor
+
+    cipher = open_cipher(session, store)
+    return EncryptedSponsor(context, model, state, nonce, cipher, cipher.params.max_features)
+
+
 def _learn(session: Session, store: RunStore, progress: Progress) -> int:
     from parties.report import Report
     from secure_gal.party_model import SponsorData
@@ -54,10 +88,9 @@ def _learn(session: Session, store: RunStore, progress: Progress) -> int:
     if model.table.labels is None:
         raise SettingsError(str(session.party.data.path), f"has no label column {session.party.data.label!r}")
     check_same_ids(store, model.ids_digest(), session.party.data.path)
-    context = SponsorContext(session.study, session.digest, session.canonical, session.identity, session.cards)
-    role = SponsorProtocol(context, model, State(store.state()), secrets.token_bytes(NONCE_BYTES))
+    role = _role(session, store, model)
     traffic = Traffic(store)
-    node = Node(role, store, Codec(session.identity, session.cards, session.digest), traffic.count)
+    node, certifier = open_node(session, store, role, traffic)
     loop = Loop(node, progress)
     report = Report(session, store, traffic, role, progress, began)
     loop.on_note = report.on_note
@@ -71,11 +104,12 @@ def _learn(session: Session, store: RunStore, progress: Progress) -> int:
 
     def finished() -> bool:
         traffic.save()
-        return role.phase == "finished"
+        return role.phase == "finished" and not certifier.pending
 
     try:
-        loop.run(finished, lambda: patience.check(role.waiting_for(), socket.attached()))
+        loop.run(finished, lambda: patience.check([*role.waiting_for(), *certifier.waiting_for()], socket.attached()))
         report.finish(loop.worker.seconds)
     finally:
         socket.close()
+        node.close()
     return 0

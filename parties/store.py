@@ -9,7 +9,7 @@ import fcntl
 import os
 import secrets
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +18,22 @@ import numpy as np
 
 from secure_gal.effects import Value
 from secure_gal.errors import EnvironmentFailure, SettingsError
+from transport.ledger import Row
 
-FORMAT = 1
+FORMAT = 2
 """Version of the run directory; another one is refused, never converted silently."""
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE state (key TEXT PRIMARY KEY, dtype TEXT NOT NULL, shape TEXT NOT NULL, value BLOB NOT NULL);
 CREATE TABLE outbox (peer TEXT, seq INTEGER, frames BLOB NOT NULL, PRIMARY KEY (peer, seq));
+CREATE TABLE ledger (seq INTEGER PRIMARY KEY, line BLOB NOT NULL, salts BLOB NOT NULL);
 CREATE TABLE link (peer TEXT PRIMARY KEY, store TEXT NOT NULL, sent INTEGER NOT NULL, received INTEGER NOT NULL);
 """
+
+
+def _ledger_work(rows: Sequence[Row]) -> list[tuple[str, tuple[Any, ...]]]:
+    return [("INSERT INTO ledger VALUES (?, ?, ?)", tuple(row)) for row in rows]
 
 
 class LinkRecord(msgspec.Struct):
@@ -127,8 +133,9 @@ class RunStore:
         changes: Mapping[str, Value | None],
         links: Mapping[str, LinkRecord],
         outgoing: Sequence[tuple[str, int, Sequence[Any]]],
+        ledger: Sequence[Row] = (),
     ) -> None:
-        """Make one step durable: all of it or nothing.
+        """Make one step durable, with its ledger lines: all of it or nothing.
 
         Raises:
             EnvironmentFailure: the disk is full or failing; nothing of this step was written or may be sent.
@@ -148,7 +155,21 @@ class RunStore:
         for peer, seq, frames in outgoing:
             packed = msgspec.msgpack.encode([bytes(frame) for frame in frames])
             work.append(("INSERT INTO outbox VALUES (?, ?, ?)", (peer, seq, packed)))
-        self._run(work)
+        self._run([*work, *_ledger_work(ledger)])
+
+    def ledger_lines(self) -> Iterator[bytes]:
+        """Every committed line of the ledger, in order."""
+        for (line,) in self._db.execute("SELECT line FROM ledger ORDER BY seq"):
+            yield bytes(line)
+
+    def ledger_salts(self, seq: int) -> bytes:
+        """The salts of the message that one line tells of; empty where it tells of none."""
+        row = self._db.execute("SELECT salts FROM ledger WHERE seq=?", (seq,)).fetchone()
+        return bytes(row[0]) if row else b""
+
+    def commit_ledger(self, rows: Sequence[Row]) -> None:
+        """Make ledger lines durable that belong to no protocol step."""
+        self._run(_ledger_work(rows))
 
     def acknowledge(self, peer: str, seq: int) -> None:
         """Forget messages to `peer` up to and including `seq`."""
@@ -156,7 +177,7 @@ class RunStore:
 
     def reset(self) -> None:
         """Become a new run directory: legal only before a run was agreed. Peers notice by the new store id."""
-        self._run([(f"DELETE FROM {table}", ()) for table in ("state", "outbox", "link", "meta")])  # noqa: S608
+        self._run([(f"DELETE FROM {table}", ()) for table in ("state", "outbox", "link", "meta", "ledger")])  # noqa: S608
         self._name_itself()
 
     def forget(self, peer: str) -> None:

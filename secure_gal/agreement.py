@@ -27,6 +27,14 @@ def statement(digest: str, run: str) -> bytes:
     return SIGN_LABEL + bytes.fromhex(digest) + bytes.fromhex(run)
 
 
+def psi_domain(digest: str, run: str, sponsor: str, assistor: str, batch: int, attempt: int) -> bytes:
+    """What separates one private alignment from every other: study, run, pair, batch and attempt; 32 bytes."""
+    from crypto.psi import derive_domain
+
+    fields = (digest, run, sponsor, assistor, str(batch), str(attempt))
+    return derive_domain(*(field.encode() for field in fields))
+
+
 def check_nonce(peer: str, nonce: str) -> None:
     """Refuse a nonce that is not exactly 32 lower-case hex digits."""
     if len(nonce) != 2 * NONCE_BYTES or any(c not in "0123456789abcdef" for c in nonce):

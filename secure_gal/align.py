@@ -1,4 +1,4 @@
-"""Common rows of all parties from clear id lists (`ids = "clear"`), in the sponsor's own order."""
+"""From who holds which id to the rows of the study: the common rows of all parties, or the sponsor's own."""
 
 from __future__ import annotations
 
@@ -11,32 +11,82 @@ import numpy.typing as npt
 from secure_gal.errors import DataError
 from secure_gal.split import SMALLEST_SPLIT, split_rows
 
+Positions = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The ids that the sponsor and one assistor have in common: int64 (C,) positions in each one's list."""
+
+    own: Positions
+    theirs: Positions
+    attempt: int = 0
+    """Which masked list `theirs` counts in; 0 for a list in the clear."""
+
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """Positions int64 (N,) of the study's rows in each party's own table, and the training mask bool (N,)."""
+    """The study's N rows.
 
-    own: npt.NDArray[np.int64]
-    positions: dict[str, npt.NDArray[np.int64]]
+    Attributes:
+        own: position of each row in the sponsor's table, (N,).
+        coverage: by assistor, the row numbers that it holds, ascending, (N_m,); all N with `rows = "common"`.
+        positions: by assistor, where in its list those rows are, (N_m,).
+        train: mask (N,), drawn without looking at any label.
+        warning: something a person should know, or empty.
+    """
+
+    own: Positions
+    coverage: dict[str, Positions]
+    positions: dict[str, Positions]
     train: npt.NDArray[np.bool_]
     warning: str = ""
 
 
-def align(own: Sequence[str], others: Mapping[str, Sequence[str]], validation: float, seed: int) -> Alignment:
-    """Intersect the id lists and draw validation rows without looking at any label.
+def match_clear(own: Sequence[str], other: Sequence[str]) -> Match:
+    """Compare two id lists that are both in the clear."""
+    where = {entity: i for i, entity in enumerate(other)}
+    pairs = [(i, where[entity]) for i, entity in enumerate(own) if entity in where]
+    both = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    return Match(both[:, 0].copy(), both[:, 1].copy())
+
+
+def combine(
+    count: int, matches: Mapping[str, Match], rows: str, order: Positions | None, validation: float, seed: int
+) -> Alignment:
+    """The study's rows from every pairwise match.
+
+    Args:
+        count: ids in the sponsor's list.
+        matches: by assistor.
+        rows: `common` keeps the ids that all parties hold, `sponsor` every id of the sponsor.
+        order: permutation (count,) of the sponsor's list in which rows are numbered; None keeps the list's own order.
+        validation, seed: for the training mask.
 
     Raises:
-        DataError: no id is common to all parties; the message says how many each pair has in common.
+        DataError: no id is common, or an assistor holds no training row; says how many each pair has in common.
     """
-    where = {name: {entity: i for i, entity in enumerate(ids)} for name, ids in others.items()}
-    rows = [i for i, entity in enumerate(own) if all(entity in index for index in where.values())]
-    if not rows:
-        pairs = ", ".join(f"{sum(e in index for e in own)} with {name}" for name, index in where.items())
-        raise DataError("alignment", f"no id is common to all parties (the sponsor shares {pairs}); do the id "
-                        "columns hold the same kind of id, written the same way?")  # fmt: skip
-    positions = {n: np.array([index[own[i]] for i in rows], dtype=np.int64) for n, index in where.items()}
-    train = split_rows(len(rows), validation, seed)
+    held = np.full(count, True)
+    if rows == "common":
+        for match in matches.values():
+            held &= np.isin(np.arange(count), match.own)
+    order = np.arange(count, dtype=np.int64) if order is None else order
+    own = order[held[order]]
+    pairs = ", ".join(f"{len(match.own)} with {name}" for name, match in matches.items())
+    if not len(own) or any(not len(match.own) for match in matches.values()):
+        raise DataError("alignment", f"no id is common to all parties (the sponsor shares {pairs}); do the id columns "
+                        "hold the same kind of id, written the same way?")  # fmt: skip
+    train = split_rows(len(own), validation, seed)
+    coverage, positions = {}, {}
+    for name, match in matches.items():
+        where = np.full(count, -1, dtype=np.int64)
+        where[match.own] = match.theirs
+        found = where[own]
+        coverage[name] = np.flatnonzero(found >= 0)
+        positions[name] = found[coverage[name]]
+        if not train[coverage[name]].any():
+            raise DataError("alignment", f"{name} holds none of the training rows (the sponsor shares {pairs})")
     warning = ""
     if validation > 0 and train.all():
-        warning = f"{len(rows)} common rows are below {SMALLEST_SPLIT}: no validation rows, all rounds are kept"
-    return Alignment(np.array(rows, dtype=np.int64), positions, train, warning)
+        warning = f"{len(own)} rows are below {SMALLEST_SPLIT}: no validation rows, all rounds are kept"
+    return Alignment(own, coverage, positions, train, warning)

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from secure_gal.errors import DataError
+from secure_gal.ids import IdForm, normalise
 
 MOSTLY_NUMERIC = 0.9
 """A text column of which this share parses as numbers was meant as numbers; the rest are errors, not levels."""
@@ -16,39 +17,55 @@ MOSTLY_NUMERIC = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """ids (N,) as text, features (N rows), and labels if the file has them."""
+    """ids (N,) as the study compares them, features (N rows), labels if the file has them, and the id columns as text."""
 
     ids: list[str] = field(repr=False)
     frame: pl.DataFrame = field(repr=False)
     labels: list[Any] | None = field(repr=False)
     path: Path
+    written: pl.DataFrame = field(repr=False)
 
 
-def read_table(path: Path, id_column: str, label_column: str | None, categorical: tuple[str, ...] = ()) -> Table:
+def read_table(
+    path: Path, id_column: str | tuple[str, ...], label_column: str | None, categorical: tuple[str, ...] = (),
+    form: IdForm | None = None,
+) -> Table:  # fmt: skip
     """Read a table and check its ids and label.
+
+    Args:
+        id_column: one column, or several that make an id together (only with `form`).
+        form: how ids are normalised (`secure_gal.ids`); None keeps them verbatim.
 
     Raises:
         DataError: naming the file, the column, the row (1 is the first row of data) and the fix.
     """
-    frame = _read(path, id_column, (*categorical, *([label_column] if label_column else [])))
-    if id_column not in frame.columns:
-        raise DataError(str(path), f"has no id column {id_column!r}; its columns are {', '.join(frame.columns[:20])}")
-    ids = frame[id_column].cast(pl.String)
-    _check_ids(path, id_column, ids)
+    columns = (id_column,) if isinstance(id_column, str) else id_column
+    frame = _read(path, (*columns, *categorical, *([label_column] if label_column else [])))
+    for column in columns:
+        if column not in frame.columns:
+            raise DataError(str(path), f"has no id column {column!r}; its columns are {', '.join(frame.columns[:20])}")
+    written = frame.select(pl.col(columns).cast(pl.String))
+    for column in columns:
+        _check_present(path, column, written[column])
+    if form is None:
+        _check_distinct(path, columns[0], written[columns[0]])
+        ids = written[columns[0]].to_list()
+    else:
+        ids = normalise([column.to_list() for column in written], form, f"{path}, column {', '.join(columns)}")
     labels = None
     if label_column is not None and label_column in frame.columns:
         labels = _labels(path, label_column, frame[label_column])
-    features = frame.drop([id_column, *([label_column] if labels is not None and label_column else [])])
+    features = frame.drop([*columns, *([label_column] if labels is not None and label_column else [])])
     _check_text(path, features, categorical)
-    return Table(ids.to_list(), features, labels, path)
+    return Table(ids, features, labels, path, written)
 
 
-def _read(path: Path, id_column: str, as_text: tuple[str, ...]) -> pl.DataFrame:
+def _read(path: Path, as_text: tuple[str, ...]) -> pl.DataFrame:
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
             frame = pl.read_parquet(path)
         else:
-            overrides = {name: pl.String for name in (id_column, *as_text)}
+            overrides = {name: pl.String for name in as_text}
             header = pl.read_csv(path, n_rows=0, infer_schema=False).columns
             known = {k: v for k, v in overrides.items() if k in header}
             frame = pl.read_csv(
@@ -63,12 +80,15 @@ def _read(path: Path, id_column: str, as_text: tuple[str, ...]) -> pl.DataFrame:
     return frame
 
 
-def _check_ids(path: Path, column: str, ids: pl.Series) -> None:
+def _check_present(path: Path, column: str, ids: pl.Series) -> None:
     empty = ids.is_null() | (ids.str.strip_chars() == "")
     if empty.any():
         raise DataError(
             str(path), f"row {1 + int(empty.arg_max() or 0)} has no id in column {column!r}; fill or remove it"
         )
+
+
+def _check_distinct(path: Path, column: str, ids: pl.Series) -> None:
     if ids.n_unique() != len(ids):
         twice = ids.filter(ids.is_duplicated())[0]
         raise DataError(str(path), f"id {twice!r} stands in column {column!r} more than once; keep one row an id")

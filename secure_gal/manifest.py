@@ -25,21 +25,69 @@ class Disclosure:
 
 def who_learns_what(study: Study) -> tuple[Disclosure, ...]:
     """Every message kind that carries data about persons, and what its receiver can infer from it."""
-    label = "class" if study.task == "classification" else "target value"
+    private = study.protect.ids == "psi"
+    rounds = _encrypted_rounds(study) if study.protect.encrypted else _clear_rounds(study)
+    return (*(_private_alignment(study) if private else _clear_alignment()), *rounds)
+
+
+def _clear_alignment() -> tuple[Disclosure, ...]:
     return (
         Disclosure("ids", "assistor", "sponsor", "all ids of its table", "clear",
                    "every entity the assistor holds, in common or not"),
         Disclosure("rows", "sponsor", "assistor", "which of its ids take part, and which validate", "clear",
                    "which of its entities every other party holds too"),
+        Disclosure("predict-request", "sponsor", "assistor", "ids to predict", "clear", "who is being scored"),
+    )  # fmt: skip
+
+
+def _private_alignment(study: Study) -> tuple[Disclosure, ...]:
+    masked = "psi (each id masked by a secret scalar of this run, in a secret order)"
+    takes_part = "the sponsor and every other party hold" if study.rows == "common" else "the sponsor holds"
+    return (
+        Disclosure("masked-ids", "assistor", "sponsor", "all ids of its table, for learning and for each prediction batch",
+                   masked, "how many ids the assistor holds; not which"),
+        Disclosure("masked-query", "sponsor", "assistor", f"the sponsor's ids, at most {study.max_ids:,} at once", masked,
+                   "how many ids the sponsor asks about; not which"),
+        Disclosure("tags", "assistor", "sponsor", f"the answer, for at most {study.max_queries:,} ids over the study's life",
+                   masked, "which of the sponsor's ids this assistor holds (every pairwise intersection, not only the "
+                   "common one); a sponsor that invents ids can test that many for membership"),
+        Disclosure("rows", "sponsor", "assistor", "which of its ids take part, and which validate", "clear",
+                   f"which of its entities {takes_part} too"),
+        Disclosure("predict-rows", "sponsor", "assistor", "which of its ids are to be predicted", "clear",
+                   "who of its own entities is being scored"),
+    )  # fmt: skip
+
+
+def _clear_rounds(study: Study) -> tuple[Disclosure, ...]:
+    label = "class" if study.task == "classification" else "target value"
+    return (
         Disclosure("residual", "sponsor", "assistor", "pseudo-residual of the training rows, every round",
                    "clear", f"the labels of all training rows: the first residual shows each row's {label}"),
-        Disclosure("fitted", "assistor", "sponsor", "fitted values of all rows, every round", "clear",
-                   "the assistor's features: a single column up to scale in round 1, p columns after ~p/K rounds"),
+        Disclosure("fitted", "assistor", "sponsor", "fitted values of all rows, every round", "clear", _FITTED),
         Disclosure("finish", "sponsor", "assistor", "eta * w of the kept rounds", "clear",
                    "how much the assistor helped, and functions of the labels"),
-        Disclosure("predict-request", "sponsor", "assistor", "ids to predict", "clear", "who is being scored"),
-        Disclosure("predict-reply", "assistor", "sponsor", "its part of each prediction", "clear",
-                   "a function of the new rows' features, and which ids the assistor holds"),
+        Disclosure("predict-reply", "assistor", "sponsor", "its part of each prediction", "clear", _PART),
+    )  # fmt: skip
+
+
+_FITTED = "the assistor's features: a single column up to scale in round 1, p columns after ~p/K rounds"
+_PART = "a function of the new rows' features, and which ids the assistor holds"
+
+
+def _encrypted_rounds(study: Study) -> tuple[Disclosure, ...]:
+    how = f"CKKS {study.protect.parameters}, the sponsor's key"
+    flooded = f"{how}; re-randomised and flooded"
+    return (
+        Disclosure("features", "assistor", "sponsor", "the width of its feature map, rounded up to a power of two",
+                   "clear", "the size class of the assistor's model"),
+        Disclosure("encrypted-residual", "sponsor", "assistor", "pseudo-residual of the training rows, every round", how,
+                   "nothing about a label while CKKS is secure; the number of rounds that were run"),
+        Disclosure("encrypted-fitted", "assistor", "sponsor", "fitted values of all rows, every round", flooded,
+                   f"after decryption, {_FITTED}; nothing more of its data from the ciphertexts"),
+        Disclosure("encrypted-finish", "sponsor", "assistor", "R_m = sum of eta * w * residual over the kept rounds", how,
+                   "nothing: no weight, no learning rate, not how many rounds were kept"),
+        Disclosure("encrypted-predict-reply", "assistor", "sponsor", "its part of each prediction", flooded,
+                   f"after decryption, {_PART}"),
     )  # fmt: skip
 
 
@@ -57,6 +105,9 @@ def manifest(study: Study, fingerprints: Mapping[str, str]) -> str:
         f"patience {study.patience} rounds, {study.patience_seconds:g} s; seed {study.seed}",
         f"protected  ids: {study.protect.ids}; residuals: {study.protect.residuals}; "
         f"predictions: {study.protect.predictions}",
+        f"rows       {study.rows}; ids compared as {study.form or 'written'}; at most {study.max_ids:,} ids a party and "
+        f"alignment, {study.max_queries:,} asked about over the study's life",
+        *_parameter_lines(study),
         "",
         "Who learns what (channels are encrypted and authenticated; this is what the RECEIVER sees)",
     ]
@@ -64,3 +115,11 @@ def manifest(study: Study, fingerprints: Mapping[str, str]) -> str:
         lines.append(f"- {item.message}: {item.sender} -> {item.receiver}, {item.protection}: {item.content}.")
         lines.append(f"    the {item.receiver} can infer: {item.inference}.")
     return "\n".join(lines)
+
+
+def _parameter_lines(study: Study) -> list[str]:
+    if not study.protect.encrypted:
+        return []
+    from crypto.ckks import PARAMETER_SETS
+
+    return [f"ckks       {PARAMETER_SETS[study.protect.parameters].describe()}"]

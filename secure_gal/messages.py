@@ -13,8 +13,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-Protection = Literal["public", "clear"]
-"""`public`: says nothing about any person. `clear`: data about persons, readable by the receiver."""
+from crypto.certificate import Certificate, LogHead
+
+Protection = Literal["public", "clear", "ckks", "psi"]
+"""`public`: says nothing about any person. `clear`: data about persons, readable by the receiver.
+`ckks`: ciphertexts under the sponsor's key, of the parameter set that the study names.
+`psi`: ids masked by a secret scalar of this run."""
 
 MAX_ROWS = 16_777_216
 """Rows a study may align (2^24): bounds every tensor before it is allocated."""
@@ -30,9 +34,15 @@ class FieldSpec:
 
     name: str
     protection: Protection
-    dtype: Literal["<f4", "<f8", "<i8", "|u1", "json"]
+    dtype: Literal["<f4", "<f8", "<i8", "<u4", "|u1", "json"]
     ndim: int = 0
     json_type: Any = None
+    bounds: tuple[str, ...] = ("rows", "outputs")
+    """Which of the receiver's limits (`transport.wire.Limits`) bounds each dimension."""
+
+
+CIPHERTEXTS = ("ciphertexts", "ciphertext_bytes")
+MASKED = ("rows", "masked_bytes")
 
 
 class Greeting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,6 +73,12 @@ class Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Number of outputs K of every residual in this run."""
 
     outputs: int
+
+
+class Width(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The padded number of features P of an encrypted head: a power of two, so that only its size class shows."""
+
+    padded: int
 
 
 class Ending(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -128,22 +144,105 @@ class Ids:
     round: int = 0
 
 
+class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which private alignment a message belongs to.
+
+    `batch` is 0 for the learning stage, else a prediction batch. `attempt` counts the assistor's fresh scalars over all
+    of them; 0 where the sponsor asks for one.
+    """
+
+    batch: int
+    attempt: int
+
+
+IN_THE_CLEAR = Step(0, 0)
+"""The step of rows that were aligned in the clear."""
+
+
+@dataclass(frozen=True, slots=True)
+class Realign:
+    """Step 5a (`ids = "psi"`), sponsor to assistor: begin a private alignment, or begin it anew."""
+
+    KIND: ClassVar[str] = "realign"
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("step", "public", "json", json_type=Step),)
+    step: Step
+    round: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedIds:
+    """Step 5b, assistor to sponsor: its ids masked by its scalar, in a secret order; uint8 (N_m, 32)."""
+
+    KIND: ClassVar[str] = "masked-ids"
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
+        FieldSpec("points", "psi", "|u1", 2, bounds=MASKED),
+        FieldSpec("step", "public", "json", json_type=Step),
+    )
+    points: npt.NDArray[np.uint8] = field(repr=False)
+    step: Step
+    round: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedQuery:
+    """Step 5c, sponsor to assistor: the sponsor's ids masked by its scalar, in a secret order; uint8 (N_1, 32)."""
+
+    KIND: ClassVar[str] = "masked-query"
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
+        FieldSpec("points", "psi", "|u1", 2, bounds=MASKED),
+        FieldSpec("step", "public", "json", json_type=Step),
+    )
+    points: npt.NDArray[np.uint8] = field(repr=False)
+    step: Step
+    round: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """Step 5d, assistor to sponsor: short tags of the doubly masked query, in its order; uint8 (N_1, b)."""
+
+    KIND: ClassVar[str] = "tags"
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
+        FieldSpec("tags", "psi", "|u1", 2, bounds=MASKED),
+        FieldSpec("step", "public", "json", json_type=Step),
+    )
+    tags: npt.NDArray[np.uint8] = field(repr=False)
+    step: Step
+    round: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PredictRows:
+    """Step 12 under `ids = "psi"`: positions (n,) in the secret order of that attempt's masked ids, to be predicted."""
+
+    KIND: ClassVar[str] = "predict-rows"
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
+        FieldSpec("positions", "clear", "<u4", 1),
+        FieldSpec("step", "public", "json", json_type=Step),
+    )
+    positions: npt.NDArray[np.uint32] = field(repr=False)
+    step: Step
+    round: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Step 6, sponsor to assistor: positions (N,) in the id list it sent, in the study's row order.
+    """Step 6, sponsor to assistor: positions (N,) in the id list it sent (masked or not), in the study's row order.
 
     `train` (N,) is 1 for training rows and 0 for validation rows; it was drawn without looking at labels.
     """
 
     KIND: ClassVar[str] = "rows"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
-        FieldSpec("positions", "clear", "<i8", 1),
+        FieldSpec("positions", "clear", "<u4", 1),
         FieldSpec("train", "public", "|u1", 1),
         FieldSpec("shape", "public", "json", json_type=Shape),
+        FieldSpec("step", "public", "json", json_type=Step),
     )
-    positions: npt.NDArray[np.int64] = field(repr=False)
+    positions: npt.NDArray[np.uint32] = field(repr=False)
     train: npt.NDArray[np.uint8] = field(repr=False)
     shape: Shape
+    step: Step = IN_THE_CLEAR
     round: int = 0
 
 
@@ -165,6 +264,113 @@ class Fitted:
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("values", "clear", "<f4", 2),)
     values: npt.NDArray[np.float32] = field(repr=False)
     round: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeadRequest:
+    """Step 9a, sponsor to assistor: a round is committed; give your ledger's head."""
+
+    KIND: ClassVar[str] = "head-request"
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = ()
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerHead:
+    """Step 9b, assistor to sponsor: its ledger's head."""
+
+    KIND: ClassVar[str] = "ledger-head"
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("head", "public", "json", json_type=LogHead),)
+    head: LogHead
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerHeads:
+    """Step 9c, sponsor to assistor: every party's head by name, to be signed."""
+
+    KIND: ClassVar[str] = "ledger-heads"
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("heads", "public", "json", json_type=dict[str, LogHead]),)
+    heads: dict[str, LogHead]
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeadsSignature:
+    """Step 9d, assistor to sponsor: its signature (hex) over all heads."""
+
+    KIND: ClassVar[str] = "heads-signature"
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("signature", "public", "json", json_type=str),)
+    signature: str
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerCertificate:
+    """Step 9e, sponsor to assistor: the certificate of a round, signed by every party."""
+
+    KIND: ClassVar[str] = "ledger-certificate"
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("certificate", "public", "json", json_type=Certificate),)
+    certificate: Certificate
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Step 6a (`residuals = "ckks"`), assistor to sponsor: the padded width of its encrypted head."""
+
+    KIND: ClassVar[str] = "features"
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("width", "public", "json", json_type=Width),)
+    width: Width
+    round: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationKeys:
+    """Step 6b, sponsor to assistor: public key and the Galois keys in use for that width, packed bytes (b,)."""
+
+    KIND: ClassVar[str] = "evaluation-keys"
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("keys", "public", "|u1", 1, bounds=("key_bytes",)),)
+    keys: npt.NDArray[np.uint8] = field(repr=False)
+    round: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EncryptedResidual:
+    """Step 7 under encryption: Enc(r^t) of the training rows, scaled to max|r| = 1; ciphertexts uint8 (C K, b)."""
+
+    KIND: ClassVar[str] = "encrypted-residual"
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("ciphertexts", "ckks", "|u1", 2, bounds=CIPHERTEXTS),)
+    ciphertexts: npt.NDArray[np.uint8] = field(repr=False)
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class EncryptedFitted:
+    """Step 8 under encryption: Enc(f_m^t), training rows first, then validation rows; uint8 (C K, b)."""
+
+    KIND: ClassVar[str] = "encrypted-fitted"
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("ciphertexts", "ckks", "|u1", 2, bounds=CIPHERTEXTS),)
+    ciphertexts: npt.NDArray[np.uint8] = field(repr=False)
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class EncryptedFinish:
+    """Step 10 under encryption: the learning stage is over, and Enc(R_m), R_m = sum_t eta^t w_m^t r^t.
+
+    The sum is over the kept rounds and scaled to max|R_m| = 1 (or 0 throughout), so it shows neither w nor eta nor how
+    many rounds were kept.
+    """
+
+    KIND: ClassVar[str] = "encrypted-finish"
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
+        FieldSpec("ciphertexts", "ckks", "|u1", 2, bounds=CIPHERTEXTS),
+        FieldSpec("ending", "public", "json", json_type=Ending),
+    )
+    ciphertexts: npt.NDArray[np.uint8] = field(repr=False)
+    ending: Ending
+    round: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,15 +434,40 @@ class PredictReply:
     round: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class EncryptedPredictReply:
+    """Step 13 under encryption: Enc(its part) of all n ids asked for, 0 where unknown; uint8 (C K, b).
+
+    `known` (n,) is 1 where the id was found. A refusal has no rows, no ciphertexts, and a reason in `batch`.
+    """
+
+    KIND: ClassVar[str] = "encrypted-predict-reply"
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
+        FieldSpec("batch", "public", "json", json_type=Batch),
+        FieldSpec("known", "clear", "|u1", 1),
+        FieldSpec("ciphertexts", "ckks", "|u1", 2, bounds=CIPHERTEXTS),
+    )
+    batch: Batch
+    known: npt.NDArray[np.uint8] = field(repr=False)
+    ciphertexts: npt.NDArray[np.uint8] = field(repr=False)
+    round: int = 0
+
+
 Message = (
-    Hello | RunOffer | RunSignature | RunAgreement | Ids | Rows | Residual | Fitted
+    Hello | RunOffer | RunSignature | RunAgreement | Ids | Realign | MaskedIds | MaskedQuery | Tags | PredictRows
+    | Rows | Residual | Fitted
+    | Features | EvaluationKeys | EncryptedResidual | EncryptedFitted | EncryptedFinish | EncryptedPredictReply
+    | HeadRequest | LedgerHead | LedgerHeads | HeadsSignature | LedgerCertificate
     | Finish | Finished | PredictRequest | PredictReply
 )  # fmt: skip
 
 MESSAGES: dict[str, type[Message]] = {
     kind.KIND: kind
     for kind in (
-        Hello, RunOffer, RunSignature, RunAgreement, Ids, Rows, Residual, Fitted,
+        Hello, RunOffer, RunSignature, RunAgreement, Ids, Realign, MaskedIds, MaskedQuery, Tags, PredictRows,
+        Rows, Residual, Fitted,
+        Features, EvaluationKeys, EncryptedResidual, EncryptedFitted, EncryptedFinish, EncryptedPredictReply,
+        HeadRequest, LedgerHead, LedgerHeads, HeadsSignature, LedgerCertificate,
         Finish, Finished, PredictRequest, PredictReply,
     )
 }  # fmt: skip

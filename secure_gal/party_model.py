@@ -20,6 +20,7 @@ from secure_gal.errors import StateError
 from secure_gal.learners import make_learner, storage
 from secure_gal.local import LocalParty, collapse
 from secure_gal.losses import default_local_loss, get_loss
+from secure_gal.split import derive_seed
 from secure_gal.study import PartySettings, Study
 
 
@@ -35,12 +36,17 @@ class PartyModel:
         self.ids: tuple[str, ...] = tuple(self.table.ids)
         self._local: LocalParty | None = None
         if self.fits:
-            self._learner = make_learner(party.learner, folder, default_local_loss(study.loss_name))
+            seed = derive_seed("features", study.seed, party.party)
+            self._learner = make_learner(party.learner, folder, default_local_loss(study.loss_name), seed)
 
     @property
     def fits(self) -> bool:
         """Whether this party has a learner of its own."""
         return self._party.learner.kind != "none"
+
+    def current_ids(self) -> tuple[str, ...]:
+        """The ids in `[data] path` as it is on disk now."""
+        return tuple(self._read(self._party.data.path).ids)
 
     def ids_digest(self) -> str:
         """SHA-256 over the id list: a resumed run must find the table that it began with."""
@@ -52,13 +58,20 @@ class PartyModel:
 
     def _read(self, path: Path) -> Table:
         data = self._party.data
-        return read_table(path, data.id, data.label, data.categorical)
+        return read_table(path, data.id, data.label, data.categorical, self._study.form)
 
-    def _encode(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> TableEncoder:
+    def _encoded(
+        self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]
+    ) -> tuple[TableEncoder, npt.NDArray[np.float64]]:
+        """An encoder fitted to the training rows, and the study's rows x (N, q) encoded with it."""
         encoder = TableEncoder.fit(self.table.frame[rows[train].tolist()], self._party.data.categorical)
         for text in encoder.warnings:
             self._warn(text)
         x, _ = encoder.transform(self.table.frame[rows.tolist()])
+        return encoder, x
+
+    def _encode(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> TableEncoder:
+        encoder, x = self._encoded(rows, train)
         self._local = LocalParty(self._party.party, x, train, self._learner, self._study.seed)
         return encoder
 
@@ -79,16 +92,25 @@ class PartyModel:
         coefficients: npt.NDArray[np.float64], k: int,
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:  # fmt: skip
         """(known uint8 (n,), part float32 (n, K)) of a prediction; 0 where the id is not in `table`."""
-        where = {entity: i for i, entity in enumerate(table.ids)}
-        known = np.array([entity in where for entity in ids], dtype=np.uint8)
+        known, rows = look_up(table, ids)
         part = np.zeros((len(ids), k), dtype=np.float32)
-        rows = [where[entity] for entity in ids if entity in where]
         if rows and len(coefficients) and encoder is not None:
-            x, unseen = encoder.transform(table.frame[rows])
-            for column, count in unseen.items():
-                self._warn(f"column {column!r}: {count} values were not seen in training; they encode as zeros")
+            x = self._encode_new(encoder, table, rows)
             part[known == 1] = collapse([storage.load(m) for m in models], coefficients, x)
         return known, part
+
+    def _encode_new(self, encoder: TableEncoder, table: Table, rows: list[int]) -> npt.NDArray[np.float64]:
+        x, unseen = encoder.transform(table.frame[rows])
+        for column, count in unseen.items():
+            self._warn(f"column {column!r}: {count} values were not seen in training; they encode as zeros")
+        return x
+
+
+def look_up(table: Table, ids: tuple[str, ...]) -> tuple[npt.NDArray[np.uint8], list[int]]:
+    """(known uint8 (n,), the rows of the known ids in order)."""
+    where = {entity: i for i, entity in enumerate(table.ids)}
+    known = np.array([entity in where for entity in ids], dtype=np.uint8)
+    return known, [where[entity] for entity in ids if entity in where]
 
 
 class AssistorData(PartyModel):

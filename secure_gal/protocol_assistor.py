@@ -3,80 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from crypto.identity import Card, Identity
 from secure_gal import agreement, messages
+from secure_gal.alignment_assistor import AssistorAlignment
 from secure_gal.effects import Compute, Done, Effect, Note, Send, State
 from secure_gal.errors import PeerViolation, SettingsError, StateError
-from secure_gal.messages import Ending, Finish, Message, PredictRequest, Residual, Rows, RunAgreement, RunOffer
-from secure_gal.study import Study
-
-
-class AssistorModel(Protocol):
-    """The assistor's data and learner behind the protocol; every method may take long."""
-
-    @property
-    def ids(self) -> Sequence[str]: ...
-    def prepare(self, positions: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> bytes:
-        """Fit the encoder on the training rows; returns what must be saved to predict later."""
-        ...
-
-    def fit_round(self, round_: int, residual: npt.NDArray[np.float32]) -> tuple[bytes, npt.NDArray[np.float32]]:
-        """Fit one local model: (saved model, fitted values float32 (N, K))."""
-        ...
-
-    def predict(
-        self,
-        ids: tuple[str, ...],
-        encoder: bytes,
-        models: list[bytes],
-        coefficients: npt.NDArray[np.float64],
-        k: int,
-    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-        """(known (n,), part (n, K)) for new ids, from the data as it is on disk now."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class AssistorContext:
-    """Everything fixed about this party in this study."""
-
-    study: Study
-    digest: str
-    canonical: bytes
-    identity: Identity
-    cards: dict[str, Card]
-    max_rows: int | None = None
-
+from secure_gal.messages import (
+    Ending,
+    Finish,
+    MaskedQuery,
+    Message,
+    PredictRequest,
+    PredictRows,
+    Realign,
+    Residual,
+    Rows,
+    RunAgreement,
+    RunOffer,
+)  # fmt: skip
+from secure_gal.roles import AssistorModel, Context
 
 TRANSITIONS: dict[str, frozenset[str]] = {
     "greeted": frozenset({"run-offer"}),
     "signed": frozenset({"run-agreement"}),
-    "aligning": frozenset({"rows", "finish"}),
+    "aligning": frozenset({"rows"}),
     "learning": frozenset({"residual", "finish"}),
     "serving": frozenset({"predict-request"}),
 }
 """Which message kinds are legal in which phase; everything else is a violation and changes nothing."""
+PRIVATE = frozenset({"realign", "masked-query"})
+"""Legal besides while aligning and serving, where the study's ids are private; `predict-rows` replaces
+`predict-request` then."""
 
 
 class AssistorProtocol:
-    """One assistor in one run. `state` is durable; everything else is rebuilt from it."""
+    """One assistor in one run. `state` is durable; everything else is rebuilt from it.
 
-    def __init__(self, context: AssistorContext, model: AssistorModel, state: State, nonce: bytes) -> None:
+    This class takes residuals in the clear; `EncryptedAssistor` overrides how they travel.
+    """
+
+    TRANSITIONS = TRANSITIONS
+    AFTER_ROWS = "learning"
+
+    def __init__(self, context: Context, model: AssistorModel, state: State, nonce: bytes) -> None:
         self._context = context
         self._model = model
         self._nonce = nonce
         self.state = state
+        self._private = context.study.protect.ids == "psi"
+        self._alignment = AssistorAlignment(context.study, self._current_ids, state, self._psi_domain)
+
+    def _psi_domain(self, batch: int, attempt: int) -> bytes:
+        study, name = self._context.study, self._context.identity.card.name
+        return agreement.psi_domain(self._context.digest, self.run, study.sponsor, name, batch, attempt)
+
+    def _current_ids(self) -> Sequence[str]:
+        """The ids that take part: fixed while learning, as they are on disk now when predicting."""
+        return self._model.current_ids() if self.phase == "serving" else self._model.ids
 
     @property
     def phase(self) -> str:
-        """new, greeted, signed, aligning, learning or serving."""
+        """new, greeted, signed, aligning, (declaring,) learning, (concluding) or serving."""
         return self.state.text("phase", "new")
 
     @property
@@ -92,8 +83,10 @@ class AssistorProtocol:
             greeting = messages.Greeting(self._nonce.hex(), self._context.canonical.decode())
             return [Send(self._sponsor, messages.Hello(greeting))]
         effects: list[Effect] = [Note("resumed", {"phase": self.phase})]
-        if self.phase == "learning":
+        if self.phase in ("declaring", "learning", "concluding"):
             effects.append(self._prepare())
+        if self._private and self.phase == "aligning":
+            effects += self._alignment.begin(0)
         effects += [self._predict(key) for key in self.state.keys("request/")]
         return effects
 
@@ -110,7 +103,7 @@ class AssistorProtocol:
         Raises:
             PeerViolation: the message is illegal now or its content breaks a rule; the state is unchanged.
         """
-        if message.KIND not in TRANSITIONS.get(self.phase, frozenset()):
+        if message.KIND not in self._legal():
             raise PeerViolation(self._sponsor, f"{message.KIND} is not legal while {self.phase}")
         match message:
             case RunOffer():
@@ -119,18 +112,38 @@ class AssistorProtocol:
                 return self._on_agreement(message)
             case Rows():
                 return self._on_rows(message)
+            case Realign():
+                return self._on_realign(message)
+            case MaskedQuery():
+                return self._alignment.receive(message)
+            case PredictRequest():
+                return self._on_request(message)
+            case PredictRows():
+                return self._on_predict_rows(message)
+            case _:
+                return self._on_learning(message)
+
+    def _legal(self) -> frozenset[str]:
+        kinds = self.TRANSITIONS.get(self.phase, frozenset())
+        if not self._private or self.phase not in ("aligning", "serving"):
+            return kinds
+        return PRIVATE | (kinds if self.phase == "aligning" else frozenset({"predict-rows"}))
+
+    def _on_learning(self, message: Message) -> list[Effect]:
+        """A message of the learning phases, in the form that the study agreed on."""
+        match message:
             case Residual():
                 return self._on_residual(message)
             case Finish():
                 return self._on_finish(message)
-            case PredictRequest():
-                return self._on_request(message)
             case _:
                 raise PeerViolation(self._sponsor, f"{message.KIND} is not for an assistor")
 
     def computed(self, tag: str, result: object) -> list[Effect]:
         """Take the result of a job that an earlier effect asked for."""
         kind, _, number = tag.partition("/")
+        if kind.startswith("psi"):
+            return self._alignment.computed(tag, result)
         if kind == "prepare":
             self.state.put("encoder", result)  # type: ignore[arg-type]
             self.state.put("prepared", b"1")
@@ -170,35 +183,52 @@ class AssistorProtocol:
             agreement.check_signature(self._sponsor, card, self._context.digest, self.run, signature)
         self.state.put("agreement", msgspec.json.encode(message.signatures))
         self._enter("aligning")
-        return [Note("run", {"run": self.run}), Send(self._sponsor, messages.Ids(tuple(self._model.ids)))]
+        run = Note("run", {"run": self.run})
+        return [run] if self._private else [run, Send(self._sponsor, messages.Ids(tuple(self._model.ids)))]
 
-    # steps 6 to 11: alignment and learning
+    # steps 5 to 11: alignment and learning
+
+    def _on_realign(self, message: Realign) -> list[Effect]:
+        batch = message.step.batch
+        if (batch == 0) != (self.phase == "aligning") or batch < 0 or message.step.attempt:
+            raise PeerViolation(self._sponsor, f"private alignment of batch {batch} while {self.phase}")
+        return self._alignment.begin(batch)
 
     def _on_rows(self, message: Rows) -> list[Effect]:
-        positions, train = message.positions, message.train
+        positions, train = message.positions.astype(np.int64), message.train
         n = len(positions)
-        if n == 0 or len(train) != n or positions.min() < 0 or positions.max() >= len(self._model.ids):
-            raise PeerViolation(self._sponsor, "row positions are empty or outside the id list that was sent")
+        if n == 0:
+            raise PeerViolation(self._sponsor, "there are no rows")
+        if len(train) != n or positions.max() >= len(self._model.ids):
+            raise PeerViolation(self._sponsor, "row positions lie outside the id list that was sent")
         if len(np.unique(positions)) != n or not np.isin(train, (0, 1)).all() or not train.any():
             raise PeerViolation(self._sponsor, "row positions repeat, or the training mask is not 0/1")
         if not 1 <= message.shape.outputs <= messages.MAX_OUTPUTS:
             raise PeerViolation(self._sponsor, f"outputs must be 1 to {messages.MAX_OUTPUTS}")
+        if self._private:
+            own = self._alignment.close(message.step, message.positions, self._model.ids)
+            if own is None:
+                raise SettingsError("[data] path", "its ids changed during the alignment; start again with that table")
+            positions = own
         self.state.put("positions", positions)
         self.state.put("train", train)
         self.state.put("outputs", str(message.shape.outputs).encode())
-        self._enter("learning")
+        self._enter(self.AFTER_ROWS)
         return [Note("aligned", {"rows": n, "train": int(train.sum())}), self._prepare()]
 
     def _on_residual(self, message: Residual) -> list[Effect]:
-        if message.round != self.rounds + 1 or "residual" in self.state:
-            raise PeerViolation(self._sponsor, f"residual of round {message.round} after round {self.rounds}")
-        if message.round > self._context.study.rounds:
-            raise PeerViolation(self._sponsor, f"a residual beyond the study's {self._context.study.rounds} rounds")
-        expected = (int(self.state.array("train").sum()), int(self.state.text("outputs")))
+        self._check_round(message.round)
+        expected = (int(self.state.array("train").sum()), self._outputs)
         if message.values.shape != expected or not np.isfinite(message.values).all():
             raise PeerViolation(self._sponsor, f"the residual must be finite with shape {expected}")
         self.state.put("residual", message.values)
         return [self._fit()] if "prepared" in self.state else []
+
+    def _check_round(self, round_: int) -> None:
+        if round_ != self.rounds + 1 or "residual" in self.state:
+            raise PeerViolation(self._sponsor, f"residual of round {round_} after round {self.rounds}")
+        if round_ > self._context.study.rounds:
+            raise PeerViolation(self._sponsor, f"a residual beyond the study's {self._context.study.rounds} rounds")
 
     def _fit(self) -> Compute:
         residual, round_ = self.state.array("residual"), self.rounds + 1
@@ -228,22 +258,45 @@ class AssistorProtocol:
     def _on_request(self, message: PredictRequest) -> list[Effect]:
         if len(set(message.ids)) != len(message.ids) or not message.ids:
             raise PeerViolation(self._sponsor, "a prediction batch must hold ids without repeats")
-        key = f"request/{message.batch.number}"
-        cap, asked = self._context.max_rows, int(self.state.text("answered", "0")) + len(message.ids)
-        if cap is not None and asked > cap:
-            batch = messages.Batch(message.batch.number, f"this party answers at most {cap} rows a study")
-            nothing = np.zeros((0, int(self.state.text("outputs"))), dtype=np.float32)
-            reply = messages.PredictReply(batch, np.zeros(0, dtype=np.uint8), nothing)
-            return [Note("refused", {"rows": len(message.ids), "cap": cap}), Send(self._sponsor, reply)]
-        self.state.put("answered", str(asked).encode())
-        self.state.put(key, msgspec.json.encode(message.ids))
-        return [self._predict(key)]
+        return self._take(message.batch.number, message.ids)
+
+    def _on_predict_rows(self, message: PredictRows) -> list[Effect]:
+        number, ids = message.step.batch, self._model.current_ids()
+        rows = self._alignment.close(message.step, message.positions, ids)
+        if rows is None:
+            why = "this party's table changed during the batch; ask again"
+            return [self._refuse(messages.Batch(number, why))]
+        return self._take(number, tuple(ids[i] for i in rows))
+
+    def _take(self, number: int, ids: tuple[str, ...]) -> list[Effect]:
+        why = self._refusal(len(ids))
+        if why:
+            refused = self._refuse(messages.Batch(number, why))
+            return [Note("refused", {"rows": len(ids), "why": why}), refused]
+        return [self._accept(number, ids)]
+
+    def _accept(self, number: int, ids: tuple[str, ...]) -> Compute:
+        """Count and keep a batch until it is answered."""
+        key = f"request/{number}"
+        self.state.put("answered", str(self._answered_rows + len(ids)).encode())
+        self.state.put(key, msgspec.json.encode(ids))
+        return self._predict(key)
+
+    def _refusal(self, rows: int) -> str:
+        """Why this batch is not answered, or empty."""
+        cap = self._context.max_rows
+        over = cap is not None and self._answered_rows + rows > cap
+        return f"this party answers at most {cap} rows a study" if over else ""
+
+    def _refuse(self, batch: messages.Batch) -> Send:
+        nothing = np.zeros((0, self._outputs), dtype=np.float32)
+        return Send(self._sponsor, messages.PredictReply(batch, np.zeros(0, dtype=np.uint8), nothing))
 
     def _predict(self, key: str) -> Compute:
         ids = msgspec.json.decode(self.state.raw(key), type=tuple[str, ...])
         coefficients = self.state.array("coefficients")
         models = [self.state.raw(f"model/{t:04d}") for t in range(1, len(coefficients) + 1)]
-        encoder, k = self.state.raw("encoder"), int(self.state.text("outputs"))
+        encoder, k = self.state.raw("encoder"), self._outputs
         job: Callable[[], object] = lambda: self._model.predict(ids, encoder, models, coefficients, k)  # noqa: E731
         return Compute(f"predict/{key.removeprefix('request/')}", job)
 
@@ -253,6 +306,14 @@ class AssistorProtocol:
         reply = messages.PredictReply(messages.Batch(int(number)), known, part)
         note = Note("predicted", {"rows": len(known), "known": int(known.sum())})
         return [note, Send(self._sponsor, reply)]
+
+    @property
+    def _outputs(self) -> int:
+        return int(self.state.text("outputs"))
+
+    @property
+    def _answered_rows(self) -> int:
+        return int(self.state.text("answered", "0"))
 
     @property
     def rounds(self) -> int:

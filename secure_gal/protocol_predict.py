@@ -1,23 +1,49 @@
-"""The sponsor's side of a prediction batch in a clear study (PROTOCOL.md steps 12 and 13)."""
+"""The sponsor's side of a prediction batch (PROTOCOL.md steps 12 and 13)."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from secure_gal import messages
+from secure_gal.alignment_sponsor import PrivateAlignment
 from secure_gal.effects import Done, Effect, Note, Send, State
 from secure_gal.errors import PeerViolation, StateError
-from secure_gal.messages import Batch, Message, PredictReply, PredictRequest
+from secure_gal.messages import Batch, EncryptedPredictReply, Message, PredictReply, PredictRequest
+from secure_gal.study import Study
+
+Domain = Callable[[str, int, int], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One assistor's part of a batch: known (n,) 0/1, and values float64 (n, K), 0 for unknown ids."""
+
+    known: npt.NDArray[np.uint8] = field(repr=False)
+    values: npt.NDArray[np.float64] = field(repr=False)
 
 
 class PredictionProtocol:
-    """Asks every assistor for its part of one batch of ids; a reply to an earlier batch is ignored."""
+    """Asks every assistor for its part of one batch of ids; a reply to an earlier batch is ignored.
 
-    def __init__(self, state: State, assistors: tuple[str, ...], ids: tuple[str, ...], outputs: int) -> None:
+    With `ids = "psi"` the batch is aligned privately first, with fresh scalars, and each assistor is asked for rows by
+    position only; an assistor that knows none of the ids is asked for no row.
+    """
+
+    REPLY: type[Message] = PredictReply
+
+    def __init__(
+        self, study: Study, state: State, ids: tuple[str, ...], outputs: int, domain: Domain | None = None
+    ) -> None:
         self.state = state
-        self._assistors, self._ids, self._outputs = assistors, ids, outputs
+        self._study, self._ids, self._outputs, self._domain = study, ids, outputs, domain
         self._number = 0
-        self.replies: dict[str, PredictReply] = {}
+        self._pairs: PrivateAlignment | None = None
+        self._asked: dict[str, npt.NDArray[np.int64]] = {}
+        self.parts: dict[str, Part] = {}
 
     @property
     def phase(self) -> str:
@@ -31,53 +57,90 @@ class PredictionProtocol:
 
     def waiting_for(self) -> list[str]:
         """Assistors that have not answered yet."""
-        return [peer for peer in self._assistors if peer not in self.replies]
+        return [peer for peer in self._study.assistors if peer not in self.parts]
 
     def start(self) -> list[Effect]:
-        """Send the ids, under a batch number that was never used before."""
+        """Ask, under a batch number that was never used before."""
         self._number = int(self.state.text("batches", "0")) + 1
         self.state.put("batches", str(self._number).encode())
+        if self._domain is not None:
+            self.state.drop_all("match/")
+            self._pairs = PrivateAlignment(self._study, self._ids, self.state, self._number, self._domain)
+            return self._pairs.begin()
         request = PredictRequest(Batch(self._number), self._ids)
-        return [Send(peer, request) for peer in self._assistors]
+        self._asked = {peer: np.arange(len(self._ids)) for peer in self._study.assistors}
+        return [Send(peer, request) for peer in self._study.assistors]
 
     def forget(self, peer: str) -> bool:
         """An assistor without the run's memory holds no models, so it cannot answer."""
         return False
 
     def receive(self, peer: str, message: Message) -> list[Effect]:
-        """Take one reply.
+        """Take one reply, or a step of the private alignment.
 
         Raises:
             PeerViolation: another kind of message, or values of the wrong shape, size or content.
         """
-        if not isinstance(message, PredictReply) or peer not in self._assistors:
+        if self._pairs is not None and message.KIND in self._pairs.kinds:
+            return [*self._pairs.receive(peer, message), *self._ask()]
+        fits = isinstance(message, self.REPLY) and peer in self._study.assistors
+        if not fits or not isinstance(message, PredictReply | EncryptedPredictReply):
             raise PeerViolation(peer, f"{message.KIND} is not legal during prediction")
-        if message.batch.number < self._number:
+        batch = message.batch
+        if batch.number < self._number:
             return [Note("stale", {"peer": peer})]
-        if message.batch.number > self._number or peer in self.replies:
+        if batch.number > self._number or peer in self.parts or peer not in self._asked:
             raise PeerViolation(peer, "a reply to a batch that was not asked for, or a second one")
-        if message.batch.refused:
-            self.replies[peer] = PredictReply(
-                message.batch,
-                np.zeros(len(self._ids), np.uint8),
-                np.zeros((len(self._ids), self._outputs), np.float32),
-            )
-            why = f"{peer} refuses this batch: {message.batch.refused[:200]}; its part is 0"
-            return [Note("warning", {"text": why}), *self._done()]
-        if message.known.shape != (len(self._ids),) or message.part.shape != (len(self._ids), self._outputs):
-            raise PeerViolation(peer, f"a reply must hold {len(self._ids)} rows of {self._outputs} outputs")
-        if not np.isin(message.known, (0, 1)).all() or not np.isfinite(message.part).all():
-            raise PeerViolation(peer, "a reply must be finite, and `known` 0 or 1")
+        if batch.refused:
+            nothing = Part(np.zeros(len(self._ids), np.uint8), np.zeros((len(self._ids), self._outputs)))
+            why = f"{peer} refuses this batch: {batch.refused[:200]}; its part is 0"
+            return [Note("warning", {"text": why}), *self._take(peer, nothing)]
+        return self._on_reply(peer, message)
+
+    def _ask(self) -> list[Effect]:
+        """Name rows by position to every assistor whose common ids have become known."""
+        effects: list[Effect] = []
+        if self._pairs is None:
+            return effects
+        open_ = self._pairs.waiting_for()
+        for peer in self._study.assistors:
+            if peer in open_ or peer in self._asked:
+                continue
+            match = self._pairs.match(peer)
+            self._asked[peer] = match.own
+            step = messages.Step(self._number, match.attempt)
+            effects.append(Send(peer, messages.PredictRows(match.theirs.astype(np.uint32), step)))
+        return effects
+
+    def _on_reply(self, peer: str, message: Message) -> list[Effect]:
+        assert isinstance(message, PredictReply)  # noqa: S101  (receive checked it)
+        asked = len(self._asked[peer])
+        self._check_known(peer, message.known)
+        if message.part.shape != (asked, self._outputs) or not np.isfinite(message.part).all():
+            raise PeerViolation(peer, f"a reply must hold {asked} finite rows of {self._outputs} outputs")
         if np.any(message.part[message.known == 0]):
             raise PeerViolation(peer, "a reply must be 0 for unknown ids")
-        self.replies[peer] = message
-        return self._done()
+        return self._take(peer, self._over_all_ids(peer, message.known, message.part.astype(np.float64)))
 
     def computed(self, tag: str, result: object) -> list[Effect]:
-        """No jobs are asked for here."""
-        raise StateError(f"no job is called {tag}")
+        """Take the result of a job."""
+        if self._pairs is None or not tag.startswith("psi"):
+            raise StateError(f"no job is called {tag}")
+        return [*self._pairs.computed(tag, result), *self._ask()]
 
-    def _done(self) -> list[Effect]:
+    def _check_known(self, peer: str, known: npt.NDArray[np.uint8]) -> None:
+        if known.shape != (len(self._asked[peer]),) or not np.isin(known, (0, 1)).all():
+            raise PeerViolation(peer, f"`known` must hold 0 or 1 for each of {len(self._asked[peer])} ids")
+
+    def _over_all_ids(self, peer: str, known: npt.NDArray[np.uint8], values: npt.NDArray[np.float64]) -> Part:
+        """A reply's rows put where they belong in the batch."""
+        part = Part(np.zeros(len(self._ids), np.uint8), np.zeros((len(self._ids), self._outputs)))
+        part.known[self._asked[peer]] = known
+        part.values[self._asked[peer]] = values
+        return part
+
+    def _take(self, peer: str, part: Part) -> list[Effect]:
+        self.parts[peer] = part
         return [] if self.waiting_for() else [Done()]
 
     def combine(
@@ -86,9 +149,9 @@ class PredictionProtocol:
         """F = F^0 + own part + the assistors' parts in study order; and per row the parties missing, `;`-separated."""
         total = np.tile(initial, (len(self._ids), 1)) + own.astype(np.float64)
         missing = [""] * len(self._ids)
-        for peer in self._assistors:
-            reply = self.replies[peer]
-            total += reply.part.astype(np.float64)
-            for i in np.flatnonzero(reply.known == 0):
+        for peer in self._study.assistors:
+            part = self.parts[peer]
+            total += part.values
+            for i in np.flatnonzero(part.known == 0):
                 missing[i] = f"{missing[i]};{peer}".lstrip(";")
         return total, missing

@@ -2,91 +2,65 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import cast
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from crypto.identity import Card, Identity
 from secure_gal import agreement, messages
-from secure_gal.align import Alignment, align
+from secure_gal.align import combine
+from secure_gal.alignment_sponsor import ClearAlignment, PrivateAlignment, SponsorAlignment
 from secure_gal.assistance import Ensemble
 from secure_gal.effects import Compute, Done, Effect, Note, Send, State, as_array
 from secure_gal.errors import PeerViolation, StateError
-from secure_gal.messages import Finished, Fitted, Hello, Ids, Message, RunSignature
+from secure_gal.messages import Finished, Fitted, Hello, Message, RunSignature
+from secure_gal.roles import Context, SponsorModel
 from secure_gal.study import Study
 
 MAX_FITTED = 1e6
 """Largest |fitted value| accepted, in units of the residual (at most about 1): beyond it a fit has diverged."""
 
-
-class SponsorModel(Protocol):
-    """The sponsor's data, label and learner behind the protocol; every method may take long."""
-
-    @property
-    def ids(self) -> tuple[str, ...]: ...
-    @property
-    def fits(self) -> bool:
-        """Whether the sponsor has features of its own."""
-        ...
-
-    def prepare(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> bytes:
-        """Fit the encoder and the label's coding on the training rows; returns what predicting needs later."""
-        ...
-
-    def ensemble(self, parties: tuple[str, ...]) -> Ensemble:
-        """A new ensemble at F^0 over these parties; only after `prepare`."""
-        ...
-
-    def fit_round(self, round_: int, residual: npt.NDArray[np.float32]) -> tuple[bytes, npt.NDArray[np.float32]]:
-        """Fit one local model: (saved model, fitted values float32 (N, K))."""
-        ...
-
-    def metric_unit(self) -> float:
-        """The target's standard deviation for regression, else 1."""
-        ...
-
-    def alone(self) -> Ensemble:
-        """M=1 GAL with the same learner and rounds, run to its end."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class SponsorContext:
-    """Everything fixed about the sponsor in this study."""
-
-    study: Study
-    digest: str
-    canonical: bytes
-    identity: Identity
-    cards: dict[str, Card]
-
-
 TRANSITIONS: dict[str, frozenset[str]] = {
     "greeting": frozenset({"hello"}),
     "signing": frozenset({"run-signature"}),
-    "aligning": frozenset({"ids"}),
     "learning": frozenset({"fitted"}),
     "finishing": frozenset({"finished"}),
 }
-"""Which message kinds are legal in which phase; everything else is a violation and changes nothing."""
+"""Which message kinds are legal in which phase; everything else is a violation and changes nothing.
+
+While aligning, legal are the kinds of the alignment that the study names."""
+AFTER_ALIGNMENT = frozenset({"declaring", "learning", "finishing"})
 
 
 class SponsorProtocol:
-    """The sponsor in one run. `state` is durable; everything else is rebuilt from it."""
+    """The sponsor in one run. `state` is durable; everything else is rebuilt from it.
 
-    def __init__(self, context: SponsorContext, model: SponsorModel, state: State, nonce: bytes) -> None:
+    This class sends residuals in the clear; `EncryptedSponsor` overrides how they travel.
+    """
+
+    TRANSITIONS = TRANSITIONS
+
+    def __init__(self, context: Context, model: SponsorModel, state: State, nonce: bytes) -> None:
         self._context = context
         self._model = model
         self._nonce = nonce
         self.state = state
         self.ensemble: Ensemble | None = None
+        self._alignment = self._make_alignment()
+
+    def _make_alignment(self) -> SponsorAlignment:
+        study, digest, state = self._study, self._context.digest, self.state
+        if study.protect.ids == "clear":
+            return ClearAlignment(study, self._model.ids, state)
+
+        def domain(peer: str, batch: int, attempt: int) -> bytes:
+            return agreement.psi_domain(digest, self.run, study.sponsor, peer, batch, attempt)
+
+        return PrivateAlignment(study, self._model.ids, state, 0, domain)
 
     @property
     def phase(self) -> str:
-        """new, greeting, signing, aligning, learning, finishing or finished."""
+        """new, greeting, signing, aligning, (declaring,) learning, finishing or finished."""
         return self.state.text("phase", "new")
 
     @property
@@ -96,7 +70,9 @@ class SponsorProtocol:
 
     def waiting_for(self) -> list[str]:
         """The assistors whose message this phase still needs."""
-        prefix = {"greeting": "hello/", "signing": "signature/", "aligning": "ids/", "learning": "fitted/",
+        if self.phase == "aligning":
+            return self._alignment.waiting_for()
+        prefix = {"greeting": "hello/", "signing": "signature/", "declaring": "width/", "learning": "fitted/",
                   "finishing": "finished/"}.get(self.phase)  # fmt: skip
         return [] if prefix is None else [p for p in self._study.assistors if prefix + p not in self.state]
 
@@ -107,7 +83,9 @@ class SponsorProtocol:
             self._enter("greeting")
             return []
         effects: list[Effect] = [Note("resumed", {"phase": self.phase})]
-        if self.phase in ("learning", "finishing"):
+        if self.phase == "aligning":
+            effects += self._alignment.begin()
+        elif self.phase in ("declaring", "learning", "finishing"):
             effects.append(self._prepare())
         elif self.phase == "finished":
             effects.append(Done())
@@ -126,25 +104,28 @@ class SponsorProtocol:
         Raises:
             PeerViolation: the message is illegal now or its content breaks a rule; the state is unchanged.
         """
-        if message.KIND not in TRANSITIONS.get(self.phase, frozenset()) or peer not in self.waiting_for():
+        if message.KIND in self._alignment.kinds:
+            if self.phase == "aligning":
+                return [*self._alignment.receive(peer, message), *self._align_if_complete()]
+            if self.phase in AFTER_ALIGNMENT and self._study.protect.ids == "psi":
+                return [Note("stale", {"peer": peer})]  # of an attempt that was given up
+        if message.KIND not in self.TRANSITIONS.get(self.phase, frozenset()) or peer not in self.waiting_for():
             raise PeerViolation(peer, f"{message.KIND} is not legal while {self.phase}, or came twice")
         match message:
             case Hello():
                 return self._on_hello(peer, message)
             case RunSignature():
                 return self._on_signature(peer, message)
-            case Ids():
-                return self._on_ids(peer, message)
-            case Fitted():
-                return self._on_fitted(peer, message)
             case Finished():
                 return self._on_finished(peer)
             case _:
-                raise PeerViolation(peer, f"{message.KIND} is not for a sponsor")
+                return self._on_learning(peer, message)
 
     def computed(self, tag: str, result: object) -> list[Effect]:
         """Take the result of a job that an earlier effect asked for."""
         kind = tag.partition("/")[0]
+        if kind.startswith("psi"):
+            return [*self._alignment.computed(tag, result), *self._align_if_complete()]
         if kind == "prepare":
             return self._prepared(result)  # type: ignore[arg-type]
         if kind == "fit":
@@ -188,69 +169,92 @@ class SponsorProtocol:
         everyone[self._study.sponsor] = self._context.identity.sign(statement).hex()
         self._enter("aligning")
         agreed = messages.RunAgreement(messages.Signatures(everyone))
-        return [Note("run", {"run": self.run}), *(Send(p, agreed) for p in self._study.assistors)]
+        sends: list[Effect] = [Send(p, agreed) for p in self._study.assistors]
+        return [Note("run", {"run": self.run}), *sends, *self._alignment.begin()]
 
     # steps 5 and 6: alignment
 
-    def _on_ids(self, peer: str, message: Ids) -> list[Effect]:
-        ids = message.ids
-        if not ids or len(ids) > messages.MAX_ROWS or len(set(ids)) != len(ids) or "" in ids:
-            raise PeerViolation(peer, "an id list must hold 1 to 2^24 distinct, non-empty ids")
-        self.state.put(f"ids/{peer}", msgspec.json.encode(ids))
-        if self.waiting_for():
+    def _align_if_complete(self) -> list[Effect]:
+        """Once every pair is matched: number the rows, draw the validation rows."""
+        if self.phase != "aligning" or self._alignment.waiting_for():
             return []
-        lists = {
-            p: msgspec.json.decode(self.state.raw(f"ids/{p}"), type=tuple[str, ...]) for p in self._study.assistors
-        }
-        found = align(self._model.ids, lists, self._study.validation, self._study.seed)
-        self._save_alignment(found)
+        study, state = self._study, self.state
+        matches = {peer: self._alignment.match(peer) for peer in study.assistors}
+        order = None
+        if study.protect.ids == "psi":
+            from crypto.psi import shuffle
+
+            order = shuffle(len(self._model.ids))
+        found = combine(len(self._model.ids), matches, study.rows, order, study.validation, study.seed)
+        state.put("rows", found.own)
+        state.put("train", found.train.astype(np.uint8))
+        for peer in study.assistors:
+            state.put(f"positions/{peer}", found.positions[peer])
+            state.put(f"coverage/{peer}", found.coverage[peer])
+            state.put(f"attempt/{peer}", str(matches[peer].attempt).encode())
+        held = {study.sponsor: len(self._model.ids)} | {p: self._alignment.held(p) for p in study.assistors}
+        for prefix in ("ids/", "match/"):
+            state.drop_all(prefix)
         self._enter("learning")
-        held = {self._study.sponsor: len(self._model.ids)} | {p: len(lists[p]) for p in lists}
         train = int(found.train.sum())
         counts = {"aligned": len(found.own), "train": train, "validation": len(found.own) - train, "held": held}
         warn = [Note("warning", {"text": found.warning})] if found.warning else []
         return [Note("aligned", counts), *warn, self._prepare()]
 
-    def _save_alignment(self, found: Alignment) -> None:
-        self.state.put("rows", found.own)
-        self.state.put("train", found.train.astype(np.uint8))
-        for peer, positions in found.positions.items():
-            self.state.put(f"positions/{peer}", positions)
-
     def _prepare(self) -> Compute:
-        rows, train = self.state.array("rows"), self.state.array("train").astype(np.bool_)
+        rows, train = self.state.array("rows"), self._train()
         return Compute("prepare", lambda: self._model.prepare(rows, train))
+
+    def _train(self) -> npt.NDArray[np.bool_]:
+        return self.state.array("train").astype(np.bool_)
 
     def _prepared(self, encoder: bytes) -> list[Effect]:
         self.ensemble = self._model.ensemble(self.learners)
         saved = {k.removeprefix("ensemble/"): self.state.array(k) for k in self.state.keys("ensemble/")}
         if saved:  # a resumed run: the messages of this round are in the outbox already
             self.ensemble.restore(saved)
-            if self.phase == "finishing":
-                return []
-            if self.ensemble.finished:
-                return [Compute("alone", self._model.alone)]
-            return self._own_fit() if "own" not in self.state else self._commit_if_complete()
+            return self._resume()
         self.state.put("encoder", encoder)
         self._save_ensemble()
-        shape = messages.Shape(self.ensemble.F.shape[1])
-        train = self.state.array("train")
-        rows: list[Effect] = [
-            Send(p, messages.Rows(self.state.array(f"positions/{p}"), train, shape)) for p in self._study.assistors
-        ]
-        for key in [*self.state.keys("ids/"), *self.state.keys("positions/")]:
-            self.state.drop(key)
-        if self.ensemble.finished:
-            return [*rows, Compute("alone", self._model.alone)]
-        return [*rows, *self._begin_round()]
+        shape, train = messages.Shape(self.ensemble.F.shape[1]), self.state.array("train")
+        sends: list[Effect] = []
+        for peer in self._study.assistors:
+            positions = self.state.array(f"positions/{peer}").astype(np.uint32)
+            step = messages.Step(0, int(self.state.text(f"attempt/{peer}")))
+            mask = train[self.state.array(f"coverage/{peer}")]
+            sends.append(Send(peer, messages.Rows(positions, mask, shape, step)))
+        self.state.drop_all("positions/")
+        return [*sends, *self._set_up()]
+
+    def _set_up(self) -> list[Effect]:
+        """What lies between alignment and the first round: nothing in the clear."""
+        return self._next()
+
+    def _resume(self) -> list[Effect]:
+        """Take up the learning stage: this round's messages are in the outbox already."""
+        if self.phase == "finishing":
+            return []
+        if self._ensemble.finished:
+            return [Compute("alone", self._model.alone)]
+        return self._own_fit() if "own" not in self.state else self._commit_if_complete()
 
     # steps 7 to 9: rounds
 
-    def _begin_round(self) -> list[Effect]:
+    def _next(self) -> list[Effect]:
+        if self._ensemble.finished:
+            return [Compute("alone", self._model.alone)]
+        return [Note("round-begins", {"round": self.round}), *self._send_residual(), *self._own_fit()]
+
+    def _send_residual(self) -> list[Effect]:
         residual = self._ensemble.residual()
-        message = messages.Residual(residual, self.round)
-        sends: list[Effect] = [Send(p, message) for p in self._study.assistors]
-        return [Note("round-begins", {"round": self.round}), *sends, *self._own_fit()]
+        parts = {p: residual[self._held_training_rows(p)] for p in self._study.assistors}
+        return [Send(p, messages.Residual(part, self.round)) for p, part in parts.items()]
+
+    def _held_training_rows(self, peer: str) -> npt.NDArray[np.bool_]:
+        """Mask (N_train,): which training rows this assistor holds."""
+        held = np.zeros(len(self.state.array("train")), dtype=np.bool_)
+        held[self.state.array(f"coverage/{peer}")] = True
+        return held[self._train()]
 
     def _own_fit(self) -> list[Effect]:
         if not self._model.fits:
@@ -258,16 +262,25 @@ class SponsorProtocol:
         residual, round_ = self._ensemble.residual(), self.round
         return [Compute(f"fit/{round_}", lambda: self._model.fit_round(round_, residual))]
 
-    def _on_fitted(self, peer: str, message: Fitted) -> list[Effect]:
+    def _on_learning(self, peer: str, message: Message) -> list[Effect]:
+        """A message of the learning phases: fitted values, in the form that the study agreed on."""
+        if not isinstance(message, Fitted):
+            raise PeerViolation(peer, f"{message.KIND} is not for a sponsor")
         if message.round != self.round:
             raise PeerViolation(peer, f"fitted values of round {message.round} in round {self.round}")
-        expected = self._ensemble.F.shape
+        expected = (len(self.state.array(f"coverage/{peer}")), self._ensemble.F.shape[1])
         if message.values.shape != expected:
             raise PeerViolation(peer, f"fitted values must have shape {expected}")
         if not np.isfinite(message.values).all() or np.abs(message.values).max() > MAX_FITTED:
             raise PeerViolation(peer, f"fitted values must be finite and at most {MAX_FITTED:g} in size")
-        self.state.put(f"fitted/{peer}", message.values)
+        self.state.put(f"fitted/{peer}", self._over_all_rows(peer, message.values))
         return [Note("fitted", {"peer": peer, "round": self.round}), *self._commit_if_complete()]
+
+    def _over_all_rows(self, peer: str, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Fitted values (N, K), 0 for the rows that this assistor does not hold."""
+        fitted = np.zeros(self._ensemble.F.shape, dtype=np.float32)
+        fitted[self.state.array(f"coverage/{peer}")] = values
+        return fitted
 
     def _commit_if_complete(self) -> list[Effect]:
         if self.waiting_for() or (self._model.fits and "own" not in self.state):
@@ -279,10 +292,7 @@ class SponsorProtocol:
         self._save_ensemble()
         self.state.drop_all("fitted/")
         self.state.drop("own")
-        note = Note("committed", {"record": record})
-        if self._ensemble.finished:
-            return [note, Compute("alone", self._model.alone)]
-        return [note, *self._begin_round()]
+        return [Note("committed", {"record": record}), *self._next()]
 
     # steps 10 and 11: the end of the learning stage
 
@@ -293,11 +303,13 @@ class SponsorProtocol:
         own = self._ensemble.coefficients(self._study.sponsor)
         self.state.put("own-coefficients", own)
         self._enter("finishing")
+        learned = Note("learned", {"rounds": len(self._ensemble.history), "kept": self._ensemble.kept})
+        return [learned, *self._conclude()]
+
+    def _conclude(self) -> list[Effect]:
+        """Give every assistor what it needs to predict."""
         ending = messages.Ending("finished")
-        return [
-            Note("learned", {"rounds": len(self._ensemble.history), "kept": self._ensemble.kept}),
-            *(Send(p, messages.Finish(self._ensemble.coefficients(p), ending)) for p in self._study.assistors),
-        ]
+        return [Send(p, messages.Finish(self._ensemble.coefficients(p), ending)) for p in self._study.assistors]
 
     def _on_finished(self, peer: str) -> list[Effect]:
         self.state.put(f"finished/{peer}", b"1")
@@ -340,8 +352,3 @@ class SponsorProtocol:
     def _save_ensemble(self) -> None:
         for key, value in self._ensemble.state().items():
             self.state.put(f"ensemble/{key}", value)
-
-
-def is_finished(saved: dict[str, Any]) -> bool:
-    """Whether a saved state is that of a finished learning stage."""
-    return saved.get("phase") == b"finished"

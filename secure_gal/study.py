@@ -14,7 +14,9 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from secure_gal import messages
 from secure_gal.errors import NAME_PATTERN, SettingsError
+from secure_gal.ids import IdForm
 
 MAX_SETTINGS_BYTES = 1 << 20
 """Bytes of a settings file; a real one has a few hundred."""
@@ -27,9 +29,16 @@ T = TypeVar("T")
 class Protect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the three private things of a study travel. Only modes that are built can be named."""
 
-    ids: Literal["clear"] = "clear"
-    residuals: Literal["none"] = "none"
+    ids: Literal["psi", "clear"] = "psi"
+    residuals: Literal["none", "ckks"] = "none"
     predictions: Literal["none"] = "none"
+    parameters: Literal["strict", "fast"] = "strict"
+    """The CKKS parameter set (`crypto.ckks.PARAMETER_SETS`); only used where something is encrypted."""
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether residuals travel as ciphertexts."""
+        return self.residuals == "ckks"
 
 
 class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,12 +57,21 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     patience: int = 3
     patience_seconds: float = 600.0
     seed: int = 0
+    rows: Literal["common", "sponsor"] = "common"
+    id_form: IdForm = "text"
+    max_ids: int = 2_000_000
+    max_queries: int = 10_000_000
     protect: Protect = Protect()
 
     @property
     def parties(self) -> tuple[str, ...]:
         """All party names: the sponsor first, then the assistors as the file lists them."""
         return (self.sponsor, *self.assistors)
+
+    @property
+    def form(self) -> IdForm | None:
+        """How ids are normalised before they are compared; None keeps them verbatim (`ids = "clear"`)."""
+        return self.id_form if self.protect.ids == "psi" else None
 
     @property
     def loss_name(self) -> str:
@@ -81,15 +99,21 @@ class LearnerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: str = "linear"
     loss: Literal["l1", "l1.5", "l2", "l4"] | None = None
     device: str = "auto"
-    features: tuple[str, ...] = ("standardized",)
+    features: str | tuple[str, ...] = ("standardized",)
+    """For `linear`: one feature map of `secure_gal.features`, or a union of several."""
     options: dict[str, float | int | str | bool] = {}
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """`features` as a tuple, whether the file gives one name or a list."""
+        return (self.features,) if isinstance(self.features, str) else tuple(self.features)
 
 
 class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[data]`: where the party's table lies and which columns are not features."""
 
     path: Path
-    id: str
+    id: str | tuple[str, ...]
     label: str | None = None
     categorical: tuple[str, ...] = ()
 
@@ -203,6 +227,11 @@ def _check_study(study: Study, path: Path) -> None:
     _require(1 <= study.patience <= MAX_ROUNDS, path, "patience", study.patience, f"1 to {MAX_ROUNDS} rounds")
     seconds = study.patience_seconds
     _require(1 <= seconds <= 7 * 86400, path, "patience_seconds", seconds, "1 to 604800 seconds")
+    most = messages.MAX_ROWS
+    _require(1 <= study.max_ids <= most, path, "max_ids", study.max_ids, f"1 to {most} ids a party and alignment")
+    _require(
+        study.max_queries >= 1, path, "max_queries", study.max_queries, "1 or more ids that an assistor is asked about"
+    )
     _require(0 <= study.seed < 2**32, path, "seed", study.seed, "0 to 4294967295")
     classifies = study.task == "classification"
     fits = study.loss == "auto" or classifies == (study.loss == "cross_entropy")
@@ -216,6 +245,10 @@ def _is_tcp(address: str) -> bool:
 
 
 def _check_party(party: PartySettings, study: Study, path: Path) -> None:
+    several = not isinstance(party.data.id, str)
+    _require(not several or study.protect.ids == "psi", path, "data.id", party.data.id,
+             'one column; several make an id together only with ids = "psi"')  # fmt: skip
+    _require(bool(party.data.id), path, "data.id", party.data.id, "a column, or a list of columns")
     _require(party.party in study.parties, path, "party", party.party, f"one of {', '.join(study.parties)}")
     if party.party == study.sponsor:
         bind = party.bind

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import random
+import tempfile
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from parties.node import Node, Outcome, Transmit
 from parties.store import LinkRecord
 from secure_gal.effects import Compute, Value
+from transport.ledger import Row
 
 
 class MemoryStore:
@@ -21,6 +24,9 @@ class MemoryStore:
         self.link: dict[str, LinkRecord] = {}
         self.out: dict[tuple[str, int], list[bytes]] = {}
         self.commits = 0
+        self.rows: list[Row] = []
+        self._folder = tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
+        self.folder = Path(self._folder.name)
 
     def links(self) -> dict[str, LinkRecord]:
         return {peer: LinkRecord(r.store, r.sent, r.received) for peer, r in self.link.items()}
@@ -36,8 +42,10 @@ class MemoryStore:
         changes: Mapping[str, Value | None],
         links: Mapping[str, LinkRecord],
         outgoing: Sequence[tuple[str, int, Sequence[Any]]],
+        ledger: Sequence[Row] = (),
     ) -> None:
         self.commits += 1
+        self.rows += ledger
         for key, value in changes.items():
             if value is None:
                 self.values.pop(key, None)
@@ -48,6 +56,12 @@ class MemoryStore:
         for peer, seq, frames in outgoing:
             assert (peer, seq) not in self.out, "a sequence number was used twice"
             self.out[peer, seq] = [bytes(f) for f in frames]
+
+    def ledger_lines(self) -> list[bytes]:
+        return [row.line for row in self.rows]
+
+    def commit_ledger(self, rows: Sequence[Row]) -> None:
+        self.rows += rows
 
     def acknowledge(self, peer: str, seq: int) -> None:
         for key in [k for k in self.out if k[0] == peer and k[1] <= seq]:

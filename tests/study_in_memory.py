@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from crypto.identity import Identity
+from parties.certifier import Certifier
 from parties.node import Codec, Node
 from secure_gal.assistance import Ensemble
 from secure_gal.effects import State
@@ -12,11 +12,13 @@ from secure_gal.learners import storage
 from secure_gal.learners.linear import LinearLearner
 from secure_gal.local import LocalParty, collapse
 from secure_gal.losses import get_loss
-from secure_gal.protocol_assistor import AssistorContext, AssistorProtocol
-from secure_gal.protocol_sponsor import SponsorContext, SponsorProtocol
-from secure_gal.study import Study
+from secure_gal.protocol_assistor import AssistorProtocol
+from secure_gal.protocol_sponsor import SponsorProtocol
+from secure_gal.roles import Context
+from secure_gal.study import Protect, Study
 from tests.conftest import identity
 from tests.simulation import MemoryStore, Network, Party
+from transport.ledger import Ledger
 
 NAMES = ("hospital", "lab", "insurer")
 N, ROUNDS = 120, 3
@@ -31,6 +33,7 @@ def study(**changes: object) -> Study:
         "assistors": ("lab", "insurer"),
         "rounds": ROUNDS,
         "patience": 10,
+        "protect": Protect(ids="clear"),
     }
     return Study(**(base | changes))  # type: ignore[arg-type]
 
@@ -45,6 +48,9 @@ class Arrays:
         self.name, self.x = name, rng.standard_normal((N + offset, 3))
         self.ids = tuple(f"r{i}" for i in range(N + offset))
         self.y = np.random.default_rng(9).standard_normal((N + offset, 1)) + self.x[:, :1]
+
+    def current_ids(self) -> tuple[str, ...]:
+        return self.ids
 
     def prepare(self, rows: np.ndarray, train: np.ndarray) -> bytes:
         self.rows, self.train = rows, train
@@ -81,28 +87,33 @@ class Arrays:
         return np.ones(len(ids), np.uint8), collapse(loaded, coefficients, self.x[rows])
 
 
-def cards() -> dict[str, object]:
-    return {name: identity(name).card for name in NAMES}
+def make_node(role: object, store: MemoryStore, fixed: Context) -> Node:
+    codec = Codec(fixed.identity, fixed.cards, fixed.digest)
+    ledger = Ledger.open(store.folder, fixed.identity, fixed.canonical, fixed.digest, fixed.cards.values(), store)
+    certifier = Certifier(
+        fixed.study, fixed.digest, fixed.identity, fixed.cards, role.state, lambda: ledger.head, lambda: role.run
+    )  # type: ignore[attr-defined]
+    return Node(role, store, codec, lambda *_: None, ledger, certifier)  # type: ignore[arg-type]
+
+
+def context(name: str, settings: Study) -> Context:
+    everyone = {other: identity(other).card for other in NAMES}
+    prints = {n: c.fingerprint for n, c in everyone.items()}
+    return Context(settings, settings.digest(prints), settings.canonical(prints), identity(name), everyone)
 
 
 def make_party(name: str, the_study: Study | None = None, fits: bool = True) -> Party:
-    settings = the_study or study()
-    everyone = cards()
-    prints = {n: c.fingerprint for n, c in everyone.items()}  # type: ignore[attr-defined]
-    digest, canonical = settings.digest(prints), settings.canonical(prints)
-    me: Identity = identity(name)
+    fixed = context(name, the_study or study())
 
     def make(store: MemoryStore) -> Node:
         state, nonce = State(store.values), bytes([NAMES.index(name) + 1]) * 16
         if name == "hospital":
             arrays = Arrays(name)
             arrays.fits = fits
-            context = SponsorContext(settings, digest, canonical, me, everyone)  # type: ignore[arg-type]
-            role: object = SponsorProtocol(context, arrays, state, nonce)
+            role: object = SponsorProtocol(fixed, arrays, state, nonce)
         else:
-            fixed = AssistorContext(settings, digest, canonical, me, everyone)  # type: ignore[arg-type]
             role = AssistorProtocol(fixed, Arrays(name, 5), state, nonce)
-        return Node(role, store, Codec(me, everyone, digest), lambda *_: None)  # type: ignore[arg-type]
+        return make_node(role, store, fixed)
 
     return Party(name, make)
 

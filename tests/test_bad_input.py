@@ -13,7 +13,7 @@ from crypto.identity import Card, Identity, Pins
 from parties import setup
 from parties.session import open_session, open_store
 from parties.store import RunStore
-from secure_gal.align import align
+from secure_gal.align import Alignment, combine, match_clear
 from secure_gal.data import read_table
 from secure_gal.encode import LabelCodec, TableEncoder
 from secure_gal.errors import DataError, EnvironmentFailure, SettingsError
@@ -33,7 +33,7 @@ STUDY = 'name="s"\ntask="classification"\nsponsor="hospital"\naddress="tcp://h:7
         ('learning_rate = "fast"\n', "learning_rate"),
         ("learning_rate = -1.0\n", "`learning_rate` is -1.0"),
         ('loss = "l2"\n', "`loss` is 'l2'; accepted: cross_entropy"),
-        ('[protect]\nresiduals = "ckks"\n', "`protect.residuals`: 'ckks'"),
+        ('[protect]\nresiduals = "aes"\n', "`protect.residuals`: 'aes'"),
         ("rounds = = 3\n", "not valid TOML"),
     ],
 )
@@ -187,9 +187,12 @@ def test_ids_are_verbatim_in_csv_and_parquet(tmp_path: Path) -> None:
 
 
 def test_no_common_id_says_so() -> None:
+    def align(own: list[str], other: list[str]) -> Alignment:
+        return combine(len(own), {"lab": match_clear(own, other)}, "common", None, 0.2, 0)
+
     with pytest.raises(DataError, match="no id is common"):
-        align(["1"], {"lab": ["01"]}, 0.2, 0)
-    found = align(["a", "b", "c"], {"lab": ["c", "x", "a"]}, 0.2, 0)
+        align(["1"], ["01"])
+    found = align(["a", "b", "c"], ["c", "x", "a"])
     assert found.own.tolist() == [0, 2] and found.positions["lab"].tolist() == [2, 0] and "below 100" in found.warning
 
 

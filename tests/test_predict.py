@@ -6,6 +6,7 @@ import csv
 import io
 
 import numpy as np
+import polars as pl
 import pytest
 
 from parties.predict import to_csv
@@ -14,10 +15,15 @@ from secure_gal.encode import LabelCodec
 from secure_gal.errors import PeerViolation
 from secure_gal.messages import Batch, Fitted, PredictReply
 from secure_gal.protocol_predict import PredictionProtocol
+from secure_gal.study import Protect
+from tests.study_in_memory import study
+
+CLEAR = Protect(ids="clear")
+PATIENTS = pl.DataFrame({"patient": ["a", "b", "c"]})
 
 
 def started() -> PredictionProtocol:
-    role = PredictionProtocol(State({"phase": b"finished", "run": b"r"}), ("lab", "insurer"), ("a", "b", "c"), 1)
+    role = PredictionProtocol(study(protect=CLEAR), State({"phase": b"finished", "run": b"r"}), ("a", "b", "c"), 1)
     sends = role.start()
     assert [e.peer for e in sends if isinstance(e, Send)] == ["lab", "insurer"]
     return role
@@ -35,10 +41,10 @@ def test_parts_add_up_and_missing_parties_are_named() -> None:
     f, missing = role.combine(np.array([-1.0]), np.ones((3, 1), np.float32))
     assert f[:, 0].tolist() == [1.5, 0.0, 2.0] and missing == ["", "lab;insurer", "insurer"]
     codec = LabelCodec("classification", ("no", "yes"))
-    rows = list(csv.DictReader(io.StringIO(to_csv("patient", ("a", "b", "c"), f, missing, codec))))
+    rows = list(csv.DictReader(io.StringIO(to_csv(PATIENTS, f, missing, codec))))
     assert list(rows[0]) == ["patient", "prediction", "p_no", "p_yes", "missing"]
     assert rows[0]["prediction"] == "yes" and float(rows[1]["p_yes"]) == 0.5 and rows[1]["missing"] == "lab;insurer"
-    complete = to_csv("patient", ("a", "b", "c"), f, ["", "", ""], LabelCodec("regression", (), 10.0, 2.0))
+    complete = to_csv(PATIENTS, f, ["", "", ""], LabelCodec("regression", (), 10.0, 2.0))
     assert complete.splitlines()[:2] == ["patient,prediction", "a,13.0"]
 
 
@@ -69,7 +75,7 @@ def test_bad_replies_are_refused(bad: PredictReply) -> None:
 
 
 def test_a_reply_to_an_earlier_batch_is_ignored() -> None:
-    role = PredictionProtocol(State({"batches": b"4"}), ("lab",), ("a",), 1)
+    role = PredictionProtocol(study(protect=CLEAR, assistors=("lab",)), State({"batches": b"4"}), ("a",), 1)
     role.start()
     role.receive("lab", reply([1], [9.0], number=4))
     assert role.waiting_for() == ["lab"]

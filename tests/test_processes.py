@@ -23,7 +23,7 @@ pytestmark = pytest.mark.processes
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo") / "d"
-    assert demo.run(folder) == 0
+    assert demo.run(folder, clear=True) == 0
     return folder
 
 
@@ -139,7 +139,7 @@ def test_a_polite_stop_is_resumable_and_a_differing_study_is_named(tmp_path: Pat
     demo._write_tables(folder)
     demo._write_settings(folder, demo._free_port())
     text = (folder / "lab-a/study.toml").read_text()
-    (folder / "lab-a/study.toml").write_text(text + "rounds = 3\n")
+    (folder / "lab-a/study.toml").write_text("rounds = 3\n" + text)
     sponsor = cli(folder / "hospital", "train", "hospital.toml")
     lab = cli(folder / "lab-a", "assist", "lab-a.toml", "--once")
     assert "`rounds` is 3 here and 10 there" in lab.communicate(timeout=60)[1] and lab.returncode == 2

@@ -79,7 +79,7 @@ def test_every_illegal_message_changes_nothing() -> None:
     samples = {
         "residual": messages.Residual(empty, 1),
         "finish": messages.Finish(np.zeros(0), messages.Ending("finished")),
-        "rows": messages.Rows(np.zeros(1, np.int64), np.ones(1, np.uint8), messages.Shape(1)),
+        "rows": messages.Rows(np.zeros(1, np.uint32), np.ones(1, np.uint8), messages.Shape(1)),
         "predict-request": messages.PredictRequest(messages.Batch(1), ("r1",)),
         "run-agreement": messages.RunAgreement(messages.Signatures({})),
         "fitted": messages.Fitted(empty, 1),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from crypto.certificate import Certificate, LogHead
 from secure_gal import messages
 from secure_gal.errors import PeerViolation
 from tests.conftest import identity
@@ -24,9 +25,26 @@ def decoded(frames: list[bytes], **limits: int) -> wire.Received:
 
 
 def test_round_trip_of_every_kind() -> None:
-    ints, flags = np.array([3, 1], np.int64), np.array([1, 0], np.uint8)
+    ints, flags = np.array([3, 1], np.uint32), np.array([1, 0], np.uint8)
     f32 = np.ones((2, 1), np.float32)
+    bytes_, step = np.arange(64, dtype=np.uint8).reshape(2, 32), messages.Step(0, 1)
     samples = [
+        messages.HeadRequest(1),
+        messages.LedgerHead(LogHead(1, "0" * 64), 1),
+        messages.LedgerHeads({"lab": LogHead(1, "0" * 64)}, 1),
+        messages.HeadsSignature("00", 1),
+        messages.LedgerCertificate(Certificate("a", "b", 1, {"lab": LogHead(1, "0" * 64)}, {"lab": "00"}), 1),
+        messages.Realign(step),
+        messages.MaskedIds(bytes_, step),
+        messages.MaskedQuery(bytes_, step),
+        messages.Tags(bytes_, step),
+        messages.PredictRows(np.array([3, 1], np.uint32), step),
+        messages.Features(messages.Width(4)),
+        messages.EvaluationKeys(bytes_[0]),
+        messages.EncryptedResidual(bytes_, 1),
+        messages.EncryptedFitted(bytes_, 1),
+        messages.EncryptedFinish(bytes_, messages.Ending("finished")),
+        messages.EncryptedPredictReply(messages.Batch(1), flags, bytes_),
         messages.Hello(messages.Greeting("0" * 32, "{}")),
         messages.RunOffer(messages.Nonces({"lab": "0" * 32}, "{}")),
         messages.RunSignature(messages.Signatures({"lab": "00"})),

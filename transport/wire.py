@@ -58,11 +58,20 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The receiver's limits: rows and outputs of a tensor, bytes of a structured field."""
+    """The receiver's limits: rows and outputs of a tensor, bytes of a structured field, number and size of
+    ciphertexts, bytes of a key set."""
 
     rows: int = MAX_ROWS
     outputs: int = MAX_OUTPUTS
     json_bytes: int = MAX_JSON_BYTES
+    ciphertexts: int = 1 << 18
+    """2^18 ciphertexts of 8,192 values each hold 2^31 values, the largest tensor that is accepted in the clear."""
+    ciphertext_bytes: int = 1 << 20
+    """A ciphertext of the largest parameter set has under 0.5 MB."""
+    masked_bytes: int = 32
+    """A masked id has 32 bytes, a tag fewer."""
+    key_bytes: int = 64 << 20
+    """The largest key set has under 40 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +188,10 @@ def _check_info(peer: str, kind: str, spec: FieldSpec, info: FieldInfo, limits: 
         if not 0 <= info.nbytes <= limits.json_bytes:
             raise PeerViolation(peer, f"{where} may have at most {limits.json_bytes} bytes")
         return
-    bounds = (limits.rows, limits.outputs)[: spec.ndim]
-    if any(not 0 <= n <= bound for n, bound in zip(info.shape, bounds, strict=True)):
-        raise PeerViolation(peer, f"{where} may have at most {limits.rows} rows and {limits.outputs} outputs")
+    for size, name in zip(info.shape, spec.bounds, strict=False):
+        bound = getattr(limits, name)
+        if not 0 <= size <= bound:
+            raise PeerViolation(peer, f"{where} may have at most {bound} {name.replace('_', ' ')}, not {size}")
     if info.nbytes != math.prod(info.shape) * np.dtype(spec.dtype).itemsize:
         raise PeerViolation(peer, f"{where}: bytes do not fit the shape")
 

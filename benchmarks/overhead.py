@@ -1,0 +1,93 @@
+"""What encryption costs: whole studies by real processes, clear against encrypted, side by side in one run.
+
+    python -m benchmarks.overhead --data DIR --out results.json
+    python -m benchmarks.overhead --quick               # breast and 30,000 synthetic rows only
+
+Cases: breast (3 parties), default_credit (2 parties; DIR holds fate/default_credit_hetero_{guest,host}.csv) with
+standardised features and with `auto`, and synthetic tables of growing size. Seconds are from the last party's greeting to
+the summary; memory is a party's whole process tree.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import harness
+
+MODES = {
+    "clear": '[protect]\nids = "clear"',
+    "fast": '[protect]\nids = "clear"\nresiduals = "ckks"\nparameters = "fast"',
+    "strict": '[protect]\nids = "clear"\nresiduals = "ckks"\nparameters = "strict"',
+}
+Make = Callable[[Path], harness.Case]
+
+
+def main() -> None:
+    """Parse arguments, run the cases, print a table, write JSON where `--out` says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="folder of data sets, for default_credit")
+    parser.add_argument("--rows", default="30000,100000,300000,1000000", help="sizes of the synthetic tables")
+    parser.add_argument("--features", type=int, default=32, help="columns a party of the synthetic tables")
+    parser.add_argument("--quick", action="store_true", help="breast and 30,000 rows only")
+    parser.add_argument("--out", type=Path)
+    chosen = parser.parse_args()
+    results = []
+    for name, make, features in cases(chosen):
+        for mode, protect in MODES.items():
+            results.append(measure(name, make, features, mode, protect))
+            Console().print(json.dumps(results[-1]), highlight=False, soft_wrap=True)
+    show(results)
+    if chosen.out:
+        chosen.out.write_text(json.dumps({"machine": harness.machine(), "results": results}, indent=2) + "\n")
+
+
+def cases(chosen: argparse.Namespace) -> list[tuple[str, Make, str]]:
+    """(name, how to write its folders, the learner's features)."""
+    found: list[tuple[str, Make, str]] = [("breast", lambda f: harness.breast(f, 3, 0), '["standardized"]')]
+    if chosen.data:
+        for features in ('["standardized"]', '"auto"'):
+            found.append(("default_credit", lambda f: harness.default_credit(f, chosen.data), features))
+    for rows in [30_000] if chosen.quick else [int(r) for r in chosen.rows.split(",")]:
+        found.append((f"synthetic {rows:,}", _synthetic(rows, chosen.features), '["standardized"]'))
+    return found
+
+
+def _synthetic(rows: int, features: int) -> Make:
+    return lambda folder: harness.synthetic(folder, rows, features, parties=2)
+
+
+def measure(name: str, make: Make, features: str, mode: str, protect: str) -> dict[str, Any]:
+    """One study in one mode."""
+    with tempfile.TemporaryDirectory() as folder:
+        case = make(Path(folder))
+        harness.write_settings(Path(folder), case, study=protect, learner=f'kind = "linear"\nfeatures = {features}')
+        return {"case": name, "features": features.strip('"[]'), "mode": mode, **harness.run(Path(folder), case)}
+
+
+def show(results: list[dict[str, Any]]) -> None:
+    """One line a study, with its price relative to the clear one."""
+    table = Table(title="clear against encrypted")
+    for column in ("case", "features", "mode", "rounds", "metric", "s from ready", "x clear", "MB", "peak MB a party"):
+        table.add_column(column, justify="left" if column in ("case", "features", "mode") else "right")
+    clear = {(r["case"], r["features"]): r["seconds"]["from_ready"] for r in results if r["mode"] == "clear"}
+    for r in results:
+        metric = r["test_accuracy"] or next(v["gal"] for k, v in r.items() if k in ("auc", "accuracy", "mad"))
+        seconds = r["seconds"]["from_ready"]
+        table.add_row(
+            r["case"], r["features"], r["mode"], str(r["rounds"]), f"{metric:.4f}", f"{seconds:.2f}",
+            f"{seconds / clear[r['case'], r['features']]:.2f}", f"{r['bytes'] / 1e6:.1f}",
+            ", ".join(str(v) for v in r["peak_memory_mb"].values()),
+        )  # fmt: skip
+    Console(width=140).print(table)
+
+
+if __name__ == "__main__":
+    main()

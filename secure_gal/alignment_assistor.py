@@ -1,0 +1,146 @@
+"""An assistor's side of private alignment (PROTOCOL.md steps 5 to 5d): for learning, and for each prediction batch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from secure_gal import messages
+from secure_gal.effects import Compute, Effect, Note, Send, State
+from secure_gal.errors import PeerViolation
+from secure_gal.messages import MaskedQuery, Step
+from secure_gal.study import Study
+
+if TYPE_CHECKING:
+    from crypto.psi import PsiSide
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One attempt in memory; a restart or the sponsor's wish starts another, with a fresh scalar."""
+
+    step: Step
+    ids: Sequence[str] = field(repr=False)
+    side: PsiSide | None = None
+
+
+class AssistorAlignment:
+    """Masks this party's ids, answers the sponsor's masked ids, and keeps the secret order that rows refer to.
+
+    Args:
+        ids: reads the ids that take part, as they are now.
+        domain: (batch, attempt) to the bytes that separate this alignment from every other.
+    """
+
+    def __init__(
+        self, study: Study, ids: Callable[[], Sequence[str]], state: State, domain: Callable[[int, int], bytes]
+    ) -> None:
+        self._study, self._ids, self._state, self._domain = study, ids, state, domain
+        self._attempt: _Attempt | None = None
+
+    def begin(self, batch: int) -> list[Effect]:
+        """Draw a fresh scalar and mask the ids for this batch."""
+        number = int(self._state.text("attempt", "0")) + 1
+        self._state.put("attempt", str(number).encode())
+        step, ids = Step(batch, number), self._ids()
+        self._attempt = _Attempt(step, ids)
+        domain = self._domain(batch, number)
+        note = Note("masking", {"rows": len(ids)})
+        return [note, Compute(f"psi/{number}", lambda: _mask(ids, domain))]
+
+    def computed(self, tag: str, result: object) -> list[Effect]:
+        """Masked ids or tags are ready to be sent."""
+        kind, _, number = tag.partition("/")
+        attempt = self._attempt
+        if attempt is None or attempt.step.attempt != int(number):
+            return []
+        if kind == "psi-tags":
+            self._attempt = None
+            tags = cast(npt.NDArray[np.uint8], result)
+            self._state.put(f"tagged/{number}", str(attempt.step.batch).encode())
+            return [Note("tagged", {"rows": len(tags)}), Send(self._study.sponsor, messages.Tags(tags, attempt.step))]
+        side, order, points = cast("tuple[PsiSide, npt.NDArray[np.int64], npt.NDArray[np.uint8]]", result)
+        attempt.side = side
+        self._state.put(f"order/{number}", order)
+        self._state.put(f"ids-digest/{number}", _digest(attempt.ids))
+        return [Send(self._study.sponsor, messages.MaskedIds(points, attempt.step))]
+
+    def receive(self, message: MaskedQuery) -> list[Effect]:
+        """Answer the sponsor's masked ids, within the study's caps.
+
+        Raises:
+            PeerViolation: more ids than the study allows at once or over its life, or points that cannot be right.
+        """
+        from crypto.psi import check_distinct, parse_points, tag_bytes
+
+        sponsor, attempt, count = self._study.sponsor, self._attempt, len(message.points)
+        if attempt is None or attempt.step != message.step:
+            return [Note("stale", {"peer": sponsor})]
+        if attempt.side is None:
+            raise PeerViolation(sponsor, "masked ids came before this party's were sent")
+        if not 1 <= count <= self._study.max_ids:
+            raise PeerViolation(sponsor, f"asks about {count} ids; the study allows 1 to {self._study.max_ids} at once")
+        asked = int(self._state.text("queries", "0")) + count
+        if asked > self._study.max_queries:
+            raise PeerViolation(
+                sponsor, f"has asked about {asked} ids; the study allows {self._study.max_queries} in all"
+            )
+        self._state.put("queries", str(asked).encode())
+        points = parse_points(message.points.tobytes(), count, sponsor)
+        side, length = attempt.side, tag_bytes(count, len(attempt.ids))
+
+        def tag() -> object:
+            check_distinct(points, sponsor)
+            try:
+                return side.tags(points, length, sponsor)
+            finally:
+                side.erase()
+
+        return [Compute(f"psi-tags/{attempt.step.attempt}", tag)]
+
+    def close(self, step: Step, positions: npt.NDArray[np.uint32], ids: Sequence[str]) -> npt.NDArray[np.int64] | None:
+        """The sponsor names rows: the end of a batch's alignment, once.
+
+        Args:
+            step: whose masked ids the positions count in; there may have been several attempts.
+            positions: in the secret order of that attempt.
+            ids: this party's ids as they are now.
+
+        Returns:
+            Positions in this party's own table, or None when the table has changed since.
+
+        Raises:
+            PeerViolation: tags were never sent for that step, or a position repeats or does not exist.
+        """
+        sponsor, number = self._study.sponsor, step.attempt
+        if self._state.text(f"tagged/{number}") != str(step.batch):
+            raise PeerViolation(sponsor, f"rows of batch {step.batch}, attempt {number}, which was not aligned")
+        order = self._state.array(f"order/{number}")
+        if positions.max(initial=0) >= len(order) or len(np.unique(positions)) != len(positions):
+            raise PeerViolation(sponsor, "row positions repeat or lie outside the ids that were sent")
+        changed = self._state.raw(f"ids-digest/{number}") != _digest(ids)
+        for prefix in ("tagged/", "order/", "ids-digest/"):
+            self._state.drop_all(prefix)
+        self._attempt = None
+        return None if changed else order[positions]
+
+
+def _digest(ids: Sequence[str]) -> bytes:
+    digest = hashlib.sha256()
+    for entity in ids:
+        raw = entity.encode()
+        digest.update(len(raw).to_bytes(8, "little") + raw)
+    return digest.digest()
+
+
+def _mask(ids: Sequence[str], domain: bytes) -> tuple[PsiSide, npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
+    from crypto.psi import PsiSide
+
+    side = PsiSide(domain)
+    order, blocks = side.mask(ids)
+    return side, order, np.concatenate(list(blocks))

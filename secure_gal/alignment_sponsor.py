@@ -1,0 +1,229 @@
+"""The sponsor's side of alignment, in the clear or private (PROTOCOL.md steps 5 to 5d)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol, cast
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from secure_gal import messages
+from secure_gal.align import Match, match_clear
+from secure_gal.effects import Compute, Effect, Note, Send, State
+from secure_gal.errors import PeerViolation, StateError
+from secure_gal.messages import Ids, MaskedIds, Message, Step, Tags
+from secure_gal.study import Study
+
+
+class SponsorAlignment(Protocol):
+    """Finds the ids that the sponsor has in common with each assistor."""
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Message kinds that are legal while this goes on."""
+        ...
+
+    def begin(self) -> list[Effect]:
+        """Start, or start again after a restart, with every assistor that is not done."""
+        ...
+
+    def receive(self, peer: str, message: Message) -> list[Effect]: ...
+    def computed(self, tag: str, result: object) -> list[Effect]: ...
+    def waiting_for(self) -> list[str]: ...
+    def match(self, peer: str) -> Match: ...
+    def held(self, peer: str) -> int:
+        """How many ids that assistor brought."""
+        ...
+
+
+class ClearAlignment:
+    """`ids = "clear"`: assistors send their lists."""
+
+    kinds = frozenset({Ids.KIND})
+
+    def __init__(self, study: Study, ids: tuple[str, ...], state: State) -> None:
+        self._study, self._ids, self._state = study, ids, state
+
+    def begin(self) -> list[Effect]:
+        """Nothing to do: assistors speak first."""
+        return []
+
+    def waiting_for(self) -> list[str]:
+        """Assistors whose list has not come."""
+        return [peer for peer in self._study.assistors if f"ids/{peer}" not in self._state]
+
+    def receive(self, peer: str, message: Message) -> list[Effect]:
+        """Take one list; PeerViolation unless it holds distinct, non-empty ids."""
+        if not isinstance(message, Ids) or f"ids/{peer}" in self._state:
+            raise PeerViolation(peer, f"{message.KIND} is not legal now, or came twice")
+        ids = message.ids
+        if not ids or len(ids) > self._study.max_ids or len(set(ids)) != len(ids) or "" in ids:
+            raise PeerViolation(peer, f"an id list must hold 1 to {self._study.max_ids} distinct, non-empty ids")
+        self._state.put(f"ids/{peer}", msgspec.json.encode(ids))
+        return []
+
+    def computed(self, tag: str, result: object) -> list[Effect]:
+        """No jobs are asked for here."""
+        raise StateError(f"no job is called {tag}")
+
+    def match(self, peer: str) -> Match:
+        """The common ids of one pair."""
+        return match_clear(self._ids, self._list(peer))
+
+    def held(self, peer: str) -> int:
+        """How many ids that assistor brought."""
+        return len(self._list(peer))
+
+    def _list(self, peer: str) -> tuple[str, ...]:
+        return msgspec.json.decode(self._state.raw(f"ids/{peer}"), type=tuple[str, ...])
+
+
+@dataclass(slots=True)
+class _Pair:
+    """What is in memory while one pair aligns; a restart starts it anew with fresh scalars."""
+
+    attempt: int
+    order: npt.NDArray[np.int64] | None = field(default=None, repr=False)
+    theirs: npt.NDArray[np.uint8] | None = field(default=None, repr=False)
+    answer: npt.NDArray[np.uint8] | None = field(default=None, repr=False)
+    points: int = 0
+
+
+class PrivateAlignment:
+    """`ids = "psi"`: Diffie-Hellman private set intersection with each assistor (`crypto.psi`).
+
+    Args:
+        batch: 0 for the learning stage, else the number of the prediction batch.
+        domain: (assistor, batch, attempt) to the bytes that separate this alignment from every other.
+    """
+
+    kinds = frozenset({MaskedIds.KIND, Tags.KIND})
+
+    def __init__(
+        self, study: Study, ids: tuple[str, ...], state: State, batch: int, domain: Callable[[str, int, int], bytes]
+    ) -> None:
+        self._study, self._ids, self._state = study, ids, state
+        self._batch, self._domain = batch, domain
+        self._pairs: dict[str, _Pair] = {}
+
+    def begin(self) -> list[Effect]:
+        """Ask every assistor that is not done to begin: scalars are never resumed."""
+        step = Step(self._batch, 0)
+        return [Send(peer, messages.Realign(step)) for peer in self.waiting_for()]
+
+    def waiting_for(self) -> list[str]:
+        """Assistors whose common ids are not known."""
+        return [peer for peer in self._study.assistors if self._key(peer, "own") not in self._state]
+
+    def receive(self, peer: str, message: Message) -> list[Effect]:
+        """Take masked ids or tags; PeerViolation for anything that cannot be right. What is stale is ignored."""
+        match message:
+            case MaskedIds():
+                return self._on_masked(peer, message)
+            case Tags():
+                return self._on_tags(peer, message)
+            case _:
+                raise PeerViolation(peer, f"{message.KIND} is not legal while aligning")
+
+    def _on_masked(self, peer: str, message: MaskedIds) -> list[Effect]:
+        from crypto.psi import parse_points
+
+        pair, step = self._pairs.get(peer), message.step
+        if step.batch != self._batch or peer not in self.waiting_for():
+            return [Note("stale", {"peer": peer})]
+        if step.attempt < 1 or (pair is not None and step.attempt <= pair.attempt):
+            raise PeerViolation(peer, "masked ids of an attempt that is over")
+        count = len(message.points)
+        if not 1 <= count <= self._study.max_ids:
+            raise PeerViolation(peer, f"brings {count} ids; the study allows 1 to {self._study.max_ids} a party")
+        points = parse_points(message.points.tobytes(), count, peer)
+        self._pairs[peer] = _Pair(step.attempt, points=count)
+        domain = self._domain(peer, self._batch, step.attempt)
+        note = Note("masking", {"rows": len(self._ids)})
+        return [note, Compute(f"psi/{peer}/{step.attempt}", lambda: _mask(self._ids, domain, points, peer))]
+
+    def computed(self, tag: str, result: object) -> list[Effect]:
+        """The sponsor's masked ids are ready to be sent, or its tags of the assistor's to be compared."""
+        kind, peer, attempt = tag.split("/")
+        pair = self._pairs.get(peer)
+        if pair is None or pair.attempt != int(attempt):
+            return []
+        if kind == "psi-tags":
+            pair.theirs = cast(npt.NDArray[np.uint8], result)
+            return self._compare(peer, pair)
+        masked = cast(_Masked, result)
+        pair.order = masked.order
+        query = messages.MaskedQuery(masked.points, Step(self._batch, pair.attempt))
+        return [Send(peer, query), Compute(f"psi-tags/{peer}/{attempt}", masked.tag)]
+
+    def _on_tags(self, peer: str, message: Tags) -> list[Effect]:
+        pair = self._pairs.get(peer)
+        if pair is None or (message.step.batch, message.step.attempt) != (self._batch, pair.attempt):
+            return [Note("stale", {"peer": peer})]
+        if pair.order is None or pair.answer is not None:
+            raise PeerViolation(peer, "tags came before they were asked for, or twice")
+        expected = (len(self._ids), _tag_bytes(len(self._ids), pair.points))
+        if message.tags.shape != expected:
+            raise PeerViolation(peer, f"there must be {expected[0]} tags of {expected[1]} bytes")
+        pair.answer = message.tags
+        return self._compare(peer, pair)
+
+    def _compare(self, peer: str, pair: _Pair) -> list[Effect]:
+        from crypto.psi import match
+
+        if pair.theirs is None or pair.answer is None or pair.order is None:
+            return []
+        own, theirs = match(pair.answer, pair.theirs, peer)
+        self._state.put(self._key(peer, "own"), pair.order[own])
+        self._state.put(self._key(peer, "theirs"), theirs)
+        self._state.put(self._key(peer, "held"), str(pair.points).encode())
+        self._state.put(self._key(peer, "attempt"), str(pair.attempt).encode())
+        del self._pairs[peer]
+        return [Note("pair-aligned", {"peer": peer, "common": len(own), "held": pair.points})]
+
+    def match(self, peer: str) -> Match:
+        """The common ids of one pair; `theirs` counts in the secret order of the assistor's masked ids."""
+        attempt = int(self._state.text(self._key(peer, "attempt")))
+        return Match(self._state.array(self._key(peer, "own")), self._state.array(self._key(peer, "theirs")), attempt)
+
+    def held(self, peer: str) -> int:
+        """How many ids that assistor brought."""
+        return int(self._state.text(self._key(peer, "held")))
+
+    def _key(self, peer: str, what: str) -> str:
+        return f"match/{self._batch}/{peer}/{what}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Masked:
+    """The sponsor's masked ids with their order, and the job that tags the assistor's."""
+
+    order: npt.NDArray[np.int64] = field(repr=False)
+    points: npt.NDArray[np.uint8] = field(repr=False)
+    tag: Callable[[], object] = field(repr=False)
+
+
+def _mask(ids: tuple[str, ...], domain: bytes, theirs: npt.NDArray[np.uint8], peer: str) -> _Masked:
+    from crypto.psi import PsiSide, check_distinct
+
+    check_distinct(theirs, peer)
+    side = PsiSide(domain)
+    order, blocks = side.mask(ids)
+    points = np.concatenate(list(blocks))
+
+    def tag() -> object:
+        try:
+            return side.tags(theirs, _tag_bytes(len(ids), len(theirs)), peer)
+        finally:
+            side.erase()
+
+    return _Masked(order, points, tag)
+
+
+def _tag_bytes(own: int, theirs: int) -> int:
+    from crypto.psi import tag_bytes
+
+    return tag_bytes(own, theirs)

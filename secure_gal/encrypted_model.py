@@ -1,0 +1,84 @@
+"""An assistor's table, encoder, features and encrypted head behind the encrypted protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from crypto.ckks import PARAMETER_SETS, PublicKeys, padded
+
+from secure_gal.encrypted_party import EncryptedParty, answer
+from secure_gal.errors import SettingsError, StateError
+from secure_gal.learners import encryptable, ridge_features, storage
+from secure_gal.party_model import PartyModel, look_up
+from secure_gal.split import derive_seed
+from secure_gal.study import PartySettings, Study
+
+Bytes = npt.NDArray[np.uint8]
+
+
+class EncryptedAssistorData(PartyModel):
+    """An assistor's side where residuals arrive as ciphertexts.
+
+    Raises:
+        SettingsError: the party's learner cannot be fitted on ciphertexts; names the alternatives.
+    """
+
+    def __init__(self, party: PartySettings, study: Study, folder: Path, warn: Callable[[str], None]) -> None:
+        refuse_unencryptable(party)
+        super().__init__(party, study, folder, warn)
+        self._params = PARAMETER_SETS[study.protect.parameters]
+        self._encrypted: EncryptedParty | None = None
+
+    def prepare(self, positions: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> bytes:
+        """Fit encoder, features and basis on the training rows; returns what must be saved to predict later."""
+        encoder, x = self._encoded(positions, train)
+        seed = derive_seed("features", self._study.seed, self._party.party)
+        features = ridge_features(self._party.learner, x[train], self._folder, seed)
+        self._warn(f"features: {features.description}")
+        self._encrypted = EncryptedParty(features, x, train, self._params)
+        return storage.dump((encoder, features))
+
+    @property
+    def padded(self) -> int:
+        """The padded width P; only after `prepare`."""
+        return self._ready().padded
+
+    def use_keys(self, raw: bytes, peer: str) -> None:
+        """Check the sponsor's evaluation keys and use them from now on; PeerViolation."""
+        self._ready().use_keys(raw, peer)
+
+    def fit_encrypted(self, ciphertexts: Bytes, outputs: int, peer: str) -> Bytes:
+        """Enc(f) of all rows, training rows first, from Enc(r) of the training rows; sanitised. PeerViolation."""
+        return self._ready().fit(ciphertexts, outputs, peer)
+
+    def head(self, ciphertexts: Bytes, outputs: int, peer: str) -> bytes:
+        """The encrypted head, for this party's own disk; the rows of training are not needed after it."""
+        head = self._ready().head(ciphertexts, outputs, peer)
+        self._ready().close()
+        return head
+
+    def answer(
+        self, ids: tuple[str, ...], encoder: bytes, keys: bytes, head: bytes, outputs: int, peer: str
+    ) -> tuple[Bytes, Bytes]:
+        """(known (n,), Enc(part)) for new ids, from the data as it is on disk now; sanitised."""
+        table = self._read(self._party.data.path)
+        known, rows = look_up(table, ids)
+        encode, features = storage.load(encoder)
+        x = self._encode_new(encode, table, rows) if rows else np.zeros((0, 0))
+        public = PublicKeys.from_bytes(self._params, padded(self._params, features.width), keys, peer)
+        return known, answer(features, public, head, outputs, x, known)
+
+    def _ready(self) -> EncryptedParty:
+        if self._encrypted is None:
+            raise StateError("an encrypted fit was asked for before the data was prepared")
+        return self._encrypted
+
+
+def refuse_unencryptable(party: PartySettings) -> None:
+    """SettingsError, naming the alternatives, for a learner that cannot be fitted on ciphertexts."""
+    why = encryptable(party.learner)
+    if why:
+        raise SettingsError("[learner]", why)

@@ -1,0 +1,59 @@
+"""The sponsor's side of a prediction batch whose parts come as CKKS ciphertexts (PROTOCOL.md steps 12 and 13)."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+from secure_gal.effects import Compute, Effect, State
+from secure_gal.encrypted_sponsor import Cipher
+from secure_gal.errors import PeerViolation
+from secure_gal.messages import EncryptedPredictReply, Message
+from secure_gal.protocol_predict import Domain, Part, PredictionProtocol
+from secure_gal.study import Study
+
+
+class EncryptedPrediction(PredictionProtocol):
+    """`PredictionProtocol` with `residuals = "ckks"`: a part is Enc(part / scale), scale from the end of training."""
+
+    REPLY = EncryptedPredictReply
+
+    def __init__(
+        self,
+        study: Study,
+        state: State,
+        ids: tuple[str, ...],
+        outputs: int,
+        cipher: Cipher,
+        domain: Domain | None = None,
+    ) -> None:
+        super().__init__(study, state, ids, outputs, domain)
+        self._cipher = cipher
+        self._opening: set[str] = set()
+
+    def _on_reply(self, peer: str, message: Message) -> list[Effect]:
+        """Check what can be checked before decryption, which is a job."""
+        if not isinstance(message, EncryptedPredictReply) or peer in self._opening:
+            raise PeerViolation(peer, f"{message.KIND} is not legal during an encrypted prediction, or came twice")
+        self._check_known(peer, message.known)
+        self._opening.add(peer)
+        scale = float(self.state.array(f"scale/{peer}")[0])
+        return [Compute(f"decrypt/{peer}", lambda: self._open(peer, message, scale))]
+
+    def computed(self, tag: str, result: object) -> list[Effect]:
+        """Take a decrypted part."""
+        if not tag.startswith("decrypt/"):
+            return super().computed(tag, result)
+        peer = tag.partition("/")[2]
+        self._opening.discard(peer)
+        return self._take(peer, cast(Part, result))
+
+    def _open(self, peer: str, message: EncryptedPredictReply, scale: float) -> Part:
+        values: npt.NDArray[np.float64] = self._cipher.decrypt(
+            message.ciphertexts, len(message.known), self._outputs, peer
+        )
+        values = values * scale
+        values[message.known == 0] = 0.0
+        return self._over_all_ids(peer, message.known, values)
