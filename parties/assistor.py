@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
+from parties.consent import require_consent
 from parties.loop import Loop
 from parties.progress import Progress
 from parties.session import Session, check_same_ids, open_node, open_session, open_store
@@ -17,12 +18,13 @@ from secure_gal.protocol_assistor import AssistorProtocol
 from secure_gal.roles import Context
 
 
-def assist(party_file: Path, *, once: bool = False, json: bool = False) -> int:
+def assist(party_file: Path, *, once: bool = False, consent: bool = False, json: bool = False) -> int:
     """Run one assistor; returns the exit code.
 
     Args:
         party_file: the assistor's own TOML file.
         once: end when the learning stage has ended, instead of serving predictions.
+        consent: consent to what the study reveals in the clear, without being asked.
         json: one JSON object a line instead of plain lines.
     """
     session = open_session(party_file)
@@ -32,6 +34,7 @@ def assist(party_file: Path, *, once: bool = False, json: bool = False) -> int:
         raise SettingsError(str(party_file), "this is the sponsor's file; the sponsor runs `secure-gal train`")
     store = open_store(session)
     try:
+        require_consent(session, store, consent)
         return _serve(session, store, once, Progress(json, rounds=session.study.rounds))
     finally:
         store.close()

@@ -86,12 +86,15 @@ def check(file: PartyFile) -> None:
 def assist(
     file: PartyFile,
     once: Annotated[bool, typer.Option("--once", help="End with the learning stage.")] = False,
+    consent: Annotated[
+        bool, typer.Option("--consent", help="Consent to what this study reveals (see `check`) without being asked.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Assistor: dial out, serve learning and prediction until stopped."""
     from parties.assistor import assist as run
 
-    raise typer.Exit(run(file, once=once, json=json))
+    raise typer.Exit(run(file, once=once, consent=consent, json=json))
 
 
 @app.command()

@@ -61,7 +61,7 @@ class Result:
 def _study(folder: Path, residuals: str, data: dict[str, Any], ids: str) -> Result:
     _write_settings(folder, _free_port(), residuals, ids)
     began = time.monotonic()
-    labs = [_start(folder / lab, "assist", f"{lab}.toml") for lab in PARTIES[1:]]
+    labs = [_start(folder / lab, "assist", f"{lab}.toml", "--consent") for lab in PARTIES[1:]]
     try:
         _finish(_start(folder / "hospital", "train", "hospital.toml"), "train")
         seconds = time.monotonic() - began
@@ -178,7 +178,7 @@ def _print_results(folder: Path, data: dict[str, Any], results: list[Result]) ->
     console.print(
         f"The files are in {folder}. By hand, between machines, each in its own folder:\n"
         "  every party   secure-gal keygen NAME --home keys, then secure-gal trust OTHER.card --home keys\n"
-        f"  laboratories  cd {folder / 'lab-a'} && secure-gal assist lab-a.toml\n"
+        f"  laboratories  cd {folder / 'lab-a'} && secure-gal assist lab-a.toml --consent\n"
         f"  hospital      cd {folder / 'hospital'} && secure-gal train hospital.toml\n"
         "  hospital      secure-gal predict hospital.toml --ids new.csv --out predictions.csv",
         highlight=False,

@@ -131,6 +131,10 @@ def check_party(file: Path) -> str:
     from secure_gal.party_model import PartyModel
 
     model = PartyModel(session.party, session.study, file.resolve().parent, lambda text: None)
+    if session.study.protect.encrypted and session.party.party != session.study.sponsor:
+        from secure_gal.encrypted_model import refuse_unencryptable
+
+        refuse_unencryptable(session.party)
     label = session.party.data.label
     if label is not None and model.table.labels is None:
         raise SettingsError(str(session.party.data.path), f"has no label column {label!r}")

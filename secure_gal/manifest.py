@@ -21,6 +21,13 @@ class Disclosure:
     content: str
     protection: str
     inference: str
+    readable: bool = False
+    """Encrypted on the way, but decrypted by its receiver."""
+
+
+def in_the_clear(item: Disclosure) -> bool:
+    """Whether the receiver can read data about persons out of this message, once it has done what the protocol does."""
+    return item.protection == "clear" or item.readable
 
 
 def who_learns_what(study: Study) -> tuple[Disclosure, ...]:
@@ -83,11 +90,11 @@ def _encrypted_rounds(study: Study) -> tuple[Disclosure, ...]:
         Disclosure("encrypted-residual", "sponsor", "assistor", "pseudo-residual of the training rows, every round", how,
                    "nothing about a label while CKKS is secure; the number of rounds that were run"),
         Disclosure("encrypted-fitted", "assistor", "sponsor", "fitted values of all rows, every round", flooded,
-                   f"after decryption, {_FITTED}; nothing more of its data from the ciphertexts"),
+                   f"after decryption, {_FITTED}; nothing more of its data from the ciphertexts", readable=True),
         Disclosure("encrypted-finish", "sponsor", "assistor", "R_m = sum of eta * w * residual over the kept rounds", how,
                    "nothing: no weight, no learning rate, not how many rounds were kept"),
         Disclosure("encrypted-predict-reply", "assistor", "sponsor", "its part of each prediction", flooded,
-                   f"after decryption, {_PART}"),
+                   f"after decryption, {_PART}", readable=True),
     )  # fmt: skip
 
 

@@ -91,14 +91,14 @@ def test_kill_and_resume_gives_the_same_f(finished: Path, tmp_path: Path) -> Non
     folder = tmp_path / "d"
     demo._write_tables(folder)
     demo._write_settings(folder, demo._free_port())
-    labs = {name: cli(folder / name, "assist", f"{name}.toml", "--once") for name in demo.PARTIES[1:]}
+    labs = {name: cli(folder / name, "assist", f"{name}.toml", "--once", "--consent") for name in demo.PARTIES[1:]}
     sponsor = cli(folder / "hospital", "train", "hospital.toml")
     wait_for(sponsor, "round 2/10")
     os.kill(labs["lab-b"].pid, signal.SIGKILL)
     os.kill(sponsor.pid, signal.SIGKILL)
     for dead in (labs["lab-b"], sponsor):
         dead.communicate()
-    labs["lab-b"] = cli(folder / "lab-b", "assist", "lab-b.toml", "--once")
+    labs["lab-b"] = cli(folder / "lab-b", "assist", "lab-b.toml", "--once", "--consent")
     sponsor = cli(folder / "hospital", "train", "hospital.toml")
     assert sponsor.communicate(timeout=120) and sponsor.returncode == 0
     for lab in labs.values():
@@ -116,7 +116,7 @@ def test_kills_at_random_moments_give_the_same_f(seed: int, finished: Path, tmp_
     demo._write_tables(folder)
     demo._write_settings(folder, demo._free_port())
     commands = {"hospital": ("train", "hospital.toml")} | {
-        lab: ("assist", f"{lab}.toml", "--once") for lab in demo.PARTIES[1:]
+        lab: ("assist", f"{lab}.toml", "--once", "--consent") for lab in demo.PARTIES[1:]
     }
     running = {name: cli(folder / name, *command) for name, command in commands.items()}
     for _ in range(4):
@@ -141,13 +141,13 @@ def test_a_polite_stop_is_resumable_and_a_differing_study_is_named(tmp_path: Pat
     text = (folder / "lab-a/study.toml").read_text()
     (folder / "lab-a/study.toml").write_text("rounds = 3\n" + text)
     sponsor = cli(folder / "hospital", "train", "hospital.toml")
-    lab = cli(folder / "lab-a", "assist", "lab-a.toml", "--once")
+    lab = cli(folder / "lab-a", "assist", "lab-a.toml", "--once", "--consent")
     assert "`rounds` is 3 here and 10 there" in lab.communicate(timeout=60)[1] and lab.returncode == 2
     sponsor.terminate()
     assert "the state is saved" in sponsor.communicate(timeout=60)[1] and sponsor.returncode == 6
     (folder / "lab-a/study.toml").write_text(text)  # mended: the same folders go on
     sponsor = cli(folder / "hospital", "train", "hospital.toml")
-    labs = [cli(folder / name, "assist", f"{name}.toml", "--once") for name in demo.PARTIES[1:]]
+    labs = [cli(folder / name, "assist", f"{name}.toml", "--once", "--consent") for name in demo.PARTIES[1:]]
     for process in (sponsor, *labs):
         process.communicate(timeout=60)
         assert process.returncode == 0
