@@ -39,6 +39,8 @@ UCI_ROUNDS = 10
 UCI_PARTIES = 8
 UCI_SPLITS = 20
 GOAL = 0.99
+TIE = 1e-9
+"""Rounding of a mean over splits: equal accuracy is no worse."""
 AUTO = LearnerSettings(features="auto")
 PAPER = {
     "Diabetes": (42.7, 43.4), "BostonHousing": (3.2, 3.0), "Blob": (100.0, 100.0), "Wine": (96.5, 100.0),
@@ -162,7 +164,7 @@ def summarise_uci(name: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
     to_joint = sign * (means["gal_auto"] - means["joint_paper"])
     return means | {
         "paired_gain": float(gains.mean()), "paired_error": error, "gain_over_joint": to_joint,
-        "published_gal": PAPER[name][0], "published_joint": PAPER[name][1], "reached": bool(gains.mean() >= 0),
+        "published_gal": PAPER[name][0], "published_joint": PAPER[name][1], "reached": bool(gains.mean() > -TIE),
     }  # fmt: skip
 
 

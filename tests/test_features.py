@@ -12,6 +12,7 @@ from sklearn.linear_model import Ridge
 
 from secure_gal.errors import SettingsError
 from secure_gal.features import NAMES, fit_features
+from secure_gal.features.auto import FEW_ROWS
 from secure_gal.features.base import BLOCK_ROWS, MAX_WIDTH
 from secure_gal.features.encoded import RidgeFeatures
 from secure_gal.features.ranks import Ranks
@@ -241,8 +242,17 @@ def test_what_cannot_be_used_is_refused_before_any_data(settings: LearnerSetting
 def test_too_wide_names_the_fix() -> None:
     with pytest.raises(SettingsError, match="more than 4095; drop a map"):
         fit_features(("standardized", "polynomial"), np.random.default_rng(0).normal(size=(50, 100)), HERE, 0)
-    wide = np.random.default_rng(0).normal(size=(120, MAX_WIDTH - 5))
-    assert fit_features(("auto",), wide, HERE, 0).width == MAX_WIDTH - 5  # auto makes room
+    wide = np.random.default_rng(0).normal(size=(FEW_ROWS, MAX_WIDTH + 1))
+    assert fit_features(("auto",), wide[:, :MAX_WIDTH], HERE, 0).width == MAX_WIDTH  # auto leaves the curves out
+    for name in ("auto", "standardized"):
+        with pytest.raises(SettingsError, match="leave out columns"):
+            fit_features((name,), wide, HERE, 0)
+
+
+def test_auto_draws_no_curves_from_few_rows_and_says_what_it_picked() -> None:
+    few, enough = (fit_features(("auto",), rows(n), HERE, 0) for n in (FEW_ROWS - 1, FEW_ROWS))
+    assert few.description == "5 standardised columns"
+    assert enough.description.startswith("5 standardised columns and 512 random Fourier features of 1 to 5 columns")
 
 
 # --- as a learner ------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Label-free feature maps: what a party computes in the clear, on its own rows, before a linear head meets the residual.
+"""Label-free feature maps: what a party computes in the clear, on its own rows, before a head meets the residual.
 
 A map sees the encoded matrix x float64 (N, q) of the training rows and a seed, never a label or a residual, so the same
 features serve every round, and only the linear last layer has to be fitted where residuals are ciphertexts.

@@ -1,4 +1,4 @@
-"""Encoded rows to what a linear head takes: features, and for a ridge head the basis U; both learnt from training rows."""
+"""Encoded rows to what a ridge head takes: features, then the basis U; both learnt from training rows."""
 
 from __future__ import annotations
 

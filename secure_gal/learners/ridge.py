@@ -24,7 +24,7 @@ the others are shrunk to next to nothing, and an encrypted fit costs as much as 
 
 
 class Moments:
-    """Count, mean and centred Gram matrix of rows that come in blocks (Chan, Golub and LeVeque 1983: no cancellation)."""
+    """Count, mean and centred Gram matrix of rows in blocks, without cancellation (Chan, Golub and LeVeque 1983)."""
 
     def __init__(self, width: int) -> None:
         self.rows = 0
