@@ -81,7 +81,9 @@ def synthetic(folder: Path, rows: int, features: int, parties: int, classes: int
     return Case(names, "id", "y")
 
 
-def write_settings(folder: Path, case: Case, *, study: str = '[protect]\nids = "clear"', learner: str = 'kind = "linear"') -> None:
+def write_settings(
+    folder: Path, case: Case, *, study: str = '[protect]\nids = "clear"', learner: str = 'kind = "linear"'
+) -> None:
     """study.toml, party files, keys and pins of every party; `study` holds further lines of study.toml."""
     port = demo._free_port()
     for name in case.names:
@@ -149,7 +151,7 @@ def run(folder: Path, case: Case) -> dict[str, Any]:
         training = demo._start(sponsor, "train", f"{case.names[0]}.toml")
         for name, process in zip(case.names, [training, *assistors], strict=True):
             memory.watch(name, process.pid)
-        demo._finish(training, "train", seconds=3600)
+        demo._finish(training, "train", assistors, seconds=7200)
         wall = time.monotonic() - began
         accuracy = _predict(sponsor, case) if case.truth else None
     finally:

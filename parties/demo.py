@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,10 +64,10 @@ def _study(folder: Path, residuals: str, data: dict[str, Any], ids: str) -> Resu
     began = time.monotonic()
     labs = [_start(folder / lab, "assist", f"{lab}.toml", "--consent") for lab in PARTIES[1:]]
     try:
-        _finish(_start(folder / "hospital", "train", "hospital.toml"), "train")
+        _finish(_start(folder / "hospital", "train", "hospital.toml"), "train", labs)
         seconds = time.monotonic() - began
         ask = ("predict", "hospital.toml", "--ids", "new.csv", "--out", "predictions.csv")
-        _finish(_start(folder / "hospital", *ask), "predict")
+        _finish(_start(folder / "hospital", *ask), "predict", labs)
     finally:
         for lab in labs:
             lab.terminate()
@@ -141,14 +142,25 @@ def _start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
         )
 
 
-def _finish(process: subprocess.Popen[str], what: str, seconds: float = 300.0) -> None:
-    try:
-        code = process.wait(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        raise EnvironmentFailure(f"{what} did not finish within {seconds:g} s; see {what}.log") from None
+def _finish(
+    process: subprocess.Popen[str], what: str, others: Sequence[subprocess.Popen[str]] = (), seconds: float = 300.0
+) -> None:
+    """Wait for a party's command, but not for one whose counterpart has died."""
+    deadline = time.monotonic() + seconds
+    code = None
+    while code is None:
+        try:
+            code = process.wait(timeout=0.2)
+        except subprocess.TimeoutExpired:
+            dead = any(other.poll() for other in others)
+            if dead or time.monotonic() > deadline:
+                process.kill()
+                why = (
+                    "an assistor ended with an error; see its assist.log" if dead else f"not finished in {seconds:g} s"
+                )
+                raise EnvironmentFailure(f"{what}: {why}") from None
     if code != 0:
-        raise EnvironmentFailure(f"{what} ended with exit code {code}; see {what}.log in the hospital's folder")
+        raise EnvironmentFailure(f"{what} ended with exit code {code}; see {what}.log in the sponsor's folder")
 
 
 def _print_results(folder: Path, data: dict[str, Any], results: list[Result]) -> None:
