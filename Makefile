@@ -4,7 +4,7 @@ BIN := .venv/bin
 # PyTorch first, alone and pinned, so that a local CPU build is taken where there is one.
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-slow test-browser lint clean
 
 .venv/base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -25,6 +25,9 @@ test: .venv/test
 
 test-slow: .venv/test
 	$(BIN)/python -m pytest -m slow
+
+test-browser: .venv/test
+	$(BIN)/python -m pytest -m browser
 
 lint: .venv/test
 	$(BIN)/ruff check .

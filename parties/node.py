@@ -47,7 +47,6 @@ class Store(Protocol):
     def links(self) -> dict[str, LinkRecord]: ...
     def outbox(self, peer: str, after: int) -> list[tuple[int, list[bytes]]]: ...
     def pending(self, peer: str) -> int: ...
-    def commit_ledger(self, rows: Sequence[Row]) -> None: ...
     def commit(
         self,
         changes: Mapping[str, Value | None],
@@ -56,7 +55,7 @@ class Store(Protocol):
         ledger: Sequence[Row] = (),
     ) -> None: ...
     def acknowledge(self, peer: str, seq: int) -> None: ...
-    def forget(self, peer: str) -> None: ...
+    def forget(self, peer: str, ledger: Sequence[Row]) -> None: ...
 
 
 class Sync(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -162,9 +161,9 @@ class Node:
                 why = "its run directory is not the one that this run began with"
                 note = Note("refused-peer", {"peer": peer, "why": why})
                 return Outcome([Transmit(peer, "refuse", [REFUSED_STORE.encode()])], notes=[note])
-            self._store.forget(peer)
+            self._store.forget(peer, [self._ledger.peer_restart(peer)])
+            self._ledger.flush()
             self._links[peer] = link = LinkRecord()
-            self._store.commit_ledger([self._ledger.peer_restart(peer)])
         if link.store != theirs.store:
             link.store = theirs.store
             self._store.commit(self.role.state.take_changes(), {peer: link}, [])

@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from parties.loop import Loop
 from parties.patience import Patience
 from parties.progress import Progress
@@ -18,6 +20,7 @@ from secure_gal.effects import Note, State
 from secure_gal.errors import SettingsError
 from secure_gal.protocol_sponsor import SponsorProtocol
 from secure_gal.roles import Context, SponsorModel
+from transport.ledger import LEDGER
 
 if TYPE_CHECKING:
     from crypto.ckks_secret import SecretContext
@@ -45,6 +48,14 @@ def train(party_file: Path, *, json: bool = False) -> int:
         return _learn(session, store, progress)
     finally:
         store.close()
+
+
+def _write_report(session: Session) -> Path:
+    from parties.audit import verify_ledger
+    from parties.report_html import write_report
+
+    verdict = verify_ledger(session.party.run_dir / LEDGER, session.digest)
+    return write_report(session.party.run_dir, session.study, {"ok": True} | msgspec.to_builtins(verdict))
 
 
 def open_cipher(session: Session, store: RunStore) -> SecretContext:
@@ -109,6 +120,7 @@ def _learn(session: Session, store: RunStore, progress: Progress) -> int:
     try:
         loop.run(finished, lambda: patience.check([*role.waiting_for(), *certifier.waiting_for()], socket.attached()))
         report.finish(loop.worker.seconds)
+        progress.log(f"report: {_write_report(session)}")
     finally:
         socket.close()
         node.close()

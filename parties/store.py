@@ -162,11 +162,6 @@ class RunStore:
         for (line,) in self._db.execute("SELECT line FROM ledger ORDER BY seq"):
             yield bytes(line)
 
-    def ledger_salts(self, seq: int) -> bytes:
-        """The salts of the message that one line tells of; empty where it tells of none."""
-        row = self._db.execute("SELECT salts FROM ledger WHERE seq=?", (seq,)).fetchone()
-        return bytes(row[0]) if row else b""
-
     def commit_ledger(self, rows: Sequence[Row]) -> None:
         """Make ledger lines durable that belong to no protocol step."""
         self._run(_ledger_work(rows))
@@ -180,9 +175,13 @@ class RunStore:
         self._run([(f"DELETE FROM {table}", ()) for table in ("state", "outbox", "link", "meta", "ledger")])  # noqa: S608
         self._name_itself()
 
-    def forget(self, peer: str) -> None:
-        """Forget one peer's link and its unacknowledged messages."""
-        self._run([(f"DELETE FROM {table} WHERE peer=?", (peer,)) for table in ("outbox", "link")])  # noqa: S608
+    def forget(self, peer: str, ledger: Sequence[Row]) -> None:
+        """Forget one peer's link and its unacknowledged messages, and note that in the ledger."""
+        work: list[tuple[str, tuple[Any, ...]]] = [
+            (f"DELETE FROM {table} WHERE peer=?", (peer,))
+            for table in ("outbox", "link")  # noqa: S608
+        ]
+        self._run([*work, *_ledger_work(ledger)])
 
     def _run(self, work: Sequence[tuple[str, tuple[Any, ...]]]) -> None:
         try:

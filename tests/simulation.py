@@ -67,7 +67,8 @@ class MemoryStore:
         for key in [k for k in self.out if k[0] == peer and k[1] <= seq]:
             del self.out[key]
 
-    def forget(self, peer: str) -> None:
+    def forget(self, peer: str, ledger: Sequence[Row]) -> None:
+        self.rows += ledger
         self.out = {k: v for k, v in self.out.items() if k[0] != peer}
         self.link.pop(peer, None)
 

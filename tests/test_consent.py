@@ -65,7 +65,7 @@ def test_encryption_of_residuals_still_reveals_fitted_values() -> None:
 def test_a_learner_that_cannot_be_fitted_on_ciphertexts_is_refused_by_check(kind: str, tmp_path: Path) -> None:
     encrypted = '[protect]\nresiduals = "ckks"\n'
     session_of(tmp_path, encrypted, f'[learner]\nkind = "{kind}"\n')
-    with pytest.raises(SettingsError, match="must see the residual.*Choose one of"):
+    with pytest.raises(SettingsError, match=r"must see the residual.*Choose one of"):
         setup.check_party(tmp_path / "lab.toml")
     session_of(tmp_path, encrypted, '[learner]\nkind = "linear"\nfeatures = "auto"\n')
     assert "strict: ring degree 16384" in setup.check_party(tmp_path / "lab.toml")
