@@ -1,0 +1,293 @@
+"""CKKS parameter sets and the public side: what an assistor may hold.
+
+Cheon, Kim, Kim and Song, ASIACRYPT 2017, in full RNS (Cheon et al., SAC 2018) as SEAL 4 implements it. A context is
+rebuilt from the *name* of a parameter set. Of what arrives only residues are read: degree, primes, level, scale and
+form are put around them here, so they cannot be wrong. docs/decisions/0003 derives every number of this file.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from tenseal import sealapi
+
+from crypto import flooding, seal_files
+from crypto.seal_files import SEED_BYTES, Bytes, Residues
+from secure_gal.errors import PeerViolation, StateError
+
+RANGE = 32.0
+"""Largest |value| that a reply may decrypt to. A reply wraps at `capacity`, two to four times as much, so that what
+wraps is refused: a coefficient that wraps moves every slot by twice the capacity."""
+SECRET_DEVIATION = 3.2
+"""Standard deviation of SEAL's noise (HomomorphicEncryption.org standard)."""
+
+
+@dataclass(frozen=True)
+class ParameterSet:
+    """A named choice of every number that both sides must agree on. All primes have 60 bits.
+
+    Attributes:
+        name: what the study names it by.
+        n: ring degree; a ciphertext carries n real values.
+        levels: primes of a request; key switching has one more. Replies have one.
+        security: bits and their source.
+        request_bits: a residual r is encrypted as r * 2**request_bits.
+        first_bits: U enters the inner products as U * 2**first_bits.
+        second_bits: U enters the fitted values as U * 2**second_bits.
+        flooding_bits: a reply's coefficients get noise of standard deviation sigma = 2**flooding_bits.
+        max_babies: limit of rotated copies of a request; they carry the largest data-dependent noise.
+        kappa: what the assistor's data can add to the view of a sponsor who keeps all replies has statistical distance
+            at most 2**-kappa.
+        tau: number of reply ciphertexts under one key that kappa holds for.
+    """
+
+    name: str
+    n: int
+    levels: int
+    security: str
+    request_bits: int
+    first_bits: int
+    second_bits: int
+    flooding_bits: int
+    max_babies: int
+    kappa: int
+    error: float
+    tau: int = 2**16
+    max_features: int = field(default=4096, init=False)
+
+    @property
+    def values_per_ciphertext(self) -> int:
+        """Real values in one ciphertext: two in each of the n / 2 complex slots."""
+        return self.n
+
+    @property
+    def slots(self) -> int:
+        """Complex slots of a ciphertext, n / 2."""
+        return self.n // 2
+
+    @property
+    def request_bytes(self) -> int:
+        """Bytes of one request: a packed polynomial and the seed of the other."""
+        return seal_files.packed_bytes(1, self.levels, self.n) + SEED_BYTES
+
+    @property
+    def reply_bytes(self) -> int:
+        """Bytes of one reply: two packed polynomials on one prime."""
+        return seal_files.packed_bytes(2, 1, self.n)
+
+    @property
+    def sum_bytes(self) -> int:
+        """Bytes of one packed ciphertext on all primes of a request, as an encrypted head keeps them."""
+        return seal_files.packed_bytes(2, self.levels, self.n)
+
+    def keys_bytes(self, padded: int) -> int:
+        """Bytes of the evaluation keys for a padded width: the public key, and one seeded key a Galois element."""
+        return self._public_key_bytes + len(galois_elements(self, padded)) * self._galois_key_bytes
+
+    @property
+    def _public_key_bytes(self) -> int:
+        return seal_files.packed_bytes(2, self.levels + 1, self.n)
+
+    @property
+    def _galois_key_bytes(self) -> int:
+        return self.levels * (seal_files.packed_bytes(1, self.levels + 1, self.n) + SEED_BYTES)
+
+    @property
+    def sigma(self) -> int:
+        """Standard deviation of the flooding noise on a reply's coefficients."""
+        return 1 << self.flooding_bits
+
+    @property
+    def reply_scale(self) -> float:
+        """What 1.0 becomes in a reply: the three scales, doubled by z + conj(z), over the primes that were dropped."""
+        dropped = math.prod(prime for prime in primes(self)[1 : self.levels])
+        return 2.0 ** (1 + self.request_bits + self.first_bits + self.second_bits) / dropped
+
+    @property
+    def capacity(self) -> float:
+        """The absolute value at which a reply's coefficient wraps."""
+        return primes(self)[0] / (2 * self.reply_scale)
+
+    @property
+    def data_noise(self) -> float:
+        """D: L2 norm over a reply's coefficients of the noise that depends on the assistor's data, at most.
+
+        For rows of U of norm at most 1 and U_train' U_train <= 1. `switch` is the deviation of one key switch; the
+        terms are the rotated copies of the request, the rotations on the way to g, and those of g (decision 0003).
+        """
+        n, switch = self.n, SECRET_DEVIATION * math.sqrt(self.levels * self.n / 3) + math.sqrt(self.n / 18)
+        first, second = 2.0**self.first_bits, 2.0**self.second_bits
+        copies = 2 * first * second * math.sqrt(n * (self.max_babies - 1))
+        rotations = second * math.sqrt(4.0 * n * n + 2 * n * self.max_features)
+        dropped = math.prod(prime for prime in primes(self)[1 : self.levels])
+        return switch * math.hypot(copies, rotations, math.sqrt(n * self.max_features)) / dropped
+
+    def distance(self, replies: int) -> float:
+        """The bound on the statistical distance after so many replies: sqrt(replies J) D / 2."""
+        return math.sqrt(replies * flooding.FISHER) * self.data_noise / (2 * self.sigma)
+
+    def describe(self) -> str:
+        """One line for a manifest."""
+        return (
+            f"{self.name}: ring degree {self.n}, {self.levels} + 1 primes of 60 bits, {self.security}; error below "
+            f"{self.error:g} of the largest residual; replies flooded with sigma 2^{self.flooding_bits}: kappa "
+            f"{self.kappa} bits for at most tau = {self.tau} reply ciphertexts"
+        )
+
+
+PARAMETER_SETS = {
+    "strict": ParameterSet(
+        name="strict", n=16384, levels=3, request_bits=88, first_bits=41, second_bits=43, flooding_bits=30,
+        max_babies=16, kappa=40, error=1e-4,
+        security="192-bit security (ePrint 2024/463: 240 of at most 305 bits)",
+    ),
+    "fast": ParameterSet(
+        name="fast", n=8192, levels=2, request_bits=56, first_bits=25, second_bits=29, flooding_bits=32,
+        max_babies=8, kappa=14, error=1e-3,
+        security="128-bit security (ePrint 2024/463: 180 of at most 214 bits)",
+    ),
+}  # fmt: skip
+"""By name; `strict` is the default."""
+
+
+@functools.cache
+def _modulus(n: int, levels: int) -> tuple[sealapi.Modulus, ...]:
+    return tuple(sealapi.CoeffModulus.Create(n, [seal_files.PRIME_BITS] * (levels + 1)))
+
+
+@functools.cache
+def primes(params: ParameterSet) -> tuple[int, ...]:
+    """The primes, those of a request first and that of key switching last."""
+    return tuple(modulus.value() for modulus in _modulus(params.n, params.levels))
+
+
+@functools.cache
+def context(params: ParameterSet) -> sealapi.SEALContext:
+    """SEAL's context of a parameter set; SEAL refuses less than 128-bit security itself."""
+    parms = sealapi.EncryptionParameters(sealapi.SCHEME_TYPE.CKKS)
+    parms.set_poly_modulus_degree(params.n)
+    parms.set_coeff_modulus(list(_modulus(params.n, params.levels)))
+    built = sealapi.SEALContext(parms, True, sealapi.SEC_LEVEL_TYPE.TC128)
+    if not built.parameters_set():
+        raise StateError(f"SEAL refuses the parameter set {params.name}: {built.parameters_error_message()}")
+    return built
+
+
+def padded(params: ParameterSet, features: int) -> int:
+    """P: the least power of two that holds so many columns of U.
+
+    Raises:
+        StateError: there are none, or more than `max_features`.
+    """
+    if not 1 <= features <= params.max_features:
+        raise StateError(f"an encrypted fit takes 1 to {params.max_features} columns, not {features}")
+    return 1 << (features - 1).bit_length()
+
+
+def galois_elements(params: ParameterSet, padded: int) -> list[int]:
+    """The Galois elements in use: rotations by every power of two below n/2, and conjugation (2n - 1).
+
+    Up to padded/2 they are baby or giant steps, whose split depends on the number of rows, and from padded they fold.
+    """
+    _check_width(params, padded)
+    steps = [1 << i for i in range((params.slots - 1).bit_length())]
+    return [rotation(params, step) for step in steps] + [2 * params.n - 1]
+
+
+def rotation(params: ParameterSet, step: int) -> int:
+    """The Galois element that moves slot i + step to slot i."""
+    return pow(3, step, 2 * params.n)
+
+
+def _check_width(params: ParameterSet, padded: int) -> None:
+    if not 1 <= padded <= params.max_features or padded & (padded - 1):
+        raise StateError(f"a padded width is a power of two up to {params.max_features}, not {padded}")
+
+
+class PublicKeys:
+    """The sponsor's public and Galois keys, checked on construction.
+
+    Attributes:
+        params: the parameter set.
+        padded: P.
+        raw: the bytes they came as, for this party's own disk and worker processes.
+        public: SEAL's public key.
+        galois: SEAL's Galois keys.
+    """
+
+    def __init__(self, params: ParameterSet, padded: int, raw: bytes) -> None:
+        self.params, self.padded, self.raw = params, padded, raw
+        body = np.frombuffer(raw, dtype=np.uint8)
+        cut = params._public_key_bytes
+        self.public, self.galois = sealapi.PublicKey(), sealapi.GaloisKeys()
+        seal_files.load(self.public, context(params), _key_members(params, body[:cut], b""))
+        seal_files.load(self.galois, context(params), _galois_members(params, padded, body[cut:]))
+
+    def __repr__(self) -> str:
+        return f"PublicKeys({self.params.name}, P={self.padded})"
+
+    @classmethod
+    def from_bytes(cls, params: ParameterSet, padded: int, raw: bytes, peer: str) -> PublicKeys:
+        """Check keys that arrived.
+
+        Raises:
+            PeerViolation: another length, or a residue that is not below its prime.
+            StateError: `padded` is no power of two up to `max_features`.
+        """
+        due = params.keys_bytes(padded)
+        if len(raw) != due:
+            raise PeerViolation(peer, f"evaluation keys of {len(raw)} bytes; {params.name} at width {padded} has {due}")
+        try:
+            return cls(params, padded, raw)
+        except (ValueError, RuntimeError):
+            raise PeerViolation(peer, "an evaluation key is not one of this parameter set") from None
+
+
+def _key_members(params: ParameterSet, body: Bytes, seed: bytes) -> bytes:
+    polynomials = 1 if seed else 2
+    residues = seal_files.unpack(body).reshape(polynomials, params.levels + 1, params.n)
+    parms = tuple(context(params).key_parms_id())
+    return seal_files.ciphertext_members(parms, params.n, 1.0, residues, seed=seed or None)
+
+
+def _galois_members(params: ParameterSet, padded: int, body: Bytes) -> bytes:
+    """SEAL's Galois keys: a list by index (element - 1) / 2, most of them empty, of one ciphertext a prime."""
+    each = params._galois_key_bytes // params.levels
+    count = {}
+    for i, element in enumerate(galois_elements(params, padded)):
+        parts = []
+        for j in range(params.levels):
+            row = body[(i * params.levels + j) * each :][:each]
+            parts.append(_key_members(params, row[:-SEED_BYTES], row[-SEED_BYTES:].tobytes()))
+        count[(element - 1) // 2] = parts
+    return seal_files.galois_members(tuple(context(params).key_parms_id()), params.n, count)
+
+
+def check_requests(params: ParameterSet, array: Bytes, peer: str) -> None:
+    """Refuse requests that are not ciphertexts of the parameter set; `array` uint8 (count, request_bytes).
+
+    Under which key a ciphertext is cannot be seen: to whoever lacks the key, any residues look alike.
+
+    Raises:
+        PeerViolation: another shape, or a residue that is not below its prime.
+    """
+    if array.dtype != np.uint8 or array.ndim != 2 or array.shape[1] != params.request_bytes:
+        raise PeerViolation(peer, f"a ciphertext that has not the {params.request_bytes} bytes of a request")
+    for row in array:
+        request_residues(params, row, peer)
+
+
+def request_residues(params: ParameterSet, row: Bytes, peer: str) -> Residues:
+    """Checked residues uint64 (1, levels, n) of one request; PeerViolation."""
+    return checked(params, row[:-SEED_BYTES], 1, params.levels, peer)
+
+
+def checked(params: ParameterSet, packed: Bytes, polynomials: int, levels: int, peer: str) -> Residues:
+    """Unpack residues uint64 (polynomials, levels, n), each below its prime; PeerViolation."""
+    residues = seal_files.unpack(packed).reshape(polynomials, levels, params.n)
+    if (residues >= np.array(primes(params)[:levels], dtype=np.uint64)[:, None]).any():
+        raise PeerViolation(peer, "a ciphertext with a residue that is not below its prime")
+    return residues

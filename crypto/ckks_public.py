@@ -1,0 +1,145 @@
+"""What an assistor can do with ciphertexts, one step of SEAL's evaluator at a time; and how a reply is sanitised."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from tenseal import sealapi
+
+from crypto import ckks, flooding, seal_files
+from crypto.ckks import PublicKeys
+from crypto.seal_files import Bytes
+
+Slots = npt.NDArray[np.complex128]
+
+
+class Calculator:
+    """SEAL's public objects for one set of keys; every ciphertext is on all primes of a request until `sanitise`."""
+
+    def __init__(self, keys: PublicKeys) -> None:
+        self.params = keys.params
+        self._context = ckks.context(keys.params)
+        self._galois = keys.galois
+        self._evaluator = sealapi.Evaluator(self._context)
+        self._encoder = sealapi.CKKSEncoder(self._context)
+        self._encryptor = sealapi.Encryptor(self._context, keys.public)
+        self._top = tuple(self._context.first_parms_id())
+        self._elements = {
+            1 << i: ckks.rotation(self.params, 1 << i) for i in range((self.params.slots - 1).bit_length())
+        }
+
+    def encode(self, slots: Slots, bits: int) -> sealapi.Plaintext | None:
+        """The polynomial of these slots at scale 2**bits; None if it is zero, by which SEAL refuses to multiply."""
+        if not slots.any():
+            return None
+        plain = sealapi.Plaintext()
+        self._encoder.encode(slots.tolist(), self._top, 2.0**bits, plain)
+        return None if plain.is_zero() else plain
+
+    def read_request(self, row: Bytes, peer: str) -> sealapi.Ciphertext:
+        """A request that arrived; PeerViolation."""
+        residues = ckks.request_residues(self.params, row, peer)
+        seed = row[-seal_files.SEED_BYTES :].tobytes()
+        return self._rebuild(residues, 2.0**self.params.request_bits, seed)
+
+    def read_sum(self, packed: bytes, bits: int) -> sealapi.Ciphertext:
+        """A ciphertext at scale 2**bits that this party wrote with `write_sum`."""
+        residues = seal_files.unpack(np.frombuffer(packed, dtype=np.uint8))
+        return self._rebuild(residues.reshape(2, self.params.levels, self.params.n), 2.0**bits, None)
+
+    def _rebuild(self, residues: seal_files.Residues, scale: float, seed: bytes | None) -> sealapi.Ciphertext:
+        out = sealapi.Ciphertext()
+        members = seal_files.ciphertext_members(self._top, self.params.n, scale, residues, seed=seed)
+        seal_files.load(out, self._context, members)
+        return out
+
+    def write_sum(self, ciphertext: sealapi.Ciphertext) -> bytes:
+        """`params.sum_bytes` bytes, for this party's own disk and processes."""
+        saved = seal_files.save(ciphertext)
+        residues, _ = seal_files.split_ciphertext(saved, self.params.levels, self.params.n, seeded=False)
+        return seal_files.pack(residues).tobytes()
+
+    def add(self, total: sealapi.Ciphertext | None, term: sealapi.Ciphertext | None) -> sealapi.Ciphertext | None:
+        """total + term, in total's place; None is zero."""
+        if total is None or term is None:
+            return term if total is None else total
+        self._evaluator.add_inplace(total, term)
+        return total
+
+    def add_product(
+        self, total: sealapi.Ciphertext | None, factor: sealapi.Ciphertext, plain: sealapi.Plaintext
+    ) -> sealapi.Ciphertext:
+        """total + factor * plain, in total's place; None is zero."""
+        product = sealapi.Ciphertext()
+        self._evaluator.multiply_plain(factor, plain, product)
+        if total is None:
+            return product
+        self._evaluator.add_inplace(total, product)
+        return total
+
+    def rotate(self, ciphertext: sealapi.Ciphertext, step: int) -> sealapi.Ciphertext:
+        """A new ciphertext whose slot i is slot i + step of this one; `step` is a power of two below n / 2."""
+        out = sealapi.Ciphertext()
+        self._evaluator.apply_galois(ciphertext, self._elements[step], self._galois, out)
+        return out
+
+    def conjugate(self, ciphertext: sealapi.Ciphertext) -> sealapi.Ciphertext:
+        """A new ciphertext of the complex conjugates."""
+        out = sealapi.Ciphertext()
+        self._evaluator.apply_galois(ciphertext, 2 * self.params.n - 1, self._galois, out)
+        return out
+
+    def rotations(self, ciphertext: sealapi.Ciphertext, count: int) -> list[sealapi.Ciphertext]:
+        """The ciphertext rotated by 0, 1, ..., count - 1."""
+        out = [ciphertext]
+        while len(out) < count:
+            out.append(self.rotate(out[-1], 1))
+        return out
+
+    def horner(self, terms: list[sealapi.Ciphertext | None], step: int) -> sealapi.Ciphertext | None:
+        """The sum over i of terms[i] rotated by i * step."""
+        total: sealapi.Ciphertext | None = None
+        for term in reversed(terms):
+            total = self.add(self.rotate(total, step) if total is not None else None, term)
+        return total
+
+    def zero(self, bits: int, levels: int) -> sealapi.Ciphertext:
+        """A fresh public-key encryption of zero at scale 2**bits on the first `levels` primes."""
+        data = self._context.first_context_data()
+        for _ in range(self.params.levels - levels):
+            data = data.next_context_data()
+        out = sealapi.Ciphertext()
+        self._encryptor.encrypt_zero(data.parms_id(), out)
+        out.scale = 2.0**bits
+        return out
+
+    def sanitise(self, fitted: sealapi.Ciphertext | None, bits: int) -> Bytes:
+        """A reply: re-randomised before the last primes are dropped, and flooded after. Decision 0003 has the proof.
+
+        Args:
+            fitted: on all primes at scale 2**bits, or None, which is zero; used up.
+            bits: of the scale.
+
+        Returns:
+            uint8 (reply_bytes,).
+        """
+        evaluator, params = self._evaluator, self.params
+        # All primes but two go first: the noise of that rounding depends on the data, and is far below one here.
+        if fitted is not None:
+            for _ in range(params.levels - 2):
+                evaluator.rescale_to_next_inplace(fitted)
+        reply = self.zero(bits, 2)
+        if fitted is not None:
+            reply.scale = fitted.scale
+            evaluator.add_inplace(reply, fitted)
+        # c1 is now as good as uniform, so that what this rounds off depends on no data.
+        evaluator.rescale_to_next_inplace(reply)
+        evaluator.transform_from_ntt_inplace(reply)
+        residues, _ = seal_files.split_ciphertext(seal_files.save(reply), 1, params.n, seeded=False)
+        return seal_files.pack(self._flood(residues))
+
+    def _flood(self, residues: seal_files.Residues) -> seal_files.Residues:
+        """Add noise to every coefficient of the first polynomial: all slots, real and imaginary parts, padding too."""
+        prime = ckks.primes(self.params)[0]
+        noisy = residues[0, 0].astype(np.int64) + flooding.draw(self.params.n, self.params.flooding_bits)
+        return np.stack([(noisy % prime).astype(np.uint64), residues[1, 0]])

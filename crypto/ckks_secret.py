@@ -1,0 +1,209 @@
+"""The secret side of CKKS: the sponsor's key, encryption of residuals, decryption of fits. Assistors never import it.
+
+CKKS is not IND-CPA-D (Li and Micciancio, EUROCRYPT 2021): whoever sees approximate decryptions can find the key, so
+decrypted vectors are the sponsor's alone and are never published.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from tenseal import sealapi
+
+from crypto import ckks, seal_files
+from crypto.ckks import PARAMETER_SETS, RANGE, ParameterSet
+from crypto.seal_files import SEED_BYTES, Bytes
+from secure_gal.errors import DataError, EnvironmentFailure, PeerViolation, SettingsError, StateError
+
+Values = npt.NDArray[np.float64]
+FORMAT = 1
+MAX_FILE_BYTES = 2**22
+"""Bytes of a key file; a real one has about 0.6 million."""
+
+
+class _KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    format: int
+    parameters: str
+    secret: bytes
+
+
+class SecretContext:
+    """The sponsor's secret key of one study.
+
+    Attributes:
+        params: its parameter set.
+    """
+
+    __slots__ = ("_decryptor", "_encoder", "_encryptor", "_secret", "params")
+
+    def __init__(self, params: ParameterSet, secret: sealapi.SecretKey) -> None:
+        context = ckks.context(params)
+        self.params, self._secret = params, secret
+        self._encoder = sealapi.CKKSEncoder(context)
+        self._encryptor = sealapi.Encryptor(context, secret)
+        self._decryptor = sealapi.Decryptor(context, secret)
+
+    def __repr__(self) -> str:
+        return f"SecretContext({self.params.name}, secret)"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a CKKS secret key cannot be copied or serialised; it has `save`")
+
+    @classmethod
+    def generate(cls, params: ParameterSet) -> SecretContext:
+        """A new key from the operating system's randomness (SEAL's generator is seeded from it)."""
+        return cls(params, sealapi.KeyGenerator(ckks.context(params)).secret_key())
+
+    def save(self, path: Path) -> None:
+        """Write the key file, mode 0600, never over an existing one.
+
+        Raises:
+            SettingsError: the file exists.
+            EnvironmentFailure: it cannot be written.
+        """
+        body = msgspec.msgpack.encode(_KeyFile(FORMAT, self.params.name, seal_files.save(self._secret)))
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(fd, "wb") as stream:
+                stream.write(body)
+                stream.flush()
+                os.fsync(stream.fileno())
+        except FileExistsError:
+            raise SettingsError(str(path), "exists; a key is never overwritten") from None
+        except OSError as error:
+            raise EnvironmentFailure(f"{path} cannot be written: {error}") from error
+
+    @classmethod
+    def load(cls, path: Path) -> SecretContext:
+        """Read a key file.
+
+        Raises:
+            SettingsError: missing, open to others, or not a key file of this format.
+        """
+        where = str(path)
+        try:
+            with path.open("rb") as stream:
+                mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
+                body = stream.read(MAX_FILE_BYTES + 1)
+        except OSError as error:
+            raise SettingsError(where, f"cannot be read ({error.strerror})") from error
+        if mode & 0o077:
+            raise SettingsError(where, f"holds a secret key but has mode {mode:04o}; run `chmod 600 {path}`")
+        try:
+            file = msgspec.msgpack.decode(body, type=_KeyFile)
+            params = PARAMETER_SETS[file.parameters]
+            secret = sealapi.SecretKey()
+            seal_files.load(secret, ckks.context(params), file.secret)
+        except (msgspec.MsgspecError, KeyError, ValueError, RuntimeError):
+            raise SettingsError(where, "is not a CKKS key file") from None
+        if file.format != FORMAT:
+            raise SettingsError(where, f"has format {file.format}; this version reads {FORMAT}")
+        return cls(params, secret)
+
+    def public_keys(self, padded: int) -> bytes:
+        """What an assistor needs: the public key and the Galois keys in use, packed, `params.keys_bytes(padded)` long.
+
+        Every call makes fresh keys; one blob may serve all assistors of the same padded width.
+        """
+        params = self.params
+        generator = sealapi.KeyGenerator(ckks.context(params), self._secret)
+        public = sealapi.PublicKey()
+        generator.create_public_key(public)
+        residues, _ = seal_files.split_ciphertext(seal_files.save(public), params.levels + 1, params.n, seeded=False)
+        out = [seal_files.pack(residues).tobytes()]
+        for element in ckks.galois_elements(params, padded):
+            saved = seal_files.save(generator.create_galois_keys([element]))
+            for residues, seed in seal_files.split_galois(saved, params.levels, params.n):
+                out += [seal_files.pack(residues).tobytes(), seed]
+        return b"".join(out)
+
+    def encrypt(self, values: Values) -> Bytes:
+        """Encrypt values, seeded: the second polynomial of each ciphertext travels as 64 bytes.
+
+        Args:
+            values: float64 (N, K), at most 1 in absolute value.
+
+        Returns:
+            uint8 (ceil(N / n) * K, request_bytes), row block * K + k.
+
+        Raises:
+            DataError: a value is not finite or larger than 1.
+        """
+        values = np.asarray(values, dtype=np.float64)
+        if values.ndim != 2 or not len(values) or not np.abs(values).max() <= 1.0:
+            raise DataError("residuals", "can be encrypted only as an (N, K) table of numbers from -1 to 1")
+        params = self.params
+        blocks = -(-len(values) // params.n)
+        out = np.empty((blocks * values.shape[1], params.request_bytes), dtype=np.uint8)
+        for row, (block, k) in zip(out, np.ndindex(blocks, values.shape[1]), strict=True):
+            self._encrypt(values[block * params.n : (block + 1) * params.n, k], row)
+        return out
+
+    def _encrypt(self, values: Values, row: Bytes) -> None:
+        plain, context = sealapi.Plaintext(), ckks.context(self.params)
+        slots = complex_slots(values[:, None], self.params.slots)[:, 0]
+        self._encoder.encode(slots.tolist(), context.first_parms_id(), 2.0**self.params.request_bits, plain)
+        saved = seal_files.save(self._encryptor.encrypt_symmetric(plain))
+        residues, seed = seal_files.split_ciphertext(saved, self.params.levels, self.params.n, seeded=True)
+        row[:-SEED_BYTES] = seal_files.pack(residues)
+        row[-SEED_BYTES:] = np.frombuffer(seed, dtype=np.uint8)
+
+    def decrypt(self, replies: Bytes, rows: int, outputs: int, peer: str) -> Values:
+        """Decrypt replies.
+
+        Args:
+            replies: uint8 (ceil(rows / n) * outputs, reply_bytes).
+            rows: how many values of each output are due.
+            outputs: K.
+            peer: whose replies these are.
+
+        Returns:
+            float64 (rows, outputs).
+
+        Raises:
+            PeerViolation: another shape, a residue that is not below its prime, or a value that is not finite or
+                larger than RANGE, as replies under another key, wrapped ones and random bytes give.
+        """
+        params = self.params
+        blocks = -(-rows // params.n)
+        due = (blocks * outputs, params.reply_bytes)
+        if replies.dtype != np.uint8 or replies.shape != due:
+            raise PeerViolation(peer, f"replies of shape {replies.shape}; {due} is due")
+        out = np.empty((blocks * params.n, outputs))
+        for row, (block, k) in zip(replies, np.ndindex(blocks, outputs), strict=True):
+            out[block * params.n : (block + 1) * params.n, k] = self._decrypt(row, peer)
+        return out[:rows]
+
+    def _decrypt(self, row: Bytes, peer: str) -> Values:
+        """The n values of one reply, real parts first; padding is held against RANGE as well."""
+        params, context = self.params, ckks.context(self.params)
+        residues = ckks.checked(params, row, 2, 1, peer)
+        ciphertext, plain = sealapi.Ciphertext(), sealapi.Plaintext()
+        try:
+            parms = tuple(context.last_parms_id())
+            members = seal_files.ciphertext_members(parms, params.n, params.reply_scale, residues, ntt=False)
+            seal_files.load(ciphertext, context, members)
+            sealapi.Evaluator(context).transform_to_ntt_inplace(ciphertext)
+            self._decryptor.decrypt(ciphertext, plain)
+        except (ValueError, RuntimeError):
+            raise PeerViolation(peer, "a reply is not a ciphertext") from None
+        slots = np.array(self._encoder.decode_complex(plain))
+        values = np.concatenate([slots.real, slots.imag])
+        if not np.abs(values).max() <= RANGE:
+            raise PeerViolation(peer, f"a reply decrypts to values that are not numbers within {RANGE:g}")
+        return values
+
+
+def complex_slots(rows: Values, slots: int) -> npt.NDArray[np.complex128]:
+    """Pack up to 2 * slots rows (m, p) into complex (slots, p): the first half real, the second half imaginary."""
+    if len(rows) > 2 * slots:
+        raise StateError(f"{len(rows)} rows do not fit into {slots} complex slots")
+    out = np.zeros((slots, rows.shape[1]), dtype=np.complex128)
+    out[: min(len(rows), slots)].real = rows[:slots]
+    out[: max(len(rows) - slots, 0)].imag = rows[slots:]
+    return out

@@ -1,0 +1,154 @@
+"""An assistor's homomorphic fit and prediction: f = U_all (U_train' r) on ciphertexts, sanitised.
+
+U = Phi B with A = (Phi'Phi + N lambda I)^-1 = B B', so this is ridge regression of r. The work of `ridge_blocks` is
+shared out by blocks of rows. Each process keeps the same blocks round after round, because it keeps their encodings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from joblib import cpu_count
+
+from crypto import ridge_blocks
+from crypto.ckks import PublicKeys, check_requests
+from crypto.seal_files import Bytes
+from crypto.shards import Array, Worker, close, each, prepare, spread
+from secure_gal.errors import DataError, PeerViolation, StateError
+
+Progress = Callable[[float], None]
+
+CACHE_BYTES = 2**30
+"""Memory for encodings, all processes together. Those that do not fit are made again every round."""
+NORM_SLACK = 1.001
+"""U_train' U_train may exceed 1 by this much for rounding."""
+
+
+class EncryptedRidge:
+    """The fit of one assistor: its U and the sponsor's evaluation keys, ready for any number of rounds.
+
+    Rows of U longer than 1 are scaled down to norm 1, which the noise bound needs; for training rows of a ridge fit,
+    whose squared norm is their leverage, that changes nothing. U lies in a private temporary folder as float32 until
+    `close`, so that worker processes can share it.
+
+    Args:
+        keys: the sponsor's.
+        u_train: float64 (N_train, p), what the inner products are taken with; p at most `keys.padded`.
+        u_all: float64 (N_all, p), the rows to fit.
+        cores: worker processes; every core by default.
+        cache_bytes: memory for encodings.
+
+    Raises:
+        DataError: a value is not finite, there are no rows, or U_train' U_train is larger than 1.
+    """
+
+    def __init__(
+        self, keys: PublicKeys, u_train: Array, u_all: Array, *, cores: int | None = None, cache_bytes: int = CACHE_BYTES
+    ) -> None:
+        if u_train.ndim != 2 or u_all.ndim != 2 or not 1 <= u_train.shape[1] == u_all.shape[1] <= keys.padded:
+            raise StateError(f"U of shapes {u_train.shape} and {u_all.shape} does not fit keys of width {keys.padded}")
+        _check_operator(u_train)
+        self._keys = keys
+        self._job = prepare(keys, u_train, u_all, cores or cpu_count(), cache_bytes)
+
+    def __repr__(self) -> str:
+        return f"EncryptedRidge({self._keys!r}, blocks {self._job.blocks})"
+
+    def fit(self, requests: Bytes, outputs: int, peer: str, on_progress: Progress | None = None) -> Bytes:
+        """One round.
+
+        Args:
+            requests: uint8 (ceil(N_train / n) * outputs, request_bytes), Enc(r), row block * outputs + k.
+            outputs: K.
+            peer: whose requests these are.
+            on_progress: told the share of the work that is done, from 0 to 1.
+
+        Returns:
+            uint8 (ceil(N_all / n) * outputs, reply_bytes), sanitised, in the same order.
+
+        Raises:
+            PeerViolation: a request is not a ciphertext of the parameter set, or their number is wrong.
+        """
+        tell = on_progress or (lambda share: None)
+        heads = self._heads(requests, outputs, peer)
+        tell(0.5)
+        parts = spread(self._job, partial(_fitted, heads=heads))
+        tell(1.0)
+        return np.concatenate(parts)
+
+    def head(self, requests: Bytes, outputs: int, peer: str) -> bytes:
+        """G = U_train' R, K ciphertexts, for this party's own disk: never to be sent. Raises as `fit`."""
+        return b"".join(self._heads(requests, outputs, peer))
+
+    def _heads(self, requests: Bytes, outputs: int, peer: str) -> list[bytes]:
+        due = self._job.blocks[0] * outputs
+        if outputs < 1 or len(requests) != due:
+            raise PeerViolation(peer, f"{len(requests)} ciphertexts where {due} are due")
+        check_requests(self._keys.params, requests, peer)
+        shares = spread(self._job, partial(_inner_products, requests=requests, outputs=outputs, peer=peer))
+        return each(self._job, _fold, [[share[k] for share in shares] for k in range(outputs)])
+
+    def close(self) -> None:
+        """Remove the temporary folder; workers drop what they kept when they next work, or end when idle."""
+        close(self._job)
+
+
+def predict(
+    keys: PublicKeys, head: bytes, outputs: int, u_new: Array, *, cores: int | None = None
+) -> Bytes:
+    """Sanitised fitted values of new rows from an encrypted head, at a cost that does not depend on training.
+
+    Args:
+        keys: the sponsor's.
+        head: of `EncryptedRidge.head` under the same keys.
+        outputs: K.
+        u_new: float64 (n_new, p); rows longer than 1 are scaled down to norm 1.
+        cores: worker processes; every core by default.
+
+    Returns:
+        uint8 (ceil(n_new / n) * K, reply_bytes), row block * K + k.
+
+    Raises:
+        DataError: a value is not finite, or there are no rows.
+        StateError: the head is not one of these keys' parameter set and K outputs, or u_new is too wide.
+    """
+    size = keys.params.sum_bytes
+    if outputs < 1 or len(head) != outputs * size:
+        raise StateError(f"an encrypted head of {len(head)} bytes is not one of {outputs} outputs")
+    if u_new.ndim != 2 or not 1 <= u_new.shape[1] <= keys.padded:
+        raise StateError(f"U of shape {u_new.shape} does not fit keys of width {keys.padded}")
+    heads = [head[k * size : (k + 1) * size] for k in range(outputs)]
+    job = prepare(keys, None, u_new, cores or cpu_count(), 0)
+    try:
+        return np.concatenate(spread(job, partial(_fitted, heads=heads)))
+    finally:
+        close(job)
+
+
+def _check_operator(u: Array) -> None:
+    """DataError if power iteration finds U'U larger than 1 (it cannot find more than there is)."""
+    vector = np.random.default_rng(0).standard_normal(u.shape[1])
+    for _ in range(8):
+        norm = float(np.linalg.norm(vector))
+        if not norm:
+            return
+        vector = u.T @ (u @ (vector / norm))
+    if not float(np.linalg.norm(vector)) <= NORM_SLACK:
+        raise DataError("features", "U' U of the training rows is larger than 1 or not finite: not a ridge fit's U")
+
+
+def _inner_products(worker: Worker, shard: int, requests: Bytes, outputs: int, peer: str) -> list[bytes | None]:
+    blocks = worker.job.share(0, shard)
+    mine = requests[blocks.start * outputs : blocks.stop * outputs]
+    encodings = worker.encodings(0, shard)
+    return ridge_blocks.inner_products(worker.calculator, encodings, mine, blocks, outputs, peer)
+
+
+def _fold(worker: Worker, shares: list[bytes | None]) -> bytes:
+    return ridge_blocks.fold(worker.calculator, worker.job.padded, shares)
+
+
+def _fitted(worker: Worker, shard: int, heads: list[bytes]) -> Bytes:
+    return ridge_blocks.fitted(worker.calculator, worker.encodings(1, shard), heads, worker.job.share(1, shard))

@@ -1,0 +1,177 @@
+"""The homomorphic ridge fit over some blocks of rows, in one process.
+
+With h = n/2 slots, P the padded width, and block c of U as complex U_c (h, P) (first h rows real, next h imaginary):
+
+    z    = sum_d rot_d( sum_c conj(U_c)[s, s-d] * r_c[s] )         inner products, Halevi and Shoup's diagonals
+    g    = 2 Re of z summed over the h/P repeats                   z[s] and g[s] belong to column s mod P
+    f_c  = sum_d U_c[s, s+d] * rot_d(g)[s]                         fitted values of n rows at once
+
+columns modulo P, rot_d moves slot s + d to s. Both sums use baby steps and giant steps (Halevi and Shoup, CRYPTO 2018,
+section 4), d = gB + b: babies rotate a ciphertext by b before the product, a giant rotates a sum of products by gB, and
+the plaintexts are rotated the other way in the clear. The first sum has babies for every block and giants for all
+blocks together, the second the other way round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from tenseal import sealapi
+
+from crypto.ckks import ParameterSet
+from crypto.ckks_public import Calculator, Slots
+from crypto.seal_files import Bytes
+
+Rows = npt.NDArray[np.float32]
+GROUP_BYTES = 2**28
+"""Bytes of ciphertexts that a process holds at a time; outputs are worked on in groups that need no more."""
+
+
+def scale_bits(params: ParameterSet, stage: str) -> int:
+    """log2 of the scale of z, g or f before primes are dropped; z + conj(z) doubles."""
+    z = params.request_bits + params.first_bits
+    return {"z": z, "g": z + 1, "f": z + 1 + params.second_bits}[stage]
+
+
+@dataclass(frozen=True)
+class Split:
+    """d = giant * babies + baby."""
+
+    babies: int
+    giants: int
+
+    @classmethod
+    def first(cls, params: ParameterSet, padded: int, blocks: int) -> Split:
+        """Fewest rotations of the inner products: babies for each block, giants once."""
+        sizes = [1 << i for i in range(padded.bit_length()) if 1 << i <= params.max_babies]
+        best = min(sizes, key=lambda size: blocks * (size - 1) + padded // size)
+        return cls(best, padded // best)
+
+    @classmethod
+    def second(cls, params: ParameterSet, padded: int, blocks: int) -> Split:
+        """Fewest rotations of the fitted values: babies once, giants for each block."""
+        sizes = [1 << i for i in range(padded.bit_length())]
+        sizes = [size for size in sizes if size * ciphertext_bytes(params) <= GROUP_BYTES]
+        best = min(sizes, key=lambda size: size + blocks * (padded // size - 1))
+        return cls(best, padded // best)
+
+
+def ciphertext_bytes(params: ParameterSet) -> int:
+    """Memory of a ciphertext on all primes of a request; a plaintext takes half."""
+    return 2 * params.levels * params.n * 8
+
+
+class Encodings:
+    """Plaintexts of one stage by (block, giant, baby): kept, as long as there is room, since every round uses them."""
+
+    def __init__(self, calculator: Calculator, u: Rows, padded: int, split: Split, first: bool, room: int) -> None:
+        self._calculator, self._u, self._padded, self.split, self._first = calculator, u, padded, split, first
+        params = calculator.params
+        self._bits = params.first_bits if first else params.second_bits
+        self._left = 2 * room // ciphertext_bytes(params)
+        self._kept: dict[tuple[int, int, int], sealapi.Plaintext | None] = {}
+        self._index = np.arange(params.slots)
+
+    def get(self, block: int, giant: int, baby: int) -> sealapi.Plaintext | None:
+        """The plaintext that meets baby `baby` on its way to giant `giant`; None if it is zero.
+
+        What comes first stays: all are used in the same order every round, where replacing the oldest would keep none.
+        """
+        key = (block, giant, baby)
+        if key in self._kept:
+            return self._kept[key]
+        plain = self._calculator.encode(self._diagonal(*key), self._bits)
+        if self._left > 0:
+            self._kept[key] = plain
+            self._left -= plain is not None
+        return plain
+
+    def _diagonal(self, block: int, giant: int, baby: int) -> Slots:
+        """conj(U[s + b, s - gB]) for the inner products, U[s - gB, s + b] for the fitted values."""
+        ahead, back = self._index + baby, self._index - giant * self.split.babies
+        rows, columns = (ahead, back) if self._first else (back, ahead)
+        slots, columns = len(self._index), columns % self._padded
+        rows = rows % slots
+        part = self._u[2 * slots * block : 2 * slots * (block + 1)]
+        out = np.zeros(slots, dtype=np.complex128)
+        for half, target in ((rows, out.real), (rows + slots, out.imag)):
+            there = (half < len(part)) & (columns < part.shape[1])
+            target[there] = part[half[there], columns[there]]
+        return out.conj() if self._first else out
+
+
+def inner_products(
+    calculator: Calculator, encodings: Encodings, requests: Bytes, blocks: range, outputs: int, peer: str
+) -> list[bytes | None]:
+    """These blocks' share of z, before it is folded.
+
+    Args:
+        requests: uint8 (len(blocks) * outputs, request_bytes).
+
+    Returns:
+        one ciphertext an output (`Calculator.write_sum`), None for zero.
+    """
+    split, out = encodings.split, list[bytes | None]()
+    for group in _groups(calculator.params, outputs, split.babies + split.giants):
+        sums: list[list[sealapi.Ciphertext | None]] = [[None] * split.giants for _ in group]
+        for i, block in enumerate(blocks):
+            babies = [
+                calculator.rotations(calculator.read_request(requests[i * outputs + k], peer), split.babies)
+                for k in group
+            ]
+            for giant, baby in np.ndindex(split.giants, split.babies):
+                plain = encodings.get(block, giant, baby)
+                if plain is None:
+                    continue
+                for row, turned in zip(sums, babies, strict=True):
+                    row[giant] = calculator.add_product(row[giant], turned[baby], plain)
+        totals = [calculator.horner(row, split.babies) for row in sums]
+        out += [None if total is None else calculator.write_sum(total) for total in totals]
+    return out
+
+
+def fold(calculator: Calculator, padded: int, shares: Sequence[bytes | None]) -> bytes:
+    """g of one output from all blocks' shares of z: summed over the repeats of P slots, imaginary parts dropped."""
+    params, total = calculator.params, None
+    for share in shares:
+        if share is not None:
+            total = calculator.add(total, calculator.read_sum(share, scale_bits(params, "z")))
+    if total is None:
+        return calculator.write_sum(calculator.zero(scale_bits(params, "g"), params.levels))
+    step = padded
+    while step < params.slots:
+        total = calculator.add(total, calculator.rotate(total, step))
+        step *= 2
+    total = calculator.add(total, calculator.conjugate(total))
+    return calculator.write_sum(total)
+
+
+def fitted(calculator: Calculator, encodings: Encodings, heads: Sequence[bytes], blocks: range) -> Bytes:
+    """Sanitised replies of these blocks, uint8 (len(blocks) * K, reply_bytes), from g of each of K outputs."""
+    params, outputs, split = calculator.params, len(heads), encodings.split
+    out = np.empty((len(blocks) * outputs, params.reply_bytes), dtype=np.uint8)
+    for group in _groups(params, outputs, split.babies + split.giants):
+        babies = [
+            calculator.rotations(calculator.read_sum(heads[k], scale_bits(params, "g")), split.babies) for k in group
+        ]
+        for i, block in enumerate(blocks):
+            sums: list[list[sealapi.Ciphertext | None]] = [[None] * split.giants for _ in group]
+            for giant, baby in np.ndindex(split.giants, split.babies):
+                plain = encodings.get(block, giant, baby)
+                if plain is None:
+                    continue
+                for row, turned in zip(sums, babies, strict=True):
+                    row[giant] = calculator.add_product(row[giant], turned[baby], plain)
+            for k, row in zip(group, sums, strict=True):
+                total = calculator.horner(row, split.babies)
+                out[i * outputs + k] = calculator.sanitise(total, scale_bits(params, "f"))
+    return out
+
+
+def _groups(params: ParameterSet, outputs: int, each: int) -> list[range]:
+    """Outputs in groups whose ciphertexts, `each` an output, fit into GROUP_BYTES."""
+    size = max(1, GROUP_BYTES // (each * ciphertext_bytes(params)))
+    return [range(k, min(k + size, outputs)) for k in range(0, outputs, size)]

@@ -1,0 +1,181 @@
+"""Blocks of rows shared out over processes, each of which keeps the encodings of its own blocks between rounds.
+
+SEAL's bindings hold the interpreter lock, so only processes run side by side. They come from `joblib.Parallel`, which
+does not say which process runs a call; so a call does not name its shard, the process that runs it *claims* one: the
+one whose encodings it keeps, if that is still free.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from joblib import Parallel, delayed
+
+from crypto.ckks import PARAMETER_SETS, PublicKeys
+from crypto.ckks_public import Calculator
+from crypto.ridge_blocks import Encodings, Rows, Split
+from secure_gal.errors import DataError
+
+Array = npt.NDArray[np.float64]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+_COPY_ROWS = 2**16
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a process needs to find its part of the work.
+
+    Attributes:
+        folder: private and temporary, with keys and U; it names the job.
+        params: name of the parameter set.
+        padded: P.
+        rows: of U_train (0 if there is none) and of U_all.
+        blocks: of n rows, of the same.
+        shards: parts that the work is in.
+        cache_bytes: memory for encodings, all processes together.
+    """
+
+    folder: str
+    params: str
+    padded: int
+    rows: tuple[int, int]
+    blocks: tuple[int, int]
+    shards: int
+    cache_bytes: int
+
+    def share(self, stage: int, shard: int) -> range:
+        """A shard's blocks of U_train (stage 0) or U_all (stage 1): consecutive, as even as can be."""
+        blocks = self.blocks[stage]
+        return range(blocks * shard // self.shards, blocks * (shard + 1) // self.shards)
+
+
+def prepare(keys: PublicKeys, u_train: Array | None, u_all: Array, cores: int, cache_bytes: int) -> Job:
+    """Write keys and U, rows clipped to norm 1, where processes can share them: in memory where there is /dev/shm.
+
+    Raises:
+        DataError: a value is not finite, or there are no rows.
+    """
+    shared = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - mkdtemp makes a folder of mode 0700
+    folder = tempfile.mkdtemp(prefix="secure-gal-", dir=shared)
+    try:
+        (Path(folder) / "keys").write_bytes(keys.raw)
+        _write(Path(folder) / "all.npy", u_all)
+        if u_train is not None and not np.array_equal(u_train, u_all[: len(u_train)]):
+            _write(Path(folder) / "train.npy", u_train)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    rows = (0 if u_train is None else len(u_train), len(u_all))
+    blocks = (-(-rows[0] // keys.params.n), -(-rows[1] // keys.params.n))
+    shards = max(1, min(cores, max(blocks)))
+    return Job(folder, keys.params.name, keys.padded, rows, blocks, shards, cache_bytes)
+
+
+def close(job: Job) -> None:
+    """Remove a job's folder, by which processes see that its encodings are not needed any more."""
+    shutil.rmtree(job.folder, ignore_errors=True)
+    _workers.pop(job.folder, None)
+
+
+def _write(path: Path, u: Array) -> None:
+    """U as float32 (its rounding, 2**-24, is far below the error of every parameter set), a part at a time."""
+    if not len(u):
+        raise DataError("[data]", "there are no rows to fit")
+    out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=u.shape)
+    for start in range(0, len(u), _COPY_ROWS):
+        part = u[start : start + _COPY_ROWS]
+        norms = np.sqrt(np.einsum("ij,ij->i", part, part))
+        if not np.isfinite(norms).all():
+            raise DataError("features", "U has values that are not finite")
+        out[start : start + _COPY_ROWS] = part / np.maximum(norms, 1.0)[:, None]
+    out.flush()
+
+
+class Worker:
+    """One process's keys, and the encodings of its own shard of a job: the first that it claims."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.shard: int | None = None
+        keys = (Path(job.folder) / "keys").read_bytes()
+        self.calculator = Calculator(PublicKeys(PARAMETER_SETS[job.params], job.padded, keys))
+        self._u = self._open()
+        self._kept: dict[int, Encodings] = {}
+
+    def _open(self) -> tuple[Rows, Rows]:
+        """U_train and U_all, mapped."""
+        path = Path(self.job.folder) / "train.npy"
+        u_all = np.load(Path(self.job.folder) / "all.npy", mmap_mode="r")
+        return np.load(path, mmap_mode="r") if path.exists() else u_all[: self.job.rows[0]], u_all
+
+    def encodings(self, stage: int, shard: int) -> Encodings:
+        """Those of U_train (stage 0) or U_all (stage 1); another process's shard leaves nothing here."""
+        if shard != self.shard:
+            return self._encodings(stage, 0)
+        if stage not in self._kept:
+            share = self.job.blocks[stage] / sum(self.job.blocks)
+            self._kept[stage] = self._encodings(stage, int(self.job.cache_bytes * share / self.job.shards))
+        return self._kept[stage]
+
+    def _encodings(self, stage: int, room: int) -> Encodings:
+        blocks = -(-self.job.blocks[stage] // self.job.shards)
+        split = (Split.second if stage else Split.first)(self.calculator.params, self.job.padded, blocks)
+        return Encodings(self.calculator, self._u[stage], self.job.padded, split, stage == 0, room)
+
+
+_workers: dict[str, Worker] = {}
+"""This process's, by the job's folder."""
+
+
+def _worker(job: Job) -> Worker:
+    """This process's worker of a job; those of jobs that were closed are dropped."""
+    for folder in [folder for folder in _workers if not os.path.isdir(folder)]:
+        del _workers[folder]
+    if job.folder not in _workers:
+        _workers[job.folder] = Worker(job)
+    return _workers[job.folder]
+
+
+def spread(job: Job, task: Callable[[Worker, int], Result]) -> list[Result]:
+    """The task's results for every shard, in order; the shards run side by side."""
+    call = secrets.token_hex(8)
+    pool = Parallel(n_jobs=job.shards, batch_size=1, pre_dispatch="all")  # of one job: in this process
+    done = dict(pool(delayed(_turn)(job, call, task) for _ in range(job.shards)))
+    shutil.rmtree(Path(job.folder) / call)
+    return [done[shard] for shard in range(job.shards)]
+
+
+def _turn(job: Job, call: str, task: Callable[[Worker, int], Result]) -> tuple[int, Result]:
+    """Claim a shard, this process's own if it is free, by making a folder; and do it."""
+    claims = Path(job.folder) / call
+    claims.mkdir(exist_ok=True)
+    worker = _worker(job)
+    for shard in [*range(job.shards)] if worker.shard is None else [worker.shard, *range(job.shards)]:
+        try:
+            (claims / str(shard)).mkdir()
+        except FileExistsError:
+            continue
+        if worker.shard is None:
+            worker.shard = shard
+        return shard, task(worker, shard)
+    raise RuntimeError("more turns than shards")
+
+
+def each(job: Job, task: Callable[[Worker, Item], Result], items: list[Item]) -> list[Result]:
+    """The task's results for every item, in order, by whichever process is free."""
+    pool = Parallel(n_jobs=min(job.shards, len(items)), batch_size=1, pre_dispatch="all")
+    return list(pool(delayed(_item)(job, task, item) for item in items))
+
+
+def _item(job: Job, task: Callable[[Worker, Item], Result], item: Item) -> Result:
+    return task(_worker(job), item)
