@@ -106,10 +106,13 @@ def _table(path: Path, columns: list[str], x: npt.NDArray[Any], rows: list[int],
             writer.writerow([f"{i:04d}", *x[i].tolist(), *([int(y[i])] if y is not None else [])])
 
 
-def _write_settings(folder: Path, port: int, residuals: str = "none", ids: str = "clear") -> None:
+def _write_settings(
+    folder: Path, port: int, residuals: str = "none", ids: str = "clear", parameters: str = "strict"
+) -> None:
     study = (
         f'name = "demo"\ntask = "classification"\nsponsor = "hospital"\naddress = "tcp://127.0.0.1:{port}"\n'
         f'assistors = ["lab-a", "lab-b"]\n[protect]\nids = "{ids}"\nresiduals = "{residuals}"\n'
+        f'parameters = "{parameters}"\n'
     )
     for party in PARTIES:
         home = folder / party

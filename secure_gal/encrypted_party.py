@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+
 from crypto.ckks import ParameterSet, PublicKeys, padded
 from crypto.encrypted_ridge import EncryptedRidge, predict
-
 from secure_gal.encrypted_rows import study_order
 from secure_gal.errors import StateError
 from secure_gal.features.encoded import RidgeFeatures
@@ -18,9 +18,10 @@ class EncryptedParty:
     """Rows x float64 (N, q) in study order, their training mask, and the features that were fitted to them."""
 
     def __init__(
-        self, features: RidgeFeatures, x: npt.NDArray[np.float64], train: npt.NDArray[np.bool_], params: ParameterSet
-    ) -> None:
-        self._features, self._params = features, params
+        self, features: RidgeFeatures, x: npt.NDArray[np.float64], train: npt.NDArray[np.bool_], params: ParameterSet,
+        cores: int | None = None,
+    ) -> None:  # fmt: skip
+        self._features, self._params, self._cores = features, params, cores
         self._u = features.transform(x[study_order(train)])
         self._train_rows = int(train.sum())
         self._ridge: EncryptedRidge | None = None
@@ -42,7 +43,7 @@ class EncryptedParty:
         """
         self.close()
         self._keys = PublicKeys.from_bytes(self._params, self.padded, raw, peer)
-        self._ridge = EncryptedRidge(self._keys, self._u[: self._train_rows], self._u)
+        self._ridge = EncryptedRidge(self._keys, self._u[: self._train_rows], self._u, cores=self._cores)
 
     def fit(self, requests: Bytes, outputs: int, peer: str) -> Bytes:
         """Enc(f) of all rows, training rows first, from Enc(r) of the training rows; sanitised."""
