@@ -69,8 +69,11 @@ class Report:
         now = time.monotonic()
         sent, received = self._traffic.total("sent"), self._traffic.total("received")
         seconds = now - (self._since if self._since is not None else self._began)
-        row = {"round": record.round, "seconds": round(seconds, 4), "bytes_sent": sent - self._bytes[0],
+        row: dict[str, Any] = {"round": record.round, "seconds": round(seconds, 4), "bytes_sent": sent - self._bytes[0],
                "bytes_received": received - self._bytes[1]}  # fmt: skip
+        true = self._role.true_metric()
+        if true is not None:
+            row["true_metric"] = _finite(self._in_units(true))
         self._rounds = [r for r in self._rounds if r["round"] < record.round] + [row]
         self._store.set_meta("rounds", json.dumps(self._rounds))
         self._store.set_meta("seconds", repr(self._before + now - self._began))
@@ -87,6 +90,8 @@ class Report:
         parties = self._role.learners
         names = ["round", "train_loss", "valid_loss", "valid_metric", "eta", *(f"w_{p}" for p in parties), "seconds",
                  "bytes_sent", "bytes_received"]  # fmt: skip
+        if any("true_metric" in row for row in self._rounds):
+            names.append("true_metric")
         out = io.StringIO()
         writer = csv.DictWriter(out, names, lineterminator="\n")
         writer.writeheader()
@@ -114,6 +119,7 @@ class Report:
             "metric": metric_name(session.study.task, ensemble.F.shape[1]),
             "gal": _finite(self._in_units(ensemble.kept_metric())),
             "alone": _finite(self._in_units(self._alone())),
+            "gal_on_true_labels": next((r.get("true_metric") for r in self._rounds if r["round"] == ensemble.kept), None),
             "history": msgspec.to_builtins(ensemble.history),
             "seconds": {"total": round(self._before + time.monotonic() - self._began, 3),
                         "from_ready": self._from_ready(),

@@ -39,13 +39,21 @@ PHASES = {
         "features",
         "evaluation-keys",
         "residual",
+        "privatised-residual",
         "encrypted-residual",
         "fitted",
+        "noised-fitted",
         "encrypted-fitted",
     ),
     "Evidence": ("head-request", "ledger-head", "ledger-heads", "heads-signature", "ledger-certificate"),
     "End of learning": ("finish", "encrypted-finish", "finished"),
-    "Prediction": ("predict-rows", "predict-request", "predict-reply", "encrypted-predict-reply"),
+    "Prediction": (
+        "predict-rows",
+        "predict-request",
+        "predict-reply",
+        "noised-predict-reply",
+        "encrypted-predict-reply",
+    ),
 }
 OTHER_PHASE = "Other"
 SECONDS = {

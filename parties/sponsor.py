@@ -91,10 +91,12 @@ def _role(session: Session, store: RunStore, model: SponsorModel) -> SponsorProt
 def _learn(session: Session, store: RunStore, progress: Progress) -> int:
     from parties.report import Report
     from secure_gal.party_model import SponsorData
+    from secure_gal.privatised_sponsor import PrivatisedSponsorData
     from transport.curve import SponsorSocket
 
     began = time.monotonic()
-    model = SponsorData(session.party, session.study, session.file.resolve().parent,
+    make = PrivatisedSponsorData if session.study.protect.privatised else SponsorData
+    model = make(session.party, session.study, session.file.resolve().parent,
                         lambda text: progress.note(Note("warning", {"text": text})))  # fmt: skip
     if model.table.labels is None:
         raise SettingsError(str(session.party.data.path), f"has no label column {session.party.data.label!r}")

@@ -178,8 +178,8 @@ class RunStore:
     def forget(self, peer: str, ledger: Sequence[Row]) -> None:
         """Forget one peer's link and its unacknowledged messages, and note that in the ledger."""
         work: list[tuple[str, tuple[Any, ...]]] = [
-            (f"DELETE FROM {table} WHERE peer=?", (peer,))
-            for table in ("outbox", "link")  # noqa: S608
+            (f"DELETE FROM {table} WHERE peer=?", (peer,))  # noqa: S608
+            for table in ("outbox", "link")
         ]
         self._run([*work, *_ledger_work(ledger)])
 

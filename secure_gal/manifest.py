@@ -66,14 +66,38 @@ def _private_alignment(study: Study) -> tuple[Disclosure, ...]:
 
 
 def _clear_rounds(study: Study) -> tuple[Disclosure, ...]:
-    label = "class" if study.task == "classification" else "target value"
+    noised, how, blurred = "", "clear", ""
+    if study.protect.noise is not None:
+        noised, blurred = "noised-", ", blurred by the noise, which averages out over rounds"
+        how = f"clipped to {study.protect.clip:g}, Gaussian noise of deviation {study.protect.noise:g}; no epsilon"
+    functions = "released labels" if study.protect.privatised else "labels"
     return (
-        Disclosure("residual", "sponsor", "assistor", "pseudo-residual of the training rows, every round",
-                   "clear", f"the labels of all training rows: the first residual shows each row's {label}"),
-        Disclosure("fitted", "assistor", "sponsor", "fitted values of all rows, every round", "clear", _FITTED),
+        _privatised_residual(study) if study.protect.privatised else _clear_residual(study),
+        Disclosure(f"{noised}fitted", "assistor", "sponsor", "fitted values of all rows, every round", how,
+                   f"{_FITTED}{blurred}", readable=True),
         Disclosure("finish", "sponsor", "assistor", "eta * w of the kept rounds", "clear",
-                   "how much the assistor helped, and functions of the labels"),
-        Disclosure("predict-reply", "assistor", "sponsor", "its part of each prediction", "clear", _PART),
+                   f"how much the assistor helped, and functions of the {functions}"),
+        Disclosure(f"{noised}predict-reply", "assistor", "sponsor", "its part of each prediction", how,
+                   f"{_PART}{blurred}", readable=True),
+    )  # fmt: skip
+
+
+def _clear_residual(study: Study) -> Disclosure:
+    label = "class" if study.task == "classification" else "target value"
+    return Disclosure("residual", "sponsor", "assistor", "pseudo-residual of the training rows, every round", "clear",
+                      f"the labels of all training rows: the first residual shows each row's {label}")  # fmt: skip
+
+
+def _privatised_residual(study: Study) -> Disclosure:
+    from secure_gal.privatised_sponsor import label_scheme
+
+    epsilon = study.protect.epsilon
+    worth = "of each target one interval, below or above a random threshold; no epsilon is claimed"
+    if epsilon is not None:
+        worth = f"of each label at most what epsilon {epsilon:g} allows, for all rounds and runs together"
+    return Disclosure(
+        "privatised-residual", "sponsor", "assistor", "pseudo-residual of the training rows, every round",
+        f"privatised ({label_scheme(study.protect).statement})", worth, readable=True,
     )  # fmt: skip
 
 

@@ -15,8 +15,10 @@ import numpy.typing as npt
 
 from crypto.certificate import Certificate, LogHead
 
-Protection = Literal["public", "clear", "ckks", "psi"]
+Protection = Literal["public", "clear", "privatised", "noised", "ckks", "psi"]
 """`public`: says nothing about any person. `clear`: data about persons, readable by the receiver.
+`privatised`: computed from labels that were released once through the study's privacy mechanism.
+`noised`: clear values with the study's noise; no epsilon is claimed.
 `ckks`: ciphertexts under the sponsor's key, of the parameter set that the study names.
 `psi`: ids masked by a secret scalar of this run."""
 
@@ -257,6 +259,14 @@ class Residual:
 
 
 @dataclass(frozen=True, slots=True)
+class PrivatisedResidual(Residual):
+    """Step 7 under `residuals = "dp"` or `"ip"`: a residual that saw released labels only."""
+
+    KIND: ClassVar[str] = "privatised-residual"
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("values", "privatised", "<f4", 2),)
+
+
+@dataclass(frozen=True, slots=True)
 class Fitted:
     """Step 8, assistor to sponsor: fitted values f_m^t of all aligned rows, float32 (N, K)."""
 
@@ -264,6 +274,14 @@ class Fitted:
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("values", "clear", "<f4", 2),)
     values: npt.NDArray[np.float32] = field(repr=False)
     round: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoisedFitted(Fitted):
+    """Step 8 under `predictions = "noise"`: clipped fitted values with Gaussian noise."""
+
+    KIND: ClassVar[str] = "noised-fitted"
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("values", "noised", "<f4", 2),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,6 +453,18 @@ class PredictReply:
 
 
 @dataclass(frozen=True, slots=True)
+class NoisedPredictReply(PredictReply):
+    """Step 13 under `predictions = "noise"`: a clipped part with Gaussian noise; 0 for unknown ids."""
+
+    KIND: ClassVar[str] = "noised-predict-reply"
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
+        FieldSpec("batch", "public", "json", json_type=Batch),
+        FieldSpec("known", "clear", "|u1", 1),
+        FieldSpec("part", "noised", "<f4", 2),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class EncryptedPredictReply:
     """Step 13 under encryption: Enc(its part) of all n ids asked for, 0 where unknown; uint8 (C K, b).
 
@@ -455,19 +485,19 @@ class EncryptedPredictReply:
 
 Message = (
     Hello | RunOffer | RunSignature | RunAgreement | Ids | Realign | MaskedIds | MaskedQuery | Tags | PredictRows
-    | Rows | Residual | Fitted
+    | Rows | Residual | PrivatisedResidual | Fitted | NoisedFitted
     | Features | EvaluationKeys | EncryptedResidual | EncryptedFitted | EncryptedFinish | EncryptedPredictReply
     | HeadRequest | LedgerHead | LedgerHeads | HeadsSignature | LedgerCertificate
-    | Finish | Finished | PredictRequest | PredictReply
+    | Finish | Finished | PredictRequest | PredictReply | NoisedPredictReply
 )  # fmt: skip
 
 MESSAGES: dict[str, type[Message]] = {
     kind.KIND: kind
     for kind in (
         Hello, RunOffer, RunSignature, RunAgreement, Ids, Realign, MaskedIds, MaskedQuery, Tags, PredictRows,
-        Rows, Residual, Fitted,
+        Rows, Residual, PrivatisedResidual, Fitted, NoisedFitted,
         Features, EvaluationKeys, EncryptedResidual, EncryptedFitted, EncryptedFinish, EncryptedPredictReply,
         HeadRequest, LedgerHead, LedgerHeads, HeadsSignature, LedgerCertificate,
-        Finish, Finished, PredictRequest, PredictReply,
+        Finish, Finished, PredictRequest, PredictReply, NoisedPredictReply,
     )
 }  # fmt: skip

@@ -31,7 +31,7 @@ TRANSITIONS: dict[str, frozenset[str]] = {
     "greeted": frozenset({"run-offer"}),
     "signed": frozenset({"run-agreement"}),
     "aligning": frozenset({"rows"}),
-    "learning": frozenset({"residual", "finish"}),
+    "learning": frozenset({"residual", "privatised-residual", "finish"}),
     "serving": frozenset({"predict-request"}),
 }
 """Which message kinds are legal in which phase; everything else is a violation and changes nothing."""
@@ -217,6 +217,9 @@ class AssistorProtocol:
         return [Note("aligned", {"rows": n, "train": int(train.sum())}), self._prepare()]
 
     def _on_residual(self, message: Residual) -> list[Effect]:
+        due = messages.PrivatisedResidual if self._context.study.protect.privatised else Residual
+        if type(message) is not due:
+            raise PeerViolation(self._sponsor, f"{message.KIND} where the study agreed on {due.KIND}")
         self._check_round(message.round)
         expected = (int(self.state.array("train").sum()), self._outputs)
         if message.values.shape != expected or not np.isfinite(message.values).all():
@@ -239,7 +242,26 @@ class AssistorProtocol:
         self.state.put(f"model/{round_:04d}", model)
         self.state.put("round", str(round_).encode())
         self.state.drop("residual")
-        return [Note("round", {"round": round_}), Send(self._sponsor, messages.Fitted(values, round_))]
+        fitted = messages.Fitted(values, round_)
+        if self._noised:
+            fitted = messages.NoisedFitted(self._with_noise(values, np.ones(1)), round_)
+        return [Note("round", {"round": round_}), Send(self._sponsor, fitted)]
+
+    @property
+    def _noised(self) -> bool:
+        return self._context.study.protect.predictions == "noise"
+
+    def _with_noise(
+        self, values: npt.NDArray[np.float32], coefficients: npt.NDArray[np.float64]
+    ) -> npt.NDArray[np.float32]:
+        """What sum_t c_t (clipped f_t with noise of its own) looks like, for coefficients c_t (T,)."""
+        from crypto.gaussian_noise import clipped_with_noise
+
+        protect = self._context.study.protect
+        if protect.noise is None or not np.any(coefficients):
+            return values
+        clip, scale = protect.clip * np.abs(coefficients).sum(), protect.noise * np.linalg.norm(coefficients)
+        return clipped_with_noise(values, float(clip), float(scale))
 
     def _on_finish(self, message: Finish) -> list[Effect]:
         if len(message.coefficients) > self.rounds or not np.isfinite(message.coefficients).all():
@@ -290,7 +312,8 @@ class AssistorProtocol:
 
     def _refuse(self, batch: messages.Batch) -> Send:
         nothing = np.zeros((0, self._outputs), dtype=np.float32)
-        return Send(self._sponsor, messages.PredictReply(batch, np.zeros(0, dtype=np.uint8), nothing))
+        kind = messages.NoisedPredictReply if self._noised else messages.PredictReply
+        return Send(self._sponsor, kind(batch, np.zeros(0, dtype=np.uint8), nothing))
 
     def _predict(self, key: str) -> Compute:
         ids = msgspec.json.decode(self.state.raw(key), type=tuple[str, ...])
@@ -304,6 +327,10 @@ class AssistorProtocol:
         known, part = result
         self.state.drop(f"request/{number}")
         reply = messages.PredictReply(messages.Batch(int(number)), known, part)
+        if self._noised:
+            part = self._with_noise(part, self.state.array("coefficients"))
+            part[known == 0] = 0.0
+            reply = messages.NoisedPredictReply(messages.Batch(int(number)), known, part)
         note = Note("predicted", {"rows": len(known), "known": int(known.sum())})
         return [note, Send(self._sponsor, reply)]
 

@@ -12,7 +12,7 @@ from secure_gal import messages
 from secure_gal.alignment_sponsor import PrivateAlignment
 from secure_gal.effects import Done, Effect, Note, Send, State
 from secure_gal.errors import PeerViolation, StateError
-from secure_gal.messages import Batch, EncryptedPredictReply, Message, PredictReply, PredictRequest
+from secure_gal.messages import Batch, EncryptedPredictReply, Message, NoisedPredictReply, PredictReply, PredictRequest
 from secure_gal.study import Study
 
 Domain = Callable[[str, int, int], bytes]
@@ -83,7 +83,8 @@ class PredictionProtocol:
         """
         if self._pairs is not None and message.KIND in self._pairs.kinds:
             return [*self._pairs.receive(peer, message), *self._ask()]
-        fits = isinstance(message, self.REPLY) and peer in self._study.assistors
+        due = NoisedPredictReply if self._study.protect.predictions == "noise" else self.REPLY
+        fits = type(message) is due and peer in self._study.assistors
         if not fits or not isinstance(message, PredictReply | EncryptedPredictReply):
             raise PeerViolation(peer, f"{message.KIND} is not legal during prediction")
         batch = message.batch

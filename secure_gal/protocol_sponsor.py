@@ -23,7 +23,7 @@ MAX_FITTED = 1e6
 TRANSITIONS: dict[str, frozenset[str]] = {
     "greeting": frozenset({"hello"}),
     "signing": frozenset({"run-signature"}),
-    "learning": frozenset({"fitted"}),
+    "learning": frozenset({"fitted", "noised-fitted"}),
     "finishing": frozenset({"finished"}),
 }
 """Which message kinds are legal in which phase; everything else is a violation and changes nothing.
@@ -248,7 +248,8 @@ class SponsorProtocol:
     def _send_residual(self) -> list[Effect]:
         residual = self._ensemble.residual()
         parts = {p: residual[self._held_training_rows(p)] for p in self._study.assistors}
-        return [Send(p, messages.Residual(part, self.round)) for p, part in parts.items()]
+        kind = messages.PrivatisedResidual if self._study.protect.privatised else messages.Residual
+        return [Send(p, kind(part, self.round)) for p, part in parts.items()]
 
     def _held_training_rows(self, peer: str) -> npt.NDArray[np.bool_]:
         """Mask (N_train,): which training rows this assistor holds."""
@@ -264,8 +265,9 @@ class SponsorProtocol:
 
     def _on_learning(self, peer: str, message: Message) -> list[Effect]:
         """A message of the learning phases: fitted values, in the form that the study agreed on."""
-        if not isinstance(message, Fitted):
-            raise PeerViolation(peer, f"{message.KIND} is not for a sponsor")
+        due = messages.NoisedFitted if self._study.protect.predictions == "noise" else Fitted
+        if type(message) is not due or not isinstance(message, Fitted):
+            raise PeerViolation(peer, f"{message.KIND} where the study agreed on {due.KIND}")
         if message.round != self.round:
             raise PeerViolation(peer, f"fitted values of round {message.round} in round {self.round}")
         expected = (len(self.state.array(f"coverage/{peer}")), self._ensemble.F.shape[1])
@@ -321,6 +323,10 @@ class SponsorProtocol:
     def new_ensemble(self, parties: tuple[str, ...]) -> Ensemble:
         """A fresh ensemble over these parties, for comparisons."""
         return self._model.ensemble(parties)
+
+    def true_metric(self) -> float | None:
+        """The metric of F^t on true labels where the study learns from released ones; it decides nothing."""
+        return self._model.true_metric(self._ensemble.F)
 
     def metric_unit(self) -> float:
         """What one unit of the metric is worth in the label's own unit."""

@@ -54,6 +54,10 @@ class SponsorModel(Protocol):
         """The target's standard deviation for regression, else 1."""
         ...
 
+    def true_metric(self, outputs: npt.NDArray[np.float64]) -> float | None:
+        """The metric of F (N, K) on true labels where the study learns from released ones; None elsewhere."""
+        ...
+
     def alone(self) -> Ensemble:
         """M=1 GAL with the same learner and rounds, run to its end."""
         ...

@@ -30,10 +30,26 @@ class Protect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the three private things of a study travel. Only modes that are built can be named."""
 
     ids: Literal["psi", "clear"] = "psi"
-    residuals: Literal["none", "ckks"] = "none"
-    predictions: Literal["none"] = "none"
+    residuals: Literal["none", "ckks", "dp", "ip"] = "none"
+    predictions: Literal["none", "noise"] = "none"
     parameters: Literal["strict", "fast"] = "strict"
     """The CKKS parameter set (`crypto.ckks.PARAMETER_SETS`); only used where something is encrypted."""
+
+    epsilon: float | None = None
+    """`dp`: label differential privacy of every row, for everything that follows."""
+    classes: tuple[str | int, ...] | None = None
+    """`dp`, classification: all classes; public, since taken from the labels they could depend on one."""
+    label_range: tuple[float, float] | None = None
+    """`dp` and `ip`, regression: public range of the target in its own unit."""
+    noise: float | None = None
+    """`noise`: standard deviation, in the unit of the residual (at most about 1 in size)."""
+    clip: float = 1.0
+    """`noise`: fitted values are clipped to [-clip, clip] first."""
+
+    @property
+    def privatised(self) -> bool:
+        """Whether everything that others observe is computed from released labels."""
+        return self.residuals in ("dp", "ip")
 
     @property
     def encrypted(self) -> bool:
@@ -237,6 +253,34 @@ def _check_study(study: Study, path: Path) -> None:
     fits = study.loss == "auto" or classifies == (study.loss == "cross_entropy")
     _require(fits, path, "loss", study.loss, f"{'cross_entropy' if classifies else 'l2, l1 or huber'} for "
              f"task {study.task!r}, or auto")  # fmt: skip
+
+    _check_protect(study, path)
+
+
+def _check_protect(study: Study, path: Path) -> None:
+    protect, classifies = study.protect, study.task == "classification"
+    epsilon, noise, range_ = protect.epsilon, protect.noise, protect.label_range
+    dp, ip = protect.residuals == "dp", protect.residuals == "ip"
+    _require(
+        dp == (epsilon is not None), path, "protect.epsilon", epsilon, 'a number with residuals = "dp", else nothing'
+    )
+    _require(epsilon is None or 0.01 <= epsilon <= 20, path, "protect.epsilon", epsilon, "0.01 to 20")
+    _require(not (ip and classifies), path, "protect.residuals", "ip",
+             '"dp" for classification: half of the class labels would be named exactly by an interval')  # fmt: skip
+    needs = dp and classifies
+    _require(needs == (protect.classes is not None), path, "protect.classes", protect.classes,
+             'the list of all classes with residuals = "dp" and task = "classification", else nothing')  # fmt: skip
+    needs = protect.privatised and not classifies
+    _require(needs == (range_ is not None), path, "protect.label_range", range_,
+             '[low, high] with residuals = "dp" or "ip" and task = "regression", else nothing')  # fmt: skip
+    noised = protect.predictions == "noise"
+    _require(
+        noised == (noise is not None), path, "protect.noise", noise, 'a number with predictions = "noise", else nothing'
+    )
+    positive = all(v is None or (math.isfinite(v) and v > 0) for v in (noise, protect.clip))
+    _require(positive, path, "protect.noise", (noise, protect.clip), "noise and clip above 0")
+    _require(not (noised and protect.encrypted), path, "protect.predictions", "noise",
+             'residuals other than "ckks": an assistor cannot add noise to fitted values that it cannot see')  # fmt: skip
 
 
 def _is_tcp(address: str) -> bool:

@@ -75,6 +75,9 @@ class Arrays:
         model, fitted = self.local.fit_round(round_, residual)
         return storage.dump(model), fitted
 
+    def true_metric(self, outputs: np.ndarray) -> None:
+        return None
+
     def alone(self) -> Ensemble:
         ensemble = self.ensemble((self.name,))
         while self.fits and not ensemble.finished:

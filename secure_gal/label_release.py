@@ -1,0 +1,109 @@
+"""The memory that makes "privatised once" true: the first release of every row is kept and given again.
+
+Without it a sponsor that starts a study anew draws new noise, and an assistor averages it away: n releases cost n times
+epsilon. Permanent randomised response, as in RAPPOR (Erlingsson, Pihur and Korolova, CCS 2014): the file lies in the
+party's home, not in a run directory, holds releases and never true labels, and is on disk before a release is used.
+A label that is corrected later keeps its first release.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from secure_gal.errors import EnvironmentFailure, SettingsError
+from secure_gal.label_privacy import Array, LabelScheme
+from secure_gal.messages import MAX_ROWS
+
+FORMAT = 1
+MAX_FILE_BYTES = 1 << 30
+"""Bytes of the file; a row takes its id and about 10 more."""
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    format: int
+    statement: str
+    releases: dict[str, float]
+
+
+def release_once(path: Path, scheme: LabelScheme, ids: Sequence[str], labels: Sequence[Any]) -> Array:
+    """The release float64 (N,) of every row: the kept one for a known id, else a fresh one that is kept.
+
+    Args:
+        path: the file of this label, one for all studies and runs that use it; made when missing, mode 0600.
+        ids: different from each other (N,), as the sponsor's table has them; labels: (N,) in the same order.
+
+    Raises:
+        SettingsError: the file is damaged, or holds releases of another scheme, whose cost would add to this one's.
+        DataError: a label does not fit the scheme.
+        EnvironmentFailure: the file cannot be written; nothing was released.
+    """
+    with _locked(path):
+        kept = _read(path, scheme.statement)
+        new = [i for i, entity in enumerate(ids) if entity not in kept]
+        if new:
+            fresh = scheme.release([labels[i] for i in new]).tolist()
+            kept |= dict(zip([ids[i] for i in new], fresh, strict=True))
+            _write(path, msgspec.json.encode(_File(FORMAT, scheme.statement, kept)) + b"\n")
+    return np.array([kept[entity] for entity in ids], dtype=np.float64)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One process at a time: two that draw for the same row would release it twice."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise EnvironmentFailure(f"{path}: cannot be locked: {error.strerror}; nothing was released") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _read(path: Path, statement: str) -> dict[str, float]:
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise SettingsError(str(path), f"is larger than {MAX_FILE_BYTES} bytes; it is not a file of releases")
+        file = msgspec.json.decode(path.read_bytes(), type=_File)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise SettingsError(str(path), f"cannot be read: {error.strerror}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(str(path), "is damaged; restore it from a backup: new releases would add to its "
+                            "epsilon") from error  # fmt: skip
+    if file.format != FORMAT or len(file.releases) > MAX_ROWS:
+        raise SettingsError(str(path), f"is no file of releases of format {FORMAT}")
+    if file.statement != statement:
+        raise SettingsError(str(path), f"these labels were released before by: {file.statement}. This study asks for: "
+                            f"{statement}. Both together cost the sum of both epsilons; to accept that, move the file "
+                            "away")  # fmt: skip
+    return file.releases
+
+
+def _write(path: Path, data: bytes) -> None:
+    part = path.with_suffix(".part")
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as handle:
+            handle.write(data)
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.replace(part, path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # the new name, too, must outlive a power cut
+        finally:
+            os.close(folder)
+    except OSError as error:
+        problem = f"releases could not be kept: {error.strerror}; nothing was released"
+        raise EnvironmentFailure(f"{path}: {problem}") from error
