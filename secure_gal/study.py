@@ -77,6 +77,8 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id_form: IdForm = "text"
     max_ids: int = 2_000_000
     max_queries: int = 10_000_000
+    leakage_threshold: float | None = None
+    """`secure-gal leakage` fails where an attack gains more than this share (0 to 1) of what was left to learn."""
     protect: Protect = Protect()
 
     @property
@@ -248,6 +250,8 @@ def _check_study(study: Study, path: Path) -> None:
     _require(
         study.max_queries >= 1, path, "max_queries", study.max_queries, "1 or more ids that an assistor is asked about"
     )
+    gate = study.leakage_threshold
+    _require(gate is None or 0 <= gate <= 1, path, "leakage_threshold", gate, "0 to 1, or nothing")
     _require(0 <= study.seed < 2**32, path, "seed", study.seed, "0 to 4294967295")
     classifies = study.task == "classification"
     fits = study.loss == "auto" or classifies == (study.loss == "cross_entropy")
