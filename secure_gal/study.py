@@ -136,6 +136,12 @@ class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     categorical: tuple[str, ...] = ()
 
 
+class AuditSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[audit]`: `archive` keeps every payload, encrypted at rest under a key of the party's own."""
+
+    archive: bool = False
+
+
 class PartySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One party's private file; paths are absolute after loading."""
 
@@ -149,6 +155,7 @@ class PartySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     proxy: str | None = None
     max_rows: int | None = None
     learner: LearnerSettings = LearnerSettings()
+    audit: AuditSettings = AuditSettings()
 
 
 def load_study(path: Path) -> Study:
