@@ -45,7 +45,13 @@ class EncryptedRidge:
     """
 
     def __init__(
-        self, keys: PublicKeys, u_train: Array, u_all: Array, *, cores: int | None = None, cache_bytes: int = CACHE_BYTES
+        self,
+        keys: PublicKeys,
+        u_train: Array,
+        u_all: Array,
+        *,
+        cores: int | None = None,
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
         if u_train.ndim != 2 or u_all.ndim != 2 or not 1 <= u_train.shape[1] == u_all.shape[1] <= keys.padded:
             raise StateError(f"U of shapes {u_train.shape} and {u_all.shape} does not fit keys of width {keys.padded}")
@@ -95,9 +101,7 @@ class EncryptedRidge:
         close(self._job)
 
 
-def predict(
-    keys: PublicKeys, head: bytes, outputs: int, u_new: Array, *, cores: int | None = None
-) -> Bytes:
+def predict(keys: PublicKeys, head: bytes, outputs: int, u_new: Array, *, cores: int | None = None) -> Bytes:
     """Sanitised fitted values of new rows from an encrypted head, at a cost that does not depend on training.
 
     Args:
@@ -129,13 +133,15 @@ def predict(
 
 def _check_operator(u: Array) -> None:
     """DataError if power iteration finds U'U larger than 1 (it cannot find more than there is)."""
-    vector = np.random.default_rng(0).standard_normal(u.shape[1])
+    vector = np.random.default_rng(0).standard_normal((u.shape[1],))
+    norm = 1.0
     for _ in range(8):
+        vector = u.T @ (u @ vector)
         norm = float(np.linalg.norm(vector))
-        if not norm:
-            return
-        vector = u.T @ (u @ (vector / norm))
-    if not float(np.linalg.norm(vector)) <= NORM_SLACK:
+        if not 0.0 < norm < np.inf:  # zero, or not a number
+            break
+        vector = vector / norm
+    if not norm <= NORM_SLACK:
         raise DataError("features", "U' U of the training rows is larger than 1 or not finite: not a ridge fit's U")
 
 

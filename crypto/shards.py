@@ -149,7 +149,7 @@ def _worker(job: Job) -> Worker:
 def spread(job: Job, task: Callable[[Worker, int], Result]) -> list[Result]:
     """The task's results for every shard, in order; the shards run side by side."""
     call = secrets.token_hex(8)
-    pool = Parallel(n_jobs=job.shards, batch_size=1, pre_dispatch="all")  # of one job: in this process
+    pool = Parallel(n_jobs=job.shards, batch_size=1, pre_dispatch="all", max_nbytes=None)  # of one job: in this process
     done = dict(pool(delayed(_turn)(job, call, task) for _ in range(job.shards)))
     shutil.rmtree(Path(job.folder) / call)
     return [done[shard] for shard in range(job.shards)]
@@ -173,7 +173,7 @@ def _turn(job: Job, call: str, task: Callable[[Worker, int], Result]) -> tuple[i
 
 def each(job: Job, task: Callable[[Worker, Item], Result], items: list[Item]) -> list[Result]:
     """The task's results for every item, in order, by whichever process is free."""
-    pool = Parallel(n_jobs=min(job.shards, len(items)), batch_size=1, pre_dispatch="all")
+    pool = Parallel(n_jobs=min(job.shards, len(items)), batch_size=1, pre_dispatch="all", max_nbytes=None)
     return list(pool(delayed(_item)(job, task, item) for item in items))
 
 
