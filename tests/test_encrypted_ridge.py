@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -178,3 +179,13 @@ def test_splits_cover_all_diagonals(params: object) -> None:
                 split = make(params, padded(params, p), blocks)
                 assert split.babies * split.giants == padded(params, p)
             assert Split.first(params, padded(params, p), blocks).babies <= params.max_babies
+
+
+def test_folders_of_killed_processes_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone, living = tmp_path / f"{shards._PREFIX}999999999-x", tmp_path / f"{shards._PREFIX}{os.getpid()}-x"
+    other = tmp_path / "secure-gal-else"
+    for folder in (gone, living, other):
+        folder.mkdir()
+        (folder / "keys").write_bytes(b"k")
+    shards._sweep(tmp_path)
+    assert not gone.exists() and living.exists() and other.exists()

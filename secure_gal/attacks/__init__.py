@@ -9,5 +9,6 @@ Pure functions on arrays; they open nothing and send nothing. One set serves the
     sums.py         the sponsor against all assistors' columns, from the weighted sums of many rounds
     aggregator.py   labels from inner products, weights and learning rates
     ciphertexts.py  what can be read from ciphertexts without the key, and from replies that were not sanitised
+    requests.py     ciphertexts that arrived, as such numbers
     meter.py        a party scores what it gave away against its own truth; the gate
 """

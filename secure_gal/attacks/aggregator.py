@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from secure_gal.attacks.finding import Array, Finding, resampled
+from secure_gal.attacks.labels import commonest
 
 
 def labels_from_products(
@@ -27,8 +28,9 @@ def labels_from_products(
     """
     residual = np.linalg.lstsq(vectors, products * vectors.shape[1], rcond=1e-9)[0]
     guess = (residual[:, 0] > 0).astype(np.int64) if residual.shape[1] == 1 else residual.argmax(axis=1)
-    return resampled("balanced accuracy", labels, guess, np.zeros_like(labels), seed=seed, target="labels", rounds="1",
-                     attack="least residual from inner products", knows=knows)  # fmt: skip
+    return _found(
+        labels, guess, seed, attack="least residual from inner products", target="labels", rounds="1", knows=knows
+    )
 
 
 def labels_by_simulation(
@@ -51,5 +53,9 @@ def labels_by_simulation(
     moved = spread > 0
     distance = np.abs(simulated[:, :, moved] - observed[:, None, moved]) / spread[moved]
     guess = distance.sum(axis=2).argmin(axis=1)
-    return resampled("balanced accuracy", labels, guess, np.zeros_like(labels), seed=seed, attack=attack,
-                     target="one label", rounds="all", knows="all data but the label")  # fmt: skip
+    return _found(labels, guess, seed, attack=attack, target="one label", rounds="all", knows="all data but the label")
+
+
+def _found(labels: npt.NDArray[np.int64], guess: npt.NDArray[np.int64], seed: int, **about: str) -> Finding:
+    same = np.full_like(labels, commonest(labels))
+    return resampled("balanced accuracy", labels, guess, same, seed=seed, **about)

@@ -45,7 +45,7 @@ def _by_row(values: Array, rows: int, outputs: int) -> Array:
 
 
 def slot_values(coefficients: Array) -> Array:
-    """The canonical embedding (Cheon et al. 2017): real parts of all n/2 slots, then imaginary parts; (..., n) to (..., n)."""
+    """The canonical embedding (Cheon et al. 2017), (..., n) each: real parts of all slots, then imaginary."""
     n = coefficients.shape[-1]
     turned = coefficients * np.exp(1j * np.pi * np.arange(n) / n)
     values = np.fft.ifft(turned, axis=-1) * n  # entry i is the value at zeta^(2i + 1)

@@ -1,6 +1,6 @@
 """Feature inference by the sponsor from an assistor's fitted values.
 
-Fitted values of a linear model lie in the column space of the assistor's features: f^t = X (X'X + N lambda I)^-1 X' r^t.
+Fitted values of a linear model, f^t = X (X'X + N lambda I)^-1 X' r^t, lie in the column space of its features.
 One column is received up to scale in round 1, the space of p columns after about p/K rounds. Inside the space, columns
 are told apart blindly, by independent component analysis (Hyvarinen and Oja 2000, Neural Networks 13), or by
 regression on rows whose values the sponsor happens to know.
@@ -74,7 +74,7 @@ def blind(
     """Recover columns up to order, sign, scale and offset, knowing nothing; space (N, d) is `column_space`.
 
     Components have no names and no sign: both are given on one half of the rows, so that the squared correlations add
-    up to the most, and scored on the other. The baseline names the sponsor's own columns in the same way; 0 without any.
+    up to the most, and scored on the other. The baseline names the sponsor's own columns in the same way; 0 without.
     """
     rows = np.random.default_rng(seed).permutation(len(columns))[:ROWS]
     truth, naming = columns[rows], np.arange(len(rows)) < len(rows) // 2
@@ -102,7 +102,7 @@ def _components(space: Array, seed: int) -> Array:
 
 
 def _matched(truth: Array, guesses: Array, naming: npt.NDArray[np.bool_]) -> Array:
-    """For each column of truth one of guesses, with the better sign, by `naming` rows; zeros where there are too few."""
+    """For each column of truth one of guesses and its sign, by `naming` rows; zeros where there are too few."""
     from scipy.optimize import linear_sum_assignment
 
     out = np.zeros_like(truth)

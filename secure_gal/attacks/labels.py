@@ -23,6 +23,11 @@ REPEATS = 10
 """Draws of which rows the attacker knows."""
 
 
+def commonest(labels: Labels) -> int:
+    """The class to say of everyone without messages; its balanced accuracy is 1 over the classes that occur."""
+    return int(np.bincount(labels).argmax())
+
+
 def is_classes(labels: Labels) -> bool:
     """Whether labels are class codes; float labels are regression targets."""
     return bool(np.issubdtype(labels.dtype, np.integer))
@@ -55,7 +60,7 @@ def direct(labels: Labels, residuals: npt.NDArray[Any], *, seed: int) -> list[Fi
     classes = is_classes(labels)
     attack = "sign of the residual" if classes else "value of the residual"
     measure = "balanced accuracy" if classes else "squared correlation"
-    constant = np.zeros(len(labels), dtype=labels.dtype)
+    constant = np.full(len(labels), commonest(labels) if classes else 0.0, dtype=labels.dtype)
     findings = []
     for number, residual in [*enumerate(residuals, start=1), ("all", residuals.mean(axis=0))]:
         guess = _read(residual, classes)

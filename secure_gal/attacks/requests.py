@@ -8,7 +8,8 @@ from tenseal import sealapi
 
 from crypto import ckks, seal_files
 from crypto.ckks import ParameterSet
-from secure_gal.attacks.ciphertexts import Array, row_features
+from secure_gal.attacks.ciphertexts import row_features
+from secure_gal.attacks.finding import Array
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -28,4 +29,4 @@ def _coefficient_form(params: ParameterSet, residues: npt.NDArray[np.uint64]) ->
     seal_files.load(ciphertext, context, seal_files.ciphertext_members(parms, params.n, 1.0, both))
     sealapi.Evaluator(context).transform_from_ntt_inplace(ciphertext)
     back, _ = seal_files.split_ciphertext(seal_files.save(ciphertext), params.levels, params.n, seeded=False)
-    return back[0]
+    return np.asarray(back[0])
