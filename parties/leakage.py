@@ -13,6 +13,7 @@ from parties.sponsor import open_cipher, write_final_report
 from parties.store import RunStore
 from secure_gal.attacks.meter import Leakage, byte_leakage, column_leakage, label_leakage
 from secure_gal.effects import State
+from secure_gal.encode import TableEncoder
 from secure_gal.errors import SettingsError
 from secure_gal.learners import storage
 from secure_gal.party_model import AssistorData, SponsorData
@@ -76,6 +77,8 @@ def _columns(session: Session, state: State) -> Leakage:
     model = AssistorData(session.party, session.study, session.file.resolve().parent, lambda text: None)
     train = state.array("train").astype(np.bool_)
     encoder, x = model.encoded(state.array("positions"), train)
+    if not isinstance(encoder, TableEncoder):
+        raise SettingsError(str(session.party.data.path), "holds arrays; column leakage is scored for tables only")
     rounds = int(state.text("round", "0"))
     if not rounds:
         raise SettingsError("run_dir", f"{session.party.run_dir} holds no fitted round")
@@ -94,7 +97,8 @@ def _stand_ins(state: State, x: npt.NDArray[Any], train: npt.NDArray[np.bool_], 
     _, features = storage.load(state.raw("encoder"))
     u = features.transform(x)
     r = np.random.default_rng(0).standard_normal((rounds, int(train.sum()), int(state.text("outputs"))))
-    return np.einsum("np,tpk->tnk", u, np.einsum("np,tnk->tpk", u[train], r)).astype(np.float32)
+    sent = np.einsum("np,tpk->tnk", u, np.einsum("np,tnk->tpk", u[train], r))
+    return np.asarray(sent, dtype=np.float32)
 
 
 def _sample(rows: int) -> npt.NDArray[np.int64]:

@@ -63,7 +63,7 @@ run_dir = "run"                # checkpoints and models
 # address = "tcp://10.0.0.5:7001"   # instead of the study's
 # proxy = "socks.example.org:1080"  # SOCKS5
 # max_rows = 100000            # the most rows it will ever predict in this study
-# audit = { archive = true }   # keep every payload, encrypted under this party's own key
+# audit = {{ archive = true }}   # keep every payload, encrypted under this party's own key
 
 [data]
 path = "{name}.csv"            # or .parquet

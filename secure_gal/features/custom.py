@@ -30,8 +30,9 @@ class Custom:
         """In words."""
         return f"{self.width} features of {self._name}"
 
-    def transform(self, x: Array) -> Array:
-        """x (n, q) to Phi (n, p); SettingsError where the user's object returns something else."""
+    def transform(self, rows: Any) -> Array:
+        """Rows (n, q), images or series to Phi (n, p); SettingsError where the user's object returns something else."""
+        x = np.asarray(rows)
         raw = self._inner.transform(x) if hasattr(self._inner, "transform") else _run(self._inner, x)
         raw = raw.toarray() if hasattr(raw, "toarray") else raw
         phi = np.asarray(raw, dtype=np.float64)
@@ -84,7 +85,7 @@ def fit(name: str, x: Array, folder: Path, seed: int) -> Custom:
                             "transform, or a torch.nn.Module")  # fmt: skip
     if "random_state" in getattr(inner, "get_params", dict)():
         inner.set_params(random_state=seed)
-    return Custom(name, inner.fit(x), x)
+    return Custom(name, inner.fit(np.asarray(x)), x)
 
 
 def _run(module: Any, x: Array) -> Array:

@@ -16,7 +16,7 @@ def custom(name: str, loss: str, device: str, options: dict[str, Any], folder: P
     """The learner that `python:module:factory` names; the module is looked up in `folder` first.
 
     The factory is called with the keyword options, once a fit, and returns an object with scikit-learn's `fit(X, y)`
-    and `predict(X)`, or a `torch.nn.Module` from (n, p) to (n, K), which is trained as `mlp` is.
+    and `predict(X)`, or a `torch.nn.Module` from (n, p), or images or series, to (n, K), which is trained as `mlp` is.
     """
     where = "[learner] kind"
     _, module_name, factory_name = [*name.split(":"), "", ""][:3]
@@ -35,9 +35,9 @@ def custom(name: str, loss: str, device: str, options: dict[str, Any], folder: P
     sample = factory(**options)
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(sample, torch.nn.Module):
-        from secure_gal.learners.mlp import TorchLearner
+        from secure_gal.learners.torch_trainer import TorchLearner
 
-        return TorchLearner(lambda p, k: factory(**options), loss, device)
+        return TorchLearner(lambda inner, k: factory(**options), loss, device)
     if not (hasattr(sample, "fit") and hasattr(sample, "predict")):
         raise SettingsError(where, f"{name!r} returned {type(sample).__name__}, which has no fit and predict")
 
