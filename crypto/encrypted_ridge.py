@@ -6,7 +6,9 @@ shared out by blocks of rows. Each process keeps the same blocks round after rou
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -15,13 +17,17 @@ from joblib import cpu_count
 from crypto import ridge_blocks
 from crypto.ckks import PublicKeys, check_requests
 from crypto.seal_files import Bytes
-from crypto.shards import Array, Worker, close, each, prepare, spread
+from crypto.shards import Array, Job, Worker, close, each, prepare, spread
 from secure_gal.errors import DataError, PeerViolation, StateError
 
 Progress = Callable[[float], None]
 
 CACHE_BYTES = 2**30
 """Memory for encodings, all processes together. Those that do not fit are made again every round."""
+WORTHWHILE = 0.5
+"""Seconds of work that make a process worth its start and the copies that go to it and back."""
+PRODUCT_SECONDS, ROTATION_SECONDS = 6.5e-9, 9e-8
+"""Seconds a coefficient and prime of a plaintext product and of a rotation; measured on one x86-64 core, only a guide."""
 NORM_SLACK = 1.001
 """U_train' U_train may exceed 1 by this much for rounding."""
 
@@ -37,7 +43,7 @@ class EncryptedRidge:
         keys: the sponsor's.
         u_train: float64 (N_train, p), what the inner products are taken with; p at most `keys.padded`.
         u_all: float64 (N_all, p), the rows to fit.
-        cores: worker processes; every core by default.
+        cores: worker processes; by default every core that has half a second of a round's work to do.
         cache_bytes: memory for encodings.
 
     Raises:
@@ -56,8 +62,9 @@ class EncryptedRidge:
         if u_train.ndim != 2 or u_all.ndim != 2 or not 1 <= u_train.shape[1] == u_all.shape[1] <= keys.padded:
             raise StateError(f"U of shapes {u_train.shape} and {u_all.shape} does not fit keys of width {keys.padded}")
         _check_operator(u_train)
-        self._keys = keys
+        self._keys, self._cores = keys, cores
         self._job = prepare(keys, u_train, u_all, cores or cpu_count(), cache_bytes)
+        self._begun = False
 
     def __repr__(self) -> str:
         return f"EncryptedRidge({self._keys!r}, blocks {self._job.blocks})"
@@ -93,6 +100,9 @@ class EncryptedRidge:
         if outputs < 1 or len(requests) != due:
             raise PeerViolation(peer, f"{len(requests)} ciphertexts where {due} are due")
         check_requests(self._keys.params, requests, peer)
+        if not self._begun and self._cores is None:
+            self._job = replace(self._job, shards=min(self._job.shards, _worthwhile(self._keys, self._job, outputs)))
+        self._begun = True
         shares = spread(self._job, partial(_inner_products, requests=requests, outputs=outputs, peer=peer))
         return each(self._job, _fold, [[share[k] for share in shares] for k in range(outputs)])
 
@@ -129,6 +139,14 @@ def predict(keys: PublicKeys, head: bytes, outputs: int, u_new: Array, *, cores:
         return np.concatenate(spread(job, partial(_fitted, heads=heads)))
     finally:
         close(job)
+
+
+def _worthwhile(keys: PublicKeys, job: Job, outputs: int) -> int:
+    """How many processes a round keeps busy for WORTHWHILE seconds each; starting one and passing it work costs time."""
+    params, blocks = keys.params, sum(job.blocks)
+    products, turns = blocks * keys.padded, blocks * 2 * math.sqrt(keys.padded) + math.log2(params.n)
+    seconds = outputs * (products * PRODUCT_SECONDS + turns * ROTATION_SECONDS) * params.n * params.levels
+    return max(1, int(seconds / WORTHWHILE))
 
 
 def _check_operator(u: Array) -> None:
