@@ -8,9 +8,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from crypto.ckks import PARAMETER_SETS
+from crypto.ckks_secret import SecretContext
 from secure_gal.arrays import ArrayRows
 from secure_gal.data import Table, read_table
 from secure_gal.encode_arrays import ArrayEncoder
+from secure_gal.encrypted_model import EncryptedAssistorData
 from secure_gal.errors import DataError, SettingsError, StateError
 from secure_gal.learners import storage
 from secure_gal.party_model import AssistorData, SponsorData
@@ -321,3 +324,28 @@ def test_a_missing_or_foreign_extractor_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "lab" / "extractor.model").write_bytes(b"of another version")
     with pytest.raises(SettingsError, match="format"):
         model.fit_round(2, np.ones((N, 1), dtype=np.float32))
+
+
+# --- encrypted heads over arrays ---------------------------------------------------------------------------------
+
+
+def test_an_encrypted_assistor_answers_from_images_what_ridge_answers(tmp_path: Path) -> None:
+    study = Study("s", "classification", "hospital", "tcp://x:1", ("lab",),
+                  protect=Protect(ids="clear", residuals="ckks", parameters="fast"))  # fmt: skip
+    learner = LearnerSettings(features="encoder", options={"encoder_width": 31, "encoder_file": "lab.encoder"})
+    path = write(tmp_path / "lab.npz")
+    model = EncryptedAssistorData(party(tmp_path, "lab", path, learner), study, tmp_path, lambda text: None)
+    train = np.arange(N) % 4 != 0
+    saved = model.prepare(np.arange(N), train)
+    assert (tmp_path / "lab.encoder").exists()
+    cipher = SecretContext.generate(PARAMETER_SETS["fast"])
+    keys = cipher.public_keys(model.padded)
+    model.use_keys(keys, "hospital")
+    combination = np.random.default_rng(0).uniform(-1, 1, (int(train.sum()), 1))
+    head = model.head(cipher.encrypt(combination), 1, "hospital")
+    known, replies = model.answer(("p03", "nobody", "p08"), saved, keys, head, 1, "hospital")
+    encoder, features = storage.load(saved)
+    u = features.transform(encoder.transform(model.table.frame)[0])
+    assert known.tolist() == [1, 0, 1]
+    expected = (u @ (u[train].T @ combination))[[3, 8]]
+    np.testing.assert_allclose(cipher.decrypt(replies, 3, 1, "lab")[[0, 2]], expected, atol=2e-3)

