@@ -9,8 +9,8 @@ the first, which encodes (`first`). `floor` adds up the primitives that a round 
 just before: plaintext products with their additions, rotations, reading requests, and sanitising replies.
 
 Peers do the same products in the way a user would write first, and are *extrapolated* from a sample of each primitive:
-CKKSVector (TenSEAL; a dot product a column for g, then a plain product a column for f, as if g were in every slot,
-which CKKSVector would need masks and rotations for), HEU (OU-2048) and python-paillier (2048 bits) by scalar products.
+CKKSVector (TenSEAL; a dot product a column for g, then its product with the column for f: the encrypted scalar that
+`dot` gives takes `mm` with the column as a one-row matrix, since `*` refuses vectors of different sizes), HEU (OU-2048) and python-paillier (2048 bits) by scalar products.
 A peer that is not installed is reported and left out.
 """
 
@@ -132,7 +132,8 @@ def ckks_vector() -> Callable[[int, int, int], float]:
     context.generate_galois_keys()
     values = np.random.default_rng(0).uniform(-1, 1, CHUNK).tolist()
     vector = tenseal.ckks_vector(context, values)
-    each = best(lambda: vector.dot(values)) + best(lambda: vector * values)
+    g = vector.dot(values)
+    each = best(lambda: vector.dot(values)) + best(lambda: g.mm([values]))
     return lambda rows, columns, outputs: each * -(-rows // CHUNK) * columns * outputs
 
 
