@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import msgspec
 
 from parties.report import write_atomically
 from parties.report_charts import Chart, line_chart, share_chart
