@@ -37,9 +37,9 @@ def check_features(names: tuple[str, ...], folder: Path) -> None:
         raise SettingsError(WHERE, f'{list(names)!r}; "auto" chooses alone: leave the others out, or leave it out')
     for name in names:
         if name.startswith("python:"):
-            from secure_gal.features.custom import load_factory
+            from secure_gal.factories import load_factory
 
-            load_factory(name, folder)
+            load_factory(name, folder, WHERE)
         elif name not in (*NAMES, "auto"):
             raise SettingsError(WHERE, f"{name!r}; accepted: auto, {', '.join(NAMES)} or python:MODULE:FACTORY")
 
