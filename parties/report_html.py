@@ -87,7 +87,7 @@ def write_report(run_dir: Path, study: Study, audit: Row | None = None, leakage:
 def protections(study: Study) -> dict[str, str]:
     """`[protect]` of a study as the report shows it: the modes, and the numbers that those modes use."""
     protect = study.protect
-    shown = {"ids": protect.ids, "residuals": protect.residuals, "predictions": protect.predictions}
+    shown: dict[str, str] = {"ids": protect.ids, "residuals": protect.residuals, "predictions": protect.predictions}
     if protect.encrypted:
         shown["CKKS parameters"] = protect.parameters
     if protect.epsilon is not None:
