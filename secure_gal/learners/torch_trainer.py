@@ -182,7 +182,7 @@ class TorchLearner:
         self, module: nn.Module, x: Any, residual: npt.NDArray[np.float32], rows: int, device: torch.device
     ) -> None:
         """Forward and backward at so many rows, only to see whether they fit."""
-        batch = torch.from_numpy(np.array(x[:rows], dtype=np.float32)).to(device)
+        batch = laid_out(torch.from_numpy(np.array(x[:rows], dtype=np.float32)).to(device))
         target = torch.from_numpy(residual[:rows]).to(device)
         module.train()
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=uses_bfloat16(self._precision, device)):
@@ -199,21 +199,15 @@ class TorchLearner:
         mixed = uses_bfloat16(self._precision, device)
         best, best_loss, since = copy.deepcopy(module.state_dict()), float("inf"), 0
         for epoch in range(1, self._epochs + 1):
+            batches = torch.split(rows[torch.randperm(len(rows), generator=generator)], self._batch)
+            batches = tuple(b for b in batches if len(b) > 1 or len(rows) == 1)  # batch norm needs two rows
             module.train()
-            shuffled = rows[torch.randperm(len(rows), generator=generator)]
-            for batch in torch.split(shuffled, self._batch):
-                if len(batch) == 1 and len(rows) > 1:
-                    continue  # batch norm needs two rows
-                adam.zero_grad(set_to_none=True)
-                with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed):
-                    output = run(x[batch])
-                self._loss(output, r[batch.to(device)]).backward()  # type: ignore[no-untyped-call]
-                nn.utils.clip_grad_norm_(module.parameters(), self._clip)
-                adam.step()
+            for batch in batches:
+                self._step(run, module, adam, x[batch], r[batch.to(device)], mixed)
             if decline is not None:
                 decline.step()
             with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed):
-                settle(module, (x[batch] for batch in torch.split(shuffled, self._batch) if len(batch) > 1))
+                settle(module, (x[batch] for batch in batches))
             if not len(held):
                 log.info("epoch %d of %d", epoch, self._epochs)
                 continue
@@ -227,6 +221,17 @@ class TorchLearner:
                     break
         if len(held) and best_loss < float("inf"):
             module.load_state_dict(best)
+
+    def _step(
+        self, run: Callable[[torch.Tensor], torch.Tensor], module: nn.Module, adam: torch.optim.Optimizer,
+        inputs: torch.Tensor, target: torch.Tensor, mixed: bool,
+    ) -> None:  # fmt: skip
+        adam.zero_grad(set_to_none=True)
+        with torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=mixed):
+            output = run(inputs)
+        self._loss(output, target).backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(module.parameters(), self._clip)
+        adam.step()
 
     def _held_out_loss(self, module: nn.Module, x: Inputs, r: torch.Tensor, held: torch.Tensor, mixed: bool) -> float:
         module.eval()
