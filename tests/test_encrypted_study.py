@@ -88,11 +88,13 @@ def test_no_weight_rate_or_residual_in_anything_an_assistor_received(finished: N
     ensemble, everything = finished.sponsor.node.role.ensemble, received(finished, "lab")
     secrets = [v for record in ensemble.history for v in (record.eta, *record.weights.values()) if v not in (0.0, 1.0)]
     secrets += [record.eta * record.weights["lab"] for record in ensemble.history if record.weights["lab"]]
-    secrets += [float(v) for v in Arrays("hospital").y[:20, 0]]
-    for value in secrets:
-        for form in ("<d", ">d", "<f", ">f"):
-            assert struct.pack(form, value) not in everything
-        assert repr(value)[:8].encode() not in everything
+    for value in secrets:  # eight bytes each: the chance that random ciphertexts hold one is below 1e-9
+        for form in (struct.pack("<d", value), struct.pack(">d", value), repr(value)[:10].encode()):
+            assert form not in everything
+    residual = finished.sponsor.store.values["residual/0001"].ravel()
+    for start in range(len(residual) - 1):
+        pair = residual[start : start + 2]
+        assert pair.tobytes() not in everything and pair.astype(">f4").tobytes() not in everything
     state = finished.parties["lab"].store.values
     assert not any(key.startswith(("model/", "coefficients")) for key in state)
     assert str(ensemble.kept).encode() not in state.get("kept", b"")
@@ -106,6 +108,7 @@ def test_the_search_above_can_find_something(finished: Network) -> None:
     ensemble, everything = clear.sponsor.node.role.ensemble, received(clear, "lab")
     coefficients = [r.eta * r.weights["lab"] for r in ensemble.history[: ensemble.kept]]
     assert any(struct.pack("<d", value) in everything for value in coefficients if value)
+    assert clear.sponsor.store.values["residual/0001"].ravel()[:2].tobytes() in everything
 
 
 def test_ciphertexts_under_another_key_are_refused() -> None:
