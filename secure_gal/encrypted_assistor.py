@@ -81,7 +81,7 @@ class EncryptedAssistor(AssistorProtocol):
     def __init__(self, context: Context, model: EncryptedModel, state: State, nonce: bytes) -> None:
         super().__init__(context, cast(AssistorModel, model), state, nonce)
         self._encrypted = model
-        self._parameters = PARAMETER_SETS[context.study.protect.parameters]
+        self._parameters = PARAMETER_SETS[context.study.protect.parameter_set]
 
     def _on_learning(self, message: Message) -> list[Effect]:
         match message:
