@@ -17,10 +17,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks import harness
+from parties.store import RunStore
 
 MODES = {
     "clear": '[protect]\nids = "clear"',
@@ -28,6 +30,8 @@ MODES = {
     "strict": '[protect]\nids = "clear"\nresiduals = "ckks"\nparameters = "strict"',
 }
 Make = Callable[[Path], harness.Case]
+CLEAR_F: dict[tuple[str, str], np.ndarray] = {}
+"""F of the clear run of each case, which encrypted runs are compared with (largest difference over max |F|)."""
 
 
 def main() -> None:
@@ -69,20 +73,41 @@ def measure(name: str, make: Make, features: str, mode: str, protect: str) -> di
     with tempfile.TemporaryDirectory() as folder:
         case = make(Path(folder))
         harness.write_settings(Path(folder), case, study=protect, learner=f'kind = "linear"\nfeatures = {features}')
-        return {"case": name, "features": features.strip('"[]'), "mode": mode, **harness.run(Path(folder), case)}
+        measured = harness.run(Path(folder), case)
+        store = RunStore(Path(folder) / case.names[0] / "run")
+        outputs = np.asarray(store.state()["ensemble/F"])
+        store.close()
+    clear = CLEAR_F.setdefault((name, features), outputs)  # the clear mode runs first
+    distance = None
+    if measured["rounds"] and clear.shape == outputs.shape:
+        distance = float(np.abs(outputs - clear).max() / np.abs(clear).max())
+    about = {"case": name, "features": features.strip('"[]'), "mode": mode, "f_error": distance}
+    return about | measured
 
 
 def show(results: list[dict[str, Any]]) -> None:
     """One line a study, with its price relative to the clear one."""
     table = Table(title="clear against encrypted")
-    for column in ("case", "features", "mode", "rounds", "metric", "s from ready", "x clear", "MB", "peak MB a party"):
+    columns = (
+        "case",
+        "features",
+        "mode",
+        "rounds",
+        "metric",
+        "F error",
+        "s from ready",
+        "x clear",
+        "MB",
+        "peak MB a party",
+    )
+    for column in columns:
         table.add_column(column, justify="left" if column in ("case", "features", "mode") else "right")
     clear = {(r["case"], r["features"]): r["seconds"]["from_ready"] for r in results if r["mode"] == "clear"}
     for r in results:
         metric = r["test_accuracy"] or next(v["gal"] for k, v in r.items() if k in ("auc", "accuracy", "mad"))
         seconds = r["seconds"]["from_ready"]
         table.add_row(
-            r["case"], r["features"], r["mode"], str(r["rounds"]), f"{metric:.4f}", f"{seconds:.2f}",
+            r["case"], r["features"], r["mode"], str(r["rounds"]), f"{metric:.4f}", f"{r['f_error']:.1e}", f"{seconds:.2f}",
             f"{seconds / clear[r['case'], r['features']]:.2f}", f"{r['bytes'] / 1e6:.1f}",
             ", ".join(str(v) for v in r["peak_memory_mb"].values()),
         )  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 from tenseal import sealapi
@@ -66,15 +68,22 @@ class Calculator:
         self._evaluator.add_inplace(total, term)
         return total
 
-    def add_product(
-        self, total: sealapi.Ciphertext | None, factor: sealapi.Ciphertext, plain: sealapi.Plaintext
-    ) -> sealapi.Ciphertext:
-        """total + factor * plain, in total's place; None is zero."""
+    def add_products(
+        self,
+        total: sealapi.Ciphertext | None,
+        factors: Sequence[sealapi.Ciphertext],
+        plains: Sequence[sealapi.Plaintext | None],
+    ) -> sealapi.Ciphertext | None:
+        """total + sum of factor * plain, in total's place; None is zero."""
         product = sealapi.Ciphertext()
-        self._evaluator.multiply_plain(factor, plain, product)
-        if total is None:
-            return product
-        self._evaluator.add_inplace(total, product)
+        for factor, plain in zip(factors, plains, strict=True):
+            if plain is None:
+                continue
+            self._evaluator.multiply_plain(factor, plain, product)
+            if total is None:
+                total, product = product, sealapi.Ciphertext()
+            else:
+                self._evaluator.add_inplace(total, product)
         return total
 
     def rotate(self, ciphertext: sealapi.Ciphertext, step: int) -> sealapi.Ciphertext:

@@ -6,7 +6,9 @@ shared out by blocks of rows. Each process keeps the same blocks round after rou
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -22,6 +24,10 @@ Progress = Callable[[float], None]
 
 CACHE_BYTES = 2**30
 """Memory for encodings, all processes together. Those that do not fit are made again every round."""
+WORTHWHILE = 0.5
+"""Seconds of work that make a process worth its start and the copies that go to it and back."""
+PRODUCT_SECONDS, ROTATION_SECONDS = 6.5e-9, 9e-8
+"""Seconds a coefficient and prime of a plaintext product and of a rotation; measured on one x86-64 core, only a guide."""
 NORM_SLACK = 1.001
 """U_train' U_train may exceed 1 by this much for rounding."""
 
@@ -37,7 +43,7 @@ class EncryptedRidge:
         keys: the sponsor's.
         u_train: float64 (N_train, p), what the inner products are taken with; p at most `keys.padded`.
         u_all: float64 (N_all, p), the rows to fit.
-        cores: worker processes; every core by default.
+        cores: worker processes; by default every core that has half a second of a round's work to do.
         cache_bytes: memory for encodings.
 
     Raises:
@@ -45,13 +51,20 @@ class EncryptedRidge:
     """
 
     def __init__(
-        self, keys: PublicKeys, u_train: Array, u_all: Array, *, cores: int | None = None, cache_bytes: int = CACHE_BYTES
+        self,
+        keys: PublicKeys,
+        u_train: Array,
+        u_all: Array,
+        *,
+        cores: int | None = None,
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
         if u_train.ndim != 2 or u_all.ndim != 2 or not 1 <= u_train.shape[1] == u_all.shape[1] <= keys.padded:
             raise StateError(f"U of shapes {u_train.shape} and {u_all.shape} does not fit keys of width {keys.padded}")
         _check_operator(u_train)
-        self._keys = keys
+        self._keys, self._cores = keys, cores
         self._job = prepare(keys, u_train, u_all, cores or cpu_count(), cache_bytes)
+        self._begun = False
 
     def __repr__(self) -> str:
         return f"EncryptedRidge({self._keys!r}, blocks {self._job.blocks})"
@@ -91,6 +104,9 @@ class EncryptedRidge:
         if outputs < 1 or len(requests) != due:
             raise PeerViolation(peer, f"{len(requests)} ciphertexts where {due} are due")
         check_requests(self._keys.params, requests, peer)
+        if not self._begun and self._cores is None:
+            self._job = replace(self._job, shards=min(self._job.shards, _worthwhile(self._keys, self._job, outputs)))
+        self._begun = True
         shares = spread(self._job, partial(_inner_products, requests=requests, outputs=outputs, peer=peer))
         return each(self._job, _fold, [[share[k] for share in shares] for k in range(outputs)])
 
@@ -99,9 +115,7 @@ class EncryptedRidge:
         close(self._job)
 
 
-def predict(
-    keys: PublicKeys, head: bytes, outputs: int, u_new: Array, *, cores: int | None = None
-) -> Bytes:
+def predict(keys: PublicKeys, head: bytes, outputs: int, u_new: Array, *, cores: int | None = None) -> Bytes:
     """Sanitised fitted values of new rows from an encrypted head, at a cost that does not depend on training.
 
     Args:
@@ -156,15 +170,25 @@ def _spread_fitted(job: Job, heads: list[bytes]) -> Bytes:
     return np.concatenate(spread(job, partial(_fitted, heads=heads)))
 
 
+def _worthwhile(keys: PublicKeys, job: Job, outputs: int) -> int:
+    """How many processes a round keeps busy for WORTHWHILE seconds each; starting one and passing it work costs time."""
+    params, blocks = keys.params, sum(job.blocks)
+    products, turns = blocks * keys.padded, blocks * 2 * math.sqrt(keys.padded) + math.log2(params.n)
+    seconds = outputs * (products * PRODUCT_SECONDS + turns * ROTATION_SECONDS) * params.n * params.levels
+    return max(1, int(seconds / WORTHWHILE))
+
+
 def _check_operator(u: Array) -> None:
     """DataError if power iteration finds U'U larger than 1 (it cannot find more than there is)."""
-    vector = np.random.default_rng(0).standard_normal(u.shape[1])
+    vector = np.random.default_rng(0).standard_normal((u.shape[1],))
+    norm = 1.0
     for _ in range(8):
+        vector = u.T @ (u @ vector)
         norm = float(np.linalg.norm(vector))
-        if not norm:
-            return
-        vector = u.T @ (u @ (vector / norm))
-    if not float(np.linalg.norm(vector)) <= NORM_SLACK:
+        if not 0.0 < norm < np.inf:  # zero, or not a number
+            break
+        vector = vector / norm
+    if not norm <= NORM_SLACK:
         raise DataError("features", "U' U of the training rows is larger than 1 or not finite: not a ridge fit's U")
 
 

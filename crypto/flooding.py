@@ -41,4 +41,5 @@ def draw(count: int, bits: int) -> npt.NDArray[np.int64]:
     stream = Cipher(ChaCha20(os.urandom(32), nonce), mode=None).encryptor().update(bytes(4 * TERMS * count))
     words = np.frombuffer(stream, dtype="<u4").reshape(TERMS, count) >> np.uint32(32 - bits)
     # The mean of a term is (2**bits - 1) / 2, of the sum TERMS / 2 times (2**bits - 1): an integer.
-    return words.sum(axis=0, dtype=np.int64) - (TERMS // 2) * ((1 << bits) - 1)
+    centred: npt.NDArray[np.int64] = words.sum(axis=0, dtype=np.int64) - (TERMS // 2) * ((1 << bits) - 1)
+    return centred

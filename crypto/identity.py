@@ -14,6 +14,8 @@ from pathlib import Path
 import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from secure_gal.errors import NAME_PATTERN, EnvironmentFailure, PeerViolation, SettingsError
 
@@ -134,6 +136,11 @@ class Identity:
     def sign(self, data: bytes) -> bytes:
         """Ed25519 signature, 64 bytes; `data` starts with a label that says what is signed."""
         return self._signing.sign(data)
+
+    def derive_key(self, label: bytes) -> bytes:
+        """A 32-byte key of this party's own for one purpose: HKDF-SHA256 (RFC 5869) of the signing secret."""
+        secret = self._signing.private_bytes_raw()
+        return HKDF(SHA256(), 32, salt=None, info=b"secure-gal/1 derived key\0" + label).derive(secret)
 
     def save(self, home: Path) -> None:
         """Write NAME.key (0600) and NAME.card (0644); never overwrites.

@@ -75,8 +75,12 @@ class Encodings:
         self._kept: dict[tuple[int, int, int], sealapi.Plaintext | None] = {}
         self._index = np.arange(params.slots)
 
-    def get(self, block: int, giant: int, baby: int) -> sealapi.Plaintext | None:
-        """The plaintext that meets baby `baby` on its way to giant `giant`; None if it is zero.
+    def giant(self, block: int, giant: int) -> list[sealapi.Plaintext | None]:
+        """The plaintexts that meet each baby on its way to this giant."""
+        return [self._get(block, giant, baby) for baby in range(self.split.babies)]
+
+    def _get(self, block: int, giant: int, baby: int) -> sealapi.Plaintext | None:
+        """One plaintext, None if it is zero.
 
         What comes first stays: all are used in the same order every round, where replacing the oldest would keep none.
         """
@@ -122,12 +126,10 @@ def inner_products(
                 calculator.rotations(calculator.read_request(requests[i * outputs + k], peer), split.babies)
                 for k in group
             ]
-            for giant, baby in np.ndindex(split.giants, split.babies):
-                plain = encodings.get(block, giant, baby)
-                if plain is None:
-                    continue
+            for giant in range(split.giants):
+                plains = encodings.giant(block, giant)
                 for row, turned in zip(sums, babies, strict=True):
-                    row[giant] = calculator.add_product(row[giant], turned[baby], plain)
+                    row[giant] = calculator.add_products(row[giant], turned, plains)
         totals = [calculator.horner(row, split.babies) for row in sums]
         out += [None if total is None else calculator.write_sum(total) for total in totals]
     return out
@@ -159,12 +161,10 @@ def fitted(calculator: Calculator, encodings: Encodings, heads: Sequence[bytes],
         ]
         for i, block in enumerate(blocks):
             sums: list[list[sealapi.Ciphertext | None]] = [[None] * split.giants for _ in group]
-            for giant, baby in np.ndindex(split.giants, split.babies):
-                plain = encodings.get(block, giant, baby)
-                if plain is None:
-                    continue
+            for giant in range(split.giants):
+                plains = encodings.giant(block, giant)
                 for row, turned in zip(sums, babies, strict=True):
-                    row[giant] = calculator.add_product(row[giant], turned[baby], plain)
+                    row[giant] = calculator.add_products(row[giant], turned, plains)
             for k, row in zip(group, sums, strict=True):
                 total = calculator.horner(row, split.babies)
                 out[i * outputs + k] = calculator.sanitise(total, scale_bits(params, "f"))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import struct
 import tempfile
+import threading
 from typing import Protocol
 
 import numpy as np
@@ -48,34 +49,40 @@ class LoadableSealObject(Protocol):
 
 
 class _Scratch:
-    """One file for this process and its forks to pass SEAL objects through: in memory on Linux, else a temporary one."""
+    """A file to pass SEAL objects through: in memory on Linux, else a temporary one."""
 
     def __init__(self) -> None:
-        self._pid = -1
-        self._fd, self.path = -1, ""
+        self.pid = os.getpid()
+        if hasattr(os, "memfd_create"):
+            self.fd = os.memfd_create("seal")
+            self.path = f"/proc/self/fd/{self.fd}"
+        else:
+            self.fd, self.path = tempfile.mkstemp(prefix="secure-gal-")
 
-    def open(self) -> int:
-        """The file's descriptor, after making the file on first use in this process: a fork must not share it."""
-        if self._pid != os.getpid():
-            self._pid = os.getpid()
-            if hasattr(os, "memfd_create"):
-                self._fd = os.memfd_create("seal")
-                self.path = f"/proc/self/fd/{self._fd}"
-            else:
-                self._fd, self.path = tempfile.mkstemp(prefix="secure-gal-")
-        return self._fd
+    def __del__(self) -> None:
+        os.close(self.fd)
+        if self.pid == os.getpid() and not self.path.startswith("/proc/"):
+            os.unlink(self.path)
 
 
-_scratch = _Scratch()
+_local = threading.local()
+
+
+def _scratch() -> _Scratch:
+    """This thread's scratch file, emptied; a forked process makes its own."""
+    scratch: _Scratch | None = getattr(_local, "scratch", None)
+    if scratch is None or scratch.pid != os.getpid():
+        scratch = _local.scratch = _Scratch()
+    os.ftruncate(scratch.fd, 0)
+    return scratch
 
 
 def save(thing: SealObject) -> bytes:
     """The members of a SEAL object, decompressed and without the outer header."""
-    fd = _scratch.open()
-    os.ftruncate(fd, 0)
-    thing.save(_scratch.path)
-    raw = os.pread(fd, os.fstat(fd).st_size, 0)
-    os.ftruncate(fd, 0)  # it may have been a secret key
+    scratch = _scratch()
+    thing.save(scratch.path)
+    raw = os.pread(scratch.fd, os.fstat(scratch.fd).st_size, 0)
+    os.ftruncate(scratch.fd, 0)  # it may have been a secret key
     if raw[5] == _ZSTD:
         return zstandard.ZstdDecompressor().decompress(raw[_HEADER_BYTES:], max_output_size=_MAX_FILE_BYTES)
     return raw[_HEADER_BYTES:]
@@ -87,11 +94,10 @@ def load(thing: LoadableSealObject, context: sealapi.SEALContext, members: bytes
     Raises:
         ValueError, RuntimeError: SEAL refused them.
     """
-    fd = _scratch.open()
-    os.ftruncate(fd, 0)
-    os.pwritev(fd, [_header(len(members)), members], 0)
-    thing.load(context, _scratch.path)
-    os.ftruncate(fd, 0)
+    scratch = _scratch()
+    os.pwritev(scratch.fd, [_header(len(members)), members], 0)
+    thing.load(context, scratch.path)
+    os.ftruncate(scratch.fd, 0)
 
 
 def _header(members: int) -> bytes:
@@ -105,7 +111,13 @@ def _version() -> tuple[int, int]:
 
 
 def ciphertext_members(
-    parms: tuple[int, ...], degree: int, scale: float, residues: Residues, *, ntt: bool = True, seed: bytes | None = None
+    parms: tuple[int, ...],
+    degree: int,
+    scale: float,
+    residues: Residues,
+    *,
+    ntt: bool = True,
+    seed: bytes | None = None,
 ) -> bytes:
     """A ciphertext's members around residues.
 

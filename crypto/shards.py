@@ -7,6 +7,7 @@ one whose encodings it keeps, if that is still free.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -29,6 +30,7 @@ Array = npt.NDArray[np.float64]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 _COPY_ROWS = 2**16
+_PREFIX = "secure-gal-work-"
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,15 @@ class Job:
         return range(blocks * shard // self.shards, blocks * (shard + 1) // self.shards)
 
 
+def _sweep(place: Path) -> None:
+    """Remove what this user's processes that were killed have left behind: keys and U are nobody else's business."""
+    for folder in place.glob(f"{_PREFIX}*-*"):
+        owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        with contextlib.suppress(OSError):
+            if owner.isdigit() and folder.stat().st_uid == os.getuid() and not os.path.isdir(f"/proc/{owner}"):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
 def prepare(keys: PublicKeys, u_train: Array | None, u_all: Array, cores: int, cache_bytes: int) -> Job:
     """Write keys and U, rows clipped to norm 1, where processes can share them: in memory where there is /dev/shm.
 
@@ -66,7 +77,8 @@ def prepare(keys: PublicKeys, u_train: Array | None, u_all: Array, cores: int, c
         DataError: a value is not finite, or there are no rows.
     """
     shared = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - mkdtemp makes a folder of mode 0700
-    folder = tempfile.mkdtemp(prefix="secure-gal-", dir=shared)
+    _sweep(Path(shared or tempfile.gettempdir()))
+    folder = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=shared)
     try:
         (Path(folder) / "keys").write_bytes(keys.raw)
         _write(Path(folder) / "all.npy", u_all)
@@ -149,7 +161,7 @@ def _worker(job: Job) -> Worker:
 def spread(job: Job, task: Callable[[Worker, int], Result]) -> list[Result]:
     """The task's results for every shard, in order; the shards run side by side."""
     call = secrets.token_hex(8)
-    pool = Parallel(n_jobs=job.shards, batch_size=1, pre_dispatch="all")  # of one job: in this process
+    pool = Parallel(n_jobs=job.shards, batch_size=1, pre_dispatch="all", max_nbytes=None)  # of one job: in this process
     done = dict(pool(delayed(_turn)(job, call, task) for _ in range(job.shards)))
     shutil.rmtree(Path(job.folder) / call)
     return [done[shard] for shard in range(job.shards)]
@@ -173,7 +185,7 @@ def _turn(job: Job, call: str, task: Callable[[Worker, int], Result]) -> tuple[i
 
 def each(job: Job, task: Callable[[Worker, Item], Result], items: list[Item]) -> list[Result]:
     """The task's results for every item, in order, by whichever process is free."""
-    pool = Parallel(n_jobs=min(job.shards, len(items)), batch_size=1, pre_dispatch="all")
+    pool = Parallel(n_jobs=min(job.shards, len(items)), batch_size=1, pre_dispatch="all", max_nbytes=None)
     return list(pool(delayed(_item)(job, task, item) for item in items))
 
 

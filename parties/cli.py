@@ -119,6 +119,24 @@ def predict(
 
 
 @app.command()
+def leakage(file: PartyFile, json: Json = False) -> None:
+    """Attack this party's own messages: labels from residuals (sponsor), columns from fitted values (assistor).
+
+    Exit code 1 where an attack gains more than the study's leakage_threshold.
+    """
+    from parties.leakage import as_text, measure
+
+    found = measure(file)
+    if json:
+        import json as encoder
+
+        typer.echo(encoder.dumps({"ok": found.ok, "threshold": found.threshold, "findings": found.rows()}))
+    else:
+        typer.echo(as_text(found))
+    raise typer.Exit(0 if found.ok else 1)
+
+
+@app.command()
 def doctor(file: PartyFile) -> None:
     """One line a thing that can be wrong on this machine, with the fix."""
     from parties.doctor import examine

@@ -176,3 +176,24 @@ def _print_json(head: dict[str, object], body: msgspec.Struct | None = None) -> 
     import msgspec
 
     typer.echo(msgspec.json.encode(head | (msgspec.to_builtins(body) if body else {})).decode())
+
+
+@audit_app.command()
+def payload(
+    file: Annotated[Path, typer.Argument(metavar="PARTY.toml", help="The party's own settings file.")],
+    seq: Annotated[int, typer.Option("--seq", help="Number of the ledger entry.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write the payload's fields into.")] = Path("payload"),
+) -> None:
+    """Open one archived message ([audit] archive = true), checked against the ledger's digests."""
+    from parties.archive import Archive, extract
+    from parties.session import open_session
+    from secure_gal.errors import SettingsError
+    from transport.ledger_entries import read_lines
+
+    session = open_session(file)
+    lines = read_lines(session.party.run_dir / "ledger.jsonl")
+    line = next((line for number, line in enumerate(lines, 1) if number == seq), None)
+    if line is None:
+        raise SettingsError("--seq", f"{seq}: the ledger has no such entry")
+    for path in extract(Archive(session.party.run_dir, session.identity), line, out):
+        typer.echo(f"wrote {path}")

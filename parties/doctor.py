@@ -74,7 +74,7 @@ def _network(file: Path) -> str:
 
 def _versions() -> str:
     found = []
-    for name in ("secure-gal", "pyzmq", "torch", "scikit-learn"):
+    for name in ("secure-gal", "pyzmq", "tenseal", "pymonocypher", "torch", "scikit-learn"):
         try:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:

@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from crypto.identity import Card, Identity
+from parties.archive import Archive
 from parties.certifier import KINDS as CERTIFIER_KINDS
 from parties.certifier import Certifier
 from parties.store import LinkRecord
@@ -123,12 +124,12 @@ class Node:
 
     def __init__(
         self, role: Role, store: Store, codec: Codec, on_bytes: Callable[[str, str, str, int], None],
-        ledger: Ledger, certifier: Certifier,
+        ledger: Ledger, certifier: Certifier, archive: Archive | None = None,
     ) -> None:  # fmt: skip
         self.role = role
         self._store = store
         self._codec = codec
-        self._ledger, self._certifier = ledger, certifier
+        self._ledger, self._certifier, self._archive = ledger, certifier, archive
         self._links = store.links()
         self._synced: set[str] = set()
         self._misnamed: set[str] = set()
@@ -211,7 +212,7 @@ class Node:
         else:
             effects = self.role.receive(peer, received.message)
         link.received = header.seq
-        return self._apply(effects, peer, [self._ledger.message("received", self._codec.cards[peer], frames)])
+        return self._apply(effects, peer, [self._logged("received", peer, frames)])
 
     def close(self) -> None:
         """Wait until the ledger is on the disk, and close it."""
@@ -245,7 +246,7 @@ class Node:
                     run = "" if message.KIND in BEFORE_RUN else self.role.run
                     frames = self._codec.encode(message, run, peer, link.sent)
                     outgoing.append((peer, link.sent, frames))
-                    rows.append(self._ledger.message("sent", self._codec.cards[peer], frames))
+                    rows.append(self._logged("sent", peer, frames))
                     self._on_bytes("sent", peer, message.KIND, wire.size(frames))
                     if peer in self._synced:
                         outcome.transmit.append(Transmit(peer, "message", frames, link.sent))
@@ -265,6 +266,12 @@ class Node:
         if from_:
             outcome.transmit.insert(0, Transmit(from_, "ack", seq=self._links[from_].received))
         return outcome
+
+    def _logged(self, direction: Literal["sent", "received"], peer: str, frames: Sequence[Any]) -> Row:
+        row = self._ledger.message(direction, self._codec.cards[peer], frames)
+        if self._archive is not None:
+            self._archive.write(row.seq, frames)
+        return row
 
     def _link(self, peer: str) -> LinkRecord:
         return self._links.setdefault(peer, LinkRecord())

@@ -156,7 +156,7 @@ def _finite(value: float | None) -> float | None:
 
 def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
-    for name in ("secure-gal", "numpy", "scikit-learn", "torch", "pyzmq", "cryptography", "polars"):
+    for name in ("secure-gal", "numpy", "scikit-learn", "torch", "tenseal", "pyzmq", "cryptography", "polars"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

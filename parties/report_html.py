@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import msgspec
 
 from parties.report import write_atomically
 from parties.report_charts import Chart, line_chart, share_chart
@@ -86,10 +85,18 @@ def write_report(run_dir: Path, study: Study, audit: Row | None = None, leakage:
 
 
 def protections(study: Study) -> dict[str, str]:
-    """`[protect]` of a study as the report shows it; the parameter set only where something is encrypted."""
-    chosen = {name: str(value) for name, value in msgspec.to_builtins(study.protect).items()}
-    parameters = chosen.pop("parameters")
-    return chosen | ({"CKKS parameters": parameters} if study.protect.encrypted else {})
+    """`[protect]` of a study as the report shows it: the modes, and the numbers that those modes use."""
+    protect = study.protect
+    shown: dict[str, str] = {"ids": protect.ids, "residuals": protect.residuals, "predictions": protect.predictions}
+    if protect.encrypted:
+        shown["CKKS parameters"] = protect.parameters
+    if protect.epsilon is not None:
+        shown["epsilon"] = f"{protect.epsilon:g}"
+    if protect.label_range is not None:
+        shown["label range"] = "{:g} to {:g}".format(*protect.label_range)
+    if protect.noise is not None:
+        shown["noise"] = f"deviation {protect.noise:g} on values clipped to {protect.clip:g}"
+    return shown
 
 
 def settings(study: Study) -> dict[str, str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crypto.identity import Card, Identity, Pins
+from parties.archive import Archive
 from parties.certifier import Certifier
 from parties.node import Codec, Node, Role
 from parties.store import RunStore
@@ -70,7 +71,9 @@ def open_node(session: Session, store: RunStore, role: Role, traffic: Traffic) -
     study, cards, identity = session.study, session.cards, session.identity
     ledger = Ledger.open(store.path, identity, session.canonical, session.digest, cards.values(), store)
     certifier = Certifier(study, session.digest, identity, cards, role.state, lambda: ledger.head, lambda: role.run)
-    return Node(role, store, Codec(identity, cards, session.digest), traffic.count, ledger, certifier), certifier
+    archive = Archive(store.path, identity) if session.party.audit.archive else None
+    codec = Codec(identity, cards, session.digest)
+    return Node(role, store, codec, traffic.count, ledger, certifier, archive), certifier
 
 
 def check_same_ids(store: RunStore, ids_digest: str, path: Path) -> None:

@@ -46,7 +46,7 @@ run_dir = "run"                # checkpoints, model, results
 bind = "tcp://*:7001"          # the study's one open port
 
 [data]
-path = "{name}.csv"            # or .parquet
+path = "{name}.csv"            # or .parquet, .npz, .npy
 id = "id"                      # or several columns: ["surname", "born"]
 label = "label"
 # categorical = ["postcode"]   # columns of numbers that are really names
@@ -63,6 +63,7 @@ run_dir = "run"                # checkpoints and models
 # address = "tcp://10.0.0.5:7001"   # instead of the study's
 # proxy = "socks.example.org:1080"  # SOCKS5
 # max_rows = 100000            # the most rows it will ever predict in this study
+# audit = {{ archive = true }}   # keep every payload, encrypted under this party's own key
 
 [data]
 path = "{name}.csv"            # or .parquet
@@ -70,8 +71,8 @@ id = "id"                      # or several columns: ["surname", "born"]
 # categorical = ["postcode"]   # columns of numbers that are really names
 
 [learner]
-kind = "linear"                # with residuals = "ckks"; else also mlp, gb, svm, or python:module:factory
-features = "auto"              # standardized, binned, fourier, trees, polynomial, python:module:factory, or a list
+kind = "linear"                # with residuals = "ckks"; else also mlp, gb, svm, cnn, lstm, gru, python:module:factory
+features = "auto"              # standardized, binned, fourier, trees, polynomial, encoder, python:..., or a list
 # device = "auto"              # for mlp: auto, cpu, cuda, cuda:1
 """
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -50,12 +51,13 @@ def train(party_file: Path, *, json: bool = False) -> int:
         store.close()
 
 
-def _write_report(session: Session) -> Path:
+def write_final_report(session: Session, leakage: Sequence[Mapping[str, Any]] | None = None) -> Path:
+    """report.html of a finished run, with the verdict on its ledger; returns its path."""
     from parties.audit import verify_ledger
     from parties.report_html import write_report
 
     verdict = verify_ledger(session.party.run_dir / LEDGER, session.digest)
-    return write_report(session.party.run_dir, session.study, {"ok": True} | msgspec.to_builtins(verdict))
+    return write_report(session.party.run_dir, session.study, {"ok": True} | msgspec.to_builtins(verdict), leakage)
 
 
 def open_cipher(session: Session, store: RunStore) -> SecretContext:
@@ -122,7 +124,7 @@ def _learn(session: Session, store: RunStore, progress: Progress) -> int:
     try:
         loop.run(finished, lambda: patience.check([*role.waiting_for(), *certifier.waiting_for()], socket.attached()))
         report.finish(loop.worker.seconds)
-        progress.log(f"report: {_write_report(session)}")
+        progress.log(f"report: {write_final_report(session)}")
     finally:
         socket.close()
         node.close()

@@ -1,4 +1,4 @@
-"""Tables by entity id: CSV and Parquet through polars, ids kept verbatim."""
+"""Rows by entity id: CSV and Parquet through polars, arrays through `secure_gal.arrays`; ids kept verbatim."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
+from secure_gal.arrays import ARRAY_SUFFIXES, ArrayRows, read_arrays
 from secure_gal.errors import DataError
 from secure_gal.ids import IdForm, normalise
 
@@ -20,7 +23,7 @@ class Table:
     """ids (N,) as the study compares them, features (N rows), labels if the file has them, and the id columns as text."""
 
     ids: list[str] = field(repr=False)
-    frame: pl.DataFrame = field(repr=False)
+    frame: pl.DataFrame | ArrayRows = field(repr=False)
     labels: list[Any] | None = field(repr=False)
     path: Path
     written: pl.DataFrame = field(repr=False)
@@ -30,7 +33,7 @@ def read_table(
     path: Path, id_column: str | tuple[str, ...], label_column: str | None, categorical: tuple[str, ...] = (),
     form: IdForm | None = None,
 ) -> Table:  # fmt: skip
-    """Read a table and check its ids and label.
+    """Read a table, or arrays, and check ids and label.
 
     Args:
         id_column: one column, or several that make an id together (only with `form`).
@@ -40,7 +43,54 @@ def read_table(
         DataError: naming the file, the column, the row (1 is the first row of data) and the fix.
     """
     columns = (id_column,) if isinstance(id_column, str) else id_column
+    if path.suffix.lower() in ARRAY_SUFFIXES:
+        return _read_arrays(path, columns, label_column, form)
     frame = _read(path, (*columns, *categorical, *([label_column] if label_column else [])))
+    ids, written = _ids(path, frame, columns, form)
+    labels = None
+    if label_column is not None and label_column in frame.columns:
+        labels = _labels(path, label_column, frame[label_column])
+    features = frame.drop([*columns, *([label_column] if labels is not None and label_column else [])])
+    _check_text(path, features, categorical)
+    return Table(ids, features, labels, path, written)
+
+
+def _read_arrays(path: Path, columns: tuple[str, ...], label_column: str | None, form: IdForm | None) -> Table:
+    """x with its ids and label, from one `.npz` or from a `.npy` and the table beside it; DataError."""
+    x, held, source = read_arrays(path, columns, label_column)
+    if source != path:
+        frame = _read(source, (*columns, *([label_column] if label_column else [])))
+        stray = [name for name in frame.columns if name not in (*columns, label_column)]
+        if stray:
+            raise DataError(str(source), f"stands beside {path.name} for its ids and label only, and has other columns: "
+                            f"{', '.join(stray[:20])}; remove them")  # fmt: skip
+        if x is not None and len(x) != frame.height:
+            raise DataError(
+                str(source), f"has {frame.height} rows and {path.name} has {len(x)}; they go together row by row"
+            )
+    else:
+        frame = pl.DataFrame({name: _as_column(path, name, values, name in columns) for name, values in held.items()})
+    ids, written = _ids(source, frame, columns, form)
+    labels = None
+    if label_column is not None and label_column in frame.columns:
+        labels = _labels(source, label_column, frame[label_column])
+    return Table(ids, pl.DataFrame() if x is None else x, labels, path, written)
+
+
+def _as_column(path: Path, name: str, values: npt.NDArray[Any], is_id: bool) -> pl.Series:
+    accepted = "uiU" if is_id else "uiUfb"
+    if values.dtype.kind not in accepted:
+        raise DataError(str(path), f"array {name!r} has type {values.dtype}; expected whole numbers or fixed-width text"
+                        f"{'' if is_id else ', or floating-point numbers'}")  # fmt: skip
+    return pl.Series(
+        name, np.char.strip(values).tolist() if values.dtype.kind == "U" and not is_id else values.tolist()
+    )
+
+
+def _ids(
+    path: Path, frame: pl.DataFrame, columns: tuple[str, ...], form: IdForm | None
+) -> tuple[list[str], pl.DataFrame]:
+    """(ids as the study compares them, the id columns as text); DataError."""
     for column in columns:
         if column not in frame.columns:
             raise DataError(str(path), f"has no id column {column!r}; its columns are {', '.join(frame.columns[:20])}")
@@ -49,15 +99,9 @@ def read_table(
         _check_present(path, column, written[column])
     if form is None:
         _check_distinct(path, columns[0], written[columns[0]])
-        ids = written[columns[0]].to_list()
-    else:
-        ids = normalise([column.to_list() for column in written], form, f"{path}, column {', '.join(columns)}")
-    labels = None
-    if label_column is not None and label_column in frame.columns:
-        labels = _labels(path, label_column, frame[label_column])
-    features = frame.drop([*columns, *([label_column] if labels is not None and label_column else [])])
-    _check_text(path, features, categorical)
-    return Table(ids, features, labels, path, written)
+        return written[columns[0]].to_list(), written
+    where = f"{path}, column {', '.join(columns)}"
+    return normalise([column.to_list() for column in written], form, where), written
 
 
 def _read(path: Path, as_text: tuple[str, ...]) -> pl.DataFrame:

@@ -62,6 +62,11 @@ class TableEncoder:
         encoder.warnings = [f"column {name!r} is constant on the training rows and is left out" for name in constant]
         return encoder
 
+    @property
+    def names(self) -> list[str]:
+        """What the columns of the matrix stand for."""
+        return [*self._numeric, *(f"{name}={level}" for name, levels in self._levels.items() for level in levels)]
+
     def transform(self, frame: pl.DataFrame) -> tuple[npt.NDArray[np.float64], dict[str, int]]:
         """Matrix (n, p), and how many values a column were never seen in training.
 

@@ -13,8 +13,8 @@ from typing import Protocol, cast
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from crypto.ckks import PARAMETER_SETS
 
+from crypto.ckks import PARAMETER_SETS
 from secure_gal import messages, protocol_assistor
 from secure_gal.effects import Compute, Done, Effect, Note, Send, State
 from secure_gal.errors import PeerViolation, SettingsError

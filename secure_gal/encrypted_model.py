@@ -1,4 +1,4 @@
-"""An assistor's table, encoder, features and encrypted head behind the encrypted protocol."""
+"""An assistor's table or arrays, encoder, features and encrypted head behind the encrypted protocol."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from crypto.ckks import PARAMETER_SETS, PublicKeys, padded
 
+from crypto.ckks import PARAMETER_SETS, PublicKeys, padded
 from secure_gal.encrypted_party import EncryptedParty, answer
 from secure_gal.errors import SettingsError, StateError
 from secure_gal.learners import encryptable, ridge_features, storage
@@ -34,7 +34,7 @@ class EncryptedAssistorData(PartyModel):
 
     def prepare(self, positions: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> bytes:
         """Fit encoder, features and basis on the training rows; returns what must be saved to predict later."""
-        encoder, x = self._encoded(positions, train)
+        encoder, x = self.encoded(positions, train)
         seed = derive_seed("features", self._study.seed, self._party.party)
         features = ridge_features(self._party.learner, x[train], self._folder, seed)
         self._warn(f"features: {features.description}")

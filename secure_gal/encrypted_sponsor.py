@@ -184,7 +184,6 @@ class EncryptedSponsor(SponsorProtocol):
             self.state.put(f"scale/{peer}", np.array([scale]))
             sends.append(Send(peer, messages.EncryptedFinish(ciphertexts, messages.Ending("finished"))))
         self.state.put("concluded", b"1")
-        self.state.drop_all("residual/")
         return sends
 
     def _resume(self) -> list[Effect]:

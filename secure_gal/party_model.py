@@ -1,4 +1,4 @@
-"""A party's table, encoder and learner behind the protocol objects.
+"""A party's table or arrays, encoder and learner behind the protocol objects.
 
 Heavy imports (polars, scikit-learn, torch) happen inside the methods that need them.
 """
@@ -8,20 +8,28 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from secure_gal.arrays import ArrayRows
 from secure_gal.assistance import Ensemble
 from secure_gal.data import Table, read_table
 from secure_gal.encode import LabelCodec, TableEncoder
-from secure_gal.errors import StateError
-from secure_gal.learners import make_learner, storage
+from secure_gal.encode_arrays import ArrayEncoder
+from secure_gal.errors import DataError, StateError
+from secure_gal.learners import check_shape, make_learner, storage
+from secure_gal.learners.base import LinksExtractor, SharesExtractor
 from secure_gal.local import LocalParty, collapse
 from secure_gal.losses import default_local_loss, get_loss
 from secure_gal.split import derive_seed
 from secure_gal.study import PartySettings, Study
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Encoder = TableEncoder | ArrayEncoder
 
 
 class PartyModel:
@@ -36,6 +44,8 @@ class PartyModel:
         self.ids: tuple[str, ...] = tuple(self.table.ids)
         self._local: LocalParty | None = None
         if self.fits:
+            frame = self.table.frame
+            check_shape(party.learner, frame.ndim if isinstance(frame, ArrayRows) else 2)
             seed = derive_seed("features", study.seed, party.party)
             self._learner = make_learner(party.learner, folder, default_local_loss(study.loss_name), seed)
 
@@ -60,24 +70,35 @@ class PartyModel:
         data = self._party.data
         return read_table(path, data.id, data.label, data.categorical, self._study.form)
 
-    def _encoded(
-        self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]
-    ) -> tuple[TableEncoder, npt.NDArray[np.float64]]:
-        """An encoder fitted to the training rows, and the study's rows x (N, q) encoded with it."""
-        encoder = TableEncoder.fit(self.table.frame[rows[train].tolist()], self._party.data.categorical)
+    def encoded(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> tuple[Encoder, Any]:
+        """An encoder fitted to the training rows, and the study's rows x encoded with it: (N, q), or ArrayRows."""
+        frame, categorical = self.table.frame, self._party.data.categorical
+        encoder: Encoder
+        if isinstance(frame, ArrayRows):
+            if categorical:
+                raise DataError("[data] categorical", f"{self.table.path} holds arrays, which have no such columns")
+            encoder = ArrayEncoder.fit(frame[rows[train]])
+        else:
+            encoder = TableEncoder.fit(frame[rows[train].tolist()], categorical)
         for text in encoder.warnings:
             self._warn(text)
-        x, _ = encoder.transform(self.table.frame[rows.tolist()])
-        return encoder, x
+        return encoder, _transform(encoder, frame, rows.tolist())[0]
 
-    def _encode(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> TableEncoder:
-        encoder, x = self._encoded(rows, train)
+    def _encode(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> Encoder:
+        encoder, x = self.encoded(rows, train)
+        if words := getattr(self._learner, "description", ""):
+            self._warn(f"learner: {words}")  # device and precision of a network
         self._local = LocalParty(self._party.party, x, train, self._learner, self._study.seed)
         return encoder
 
     def fit_round(self, round_: int, residual: npt.NDArray[np.float32]) -> tuple[bytes, npt.NDArray[np.float32]]:
         """Fit one local model: (saved model, fitted values float32 (N, K))."""
+        extractor, learner = self._party.run_dir / "extractor.model", self._learner
+        if isinstance(learner, SharesExtractor) and round_ > 1:
+            learner.resume(extractor)
         model, fitted = self.local.fit_round(round_, residual)
+        if isinstance(learner, SharesExtractor) and round_ == 1:
+            learner.save(extractor)
         return storage.dump(model), fitted
 
     @property
@@ -88,7 +109,7 @@ class PartyModel:
         return self._local
 
     def part(
-        self, table: Table, ids: tuple[str, ...], encoder: TableEncoder | None, models: list[bytes],
+        self, table: Table, ids: tuple[str, ...], encoder: Encoder | None, models: list[bytes],
         coefficients: npt.NDArray[np.float64], k: int,
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:  # fmt: skip
         """(known uint8 (n,), part float32 (n, K)) of a prediction; 0 where the id is not in `table`."""
@@ -96,14 +117,32 @@ class PartyModel:
         part = np.zeros((len(ids), k), dtype=np.float32)
         if rows and len(coefficients) and encoder is not None:
             x = self._encode_new(encoder, table, rows)
-            part[known == 1] = collapse([storage.load(m) for m in models], coefficients, x)
+            part[known == 1] = collapse(_linked([storage.load(m) for m in models]), coefficients, x)
         return known, part
 
-    def _encode_new(self, encoder: TableEncoder, table: Table, rows: list[int]) -> npt.NDArray[np.float64]:
-        x, unseen = encoder.transform(table.frame[rows])
+    def _encode_new(self, encoder: Encoder, table: Table, rows: list[int]) -> Any:
+        x, unseen = _transform(encoder, table.frame, rows)
         for column, count in unseen.items():
             self._warn(f"column {column!r}: {count} values were not seen in training; they encode as zeros")
         return x
+
+
+def _transform(encoder: Encoder, frame: pl.DataFrame | ArrayRows, rows: list[int]) -> tuple[Any, dict[str, int]]:
+    """Rows of a table as (n, q), or of arrays as ArrayRows: either is sliced, and read by `np.asarray`; DataError."""
+    if isinstance(encoder, ArrayEncoder) and isinstance(frame, ArrayRows):
+        return encoder.transform(frame[rows])
+    if isinstance(encoder, TableEncoder) and not isinstance(frame, ArrayRows):
+        return encoder.transform(frame[rows])
+    held, trained = ("arrays", "a table") if isinstance(frame, ArrayRows) else ("a table", "arrays")
+    raise DataError("[data] path", f"holds {held}, but the model was trained on {trained}")
+
+
+def _linked(models: list[Any]) -> list[Any]:
+    """Saved rounds of a shared extractor, with the extractor that the first one carries."""
+    for model in models:
+        if isinstance(model, LinksExtractor):
+            model.link(models[0])
+    return models
 
 
 def look_up(table: Table, ids: tuple[str, ...]) -> tuple[npt.NDArray[np.uint8], list[int]]:
@@ -160,6 +199,10 @@ class SponsorData(PartyModel):
             loss, self.y, self.train, study.task, parties, study.weights, study.learning_rate, study.patience,
             study.rounds, self._party.learner.loss or default_local_loss(study.loss_name),
         )  # fmt: skip
+
+    def true_metric(self, outputs: npt.NDArray[np.float64]) -> float | None:
+        """The metric on true labels where the study learns from released ones; None where they are the same."""
+        return None
 
     def metric_unit(self) -> float:
         """The target's standard deviation for regression, else 1."""

@@ -247,6 +247,7 @@ class SponsorProtocol:
 
     def _send_residual(self) -> list[Effect]:
         residual = self._ensemble.residual()
+        self.state.put(f"residual/{self.round:04d}", residual)  # what was sent: `secure-gal leakage` scores it
         parts = {p: residual[self._held_training_rows(p)] for p in self._study.assistors}
         kind = messages.PrivatisedResidual if self._study.protect.privatised else messages.Residual
         return [Send(p, kind(part, self.round)) for p, part in parts.items()]

@@ -88,7 +88,6 @@ class GAL:
             return {}
         from crypto.ckks import PARAMETER_SETS
         from crypto.ckks_secret import SecretContext
-
         from secure_gal.encrypted_local import EncryptedLocal
 
         cipher = SecretContext.generate(PARAMETER_SETS[self.parameters])

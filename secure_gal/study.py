@@ -89,6 +89,8 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_queries: int = 10_000_000
     aggregator: str = ""
     """`predictions = "sum"`: the assistor that adds up; the first one if the file names none."""
+    leakage_threshold: float | None = None
+    """`secure-gal leakage` fails where an attack gains more than this share (0 to 1) of what was left to learn."""
     protect: Protect = Protect()
 
     @property
@@ -152,6 +154,12 @@ class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     categorical: tuple[str, ...] = ()
 
 
+class AuditSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[audit]`: `archive` keeps every payload, encrypted at rest under a key of the party's own."""
+
+    archive: bool = False
+
+
 class PartySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One party's private file; paths are absolute after loading."""
 
@@ -165,6 +173,7 @@ class PartySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     proxy: str | None = None
     max_rows: int | None = None
     learner: LearnerSettings = LearnerSettings()
+    audit: AuditSettings = AuditSettings()
 
 
 def load_study(path: Path) -> Study:
@@ -266,6 +275,8 @@ def _check_study(study: Study, path: Path) -> None:
     _require(
         study.max_queries >= 1, path, "max_queries", study.max_queries, "1 or more ids that an assistor is asked about"
     )
+    gate = study.leakage_threshold
+    _require(gate is None or 0 <= gate <= 1, path, "leakage_threshold", gate, "0 to 1, or nothing")
     _require(0 <= study.seed < 2**32, path, "seed", study.seed, "0 to 4294967295")
     classifies = study.task == "classification"
     fits = study.loss == "auto" or classifies == (study.loss == "cross_entropy")

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from crypto.ckks import PARAMETER_SETS
 
+from crypto.ckks import PARAMETER_SETS
 from parties.node import Node
 from secure_gal import messages
 from secure_gal.effects import Send, State

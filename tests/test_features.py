@@ -129,7 +129,8 @@ def test_a_map_is_deterministic_saved_and_row_by_row(names: tuple[str, ...]) -> 
     assert phi.dtype == np.float64
     assert np.isfinite(phi).all()
     assert phi.tobytes() == same.transform(new).tobytes()
-    np.testing.assert_allclose(storage.load(storage.dump(one)).transform(new[:7]), phi[:7], atol=1e-12)
+    exact = 1e-4 if names == ("encoder",) else 1e-12  # a network computes in float32, in another order for other batches
+    np.testing.assert_allclose(storage.load(storage.dump(one)).transform(new[:7]), phi[:7], rtol=max(exact, 1e-7), atol=exact)
     assert one.description == same.description != ""
 
 

@@ -1,32 +1,18 @@
-"""Labels released once: exact odds, sampled frequencies, the corrected loss, the memory, and the noises without epsilon.
-
-Statistical tests draw from the operating system and state their false-alarm rate: ALARM, once in a million runs each.
-"""
+"""Randomised response: exact odds, sampled frequencies, public bins; false alarms once in a million runs (ALARM)."""
 
 from __future__ import annotations
 
-import json
 import math
-import stat
 from decimal import Decimal, localcontext
 from fractions import Fraction
 
 import numpy as np
 import pytest
-from scipy.optimize import approx_fprime
 from scipy.stats import chi2, chisquare
 
-from benchmarks.paper_noise import quantile_clipped_laplace, quantile_intervals
-from crypto.gaussian_noise import clipped_with_noise
 from crypto.interval_privacy import IntervalMechanism
-from crypto.label_privacy import EPSILON_RANGE, MAX_BINS, LabelBins, RandomizedResponse, bin_count, exp_lower_bound
-from crypto.uniform import unit_interval
-from secure_gal.assistance import Ensemble
-from secure_gal.corrected_loss import CorrectedCrossEntropy
-from secure_gal.errors import DataError, EnvironmentFailure, SettingsError, StateError
-from secure_gal.label_privacy import ClassResponse, RangeInterval, RangeResponse
-from secure_gal.label_release import release_once
-from secure_gal.losses import Loss, get_loss
+from crypto.label_privacy import MAX_BINS, LabelBins, RandomizedResponse, bin_count, exp_lower_bound
+from secure_gal.errors import SettingsError, StateError
 
 ALARM = 1e-6
 DRAWS = 200_000
@@ -137,7 +123,7 @@ def test_bins_clip_and_cover_the_range():
     bins = LabelBins(-1.0, 3.0, 4)
     values = np.array([-99.0, -1.0, -0.001, 0.0, 0.999, 2.0, 3.0, 99.0])
     assert bins.codes(values).tolist() == [0, 0, 0, 1, 1, 3, 3, 3]
-    assert bins.midpoints.tolist() == [-0.5, 0.5, 1.5, 2.5]
+    assert np.allclose(bins.values, [1 - 4 / 3, 1 - 4 / 9, 1 + 4 / 9, 1 + 4 / 3])
 
 
 @pytest.mark.parametrize(("low", "high"), [(1.0, 1.0), (2.0, 1.0), (0.0, math.inf), (math.nan, 1.0), (-1e308, 1e308)])
@@ -147,279 +133,15 @@ def test_what_is_no_range_is_refused(low, high):
             make()
 
 
+def test_the_value_of_a_bin_is_the_mean_of_a_triangular_label_in_it():
+    u = (np.arange(2_000_000) + 0.5) / 2_000_000
+    for bins in (LabelBins(0.0, 1.0, 3), LabelBins(0.0, 1.0, 4)):
+        codes, weight = bins.codes(u), np.minimum(u, 1 - u)
+        means = np.bincount(codes, weight * u) / np.bincount(codes, weight)
+        np.testing.assert_allclose(bins.values, means, atol=1e-6)
+
+
 def test_more_epsilon_more_bins():
     counts = [bin_count(e) for e in (0.1, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 20.0)]
     assert counts == sorted(counts)
     assert (counts[0], counts[-1]) == (2, MAX_BINS)
-
-
-@pytest.mark.parametrize("epsilon", [0.5, 3.0])
-def test_targets_have_exactly_the_true_midpoint_as_expectation(epsilon):
-    scheme = RangeResponse(epsilon, 10.0, 30.0)
-    k, rr = scheme.bins.count, scheme.mechanism
-    chances = np.full((k, k), rr.flip) + np.eye(k) * rr.retention
-    targets = scheme.targets(np.arange(k, dtype=float))
-    np.testing.assert_allclose(chances @ targets, scheme.bins.midpoints, rtol=1e-12)
-    assert np.abs(chances @ scheme.bins.midpoints - scheme.bins.midpoints).max() > 0.5  # uncorrected: drawn inwards
-
-
-# the corrected loss
-
-
-def corrected(k, epsilon=1.0):
-    classes = max(2, k)
-    return CorrectedCrossEntropy("cross_entropy", k, RandomizedResponse(classes, epsilon).flip)
-
-
-@pytest.mark.parametrize("k", [1, 3])
-def test_the_residual_is_the_negative_gradient(k):
-    rng, loss = np.random.default_rng(0), corrected(k)
-    y, f = rng.integers(0, max(2, k), 20), rng.normal(size=(20, k))
-    numeric = -approx_fprime(f.ravel(), lambda v: 20 * loss.value(y, v.reshape(f.shape)), 1e-7).reshape(f.shape)
-    np.testing.assert_allclose(loss.residual(y, f), numeric, atol=1e-5)
-    assert np.abs(loss.residual(y, 1e3 * f)).max() <= 1
-
-
-@pytest.mark.parametrize("k", [1, 3])
-def test_with_next_to_no_changes_it_is_plain_cross_entropy(k):
-    rng, plain = np.random.default_rng(0), get_loss("cross_entropy", k)
-    loss = CorrectedCrossEntropy("cross_entropy", k, 1e-12)
-    y, f = rng.integers(0, max(2, k), 50), rng.normal(size=(50, k))
-    np.testing.assert_allclose(loss.value(y, f), plain.value(y, f), rtol=1e-9)
-    np.testing.assert_allclose(loss.residual(y, f), plain.residual(y, f), atol=1e-9)
-    np.testing.assert_allclose(loss.initial(y), plain.initial(y), atol=1e-9)
-
-
-@pytest.mark.parametrize("shares", [[0.7, 0.3], [0.5, 0.3, 0.2]])
-def test_f0_gives_the_true_shares_and_expected_releases_are_stationary_there(shares):
-    """Expected counts of releases, so there is no chance in it. Plain cross-entropy is the control."""
-    k = 1 if len(shares) == 2 else len(shares)
-    loss = corrected(k)
-    expected = loss.flip + loss.retention * np.array(shares)
-    y = np.repeat(np.arange(len(shares)), np.round(1e5 * expected).astype(int))
-    f0 = loss.initial(y)
-    logs = np.log(shares)
-    truth = logs[1:] - logs[:1] if k == 1 else logs
-    np.testing.assert_allclose(f0, truth, atol=1e-3)
-    assert np.abs(loss.residual(y, np.tile(f0, (len(y), 1))).mean(axis=0)).max() < 1e-6
-    assert np.abs(get_loss("cross_entropy", k).initial(y) - truth).max() > 0.1
-
-
-def test_a_class_released_less_often_than_by_chance_gets_a_small_finite_prior():
-    loss = corrected(3)
-    f0 = loss.initial(np.repeat([0, 1], [60, 40]))
-    assert np.isfinite(f0).all() and f0[2] == f0.min() < math.log(0.01)
-    assert f0[0] > f0[1]
-
-
-class Stump:
-    """Least squares on a column, as a local model."""
-
-    def fit(self, x, r, seed):
-        b = np.linalg.lstsq(np.column_stack([np.ones(len(x)), x]), r.astype(float), rcond=None)[0]
-        return lambda new: np.column_stack([np.ones(len(new)), new]) @ b
-
-
-def run(loss: Loss, y, columns, rounds=8):
-    ensemble = Ensemble(
-        loss, y, np.arange(len(y)) % 5 > 0, "classification", tuple(columns), "fitted", "search", rounds, rounds, "l2"
-    )
-    sent = []
-    while not ensemble.finished:
-        sent.append(ensemble.residual())
-        train = np.arange(len(y)) % 5 > 0
-        fitted = {n: Stump().fit(x[train], sent[-1], 0)(x).astype(np.float32) for n, x in columns.items()}
-        ensemble.commit(fitted)
-    return ensemble, sent
-
-
-def noisy_problem(epsilon, n=20_000, seed=0):
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=(n, 2))
-    truth = 1.5 * x[:, 0] - x[:, 1] - 1
-    y = (rng.random(n) < 1 / (1 + np.exp(-truth))).astype(np.int64)
-    scheme = ClassResponse(epsilon, (0, 1))
-    released = scheme.mechanism.respond(y, rng.integers(0, 2**64, n, dtype=np.uint64))
-    return {"a": x[:, :1], "b": x[:, 1:]}, truth, y, released, scheme
-
-
-def test_learning_from_releases_finds_the_true_log_odds_and_without_correction_it_does_not():
-    columns, truth, _, released, scheme = noisy_problem(1.0)
-    training = scheme.training(released.astype(float), np.ones(len(released), dtype=bool), "cross_entropy")
-    good, _ = run(training.loss, training.y, columns)
-    plain, _ = run(get_loss("cross_entropy", 1), training.y, columns)
-    slope = [np.polyfit(truth, e.F[:, 0], 1)[0] for e in (good, plain)]
-    assert abs(slope[0] - 1) < 0.15
-    assert slope[1] < 0.5
-    assert all(np.diff([r.train_loss for r in good.history]) <= 1e-12)
-
-
-def test_everything_sent_depends_on_releases_alone(tmp_path):
-    """Two label vectors, one kept release: equal residuals, weights and learning rates, byte for byte."""
-    columns, _, y, _, scheme = noisy_problem(1.0, 2_000)
-    ids, train = [str(i) for i in range(len(y))], np.ones(len(y), dtype=bool)
-    runs = []
-    for labels in (y, 1 - y):
-        released = release_once(tmp_path / "r", scheme, ids, labels.tolist())
-        training = scheme.training(released, train, "cross_entropy")
-        runs.append(run(training.loss, training.y, columns, 3))
-    (one, sent), (two, again) = runs
-    assert [r.tobytes() for r in sent] == [r.tobytes() for r in again]
-    assert one.history == two.history and len(one.history) == 3
-    control, _ = run(get_loss("cross_entropy", 1), 1 - y, columns, 3)
-    assert control.history != one.history
-
-
-# schemes
-
-
-def test_classes_are_public_and_sorted_and_a_strange_label_is_refused():
-    scheme = ClassResponse(20.0, ("no", "yes", "maybe"))
-    assert scheme.codec.classes == ("maybe", "no", "yes")
-    assert scheme.release(["yes", "no", "maybe"]).tolist() == [2, 1, 0]  # a change: 1 in 10**8
-    training = scheme.training(np.array([2.0, 1.0]), np.array([True, True]), "cross_entropy")
-    assert training.loss.n_outputs == 3 and training.y.dtype == np.int64
-    with pytest.raises(DataError, match="other"):
-        scheme.release(["yes", "other"])
-    with pytest.raises(DataError):
-        ClassResponse(1.0, ("only",)).release(["only"])
-
-
-def test_regression_codes_are_standardised_from_releases():
-    scheme, train = RangeResponse(8.0, 0.0, 10.0), np.array([True] * 500 + [False] * 500)
-    labels = np.random.default_rng(0).uniform(0, 10, 1000)
-    training = scheme.training(scheme.release(labels.tolist()), train, "l2")
-    assert abs(training.y[train].mean()) < 1e-9 and abs(training.y[train].std() - 1) < 1e-9
-    assert np.corrcoef(training.y[:, 0], labels)[0, 1] > 0.9
-    midpoints = scheme.training(np.arange(4.0), np.ones(4, dtype=bool), "l1")
-    assert np.ptp(midpoints.y) * midpoints.codec.scale == pytest.approx(np.ptp(scheme.bins.midpoints[:4]))
-
-
-def test_statements_name_everything_that_a_release_depends_on():
-    statements = {s.statement for s in (ClassResponse(1.0, (0, 1)), ClassResponse(2.0, (0, 1)), ClassResponse(1.0, (0, 2)),
-                                        RangeResponse(1.0, 0, 1), RangeResponse(1.0, 0, 2), RangeInterval(0, 1))}  # fmt: skip
-    assert len(statements) == 6
-    assert ClassResponse(1, (1, 0)).statement == ClassResponse(1.0, ("0", "1")).statement
-
-
-# the memory
-
-
-IDS = [f"id{i}" for i in range(200)]
-COINS = ClassResponse(EPSILON_RANGE[0], (0, 1))
-
-
-def test_a_row_is_released_once_whatever_is_asked_later(tmp_path):
-    file = tmp_path / "home" / "labels.json"
-    first = release_once(file, COINS, IDS, [0] * 200)
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    again = release_once(file, COINS, [*IDS[::-1], "new"], [1] * 201)  # other labels, other order, one row more
-    assert (again[:200] == first[::-1]).all()
-    assert (release_once(file, COINS, ["new"], [0]) == again[200:]).all()
-    other = release_once(tmp_path / "other.json", COINS, IDS, [0] * 200)
-    assert (first != other).any()  # the control: without the file, new noise (false alarm 2**-200)
-
-
-def test_releases_of_another_scheme_are_not_added_silently(tmp_path):
-    release_once(tmp_path / "r", COINS, IDS, [0] * 200)
-    with pytest.raises(SettingsError, match="sum of both epsilons"):
-        release_once(tmp_path / "r", ClassResponse(1.0, (0, 1)), IDS, [0] * 200)
-
-
-@pytest.mark.parametrize("change", [
-    lambda raw: b"", lambda raw: raw[:-3], lambda raw: raw + b"x", lambda raw: b"\xff" * 50,
-    lambda raw: json.dumps(json.loads(raw) | {"more": 1}).encode(),
-    lambda raw: json.dumps(json.loads(raw) | {"format": 2}).encode(),
-    lambda raw: json.dumps(json.loads(raw) | {"releases": {"id0": "1"}}).encode(),
-])  # fmt: skip
-def test_a_damaged_memory_is_refused_and_not_drawn_anew(tmp_path, change):
-    file = tmp_path / "r"
-    release_once(file, COINS, IDS, [0] * 200)
-    raw = change(file.read_bytes())
-    file.write_bytes(raw)
-    with pytest.raises(SettingsError):
-        release_once(file, COINS, IDS, [0] * 200)
-    assert file.read_bytes() == raw
-
-
-def test_nothing_is_released_that_could_not_be_kept(tmp_path):
-    (tmp_path / "r.part").mkdir()
-    with pytest.raises(EnvironmentFailure, match="nothing was released"):
-        release_once(tmp_path / "r", COINS, IDS, [0] * 200)
-
-
-# interval privacy
-
-
-def test_intervals_hold_the_value_and_estimates_are_unbiased():
-    mechanism = IntervalMechanism(-1.0, 3.0)
-    for value in (-0.9, 0.5, 2.8):
-        reports = mechanism.report(np.full(DRAWS, value))
-        low, high = reports.bounds
-        assert ((low <= value) & (value <= high)).all()
-        deviation = reports.estimates.std() / math.sqrt(DRAWS)
-        assert abs(reports.estimates.mean() - value) < deviation * math.sqrt(chi2.isf(ALARM, 1))
-        assert abs(reports.threshold.mean() - value) > 0.05 or value == 0.5  # a threshold alone says nothing
-
-
-def test_a_report_is_the_same_for_all_values_on_one_side():
-    mechanism, some = IntervalMechanism(0.0, 1.0), words(2**63, 2**63)
-    for values, estimate in (([0.6, 0.9], 1.0), ([0.4, -7.0], 0.0)):
-        first, second = mechanism.respond(np.array(values), some).estimates
-        assert first == second == pytest.approx(estimate, abs=1e-12)
-
-
-def test_interval_reports_of_class_residuals_name_half_of_the_labels():
-    """What the module says against using it for classes, measured: round 1, two equally frequent classes."""
-    y = np.random.default_rng(0).integers(0, 2, DRAWS)
-    low, high = IntervalMechanism(-1.0, 1.0).report(y - 0.5).bounds
-    named = (low > -0.5) | (high <= 0.5)
-    deviation = 0.5 / math.sqrt(DRAWS)
-    assert abs(named.mean() - 0.5) < deviation * math.sqrt(chi2.isf(ALARM, 1))
-    assert ((low > -0.5) == (y == 1))[named].all()
-
-
-def test_values_that_are_not_finite_are_refused():
-    with pytest.raises(StateError):
-        IntervalMechanism(0.0, 1.0).report(np.array([math.nan]))
-    with pytest.raises(StateError):
-        clipped_with_noise(np.array([[math.inf]], dtype=np.float32), 1.0, 1.0)
-
-
-# Gaussian noise
-
-
-def test_noise_has_the_stated_scale_on_clipped_values():
-    values = np.linspace(-3, 3, DRAWS, dtype=np.float32).reshape(-1, 2)
-    noised = clipped_with_noise(values, 1.0, 0.3)
-    assert noised.dtype == np.float32 and noised.shape == values.shape
-    noise = (noised.astype(float) - np.clip(values, -1, 1)).ravel()
-    statistic = np.sum((noise / 0.3) ** 2)
-    low, high = chi2.ppf(ALARM / 2, DRAWS), chi2.isf(ALARM / 2, DRAWS)
-    assert low < statistic < high < statistic * 1.05**2  # a scale 5% larger would be seen
-    assert abs(noise.mean()) < 0.3 / math.sqrt(DRAWS) * math.sqrt(chi2.isf(ALARM, 1))
-    assert (clipped_with_noise(values, 1.0, 0.3) != noised).any()
-
-
-@pytest.mark.parametrize(("clip", "scale"), [(0.0, 1.0), (1.0, 0.0), (math.nan, 1.0), (1.0, math.inf)])
-def test_a_clip_or_scale_that_is_none_is_refused(clip, scale):
-    with pytest.raises(SettingsError):
-        clipped_with_noise(np.zeros((2, 1), dtype=np.float32), clip, scale)
-
-
-def test_uniform_numbers_never_reach_the_ends():
-    ends = unit_interval(words(0, WORD - 1))
-    assert 0 < ends[0] < 1e-15 and 1 - 1e-15 < ends[1] < 1
-
-
-# the paper's noise, for experiments
-
-
-def test_the_papers_heuristics_take_their_range_from_the_data():
-    rng = np.random.default_rng(0)
-    values = rng.normal(size=DRAWS)
-    low, high = np.quantile(values, (0.025, 0.975))
-    noise = quantile_clipped_laplace(values, 2.0, rng) - np.clip(values, low, high)
-    assert np.abs(noise).mean() == pytest.approx((high - low) / 2, rel=0.02)
-    estimates = quantile_intervals(np.full(DRAWS, 0.3) + 0.001 * values, rng)
-    assert estimates.mean() == pytest.approx(0.3, abs=1e-4)

@@ -93,7 +93,7 @@ def encode(
     for spec in message.FIELDS:
         payload, shape = _payload(spec, getattr(message, spec.name))
         salt = secrets.token_bytes(SALT_BYTES)
-        digest = _digest(salt, [payload])
+        digest = payload_digest(salt, [payload])
         infos.append(FieldInfo(spec.name, spec.protection, spec.dtype, shape, payload.nbytes, digest))
         salts.append(salt)
         chunks += [payload[i : i + CHUNK] for i in range(0, payload.nbytes, CHUNK)]
@@ -173,7 +173,8 @@ def _payload(spec: FieldSpec, value: Any) -> tuple[memoryview, tuple[int, ...]]:
     return memoryview(flat.data), array.shape
 
 
-def _digest(salt: bytes, parts: Sequence[Any]) -> str:
+def payload_digest(salt: bytes, parts: Sequence[Any]) -> str:
+    """Salted SHA-256 (hex) of a payload in parts, as a header gives it."""
     digest = hashlib.sha256(salt)
     for part in parts:
         digest.update(part)
@@ -203,7 +204,7 @@ def _value(peer: str, spec: FieldSpec, info: FieldInfo, parts: Sequence[Any], sa
     expected = [min(CHUNK, info.nbytes - i) for i in range(0, info.nbytes, CHUNK)]
     if sizes != expected:
         raise PeerViolation(peer, f"{spec.name}: the payload frames do not add up to its {info.nbytes} bytes")
-    if _digest(salt, parts) != info.digest:
+    if payload_digest(salt, parts) != info.digest:
         raise PeerViolation(peer, f"{spec.name}: the payload is not the one that was signed")
     raw = parts[0] if len(parts) == 1 else b"".join(parts)
     if spec.dtype == "json":

@@ -1,13 +1,13 @@
 """Label-free feature maps: what a party computes in the clear, on its own rows, before a head meets the residual.
 
-A map sees the encoded matrix x float64 (N, q) of the training rows and a seed, never a label or a residual, so the same
+A map sees the encoded matrix x float64 (N, q) of the training rows (`encoder`: images and series too) and a seed, never a label or a residual, so the same
 features serve every round, and only the linear last layer has to be fitted where residuals are ciphertexts.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from secure_gal.errors import SettingsError
 
@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from secure_gal.arrays import ArrayRows
     from secure_gal.features.base import FeatureMap
+    from secure_gal.features.encoder_options import EncoderOptions
 
 STANDARDIZED = ("standardized",)
 """The default: the encoded columns as they are."""
-NAMES = ("standardized", "binned", "fourier", "trees", "polynomial")
+NAMES = ("standardized", "binned", "fourier", "trees", "polynomial", "encoder")
 WHERE = "[learner] features"
 
 
@@ -35,21 +37,25 @@ def check_features(names: tuple[str, ...], folder: Path) -> None:
         raise SettingsError(WHERE, f'{list(names)!r}; "auto" chooses alone: leave the others out, or leave it out')
     for name in names:
         if name.startswith("python:"):
-            from secure_gal.features.custom import load_factory
+            from secure_gal.factories import load_factory
 
-            load_factory(name, folder)
+            load_factory(name, folder, WHERE)
         elif name not in (*NAMES, "auto"):
             raise SettingsError(WHERE, f"{name!r}; accepted: auto, {', '.join(NAMES)} or python:MODULE:FACTORY")
 
 
-def fit_features(names: tuple[str, ...], x_train: npt.NDArray[np.float64], folder: Path, seed: int) -> FeatureMap:
+def fit_features(
+    names: tuple[str, ...], x_train: npt.NDArray[np.float64] | ArrayRows, folder: Path, seed: int,
+    encoder: EncoderOptions | None = None,
+) -> FeatureMap:  # fmt: skip
     """The union of these maps, fitted to the training rows.
 
     Args:
         names: as the party file lists them.
-        x_train: encoded training rows, (N_train, q).
+        x_train: encoded training rows, (N_train, q), or images or series for `encoder` and `python:` maps.
         folder: the party file's, where `python:` modules are looked up first.
         seed: `derive_seed("features", study seed, party name)`; the same seed and rows give the same map.
+        encoder: options of `encoder`.
 
     Raises:
         SettingsError: as `check_features`; a factory's object is unusable; or the union is wider than MAX_WIDTH.
@@ -58,20 +64,30 @@ def fit_features(names: tuple[str, ...], x_train: npt.NDArray[np.float64], folde
     from secure_gal.split import derive_seed
 
     check_features(names, folder)
+    x: Any = x_train  # which maps take arrays, `learners.check_shape` says
     parts: list[FeatureMap] = []
     for name in names:
         own = derive_seed("feature map", seed, name)
         if name == "standardized":
-            parts.append(base.Standardized(x_train.shape[1]))
+            parts.append(base.Standardized(x.shape[1]))
         elif name == "polynomial":
-            parts.append(polynomial.Pairs.fit(x_train))
+            parts.append(polynomial.Pairs.fit(x))
+        elif name == "encoder":
+            parts.append(_encoder(x, own, encoder))
         elif name.startswith("python:"):
-            parts.append(custom.fit(name, x_train, folder, own))
+            parts.append(custom.fit(name, x, folder, own))
         else:
-            parts.append(_on_ranks(name, x_train, own))
+            parts.append(_on_ranks(name, x, own))
     fitted = parts[0] if len(parts) == 1 else base.Union(tuple(parts))
     base.check_width(fitted.width, fitted.description)
     return fitted
+
+
+def _encoder(x: Any, seed: int, options: EncoderOptions | None) -> FeatureMap:
+    from secure_gal.features.encoder import Encoder
+    from secure_gal.features.encoder_options import EncoderOptions
+
+    return Encoder.fit(x, seed, options or EncoderOptions())
 
 
 def _on_ranks(name: str, x_train: npt.NDArray[np.float64], seed: int) -> FeatureMap:

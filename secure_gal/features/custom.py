@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from secure_gal.errors import SettingsError
+from secure_gal.factories import load_factory
 from secure_gal.features.base import BLOCK_ROWS, Array, check_width
 
 WHERE = "[learner] features"
@@ -30,8 +29,9 @@ class Custom:
         """In words."""
         return f"{self.width} features of {self._name}"
 
-    def transform(self, x: Array) -> Array:
-        """x (n, q) to Phi (n, p); SettingsError where the user's object returns something else."""
+    def transform(self, rows: Any) -> Array:
+        """Rows (n, q), images or series to Phi (n, p); SettingsError where the user's object returns something else."""
+        x = np.asarray(rows)
         raw = self._inner.transform(x) if hasattr(self._inner, "transform") else _run(self._inner, x)
         raw = raw.toarray() if hasattr(raw, "toarray") else raw
         phi = np.asarray(raw, dtype=np.float64)
@@ -43,34 +43,12 @@ class Custom:
         return phi
 
 
-def load_factory(name: str, folder: Path) -> Callable[..., Any]:
-    """The callable that `name` means; its module is looked up in `folder` first.
-
-    Raises:
-        SettingsError: malformed name, module that cannot be imported, or nothing callable of that name.
-    """
-    _, module_name, factory_name = [*name.split(":"), "", ""][:3]
-    if name.count(":") != 2 or not module_name or not factory_name:
-        raise SettingsError(WHERE, f"{name!r}; accepted: python:MODULE:FACTORY")
-    sys.path.insert(0, str(folder))
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise SettingsError(WHERE, f"{name!r}: module {module_name!r} cannot be imported: {error}") from error
-    finally:
-        sys.path.remove(str(folder))
-    factory = getattr(module, factory_name, None)
-    if not callable(factory):
-        raise SettingsError(WHERE, f"{name!r}: {module_name} has no function or class {factory_name!r}")
-    return factory  # type: ignore[no-any-return]
-
-
 def fit(name: str, x: Array, folder: Path, seed: int) -> Custom:
     """Make the user's object and, if it is a transformer, fit it to the training rows; it is given no label.
 
     A row's features must depend on that row alone: rows are mapped in blocks, and new ones by themselves.
     """
-    factory, torch = load_factory(name, folder), sys.modules.get("torch")
+    factory, torch = load_factory(name, folder, WHERE), sys.modules.get("torch")
     if torch is None:
         inner = factory()
     else:
@@ -84,7 +62,7 @@ def fit(name: str, x: Array, folder: Path, seed: int) -> Custom:
                             "transform, or a torch.nn.Module")  # fmt: skip
     if "random_state" in getattr(inner, "get_params", dict)():
         inner.set_params(random_state=seed)
-    return Custom(name, inner.fit(x), x)
+    return Custom(name, inner.fit(np.asarray(x)), x)
 
 
 def _run(module: Any, x: Array) -> Array:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from secure_gal.features import fit_features
 from secure_gal.features.base import Array, FeatureMap, row_blocks
+from secure_gal.features.encoder_options import EncoderOptions
 from secure_gal.learners.ridge import RidgeBasis
 
 
@@ -18,20 +20,24 @@ class RidgeFeatures:
         self.features, self.basis = features, basis
 
     @classmethod
-    def fit(cls, names: tuple[str, ...], ridge: float | str, x_train: Array, folder: Path, seed: int) -> RidgeFeatures:
+    def fit(
+        cls, names: tuple[str, ...], ridge: float | str, x_train: Any, folder: Path, seed: int,
+        encoder: EncoderOptions | None = None,
+    ) -> RidgeFeatures:  # fmt: skip
         """Fit map and basis to encoded training rows (N_train, q); of Phi only one block of rows is in memory.
 
         Args:
             names: `[learner] features`.
             ridge: strength, or `auto`.
-            x_train: encoded training rows.
+            x_train: encoded training rows; images and series are rows of more dimensions.
             folder: the party file's, for `python:` features.
             seed: `derive_seed("features", study seed, party name)`.
+            encoder: options of the `encoder` map.
 
         Raises:
             SettingsError: as `fit_features`.
         """
-        features = fit_features(names, x_train, folder, seed)
+        features = fit_features(names, x_train, folder, seed, encoder)
         blocks = (features.transform(x_train[rows]) for rows in row_blocks(len(x_train)))
         return cls(features, RidgeBasis.fit(blocks, ridge))
 
@@ -49,7 +55,7 @@ class RidgeFeatures:
             f"freedom in {basis.width} columns"
         )
 
-    def transform(self, x: Array) -> Array:
+    def transform(self, x: Any) -> Array:
         """x (n, q) to U float64 (n, width), row norms clipped to 1."""
         u = np.empty((len(x), self.width))
         for rows in row_blocks(len(x)):

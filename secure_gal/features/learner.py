@@ -45,7 +45,7 @@ class FeatureLearner:
         """Fit x (n, q) to the pseudo-residual (n, K)."""
         if self._shared is None or self._for is not x:
             self._shared = Shared(self._prepare(x))
-            self._for, self._train = x, self._shared.prepared.transform(x)
+            self._for, self._train = x, self._shared.transform(x)
         return FeatureModel(self._shared, self._inner.fit(self._train, residual, seed))
 
 

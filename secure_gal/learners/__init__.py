@@ -12,26 +12,41 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from secure_gal.arrays import ArrayRows
     from secure_gal.features.encoded import RidgeFeatures
+    from secure_gal.features.encoder_options import EncoderOptions
     from secure_gal.learners.base import Learner
     from secure_gal.study import LearnerSettings
 
-LOSSES = {"linear": ("l1", "l1.5", "l2", "l4"), "mlp": ("l1", "l1.5", "l2", "l4"), "gb": ("l1", "l2"), "svm": ()}
+POWERS = ("l1", "l1.5", "l2", "l4")
+LOSSES = {"linear": POWERS, "mlp": POWERS, "cnn": POWERS, "lstm": POWERS, "gru": POWERS, "gb": ("l1", "l2"), "svm": ()}
+TORCH = {"epochs", "batch", "rate", "weight_decay", "patience", "clip", "schedule", "precision", "compile",
+         "share_extractor"}  # fmt: skip
+RECURRENT = TORCH | {"hidden", "layers", "dropout", "output"}
 OPTIONS = {
     "linear": {"ridge"},
-    "mlp": {"hidden", "layers", "dropout", "epochs", "batch", "rate", "weight_decay", "patience"},
+    "mlp": TORCH | {"hidden", "layers", "dropout"},
+    "cnn": TORCH | {"blocks", "width"},
+    "lstm": RECURRENT,
+    "gru": RECURRENT,
     "gb": {"max_iter", "max_depth", "learning_rate", "max_leaf_nodes", "min_samples_leaf", "l2_regularization"},
     "svm": {"kernel", "C", "epsilon", "gamma", "degree"},
 }
 
-
+ENCODER = {"encoder", "encoder_width", "encoder_epochs", "encoder_file"}
+"""Options of `linear` with `features = "encoder"`."""
+TAKES = {2: ("linear", "mlp", "gb", "svm"), 3: ("linear", "lstm", "gru"), 4: ("linear", "cnn"), 5: ("linear", "cnn")}
+"""Learners by the dimensions of x: a table's columns, series, images, images in views."""
+SHAPES = {2: "a table", 3: "series (N, L, d)", 4: "images (N, C, H, W)", 5: "images in views (N, V, C, H, W)"}
+ON_ARRAYS = ("encoder",)
+"""Feature maps of `linear` that take more than a table's columns; `python:` maps may as well."""
 RIDGE = 1e-4
 """Ridge strength on standardised columns."""
 CLEAR_ONLY = (
     "with encrypted residuals only models that are linear in the residual can be fitted. Choose one of: "
-    '(a) [learner] kind = "linear" with rich label-free features (features = "auto", or your own encoder as '
-    'features = "python:MODULE:FACTORY"), whose last layer is fitted on ciphertexts; (b) labels privatised once, with a '
-    'stated epsilon; (c) clear residuals, [protect] residuals = "none" in study.toml, to which every party consents'
+    '(a) [learner] kind = "linear" with rich label-free features (features = "auto", "encoder", or your own encoder as '
+    '"python:MODULE:FACTORY"), whose last layer is fitted on ciphertexts; (b) labels privatised once, with a stated '
+    'epsilon; (c) clear residuals, [protect] residuals = "none" in study.toml, to which every party consents'
 )
 
 
@@ -58,13 +73,32 @@ def make_learner(settings: LearnerSettings, folder: Path, default_loss: str = "l
     loss = settings.loss or default_loss
     if kind == "linear":
         return _linear(settings, loss, folder, seed)
-    if kind == "mlp":
-        from secure_gal.learners.mlp import mlp
-
-        return mlp(loss, settings.device, options)
+    if kind in ("mlp", "cnn", "lstm", "gru"):
+        return _torch(kind, loss, settings.device, options)
     from secure_gal.learners import trees
 
     return trees.gradient_boosting(loss, options) if kind == "gb" else trees.support_vectors(options)
+
+
+def check_shape(settings: LearnerSettings, dimensions: int) -> None:
+    """Refuse a learner that cannot take what `[data] path` holds, before anything is sent.
+
+    Args:
+        dimensions: of x: 2 for a table.
+
+    Raises:
+        SettingsError: names the learners that can.
+    """
+    kind = settings.kind
+    if kind.startswith("python:") or kind == "none":
+        return
+    if kind not in TAKES[dimensions]:
+        raise SettingsError("[learner] kind", f"{kind!r} does not take {SHAPES[dimensions]}; accepted for it: "
+                            f"{', '.join(TAKES[dimensions])} or python:MODULE:FACTORY")  # fmt: skip
+    flat = [name for name in settings.maps if name not in ON_ARRAYS and not name.startswith("python:")]
+    if kind == "linear" and dimensions > 2 and flat:
+        raise SettingsError("[learner] features", f"{flat[0]!r} does not take {SHAPES[dimensions]}; accepted for it: "
+                            f"{', '.join(ON_ARRAYS)} or python:MODULE:FACTORY")  # fmt: skip
 
 
 def encryptable(settings: LearnerSettings, default_loss: str = "l2") -> str:
@@ -81,7 +115,7 @@ def encryptable(settings: LearnerSettings, default_loss: str = "l2") -> str:
 
 
 def ridge_features(
-    settings: LearnerSettings, x_train: npt.NDArray[np.float64], folder: Path, seed: int
+    settings: LearnerSettings, x_train: npt.NDArray[np.float64] | ArrayRows, folder: Path, seed: int
 ) -> RidgeFeatures:
     """Features and ridge basis of an `encryptable` learner: `transform(x)` gives the U of fits and predictions.
 
@@ -90,7 +124,21 @@ def ridge_features(
     from secure_gal.features.encoded import RidgeFeatures
 
     _check(settings, "linear", dict(settings.options), folder)
-    return RidgeFeatures.fit(settings.maps, ridge_strength(settings), x_train, folder, seed)
+    options = encoder_options(settings, folder)
+    return RidgeFeatures.fit(settings.maps, ridge_strength(settings), x_train, folder, seed, options)
+
+
+def encoder_options(settings: LearnerSettings, folder: Path) -> EncoderOptions:
+    """The `encoder*` options of `[learner.options]`, checked; `encoder_file` is relative to the party file."""
+    from secure_gal.features.encoder_options import EncoderOptions
+
+    chosen: dict[str, Any] = dict(settings.options)
+    file = chosen.get("encoder_file")
+    if file is not None and (not isinstance(file, str) or not file):
+        raise SettingsError("[learner.options] encoder_file", f"{file!r}; accepted: a path as text")
+    named = {field: chosen[f"encoder_{field}"] for field in ("width", "epochs") if f"encoder_{field}" in chosen}
+    path = None if file is None else folder / file
+    return EncoderOptions(chosen.get("encoder", "auto"), **named, device=settings.device, file=path)
 
 
 def ridge_strength(settings: LearnerSettings, loss: str = "l2") -> float | str:
@@ -117,22 +165,51 @@ def _linear(settings: LearnerSettings, loss: str, folder: Path, seed: int) -> Le
 
     if isinstance(ridge, str) or loss == "l2":
         return FeatureLearner(lambda x: ridge_features(settings, x, folder, seed), HeadLearner())
-    return FeatureLearner(lambda x: fit_features(settings.maps, x, folder, seed), LinearLearner(loss, ridge))
+    encoder = encoder_options(settings, folder)
+    return FeatureLearner(lambda x: fit_features(settings.maps, x, folder, seed, encoder), LinearLearner(loss, ridge))
+
+
+def _torch(kind: str, loss: str, device: str, options: dict[str, Any]) -> Learner:
+    shared = options.pop("share_extractor", False)
+    if not isinstance(shared, bool):
+        raise SettingsError("[learner.options] share_extractor", f"{shared!r}; accepted: true, false")
+    if shared and loss != "l2":
+        raise SettingsError("[learner.options] share_extractor", f"true with loss {loss!r}; every round's head is a ridge "
+                            'fit: set [learner] loss = "l2"')  # fmt: skip
+    if kind == "mlp":
+        from secure_gal.learners.mlp import mlp
+
+        inner = mlp(loss, device, options)
+    elif kind == "cnn":
+        from secure_gal.learners.cnn import cnn
+
+        inner = cnn(loss, device, options)
+    else:
+        from secure_gal.learners.recurrent import recurrent
+
+        inner = recurrent(kind, loss, device, options)
+    if not shared:
+        return inner
+    from secure_gal.learners.shared import SharedLearner
+
+    return SharedLearner(inner)
 
 
 def _check(settings: LearnerSettings, kind: str, options: dict[str, Any], folder: Path) -> None:
     if settings.loss is not None and settings.loss not in LOSSES[kind]:
         accepted = ", ".join(LOSSES[kind]) or "none; it has a loss of its own"
         raise SettingsError("[learner] loss", f"{settings.loss!r} with kind {kind!r}; accepted: {accepted}")
-    unknown = sorted(options.keys() - OPTIONS[kind])
+    known = OPTIONS[kind] | (ENCODER if kind == "linear" and "encoder" in settings.maps else set())
+    unknown = sorted(options.keys() - known)
     if unknown:
         raise SettingsError("[learner.options]", f"unknown {', '.join(unknown)} for {kind!r}; accepted: "
-                            f"{', '.join(sorted(OPTIONS[kind]))}")  # fmt: skip
+                            f"{', '.join(sorted(known))}")  # fmt: skip
     if kind != "linear":
         return
     from secure_gal.features import check_features
 
     check_features(settings.maps, folder)
+    encoder_options(settings, folder)
     ridge = options.get("ridge", RIDGE)
     number = isinstance(ridge, int | float) and not isinstance(ridge, bool) and 0 <= ridge < math.inf
     if ridge != "auto" and not number:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -24,4 +25,26 @@ class Learner(Protocol):
 
     def fit(self, x: npt.NDArray[np.float64], residual: npt.NDArray[np.float32], seed: int) -> Model:
         """Fit x (n, p) to the pseudo-residual (n, K); the same inputs and seed give the same model."""
+        ...
+
+
+@runtime_checkable
+class SharesExtractor(Protocol):
+    """A learner that keeps one extractor for all rounds, so that a party which died in between needs it from disk."""
+
+    def save(self, path: Path) -> None:
+        """Write round 1's extractor."""
+        ...
+
+    def resume(self, path: Path) -> None:
+        """Read it, unless this process trained it."""
+        ...
+
+
+@runtime_checkable
+class LinksExtractor(Protocol):
+    """A saved model of such a learner: round 1's carries the extractor, the others are given it."""
+
+    def link(self, first: Any) -> None:
+        """Use the extractor of round 1's model."""
         ...

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from pathlib import Path
 from typing import Any
 
 from secure_gal.errors import SettingsError
+from secure_gal.factories import load_factory
 from secure_gal.learners.base import Learner
 from secure_gal.learners.trees import EstimatorLearner
 
@@ -16,28 +16,16 @@ def custom(name: str, loss: str, device: str, options: dict[str, Any], folder: P
     """The learner that `python:module:factory` names; the module is looked up in `folder` first.
 
     The factory is called with the keyword options, once a fit, and returns an object with scikit-learn's `fit(X, y)`
-    and `predict(X)`, or a `torch.nn.Module` from (n, p) to (n, K), which is trained as `mlp` is.
+    and `predict(X)`, or a `torch.nn.Module` from (n, p), or images or series, to (n, K), which is trained as `mlp` is.
     """
     where = "[learner] kind"
-    _, module_name, factory_name = [*name.split(":"), "", ""][:3]
-    if name.count(":") != 2 or not module_name or not factory_name:
-        raise SettingsError(where, f"{name!r}; accepted: python:MODULE:FACTORY")
-    sys.path.insert(0, str(folder))
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise SettingsError(where, f"{name!r}: module {module_name!r} cannot be imported: {error}") from error
-    finally:
-        sys.path.remove(str(folder))
-    factory = getattr(module, factory_name, None)
-    if not callable(factory):
-        raise SettingsError(where, f"{name!r}: {module_name} has no function or class {factory_name!r}")
+    factory = load_factory(name, folder, where)
     sample = factory(**options)
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(sample, torch.nn.Module):
-        from secure_gal.learners.mlp import TorchLearner
+        from secure_gal.learners.torch_trainer import TorchLearner
 
-        return TorchLearner(lambda p, k: factory(**options), loss, device)
+        return TorchLearner(lambda inner, k: factory(**options), loss, device)
     if not (hasattr(sample, "fit") and hasattr(sample, "predict")):
         raise SettingsError(where, f"{name!r} returned {type(sample).__name__}, which has no fit and predict")
 

@@ -1,0 +1,159 @@
+"""Training and encoding speed of the deep local models, on the CPU and on CUDA where there is one.
+
+    python -m benchmarks.gpu [--rows N] [--epochs N] [--threads N] [--out FILE]
+
+For each network: samples/s and seconds a round, in float32 and (on CUDA) bfloat16 autocast, beside the paper's network in
+plain PyTorch on the same device: the same layers and batch, Adam, a data loader, no autocast and no held-out rows.
+Encoders: samples/s of training and of mapping. A machine without CUDA is said to have none; nothing is estimated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from secure_gal.features.encoder import Encoder
+from secure_gal.features.encoder_options import EncoderOptions
+from secure_gal.learners import make_learner
+from secure_gal.learners.cnn import ConvBody
+from secure_gal.learners.recurrent import RecurrentBody
+from secure_gal.learners.torch_trainer import network
+from secure_gal.study import LearnerSettings
+
+OUTPUTS = 10
+BATCH = 512
+SHAPES = {"mlp": (98,), "cnn": (1, 14, 7), "lstm": (48, 14)}
+"""A row of MNIST's patch as columns and as image, and 48 hours of 14 clinical columns."""
+ENCODERS = {"denoising": "mlp", "kmeans": "cnn", "vicreg": "cnn", "masked": "lstm"}
+REPEATS = 3
+
+
+def plain_network(kind: str) -> nn.Module:
+    """The paper's network: MLP of two layers of 64, four conv blocks, or an LSTM of 128."""
+    if kind == "mlp":
+        return nn.Sequential(nn.Linear(98, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, OUTPUTS))
+    if kind == "cnn":
+        return network(ConvBody(1, (64, 128, 256, 512)), 512, OUTPUTS)
+    return network(RecurrentBody("lstm", 14, 128, 1, 0.0, "last"), 128, OUTPUTS)
+
+
+def plain_fit(kind: str, x: np.ndarray, r: np.ndarray, epochs: int, device: str) -> None:
+    """A plain loop: data loader, Adam, mean squared error; then the fitted values of all rows."""
+    torch.manual_seed(0)
+    module = plain_network(kind).to(device)
+    adam = torch.optim.Adam(module.parameters(), lr=1e-3)
+    rows = DataLoader(TensorDataset(torch.from_numpy(x), torch.from_numpy(r)), batch_size=BATCH, shuffle=True)
+    for _ in range(epochs):
+        module.train()
+        for inputs, target in rows:
+            adam.zero_grad()
+            nn.functional.mse_loss(module(inputs.to(device)), target.to(device)).backward()
+            nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+            adam.step()
+    module.eval()
+    with torch.no_grad():
+        for inputs, _ in DataLoader(TensorDataset(torch.from_numpy(x), torch.from_numpy(r)), batch_size=BATCH):
+            module(inputs.to(device)).cpu()
+
+
+def our_fit(kind: str, x: np.ndarray, r: np.ndarray, epochs: int, device: str, **options: Any) -> None:
+    """One round of a party: fit and fitted values."""
+    chosen = {"epochs": epochs, "batch": BATCH, "rate": 1e-3, "patience": epochs, **options}
+    model = make_learner(LearnerSettings(kind=kind, device=device, options=chosen), Path.cwd()).fit(x, r, 0)
+    model.predict(x)
+
+
+def seconds(job: Callable[[], object], device: str) -> float:
+    """Best of REPEATS, after one run that warms up allocators and kernels."""
+    best = float("inf")
+    for repeat in range(REPEATS + 1):
+        began = time.perf_counter()
+        job()
+        if device != "cpu":
+            torch.cuda.synchronize()
+        if repeat:
+            best = min(best, time.perf_counter() - began)
+    return best
+
+
+def measure_networks(rows: int, epochs: int, device: str) -> list[dict[str, Any]]:
+    """One record a network and precision."""
+    rng, records = np.random.default_rng(0), []
+    for kind, shape in SHAPES.items():
+        x = rng.normal(size=(rows, *shape)).astype(np.float32)
+        r = rng.normal(size=(rows, OUTPUTS)).astype(np.float32)
+        plain = seconds(lambda k=kind, a=x, b=r: plain_fit(k, a, b, epochs, device), device)
+        records.append({"what": f"{kind}, plain PyTorch", "device": device, "precision": "float32", "seconds_round": plain,
+                        "samples_per_s": rows * epochs / plain})  # fmt: skip
+        settings: list[dict[str, Any]] = [{"precision": "float32"}]
+        if device != "cpu":
+            settings += [{"precision": "bfloat16"}, {"precision": "bfloat16", "compile": True}]
+        for options in settings:
+            ours = seconds(lambda k=kind, a=x, b=r, o=options: our_fit(k, a, b, epochs, device, **o), device)
+            records.append({"what": kind + (", compiled" if "compile" in options else ""), "device": device,
+                            "precision": options["precision"], "seconds_round": ours, "samples_per_s": rows * epochs / ours,
+                            "speed_over_plain": plain / ours})  # fmt: skip
+        for record in records[-1 - len(settings) :]:
+            print(json.dumps(record), file=sys.stderr, flush=True)
+    return records
+
+
+def measure_encoders(rows: int, epochs: int, device: str) -> list[dict[str, Any]]:
+    """One record an encoder: training and mapping."""
+    rng, records = np.random.default_rng(0), []
+    for kind, like in ENCODERS.items():
+        x = rng.normal(size=(rows, *SHAPES[like])).astype(np.float32)
+        options = EncoderOptions(kind, 255, epochs, device)
+        training = seconds(lambda a=x, o=options: Encoder.fit(a, 0, o), device)
+        encoder = Encoder.fit(x, 0, options)
+        mapping = seconds(lambda a=x, e=encoder: e.transform(a), device)
+        passes = 1 if kind == "kmeans" else epochs
+        records.append({"what": f"encoder {kind}", "device": "cpu" if kind == "kmeans" else device, "precision": "float32",
+                        "seconds_training": training, "training_samples_per_s": rows * passes / training,
+                        "mapping_samples_per_s": rows / mapping})  # fmt: skip
+        print(json.dumps(records[-1]), file=sys.stderr, flush=True)
+    return records
+
+
+def main() -> None:
+    """Parse arguments, measure, print one JSON object to stdout or --out."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=4096)
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads of torch (default: all)")
+    parser.add_argument("--out", type=Path)
+    chosen = parser.parse_args()
+    if chosen.threads:
+        torch.set_num_threads(chosen.threads)
+    devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+    result = {
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, Python {platform.python_version()}, torch "
+        f"{torch.__version__}",
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none on this machine: CUDA not measured",
+        "rows": chosen.rows,
+        "epochs": chosen.epochs,
+        "batch": BATCH,
+        "networks": [r for device in devices for r in measure_networks(chosen.rows, chosen.epochs, device)],
+        "encoders": [r for device in devices for r in measure_encoders(chosen.rows, chosen.epochs, device)],
+    }
+    text = json.dumps(result, indent=2) + "\n"
+    if chosen.out:
+        chosen.out.write_text(text)
+    else:
+        print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""`encoder`: features of a network, or of k-means patches, trained on the party's own rows without labels, then frozen.
+
+Tables get a denoising auto-encoder, images k-means patch features or by option a VICReg network, series a masked
+convolutional network. What comes out is standardised and, where it is wider than asked for, projected on its directions
+of largest variance. An encrypted head is fitted on it as on any other feature map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from secure_gal.errors import SettingsError
+from secure_gal.features.base import BLOCK_ROWS
+from secure_gal.features.encoder_options import EncoderOptions
+
+WHERE = "[learner.options] encoder"
+FOR = {2: ("denoising",), 3: ("masked",), 4: ("kmeans", "vicreg"), 5: ("kmeans", "vicreg")}
+"""Kinds of encoder by the dimensions of x; the first is `auto`."""
+PROJECTED_ROWS = 10_000
+"""Rows, evenly spaced, that means, scales and principal directions of the features are learnt from."""
+BLOCK_VALUES = 1 << 25
+"""Values of x mapped at a time."""
+DEAD = 1e-3
+"""A feature's deviation counts as at least this share of the mean deviation: one that hardly varies is not blown up."""
+Array = npt.NDArray[np.float64]
+
+
+class Core(Protocol):
+    """What is trained: `KMeansPatches` or `NetFeatures`."""
+
+    @property
+    def description(self) -> str: ...
+    def features(self, x: Any) -> npt.NDArray[np.float32]:
+        """x (n, ...) to raw features (n, p)."""
+        ...
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """For the encoder file."""
+        ...
+
+
+class Encoder:
+    """A frozen encoder as a feature map.
+
+    Args:
+        kind: of EncoderOptions, never `auto`.
+        inner: shape of one encoded row in training.
+        core: what was trained.
+        mean: of the raw features on training rows, (p,).
+        matrix: scales, or scales and projects, (p,) or (p, width).
+    """
+
+    def __init__(self, kind: str, inner: tuple[int, ...], core: Core, mean: Array, matrix: Array) -> None:
+        self.kind, self.inner, self.core, self._mean, self._matrix = kind, inner, core, mean, matrix
+
+    @classmethod
+    def fit(cls, x: Any, seed: int, options: EncoderOptions) -> Encoder:
+        """Train on encoded training rows x (N, ...), or read `options.file` where it exists.
+
+        Raises:
+            SettingsError: a kind that does not take such rows, or a file of another version or for other rows.
+            EnvironmentFailure: the GPU is out of memory, or the file cannot be written.
+        """
+        kind = _kind(options.kind, x.ndim)
+        inner = tuple(int(n) for n in x.shape[1:])
+        if options.file is not None:
+            from secure_gal.features import encoder_file
+
+            if options.file.exists():
+                return encoder_file.read(options.file, kind, inner, options)
+            encoder = cls._train(kind, inner, x, seed, options)
+            encoder_file.write(options.file, encoder)
+            return encoder
+        return cls._train(kind, inner, x, seed, options)
+
+    @classmethod
+    def _train(cls, kind: str, inner: tuple[int, ...], x: Any, seed: int, options: EncoderOptions) -> Encoder:
+        core: Core
+        if kind == "kmeans":
+            from secure_gal.features.encoder_kmeans import KMeansPatches
+
+            core = KMeansPatches.fit(x, seed)
+        else:
+            from secure_gal.features.encoder_training import train
+
+            core = train(kind, x, seed, options.epochs, options.device)
+        some = x[:: -(-len(x) // PROJECTED_ROWS)]
+        mean, matrix = _projection((core.features(some[rows]) for rows in _blocks(some)), options.width)
+        return cls(kind, inner, core, mean, matrix)
+
+    @property
+    def width(self) -> int:
+        """p."""
+        return int(self._matrix.shape[-1])
+
+    @property
+    def description(self) -> str:
+        """In words."""
+        return f"{self.width} features of {self.core.description}"
+
+    def transform(self, x: Any) -> Array:
+        """x (n, ...) to Phi (n, p)."""
+        phi = np.empty((len(x), self.width))
+        for rows in _blocks(x):
+            centred = self.core.features(x[rows]).astype(np.float64) - self._mean
+            phi[rows] = centred * self._matrix if self._matrix.ndim == 1 else centred @ self._matrix
+        return phi
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """For the encoder file."""
+        return {"projection.mean": self._mean, "projection.matrix": self._matrix, **self.core.arrays()}
+
+
+def _kind(chosen: str, dimensions: int) -> str:
+    fitting = FOR[dimensions]
+    if chosen == "auto":
+        return fitting[0]
+    if chosen not in fitting:
+        held = {2: "a table", 3: "series"}.get(dimensions, "images")
+        raise SettingsError(WHERE, f"{chosen!r} does not take {held}; accepted for it: auto, {', '.join(fitting)}")
+    return chosen
+
+
+def _blocks(x: Any) -> Iterator[slice]:
+    step = min(BLOCK_ROWS, max(1, BLOCK_VALUES // max(1, int(np.prod(x.shape[1:])))))
+    for start in range(0, len(x), step):
+        yield slice(start, min(start + step, len(x)))
+
+
+def _projection(blocks: Iterator[npt.NDArray[np.float32]], width: int) -> tuple[Array, Array]:
+    """(mean, what makes columns of mean variance 1): standardised features, or their leading principal components."""
+    from secure_gal.learners.ridge import Moments
+
+    moments: Moments | None = None
+    for block in blocks:
+        moments = moments or Moments(block.shape[1])
+        moments.add(block.astype(np.float64))
+    assert moments is not None  # noqa: S101  (a study has training rows)
+    deviation = np.sqrt(np.diag(moments.gram) / moments.rows)
+    scale = 1 / np.maximum(deviation, max(DEAD * float(deviation.mean()), 1e-12))
+    if len(scale) <= width:
+        return moments.mean, scale
+    from scipy.linalg import eigh
+
+    p = len(scale)
+    correlation = moments.gram / moments.rows * np.outer(scale, scale)
+    _, directions = eigh(correlation, subset_by_index=[p - width, p - 1])
+    return moments.mean, np.ascontiguousarray(scale[:, None] * directions[:, ::-1])

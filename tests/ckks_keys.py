@@ -1,0 +1,60 @@
+"""CKKS keys made once for all tests, and ridge problems to fit under them."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import numpy.typing as npt
+
+from crypto.ckks import PARAMETER_SETS, ParameterSet, PublicKeys, padded
+from crypto.ckks_secret import SecretContext
+
+Array = npt.NDArray[np.float64]
+PEER = "hospital"
+
+
+@functools.cache
+def secret(name: str) -> SecretContext:
+    return SecretContext.generate(PARAMETER_SETS[name])
+
+
+@functools.cache
+def raw_keys(name: str) -> bytes:
+    """The Galois elements are the same for every width, and so may the keys be in a test."""
+    return secret(name).public_keys(1)
+
+
+@functools.cache
+def keys(name: str, width: int) -> PublicKeys:
+    return PublicKeys.from_bytes(PARAMETER_SETS[name], width, raw_keys(name), PEER)
+
+
+def ridge(rows: int, p: int, outputs: int, seed: int = 0) -> tuple[Array, Array]:
+    """U (rows, p) of a ridge regression, and residuals (rows, outputs) in [-1, 1] that correlate with the features."""
+    rng = np.random.default_rng(seed)
+    phi = rng.standard_normal((rows, p))
+    gram = phi.T @ phi + 1e-3 * rows * np.eye(p)
+    u = np.linalg.solve(np.linalg.cholesky(gram), phi.T).T
+    signal = phi @ rng.standard_normal((p, outputs)) / np.sqrt(p)
+    return u, np.clip(0.4 * signal + 0.2 * rng.standard_normal((rows, outputs)), -1, 1)
+
+
+def width(name: str, p: int) -> int:
+    return padded(PARAMETER_SETS[name], p)
+
+
+def error_bound(params: ParameterSet, u_all: Array, u_train: Array, r: Array) -> float:
+    """Six standard deviations of the error of f, term by term as in docs/decisions/0003."""
+    n, rounding = params.n, np.sqrt(params.n / 12)  # a plaintext's coefficients are rounded to integers
+    longest, residual = np.linalg.norm(u_all, axis=1).max(), np.linalg.norm(r, axis=0).max()
+    g = np.linalg.norm(u_train.T @ r, axis=0).max()
+    terms = [
+        params.sigma * np.sqrt(n / 2) / params.reply_scale,
+        rounding * g / 2.0**params.second_bits,
+        longest * rounding * residual / 2.0**params.first_bits,
+        longest * (3.2 * np.sqrt(n) + rounding) / 2.0**params.request_bits,
+        np.sqrt(n / 18) * np.sqrt(n) / params.reply_scale,
+        longest * g * 2.0**-24,
+    ]
+    return float(6 * np.linalg.norm(terms))

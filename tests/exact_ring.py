@@ -1,0 +1,114 @@
+"""The circuit of the ridge fit on noise-free phases: what a reply would be if key switching and rounding cost nothing.
+
+`Exact` has the methods of `Calculator`, but its "ciphertexts" are phases c0 + c1 s mod the primes, in SEAL's
+number-theoretic-transform order, as Python integers. Run beside the real circuit from the same requests, it isolates
+the noise that the circuit added, which is the noise that depends on the assistor's data.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+from tenseal import sealapi
+
+from crypto import ckks, seal_files
+from crypto.ckks_public import Calculator
+from crypto.ckks_secret import SecretContext
+
+Phase = npt.NDArray[np.object_]
+
+
+def phase(calculator: Calculator, secret: SecretContext, ciphertext: sealapi.Ciphertext) -> Phase:
+    """c0 + c1 s of a ciphertext on all primes of a request, (levels, n)."""
+    params = calculator.params
+    saved = seal_files.save(ciphertext)
+    c0, c1 = seal_files.split_ciphertext(saved, params.levels, params.n, seeded=False)[0].astype(object)
+    return (c0 + c1 * secret_residues(secret)) % moduli(params)
+
+
+def secret_residues(secret: SecretContext) -> Phase:
+    """s in transformed form, (levels, n)."""
+    words = seal_files.save(secret._secret)[-8 * (secret.params.levels + 1) * secret.params.n :]
+    return np.frombuffer(words, dtype="<u8").reshape(-1, secret.params.n)[: secret.params.levels].astype(object)
+
+
+def plain_residues(plain: sealapi.Plaintext, params: ckks.ParameterSet) -> Phase:
+    """A plaintext's residues in transformed form, (levels, n)."""
+    words = seal_files.save(plain)[-8 * params.levels * params.n :]
+    return np.frombuffer(words, dtype="<u8").reshape(params.levels, params.n).astype(object)
+
+
+def moduli(params: ckks.ParameterSet) -> Phase:
+    return np.array(ckks.primes(params)[: params.levels], dtype=object)[:, None]
+
+
+def coefficients(calculator: Calculator, residues: Phase) -> Phase:
+    """Transformed residues to centred coefficients, by SEAL's inverse transform and the Chinese remainder theorem."""
+    params = calculator.params
+    words = np.stack([residues.astype(np.uint64), np.ones_like(residues, dtype=np.uint64)])
+    carrier = calculator._rebuild(words, 1.0, None)
+    calculator._evaluator.transform_from_ntt_inplace(carrier)
+    saved = seal_files.save(carrier)
+    rows = seal_files.split_ciphertext(saved, params.levels, params.n, seeded=False)[0][0].astype(object)
+    primes = ckks.primes(params)[: params.levels]
+    whole = math.prod(primes)
+    total = sum(row * (whole // q) * pow(whole // q, -1, q) for row, q in zip(rows, primes, strict=True)) % whole
+    return np.where(total > whole // 2, total - whole, total)
+
+
+class Exact(Calculator):
+    """Phases for ciphertexts; `sanitise` keeps what it is given in `results`."""
+
+    def __init__(self, real: Calculator, secret: SecretContext) -> None:
+        self.__dict__ |= real.__dict__
+        self.real, self.secret, self.results = real, secret, list[Phase | None]()
+        bits = self.params.n.bit_length() - 1
+        reverse = np.array([int(f"{i:0{bits}b}"[::-1], 2) for i in range(self.params.n)])
+        self._exponents = 2 * reverse + 1  # SEAL's transform puts the value at psi**(2 bitrev(i) + 1) at position i
+        self._positions = np.empty(2 * self.params.n, dtype=int)
+        self._positions[self._exponents] = np.arange(self.params.n)
+
+    def read_request(self, row, peer):  # type: ignore[no-untyped-def]
+        return phase(self.real, self.secret, self.real.read_request(row, peer))
+
+    def read_sum(self, packed, bits):  # type: ignore[no-untyped-def]
+        return packed
+
+    def write_sum(self, ciphertext):  # type: ignore[no-untyped-def]
+        return ciphertext
+
+    def add(self, total, term):  # type: ignore[no-untyped-def]
+        return term if total is None else total if term is None else (total + term) % moduli(self.params)
+
+    def add_products(self, total, factors, plains):  # type: ignore[no-untyped-def]
+        for factor, plain in zip(factors, plains, strict=True):
+            if plain is not None:
+                total = self.add(total, factor * plain_residues(plain, self.params) % moduli(self.params))
+        return total
+
+    def rotate(self, ciphertext, step):  # type: ignore[no-untyped-def]
+        return self._automorphism(ciphertext, ckks.rotation(self.params, step))
+
+    def conjugate(self, ciphertext):  # type: ignore[no-untyped-def]
+        return self._automorphism(ciphertext, 2 * self.params.n - 1)
+
+    def _automorphism(self, residues: Phase, element: int) -> Phase:
+        return residues[:, self._positions[self._exponents * element % (2 * self.params.n)]]
+
+    def sanitise(self, fitted, bits):  # type: ignore[no-untyped-def]
+        self.results.append(fitted)
+        return np.zeros(self.params.reply_bytes, dtype=np.uint8)
+
+
+class Unsanitised(Calculator):
+    """The real circuit up to, and not including, sanitising; `results` has the phases."""
+
+    def __init__(self, real: Calculator, secret: SecretContext) -> None:
+        self.__dict__ |= real.__dict__
+        self.secret, self.results = secret, list[Phase]()
+
+    def sanitise(self, fitted, bits):  # type: ignore[no-untyped-def]
+        self.results.append(phase(self, self.secret, fitted))
+        return np.zeros(self.params.reply_bytes, dtype=np.uint8)

@@ -1,0 +1,217 @@
+"""What a reply says beyond the fit: the noise that the circuit adds, the noise that hides it, and what is left to find.
+
+The attacks are a sponsor's, who has the secret key, the requests in full and all replies.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import chi2, kstest, norm
+
+from crypto import ckks, flooding, ridge_blocks, seal_files
+from crypto.ckks import PARAMETER_SETS
+from crypto.ckks_public import Calculator
+from crypto.encrypted_ridge import EncryptedRidge
+from crypto.ridge_blocks import Encodings, Split, scale_bits
+from tests.ckks_keys import PEER, keys, ridge, secret
+from tests.exact_ring import Exact, Unsanitised, coefficients, phase, plain_residues
+
+FAST = PARAMETER_SETS["fast"]
+SETS = pytest.mark.parametrize("name", sorted(PARAMETER_SETS))
+
+
+# --- the flooding noise -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bits", [30, 32])
+def test_noise_has_its_distribution(bits: int) -> None:
+    """Variance and shape; false alarms: 1e-9 (variance, with room for kurtosis 3 - 0.1) and 1e-6 (shape)."""
+    draws = flooding.draw(200_000, bits)
+    assert np.abs(draws).max() <= flooding.TERMS // 2 * 2**bits
+    assert abs(float(draws.mean())) < 6.2 * 2**bits / np.sqrt(len(draws))
+    low, high = chi2.ppf([5e-10, 1 - 5e-10], len(draws)) / len(draws)
+    assert low < np.mean((draws / 2**bits) ** 2) < high
+    # A sum of 12 uniforms differs from a Gaussian by less than 0.002 in distribution function.
+    assert kstest(draws[:20_000] / 2**bits, norm.cdf).statistic < 0.002 + math.sqrt(math.log(2 / 1e-6) / 2 / 20_000)
+    assert len(np.unique(draws & 0xFF)) == 256
+
+
+def test_noise_is_never_the_same() -> None:
+    assert (flooding.draw(1000, 32) != flooding.draw(1000, 32)).all()
+
+
+def test_fisher_information_of_the_noise() -> None:
+    """The density of a sum of 12 uniforms by convolution on a fine grid."""
+    steps = 400
+    box = np.full(steps, 1 / steps)
+    density = box
+    for _ in range(flooding.TERMS - 1):
+        density = np.convolve(density, box)
+    slope = np.gradient(density)
+    kept = density > 1e-200
+    fisher = np.sum(slope[kept] ** 2 / density[kept]) * flooding.TERMS * steps**2 / 12
+    assert 1.0 < fisher < flooding.FISHER
+
+
+# --- the noise that it has to hide ------------------------------------------------------------------------------------
+
+
+def data_noise(name: str, u: np.ndarray, r: np.ndarray, new: np.ndarray) -> float:
+    """Measured D: L2 norm of a reply's data-dependent noise, over the primes that are dropped; fitted rows `new`."""
+    params, width = PARAMETER_SETS[name], ckks.padded(PARAMETER_SETS[name], u.shape[1])
+    real = Calculator(keys(name, width))
+    requests = secret(name).encrypt(r)
+    phases = []
+    for calculator in (Exact(real, secret(name)), Unsanitised(real, secret(name))):
+        rows = (u.astype(np.float32), new.astype(np.float32))
+        splits = Split.first(params, width, 1), Split.second(params, width, 1)
+        first, second = (Encodings(real, rows[i], width, splits[i], i == 0, 0) for i in (0, 1))
+        shares = ridge_blocks.inner_products(calculator, first, requests, range(1), 1, PEER)
+        head = ridge_blocks.fold(calculator, width, shares)
+        ridge_blocks.fitted(calculator, second, [head], range(1))
+        phases.append(calculator.results[0])
+    exact, noisy = phases
+    noise = coefficients(real, (noisy - exact) % np.array(ckks.primes(params)[: params.levels], dtype=object)[:, None])
+    dropped = math.prod(ckks.primes(params)[1 : params.levels])
+    return float(np.linalg.norm(np.array([int(x) for x in noise], dtype=float))) / dropped
+
+
+@SETS
+@pytest.mark.parametrize("residual", ["correlated", "random"])
+def test_data_dependent_noise_is_within_its_bound(name: str, residual: str) -> None:
+    """Every fitted row has norm 1, the worst that clipping allows, and every slot is in use."""
+    params = PARAMETER_SETS[name]
+    rng = np.random.default_rng(0)
+    u, r = ridge(params.n, 14, 1)
+    feature = np.clip(u[:, :1] * np.sqrt(len(u)), -1, 1)
+    r = feature if residual == "correlated" else rng.uniform(-1, 1, r.shape)
+    new = rng.standard_normal((params.n, 14))
+    measured = data_noise(name, u, r, new / np.linalg.norm(new, axis=1)[:, None])
+    assert params.data_noise / 30 < measured < params.data_noise
+
+
+@SETS
+def test_the_distance_follows_from_the_bound(name: str) -> None:
+    params = PARAMETER_SETS[name]
+    bound = math.sqrt(params.tau) * params.data_noise / (2 * params.sigma)
+    assert params.distance(params.tau) == pytest.approx(bound, rel=0.01)
+    assert bound < 2.0**-params.kappa
+
+
+# --- the whole reply is flooded ---------------------------------------------------------------------------------------
+
+
+@SETS
+def test_every_slot_is_flooded(name: str) -> None:
+    """First and second half-block and the padding of both, with 200 rows and with one full block and a half.
+
+    The noise is the reply less the clear fit; its deviation in each quarter of the slots is what sigma says, within
+    what 9 sigmas of a chi-squared quantile allow.
+    """
+    params = PARAMETER_SETS[name]
+    expected = params.sigma * np.sqrt(params.n / 2) / params.reply_scale
+    u, r = ridge(200, 3, 1)
+    job = EncryptedRidge(keys(name, 4), u, u, cores=1)
+    replies = job.fit(secret(name).encrypt(r), 1, PEER)
+    job.close()
+    values = secret(name).decrypt(replies, params.n, 1, PEER)[:, 0]  # padding too
+    values[:200] -= (u @ (u.T @ r))[:, 0]
+    for part in (values[:200], values[200 : params.slots], values[params.slots : -500], values[-500:]):
+        assert np.std(part) == pytest.approx(expected, rel=9 / np.sqrt(2 * len(part)))
+
+
+def test_every_coefficient_is_flooded() -> None:
+    real = Calculator(keys("fast", 1))
+    flooded = real._flood(np.zeros((2, 1, FAST.n), np.uint64))
+    prime = ckks.primes(FAST)[0]
+    centred = np.where(flooded[0] > prime // 2, flooded[0].astype(np.int64) - prime, flooded[0].astype(np.int64))
+    assert (np.abs(centred) > 2**16).mean() > 0.999 and (flooded[1] == 0).all()
+
+
+# --- what the sponsor can compute from a reply ------------------------------------------------------------------------
+
+
+def c1(ciphertext: object, levels: int) -> np.ndarray:
+    saved = seal_files.save(ciphertext)  # type: ignore[arg-type]
+    return seal_files.split_ciphertext(saved, levels, FAST.n, seeded=False)[0][1]
+
+
+def test_the_multiplier_is_found_in_an_unsanitised_reply_and_not_in_a_sanitised_one() -> None:
+    """c1' / c1 is the plaintext: an attack on one multiplication, which has no defence but a fresh c1."""
+    calculator = Calculator(keys("fast", 1))
+    request = calculator.read_request(secret("fast").encrypt(np.full((50, 1), 0.5))[0], PEER)
+    hidden = np.random.default_rng(0).standard_normal(FAST.slots) + 0j
+    plain = calculator.encode(hidden, FAST.second_bits)
+    assert plain is not None
+    product = calculator.add_products(None, [request], [plain])
+    assert product is not None
+    prime = ckks.primes(FAST)[0]
+
+    def quotient(numerator: np.ndarray) -> np.ndarray:
+        below = c1(request, 2)[0].astype(object)
+        inverse = np.array([pow(int(x), -1, prime) for x in below], dtype=object)
+        return numerator.astype(object) * inverse % prime
+
+    found = quotient(c1(product, 2)[0])
+    assert (found == plain_residues(plain, FAST)[0]).all()
+
+    # The same after sanitising, with the dropped prime put back; and, as a control, after dropping only.
+    dropped = ckks.primes(FAST)[1]
+    packed = calculator.sanitise(product, scale_bits(FAST, "f"))
+    residues = seal_files.unpack(packed).reshape(2, 1, FAST.n)
+    carrier = calculator_form(residues)
+    again = quotient(carrier.astype(object) * dropped % prime)
+    assert (again == plain_residues(plain, FAST)[0]).sum() <= 1
+
+
+def calculator_form(residues: np.ndarray) -> np.ndarray:
+    """c1 of a reply in transformed form, (n,)."""
+    from tenseal import sealapi
+
+    context = ckks.context(FAST)
+    reply = sealapi.Ciphertext()
+    members = seal_files.ciphertext_members(tuple(context.last_parms_id()), FAST.n, 1.0, residues, ntt=False)
+    seal_files.load(reply, context, members)
+    sealapi.Evaluator(context).transform_to_ntt_inplace(reply)
+    return c1(reply, 1)[0]
+
+
+def test_a_guess_of_the_data_is_confirmed_by_an_unsanitised_reply_and_not_by_a_sanitised_one() -> None:
+    """The sponsor repeats the computation with guessed data: without re-randomising, c1 agrees to the last bit."""
+    u, r = ridge(200, 3, 1)
+    requests, real = secret("fast").encrypt(r), Calculator(keys("fast", 4))
+
+    class Dropped(Calculator):
+        """No fresh encryption of zero: primes dropped and flooded only."""
+
+        def sanitise(self, fitted, bits):  # type: ignore[no-untyped-def]
+            self._evaluator.rescale_to_next_inplace(fitted)
+            self._evaluator.transform_from_ntt_inplace(fitted)
+            residues, _ = seal_files.split_ciphertext(seal_files.save(fitted), 1, FAST.n, seeded=False)
+            return seal_files.pack(self._flood(residues))
+
+    careless = object.__new__(Dropped)
+    careless.__dict__ |= real.__dict__
+
+    def answer(calculator: Calculator, data: np.ndarray) -> np.ndarray:
+        rows = data.astype(np.float32)
+        split = Split.first(FAST, 4, 1), Split.second(FAST, 4, 1)
+        encodings = [Encodings(calculator, rows, 4, split[i], i == 0, 0) for i in (0, 1)]
+        shares = ridge_blocks.inner_products(calculator, encodings[0], requests, range(1), 1, PEER)
+        reply = ridge_blocks.fitted(calculator, encodings[1], [ridge_blocks.fold(calculator, 4, shares)], range(1))
+        return seal_files.unpack(reply[0]).reshape(2, FAST.n)[1]
+
+    assert (answer(careless, u) == answer(careless, u)).all()
+    assert (answer(careless, u) != answer(careless, u * 0.99)).mean() > 0.999
+    for guess in (u, u * 0.99):
+        assert (answer(real, u) != answer(real, guess)).mean() > 0.999
+
+
+def test_the_phase_of_a_request_is_what_the_exact_circuit_starts_from() -> None:
+    calculator, values = Calculator(keys("fast", 1)), np.linspace(-1, 1, 50)
+    row = secret("fast").encrypt(values[:, None])[0]
+    found = coefficients(calculator, phase(calculator, secret("fast"), calculator.read_request(row, PEER)))
+    assert np.abs(np.array([int(x) for x in found], dtype=float)).max() < 2.0**FAST.request_bits
