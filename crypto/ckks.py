@@ -152,8 +152,11 @@ PARAMETER_SETS = {
         max_babies=8, kappa=14, error=1e-3,
         security="128-bit security (ePrint 2024/463: 180 of at most 214 bits)",
     ),
-    # Sum-only predictions (decision 0010): one ring, and three stages of what is made from one request. `sum` is what
-    # the key's owner gets; the other two go to the aggregator, which multiplies by up to 2**61 and 2**20 to get there.
+}  # fmt: skip
+"""By name, for encrypted fits that the sponsor decrypts one by one; `strict` is the default."""
+SUM_SETS = {
+    # Decision 0010: one ring, and three stages of what is made from one request. `sum` is what the key's owner gets;
+    # the other two go to the aggregator, which multiplies by up to 2**61 and 2**20 to get there.
     "sum": ParameterSet(
         name="sum", n=16384, levels=4, request_bits=90, first_bits=39, second_bits=103, flooding_bits=30,
         max_babies=16, kappa=40, error=2e-4, security=_SUM_SECURITY,
@@ -167,7 +170,12 @@ PARAMETER_SETS = {
         max_babies=16, kappa=0, error=0.0, security=_SUM_SECURITY,
     ),
 }  # fmt: skip
-"""By name; `strict` is the default."""
+"""By name, for sum-only predictions."""
+
+
+def named(name: str) -> ParameterSet:
+    """The parameter set of that name; KeyError if there is none."""
+    return PARAMETER_SETS[name] if name in PARAMETER_SETS else SUM_SETS[name]
 
 
 @functools.cache

@@ -14,11 +14,11 @@ import numpy.typing as npt
 from tenseal import sealapi
 
 from crypto import ckks, seal_files
-from crypto.ckks import PARAMETER_SETS, PublicKeys
+from crypto.ckks import SUM_SETS, PublicKeys
 from crypto.seal_files import SEED_BYTES, Bytes
 from secure_gal.errors import DataError, PeerViolation
 
-SUM, TRAINING, ROWS = (PARAMETER_SETS[name] for name in ("sum", "sum-training", "sum-rows"))
+SUM, TRAINING, ROWS = (SUM_SETS[name] for name in ("sum", "sum-training", "sum-rows"))
 """What the sponsor gets; fits of training rows; validation rows and predictions."""
 WEIGHT_BITS = 20
 """Weights are multiples of 2**-20."""

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
+import numpy.typing as npt
 from tenseal import sealapi
 
 from crypto import ckks, flooding, seal_files
@@ -20,6 +22,7 @@ from crypto.ckks_fits import DIFFERENCE_BYTES, ROWS, SUM, TRAINING, WEIGHT_BITS,
 from crypto.seal_files import SEED_BYTES, Bytes
 from secure_gal.errors import PeerViolation, StateError
 
+Values = npt.NDArray[np.float64]
 PRODUCT_BYTES = seal_files.packed_bytes(1, 1, SUM.n) + 8
 """One released number: the second polynomial, and the constant coefficient of the first."""
 PRODUCT_FLOODING_BITS = 26
@@ -33,7 +36,7 @@ LIFT_BITS = 1 + TRAINING.first_bits + TRAINING.second_bits
 
 def product_scale() -> float:
     """What 1.0 in the mean of d_i d_j over a block's slots becomes in a released number."""
-    return TRAINING.reply_scale**2 / ckks.primes(SUM)[1]
+    return TRAINING.reply_scale * TRAINING.reply_scale / ckks.primes(SUM)[1]
 
 
 def product_distance(released: int, blocks: int) -> float:
@@ -97,7 +100,7 @@ class SumCalculator:
     # inner products
 
     def products(
-        self, fits: Sequence[Bytes], residual: Bytes | np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+        self, fits: Sequence[Bytes], residual: Bytes | Values,
         difference: Bytes, outputs: int, peer: str,
     ) -> Bytes:  # fmt: skip
         """Mean products of the differences from the residual, each released as one number.
@@ -116,7 +119,7 @@ class SumCalculator:
         Raises:
             PeerViolation: a wrong count, or residues that are not below their primes.
         """
-        count = len(fits[0])
+        count, requests = len(fits[0]), residual.dtype == np.uint8
         due = (count, DIFFERENCE_BYTES)
         if len(difference) and difference.shape != due:
             raise PeerViolation(peer, f"the sponsor's own difference must have the shape {due}")
@@ -124,8 +127,8 @@ class SumCalculator:
             raise StateError(f"{count} blocks and outputs; inner products of more than {MAX_PRODUCT_BLOCKS} would wrap")
         sums: dict[tuple[int, int], sealapi.Ciphertext] = {}
         for row in range(count):
-            plain = None if residual.dtype == np.uint8 else self._residual_plain(residual, row, outputs)
-            lifted = self._lifted(residual[row], peer) if plain is None else None
+            plain = None if requests else self._residual_plain(cast(Values, residual), row, outputs)
+            lifted = self._lifted(cast(Bytes, residual)[row], peer) if requests else None
             found = [self._minus(self._fit(TRAINING, fit[row], peer), lifted, plain) for fit in fits]
             turned = [self._conjugate(d) for d in found]
             left = [*found, *([self._difference(difference[row], peer)] if len(difference) else [])]
@@ -133,10 +136,10 @@ class SumCalculator:
                 self._accumulate(sums, (i, j), left[i], turned[j])
         return np.stack([self._release(sums[pair]) for pair in pairs(len(fits), bool(len(difference)))])
 
-    def _residual_plain(self, residual: Bytes, row: int, outputs: int) -> sealapi.Plaintext:
+    def _residual_plain(self, residual: Values, row: int, outputs: int) -> sealapi.Plaintext:
         block, k = divmod(row, outputs)
         plain, values = sealapi.Plaintext(), residual[block * SUM.n : (block + 1) * SUM.n, k]
-        slots = pack_slots(values.astype(np.float64)).tolist()
+        slots = pack_slots(values).tolist()
         self._encoder.encode(slots, level(TRAINING.reply_levels), TRAINING.reply_scale, plain)
         return plain
 

@@ -7,16 +7,16 @@ computed again: it is on disk before it is sent, and only ever sent again as the
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import cast
+from collections.abc import Callable, Sequence
+from typing import Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
+
 from crypto.ckks_fits import DIFFERENCE_BYTES, WEIGHT_BITS, Layout
 from crypto.ckks_fits import ProductKeys as LoadedKeys
 from crypto.ckks_products import PRODUCT_TAU, SumCalculator, check_layout, pairs
 from crypto.seal import Binding, SealingKey
-
 from secure_gal.effects import Compute, Effect, Note, Send, State
 from secure_gal.encrypted_rows import to_unit
 from secure_gal.errors import PeerViolation, SettingsError, StateError
@@ -40,6 +40,21 @@ KINDS = frozenset({"relayed-fitted", "own-difference", "weights"})
 """What the aggregator takes besides while learning."""
 
 
+class Calculator(Protocol):
+    """What computes on ciphertexts (`crypto.ckks_products.SumCalculator`)."""
+
+    def products(
+        self, fits: Sequence[Bytes], residual: Bytes | npt.NDArray[np.float64], difference: Bytes, outputs: int,
+        peer: str,
+    ) -> Bytes: ...  # fmt: skip
+    def weighted_sum(self, fits: Sequence[tuple[Bytes, Bytes]], weights: Sequence[int], peer: str) -> Bytes: ...
+
+
+def open_calculator(raw: bytes, peer: str) -> Calculator:
+    """The calculator of the product keys that arrived; PeerViolation."""
+    return SumCalculator(LoadedKeys.from_bytes(raw, peer))
+
+
 class SumAggregator:
     """Part of an assistor's protocol object, with a share of its state under `sum/`.
 
@@ -50,14 +65,14 @@ class SumAggregator:
 
     def __init__(
         self, context: Context, state: State, run: Callable[[], str],
-        calculator: Callable[[bytes, str], SumCalculator] | None = None,
+        calculator: Callable[[bytes, str], Calculator] = open_calculator,
     ) -> None:  # fmt: skip
         self._context, self._state, self._run = context, state, run
         study = context.study
         self._name, self._sponsor, self._assistors = context.identity.card.name, study.sponsor, study.assistors
         self._fitted_weights = study.weights == "fitted"
-        self._make = calculator or (lambda raw, peer: SumCalculator(LoadedKeys.from_bytes(raw, peer)))
-        self._calculator: SumCalculator | None = None
+        self._make = calculator
+        self._calculator: Calculator | None = None
 
     # set-up
 
@@ -83,7 +98,7 @@ class SumAggregator:
         self._state.put("sum/keys", raw)
         return [Compute("product-keys", lambda: self._load(raw))]
 
-    def _load(self, raw: bytes) -> SumCalculator:
+    def _load(self, raw: bytes) -> Calculator:
         if self._calculator is None:
             self._calculator = self._make(raw, self._sponsor)
         return self._calculator
@@ -179,10 +194,11 @@ class SumAggregator:
     def _products(
         self, raw: bytes, layout: Layout, fits: dict[str, bytes], residual: npt.NDArray[np.generic], difference: Bytes
     ) -> Bytes:
+        given: Bytes | npt.NDArray[np.float64] = cast(Bytes, residual)
         if residual.dtype != np.uint8:
-            residual, _ = to_unit(cast(npt.NDArray[np.floating], residual))
+            given, _ = to_unit(cast(npt.NDArray[np.floating], residual))
         training = [layout.split(fit, name)[0] for name, fit in fits.items()]
-        return self._load(raw).products(training, residual, difference, layout.outputs, self._sponsor)
+        return self._load(raw).products(training, given, difference, layout.outputs, self._sponsor)
 
     def _sum(self, raw: bytes, layout: Layout, fits: dict[str, bytes], steps: list[int]) -> Bytes:
         parts = [layout.split(fit, name) for name, fit in fits.items()]

@@ -14,10 +14,10 @@ from typing import Protocol, cast
 import msgspec
 import numpy as np
 import numpy.typing as npt
+
 from crypto.ckks_fits import SUM, Layout
 from crypto.identity import verify
 from crypto.seal import Binding, check_key, seal
-
 from secure_gal import messages, protocol_assistor
 from secure_gal.effects import Compute, Effect, Note, Send, State
 from secure_gal.encrypted_assistor import EncryptedAssistor, EncryptedModel
@@ -38,7 +38,7 @@ from secure_gal.messages import (
 )
 from secure_gal.protocol_assistor import AssistorProtocol
 from secure_gal.roles import AssistorModel, Context
-from secure_gal.sum_aggregator import KINDS, SumAggregator
+from secure_gal.sum_aggregator import KINDS, Calculator, SumAggregator, open_calculator
 from secure_gal.sum_exposure import LIMIT, equations, exposure, reason, statement
 
 Bytes = npt.NDArray[np.uint8]
@@ -82,14 +82,14 @@ class SumAssistor(AssistorProtocol):
 
     def __init__(
         self, context: Context, model: AssistorModel | EncryptedModel, state: State, nonce: bytes, record: Record,
-        consented: bool,
+        consented: bool, calculator: Callable[[bytes, str], Calculator] = open_calculator,
     ) -> None:  # fmt: skip
         super().__init__(context, model, state, nonce)  # type: ignore[arg-type]
         self._sums = cast(SumModel, model)
         self._record, self._consented = record, consented
         self._name = context.identity.card.name
         self.aggregator = (
-            SumAggregator(context, state, lambda: self.run) if context.study.adder == self._name else None
+            SumAggregator(context, state, lambda: self.run, calculator) if context.study.adder == self._name else None
         )
 
     def _legal(self) -> frozenset[str]:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
 from crypto.ckks import PublicKeys, padded
 from crypto.ckks_fits import MAX_PART, MAX_VALUE, ROWS, SUM, TRAINING, EncryptionKey
 from crypto.encrypted_ridge import EncryptedRidge, FittedRows
-
 from secure_gal.encrypted_model import refuse_unencryptable
 from secure_gal.encrypted_party import answer
 from secure_gal.encrypted_rows import study_order, to_unit
@@ -75,7 +75,7 @@ class SumEncryptedData(PartyModel):
 
     def prepare(self, positions: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> bytes:
         """Fit encoder, features and basis on the training rows; returns what must be saved to predict later."""
-        encoder, x = self._encoded(positions, train)
+        encoder, x = self.encoded(positions, train)
         seed = derive_seed("features", self._study.seed, self._party.party)
         self._features = ridge_features(self._party.learner, x[train], self._folder, seed)
         self._warn(f"features: {self._features.description}")
@@ -167,7 +167,7 @@ class SumClearData(AssistorData):
         _, scale = to_unit(residual)
         values = fitted.astype(np.float64)[self._order] / scale
         fit = self._encryptor().encrypt(values[: self._train], values[self._train :], MAX_VALUE)
-        return saved, np.frombuffer(fit, dtype=np.uint8)  # type: ignore[return-value]
+        return saved, np.frombuffer(fit, dtype=np.uint8)
 
     def predict(
         self, ids: tuple[str, ...], encoder: bytes, models: list[bytes], coefficients: npt.NDArray[np.float64], k: int
@@ -176,7 +176,7 @@ class SumClearData(AssistorData):
         known, part = super().predict(ids, encoder, models, coefficients, k)
         largest = MAX_PART / len(self._study.assistors)
         encrypted = self._encryptor().encrypt(np.zeros((0, k)), part.astype(np.float64), largest)
-        return known, np.frombuffer(encrypted, dtype=np.uint8)  # type: ignore[return-value]
+        return known, np.frombuffer(encrypted, dtype=np.uint8)
 
     def _encryptor(self) -> EncryptionKey:
         if self._key is None:

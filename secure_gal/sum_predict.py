@@ -10,8 +10,8 @@ from typing import cast
 
 import numpy as np
 import numpy.typing as npt
-from crypto.ckks_fits import Layout
 
+from crypto.ckks_fits import Layout
 from secure_gal import messages
 from secure_gal.effects import Compute, Done, Effect, Note, Send, State
 from secure_gal.errors import PeerViolation

@@ -11,9 +11,9 @@ from typing import Protocol, cast
 import msgspec
 import numpy as np
 import numpy.typing as npt
+
 from crypto.ckks_fits import Layout
 from crypto.ckks_products import pairs
-
 from secure_gal import messages, protocol_sponsor
 from secure_gal.effects import Compute, Effect, Note, Send, State
 from secure_gal.encrypted_rows import study_order, to_unit
@@ -142,7 +142,7 @@ class SumSponsor(SponsorProtocol):
         if self._model.fits and "own" not in state:
             return []
         if "sum/opening" in state:
-            return [self._open()]
+            return [self._open_sum()]
         if "sum/weights" in state:
             return []
         if "sum/products" in state:
@@ -202,9 +202,9 @@ class SumSponsor(SponsorProtocol):
         if message.round != self.round or "sum/weights" not in self.state or "sum/opening" in self.state:
             raise PeerViolation(peer, f"a sum of round {message.round} that was not asked for, or twice")
         self.state.put("sum/opening", message.ciphertexts)
-        return [self._open()]
+        return [self._open_sum()]
 
-    def _open(self) -> Compute:
+    def _open_sum(self) -> Compute:
         replies, weights = self.state.array("sum/opening"), self.state.array("sum/weights")
         residual, train, peer = self._ensemble.residual(), self._train(), self._adder
         cipher = cast(SumCipher, self._cipher)
