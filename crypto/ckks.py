@@ -32,7 +32,7 @@ class ParameterSet:
     Attributes:
         name: what the study names it by.
         n: ring degree; a ciphertext carries n real values.
-        levels: primes of a request; key switching has one more. Replies have one.
+        levels: primes of a request; key switching has one more.
         security: bits and their source.
         request_bits: a residual r is encrypted as r * 2**request_bits.
         first_bits: U enters the inner products as U * 2**first_bits.
@@ -42,6 +42,7 @@ class ParameterSet:
         kappa: what the assistor's data can add to the view of a sponsor who keeps all replies has statistical distance
             at most 2**-kappa.
         tau: number of reply ciphertexts under one key that kappa holds for.
+        reply_levels: primes of a reply; more than one where somebody without the key goes on computing with it.
     """
 
     name: str
@@ -56,6 +57,7 @@ class ParameterSet:
     kappa: int
     error: float
     tau: int = 2**16
+    reply_levels: int = 1
     max_features: int = field(default=4096, init=False)
 
     @property
@@ -75,8 +77,8 @@ class ParameterSet:
 
     @property
     def reply_bytes(self) -> int:
-        """Bytes of one reply: two packed polynomials on one prime."""
-        return seal_files.packed_bytes(2, 1, self.n)
+        """Bytes of one reply: two packed polynomials."""
+        return seal_files.packed_bytes(2, self.reply_levels, self.n)
 
     @property
     def sum_bytes(self) -> int:
@@ -103,13 +105,13 @@ class ParameterSet:
     @property
     def reply_scale(self) -> float:
         """What 1.0 becomes in a reply: the three scales, doubled by z + conj(z), over the primes that were dropped."""
-        dropped = math.prod(prime for prime in primes(self)[1 : self.levels])
+        dropped = math.prod(prime for prime in primes(self)[self.reply_levels : self.levels])
         return 2.0 ** (1 + self.request_bits + self.first_bits + self.second_bits) / dropped
 
     @property
     def capacity(self) -> float:
         """The absolute value at which a reply's coefficient wraps."""
-        return primes(self)[0] / (2 * self.reply_scale)
+        return math.prod(primes(self)[: self.reply_levels]) / (2 * self.reply_scale)
 
     @property
     def data_noise(self) -> float:
@@ -138,6 +140,7 @@ class ParameterSet:
         )
 
 
+_SUM_SECURITY = "128-bit security (ePrint 2024/463: 300 of at most 430 bits)"
 PARAMETER_SETS = {
     "strict": ParameterSet(
         name="strict", n=16384, levels=3, request_bits=88, first_bits=41, second_bits=43, flooding_bits=30,
@@ -150,7 +153,29 @@ PARAMETER_SETS = {
         security="128-bit security (ePrint 2024/463: 180 of at most 214 bits)",
     ),
 }  # fmt: skip
-"""By name; `strict` is the default."""
+"""By name, for encrypted fits that the sponsor decrypts one by one; `strict` is the default."""
+SUM_SETS = {
+    # Decision 0010: one ring, and three stages of what is made from one request. `sum` is what the key's owner gets;
+    # the other two go to the aggregator, which multiplies by up to 2**61 and 2**20 to get there.
+    "sum": ParameterSet(
+        name="sum", n=16384, levels=4, request_bits=90, first_bits=39, second_bits=103, flooding_bits=30,
+        max_babies=16, kappa=40, error=2e-4, security=_SUM_SECURITY,
+    ),
+    "sum-training": ParameterSet(
+        name="sum-training", n=16384, levels=4, request_bits=90, first_bits=39, second_bits=42, flooding_bits=0,
+        max_babies=16, kappa=0, error=0.0, reply_levels=2, security=_SUM_SECURITY,
+    ),
+    "sum-rows": ParameterSet(
+        name="sum-rows", n=16384, levels=4, request_bits=90, first_bits=39, second_bits=83, flooding_bits=0,
+        max_babies=16, kappa=0, error=0.0, security=_SUM_SECURITY,
+    ),
+}  # fmt: skip
+"""By name, for sum-only predictions."""
+
+
+def named(name: str) -> ParameterSet:
+    """The parameter set of that name; KeyError if there is none."""
+    return PARAMETER_SETS[name] if name in PARAMETER_SETS else SUM_SETS[name]
 
 
 @functools.cache

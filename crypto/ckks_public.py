@@ -125,6 +125,9 @@ class Calculator:
     def sanitise(self, fitted: sealapi.Ciphertext | None, bits: int) -> Bytes:
         """A reply: re-randomised before the last primes are dropped, and flooded after. Decision 0003 has the proof.
 
+        A parameter set without flooding is for replies that go to someone without the key, who floods what it makes
+        of them.
+
         Args:
             fitted: on all primes at scale 2**bits, or None, which is zero; used up.
             bits: of the scale.
@@ -132,20 +135,20 @@ class Calculator:
         Returns:
             uint8 (reply_bytes,).
         """
-        evaluator, params = self._evaluator, self.params
-        # All primes but two go first: the noise of that rounding depends on the data, and is far below one here.
+        evaluator, params, kept = self._evaluator, self.params, self.params.reply_levels
+        # Most primes go first: the noise of that rounding depends on the data, and is far below one here.
         if fitted is not None:
-            for _ in range(params.levels - 2):
+            for _ in range(params.levels - kept - 1):
                 evaluator.rescale_to_next_inplace(fitted)
-        reply = self.zero(bits, 2)
+        reply = self.zero(bits, kept + 1)
         if fitted is not None:
             reply.scale = fitted.scale
             evaluator.add_inplace(reply, fitted)
         # c1 is now as good as uniform, so that what this rounds off depends on no data.
         evaluator.rescale_to_next_inplace(reply)
         evaluator.transform_from_ntt_inplace(reply)
-        residues, _ = seal_files.split_ciphertext(seal_files.save(reply), 1, params.n, seeded=False)
-        return seal_files.pack(self._flood(residues))
+        residues, _ = seal_files.split_ciphertext(seal_files.save(reply), kept, params.n, seeded=False)
+        return seal_files.pack(self._flood(residues) if params.flooding_bits else residues)
 
     def _flood(self, residues: seal_files.Residues) -> seal_files.Residues:
         """Add noise to every coefficient of the first polynomial: all slots, real and imaginary parts, padding too."""

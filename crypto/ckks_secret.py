@@ -16,7 +16,7 @@ import numpy.typing as npt
 from tenseal import sealapi
 
 from crypto import ckks, seal_files
-from crypto.ckks import PARAMETER_SETS, RANGE, ParameterSet
+from crypto.ckks import RANGE, ParameterSet, named
 from crypto.seal_files import SEED_BYTES, Bytes
 from secure_gal.errors import DataError, EnvironmentFailure, PeerViolation, SettingsError, StateError
 
@@ -96,7 +96,7 @@ class SecretContext:
             raise SettingsError(where, f"holds a secret key but has mode {mode:04o}; run `chmod 600 {path}`")
         try:
             file = msgspec.msgpack.decode(body, type=_KeyFile)
-            params = PARAMETER_SETS[file.parameters]
+            params = named(file.parameters)
             secret = sealapi.SecretKey()
             seal_files.load(secret, ckks.context(params), file.secret)
         except (msgspec.MsgspecError, KeyError, ValueError, RuntimeError):

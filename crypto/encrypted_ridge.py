@@ -87,9 +87,13 @@ class EncryptedRidge:
         tell = on_progress or (lambda share: None)
         heads = self._heads(requests, outputs, peer)
         tell(0.5)
-        parts = spread(self._job, partial(_fitted, heads=heads))
+        replies = _spread_fitted(self._job, heads)
         tell(1.0)
-        return np.concatenate(parts)
+        return replies
+
+    def fitted(self, head: bytes, outputs: int) -> Bytes:
+        """The second half of `fit`, from what `head` returned."""
+        return _spread_fitted(self._job, _split_head(self._keys, head, outputs))
 
     def head(self, requests: Bytes, outputs: int, peer: str) -> bytes:
         """G = U_train' R, K ciphertexts, for this party's own disk: never to be sent. Raises as `fit`."""
@@ -128,17 +132,42 @@ def predict(keys: PublicKeys, head: bytes, outputs: int, u_new: Array, *, cores:
         DataError: a value is not finite, or there are no rows.
         StateError: the head is not one of these keys' parameter set and K outputs, or u_new is too wide.
     """
+    rows = FittedRows(keys, u_new, cores=cores, cache_bytes=0)
+    try:
+        return rows.fitted(head, outputs)
+    finally:
+        rows.close()
+
+
+class FittedRows:
+    """Rows that are fitted again and again from encrypted heads; arguments and errors as for `predict`."""
+
+    def __init__(
+        self, keys: PublicKeys, u: Array, *, cores: int | None = None, cache_bytes: int = CACHE_BYTES
+    ) -> None:
+        if u.ndim != 2 or not 1 <= u.shape[1] <= keys.padded:
+            raise StateError(f"U of shape {u.shape} does not fit keys of width {keys.padded}")
+        self._keys = keys
+        self._job = prepare(keys, None, u, cores or cpu_count(), cache_bytes)
+
+    def fitted(self, head: bytes, outputs: int) -> Bytes:
+        """Sanitised fitted values, uint8 (blocks * outputs, reply_bytes)."""
+        return _spread_fitted(self._job, _split_head(self._keys, head, outputs))
+
+    def close(self) -> None:
+        """As `EncryptedRidge.close`."""
+        close(self._job)
+
+
+def _split_head(keys: PublicKeys, head: bytes, outputs: int) -> list[bytes]:
     size = keys.params.sum_bytes
     if outputs < 1 or len(head) != outputs * size:
         raise StateError(f"an encrypted head of {len(head)} bytes is not one of {outputs} outputs")
-    if u_new.ndim != 2 or not 1 <= u_new.shape[1] <= keys.padded:
-        raise StateError(f"U of shape {u_new.shape} does not fit keys of width {keys.padded}")
-    heads = [head[k * size : (k + 1) * size] for k in range(outputs)]
-    job = prepare(keys, None, u_new, cores or cpu_count(), 0)
-    try:
-        return np.concatenate(spread(job, partial(_fitted, heads=heads)))
-    finally:
-        close(job)
+    return [head[k * size : (k + 1) * size] for k in range(outputs)]
+
+
+def _spread_fitted(job: Job, heads: list[bytes]) -> Bytes:
+    return np.concatenate(spread(job, partial(_fitted, heads=heads)))
 
 
 def _worthwhile(keys: PublicKeys, job: Job, outputs: int) -> int:

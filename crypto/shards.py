@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from joblib import Parallel, delayed
 
-from crypto.ckks import PARAMETER_SETS, PublicKeys
+from crypto.ckks import PublicKeys, named
 from crypto.ckks_public import Calculator
 from crypto.ridge_blocks import Encodings, Rows, Split
 from secure_gal.errors import DataError
@@ -120,7 +120,7 @@ class Worker:
         self.job = job
         self.shard: int | None = None
         keys = (Path(job.folder) / "keys").read_bytes()
-        self.calculator = Calculator(PublicKeys(PARAMETER_SETS[job.params], job.padded, keys))
+        self.calculator = Calculator(PublicKeys(named(job.params), job.padded, keys))
         self._u = self._open()
         self._kept: dict[int, Encodings] = {}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 from parties.consent import require_consent
@@ -35,18 +36,20 @@ def assist(party_file: Path, *, once: bool = False, consent: bool = False, json:
     store = open_store(session)
     try:
         require_consent(session, store, consent)
-        return _serve(session, store, once, Progress(json, rounds=session.study.rounds))
+        return _serve(session, store, once, Progress(json, rounds=session.study.rounds), consent)
     finally:
         store.close()
 
 
-def _role(session: Session, store: RunStore, progress: Progress) -> AssistorProtocol:
+def _role(session: Session, store: RunStore, progress: Progress, consent: bool) -> AssistorProtocol:
     def warn(text: str) -> None:
         progress.note(Note("warning", {"text": text}))
 
     context = Context(session.study, session.digest, session.canonical, session.identity, session.cards,
                               session.party.max_rows)  # fmt: skip
     state, nonce, folder = State(store.state()), secrets.token_bytes(NONCE_BYTES), session.file.resolve().parent
+    if session.study.protect.summed:
+        return _summing(session, store, context, state, nonce, warn, consent)
     if not session.study.protect.encrypted:
         from secure_gal.party_model import AssistorData
 
@@ -61,10 +64,27 @@ def _role(session: Session, store: RunStore, progress: Progress) -> AssistorProt
     return EncryptedAssistor(context, model, state, nonce)
 
 
-def _serve(session: Session, store: RunStore, once: bool, progress: Progress) -> int:
+def _summing(
+    session: Session, store: RunStore, context: Context, state: State, nonce: bytes, warn: Callable[[str], None],
+    consent: bool,
+) -> AssistorProtocol:  # fmt: skip
+    from parties.exposure import SumBudget
+    from secure_gal.sum_assistor import SumAssistor, SumEncryptedAssistor
+    from secure_gal.sum_models import SumClearData, SumEncryptedData
+
+    encrypted, folder = session.study.protect.encrypted, session.file.resolve().parent
+    data = SumEncryptedData if encrypted else SumClearData
+    model = data(session.party, session.study, folder, warn)
+    check_same_ids(store, model.ids_digest(), session.party.data.path)
+    budget = SumBudget(session.party.home, model.ids)
+    role = SumEncryptedAssistor if encrypted else SumAssistor
+    return role(context, model, state, nonce, budget.record, consent)
+
+
+def _serve(session: Session, store: RunStore, once: bool, progress: Progress, consent: bool) -> int:
     from transport.curve import AssistorSocket
 
-    role = _role(session, store, progress)
+    role = _role(session, store, progress, consent)
     traffic = Traffic(store)
     node, certifier = open_node(session, store, role, traffic)
     loop = Loop(node, progress)

@@ -117,4 +117,4 @@ def _sized(info: FieldInfo) -> bool:
 
 def protection_name(study: Study, protection: str) -> str:
     """A field's class for people: ciphertexts with their parameter set."""
-    return f"ckks {study.protect.parameters}" if protection == "ckks" else protection
+    return f"ckks {study.protect.parameter_set}" if protection == "ckks" else protection

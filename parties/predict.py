@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,9 @@ from secure_gal.errors import DataError, SettingsError
 from secure_gal.learners import storage
 from secure_gal.party_model import SponsorData
 from secure_gal.protocol_predict import PredictionProtocol
+
+if TYPE_CHECKING:
+    from secure_gal.sum_sponsor import SumCipher
 
 
 def predict(party_file: Path, ids: Path, out: Path, *, json: bool = False) -> int:
@@ -81,6 +85,11 @@ def _role(session: Session, store: RunStore, state: State, wanted: tuple[str, ..
         def domain(peer: str, batch: int, attempt: int) -> bytes:
             return psi_domain(session.digest, state.text("run"), study.sponsor, peer, batch, attempt)
 
+    if study.protect.summed:
+        from secure_gal.sum_predict import SumPrediction
+
+        cipher = cast("SumCipher", open_cipher(session, store))
+        return SumPrediction(study, state, wanted, outputs, cipher, domain)
     if not study.protect.encrypted:
         return PredictionProtocol(study, state, wanted, outputs, domain)
     from secure_gal.encrypted_predict import EncryptedPrediction

@@ -88,8 +88,10 @@ def protections(study: Study) -> dict[str, str]:
     """`[protect]` of a study as the report shows it: the modes, and the numbers that those modes use."""
     protect = study.protect
     shown: dict[str, str] = {"ids": protect.ids, "residuals": protect.residuals, "predictions": protect.predictions}
-    if protect.encrypted:
-        shown["CKKS parameters"] = protect.parameters
+    if protect.encrypted or protect.summed:
+        shown["CKKS parameters"] = protect.parameter_set
+    if protect.summed:
+        shown["aggregator"] = study.adder
     if protect.epsilon is not None:
         shown["epsilon"] = f"{protect.epsilon:g}"
     if protect.label_range is not None:

@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -25,6 +25,7 @@ from transport.ledger import LEDGER
 
 if TYPE_CHECKING:
     from crypto.ckks_secret import SecretContext
+    from secure_gal.sum_sponsor import SumCipher
 
 
 def require_sponsor(session: Session) -> None:
@@ -66,13 +67,16 @@ def open_cipher(session: Session, store: RunStore) -> SecretContext:
     Raises:
         SettingsError: it is missing although it was used, can be read by others, or is of another parameter set.
     """
-    from crypto.ckks import PARAMETER_SETS
+    from crypto.ckks import named
     from crypto.ckks_secret import SecretContext
 
-    params, path = PARAMETER_SETS[session.study.protect.parameters], session.party.run_dir / "ckks.key"
+    params, path = named(session.study.protect.parameter_set), session.party.run_dir / "ckks.key"
+    kind: type[SecretContext] = SecretContext
+    if session.study.protect.summed:
+        from crypto.ckks_secret_sum import SumContext as kind
     if not path.exists() and not any(key.startswith("keyed/") for key in store.state()):
-        SecretContext.generate(params).save(path)
-    cipher = SecretContext.load(path)
+        kind.generate(params).save(path)
+    cipher = kind.load(path)
     if cipher.params != params:
         raise SettingsError(str(path), f"is a key of the parameter set {cipher.params.name!r}, the study names "
                             f"{params.name!r}; use another run_dir")  # fmt: skip
@@ -82,6 +86,11 @@ def open_cipher(session: Session, store: RunStore) -> SecretContext:
 def _role(session: Session, store: RunStore, model: SponsorModel) -> SponsorProtocol:
     context = Context(session.study, session.digest, session.canonical, session.identity, session.cards)
     state, nonce = State(store.state()), secrets.token_bytes(NONCE_BYTES)
+    if session.study.protect.summed:
+        from secure_gal.sum_sponsor import SumEncryptedSponsor, SumSponsor
+
+        summed = SumEncryptedSponsor if session.study.protect.encrypted else SumSponsor
+        return summed(context, model, state, nonce, cast("SumCipher", open_cipher(session, store)))
     if not session.study.protect.encrypted:
         return SponsorProtocol(context, model, state, nonce)
     from secure_gal.encrypted_sponsor import EncryptedSponsor

@@ -63,14 +63,19 @@ class Ensemble:
 
     def commit(self, fitted: Mapping[str, npt.NDArray[np.float32]]) -> RoundRecord:
         """Steps e to g: weights, learning rate, F^t = F^{t-1} + eta sum_m w_m f_m, from float32 (N, K) a party."""
-        train, y = self._train, self._y
         if self._weights == "uniform":
             w = np.full(len(self.parties), 1.0 / len(self.parties))
         else:
-            w = simplex_weights(self.residual(), [fitted[p][train] for p in self.parties], self._local_loss)
+            columns = [fitted[p][self._train] for p in self.parties]
+            w = simplex_weights(self.residual(), columns, self._local_loss)
         g = np.zeros_like(self.F)
         for weight, party in zip(w, self.parties, strict=True):
             g += weight * fitted[party].astype(np.float64)
+        return self.advance(w, g)
+
+    def advance(self, w: Array, g: Array) -> RoundRecord:
+        """Steps f and g along g = sum_m w_m f_m float64 (N, K), for weights (M,) that are known already."""
+        train, y = self._train, self._y
         rate = self._rate
         found = (
             line_search(self.loss, y[train], self.F[train], g[train])

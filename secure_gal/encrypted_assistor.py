@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from crypto.ckks import PARAMETER_SETS
+from crypto.ckks import named
 from secure_gal import messages, protocol_assistor
 from secure_gal.effects import Compute, Done, Effect, Note, Send, State
 from secure_gal.errors import PeerViolation, SettingsError
@@ -81,7 +81,7 @@ class EncryptedAssistor(AssistorProtocol):
     def __init__(self, context: Context, model: EncryptedModel, state: State, nonce: bytes) -> None:
         super().__init__(context, cast(AssistorModel, model), state, nonce)
         self._encrypted = model
-        self._parameters = PARAMETER_SETS[context.study.protect.parameters]
+        self._parameters = named(context.study.protect.parameter_set)
 
     def _on_learning(self, message: Message) -> list[Effect]:
         match message:

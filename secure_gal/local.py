@@ -23,6 +23,11 @@ class LocalParty:
     def __repr__(self) -> str:
         return f"LocalParty({self._name}, {self._x.shape[0]} x {self._x.shape[1]})"
 
+    @property
+    def columns(self) -> int:
+        """Numbers a row has once it is encoded."""
+        return int(np.prod(self._x.shape[1:]))
+
     def fit_round(self, round_: int, residual: npt.NDArray[np.float32]) -> tuple[Model, npt.NDArray[np.float32]]:
         """Fit to r^t float32 (N_train, K); returns the model and fitted values float32 (N, K) of all rows."""
         model = self._learner.fit(self._x_train, residual, derive_seed("fit", self._seed, self._name, round_))

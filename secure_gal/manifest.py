@@ -34,6 +34,10 @@ def who_learns_what(study: Study) -> tuple[Disclosure, ...]:
     """Every message kind that carries data about persons, and what its receiver can infer from it."""
     private = study.protect.ids == "psi"
     rounds = _encrypted_rounds(study) if study.protect.encrypted else _clear_rounds(study)
+    if study.protect.summed:
+        from secure_gal.manifest_sum import summed_rounds
+
+        rounds = summed_rounds(study, rounds)
     return (*(_private_alignment(study) if private else _clear_alignment()), *rounds)
 
 
@@ -149,8 +153,17 @@ def manifest(study: Study, fingerprints: Mapping[str, str]) -> str:
 
 
 def _parameter_lines(study: Study) -> list[str]:
-    if not study.protect.encrypted:
+    if not (study.protect.encrypted or study.protect.summed):
         return []
-    from crypto.ckks import PARAMETER_SETS
+    from crypto.ckks import named
 
-    return [f"ckks       {PARAMETER_SETS[study.protect.parameters].describe()}"]
+    lines = [f"ckks       {named(study.protect.parameter_set).describe()}"]
+    if study.protect.summed:
+        from secure_gal.sum_exposure import LIMIT
+        from secure_gal.sum_weights import W_MIN
+
+        lines.append(
+            f"sums       by {study.adder}, who holds no key; weights by least squares, at least {W_MIN:g} for two of the "
+            f"assistors; consent where T*K over the assistors' features is above {LIMIT:g}"
+        )
+    return lines

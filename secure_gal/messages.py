@@ -15,11 +15,12 @@ import numpy.typing as npt
 
 from crypto.certificate import Certificate, LogHead
 
-Protection = Literal["public", "clear", "privatised", "noised", "ckks", "psi"]
+Protection = Literal["public", "clear", "privatised", "noised", "ckks", "sealed", "psi"]
 """`public`: says nothing about any person. `clear`: data about persons, readable by the receiver.
 `privatised`: computed from labels that were released once through the study's privacy mechanism.
 `noised`: clear values with the study's noise; no epsilon is claimed.
 `ckks`: ciphertexts under the sponsor's key, of the parameter set that the study names.
+`sealed`: ciphertexts of the class `ckks`, sealed end to end to the aggregator.
 `psi`: ids masked by a secret scalar of this run."""
 
 MAX_ROWS = 16_777_216
@@ -44,6 +45,7 @@ class FieldSpec:
 
 
 CIPHERTEXTS = ("ciphertexts", "ciphertext_bytes")
+SEALED = ("sealed_bytes",)
 MASKED = ("rows", "masked_bytes")
 
 
@@ -81,6 +83,26 @@ class Width(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The padded number of features P of an encrypted head: a power of two, so that only its size class shows."""
 
     padded: int
+
+
+class Declaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an assistor says before the first round of a study with `predictions = "sum"`, signed by itself.
+
+    `padded` is P of its encrypted head, 0 where it fits in the clear; `width` the exact number of its features, which
+    the limit on sums needs. The aggregator adds its sealing key (hex) and its signature over it.
+    """
+
+    padded: int
+    width: int
+    signature: str
+    sealing_key: str = ""
+    sealing_signature: str = ""
+
+
+class Author(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who sealed what is relayed here."""
+
+    name: str
 
 
 class Ending(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -483,12 +505,182 @@ class EncryptedPredictReply:
     round: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """Step 6a under `predictions = "sum"`, assistor to sponsor: width, and the aggregator's sealing key."""
+
+    KIND: ClassVar[str] = "declared"
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("declaration", "public", "json", json_type=Declaration),)
+    declaration: Declaration
+    round: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Declarations:
+    """Step 6b under `predictions = "sum"`, sponsor to assistor: every assistor's declaration by name."""
+
+    KIND: ClassVar[str] = "declarations"
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
+        FieldSpec("declarations", "public", "json", json_type=dict[str, Declaration]),
+    )
+    declarations: dict[str, Declaration]
+    round: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ProductKeys:
+    """Step 6c under `predictions = "sum"`, sponsor to aggregator: public, relinearisation and conjugation key."""
+
+    KIND: ClassVar[str] = "product-keys"
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("keys", "public", "|u1", 1, bounds=("key_bytes",)),)
+    keys: npt.NDArray[np.uint8] = field(repr=False)
+    round: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SealedFitted:
+    """Step 8a, assistor to sponsor: Enc(f_m^t) of all rows, sealed to the aggregator."""
+
+    KIND: ClassVar[str] = "sealed-fitted"
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("sealed", "sealed", "|u1", 1, bounds=SEALED),)
+    sealed: npt.NDArray[np.uint8] = field(repr=False)
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class RelayedFitted:
+    """Step 8b, sponsor to aggregator: the same bytes, and who sealed them."""
+
+    KIND: ClassVar[str] = "relayed-fitted"
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
+        FieldSpec("author", "public", "json", json_type=Author),
+        FieldSpec("sealed", "sealed", "|u1", 1, bounds=SEALED),
+    )
+    author: Author
+    sealed: npt.NDArray[np.uint8] = field(repr=False)
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class OwnDifference:
+    """Step 8c, sponsor to aggregator: Enc(f_1^t - r^t) of the training rows; no ciphertexts without features."""
+
+    KIND: ClassVar[str] = "own-difference"
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("ciphertexts", "ckks", "|u1", 2, bounds=CIPHERTEXTS),)
+    ciphertexts: npt.NDArray[np.uint8] = field(repr=False)
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class InnerProducts:
+    """Step 8d, aggregator to sponsor: the encrypted inner products of the differences f_m^t - r^t; uint8 (J, b)."""
+
+    KIND: ClassVar[str] = "inner-products"
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("ciphertexts", "ckks", "|u1", 2, bounds=CIPHERTEXTS),)
+    ciphertexts: npt.NDArray[np.uint8] = field(repr=False)
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Step 8e, sponsor to aggregator: w_m^t of the assistors in the study's order, float64 (A,)."""
+
+    KIND: ClassVar[str] = "weights"
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("weights", "clear", "<f8", 1),)
+    weights: npt.NDArray[np.float64] = field(repr=False)
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedSum:
+    """Step 8f, aggregator to sponsor: Enc(sum of w_m^t f_m^t over the assistors), all rows; uint8 (C K, b)."""
+
+    KIND: ClassVar[str] = "weighted-sum"
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("ciphertexts", "ckks", "|u1", 2, bounds=CIPHERTEXTS),)
+    ciphertexts: npt.NDArray[np.uint8] = field(repr=False)
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRequest:
+    """Step 12a under `predictions = "sum"` and `ids = "clear"`, sponsor to assistor: which of these ids do you know?"""
+
+    KIND: ClassVar[str] = "known-request"
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
+        FieldSpec("batch", "public", "json", json_type=Batch),
+        FieldSpec("ids", "clear", "json", json_type=tuple[str, ...]),
+    )
+    batch: Batch
+    ids: tuple[str, ...]
+    round: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class KnownReply:
+    """Step 12b, assistor to sponsor: 1 for each id that it knows, uint8 (n,)."""
+
+    KIND: ClassVar[str] = "known-reply"
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
+        FieldSpec("batch", "public", "json", json_type=Batch),
+        FieldSpec("known", "clear", "|u1", 1),
+    )
+    batch: Batch
+    known: npt.NDArray[np.uint8] = field(repr=False)
+    round: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SealedPart:
+    """Step 13a, assistor to sponsor: Enc(its part) of the rows asked for, sealed to the aggregator; or a refusal."""
+
+    KIND: ClassVar[str] = "sealed-part"
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
+        FieldSpec("batch", "public", "json", json_type=Batch),
+        FieldSpec("sealed", "sealed", "|u1", 1, bounds=SEALED),
+    )
+    batch: Batch
+    sealed: npt.NDArray[np.uint8] = field(repr=False)
+    round: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RelayedPart:
+    """Step 13b, sponsor to aggregator: the same bytes, and who sealed them."""
+
+    KIND: ClassVar[str] = "relayed-part"
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
+        FieldSpec("batch", "public", "json", json_type=Batch),
+        FieldSpec("author", "public", "json", json_type=Author),
+        FieldSpec("sealed", "sealed", "|u1", 1, bounds=SEALED),
+    )
+    batch: Batch
+    author: Author
+    sealed: npt.NDArray[np.uint8] = field(repr=False)
+    round: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SummedPart:
+    """Step 13c, aggregator to sponsor: Enc(sum of all assistors' parts) of the batch; uint8 (C K, b)."""
+
+    KIND: ClassVar[str] = "summed-part"
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
+        FieldSpec("batch", "public", "json", json_type=Batch),
+        FieldSpec("ciphertexts", "ckks", "|u1", 2, bounds=CIPHERTEXTS),
+    )
+    batch: Batch
+    ciphertexts: npt.NDArray[np.uint8] = field(repr=False)
+    round: int = 0
+
+
 Message = (
     Hello | RunOffer | RunSignature | RunAgreement | Ids | Realign | MaskedIds | MaskedQuery | Tags | PredictRows
     | Rows | Residual | PrivatisedResidual | Fitted | NoisedFitted
     | Features | EvaluationKeys | EncryptedResidual | EncryptedFitted | EncryptedFinish | EncryptedPredictReply
     | HeadRequest | LedgerHead | LedgerHeads | HeadsSignature | LedgerCertificate
     | Finish | Finished | PredictRequest | PredictReply | NoisedPredictReply
+    | Declared | Declarations | ProductKeys | SealedFitted | RelayedFitted | OwnDifference | InnerProducts | Weights
+    | WeightedSum | KnownRequest | KnownReply | SealedPart | RelayedPart | SummedPart
 )  # fmt: skip
 
 MESSAGES: dict[str, type[Message]] = {
@@ -499,5 +691,7 @@ MESSAGES: dict[str, type[Message]] = {
         Features, EvaluationKeys, EncryptedResidual, EncryptedFitted, EncryptedFinish, EncryptedPredictReply,
         HeadRequest, LedgerHead, LedgerHeads, HeadsSignature, LedgerCertificate,
         Finish, Finished, PredictRequest, PredictReply, NoisedPredictReply,
+        Declared, Declarations, ProductKeys, SealedFitted, RelayedFitted, OwnDifference, InnerProducts, Weights,
+        WeightedSum, KnownRequest, KnownReply, SealedPart, RelayedPart, SummedPart,
     )
 }  # fmt: skip

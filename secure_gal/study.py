@@ -31,7 +31,7 @@ class Protect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ids: Literal["psi", "clear"] = "psi"
     residuals: Literal["none", "ckks", "dp", "ip"] = "none"
-    predictions: Literal["none", "noise"] = "none"
+    predictions: Literal["none", "noise", "sum"] = "none"
     parameters: Literal["strict", "fast"] = "strict"
     """The CKKS parameter set (`crypto.ckks.PARAMETER_SETS`); only used where something is encrypted."""
 
@@ -56,6 +56,16 @@ class Protect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Whether residuals travel as ciphertexts."""
         return self.residuals == "ckks"
 
+    @property
+    def summed(self) -> bool:
+        """Whether the sponsor sees sums over assistors only."""
+        return self.predictions == "sum"
+
+    @property
+    def parameter_set(self) -> str:
+        """The CKKS parameter set in use: sums need a ring of their own depth."""
+        return "sum" if self.summed else self.parameters
+
 
 class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The settings that every party must share, with defaults filled in."""
@@ -77,6 +87,8 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id_form: IdForm = "text"
     max_ids: int = 2_000_000
     max_queries: int = 10_000_000
+    aggregator: str = ""
+    """`predictions = "sum"`: the assistor that adds up; the first one if the file names none."""
     leakage_threshold: float | None = None
     """`secure-gal leakage` fails where an attack gains more than this share (0 to 1) of what was left to learn."""
     protect: Protect = Protect()
@@ -85,6 +97,11 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def parties(self) -> tuple[str, ...]:
         """All party names: the sponsor first, then the assistors as the file lists them."""
         return (self.sponsor, *self.assistors)
+
+    @property
+    def adder(self) -> str:
+        """The aggregator of a study with `predictions = "sum"`, else empty."""
+        return (self.aggregator or self.assistors[0]) if self.protect.summed else ""
 
     @property
     def form(self) -> IdForm | None:
@@ -103,6 +120,7 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         body = msgspec.to_builtins(self)
         del body["address"]
         body["loss"] = self.loss_name
+        body["aggregator"] = self.adder
         body["fingerprints"] = {name: fingerprints[name] for name in self.parties}
         return msgspec.json.encode(body, order="deterministic")
 
@@ -292,6 +310,20 @@ def _check_protect(study: Study, path: Path) -> None:
     _require(positive, path, "protect.noise", (noise, protect.clip), "noise and clip above 0")
     _require(not (noised and protect.encrypted), path, "protect.predictions", "noise",
              'residuals other than "ckks": an assistor cannot add noise to fitted values that it cannot see')  # fmt: skip
+    _check_sum(study, path)
+
+
+def _check_sum(study: Study, path: Path) -> None:
+    named = study.aggregator
+    if not study.protect.summed:
+        _require(not named, path, "aggregator", named, 'nothing, unless [protect] predictions = "sum"')
+        return
+    if len(study.assistors) < 2:
+        raise SettingsError(str(path), f'`protect.predictions` is "sum" with the one assistor {study.assistors[0]}: a sum of one '
+                            'is the value itself, so it would hide nothing; accepted: two or more assistors, or "none"')  # fmt: skip
+    _require(named in ("", *study.assistors), path, "aggregator", named, f"one of {', '.join(study.assistors)}")
+    _require(study.rows == "common", path, "rows", study.rows,
+             '"common" with predictions = "sum": a row that fewer than two assistors hold would have a sum of one')  # fmt: skip
 
 
 def _is_tcp(address: str) -> bool:

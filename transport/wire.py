@@ -70,6 +70,8 @@ class Limits:
     """A ciphertext of the largest parameter set has under 0.5 MB."""
     masked_bytes: int = 32
     """A masked id has 32 bytes, a tag fewer."""
+    sealed_bytes: int = 1 << 30
+    """A sealed fit of a million rows and ten outputs has under 0.3 GB."""
     key_bytes: int = 64 << 20
     """The largest key set has under 40 MB."""
 

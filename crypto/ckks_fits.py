@@ -1,0 +1,190 @@
+"""Fitted values on their way to the aggregator, and the keys of sum-only predictions (decision 0010).
+
+One ring, `sum`. Training rows and all other rows are in blocks of their own: a fit of training rows keeps two primes,
+because it is multiplied by another one; every other row keeps one. Nothing here needs the secret key.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from tenseal import sealapi
+
+from crypto import ckks, seal_files
+from crypto.ckks import SUM_SETS, PublicKeys
+from crypto.seal_files import SEED_BYTES, Bytes
+from secure_gal.errors import DataError, PeerViolation
+
+SUM, TRAINING, ROWS = (SUM_SETS[name] for name in ("sum", "sum-training", "sum-rows"))
+"""What the sponsor gets; fits of training rows; validation rows and predictions."""
+WEIGHT_BITS = 20
+"""Weights are multiples of 2**-20."""
+MAX_VALUE = 8.0
+"""Largest |fitted value|, in units of the largest residual, that an assistor encrypts."""
+MAX_PART = 16.0
+"""Largest |sum of all parts| of a prediction, so each of M assistors may encrypt 16 / M."""
+DIFFERENCE_BYTES = seal_files.packed_bytes(1, TRAINING.reply_levels, TRAINING.n) + SEED_BYTES
+"""The sponsor's own f_1 - r: encrypted with the secret key, so its second polynomial is a seed."""
+_PUBLIC_BYTES = SUM._public_key_bytes
+_SWITCH_BYTES = SUM._galois_key_bytes
+PRODUCT_KEYS_BYTES = _PUBLIC_BYTES + 2 * _SWITCH_BYTES
+"""Public key, relinearisation key, conjugation key."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How N rows, training rows first, lie in blocks of n.
+
+    Attributes:
+        train: training rows.
+        others: validation rows, or rows to predict.
+        outputs: K.
+    """
+
+    train: int
+    others: int
+    outputs: int
+
+    @property
+    def train_blocks(self) -> int:
+        return math.ceil(self.train / SUM.n)
+
+    @property
+    def other_blocks(self) -> int:
+        return math.ceil(self.others / SUM.n)
+
+    @property
+    def ciphertexts(self) -> int:
+        """Ciphertexts of one sum."""
+        return (self.train_blocks + self.other_blocks) * self.outputs
+
+    @property
+    def fit_bytes(self) -> int:
+        """Bytes of one party's fit: its training blocks, then the others."""
+        each = self.train_blocks * TRAINING.reply_bytes + self.other_blocks * ROWS.reply_bytes
+        return each * self.outputs
+
+    def split(self, fit: bytes, peer: str) -> tuple[Bytes, Bytes]:
+        """(training, others) of a fit, uint8 (blocks * K, reply_bytes) each.
+
+        Raises:
+            PeerViolation: another length; residues are checked when they are read.
+        """
+        if len(fit) != self.fit_bytes:
+            raise PeerViolation(peer, f"a fit of {len(fit)} bytes; {self.fit_bytes} are due")
+        body = np.frombuffer(fit, dtype=np.uint8)
+        cut = self.train_blocks * self.outputs * TRAINING.reply_bytes
+        return body[:cut].reshape(-1, TRAINING.reply_bytes), body[cut:].reshape(-1, ROWS.reply_bytes)
+
+    def rows(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Decrypted values (blocks * n, K) without the padding behind the training rows: (N, K)."""
+        padded = self.train_blocks * SUM.n
+        return np.concatenate([values[: self.train], values[padded : padded + self.others]])
+
+
+class EncryptionKey:
+    """The sponsor's public key alone: for an assistor that fits in the clear and encrypts what it found."""
+
+    def __init__(self, raw: bytes) -> None:
+        self.public = sealapi.PublicKey()
+        seal_files.load(self.public, ckks.context(SUM), ckks._key_members(SUM, np.frombuffer(raw, np.uint8), b""))
+        self._encryptor = sealapi.Encryptor(ckks.context(SUM), self.public)
+        self._encoder = sealapi.CKKSEncoder(ckks.context(SUM))
+
+    def __repr__(self) -> str:
+        return "EncryptionKey()"
+
+    @classmethod
+    def from_bytes(cls, raw: bytes, peer: str) -> EncryptionKey:
+        """Check a key that arrived; PeerViolation."""
+        if len(raw) != _PUBLIC_BYTES:
+            raise PeerViolation(peer, f"a public key of {len(raw)} bytes; {_PUBLIC_BYTES} are due")
+        try:
+            return cls(raw)
+        except (ValueError, RuntimeError):
+            raise PeerViolation(peer, "a public key that is not one of this parameter set") from None
+
+    def encrypt(self, train: npt.NDArray[np.float64], others: npt.NDArray[np.float64], largest: float) -> bytes:
+        """Encrypt values (N_train, K) and (N_others, K), each |value| at most `largest`; `Layout.fit_bytes` long.
+
+        Raises:
+            DataError: a value is not finite or too large.
+        """
+        for values in (train, others):
+            if values.size and not np.abs(values).max() <= largest:
+                raise DataError("[learner]", f"its values must be finite and at most {largest:g} (in units of the largest "
+                                "residual, or of the outputs of a prediction) to be encrypted; this fit has diverged")  # fmt: skip
+        return self._encrypt(TRAINING, train) + self._encrypt(ROWS, others)
+
+    def _encrypt(self, params: ckks.ParameterSet, values: npt.NDArray[np.float64]) -> bytes:
+        parms = level(params.reply_levels)
+        out = []
+        for block, k in np.ndindex(-(-len(values) // params.n), values.shape[1]):
+            plain, ciphertext = sealapi.Plaintext(), sealapi.Ciphertext()
+            slots = pack_slots(values[block * params.n : (block + 1) * params.n, k])
+            self._encoder.encode(slots.tolist(), parms, params.reply_scale, plain)
+            self._encryptor.encrypt(plain, ciphertext)
+            sealapi.Evaluator(ckks.context(params)).transform_from_ntt_inplace(ciphertext)
+            saved = seal_files.save(ciphertext)
+            residues, _ = seal_files.split_ciphertext(saved, params.reply_levels, params.n, seeded=False)
+            out.append(seal_files.pack(residues).tobytes())
+        return b"".join(out)
+
+
+class ProductKeys:
+    """What the aggregator needs: the public key, to re-randomise; relinearisation; and conjugation."""
+
+    def __init__(self, raw: bytes) -> None:
+        body, context = np.frombuffer(raw, dtype=np.uint8), ckks.context(SUM)
+        self.public, self.relin, self.galois = sealapi.PublicKey(), sealapi.RelinKeys(), sealapi.GaloisKeys()
+        relin, conjugation = body[_PUBLIC_BYTES:][:_SWITCH_BYTES], body[_PUBLIC_BYTES + _SWITCH_BYTES :]
+        seal_files.load(self.public, context, ckks._key_members(SUM, body[:_PUBLIC_BYTES], b""))
+        parms = tuple(context.key_parms_id())
+        seal_files.load(self.relin, context, seal_files.galois_members(parms, 1, {0: _switch_parts(relin)}))
+        keys = {SUM.n - 1: _switch_parts(conjugation)}  # Galois element 2n - 1 has index n - 1
+        seal_files.load(self.galois, context, seal_files.galois_members(parms, SUM.n, keys))
+
+    def __repr__(self) -> str:
+        return "ProductKeys()"
+
+    @classmethod
+    def from_bytes(cls, raw: bytes, peer: str) -> ProductKeys:
+        """Check keys that arrived; PeerViolation."""
+        if len(raw) != PRODUCT_KEYS_BYTES:
+            raise PeerViolation(peer, f"product keys of {len(raw)} bytes; {PRODUCT_KEYS_BYTES} are due")
+        try:
+            return cls(raw)
+        except (ValueError, RuntimeError):
+            raise PeerViolation(peer, "a product key is not one of this parameter set") from None
+
+
+def _switch_parts(body: Bytes) -> list[bytes]:
+    each = len(body) // SUM.levels
+    rows = [body[j * each : (j + 1) * each] for j in range(SUM.levels)]
+    return [ckks._key_members(SUM, row[:-SEED_BYTES], row[-SEED_BYTES:].tobytes()) for row in rows]
+
+
+def check_keys(padded: int, raw: bytes, peer: str) -> None:
+    """Refuse what is not the public key alone (`padded` 0) or evaluation keys of that width; PeerViolation."""
+    if padded:
+        PublicKeys.from_bytes(SUM, padded, raw, peer)
+    else:
+        EncryptionKey.from_bytes(raw, peer)
+
+
+def level(kept: int) -> tuple[int, ...]:
+    """SEAL's `parms_id` of the level with so many primes."""
+    data = ckks.context(SUM).first_context_data()
+    for _ in range(SUM.levels - kept):
+        data = data.next_context_data()
+    return tuple(data.parms_id())
+
+
+def pack_slots(values: npt.NDArray[np.float64]) -> npt.NDArray[np.complex128]:
+    """Up to n values in n / 2 complex slots: the first half real, the second half imaginary."""
+    out = np.zeros(SUM.n, dtype=np.float64)
+    out[: len(values)] = values
+    return np.asarray(out[: SUM.slots] + 1j * out[SUM.slots :])

@@ -1,0 +1,249 @@
+"""What the aggregator computes on fits it cannot read: their inner products, and their weighted sum (decision 0010).
+
+With d_m = f_m - r, the weights of GAL's step e follow from the Gram matrix of the d_m alone, because they add up to one.
+A block's product z_i conj(z_j), summed over its slots, is the constant coefficient of the product polynomial, up to a
+factor: so nothing is rotated, and what is released is one LWE sample (a polynomial and *one* number), in which no other
+coefficient can be seen (sample extraction: Chillotti et al., ASIACRYPT 2016, section 4.2).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+from tenseal import sealapi
+
+from crypto import ckks, flooding, seal_files
+from crypto.ckks import ParameterSet
+from crypto.ckks_fits import DIFFERENCE_BYTES, ROWS, SUM, TRAINING, WEIGHT_BITS, Layout, ProductKeys, level, pack_slots
+from crypto.seal_files import SEED_BYTES, Bytes
+from secure_gal.errors import PeerViolation, StateError
+
+Values = npt.NDArray[np.float64]
+PRODUCT_BYTES = seal_files.packed_bytes(1, 1, SUM.n) + 8
+"""One released number: the second polynomial, and the constant coefficient of the first."""
+PRODUCT_FLOODING_BITS = 26
+PRODUCT_TAU = 2**14
+"""Released inner products under one key, at most."""
+MAX_PRODUCT_BLOCKS = 4096
+"""Blocks of training rows times outputs, at most: an inner product of more would wrap."""
+LIFT_BITS = 1 + TRAINING.first_bits + TRAINING.second_bits
+"""A request times 2**82 has the scale of a fit of training rows."""
+
+
+def product_scale() -> float:
+    """What 1.0 in the mean of d_i d_j over a block's slots becomes in a released number."""
+    return TRAINING.reply_scale * TRAINING.reply_scale / ckks.primes(SUM)[1]
+
+
+def product_distance(released: int, blocks: int) -> float:
+    """Bound on the statistical distance that released numbers add; `blocks`: training blocks times outputs.
+
+    The coefficient released holds <d_i, e_j> + <e_i, d_j>, where e is the rounding noise of a re-randomised fit: random
+    and unknown to the sponsor, deviation sqrt(n / 18) a coefficient. Its size depends on the data, so all of it, at six
+    deviations, counts as a shift that flooding must hide.
+    """
+    noise = math.sqrt(SUM.n / 18)
+    largest = TRAINING.reply_scale * math.sqrt(8 * blocks)  # ||d|| <= 2 ||r||, by the norms of ridge fits
+    shift = 6 * math.sqrt(2) * noise * largest / ckks.primes(SUM)[1]
+    return math.sqrt(released * flooding.FISHER) * shift / 2 ** (1 + PRODUCT_FLOODING_BITS)
+
+
+class SumCalculator:
+    """SEAL's public objects under the aggregator's keys."""
+
+    def __init__(self, keys: ProductKeys) -> None:
+        context = ckks.context(SUM)
+        self._context, self._keys = context, keys
+        self._evaluator, self._encoder = sealapi.Evaluator(context), sealapi.CKKSEncoder(context)
+        self._encryptor = sealapi.Encryptor(context, keys.public)
+
+    # reading
+
+    def _fit(self, params: ParameterSet, row: Bytes, peer: str) -> sealapi.Ciphertext:
+        residues = ckks.checked(params, row, 2, params.reply_levels, peer)
+        out = self._load(params, residues, None)
+        self._evaluator.transform_to_ntt_inplace(out)
+        return out
+
+    def _difference(self, row: Bytes, peer: str) -> sealapi.Ciphertext:
+        residues = ckks.checked(TRAINING, row[:-SEED_BYTES], 1, TRAINING.reply_levels, peer)
+        return self._load(TRAINING, residues, row[-SEED_BYTES:].tobytes())
+
+    def _load(self, params: ParameterSet, residues: seal_files.Residues, seed: bytes | None) -> sealapi.Ciphertext:
+        out, parms = sealapi.Ciphertext(), level(params.reply_levels)
+        members = seal_files.ciphertext_members(
+            parms, params.n, params.reply_scale, residues, ntt=seed is not None, seed=seed
+        )
+        seal_files.load(out, self._context, members)
+        return out
+
+    def _lifted(self, row: Bytes, peer: str) -> sealapi.Ciphertext:
+        """A request Enc(r), brought to the scale and the primes of a fit of training rows."""
+        residues = ckks.request_residues(SUM, row, peer)
+        out, one = sealapi.Ciphertext(), sealapi.Plaintext()
+        top = tuple(self._context.first_parms_id())
+        members = seal_files.ciphertext_members(
+            top, SUM.n, 2.0**SUM.request_bits, residues, seed=row[-SEED_BYTES:].tobytes()
+        )
+        seal_files.load(out, self._context, members)
+        self._encoder.encode(1.0, top, 2.0**LIFT_BITS, one)
+        self._evaluator.multiply_plain_inplace(out, one)
+        for _ in range(SUM.levels - TRAINING.reply_levels):
+            self._evaluator.rescale_to_next_inplace(out)
+        out.scale = TRAINING.reply_scale
+        return out
+
+    # inner products
+
+    def products(
+        self, fits: Sequence[Bytes], residual: Bytes | Values,
+        difference: Bytes, outputs: int, peer: str,
+    ) -> Bytes:  # fmt: skip
+        """Mean products of the differences from the residual, each released as one number.
+
+        Args:
+            fits: training fits of the A assistors, uint8 (C K, reply_bytes of `sum-training`) each.
+            residual: requests uint8 (C K, request_bytes), or r itself, float64 (N_train, K), where it travels in the
+                clear; scaled as the fits are.
+            difference: the sponsor's own f_1 - r, uint8 (C K, DIFFERENCE_BYTES), or no rows if it has no features.
+            outputs: K.
+            peer: whose ciphertexts they are.
+
+        Returns:
+            uint8 (A (A + 1) / 2 [+ A], PRODUCT_BYTES): <d_i, d_j> for i <= j, then <d_1, d_j> for all j.
+
+        Raises:
+            PeerViolation: a wrong count, or residues that are not below their primes.
+        """
+        count, requests = len(fits[0]), residual.dtype == np.uint8
+        due = (count, DIFFERENCE_BYTES)
+        if len(difference) and difference.shape != due:
+            raise PeerViolation(peer, f"the sponsor's own difference must have the shape {due}")
+        if count > MAX_PRODUCT_BLOCKS:
+            raise StateError(f"{count} blocks and outputs; inner products of more than {MAX_PRODUCT_BLOCKS} would wrap")
+        sums: dict[tuple[int, int], sealapi.Ciphertext] = {}
+        for row in range(count):
+            plain = None if requests else self._residual_plain(cast(Values, residual), row, outputs)
+            lifted = self._lifted(cast(Bytes, residual)[row], peer) if requests else None
+            found = [self._minus(self._fit(TRAINING, fit[row], peer), lifted, plain) for fit in fits]
+            turned = [self._conjugate(d) for d in found]
+            left = [*found, *([self._difference(difference[row], peer)] if len(difference) else [])]
+            for i, j in pairs(len(fits), bool(len(difference))):
+                self._accumulate(sums, (i, j), left[i], turned[j])
+        return np.stack([self._release(sums[pair]) for pair in pairs(len(fits), bool(len(difference)))])
+
+    def _residual_plain(self, residual: Values, row: int, outputs: int) -> sealapi.Plaintext:
+        block, k = divmod(row, outputs)
+        plain, values = sealapi.Plaintext(), residual[block * SUM.n : (block + 1) * SUM.n, k]
+        slots = pack_slots(values).tolist()
+        self._encoder.encode(slots, level(TRAINING.reply_levels), TRAINING.reply_scale, plain)
+        return plain
+
+    def _minus(
+        self, fit: sealapi.Ciphertext, lifted: sealapi.Ciphertext | None, plain: sealapi.Plaintext | None
+    ) -> sealapi.Ciphertext:
+        if lifted is not None:
+            out = sealapi.Ciphertext()
+            self._evaluator.sub(fit, lifted, out)
+            return out
+        self._evaluator.sub_plain_inplace(fit, plain)
+        return fit
+
+    def _conjugate(self, ciphertext: sealapi.Ciphertext) -> sealapi.Ciphertext:
+        out = sealapi.Ciphertext()
+        self._evaluator.apply_galois(ciphertext, 2 * SUM.n - 1, self._keys.galois, out)
+        return out
+
+    def _accumulate(
+        self, sums: dict[tuple[int, int], sealapi.Ciphertext], pair: tuple[int, int], a: sealapi.Ciphertext,
+        b: sealapi.Ciphertext,
+    ) -> None:  # fmt: skip
+        product = sealapi.Ciphertext()
+        self._evaluator.multiply(a, b, product)
+        if pair in sums:
+            self._evaluator.add_inplace(sums[pair], product)
+        else:
+            sums[pair] = product
+
+    def _release(self, product: sealapi.Ciphertext) -> Bytes:
+        """One number: relinearised once, re-randomised, on one prime; every coefficient but the constant is left out."""
+        self._evaluator.relinearize_inplace(product, self._keys.relin)
+        self._evaluator.add_inplace(product, self._zero(TRAINING.reply_levels, product.scale))
+        self._evaluator.rescale_to_next_inplace(product)
+        residues = self._residues(product)
+        prime = ckks.primes(SUM)[0]
+        noisy = (int(residues[0, 0, 0]) + int(flooding.draw(1, PRODUCT_FLOODING_BITS)[0])) % prime
+        tail = np.frombuffer(noisy.to_bytes(8, "little"), dtype=np.uint8)
+        return np.concatenate([seal_files.pack(residues[1, 0]), tail])
+
+    # sums
+
+    def weighted_sum(self, fits: Sequence[tuple[Bytes, Bytes]], weights: Sequence[int], peer: str) -> Bytes:
+        """sum_m w_m f_m of all rows, sanitised for the sponsor.
+
+        Args:
+            fits: (training, others) of every assistor, as `Layout.split` gives them.
+            weights: w_m in units of 2**-WEIGHT_BITS; at least one is not 0.
+            peer: whose ciphertexts they are.
+
+        Returns:
+            uint8 (ciphertexts, reply_bytes of `sum`), training rows first.
+
+        Raises:
+            PeerViolation: a residue that is not below its prime.
+        """
+        out = []
+        for part, params in ((0, TRAINING), (1, ROWS)):
+            for row in range(len(fits[0][part])):
+                terms = [
+                    self._times(self._fit(params, fit[part][row], peer), params, weight)
+                    for fit, weight in zip(fits, weights, strict=True)
+                    if weight
+                ]
+                out.append(self._sanitise(terms, params))
+        return np.stack(out)
+
+    def _times(self, ciphertext: sealapi.Ciphertext, params: ParameterSet, weight: int) -> sealapi.Ciphertext:
+        factor, bits = sealapi.Plaintext(), SUM.second_bits - params.second_bits
+        self._encoder.encode(weight / 2.0**WEIGHT_BITS, level(params.reply_levels), 2.0**bits, factor)
+        self._evaluator.multiply_plain_inplace(ciphertext, factor)
+        return ciphertext
+
+    def _sanitise(self, terms: Sequence[sealapi.Ciphertext], params: ParameterSet) -> Bytes:
+        total = self._zero(params.reply_levels, terms[0].scale)
+        for term in terms:
+            self._evaluator.add_inplace(total, term)
+        if params.reply_levels == 2:
+            self._evaluator.rescale_to_next_inplace(total)
+        residues = self._residues(total)
+        prime = ckks.primes(SUM)[0]
+        noisy = residues[0, 0].astype(np.int64) + flooding.draw(SUM.n, SUM.flooding_bits)
+        return seal_files.pack(np.stack([(noisy % prime).astype(np.uint64), residues[1, 0]]))
+
+    def _zero(self, kept: int, scale: float) -> sealapi.Ciphertext:
+        out = sealapi.Ciphertext()
+        self._encryptor.encrypt_zero(level(kept), out)
+        out.scale = scale
+        return out
+
+    def _residues(self, ciphertext: sealapi.Ciphertext) -> seal_files.Residues:
+        """uint64 (2, 1, n) coefficients of a ciphertext on one prime."""
+        self._evaluator.transform_from_ntt_inplace(ciphertext)
+        return seal_files.split_ciphertext(seal_files.save(ciphertext), 1, SUM.n, seeded=False)[0]
+
+
+def pairs(assistors: int, sponsor: bool) -> list[tuple[int, int]]:
+    """(i, j) of the released products; i = `assistors` is the sponsor's own difference."""
+    inner = [(i, j) for i in range(assistors) for j in range(i, assistors)]
+    return [*inner, *((assistors, j) for j in range(assistors) if sponsor)]
+
+
+def check_layout(layout: Layout) -> str:
+    """Why a study of these rows cannot have inner products, or empty."""
+    if layout.train_blocks * layout.outputs <= MAX_PRODUCT_BLOCKS:
+        return ""
+    return f"{layout.train} training rows and {layout.outputs} outputs are too many for inner products"

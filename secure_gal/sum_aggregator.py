@@ -1,0 +1,281 @@
+"""The aggregator: the assistor that adds up what the sponsor may see only as a sum (PROTOCOL.md steps 8b to 8f, 13b, 13c).
+
+It holds ciphertexts under the sponsor's key and no key. It releases, for each round once, the inner products and one
+sum over *all* assistors; for each prediction batch once, one sum over all of them. What a round released is never
+computed again: it is on disk before it is sent, and only ever sent again as the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from crypto.ckks_fits import DIFFERENCE_BYTES, WEIGHT_BITS, Layout
+from crypto.ckks_fits import ProductKeys as LoadedKeys
+from crypto.ckks_products import PRODUCT_TAU, SumCalculator, check_layout, pairs
+from crypto.seal import Binding, SealingKey
+from secure_gal.effects import Compute, Effect, Note, Send, State
+from secure_gal.encrypted_rows import to_unit
+from secure_gal.errors import PeerViolation, SettingsError, StateError
+from secure_gal.messages import (
+    Batch,
+    InnerProducts,
+    Message,
+    OwnDifference,
+    ProductKeys,
+    RelayedFitted,
+    RelayedPart,
+    SummedPart,
+    WeightedSum,
+    Weights,
+)
+from secure_gal.roles import Context
+from secure_gal.sum_weights import weights_problem
+
+Bytes = npt.NDArray[np.uint8]
+KINDS = frozenset({"relayed-fitted", "own-difference", "weights"})
+"""What the aggregator takes besides while learning."""
+
+
+class Calculator(Protocol):
+    """What computes on ciphertexts (`crypto.ckks_products.SumCalculator`)."""
+
+    def products(
+        self, fits: Sequence[Bytes], residual: Bytes | npt.NDArray[np.float64], difference: Bytes, outputs: int,
+        peer: str,
+    ) -> Bytes: ...  # fmt: skip
+    def weighted_sum(self, fits: Sequence[tuple[Bytes, Bytes]], weights: Sequence[int], peer: str) -> Bytes: ...
+
+
+def open_calculator(raw: bytes, peer: str) -> Calculator:
+    """The calculator of the product keys that arrived; PeerViolation."""
+    return SumCalculator(LoadedKeys.from_bytes(raw, peer))
+
+
+class SumAggregator:
+    """Part of an assistor's protocol object, with a share of its state under `sum/`.
+
+    Args:
+        calculator: makes the calculator for the keys (bytes) that arrived; jobs alone call it.
+        run: the agreed run.
+    """
+
+    def __init__(
+        self, context: Context, state: State, run: Callable[[], str],
+        calculator: Callable[[bytes, str], Calculator] = open_calculator,
+    ) -> None:  # fmt: skip
+        self._context, self._state, self._run = context, state, run
+        study = context.study
+        self._name, self._sponsor, self._assistors = context.identity.card.name, study.sponsor, study.assistors
+        self._fitted_weights = study.weights == "fitted"
+        self._make = calculator
+        self._calculator: Calculator | None = None
+
+    # set-up
+
+    def sealing_key(self) -> SealingKey:
+        """This run's key; made on first use and kept in the run directory, so that it survives a crash."""
+        if "sum/sealing" not in self._state:
+            self._state.put("sum/sealing", SealingKey().secret_for_own_disk())
+        return SealingKey(self._state.raw("sum/sealing"))
+
+    def check_budget(self, layout: Layout, rounds: int) -> None:
+        """Refuse a study whose inner products would wrap or exceed their budget; SettingsError."""
+        numbers = rounds * len(pairs(len(self._assistors), True))
+        why = check_layout(layout)
+        if numbers > PRODUCT_TAU:
+            why = f"{rounds} rounds of {len(self._assistors)} assistors would release {numbers} inner products; the parameter "
+            why += f"set hides the assistors' data for at most {PRODUCT_TAU}"
+        if why and self._fitted_weights:
+            raise SettingsError("study.toml", f'{why}: use weights = "uniform", or fewer rounds')
+
+    def take_keys(self, message: ProductKeys) -> list[Effect]:
+        """Step 6c."""
+        raw = message.keys.tobytes()
+        self._state.put("sum/keys", raw)
+        return [Compute("product-keys", lambda: self._load(raw))]
+
+    def _load(self, raw: bytes) -> Calculator:
+        if self._calculator is None:
+            self._calculator = self._make(raw, self._sponsor)
+        return self._calculator
+
+    # rounds
+
+    @property
+    def round(self) -> int:
+        """The round whose sum has not been released, from 1."""
+        return int(self._state.text("sum/round", "0")) + 1
+
+    def receive(self, message: Message) -> list[Effect]:
+        """Take one message of the sponsor's.
+
+        Raises:
+            PeerViolation: out of turn, a second one, or a content that breaks a rule; the state is unchanged.
+        """
+        if isinstance(message, RelayedPart):
+            return self._on_part(message)
+        if not isinstance(message, RelayedFitted | OwnDifference | Weights) or message.round != self.round:
+            raise PeerViolation(self._sponsor, f"{message.KIND} of round {message.round} in round {self.round}")
+        match message:
+            case RelayedFitted():
+                self._on_fitted(message)
+            case OwnDifference():
+                self._on_difference(message)
+            case Weights():
+                self._on_weights(message)
+        return self._advance()
+
+    def own_fit(self, fit: bytes, residual: npt.NDArray[np.generic]) -> list[Effect]:
+        """This assistor's own fit, and the residual as it arrived: requests, or values (N_train, K)."""
+        self._keep(self._name, fit)
+        self._state.put("sum/residual", residual)
+        return self._advance()
+
+    def _on_fitted(self, message: RelayedFitted) -> None:
+        author = message.author.name
+        if author not in self._assistors or author == self._name or f"sum/fit/{author}" in self._state:
+            raise PeerViolation(self._sponsor, f"a fit of {author[:40]!r}, who is no other assistor or has sent it already")
+        binding = self.binding("fitted", message.round, author, self._state.text("sum/rows"))
+        sealed = message.sealed.tobytes()
+        fit = self.sealing_key().unseal(sealed, self._context.cards[author], binding, self._sponsor)
+        self._layout().split(fit, author)
+        self._keep(author, fit)
+
+    def _keep(self, author: str, fit: bytes) -> None:
+        self._state.put(f"sum/fit/{author}", np.frombuffer(fit, dtype=np.uint8))
+
+    def _on_difference(self, message: OwnDifference) -> None:
+        layout = self._layout()
+        due = (layout.train_blocks * layout.outputs, DIFFERENCE_BYTES)
+        again = "sum/difference" in self._state or self._state.text("sum/products") == str(self.round)
+        if not self._fitted_weights or again:
+            raise PeerViolation(self._sponsor, "inner products were asked for twice, or by a study that needs none")
+        if len(message.ciphertexts) and message.ciphertexts.shape != due:
+            raise PeerViolation(self._sponsor, f"its own difference must have the shape {due}")
+        numbers = len(pairs(len(self._assistors), bool(len(message.ciphertexts))))
+        self._state.put("sum/numbers", str(int(self._state.text("sum/numbers", "0")) + numbers).encode())
+        self._state.put("sum/difference", message.ciphertexts)
+
+    def _on_weights(self, message: Weights) -> None:
+        early = self._fitted_weights and self._state.text("sum/products") != str(self.round)
+        if early or "sum/weights" in self._state:
+            raise PeerViolation(self._sponsor, "weights came before the inner products, or twice in a round")
+        if message.weights.shape != (len(self._assistors),):
+            raise PeerViolation(self._sponsor, "there must be one weight for each assistor")
+        problem = weights_problem(message.weights)
+        if problem:
+            raise PeerViolation(self._sponsor, problem)
+        self._state.put("sum/weights", message.weights)
+
+    def _advance(self) -> list[Effect]:
+        """The next job of this round once every assistor's fit is here; called when something new has come."""
+        if any(f"sum/fit/{name}" not in self._state for name in self._assistors):
+            return []
+        layout, raw, round_ = self._layout(), self._state.raw("sum/keys"), self.round
+        fits = {name: self._state.array(f"sum/fit/{name}").tobytes() for name in self._assistors}
+        if "sum/weights" in self._state:
+            steps = np.round(self._state.array("sum/weights") * 2.0**WEIGHT_BITS).astype(np.int64).tolist()
+            return [Compute(f"sum/{round_}", lambda: self._sum(raw, layout, fits, steps))]
+        if "sum/difference" in self._state:
+            residual, difference = self._state.array("sum/residual"), self._state.array("sum/difference")
+            return [Compute(f"products/{round_}", lambda: self._products(raw, layout, fits, residual, difference))]
+        return []
+
+    def resume(self) -> list[Effect]:
+        """The jobs that a crash interrupted."""
+        raw = self._state.raw("sum/keys")
+        load: list[Effect] = [Compute("product-keys", lambda: self._load(raw))] if raw else []
+        return [*load, *self._advance(), *(job for key in self._state.keys("sum/own/") for job in self._add(key[8:]))]
+
+    def _products(
+        self, raw: bytes, layout: Layout, fits: dict[str, bytes], residual: npt.NDArray[np.generic], difference: Bytes
+    ) -> Bytes:
+        given: Bytes | npt.NDArray[np.float64] = cast(Bytes, residual)
+        if residual.dtype != np.uint8:
+            given, _ = to_unit(cast(npt.NDArray[np.floating], residual))
+        training = [layout.split(fit, name)[0] for name, fit in fits.items()]
+        return self._load(raw).products(training, given, difference, layout.outputs, self._sponsor)
+
+    def _sum(self, raw: bytes, layout: Layout, fits: dict[str, bytes], steps: list[int]) -> Bytes:
+        parts = [layout.split(fit, name) for name, fit in fits.items()]
+        return self._load(raw).weighted_sum(parts, steps, self._sponsor)
+
+    def computed(self, kind: str, rest: str, result: object) -> list[Effect]:
+        """Take the result of one of this object's jobs."""
+        state = self._state
+        if kind == "product-keys":
+            return []
+        if kind == "products":
+            state.put("sum/products", rest.encode())
+            state.drop("sum/difference")
+            return [Send(self._sponsor, InnerProducts(cast(Bytes, result), int(rest)))]
+        if kind == "sum":
+            state.put("sum/round", rest.encode())
+            for key in ("sum/weights", "sum/residual"):
+                state.drop(key)
+            state.drop_all("sum/fit/")
+            return [Note("summed", {"round": int(rest)}), Send(self._sponsor, WeightedSum(cast(Bytes, result), int(rest)))]
+        if kind == "batch":
+            self._forget(int(rest))
+            return [Send(self._sponsor, SummedPart(Batch(int(rest)), cast(Bytes, result)))]
+        raise StateError(f"no job of the aggregator is called {kind}")
+
+    # prediction
+
+    def _on_part(self, message: RelayedPart) -> list[Effect]:
+        number, author = message.batch.number, message.author.name
+        if author not in self._assistors or author == self._name or message.batch.refused:
+            raise PeerViolation(self._sponsor, f"a part of {author[:40]!r}, who is no other assistor or has refused")
+        done = int(self._state.text("sum/batch", "0"))
+        key = f"sum/part/{number}/{author}"
+        if number <= done or key in self._state:
+            raise PeerViolation(self._sponsor, f"a part of batch {number} that was answered already, or a second one")
+        self._forget_before(number)
+        self._state.put(key, message.sealed)
+        return self._add(str(number))
+
+    def own_part(self, number: int, part: bytes, about: str, rows: int, outputs: int) -> list[Effect]:
+        """This assistor's own part of a batch (encrypted rows), and the digest of the ids that it is about."""
+        self._forget_before(number)
+        self._state.put(f"sum/own/{number}", part)
+        self._state.put(f"sum/about/{number}", f"{about} {rows} {outputs}".encode())
+        return self._add(str(number))
+
+    def _add(self, number: str) -> list[Effect]:
+        """The sum of a batch, once the set of assistors is complete; an incomplete one is never summed."""
+        others = [name for name in self._assistors if name != self._name]
+        keys = [f"sum/own/{number}", *(f"sum/part/{number}/{name}" for name in others)]
+        if any(key not in self._state for key in keys):
+            return []
+        about, rows, outputs = self._state.text(f"sum/about/{number}").split()
+        layout, raw = Layout(0, int(rows), int(outputs)), self._state.raw("sum/keys")
+        parts = {self._name: self._state.raw(f"sum/own/{number}")}
+        for name in others:
+            sealed = self._state.array(f"sum/part/{number}/{name}").tobytes()
+            binding = self.binding("part", int(number), name, about)
+            parts[name] = self.sealing_key().unseal(sealed, self._context.cards[name], binding, self._sponsor)
+            layout.split(parts[name], name)
+        steps = [1 << WEIGHT_BITS] * len(parts)
+        return [Compute(f"batch/{number}", lambda: self._sum(raw, layout, parts, steps))]
+
+    def _forget_before(self, number: int) -> None:
+        """Parts of earlier batches, which the sponsor gave up, can never become complete any more."""
+        for key in self._state.keys("sum/part/") + self._state.keys("sum/own/") + self._state.keys("sum/about/"):
+            if int(key.split("/")[2]) < number:
+                self._state.drop(key)
+
+    def _forget(self, number: int) -> None:
+        self._state.put("sum/batch", str(number).encode())
+        self._forget_before(number + 1)
+
+    def binding(self, what: str, number: int, author: str, about: str) -> Binding:
+        """What a message of `author` to this aggregator must be bound to."""
+        return Binding(self._context.digest, self._run(), what, number, author, self._context.study.adder, about)
+
+    def _layout(self) -> Layout:
+        train = self._state.array("train")
+        return Layout(int(train.sum()), int(len(train) - train.sum()), int(self._state.text("outputs")))

@@ -1,0 +1,357 @@
+"""The assistor where the sponsor sees sums only (PROTOCOL.md, "Sums only").
+
+What differs: before the first round every assistor declares its width and checks everyone's; a fit leaves as ciphertexts
+under the sponsor's key, sealed to the aggregator, never to the sponsor; and so does a part of a prediction. One of
+the assistors is the aggregator besides. `SumAssistor` fits in the clear, `SumEncryptedAssistor` on ciphertexts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Protocol, cast
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from crypto.ckks_fits import SUM, Layout
+from crypto.identity import verify
+from crypto.seal import Binding, check_key, seal
+from secure_gal import messages, protocol_assistor
+from secure_gal.effects import Compute, Effect, Note, Send, State
+from secure_gal.encrypted_assistor import EncryptedAssistor, EncryptedModel
+from secure_gal.errors import ConsentError, PeerViolation, SettingsError
+from secure_gal.messages import (
+    Batch,
+    Declaration,
+    Declarations,
+    EvaluationKeys,
+    KnownRequest,
+    Message,
+    OwnDifference,
+    ProductKeys,
+    RelayedFitted,
+    RelayedPart,
+    Rows,
+    Weights,
+)
+from secure_gal.protocol_assistor import AssistorProtocol
+from secure_gal.roles import AssistorModel, Context
+from secure_gal.sum_aggregator import KINDS, Calculator, SumAggregator, open_calculator
+from secure_gal.sum_exposure import LIMIT, equations, exposure, reason, statement
+
+Bytes = npt.NDArray[np.uint8]
+Record = Callable[[str, int], int]
+"""(run, T*K of it) to T*K of all runs on this party's data, this one included; kept over runs."""
+
+
+class SumModel(Protocol):
+    """What both kinds of data behind this protocol have besides."""
+
+    @property
+    def width(self) -> int:
+        """Number of features, for the limit on sums; only after `prepare`."""
+        ...
+
+    @property
+    def padded(self) -> int:
+        """P of the encrypted head, 0 where fits are made in the clear."""
+        ...
+
+    def use_keys(self, raw: bytes, peer: str) -> None:
+        """Check the sponsor's keys and use them from now on; PeerViolation."""
+        ...
+
+
+class SumAssistor(AssistorProtocol):
+    """`AssistorProtocol` with `predictions = "sum"`: any learner, and public-key encryptions of what it fitted.
+
+    `model.fit_round` and `model.predict` return ciphertexts (`Layout.fit_bytes`) where they return values in the clear.
+
+    Args:
+        record: the budget of this party's data.
+        consented: whether a person consented to sums beyond the limit.
+    """
+
+    TRANSITIONS = protocol_assistor.TRANSITIONS | {
+        "declaring": frozenset({"declarations", "evaluation-keys", "product-keys"}),
+    }
+    AFTER_ROWS = "declaring"
+    SERVES_WITH_KEYS = True
+
+    def __init__(
+        self, context: Context, model: AssistorModel | EncryptedModel, state: State, nonce: bytes, record: Record,
+        consented: bool, calculator: Callable[[bytes, str], Calculator] = open_calculator,
+    ) -> None:  # fmt: skip
+        super().__init__(context, model, state, nonce)  # type: ignore[arg-type]
+        self._sums = cast(SumModel, model)
+        self._record, self._consented = record, consented
+        self._name = context.identity.card.name
+        self.aggregator = (
+            SumAggregator(context, state, lambda: self.run, calculator) if context.study.adder == self._name else None
+        )
+
+    def _legal(self) -> frozenset[str]:
+        kinds = super()._legal()
+        if self.phase == "serving" and not self._private:
+            kinds |= {"known-request"}
+        if self.aggregator is not None:
+            kinds |= {"learning": KINDS, "serving": frozenset({"relayed-part"})}.get(self.phase, frozenset())
+        return kinds
+
+    def start(self) -> list[Effect]:
+        """Begin, or take up again from the saved state."""
+        effects = super().start()
+        if self.phase == "serving" and self.SERVES_WITH_KEYS:
+            effects = [self._use_keys(), *effects]
+        if self.aggregator is not None and self.phase in ("learning", "serving"):
+            effects += self.aggregator.resume()
+        return effects
+
+    def _on_learning(self, message: Message) -> list[Effect]:
+        match message:
+            case Declarations():
+                return self._on_declarations(message)
+            case EvaluationKeys():
+                return self._on_keys(message)
+            case ProductKeys():
+                return self._on_product_keys(message)
+            case KnownRequest():
+                return self._on_known(message)
+            case RelayedFitted() | OwnDifference() | Weights() | RelayedPart() if self.aggregator is not None:
+                return self.aggregator.receive(message)
+            case _:
+                return super()._on_learning(message)
+
+    def computed(self, tag: str, result: object) -> list[Effect]:
+        """Take the result of a job that an earlier effect asked for."""
+        kind, _, rest = tag.partition("/")
+        if kind == "prepare":
+            return self._prepared(cast(bytes, result))
+        if kind == "exposure":
+            return self._admitted(cast(int, result))
+        if kind == "keys":
+            return []
+        if kind in ("product-keys", "products", "sum", "batch") and self.aggregator is not None:
+            return self.aggregator.computed(kind, rest, result)
+        return super().computed(tag, result)
+
+    # steps 6 to 6c: rows, declarations, keys
+
+    def _on_rows(self, message: Rows) -> list[Effect]:
+        train = int(message.train.sum())
+        layout = Layout(train, len(message.train) - train, message.shape.outputs)
+        rounds = self._context.study.rounds
+        if rounds * layout.ciphertexts > SUM.tau:
+            raise SettingsError(
+                "study.toml", f"{rounds} rounds of these rows are {rounds * layout.ciphertexts} sums; the parameter set hides an "
+                f"assistor's data for at most {SUM.tau}: use fewer rounds or rows")  # fmt: skip
+        if self.aggregator is not None:
+            self.aggregator.check_budget(layout, rounds)
+        effects = super()._on_rows(message)
+        ids = self._model.ids
+        named = [ids[i] for i in self.state.array("positions").tolist()]
+        self.state.put("sum/rows", digest_rows(named, message.train.tobytes()).encode())
+        return effects
+
+    def _prepared(self, encoder: bytes) -> list[Effect]:
+        self.state.put("encoder", encoder)
+        self.state.put("prepared", b"1")
+        effects: list[Effect] = []
+        if "declared" not in self.state:
+            self.state.put("declared", b"1")
+            effects = [Note("prepared"), Send(self._sponsor, messages.Declared(self._declaration()))]
+        if "sum/widths" in self.state and "sum/admitted" not in self.state:
+            effects.append(self._ask_exposure())
+        if "keys" in self.state:
+            effects.append(self._use_keys())
+        return [*effects, *self._pending()]
+
+    def _pending(self) -> list[Effect]:
+        """A fit that waits for its turn: nothing is fitted before everyone's widths were admitted."""
+        return [self._fit()] if "residual" in self.state and "sum/admitted" in self.state else []
+
+    def _declaration(self) -> Declaration:
+        digest, run, name = self._context.digest, self.run, self._name
+        padded, width = self._sums.padded, self._sums.width
+        signature = self._context.identity.sign(statement(digest, run, name, padded, width)).hex()
+        if self.aggregator is None:
+            return Declaration(padded, width, signature)
+        key = self.aggregator.sealing_key()
+        return Declaration(padded, width, signature, key.public.hex(), key.announce(self._context.identity, digest, run).hex())
+
+    def _on_declarations(self, message: Declarations) -> list[Effect]:
+        if "declared" not in self.state or "sum/widths" in self.state:
+            raise PeerViolation(self._sponsor, "declarations came before this party's own, or twice")
+        context, found = self._context, message.declarations
+        if set(found) != set(context.study.assistors):
+            raise PeerViolation(self._sponsor, "there must be one declaration of every assistor")
+        for name, item in found.items():
+            check_declaration(context, self.run, name, item, self._sponsor)
+        self.state.put("sum/widths", msgspec.json.encode({name: item.width for name, item in found.items()}))
+        self.state.put("sum/sealing-key", bytes.fromhex(found[context.study.adder].sealing_key))
+        return [self._ask_exposure()]
+
+    def _ask_exposure(self) -> Compute:
+        run, count = self.run, equations(self._context.study.rounds, self._outputs)
+        return Compute("exposure", lambda: self._record(run, count))
+
+    def _admitted(self, count: int) -> list[Effect]:
+        widths = msgspec.json.decode(self.state.raw("sum/widths"), type=dict[str, int])
+        ratio = exposure(count, widths)
+        if ratio > LIMIT and not self._consented:
+            raise ConsentError(f"{self._name} takes no part: {reason(count, widths)}")
+        self.state.put("sum/admitted", b"1")
+        return [Note("exposure", {"equations": count, "ratio": round(ratio, 3)}), *self._pending()]
+
+    def _on_keys(self, message: EvaluationKeys) -> list[Effect]:
+        if "sum/widths" not in self.state or "keys" in self.state:
+            raise PeerViolation(self._sponsor, "keys came before the declarations, or twice")
+        self.state.put("keys", message.keys.tobytes())
+        if self.aggregator is None:
+            self._enter("learning")
+        return [Note("keys", {"bytes": len(message.keys)}), self._use_keys()]
+
+    def _on_product_keys(self, message: ProductKeys) -> list[Effect]:
+        if self.aggregator is None or "keys" not in self.state:
+            raise PeerViolation(self._sponsor, "product keys are for the aggregator, after its evaluation keys")
+        self._enter("learning")
+        return self.aggregator.take_keys(message)
+
+    def _use_keys(self) -> Compute:
+        raw = self.state.raw("keys")
+        return Compute("keys", lambda: self._sums.use_keys(raw, self._sponsor))
+
+    # steps 7 and 8a: rounds
+
+    def _on_residual(self, message: messages.Residual) -> list[Effect]:
+        super()._on_residual(message)  # the fit itself may have to wait
+        self._spend_sums(self._layout().ciphertexts)
+        return self._pending()
+
+    def _fitted(self, round_: int, result: tuple[bytes, npt.NDArray[np.float32]]) -> list[Effect]:
+        model, fit = result
+        self.state.put(f"model/{round_:04d}", model)
+        return self._leave(round_, fit.tobytes())
+
+    def _leave(self, round_: int, fit: bytes) -> list[Effect]:
+        """Seal a fit to the aggregator, or keep it if this party is that."""
+        residual = self.state.array("residual")
+        self.state.put("round", str(round_).encode())
+        self.state.drop("residual")
+        note = Note("round", {"round": round_})
+        if self.aggregator is not None:
+            return [note, *self.aggregator.own_fit(fit, residual)]
+        sealed = self._seal("fitted", round_, self.state.text("sum/rows"), fit)
+        return [note, Send(self._sponsor, messages.SealedFitted(sealed, round_))]
+
+    def _seal(self, what: str, number: int, about: str, payload: bytes) -> Bytes:
+        context = self._context
+        binding = Binding(context.digest, self.run, what, number, self._name, context.study.adder, about)
+        sealed = seal(context.identity, self.state.raw("sum/sealing-key"), binding, payload)
+        return np.frombuffer(sealed, dtype=np.uint8)
+
+    # steps 12 and 13a: prediction
+
+    def _on_known(self, message: KnownRequest) -> list[Effect]:
+        if len(set(message.ids)) != len(message.ids) or not message.ids:
+            raise PeerViolation(self._sponsor, "a prediction batch must hold ids without repeats")
+        held = set(self._model.current_ids())
+        known = np.array([entity in held for entity in message.ids], dtype=np.uint8)
+        return [Send(self._sponsor, messages.KnownReply(message.batch, known))]
+
+    def _refusal(self, rows: int) -> str:
+        left = SUM.tau - int(self.state.text("replies", "0"))
+        if Layout(0, rows, self._outputs).ciphertexts > left:
+            return f"this study's budget of {SUM.tau} sums has {max(left, 0)} left"
+        return AssistorProtocol._refusal(self, rows)
+
+    def _accept(self, number: int, ids: tuple[str, ...]) -> Compute:
+        self._spend_sums(Layout(0, len(ids), self._outputs).ciphertexts)
+        return AssistorProtocol._accept(self, number, ids)
+
+    def _refuse(self, batch: Batch) -> Send:
+        return Send(self._sponsor, messages.SealedPart(batch, np.zeros(0, dtype=np.uint8)))
+
+    def _predicted(self, number: str, result: tuple[Bytes, npt.NDArray[np.float32]]) -> list[Effect]:
+        return self._leave_part(int(number), *cast("tuple[Bytes, Bytes]", result))
+
+    def _leave_part(self, number: int, known: Bytes, part: Bytes) -> list[Effect]:
+        key = f"request/{number}"
+        ids = msgspec.json.decode(self.state.raw(key), type=tuple[str, ...])
+        self.state.drop(key)
+        if not known.all():
+            return [self._refuse(Batch(number, "this party does not know every id that was asked for"))]
+        about = digest_rows(ids, b"")
+        note = Note("predicted", {"rows": len(known), "known": int(known.sum())})
+        if self.aggregator is not None:
+            return [note, *self.aggregator.own_part(number, part.tobytes(), about, len(ids), self._outputs)]
+        sealed = self._seal("part", number, about, part.tobytes())
+        return [note, Send(self._sponsor, messages.SealedPart(Batch(number), sealed))]
+
+    def _layout(self) -> Layout:
+        train = self.state.array("train")
+        return Layout(int(train.sum()), int(len(train) - train.sum()), self._outputs)
+
+    def _spend_sums(self, ciphertexts: int) -> None:
+        """Count sums in the transaction that accepts the request, before any of them is computed."""
+        self.state.put("replies", str(int(self.state.text("replies", "0")) + ciphertexts).encode())
+
+
+class SumEncryptedAssistor(SumAssistor, EncryptedAssistor):
+    """`SumAssistor` with `residuals = "ckks"`: the fit itself is made on ciphertexts."""
+
+    TRANSITIONS = EncryptedAssistor.TRANSITIONS | {"declaring": SumAssistor.TRANSITIONS["declaring"]}
+    SERVES_WITH_KEYS = False  # `EncryptedModel.answer` gets them
+
+    def _prepared(self, encoder: bytes) -> list[Effect]:
+        effects = super()._prepared(encoder)
+        return [*effects, *([self._make_head()] if "combination" in self.state else [])]
+
+    def _on_encrypted(self, message: messages.EncryptedResidual) -> list[Effect]:
+        super()._on_encrypted(message)  # the fit itself may have to wait
+        return self._pending()
+
+    def _spend(self, replies: int) -> None:
+        """A request is one sum more than `EncryptedAssistor` counts where validation rows have blocks of their own."""
+        self._spend_sums(self._layout().ciphertexts)
+
+    def _fitted_encrypted(self, round_: int, replies: Bytes) -> list[Effect]:
+        return self._leave(round_, replies.tobytes())
+
+    def _answered(self, number: str, result: tuple[Bytes, Bytes]) -> list[Effect]:
+        return self._leave_part(int(number), *result)
+
+
+def check_declaration(context: Context, run: str, name: str, item: Declaration, peer: str) -> None:
+    """Refuse a declaration that its author did not sign, or that is impossible; `peer` is who delivered it.
+
+    Raises:
+        PeerViolation: naming the rule.
+    """
+    card, digest = context.cards[name], context.digest
+    if not 1 <= item.width <= SUM.max_features or not 0 <= item.padded <= SUM.max_features:
+        raise PeerViolation(peer, f"{name} declares an impossible width")
+    try:
+        signature, key, over_key = (bytes.fromhex(t) for t in (item.signature, item.sealing_key, item.sealing_signature))
+    except ValueError:
+        raise PeerViolation(peer, f"the declaration of {name} is not hex") from None
+    try:
+        verify(card, statement(digest, run, name, item.padded, item.width), signature)
+    except PeerViolation:
+        raise PeerViolation(peer, f"the declaration of {name} is not signed by it") from None
+    if name == context.study.adder:
+        check_key(card, digest, run, key, over_key, peer)
+    elif key or over_key:
+        raise PeerViolation(peer, f"{name} is not the aggregator and has a sealing key")
+
+
+def digest_rows(ids: tuple[str, ...] | list[str], mask: bytes) -> str:
+    """What all assistors must agree on about the rows of a fit or a part: their ids in order, and which train."""
+    digest = hashlib.sha256(b"secure-gal/1 rows of a sum\0")
+    for entity in ids:
+        raw = entity.encode()
+        digest.update(len(raw).to_bytes(8, "little") + raw)
+    digest.update(mask)
+    return digest.hexdigest()

@@ -1,0 +1,184 @@
+"""An assistor's data where its fits go to the aggregator: made on ciphertexts, or made in the clear and then encrypted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from crypto.ckks import PublicKeys, padded
+from crypto.ckks_fits import MAX_PART, MAX_VALUE, ROWS, SUM, TRAINING, EncryptionKey
+from crypto.encrypted_ridge import EncryptedRidge, FittedRows
+from secure_gal.encrypted_model import refuse_unencryptable
+from secure_gal.encrypted_party import answer
+from secure_gal.encrypted_rows import study_order, to_unit
+from secure_gal.errors import StateError
+from secure_gal.features.encoded import RidgeFeatures
+from secure_gal.learners import ridge_features, storage
+from secure_gal.party_model import AssistorData, PartyModel, look_up
+from secure_gal.split import derive_seed
+from secure_gal.study import PartySettings, Study
+
+Bytes = npt.NDArray[np.uint8]
+
+
+class SumRidge:
+    """The encrypted fit of one assistor, training rows and validation rows in blocks of their own.
+
+    Args:
+        raw: the sponsor's evaluation keys, for the width of the features.
+        u: float64 (N, width), training rows first.
+        train: number of training rows.
+    """
+
+    def __init__(self, raw: bytes, width: int, u: npt.NDArray[np.float64], train: int, peer: str) -> None:
+        PublicKeys.from_bytes(SUM, width, raw, peer)
+        self._ridge = EncryptedRidge(PublicKeys(TRAINING, width, raw), u[:train], u[:train])
+        self._rows = FittedRows(PublicKeys(ROWS, width, raw), u[train:]) if len(u) > train else None
+
+    def __repr__(self) -> str:
+        return f"SumRidge({self._ridge!r})"
+
+    def fit(self, requests: Bytes, outputs: int, peer: str) -> bytes:
+        """`Layout.fit_bytes` for the aggregator; raises as `EncryptedRidge.fit`."""
+        head = self._ridge.head(requests, outputs, peer)
+        fit = self._ridge.fitted(head, outputs).tobytes()
+        return fit + (self._rows.fitted(head, outputs).tobytes() if self._rows is not None else b"")
+
+    def head(self, requests: Bytes, outputs: int, peer: str) -> bytes:
+        """G = U' R, for this party's own disk."""
+        return self._ridge.head(requests, outputs, peer)
+
+    def close(self) -> None:
+        """As `EncryptedRidge.close`."""
+        self._ridge.close()
+        if self._rows is not None:
+            self._rows.close()
+
+
+class SumEncryptedData(PartyModel):
+    """`EncryptedAssistorData` for sums: the same fits, in the ring `sum`, laid out for the aggregator.
+
+    Raises:
+        SettingsError: the party's learner cannot be fitted on ciphertexts; names the alternatives.
+    """
+
+    def __init__(self, party: PartySettings, study: Study, folder: Path, warn: Callable[[str], None]) -> None:
+        refuse_unencryptable(party)
+        super().__init__(party, study, folder, warn)
+        self._features: RidgeFeatures | None = None
+        self._u = np.zeros((0, 0))
+        self._train = 0
+        self._ridge: SumRidge | None = None
+
+    def prepare(self, positions: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> bytes:
+        """Fit encoder, features and basis on the training rows; returns what must be saved to predict later."""
+        encoder, x = self.encoded(positions, train)
+        seed = derive_seed("features", self._study.seed, self._party.party)
+        self._features = ridge_features(self._party.learner, x[train], self._folder, seed)
+        self._warn(f"features: {self._features.description}")
+        self._u, self._train = self._features.transform(x[study_order(train)]), int(train.sum())
+        return storage.dump((encoder, self._features))
+
+    @property
+    def width(self) -> int:
+        """Features without the intercept; only after `prepare`."""
+        return max(1, self._prepared().width - 1)
+
+    @property
+    def padded(self) -> int:
+        """P, the width of U padded to a power of two; only after `prepare`."""
+        return padded(SUM, self._prepared().width)
+
+    def use_keys(self, raw: bytes, peer: str) -> None:
+        """Check the sponsor's evaluation keys and use them from now on; PeerViolation."""
+        if self._ridge is not None:
+            self._ridge.close()
+        self._ridge = SumRidge(raw, self.padded, self._u, self._train, peer)
+
+    def fit_encrypted(self, ciphertexts: Bytes, outputs: int, peer: str) -> Bytes:
+        """Enc(f) of all rows for the aggregator, uint8 (fit_bytes,). PeerViolation."""
+        return np.frombuffer(self._ready().fit(ciphertexts, outputs, peer), dtype=np.uint8)
+
+    def head(self, ciphertexts: Bytes, outputs: int, peer: str) -> bytes:
+        """The encrypted head, for this party's own disk; the rows of training are not needed after it."""
+        head = self._ready().head(ciphertexts, outputs, peer)
+        self._ready().close()
+        return head
+
+    def answer(
+        self, ids: tuple[str, ...], encoder: bytes, keys: bytes, head: bytes, outputs: int, peer: str
+    ) -> tuple[Bytes, Bytes]:
+        """(known (n,), Enc(part) uint8 (fit_bytes,)) for new ids, from the data as it is on disk now."""
+        table = self._read(self._party.data.path)
+        known, rows = look_up(table, ids)
+        encode, features = storage.load(encoder)
+        x = self._encode_new(encode, table, rows) if rows else np.zeros((0, 0))
+        public = PublicKeys(ROWS, padded(SUM, features.width), keys)
+        return known, answer(features, public, head, outputs, x, known).reshape(-1)
+
+    def _prepared(self) -> RidgeFeatures:
+        if self._features is None:
+            raise StateError("an encrypted fit was asked for before the data was prepared")
+        return self._features
+
+    def _ready(self) -> SumRidge:
+        if self._ridge is None:
+            raise StateError("an encrypted fit was asked for before the evaluation keys came")
+        return self._ridge
+
+
+class SumClearData(AssistorData):
+    """`AssistorData` whose fitted values and parts leave as ciphertexts under the sponsor's public key."""
+
+    padded = 0
+
+    def __init__(self, party: PartySettings, study: Study, folder: Path, warn: Callable[[str], None]) -> None:
+        super().__init__(party, study, folder, warn)
+        self._key: EncryptionKey | None = None
+        self._order: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+        self._train = 0
+        self._width = 0
+
+    def prepare(self, positions: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> bytes:
+        """Fit the encoder on the training rows; returns what must be saved to predict later."""
+        encoder = super().prepare(positions, train)
+        self._order, self._train = study_order(train), int(train.sum())
+        self._width = min(max(1, self.local.columns), SUM.max_features)
+        return encoder
+
+    @property
+    def width(self) -> int:
+        """Encoded columns; only after `prepare`. A model that is not linear in the residual gives no equations of that
+        form away, so this counts on the safe side."""
+        if not self._width:
+            raise StateError("the width was asked for before the data was prepared")
+        return self._width
+
+    def use_keys(self, raw: bytes, peer: str) -> None:
+        """Check the sponsor's public key and use it from now on; PeerViolation."""
+        self._key = EncryptionKey.from_bytes(raw, peer)
+
+    def fit_round(self, round_: int, residual: npt.NDArray[np.float32]) -> tuple[bytes, npt.NDArray[np.float32]]:
+        """(saved model, Enc(f / max|r|) uint8 (fit_bytes,))."""
+        saved, fitted = super().fit_round(round_, residual)
+        _, scale = to_unit(residual)
+        values = fitted.astype(np.float64)[self._order] / scale
+        fit = self._encryptor().encrypt(values[: self._train], values[self._train :], MAX_VALUE)
+        return saved, np.frombuffer(fit, dtype=np.uint8)
+
+    def predict(
+        self, ids: tuple[str, ...], encoder: bytes, models: list[bytes], coefficients: npt.NDArray[np.float64], k: int
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+        """(known, Enc(part) uint8 (fit_bytes,)) from `[data] path` as it is on disk now."""
+        known, part = super().predict(ids, encoder, models, coefficients, k)
+        largest = MAX_PART / len(self._study.assistors)
+        encrypted = self._encryptor().encrypt(np.zeros((0, k)), part.astype(np.float64), largest)
+        return known, np.frombuffer(encrypted, dtype=np.uint8)
+
+    def _encryptor(self) -> EncryptionKey:
+        if self._key is None:
+            raise StateError("a fit was to be encrypted before the public key came")
+        return self._key

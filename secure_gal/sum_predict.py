@@ -1,0 +1,160 @@
+"""The sponsor's side of a prediction batch of which it sees the assistors' sum only (PROTOCOL.md steps 12a to 13c).
+
+A row gets the assistors' part only if every one of them knows it: else its "sum" would be over fewer. So first it is
+found out who knows which row, then all are asked for the same rows, and the aggregator adds their sealed parts.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+from crypto.ckks_fits import Layout
+from secure_gal import messages
+from secure_gal.effects import Compute, Done, Effect, Note, Send, State
+from secure_gal.errors import PeerViolation
+from secure_gal.messages import Batch, KnownReply, Message, SealedPart, SummedPart
+from secure_gal.protocol_predict import Domain, Part, PredictionProtocol
+from secure_gal.study import Study
+from secure_gal.sum_sponsor import SumCipher
+
+
+class SumPrediction(PredictionProtocol):
+    """`PredictionProtocol` with `predictions = "sum"`: all assistors must be there, and one part comes back."""
+
+    def __init__(
+        self, study: Study, state: State, ids: tuple[str, ...], outputs: int, cipher: SumCipher,
+        domain: Domain | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(study, state, ids, outputs, domain)
+        self._cipher, self._adder = cipher, study.adder
+        self._known: dict[str, npt.NDArray[np.uint8]] = {}
+        self._common: npt.NDArray[np.int64] | None = None
+        """Rows of the batch that every assistor knows, once that is known."""
+        self._relayed: set[str] = set()
+        self._total: npt.NDArray[np.float64] | None = None
+        self._opening = False
+
+    def waiting_for(self) -> list[str]:
+        """Who must say something next."""
+        if self._total is not None:
+            return []
+        if self._common is None:
+            if self._pairs is not None:
+                return self._pairs.waiting_for()
+            return [p for p in self._study.assistors if p not in self._known]
+        return [p for p in self._others if p not in self._relayed] or [self._adder]
+
+    def start(self) -> list[Effect]:
+        """Ask who knows what, under a batch number that was never used before."""
+        effects = super().start()
+        if self._pairs is not None:
+            return effects
+        self._asked = {}
+        ask = messages.KnownRequest(Batch(self._number), self._ids)
+        return [Send(peer, ask) for peer in self._study.assistors]
+
+    def receive(self, peer: str, message: Message) -> list[Effect]:
+        """Take one reply, or a step of the private alignment.
+
+        Raises:
+            PeerViolation: another kind of message, out of turn, or of the wrong shape.
+        """
+        if self._pairs is not None and message.KIND in self._pairs.kinds:
+            return super().receive(peer, message)
+        if peer not in self._study.assistors or not isinstance(message, KnownReply | SealedPart | SummedPart):
+            raise PeerViolation(peer, f"{message.KIND} is not legal during prediction")
+        if message.batch.number < self._number:
+            return [Note("stale", {"peer": peer})]
+        if message.batch.number > self._number:
+            raise PeerViolation(peer, "a reply to a batch that was not asked for")
+        match message:
+            case KnownReply():
+                return self._on_known(peer, message)
+            case SealedPart():
+                return self._on_sealed(peer, message)
+            case SummedPart():
+                return self._on_sum(peer, message)
+
+    def _on_known(self, peer: str, message: KnownReply) -> list[Effect]:
+        wrong = message.known.shape != (len(self._ids),) or not np.isin(message.known, (0, 1)).all()
+        if self._pairs is not None or peer in self._known or wrong:
+            raise PeerViolation(peer, f"`known` must come once, with 0 or 1 for each of {len(self._ids)} ids")
+        self._known[peer] = message.known
+        return self._ask()
+
+    def _ask(self) -> list[Effect]:
+        """Once everyone's rows are known: ask all for the rows that all know, in the same order."""
+        if self._common is not None or self.waiting_for():
+            return []
+        positions: dict[str, npt.NDArray[np.int64]] = {}
+        held = np.ones(len(self._ids), dtype=np.bool_)
+        for peer in self._study.assistors:
+            if self._pairs is None:
+                held &= self._known[peer] == 1
+                continue
+            match = self._pairs.match(peer)
+            positions[peer] = np.full(len(self._ids), -1, dtype=np.int64)
+            positions[peer][match.own] = match.theirs
+            held &= positions[peer] >= 0
+        self._common = np.flatnonzero(held)
+        if not len(self._common):
+            self._total = np.zeros((len(self._ids), self._outputs))
+            return [Note("warning", {"text": "no row is known to every assistor; only the own part is used"}), Done()]
+        ids = tuple(self._ids[i] for i in self._common.tolist())
+        effects: list[Effect] = []
+        for peer in self._study.assistors:
+            if self._pairs is None:
+                effects.append(Send(peer, messages.PredictRequest(Batch(self._number), ids)))
+                continue
+            step = messages.Step(self._number, self._pairs.match(peer).attempt)
+            effects.append(Send(peer, messages.PredictRows(positions[peer][self._common].astype(np.uint32), step)))
+        return effects
+
+    def _on_sealed(self, peer: str, message: SealedPart) -> list[Effect]:
+        if self._common is None or peer in self._relayed or self._total is not None:
+            raise PeerViolation(peer, "a part that was not asked for, or a second one")
+        if message.batch.refused:
+            self._total = np.zeros((len(self._ids), self._outputs))
+            self._common = self._common[:0]
+            text = f"{peer} refuses this batch: {message.batch.refused[:200]}; without it no assistor's part is used"
+            return [Note("warning", {"text": text}), Done()]
+        if peer == self._adder:
+            raise PeerViolation(peer, "the aggregator seals no part")
+        self._relayed.add(peer)
+        return [Send(self._adder, messages.RelayedPart(message.batch, messages.Author(peer), message.sealed))]
+
+    def _on_sum(self, peer: str, message: SummedPart) -> list[Effect]:
+        complete = self._common is not None and self._relayed == set(self._others)
+        if peer != self._adder or not complete or self._opening or self._total is not None:
+            raise PeerViolation(peer, "a sum that was not asked for, or a second one")
+        self._opening = True
+        assert self._common is not None  # noqa: S101  (`complete` says so)
+        layout, ciphertexts = Layout(0, len(self._common), self._outputs), message.ciphertexts
+        return [Compute("open", lambda: self._cipher.decrypt_sum(ciphertexts, layout, peer))]
+
+    def computed(self, tag: str, result: object) -> list[Effect]:
+        """Take the decrypted sum, or a step of the private alignment."""
+        if tag != "open":
+            return super().computed(tag, result)
+        scale = float(self.state.array(f"scale/{self._adder}")[0]) if self._study.protect.encrypted else 1.0
+        self._total = np.zeros((len(self._ids), self._outputs))
+        self._total[self._common] = cast(npt.NDArray[np.float64], result) * scale
+        return [Done()]
+
+    def combine(
+        self, initial: npt.NDArray[np.float64], own: npt.NDArray[np.float32]
+    ) -> tuple[npt.NDArray[np.float64], list[str]]:
+        """F = F^0 + own part + the assistors' sum; and per row the parties missing: all assistors, or none."""
+        assert self._total is not None and self._common is not None  # noqa: S101  (waited for)
+        known = np.zeros(len(self._ids), dtype=np.uint8)
+        known[self._common] = 1
+        nothing = np.zeros_like(self._total)
+        self.parts = {p: Part(known, self._total if p == self._adder else nothing) for p in self._study.assistors}
+        return super().combine(initial, own)
+
+    @property
+    def _others(self) -> list[str]:
+        return [p for p in self._study.assistors if p != self._adder]
