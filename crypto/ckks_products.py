@@ -36,7 +36,8 @@ LIFT_BITS = 1 + TRAINING.first_bits + TRAINING.second_bits
 
 def product_scale() -> float:
     """What 1.0 in the mean of d_i d_j over a block's slots becomes in a released number."""
-    return TRAINING.reply_scale * TRAINING.reply_scale / ckks.primes(SUM)[1]
+    scale: float = TRAINING.reply_scale**2 / ckks.primes(SUM)[1]
+    return scale
 
 
 def product_distance(released: int, blocks: int) -> float:
@@ -49,7 +50,7 @@ def product_distance(released: int, blocks: int) -> float:
     noise = math.sqrt(SUM.n / 18)
     largest = TRAINING.reply_scale * math.sqrt(8 * blocks)  # ||d|| <= 2 ||r||, by the norms of ridge fits
     shift = 6 * math.sqrt(2) * noise * largest / ckks.primes(SUM)[1]
-    return math.sqrt(released * flooding.FISHER) * shift / 2 ** (1 + PRODUCT_FLOODING_BITS)
+    return float(math.sqrt(released * flooding.FISHER) * shift / 2.0 ** (1 + PRODUCT_FLOODING_BITS))
 
 
 class SumCalculator:

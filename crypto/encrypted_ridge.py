@@ -142,9 +142,7 @@ def predict(keys: PublicKeys, head: bytes, outputs: int, u_new: Array, *, cores:
 class FittedRows:
     """Rows that are fitted again and again from encrypted heads; arguments and errors as for `predict`."""
 
-    def __init__(
-        self, keys: PublicKeys, u: Array, *, cores: int | None = None, cache_bytes: int = CACHE_BYTES
-    ) -> None:
+    def __init__(self, keys: PublicKeys, u: Array, *, cores: int | None = None, cache_bytes: int = CACHE_BYTES) -> None:
         if u.ndim != 2 or not 1 <= u.shape[1] <= keys.padded:
             raise StateError(f"U of shape {u.shape} does not fit keys of width {keys.padded}")
         self._keys = keys

@@ -138,7 +138,9 @@ class SumAggregator:
     def _on_fitted(self, message: RelayedFitted) -> None:
         author = message.author.name
         if author not in self._assistors or author == self._name or f"sum/fit/{author}" in self._state:
-            raise PeerViolation(self._sponsor, f"a fit of {author[:40]!r}, who is no other assistor or has sent it already")
+            raise PeerViolation(
+                self._sponsor, f"a fit of {author[:40]!r}, who is no other assistor or has sent it already"
+            )
         binding = self.binding("fitted", message.round, author, self._state.text("sum/rows"))
         sealed = message.sealed.tobytes()
         fit = self.sealing_key().unseal(sealed, self._context.cards[author], binding, self._sponsor)
@@ -218,7 +220,10 @@ class SumAggregator:
             for key in ("sum/weights", "sum/residual"):
                 state.drop(key)
             state.drop_all("sum/fit/")
-            return [Note("summed", {"round": int(rest)}), Send(self._sponsor, WeightedSum(cast(Bytes, result), int(rest)))]
+            return [
+                Note("summed", {"round": int(rest)}),
+                Send(self._sponsor, WeightedSum(cast(Bytes, result), int(rest))),
+            ]
         if kind == "batch":
             self._forget(int(rest))
             return [Send(self._sponsor, SummedPart(Batch(int(rest)), cast(Bytes, result)))]

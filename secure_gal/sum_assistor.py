@@ -179,7 +179,9 @@ class SumAssistor(AssistorProtocol):
         if self.aggregator is None:
             return Declaration(padded, width, signature)
         key = self.aggregator.sealing_key()
-        return Declaration(padded, width, signature, key.public.hex(), key.announce(self._context.identity, digest, run).hex())
+        return Declaration(
+            padded, width, signature, key.public.hex(), key.announce(self._context.identity, digest, run).hex()
+        )
 
     def _on_declarations(self, message: Declarations) -> list[Effect]:
         if "declared" not in self.state or "sum/widths" in self.state:
@@ -334,7 +336,9 @@ def check_declaration(context: Context, run: str, name: str, item: Declaration, 
     if not 1 <= item.width <= SUM.max_features or not 0 <= item.padded <= SUM.max_features:
         raise PeerViolation(peer, f"{name} declares an impossible width")
     try:
-        signature, key, over_key = (bytes.fromhex(t) for t in (item.signature, item.sealing_key, item.sealing_signature))
+        signature, key, over_key = (
+            bytes.fromhex(t) for t in (item.signature, item.sealing_key, item.sealing_signature)
+        )
     except ValueError:
         raise PeerViolation(peer, f"the declaration of {name} is not hex") from None
     try:

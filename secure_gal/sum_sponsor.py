@@ -131,7 +131,9 @@ class SumSponsor(SponsorProtocol):
 
     def _on_sealed(self, peer: str, message: SealedFitted) -> list[Effect]:
         if message.round != self.round or peer == self._adder:
-            raise PeerViolation(peer, f"a sealed fit of round {message.round} in round {self.round}, or of the aggregator")
+            raise PeerViolation(
+                peer, f"a sealed fit of round {message.round} in round {self.round}, or of the aggregator"
+            )
         self.state.put(f"sealed/{peer}", b"1")
         relayed = messages.RelayedFitted(messages.Author(peer), message.sealed, message.round)
         return [Note("fitted", {"peer": peer, "round": self.round}), Send(self._adder, relayed)]

@@ -173,7 +173,9 @@ def make_party(
 
 def make(protect: Protect = CKKS, seed: int = 0, loss: float = 0.0, fits: bool = True, **more: object) -> Network:
     settings = study(protect=protect, loss="l2", **more)
-    return Network(make_party("hospital", settings, fits=fits), [make_party(n, settings) for n in NAMES[1:]], seed, loss)
+    return Network(
+        make_party("hospital", settings, fits=fits), [make_party(n, settings) for n in NAMES[1:]], seed, loss
+    )
 
 
 def expected(fits: bool = True, uniform: bool = False) -> np.ndarray:
@@ -189,7 +191,6 @@ def expected(fits: bool = True, uniform: bool = False) -> np.ndarray:
     ensemble = models["hospital"].ensemble(parties)
     while not ensemble.finished:
         residual = ensemble.residual()
-        unit, scale = to_unit(residual)
         fitted = {p: models[p].fit_round(1, residual)[1] for p in parties}
         commit_in_the_clear(ensemble, fitted, train, NAMES[1:], uniform=uniform)
     return ensemble.F
@@ -253,7 +254,9 @@ def test_the_sponsor_receives_nothing_of_one_assistor_that_is_not_sealed(
     network = make(undisturbed[0])
     network.run()
     from_insurer = {
-        msgspec.json.decode(frames[0])["kind"]: frames for s, r, frames in network.sent if (s, r) == ("insurer", "hospital")
+        msgspec.json.decode(frames[0])["kind"]: frames
+        for s, r, frames in network.sent
+        if (s, r) == ("insurer", "hospital")
     }
     assert "sealed-fitted" in from_insurer and not from_insurer.keys() & {"fitted", "encrypted-fitted", "predict-reply"}
     body = b"".join(from_insurer["sealed-fitted"][3:])
@@ -363,7 +366,7 @@ def test_sums_beyond_the_limit_need_consent() -> None:
     settings = study(protect=CLEAR, loss="l2")
     many = lambda run, count: 1000 * count  # noqa: E731
     others = [make_party(n, settings, consented=n == "lab", record=many) for n in NAMES[1:]]
-    with pytest.raises(ConsentError, match="insurer takes no part: .*equations"):
+    with pytest.raises(ConsentError, match=r"insurer takes no part: .*equations"):
         Network(make_party("hospital", settings), others).run()
     consented = [make_party(n, settings, record=many) for n in NAMES[1:]]
     network = Network(make_party("hospital", settings), consented)
