@@ -35,25 +35,17 @@ PHASES = {
     "Agreement": ("hello", "run-offer", "run-signature", "run-agreement"),
     "Alignment of rows": ("ids", "realign", "masked-ids", "masked-query", "tags", "rows"),
     "Assistance rounds": (
-        "features",
-        "evaluation-keys",
-        "residual",
-        "privatised-residual",
-        "encrypted-residual",
-        "fitted",
-        "noised-fitted",
-        "encrypted-fitted",
+        "features", "evaluation-keys", "declared", "declarations", "product-keys", "residual", "privatised-residual",
+        "encrypted-residual", "fitted", "noised-fitted", "encrypted-fitted", "sealed-fitted", "relayed-fitted",
+        "own-difference", "inner-products", "weights", "weighted-sum",
     ),
     "Evidence": ("head-request", "ledger-head", "ledger-heads", "heads-signature", "ledger-certificate"),
     "End of learning": ("finish", "encrypted-finish", "finished"),
     "Prediction": (
-        "predict-rows",
-        "predict-request",
-        "predict-reply",
-        "noised-predict-reply",
-        "encrypted-predict-reply",
+        "predict-rows", "predict-request", "predict-reply", "noised-predict-reply", "encrypted-predict-reply",
+        "known-request", "known-reply", "sealed-part", "relayed-part", "summed-part",
     ),
-}
+}  # fmt: skip
 OTHER_PHASE = "Other"
 SECONDS = {
     "total": "whole learning stage, waiting for parties included",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from parties import demo
@@ -52,3 +54,31 @@ def test_an_encrypted_study_survives_kills_and_can_be_audited(tmp_path: Path) ->
     assert (folder / "hospital/run/report.html").exists()
     result = reconcile([folder / name / "run" / "ledger.jsonl" for name in demo.PARTIES])
     assert result.certificates >= 1 and not result.tail
+
+
+@pytest.mark.parametrize("residuals", ["ckks", "none"])
+def test_a_study_with_sums_only(residuals: str, tmp_path: Path) -> None:
+    folder = tmp_path / "d"
+    data = demo._write_tables(folder)
+    demo._write_settings(folder, demo._free_port(), residuals, "psi")
+    for party in demo.PARTIES:
+        study = folder / party / "study.toml"
+        study.write_text("rounds = 3\n" + study.read_text() + 'predictions = "sum"\n')
+    labs = [demo._start(folder / lab, "assist", f"{lab}.toml", "--consent") for lab in demo.PARTIES[1:]]
+    try:
+        demo._finish(demo._start(folder / "hospital", "train", "hospital.toml"), "train", labs)
+        ask = ("predict", "hospital.toml", "--ids", "new.csv", "--out", "predictions.csv")
+        demo._finish(demo._start(folder / "hospital", *ask), "predict", labs)
+    finally:
+        for lab in labs:
+            lab.terminate()
+            lab.wait(timeout=30)
+    with (folder / "hospital" / "predictions.csv").open() as file:
+        scores = {int(row["patient"]): float(row["p_1"]) for row in csv.DictReader(file)}
+    truth = data["y"][data["new"]]
+    assert demo._auc(truth, np.array([scores[i] for i in data["new"]])) > 0.97
+    paths = [folder / name / "run" / "ledger.jsonl" for name in demo.PARTIES]
+    assert reconcile(paths).certificates >= 1
+    kinds = "".join(path.read_text() for path in paths)
+    assert '"kind":"sealed-fitted"' in kinds and '"kind":"fitted"' not in kinds
+    assert '"kind":"encrypted-fitted"' not in kinds
