@@ -35,7 +35,7 @@ max_queries = 10000000         # ids an assistor is ever asked about in this stu
 ids = "psi"                    # private set intersection; with "clear" the sponsor sees every id
 residuals = "ckks"             # ciphertexts; with "none" assistors can read the labels off the residuals
 parameters = "strict"          # CKKS parameter set; or "fast"
-predictions = "none"           # the sponsor sees every assistor's fitted values
+predictions = "none"           # the sponsor sees every assistor's fitted values; "sum": only their weighted sum
 """
 SPONSOR = """\
 # {name}'s own settings; relative paths are relative to this file.
