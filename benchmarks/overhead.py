@@ -2,6 +2,7 @@
 
     python -m benchmarks.overhead --data DIR --out results.json
     python -m benchmarks.overhead --quick               # breast and 30,000 synthetic rows only
+    python -m benchmarks.overhead --predictions sum     # sums only (see sum_overhead.py)
 
 Cases: breast (3 parties), default_credit (2 parties; DIR holds fate/default_credit_hetero_{guest,host}.csv) with
 standardised features and with `auto`, and synthetic tables of growing size. Seconds are from the last party's greeting to
@@ -42,7 +43,12 @@ def main() -> None:
     parser.add_argument("--features", type=int, default=32, help="columns a party of the synthetic tables")
     parser.add_argument("--quick", action="store_true", help="breast and 30,000 rows only")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--predictions", choices=("none", "sum"), default="none", help="what the sponsor sees of fits")
     chosen = parser.parse_args()
+    if chosen.predictions == "sum":
+        from benchmarks import sum_overhead
+
+        return sum_overhead.run(chosen)
     results = []
     for name, make, features in cases(chosen):
         for mode, protect in MODES.items():

@@ -139,7 +139,7 @@ class SumPrediction(PredictionProtocol):
         """Take the decrypted sum, or a step of the private alignment."""
         if tag != "open":
             return super().computed(tag, result)
-        scale = float(self.state.array(f"scale/{self._adder}")[0]) if self._study.protect.encrypted else 1.0
+        scale = float(self.state.array(f"scale/{self._adder}")[0])
         self._total = np.zeros((len(self._ids), self._outputs))
         self._total[self._common] = cast(npt.NDArray[np.float64], result) * scale
         return [Done()]
