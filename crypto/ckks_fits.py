@@ -25,7 +25,7 @@ WEIGHT_BITS = 20
 MAX_VALUE = 8.0
 """Largest |fitted value|, in units of the largest residual, that an assistor encrypts."""
 MAX_PART = 16.0
-"""Largest |sum of all parts| of a prediction, so each of M assistors may encrypt 16 / M."""
+"""Largest |sum of all parts| of a prediction in the sponsor's unit, so each of A assistors may encrypt 16 / A."""
 DIFFERENCE_BYTES = seal_files.packed_bytes(1, TRAINING.reply_levels, TRAINING.n) + SEED_BYTES
 """The sponsor's own f_1 - r: encrypted with the secret key, so its second polynomial is a seed."""
 _PUBLIC_BYTES = SUM._public_key_bytes
@@ -115,8 +115,8 @@ class EncryptionKey:
         """
         for values in (train, others):
             if values.size and not np.abs(values).max() <= largest:
-                raise DataError("[learner]", f"its values must be finite and at most {largest:g} (in units of the largest "
-                                "residual, or of the outputs of a prediction) to be encrypted; this fit has diverged")  # fmt: skip
+                raise DataError("[learner]", f"fitted values must be finite and at most {largest:g} times the largest residual "
+                                "to be encrypted; this fit has diverged")  # fmt: skip
         return self._encrypt(TRAINING, train) + self._encrypt(ROWS, others)
 
     def _encrypt(self, params: ckks.ParameterSet, values: npt.NDArray[np.float64]) -> bytes:

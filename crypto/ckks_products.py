@@ -25,9 +25,10 @@ from secure_gal.errors import PeerViolation, StateError
 Values = npt.NDArray[np.float64]
 PRODUCT_BYTES = seal_files.packed_bytes(1, 1, SUM.n) + 8
 """One released number: the second polynomial, and the constant coefficient of the first."""
-PRODUCT_FLOODING_BITS = 26
-PRODUCT_TAU = 2**14
-"""Released inner products under one key, at most."""
+PRODUCT_FLOODING_BITS = 18
+"""A released number gets noise of standard deviation 2**18: 2**-26 of the mean product over one block's slots."""
+PRODUCT_KAPPA = 20
+"""A study whose released numbers could add more than 2**-20 to the sponsor's view is refused."""
 MAX_PRODUCT_BLOCKS = 4096
 """Blocks of training rows times outputs, at most: an inner product of more would wrap."""
 LIFT_BITS = 1 + TRAINING.first_bits + TRAINING.second_bits
@@ -40,17 +41,25 @@ def product_scale() -> float:
     return scale
 
 
-def product_distance(released: int, blocks: int) -> float:
-    """Bound on the statistical distance that released numbers add; `blocks`: training blocks times outputs.
+def product_distance(rounds: int, numbers: int, blocks: int) -> float:
+    """Bound on the statistical distance between the released numbers of any two data sets with the same products.
 
-    The coefficient released holds <d_i, e_j> + <e_i, d_j>, where e is the rounding noise of a re-randomised fit: random
-    and unknown to the sponsor, deviation sqrt(n / 18) a coefficient. Its size depends on the data, so all of it, at six
-    deviations, counts as a shift that flooding must hide.
+    Beside the product, a number holds v = <d_i, e_j> + <e_i, d_j>, where e is the rounding noise of a re-randomised fit:
+    independent of the data, symmetric about zero, unknown to the sponsor, of deviation sqrt(n / 18) a coefficient. Only
+    the *size* of v depends on the data. With N the density of the flooding noise and E v = 0, Taylor's theorem gives
+    |E N(x - v) - N(x)|_1 <= E v^2 |N''|_1 / 2, |N''|_1 <= 0.97 / sigma^2, so total variation is at most 0.243 E v^2 /
+    sigma^2, and twice that between two data sets. The J numbers of a round share the same e: J^2 covers every
+    correlation. Rounds add up (decision 0010).
+
+    Args:
+        rounds: T.
+        numbers: J, released in a round.
+        blocks: blocks of training rows times outputs.
     """
     noise = math.sqrt(SUM.n / 18)
-    largest = TRAINING.reply_scale * math.sqrt(8 * blocks)  # ||d|| <= 2 ||r||, by the norms of ridge fits
-    shift = 6 * math.sqrt(2) * noise * largest / ckks.primes(SUM)[1]
-    return float(math.sqrt(released * flooding.FISHER) * shift / 2.0 ** (1 + PRODUCT_FLOODING_BITS))
+    length = TRAINING.reply_scale * math.sqrt(8 * blocks)  # ||d|| <= 2 ||r||, by the norms of ridge fits
+    variance = 2 * (noise * length / ckks.primes(SUM)[1]) ** 2
+    return rounds * numbers**2 * 2 * 0.243 * variance / 4**PRODUCT_FLOODING_BITS
 
 
 class SumCalculator:
@@ -243,8 +252,14 @@ def pairs(assistors: int, sponsor: bool) -> list[tuple[int, int]]:
     return [*inner, *((assistors, j) for j in range(assistors) if sponsor)]
 
 
-def check_layout(layout: Layout) -> str:
-    """Why a study of these rows cannot have inner products, or empty."""
-    if layout.train_blocks * layout.outputs <= MAX_PRODUCT_BLOCKS:
-        return ""
-    return f"{layout.train} training rows and {layout.outputs} outputs are too many for inner products"
+def products_problem(layout: Layout, rounds: int, assistors: int) -> str:
+    """Why a study cannot have inner products, or empty; the sponsor counts as having features."""
+    blocks, numbers = layout.train_blocks * layout.outputs, len(pairs(assistors, True))
+    if blocks > MAX_PRODUCT_BLOCKS:
+        return f"{layout.train} training rows and {layout.outputs} outputs are too many for inner products"
+    if product_distance(rounds, numbers, blocks) > 2.0**-PRODUCT_KAPPA:
+        return (
+            f"{rounds} rounds of {numbers} inner products are more than the parameter set hides the assistors' data in, to "
+            f"{PRODUCT_KAPPA} bits"
+        )
+    return ""

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from crypto.ckks_fits import DIFFERENCE_BYTES, WEIGHT_BITS, Layout
 from crypto.ckks_fits import ProductKeys as LoadedKeys
-from crypto.ckks_products import PRODUCT_TAU, SumCalculator, check_layout, pairs
+from crypto.ckks_products import SumCalculator, products_problem
 from crypto.seal import Binding, SealingKey
 from secure_gal.effects import Compute, Effect, Note, Send, State
 from secure_gal.encrypted_rows import to_unit
@@ -84,11 +84,7 @@ class SumAggregator:
 
     def check_budget(self, layout: Layout, rounds: int) -> None:
         """Refuse a study whose inner products would wrap or exceed their budget; SettingsError."""
-        numbers = rounds * len(pairs(len(self._assistors), True))
-        why = check_layout(layout)
-        if numbers > PRODUCT_TAU:
-            why = f"{rounds} rounds of {len(self._assistors)} assistors would release {numbers} inner products; the parameter "
-            why += f"set hides the assistors' data for at most {PRODUCT_TAU}"
+        why = products_problem(layout, rounds, len(self._assistors))
         if why and self._fitted_weights:
             raise SettingsError("study.toml", f'{why}: use weights = "uniform", or fewer rounds')
 
@@ -158,8 +154,6 @@ class SumAggregator:
             raise PeerViolation(self._sponsor, "inner products were asked for twice, or by a study that needs none")
         if len(message.ciphertexts) and message.ciphertexts.shape != due:
             raise PeerViolation(self._sponsor, f"its own difference must have the shape {due}")
-        numbers = len(pairs(len(self._assistors), bool(len(message.ciphertexts))))
-        self._state.put("sum/numbers", str(int(self._state.text("sum/numbers", "0")) + numbers).encode())
         self._state.put("sum/difference", message.ciphertexts)
 
     def _on_weights(self, message: Weights) -> None:

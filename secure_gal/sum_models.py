@@ -175,7 +175,10 @@ class SumClearData(AssistorData):
         """(known, Enc(part) uint8 (fit_bytes,)) from `[data] path` as it is on disk now."""
         known, part = super().predict(ids, encoder, models, coefficients, k)
         largest = MAX_PART / len(self._study.assistors)
-        encrypted = self._encryptor().encrypt(np.zeros((0, k)), part.astype(np.float64), largest)
+        beyond = int((np.abs(part) > largest).any(axis=1).sum())
+        if beyond:
+            self._warn(f"{beyond} rows extrapolate to {MAX_PART:g} times all that was fitted in training; cut there")
+        encrypted = self._encryptor().encrypt(np.zeros((0, k)), np.clip(part.astype(np.float64), -largest, largest), largest)
         return known, np.frombuffer(encrypted, dtype=np.uint8)
 
     def _encryptor(self) -> EncryptionKey:

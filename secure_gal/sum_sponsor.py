@@ -226,7 +226,8 @@ class SumSponsor(SponsorProtocol):
         return Compute("open", job)
 
     def _opened(self, total: Values) -> list[Effect]:
-        weights = self.state.array("sum/weights")
+        weights, (_, unit) = self.state.array("sum/weights"), to_unit(self._ensemble.residual())
+        self.state.put(f"unit/{self.round:04d}", np.array([unit]))
         if self._model.fits:
             total = total + weights[0] * self.state.array("own").astype(np.float64)
         record = self._ensemble.advance(weights, total)
@@ -235,6 +236,19 @@ class SumSponsor(SponsorProtocol):
             self.state.drop_all(prefix)
         self.state.drop("own")
         return [Note("committed", {"record": record}), *self._next()]
+
+    def _conclude(self) -> list[Effect]:
+        """Coefficients in units of one scale for all, so that no assistor's part of a prediction is far above 1.
+
+        A part is sum_t c_t f_t, and a fit is of the size of its residual; the scale stays at the sponsor.
+        """
+        coefficients = {p: self._ensemble.coefficients(p) for p in self._study.assistors}
+        units = np.array([float(self.state.array(f"unit/{t:04d}")[0]) for t in range(1, self._ensemble.kept + 1)])
+        sizes = [float(np.abs(c) @ units) for c in coefficients.values()]
+        scale, ending = len(sizes) * max(sizes) or 1.0, messages.Ending("finished")
+        for peer in coefficients:
+            self.state.put(f"scale/{peer}", np.array([scale]))
+        return [Send(p, messages.Finish(c / scale, ending)) for p, c in coefficients.items()]
 
     def _resume(self) -> list[Effect]:
         return self._key_if_complete() if self.phase == "declaring" else super()._resume()
