@@ -178,7 +178,9 @@ class SumClearData(AssistorData):
         beyond = int((np.abs(part) > largest).any(axis=1).sum())
         if beyond:
             self._warn(f"{beyond} rows extrapolate to {MAX_PART:g} times all that was fitted in training; cut there")
-        encrypted = self._encryptor().encrypt(np.zeros((0, k)), np.clip(part.astype(np.float64), -largest, largest), largest)
+        encrypted = self._encryptor().encrypt(
+            np.zeros((0, k)), np.clip(part.astype(np.float64), -largest, largest), largest
+        )
         return known, np.frombuffer(encrypted, dtype=np.uint8)
 
     def _encryptor(self) -> EncryptionKey:

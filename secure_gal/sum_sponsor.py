@@ -253,19 +253,6 @@ class SumSponsor(SponsorProtocol):
     def _resume(self) -> list[Effect]:
         return self._key_if_complete() if self.phase == "declaring" else super()._resume()
 
-    def _conclude(self) -> list[Effect]:
-        """As in the clear, with one private scale for all: parts of a prediction are encrypted, so they must be small.
-
-        |sum_t c_t f_t| is at most sum_t |c_t| max|r^t| times the largest fitted value in units of its residual.
-        """
-        coefficients = {peer: self._ensemble.coefficients(peer) for peer in self._study.assistors}
-        kept = range(1, self._ensemble.kept + 1)
-        sizes = np.array([np.abs(self.state.array(f"residual/{t:04d}")).max() for t in kept])
-        scale = max((float(np.abs(c) @ sizes) for c in coefficients.values()), default=0.0) or 1.0
-        self.state.put(f"scale/{self._adder}", np.array([scale]))
-        ending = messages.Ending("finished")
-        return [Send(peer, messages.Finish(c / scale, ending)) for peer, c in coefficients.items()]
-
     @property
     def _adder(self) -> str:
         return self._study.adder
