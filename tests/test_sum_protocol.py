@@ -189,7 +189,6 @@ def expected(fits: bool = True, uniform: bool = False) -> np.ndarray:
     ensemble = models["hospital"].ensemble(parties)
     while not ensemble.finished:
         residual = ensemble.residual()
-        unit, scale = to_unit(residual)
         fitted = {p: models[p].fit_round(1, residual)[1] for p in parties}
         commit_in_the_clear(ensemble, fitted, train, NAMES[1:], uniform=uniform)
     return ensemble.F
@@ -363,7 +362,7 @@ def test_sums_beyond_the_limit_need_consent() -> None:
     settings = study(protect=CLEAR, loss="l2")
     many = lambda run, count: 1000 * count  # noqa: E731
     others = [make_party(n, settings, consented=n == "lab", record=many) for n in NAMES[1:]]
-    with pytest.raises(ConsentError, match="insurer takes no part: .*equations"):
+    with pytest.raises(ConsentError, match=r"insurer takes no part: .*equations"):
         Network(make_party("hospital", settings), others).run()
     consented = [make_party(n, settings, record=many) for n in NAMES[1:]]
     network = Network(make_party("hospital", settings), consented)
