@@ -59,7 +59,7 @@ def product_distance(rounds: int, numbers: int, blocks: int) -> float:
     noise = math.sqrt(SUM.n / 18)
     length = TRAINING.reply_scale * math.sqrt(8 * blocks)  # ||d|| <= 2 ||r||, by the norms of ridge fits
     variance = 2 * (noise * length / ckks.primes(SUM)[1]) ** 2
-    return float(rounds * numbers**2 * 2 * 0.243 * variance / 4**PRODUCT_FLOODING_BITS)
+    return rounds * numbers**2 * 2 * 0.243 * float(variance) / 4.0**PRODUCT_FLOODING_BITS
 
 
 class SumCalculator:

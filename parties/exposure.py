@@ -32,6 +32,10 @@ class SumBudget:
             digest.update(len(raw).to_bytes(8, "little") + raw)
         self._table = digest.hexdigest()
 
+    def released(self) -> int:
+        """T*K of all runs on this table so far; SettingsError."""
+        return sum(self._read().get(self._table, {}).values())
+
     def record(self, run: str, equations: int) -> int:
         """Write down the T*K of a run, once, before anything is released; returns that of all runs on this table.
 

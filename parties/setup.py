@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from crypto.identity import MAX_CARD_BYTES, Card, Identity, Pins
-from parties.session import open_session
+from parties.session import Session, open_session
 from secure_gal.errors import NAME_PATTERN, SettingsError
 from secure_gal.manifest import manifest
 
@@ -35,7 +35,7 @@ max_queries = 10000000         # ids an assistor is ever asked about in this stu
 ids = "psi"                    # private set intersection; with "clear" the sponsor sees every id
 residuals = "ckks"             # ciphertexts; with "none" assistors can read the labels off the residuals
 parameters = "strict"          # CKKS parameter set; or "fast"
-predictions = "none"           # the sponsor sees every assistor's fitted values; "sum": only their weighted sum
+predictions = "none"           # the sponsor sees every assistor's fitted values; with "sum" only their weighted sum
 """
 SPONSOR = """\
 # {name}'s own settings; relative paths are relative to this file.
@@ -126,6 +126,20 @@ def describe_pins(home: Path) -> str:
     return "\n".join(lines) or f"no cards are pinned in {home}"
 
 
+def _sums(session: Session, columns: int, ids: Sequence[str]) -> str:
+    """What is known before the study about T*K against the assistors' features: this party's own share, and the past."""
+    from parties.exposure import SumBudget
+    from secure_gal.sum_exposure import LIMIT
+
+    study, before = session.study, SumBudget(session.party.home, ids).released()
+    past = f", {before} released by earlier runs on these ids" if before else ""
+    return (
+        f"sums: T*K = {study.rounds} x outputs equations{past}, against {columns} columns here (or the features made of "
+        f"them) and those of the other {len(study.assistors) - 1} assistors; above a ratio of {LIMIT:g} `assist` asks for "
+        "consent, because over rounds the sums are linear equations in the assistors' features"
+    )
+
+
 def check_party(file: Path) -> str:
     """Validate settings, keys, pins, learner and data offline; returns the manifest."""
     session = open_session(file)
@@ -140,4 +154,6 @@ def check_party(file: Path) -> str:
     if label is not None and model.table.labels is None:
         raise SettingsError(str(session.party.data.path), f"has no label column {label!r}")
     data = f"{len(model.ids):,} rows, {model.table.frame.width} feature columns"
+    if session.study.protect.summed and session.party.party != session.study.sponsor:
+        data = f"{data}\n{_sums(session, model.table.frame.width, model.ids)}"
     return f"{manifest(session.study, session.fingerprints)}\n\nthis party {session.party.party}: {data}; everything checked"

@@ -162,7 +162,7 @@ class SumAggregator:
             raise PeerViolation(self._sponsor, "weights came before the inner products, or twice in a round")
         if message.weights.shape != (len(self._assistors),):
             raise PeerViolation(self._sponsor, "there must be one weight for each assistor")
-        problem = weights_problem(message.weights)
+        problem = weights_problem(message.weights, uniform=not self._fitted_weights)
         if problem:
             raise PeerViolation(self._sponsor, problem)
         self._state.put("sum/weights", message.weights)

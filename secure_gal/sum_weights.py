@@ -57,13 +57,15 @@ def to_grid(w: Array) -> Array:
     return np.asarray(np.round(w / STEP) * STEP)
 
 
-def weights_problem(weights: Array) -> str:
-    """The first rule that the assistors' weights break, '' where they break none."""
+def weights_problem(weights: Array, uniform: bool) -> str:
+    """The first rule that the assistors' weights break, '' where they break none; `uniform`: they must be equal."""
     steps = weights / STEP
     if not np.isfinite(weights).all() or (weights < 0).any() or (steps != np.round(steps)).any():
         return "weights must be multiples of the step and at least 0"
     if weights.sum() > 1 + len(weights) * STEP:
         return "weights must not add up to more than 1"
+    if uniform:
+        return "" if weights[0] > 0 and (weights == weights[0]).all() else "uniform weights must all be the same"
     if np.sum(weights >= W_MIN - STEP) < 2:
         return f"at least two assistors must have a weight of {W_MIN:g} or more: a sum of one is the value itself"
     return ""

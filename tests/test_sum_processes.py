@@ -1,0 +1,110 @@
+"""Sum-only studies by real processes: aligned privately, killed and resumed, predicted, audited; no secret at an assistor."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from parties import demo
+from parties.audit_reconcile import reconcile
+from parties.consent import KEY
+from parties.exposure import SumBudget
+from parties.session import open_session, open_store
+from parties.store import RunStore
+from secure_gal.data import read_table
+from tests.test_encrypted_processes import watched
+from tests.test_processes import cli, wait_for
+
+pytestmark = pytest.mark.processes
+
+
+def prepared(folder: Path, residuals: str, ids: str, learner: str = "") -> Path:
+    """The demo's three parties, with sums only."""
+    demo._write_tables(folder)
+    demo._write_settings(folder, demo._free_port(), residuals, ids)
+    for name in demo.PARTIES:
+        settings = folder / name / "study.toml"
+        text = settings.read_text()
+        assert "predictions" not in text
+        settings.write_text(text.rstrip() + '\npredictions = "sum"\n')
+        if learner and name != "hospital":
+            file = folder / name / f"{name}.toml"
+            file.write_text(re.sub(r'kind = "\w+"', f'kind = "{learner}"', re.sub(r"\nfeatures.*", "", file.read_text())))
+    return folder
+
+
+def finish(process: subprocess.Popen[str], seconds: int = 120) -> None:
+    _, err = process.communicate(timeout=seconds)
+    assert process.returncode == 0, err
+
+
+@pytest.mark.parametrize(("residuals", "ids", "learner"), [("ckks", "psi", ""), ("none", "clear", "gb")])
+def test_a_study_of_sums_survives_kills_predicts_and_can_be_audited(
+    residuals: str, ids: str, learner: str, tmp_path: Path
+) -> None:
+    folder = prepared(tmp_path / "d", residuals, ids, learner)
+    labs = {name: cli(folder / name, "assist", f"{name}.toml", "--consent") for name in demo.PARTIES[1:]}
+    sponsor = cli(folder / "hospital", "train", "hospital.toml")
+    wait_for(sponsor, "round 2/10")
+    for dead in (labs["lab-a"], sponsor):  # lab-a is the aggregator
+        dead.kill()
+        dead.communicate()
+    labs["lab-a"] = cli(folder / "lab-a", "assist", "lab-a.toml", "--consent")
+    try:
+        finish(cli(folder / "hospital", "train", "hospital.toml"))
+        ask = ("predict", "hospital.toml", "--ids", "new.csv", "--out", "predictions.csv")
+        finish(cli(folder / "hospital", *ask))
+    finally:
+        for lab in labs.values():
+            lab.terminate()
+        for lab in labs.values():
+            lab.communicate(timeout=30)
+    summary = json.loads((folder / "hospital/run/summary.json").read_text())
+    assert summary["gal"] > 0.9
+    with (folder / "hospital/predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 114 and "missing" not in rows[0]
+    result = reconcile([folder / name / "run" / "ledger.jsonl" for name in demo.PARTIES])
+    assert result.certificates >= 1
+    budget = json.loads((folder / "lab-b/keys/sum-budget.json").read_text())
+    assert [list(runs.values()) for runs in budget.values()] == [[10]]
+    store = RunStore(folder / "hospital" / "run")
+    assert not any(key.startswith(("fitted/", "cipher/")) for key in store.state())
+    store.close()
+
+
+def test_an_assistor_of_a_study_of_sums_never_loads_the_secret_side(tmp_path: Path) -> None:
+    folder = prepared(tmp_path / "d", "ckks", "clear")
+    labs = [watched(folder, name) for name in demo.PARTIES[1:]]
+    finish(cli(folder / "hospital", "train", "hospital.toml"))
+    for lab in labs:
+        out, err = lab.communicate(timeout=60)
+        assert lab.returncode == 0, err
+        assert out.strip() == "False True False"
+
+
+def test_sums_of_earlier_runs_count_and_need_consent(tmp_path: Path) -> None:
+    """The person consented to the study on a terminal, before anybody's width was known; not to this."""
+    folder = prepared(tmp_path / "d", "ckks", "clear")
+    ids = read_table(folder / "lab-b" / "lab-b.csv", "patient", None).ids
+    SumBudget(folder / "lab-b" / "keys", ids).record("0" * 64, 1000)
+    check = [sys.executable, "-m", "parties.cli", "check", "lab-b.toml"]
+    shown = subprocess.run(check, cwd=folder / "lab-b", capture_output=True, text=True, check=True).stdout
+    assert "sums: T*K = 10 x outputs equations, 1000 released by earlier runs" in shown
+    store = open_store(open_session(folder / "lab-b" / "lab-b.toml"))
+    store.set_meta(KEY, open_session(folder / "lab-b" / "lab-b.toml").digest)
+    store.close()
+    other = cli(folder / "lab-a", "assist", "lab-a.toml", "--consent")
+    lab = cli(folder / "lab-b", "assist", "lab-b.toml")
+    sponsor = cli(folder / "hospital", "train", "hospital.toml")
+    _, err = lab.communicate(timeout=60)
+    for process in (sponsor, other):
+        process.terminate()
+        process.communicate(timeout=30)
+    assert lab.returncode == 3 and "lab-b takes no part" in err and "1010 equations" in err
