@@ -21,7 +21,7 @@ from secure_gal.data import read_table
 from tests.test_encrypted_processes import watched
 from tests.test_processes import cli, wait_for
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 
 def prepared(folder: Path, residuals: str, ids: str, learner: str = "") -> Path:
@@ -35,7 +35,9 @@ def prepared(folder: Path, residuals: str, ids: str, learner: str = "") -> Path:
         settings.write_text(text.rstrip() + '\npredictions = "sum"\n')
         if learner and name != "hospital":
             file = folder / name / f"{name}.toml"
-            file.write_text(re.sub(r'kind = "\w+"', f'kind = "{learner}"', re.sub(r"\nfeatures.*", "", file.read_text())))
+            file.write_text(
+                re.sub(r'kind = "\w+"', f'kind = "{learner}"', re.sub(r"\nfeatures.*", "", file.read_text()))
+            )
     return folder
 
 

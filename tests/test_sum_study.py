@@ -182,7 +182,9 @@ def test_f_is_that_of_clear_gal_under_the_same_weights(which: str, request: pyte
 # attacks
 
 
-def payloads(network: Network, recipient: str, kind: str, round_: int = 1, sender: str = "") -> list[dict[str, np.ndarray]]:
+def payloads(
+    network: Network, recipient: str, kind: str, round_: int = 1, sender: str = ""
+) -> list[dict[str, np.ndarray]]:
     """Fields of the messages of one kind that this party got in a round."""
     found = []
     for who, to, frames in network.sent:
