@@ -7,6 +7,7 @@ a violation by a peer (`PeerViolation`), and a failing environment (`Environment
 from __future__ import annotations
 
 import re
+from typing import Any
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 """What a party or study may be called; use `fullmatch`. Names become file names, so no dots and no slashes."""
@@ -25,7 +26,10 @@ class SettingsError(SecureGalError):
 
     def __init__(self, where: str, problem: str) -> None:
         super().__init__(f"{where}: {problem}")
-        self.where = where
+        self.where, self.problem = where, problem
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.where, self.problem)  # so that a worker process can raise it here
 
 
 class DataError(SettingsError):
@@ -50,6 +54,9 @@ class PeerViolation(SecureGalError):
         super().__init__(f"{peer} broke a rule of the protocol: {rule}")
         self.peer = peer
         self.rule = rule
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.peer, self.rule)
 
 
 class WrongName(PeerViolation):

@@ -28,7 +28,9 @@ MAX_ROWS = 16_777_216
 MAX_OUTPUTS = 1024
 """Outputs K a study may have: bounds the width of residuals and fitted values."""
 MAX_JSON_BYTES = 1 << 30
-"""Bytes of one structured field; the largest is an id list of MAX_ROWS short ids."""
+"""Bytes of a list of ids; the largest is one of MAX_ROWS short ids."""
+MAX_SMALL_JSON_BYTES = 4 << 20
+"""Bytes of any other structured field. The largest holds the study's text, which has at most 1 MiB, as JSON in JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,9 @@ class FieldSpec:
     ndim: int = 0
     json_type: Any = None
     bounds: tuple[str, ...] = ("rows", "outputs")
-    """Which of the receiver's limits (`transport.wire.Limits`) bounds each dimension."""
+    """Which of the receiver's limits (`transport.wire.Limits`) bounds each dimension of a tensor."""
+    many_ids: bool = False
+    """A structured field that lists ids: it may be as long as a study has rows; every other one is small."""
 
 
 CIPHERTEXTS = ("ciphertexts", "ciphertext_bytes")
@@ -163,8 +167,10 @@ class Ids:
     """Step 5, assistor to sponsor: the ids of its rows, in its own order (`ids = "clear"`)."""
 
     KIND: ClassVar[str] = "ids"
-    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("ids", "clear", "json", json_type=tuple[str, ...]),)
-    ids: tuple[str, ...]
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
+        FieldSpec("ids", "clear", "json", json_type=tuple[str, ...], many_ids=True),
+    )
+    ids: tuple[str, ...] = field(repr=False)
     round: int = 0
 
 
@@ -448,10 +454,10 @@ class PredictRequest:
     KIND: ClassVar[str] = "predict-request"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
         FieldSpec("batch", "public", "json", json_type=Batch),
-        FieldSpec("ids", "clear", "json", json_type=tuple[str, ...]),
+        FieldSpec("ids", "clear", "json", json_type=tuple[str, ...], many_ids=True),
     )
     batch: Batch
-    ids: tuple[str, ...]
+    ids: tuple[str, ...] = field(repr=False)
     round: int = 0
 
 
@@ -608,10 +614,10 @@ class KnownRequest:
     KIND: ClassVar[str] = "known-request"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
         FieldSpec("batch", "public", "json", json_type=Batch),
-        FieldSpec("ids", "clear", "json", json_type=tuple[str, ...]),
+        FieldSpec("ids", "clear", "json", json_type=tuple[str, ...], many_ids=True),
     )
     batch: Batch
-    ids: tuple[str, ...]
+    ids: tuple[str, ...] = field(repr=False)
     round: int = 0
 
 

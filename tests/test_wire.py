@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 
 from crypto.certificate import Certificate, LogHead
 from secure_gal import messages
-from secure_gal.errors import PeerViolation
+from secure_gal.errors import DataError, PeerViolation
 from tests.conftest import identity
 from transport import wire
 
@@ -160,3 +162,29 @@ def test_another_partys_signature() -> None:
     frames[1] = identity("insurer").sign(wire.SIGN_LABEL + frames[0])
     with pytest.raises(PeerViolation, match="signature"):
         decoded(frames)
+
+
+def test_only_lists_of_ids_may_be_large() -> None:
+    large = "x" * (messages.MAX_SMALL_JSON_BYTES + 1)
+    assert decoded(encoded(messages.Ids((large,)))).message.ids == (large,)  # type: ignore[union-attr]
+    for message in (
+        messages.Hello(messages.Greeting("0" * 32, large)),
+        messages.RunAgreement(messages.Signatures({"lab": large})),
+        messages.HeadsSignature(large, 1),
+    ):
+        with pytest.raises(PeerViolation, match=f"at most {messages.MAX_SMALL_JSON_BYTES} bytes"):
+            decoded(encoded(message))
+    with pytest.raises(PeerViolation, match="at most 10 bytes"):
+        decoded(encoded(messages.HeadsSignature("0" * 20, 1)), small_json_bytes=10)
+
+
+def test_messages_do_not_show_ids() -> None:
+    assert "007" not in repr(messages.Ids(("007",)))
+    assert "007" not in repr(messages.PredictRequest(messages.Batch(1), ("007",)))
+    assert "007" not in repr(messages.KnownRequest(messages.Batch(1), ("007",)))
+
+
+@pytest.mark.parametrize("error", [PeerViolation("lab", "a rule"), DataError("lab.csv", "a problem")])
+def test_errors_cross_processes(error: Exception) -> None:
+    back = pickle.loads(pickle.dumps(error))  # noqa: S301  (our own, as joblib does between our own processes)
+    assert type(back) is type(error) and str(back) == str(error)

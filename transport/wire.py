@@ -19,7 +19,15 @@ import numpy as np
 
 from crypto.identity import Card, Identity, verify
 from secure_gal.errors import PeerViolation, StateError, WrongName
-from secure_gal.messages import MAX_JSON_BYTES, MAX_OUTPUTS, MAX_ROWS, MESSAGES, FieldSpec, Message
+from secure_gal.messages import (
+    MAX_JSON_BYTES,
+    MAX_OUTPUTS,
+    MAX_ROWS,
+    MAX_SMALL_JSON_BYTES,
+    MESSAGES,
+    FieldSpec,
+    Message,
+)
 
 VERSION = 1
 CHUNK = 8 << 20
@@ -58,12 +66,13 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The receiver's limits: rows and outputs of a tensor, bytes of a structured field, number and size of
-    ciphertexts, bytes of a key set."""
+    """The receiver's limits: rows and outputs of a tensor, bytes of a list of ids and of any other structured field,
+    number and size of ciphertexts, bytes of masked ids, sealed messages and key sets."""
 
     rows: int = MAX_ROWS
     outputs: int = MAX_OUTPUTS
     json_bytes: int = MAX_JSON_BYTES
+    small_json_bytes: int = MAX_SMALL_JSON_BYTES
     ciphertexts: int = 1 << 18
     """2^18 ciphertexts of 8,192 values each hold 2^31 values, the largest tensor that is accepted in the clear."""
     ciphertext_bytes: int = 1 << 20
@@ -188,8 +197,9 @@ def _check_info(peer: str, kind: str, spec: FieldSpec, info: FieldInfo, limits: 
     if info.protection != spec.protection:
         raise PeerViolation(peer, f"{where} must be {spec.protection}, not {info.protection!r}")
     if spec.dtype == "json":
-        if not 0 <= info.nbytes <= limits.json_bytes:
-            raise PeerViolation(peer, f"{where} may have at most {limits.json_bytes} bytes")
+        most = limits.json_bytes if spec.many_ids else limits.small_json_bytes
+        if not 0 <= info.nbytes <= most:
+            raise PeerViolation(peer, f"{where} may have at most {most} bytes")
         return
     for size, name in zip(info.shape, spec.bounds, strict=False):
         bound = getattr(limits, name)
