@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from crypto.gaussian_noise import clipped_with_noise
 from parties.session import Session, open_session, open_store
 from parties.sponsor import open_cipher, write_final_report
 from parties.store import RunStore
@@ -79,14 +80,19 @@ def _columns(session: Session, state: State) -> Leakage:
     encoder, x = model.encoded(state.array("positions"), train)
     if not isinstance(encoder, TableEncoder):
         raise SettingsError(str(session.party.data.path), "holds arrays; column leakage is scored for tables only")
-    rounds = int(state.text("round", "0"))
+    rounds, protect = int(state.text("round", "0")), session.study.protect
     if not rounds:
         raise SettingsError("run_dir", f"{session.party.run_dir} holds no fitted round")
-    if session.study.protect.encrypted:
+    if protect.summed:
+        raise SettingsError("[protect] predictions", 'with "sum" nobody reads what one party fitted; what the sums give away '
+                            "takes every party's data to score: python -m benchmarks.privacy")  # fmt: skip
+    if protect.encrypted:
         sent = _stand_ins(state, x, train, rounds)
     else:
         saved = [storage.load(state.raw(f"model/{t:04d}")) for t in range(1, rounds + 1)]
         sent = np.stack([fitted.predict(x).astype(np.float32) for fitted in saved])
+    if protect.noise is not None:  # fresh noise, distributed as what was sent
+        sent = clipped_with_noise(sent, protect.clip, protect.noise)
     chosen = _sample(len(x))
     threshold = session.study.leakage_threshold
     return column_leakage(x[chosen], sent[:, chosen], encoder.names, threshold=threshold)

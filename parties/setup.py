@@ -150,6 +150,10 @@ def check_party(file: Path) -> str:
         from secure_gal.encrypted_model import refuse_unencryptable
 
         refuse_unencryptable(session.party)
+    if session.study.protect.privatised and session.party.party == session.study.sponsor:
+        from secure_gal.privatised_sponsor import label_scheme
+
+        label_scheme(session.study.protect).check(model.table.labels or ())
     label = session.party.data.label
     if label is not None and model.table.labels is None:
         raise SettingsError(str(session.party.data.path), f"has no label column {label!r}")

@@ -41,6 +41,14 @@ class LabelScheme(Protocol):
         """All settings that the release depends on, as the manifest says them."""
         ...
 
+    def check(self, labels: Sequence[Any]) -> None:
+        """Refuse labels that cannot be released, before a study starts: later, peers would see it end.
+
+        Raises:
+            DataError: a label is none of the public classes, or no number.
+        """
+        ...
+
     def release(self, labels: Sequence[Any]) -> Array:
         """One fresh release a label, float64 (N,); only `label_release.release_once` should ask for it."""
         ...
@@ -80,18 +88,20 @@ class ClassResponse:
         """See `LabelScheme`."""
         return f"randomised response, epsilon {float(self.epsilon)!r}, classes {list(self.codec.classes)!r}"
 
-    def release(self, labels: Sequence[Any]) -> Array:
-        """See `LabelScheme`; the releases are class codes.
+    def check(self, labels: Sequence[Any]) -> None:
+        """See `LabelScheme`."""
+        self._codes(labels)
 
-        Raises:
-            DataError: a label is none of the public classes. Look before the study starts: peers would see it end.
-        """
+    def release(self, labels: Sequence[Any]) -> Array:
+        """See `LabelScheme`; the releases are class codes."""
+        return self.mechanism.privatise(self._codes(labels)).astype(np.float64)
+
+    def _codes(self, labels: Sequence[Any]) -> npt.NDArray[np.int64]:
         try:
-            codes = self.codec.encode(labels)
+            return self.codec.encode(labels)
         except KeyError as error:
             raise DataError("[data] label", f"a row has label {error.args[0]!r}, which is none of the study's classes "
                             f"{list(self.codec.classes)!r}") from None  # fmt: skip
-        return self.mechanism.privatise(codes).astype(np.float64)
 
     def training(self, released: Array, train: npt.NDArray[np.bool_], loss_name: str) -> Training:
         """See `LabelScheme`."""
@@ -130,8 +140,12 @@ class RangeResponse:
         """See `LabelScheme`."""
         return f"randomised response, epsilon {float(self.epsilon)!r}, {self.bins.count} bins of {_range(self)}"
 
+    def check(self, labels: Sequence[Any]) -> None:
+        """See `LabelScheme`."""
+        IDENTITY.encode(labels)
+
     def release(self, labels: Sequence[Any]) -> Array:
-        """See `LabelScheme`; the releases are numbers of bins. DataError for a label that is no number."""
+        """See `LabelScheme`; the releases are numbers of bins."""
         return self.mechanism.privatise(self.bins.codes(IDENTITY.encode(labels)[:, 0])).astype(np.float64)
 
     def training(self, released: Array, train: npt.NDArray[np.bool_], loss_name: str) -> Training:
@@ -170,6 +184,10 @@ class RangeInterval:
     def statement(self) -> str:
         """See `LabelScheme`."""
         return f"interval privacy, one threshold in {_range(self)}"
+
+    def check(self, labels: Sequence[Any]) -> None:
+        """See `LabelScheme`."""
+        IDENTITY.encode(labels)
 
     def release(self, labels: Sequence[Any]) -> Array:
         """See `LabelScheme`; the releases are unbiased estimates, which tell at most a threshold and a side."""

@@ -30,11 +30,16 @@ def label_scheme(protect: Protect) -> LabelScheme:
 
 
 class PrivatisedSponsorData(SponsorData):
-    """`SponsorData` that learns from released labels; true labels are only compared with F, at the sponsor."""
+    """`SponsorData` that learns from released labels; true labels are only compared with F, at the sponsor.
+
+    Raises:
+        DataError: a label of the table is none of the study's classes, or no number.
+    """
 
     def __init__(self, party: PartySettings, study: Study, folder: Path, warn: Callable[[str], None]) -> None:
         super().__init__(party, study, folder, warn)
         self._scheme = label_scheme(study.protect)
+        self._scheme.check(self.table.labels or ())
         self._loss: Loss | None = None
         self._truth: npt.NDArray[Any] | None = None
 

@@ -11,7 +11,7 @@ import pytest
 from parties.node import Node
 from secure_gal import messages
 from secure_gal.effects import State
-from secure_gal.errors import PeerViolation, SettingsError
+from secure_gal.errors import DataError, PeerViolation, SettingsError
 from secure_gal.manifest import who_learns_what
 from secure_gal.privatised_sponsor import PrivatisedSponsorData
 from secure_gal.protocol_assistor import AssistorProtocol
@@ -152,3 +152,12 @@ def test_bad_settings_name_the_field(protect: str, message: str, tmp_path: Path)
     (tmp_path / "study.toml").write_text(text + protect)
     with pytest.raises(SettingsError, match=message):
         load_study(tmp_path / "study.toml")
+
+
+def test_a_label_outside_the_public_classes_is_refused_before_the_study_starts(tmp_path: Path) -> None:
+    labels = ["no"] * 119 + ["perhaps"]
+    with pytest.raises(DataError, match="'perhaps', which is none of the study's classes"):
+        run(tmp_path, CLASSES, labels)
+    assert not (tmp_path / "releases").exists()
+    with pytest.raises(DataError, match="must be a number"):
+        run(tmp_path, RANGE, ["1.5"] * 119 + ["high"])
