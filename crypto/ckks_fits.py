@@ -14,7 +14,7 @@ import numpy.typing as npt
 from tenseal import sealapi
 
 from crypto import ckks, seal_files
-from crypto.ckks import SUM_SETS, PublicKeys
+from crypto.ckks import SUM_SETS
 from crypto.seal_files import SEED_BYTES, Bytes
 from secure_gal.errors import DataError, PeerViolation
 
@@ -165,14 +165,6 @@ def _switch_parts(body: Bytes) -> list[bytes]:
     each = len(body) // SUM.levels
     rows = [body[j * each : (j + 1) * each] for j in range(SUM.levels)]
     return [ckks._key_members(SUM, row[:-SEED_BYTES], row[-SEED_BYTES:].tobytes()) for row in rows]
-
-
-def check_keys(padded: int, raw: bytes, peer: str) -> None:
-    """Refuse what is not the public key alone (`padded` 0) or evaluation keys of that width; PeerViolation."""
-    if padded:
-        PublicKeys.from_bytes(SUM, padded, raw, peer)
-    else:
-        EncryptionKey.from_bytes(raw, peer)
 
 
 def level(kept: int) -> tuple[int, ...]:

@@ -17,6 +17,7 @@ from tenseal import sealapi
 
 from crypto import ckks, seal_files
 from crypto.ckks import RANGE, ParameterSet, named
+from crypto.private_files import write_new
 from crypto.seal_files import SEED_BYTES, Bytes
 from secure_gal.errors import DataError, EnvironmentFailure, PeerViolation, SettingsError, StateError
 
@@ -68,11 +69,7 @@ class SecretContext:
         """
         body = msgspec.msgpack.encode(_KeyFile(FORMAT, self.params.name, seal_files.save(self._secret)))
         try:
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(fd, "wb") as stream:
-                stream.write(body)
-                stream.flush()
-                os.fsync(stream.fileno())
+            write_new(path, body, 0o600)
         except FileExistsError:
             raise SettingsError(str(path), "exists; a key is never overwritten") from None
         except OSError as error:

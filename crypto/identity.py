@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from crypto.private_files import write_new
 from secure_gal.errors import NAME_PATTERN, EnvironmentFailure, PeerViolation, SettingsError
 
 FORMAT = 1
@@ -153,8 +154,8 @@ class Identity:
                         self.card.curve_key.decode())  # fmt: skip
         try:
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _write_new(home / f"{name}.key", msgspec.json.encode(file) + b"\n", 0o600)
-            _write_new(home / f"{name}.card", self.card.to_bytes(), 0o644)
+            write_new(home / f"{name}.key", msgspec.json.encode(file) + b"\n", 0o600)
+            write_new(home / f"{name}.card", self.card.to_bytes(), 0o644)
         except FileExistsError as error:
             raise SettingsError(str(error.filename), "is already there and is never overwritten; move it away first, "
                                 "and tell every party that your card changes") from None  # fmt: skip
@@ -190,14 +191,6 @@ class Identity:
         except ValueError:
             raise SettingsError(str(path), "holds no valid signing key") from None
         return cls(name, signing, file.curve_key.encode(), file.curve_secret.encode())
-
-
-def _write_new(path: Path, data: bytes, mode: int) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def verify(card: Card, data: bytes, signature: bytes) -> None:

@@ -38,7 +38,7 @@ def predict(party_file: Path, ids: Path, out: Path, *, json: bool = False) -> in
     require_sponsor(session)
     store = open_store(session)
     try:
-        if store.state().get("phase") != b"finished":
+        if store.value("phase") != b"finished":
             raise SettingsError("run_dir", f"{session.party.run_dir} holds no finished learning stage; run: secure-gal "
                                 f"train {party_file}")  # fmt: skip
         return _predict(session, store, ids, out, Progress(json))

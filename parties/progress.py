@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
@@ -39,6 +40,18 @@ _LINES = {
 _QUIET = frozenset({"fitted", "round-begins", "greeted", "certified"})
 
 
+class _Follower(logging.Handler):
+    """Hands log records of the learners to a person."""
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__()
+        self._progress = progress
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show one record."""
+        self._progress.log(record.getMessage())
+
+
 class Progress:
     """Writes notes to standard error; standard output is for results."""
 
@@ -62,6 +75,12 @@ class Progress:
         if text and text != self._last:
             self._write(text)
             self._last = text
+
+    def follow_logging(self) -> None:
+        """Show what long fits log as they go (an epoch's loss, device and precision)."""
+        logger = logging.getLogger("secure_gal")
+        logger.setLevel(logging.INFO)
+        logger.handlers = [_Follower(self)]
 
     def log(self, text: str) -> None:
         """A line from the transport (refused clients, reconnects)."""

@@ -57,7 +57,7 @@ def open_store(session: Session) -> RunStore:
     store = RunStore(session.party.run_dir)
     before = store.meta("digest")
     if before and before != session.digest:
-        if store.state().get("agreement") or store.state().get("rows") is not None:
+        if store.begun:
             store.close()
             raise SettingsError("run_dir", f"{session.party.run_dir} holds a run of another study or other keys "
                                 f"(digest {before[:16]}..., this one is {session.digest[:16]}...); use another run_dir")  # fmt: skip
@@ -79,8 +79,7 @@ def open_node(session: Session, store: RunStore, role: Role, traffic: Traffic) -
 def check_same_ids(store: RunStore, ids_digest: str, path: Path) -> None:
     """A resumed run must find the id list that it began with."""
     before = store.meta("ids")
-    started = store.state().get("agreement") or store.state().get("rows") is not None
-    if before and before != ids_digest and started:
+    if before and before != ids_digest and store.begun:
         raise SettingsError(str(path), "its ids have changed since this run began; restore the table, or start anew "
                             "with an empty run_dir on every side")  # fmt: skip
     store.set_meta("ids", ids_digest)

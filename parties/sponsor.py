@@ -22,6 +22,7 @@ from secure_gal.errors import SettingsError
 from secure_gal.protocol_sponsor import SponsorProtocol
 from secure_gal.roles import Context, SponsorModel
 from transport.ledger import LEDGER
+from transport.ledger_entries import LedgerError
 
 if TYPE_CHECKING:
     from crypto.ckks_secret import SecretContext
@@ -43,8 +44,9 @@ def train(party_file: Path, *, json: bool = False) -> int:
     require_sponsor(session)
     store = open_store(session)
     progress = Progress(json, rounds=session.study.rounds)
+    progress.follow_logging()
     try:
-        if store.state().get("phase") == b"finished":
+        if store.value("phase") == b"finished":
             progress.log(f"this study's learning stage is finished; its results are in {session.party.run_dir}")
             return 0
         return _learn(session, store, progress)
@@ -57,8 +59,12 @@ def write_final_report(session: Session, leakage: Sequence[Mapping[str, Any]] | 
     from parties.audit import verify_ledger
     from parties.report_html import write_report
 
-    verdict = verify_ledger(session.party.run_dir / LEDGER, session.digest)
-    return write_report(session.party.run_dir, session.study, {"ok": True} | msgspec.to_builtins(verdict), leakage)
+    try:
+        verdict = verify_ledger(session.party.run_dir / LEDGER, session.digest)
+        audit = {"ok": True} | msgspec.to_builtins(verdict)
+    except LedgerError as error:  # the results are there all the same; the report says what is wrong
+        audit = {"ok": False, "where": error.where, "line": error.line, "rule": error.rule}
+    return write_report(session.party.run_dir, session.study, audit, leakage)
 
 
 def open_cipher(session: Session, store: RunStore) -> SecretContext:
@@ -74,7 +80,7 @@ def open_cipher(session: Session, store: RunStore) -> SecretContext:
     kind: type[SecretContext] = SecretContext
     if session.study.protect.summed:
         from crypto.ckks_secret_sum import SumContext as kind
-    if not path.exists() and not any(key.startswith("keyed/") for key in store.state()):
+    if not path.exists() and not store.holds("keyed/"):
         kind.generate(params).save(path)
     cipher = kind.load(path)
     if cipher.params != params:

@@ -113,6 +113,21 @@ class RunStore:
                 values[key] = flat.reshape(msgspec.json.decode(shape, type=tuple[int, ...])).copy()
         return values
 
+    def value(self, key: str) -> bytes:
+        """The bytes saved under one key of the protocol state, without loading the rest; empty when there are none."""
+        row = self._db.execute("SELECT value FROM state WHERE key=?", (key,)).fetchone()
+        return bytes(row[0]) if row else b""
+
+    def holds(self, prefix: str) -> bool:
+        """Whether any key of the protocol state starts with `prefix`."""
+        found = self._db.execute("SELECT 1 FROM state WHERE substr(key, 1, ?)=? LIMIT 1", (len(prefix), prefix))
+        return found.fetchone() is not None
+
+    @property
+    def begun(self) -> bool:
+        """Whether a run was agreed (at an assistor) or rows were aligned (at the sponsor)."""
+        return bool(self.value("agreement")) or self.holds("rows")
+
     def links(self) -> dict[str, LinkRecord]:
         """Every peer's link record."""
         return {row[0]: LinkRecord(*row[1:]) for row in self._db.execute("SELECT * FROM link")}

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from crypto.identity import Card, Identity, Pins
+from crypto.private_files import write_new
 from parties import setup
 from parties.session import open_session, open_store
 from parties.store import RunStore
@@ -236,3 +237,21 @@ def test_labels() -> None:
 def test_learner_errors(tmp_path: Path, settings: LearnerSettings, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         make_learner(settings, tmp_path)
+
+
+def test_a_key_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "ckks.key"
+    (tmp_path / "ckks.key.part").write_bytes(b"half of a key, of a process that was killed")
+    write_new(path, b"a key", 0o600)
+    assert path.read_bytes() == b"a key" and path.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(FileExistsError):
+        write_new(path, b"another", 0o600)
+    assert path.read_bytes() == b"a key" and [p.name for p in tmp_path.iterdir()] == ["ckks.key"]
+
+
+def test_looking_up_one_key_of_a_run_directory(tmp_path: Path) -> None:
+    store = RunStore(tmp_path / "run")
+    store.commit({"phase": b"finished", "keyed/lab": b"1", "rows": np.arange(3)}, {}, [])
+    assert store.value("phase") == b"finished" and store.value("nothing") == b""
+    assert store.holds("keyed/") and not store.holds("keyed%") and store.begun
+    store.close()

@@ -26,7 +26,6 @@ PREDICT_VALUES = 1 << 24
 """Input values of a forward pass without gradients: bounds its memory whatever the shape of a row."""
 RESIDENT_BYTES = 4 << 30
 """Bytes of float32 inputs up to which they are read once and kept on the device; larger ones are read by batch."""
-TRAINER_OPTIONS = {"epochs", "batch", "rate", "weight_decay", "patience", "clip", "schedule", "precision", "compile"}
 SCHEDULES = ("constant", "cosine")
 Build = Callable[[tuple[int, ...], int], nn.Module]
 
