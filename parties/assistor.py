@@ -34,9 +34,11 @@ def assist(party_file: Path, *, once: bool = False, consent: bool = False, json:
 
         raise SettingsError(str(party_file), "this is the sponsor's file; the sponsor runs `secure-gal train`")
     store = open_store(session)
+    progress = Progress(json, rounds=session.study.rounds)
+    progress.follow_logging()
     try:
         require_consent(session, store, consent)
-        return _serve(session, store, once, Progress(json, rounds=session.study.rounds), consent)
+        return _serve(session, store, once, progress, consent)
     finally:
         store.close()
 
