@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from crypto.ckks import PARAMETER_SETS, PublicKeys, padded
+from crypto.ckks import PublicKeys, named, padded
 from secure_gal.encrypted_party import EncryptedParty, answer
 from secure_gal.errors import SettingsError, StateError
+from secure_gal.features.encoded import RidgeFeatures
 from secure_gal.learners import encryptable, ridge_features, storage
-from secure_gal.party_model import PartyModel, look_up
+from secure_gal.party_model import Encoder, PartyModel, look_up
 from secure_gal.split import derive_seed
 from secure_gal.study import PartySettings, Study
 
@@ -29,17 +31,24 @@ class EncryptedAssistorData(PartyModel):
     def __init__(self, party: PartySettings, study: Study, folder: Path, warn: Callable[[str], None]) -> None:
         refuse_unencryptable(party)
         super().__init__(party, study, folder, warn)
-        self._params = PARAMETER_SETS[study.protect.parameters]
+        self._params = named(study.protect.parameter_set)
         self._encrypted: EncryptedParty | None = None
 
     def prepare(self, positions: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> bytes:
         """Fit encoder, features and basis on the training rows; returns what must be saved to predict later."""
+        encoder, features, x = self._fit_features(positions, train)
+        self._encrypted = EncryptedParty(features, x, train, self._params)
+        return storage.dump((encoder, features))
+
+    def _fit_features(
+        self, positions: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]
+    ) -> tuple[Encoder, RidgeFeatures, Any]:
+        """Encoder and features fitted to the training rows, and all of the study's rows encoded."""
         encoder, x = self.encoded(positions, train)
         seed = derive_seed("features", self._study.seed, self._party.party)
         features = ridge_features(self._party.learner, x[train], self._folder, seed)
         self._warn(f"features: {features.description}")
-        self._encrypted = EncryptedParty(features, x, train, self._params)
-        return storage.dump((encoder, features))
+        return encoder, features, x
 
     @property
     def padded(self) -> int:
@@ -64,12 +73,16 @@ class EncryptedAssistorData(PartyModel):
         self, ids: tuple[str, ...], encoder: bytes, keys: bytes, head: bytes, outputs: int, peer: str
     ) -> tuple[Bytes, Bytes]:
         """(known (n,), Enc(part)) for new ids, from the data as it is on disk now; sanitised."""
+        known, features, x = self._new_rows(ids, encoder)
+        public = PublicKeys.from_bytes(self._params, padded(self._params, features.width), keys, peer)
+        return known, answer(features, public, head, outputs, x, known)
+
+    def _new_rows(self, ids: tuple[str, ...], encoder: bytes) -> tuple[Bytes, RidgeFeatures, Any]:
+        """Which ids are known (n,), the features of training, and the known ids' rows encoded."""
         table = self._read(self._party.data.path)
         known, rows = look_up(table, ids)
         encode, features = storage.load(encoder)
-        x = self._encode_new(encode, table, rows) if rows else np.zeros((0, 0))
-        public = PublicKeys.from_bytes(self._params, padded(self._params, features.width), keys, peer)
-        return known, answer(features, public, head, outputs, x, known)
+        return known, features, self._encode_new(encode, table, rows) if rows else np.zeros((0, 0))
 
     def _ready(self) -> EncryptedParty:
         if self._encrypted is None:

@@ -11,14 +11,13 @@ import numpy.typing as npt
 from crypto.ckks import PublicKeys, padded
 from crypto.ckks_fits import MAX_PART, MAX_VALUE, ROWS, SUM, TRAINING, EncryptionKey
 from crypto.encrypted_ridge import EncryptedRidge, FittedRows
-from secure_gal.encrypted_model import refuse_unencryptable
+from secure_gal.encrypted_model import EncryptedAssistorData
 from secure_gal.encrypted_party import answer
 from secure_gal.encrypted_rows import study_order, to_unit
 from secure_gal.errors import StateError
 from secure_gal.features.encoded import RidgeFeatures
-from secure_gal.learners import ridge_features, storage
-from secure_gal.party_model import AssistorData, PartyModel, look_up
-from secure_gal.split import derive_seed
+from secure_gal.learners import storage
+from secure_gal.party_model import AssistorData
 from secure_gal.study import PartySettings, Study
 
 Bytes = npt.NDArray[np.uint8]
@@ -58,15 +57,10 @@ class SumRidge:
             self._rows.close()
 
 
-class SumEncryptedData(PartyModel):
-    """`EncryptedAssistorData` for sums: the same fits, in the ring `sum`, laid out for the aggregator.
-
-    Raises:
-        SettingsError: the party's learner cannot be fitted on ciphertexts; names the alternatives.
-    """
+class SumEncryptedData(EncryptedAssistorData):
+    """`EncryptedAssistorData` for sums: the same fits, in the ring `sum`, laid out for the aggregator."""
 
     def __init__(self, party: PartySettings, study: Study, folder: Path, warn: Callable[[str], None]) -> None:
-        refuse_unencryptable(party)
         super().__init__(party, study, folder, warn)
         self._features: RidgeFeatures | None = None
         self._u = np.zeros((0, 0))
@@ -75,10 +69,7 @@ class SumEncryptedData(PartyModel):
 
     def prepare(self, positions: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> bytes:
         """Fit encoder, features and basis on the training rows; returns what must be saved to predict later."""
-        encoder, x = self.encoded(positions, train)
-        seed = derive_seed("features", self._study.seed, self._party.party)
-        self._features = ridge_features(self._party.learner, x[train], self._folder, seed)
-        self._warn(f"features: {self._features.description}")
+        encoder, self._features, x = self._fit_features(positions, train)
         self._u, self._train = self._features.transform(x[study_order(train)]), int(train.sum())
         return storage.dump((encoder, self._features))
 
@@ -100,22 +91,19 @@ class SumEncryptedData(PartyModel):
 
     def fit_encrypted(self, ciphertexts: Bytes, outputs: int, peer: str) -> Bytes:
         """Enc(f) of all rows for the aggregator, uint8 (fit_bytes,). PeerViolation."""
-        return np.frombuffer(self._ready().fit(ciphertexts, outputs, peer), dtype=np.uint8)
+        return np.frombuffer(self._sum_ridge().fit(ciphertexts, outputs, peer), dtype=np.uint8)
 
     def head(self, ciphertexts: Bytes, outputs: int, peer: str) -> bytes:
         """The encrypted head, for this party's own disk; the rows of training are not needed after it."""
-        head = self._ready().head(ciphertexts, outputs, peer)
-        self._ready().close()
+        head = self._sum_ridge().head(ciphertexts, outputs, peer)
+        self._sum_ridge().close()
         return head
 
     def answer(
         self, ids: tuple[str, ...], encoder: bytes, keys: bytes, head: bytes, outputs: int, peer: str
     ) -> tuple[Bytes, Bytes]:
         """(known (n,), Enc(part) uint8 (fit_bytes,)) for new ids, from the data as it is on disk now."""
-        table = self._read(self._party.data.path)
-        known, rows = look_up(table, ids)
-        encode, features = storage.load(encoder)
-        x = self._encode_new(encode, table, rows) if rows else np.zeros((0, 0))
+        known, features, x = self._new_rows(ids, encoder)
         public = PublicKeys(ROWS, padded(SUM, features.width), keys)
         return known, answer(features, public, head, outputs, x, known).reshape(-1)
 
@@ -124,7 +112,7 @@ class SumEncryptedData(PartyModel):
             raise StateError("an encrypted fit was asked for before the data was prepared")
         return self._features
 
-    def _ready(self) -> SumRidge:
+    def _sum_ridge(self) -> SumRidge:
         if self._ridge is None:
             raise StateError("an encrypted fit was asked for before the evaluation keys came")
         return self._ridge
