@@ -1,166 +1,185 @@
-"""Data sets of the privacy benchmark, and what each party receives in a study over them."""
+"""One study over `People`, and all that its parties received: in the clear, with noise, or by way of ciphertexts.
+
+The loop is that of `secure_gal.reference`; what is privatised goes through the product's own schemes, losses and noise.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from sklearn.datasets import load_digits, load_wine
 
-from benchmarks import accuracy_data
+from benchmarks.privacy_data import Array, People
 from crypto.ckks import PARAMETER_SETS
+from crypto.ckks_secret import SecretContext
+from crypto.gaussian_noise import clipped_with_noise
+from secure_gal.assistance import Ensemble
+from secure_gal.attacks.finding import r2
 from secure_gal.attacks.requests import readable
-from secure_gal.reference import GAL
-from secure_gal.study import LearnerSettings
+from secure_gal.encrypted_local import EncryptedLocal
+from secure_gal.label_privacy import Training
+from secure_gal.learners import make_learner
+from secure_gal.learners.base import Model
+from secure_gal.local import LocalParty, collapse
+from secure_gal.losses import metric
+from secure_gal.study import LearnerSettings, Protect
 
 ROUNDS = 10
 PARAMETERS = "fast"
 """The weaker parameter set: less flooding, and the same ring-LWE assumption as the other."""
 LEARNER = LearnerSettings()
-Release = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
-"""Class codes (N,), number of classes and generator to the codes that the sponsor learns from."""
-
-
-def load(name: str, folder: Path) -> tuple[np.ndarray, int, np.ndarray]:
-    """(standardised columns (N, p), how many of them are the sponsor's, class codes (N,))."""
-    if name in ("breast", "default_credit"):
-        frames, y = accuracy_data.vertical(name, folder)
-        x, own = np.hstack([frame.to_numpy().astype(np.float64) for frame in frames]), frames[0].width
-    else:
-        x, y = (load_wine if name == "wine" else load_digits)(return_X_y=True)
-        own = x.shape[1] // 3
-    told = x.std(axis=0) > 0
-    own = int(told[:own].sum())
-    x = x[:, told]
-    return (x - x.mean(axis=0)) / x.std(axis=0), own, y.astype(np.int64)
+CLIP = Protect().clip
+"""Bound of fitted values that get noise, as in a study file without one."""
+Names = tuple[str, ...]
+Spoil = Callable[[Array, np.random.Generator], Array]
+"""Residuals (N_train, K) to what is sent in their place."""
 
 
 @dataclass(frozen=True)
 class Transcript:
-    """One study, sponsor first, and all that travelled.
+    """What travelled.
 
     Attributes:
-        blocks: columns of the training and validation rows by party, (N, p_m) each.
-        labels: the truth (N,); train: mask (N,), rows that residuals were sent of.
-        received: by round, numbers a person that every assistor got: (T, N_train, K) residuals, or what is
-            readable of ciphertexts (T, N_train, d).
-        residuals: what the sponsor fitted, (T, N_train, K).
-        fitted: by assistor, as the sponsor reads them, (T, N, K).
-        weights: by round and assistor, (T, M - 1).
-        accuracy: share of held-out rows whose true class is predicted.
+        people: who took part.
+        received: by round what an assistor got, (T, N_train, K) residuals or (T, N_train, d) numbers of ciphertexts.
+        fitted: by assistor what the sponsor read, (T, N, K).
+        held_out: metrics on the true labels of held-out rows: accuracy (and auc for two classes), or R2.
     """
 
-    blocks: list[np.ndarray]
-    labels: np.ndarray
-    train: np.ndarray
-    received: np.ndarray
-    residuals: np.ndarray
-    fitted: list[np.ndarray]
-    weights: np.ndarray
-    accuracy: float
+    people: People
+    received: Array
+    fitted: list[Array]
+    held_out: dict[str, float]
 
 
-def record(
-    blocks: list[np.ndarray],
-    y: np.ndarray,
-    seed: int,
-    *,
-    encrypted: bool,
-    release: Release | None,
-    rounds: int = ROUNDS,
-) -> Transcript:
-    """Run one study on 80% of the rows and keep everything that was sent."""
-    test, rows = accuracy_data.split(len(y), seed)
-    used = [block[rows] for block in blocks]
-    learnt = y[rows] if release is None else release(y[rows], int(y.max()) + 1, np.random.default_rng(seed))
-    gal = (_Encrypted if encrypted else _Clear)(rounds=rounds, seed=seed, patience=rounds, learners=LEARNER)
-    gal.fit(used, learnt)
-    residuals = np.stack(gal.heard)
-    received = residuals
-    if isinstance(gal, _Encrypted):
-        rows_and_outputs = residuals.shape[1:]
-        received = np.stack(
-            [readable(sent, PARAMETER_SETS[PARAMETERS], *rows_and_outputs) for sent in gal.wires[0].sent]
-        )
-    accuracy = float(np.mean(gal.predict([block[test] for block in blocks]) == y[test]))
-    names = [f"party-{m}" for m in range(1, len(blocks))]
-    transcript = Transcript(
-        used, y[rows], gal.train_mask_, received, residuals, gal.fitted(used),
-        np.array([[r.weights[name] for name in names] for r in gal.history_]), accuracy,
+def names(people: People) -> Names:
+    """Parties, the sponsor first."""
+    return tuple(f"party-{m}" for m in range(len(people.blocks)))
+
+
+def new_ensemble(people: People, training: Training, rounds: int) -> Ensemble:
+    """At F^0; every round is run, since patience would only shorten transcripts."""
+    return Ensemble(
+        training.loss, training.y, people.train, people.source.task, names(people), "fitted", "search", rounds, rounds,
+        "l2",
     )  # fmt: skip
-    gal.close()
-    return transcript
 
 
-class _Clear(GAL):
-    """Keeps residuals as they travelled; every assistor gets the same."""
+@dataclass
+class Clear:
+    """A party that fits in the clear; an assistor's fitted values may get noise."""
 
-    def fit(self, blocks: Any, y: Any) -> GAL:
-        self.heard: list[np.ndarray] = []
-        return super().fit(blocks, y)
+    party: LocalParty
+    noise: float | None = None
+    models: list[Model] = field(default_factory=list)
 
-    def _learner(self, m: int) -> Any:
-        return _Listener(super()._learner(m), self.heard) if m == 1 else super()._learner(m)
+    def fit_round(self, round_: int, residual: Array) -> Array:
+        """Fitted values as the sponsor gets them, float32 (N, K)."""
+        model, fitted = self.party.fit_round(round_, residual)
+        self.models.append(model)
+        return fitted if self.noise is None else clipped_with_noise(fitted, CLIP, self.noise)
 
-    def fitted(self, blocks: list[np.ndarray]) -> list[np.ndarray]:
-        """By assistor, what it sent."""
-        return [
-            np.stack([model.predict(block).astype(np.float32) for model in self.models_[name]])
-            for name, block in zip(self._names[1:], blocks[1:], strict=True)
-        ]
-
-
-class _Listener:
-    def __init__(self, learner: Any, heard: list[np.ndarray]) -> None:
-        self._learner, self._heard = learner, heard
-
-    def fit(self, x: np.ndarray, residual: np.ndarray, seed: int) -> Any:
-        self._heard.append(residual)
-        return self._learner.fit(x, residual, seed)
+    def part(self, coefficients: Array, x: Array) -> Array:
+        """Its part of a prediction, with the noise that sum_t c_t (clipped f_t + noise) has (PROTOCOL.md)."""
+        part = collapse(self.models[: len(coefficients)], coefficients, x)
+        if self.noise is None:
+            return part
+        clip, scale = CLIP * np.abs(coefficients).sum(), self.noise * np.linalg.norm(coefficients)
+        return clipped_with_noise(part, float(clip), float(scale)) if scale else part
 
 
-class _Encrypted(GAL):
-    """Keeps requests as they travelled, and fitted values as they were decrypted."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(residuals="ckks", parameters=PARAMETERS, **settings)
-
-    def _encrypted_parties(self, names: Any, blocks: Any) -> Any:
-        parties = super()._encrypted_parties(names, blocks)
-        self.wires = [_Wire(party) for party in parties.values()]
-        return dict(zip(parties, self.wires, strict=True))
-
-    @property
-    def heard(self) -> list[np.ndarray]:
-        """What the sponsor encrypted."""
-        return self._residuals
-
-    def fitted(self, blocks: list[np.ndarray]) -> list[np.ndarray]:
-        """By assistor, what the sponsor decrypted."""
-        return [np.stack(wire.fitted) for wire in self.wires]
+def local(people: People, m: int, noise: float | None = None) -> Clear:
+    """Party m with the default learner."""
+    learner = make_learner(LEARNER, Path.cwd(), "l2", m)
+    return Clear(LocalParty(names(people)[m], people.blocks[m], people.train, learner, people.seed), noise)
 
 
-class _Wire:
-    """An encrypted party with a listener on the requests that it gets; predictions are not listened to."""
+def record_clear(
+    people: People, training: Training | None = None, *, spoil: Spoil | None = None, noise: float | None = None,
+    rounds: int = ROUNDS,
+) -> Transcript:  # fmt: skip
+    """A study without ciphertexts.
 
-    def __init__(self, party: Any) -> None:
-        self._party, self._cipher = party, party._cipher
-        self.sent: list[np.ndarray] = []
-        self.fitted: list[np.ndarray] = []
-        self.part, self.close = party.part, party.close
+    Args:
+        training: what the sponsor learns from; the true labels by default.
+        spoil: changes the residuals that assistors get; the sponsor fits and weighs by the true ones.
+        noise: standard deviation of the noise on assistors' fitted values.
+    """
+    training, rng = training or people.training(), np.random.default_rng([people.seed, 1])
+    ensemble = new_ensemble(people, training, rounds)
+    parties = {name: local(people, m, noise if m else None) for m, name in enumerate(names(people))}
+    received, fitted = [], []
+    while not ensemble.finished:
+        residual, round_ = ensemble.residual(), len(ensemble.history) + 1
+        received.append(residual if spoil is None else spoil(residual, rng).astype(np.float32))
+        fits = {name: party.fit_round(round_, received[-1] if m else residual)
+                for m, (name, party) in enumerate(parties.items())}  # fmt: skip
+        ensemble.commit(fits)
+        fitted.append([fits[name] for name in names(people)[1:]])
+    outputs = np.tile(ensemble.F0, (len(people.y_new), 1))
+    for (name, party), x in zip(parties.items(), people.new, strict=True):
+        if ensemble.kept:
+            outputs = outputs + party.part(ensemble.coefficients(name), x)
+    return Transcript(
+        people, np.stack(received), [np.stack(rows) for rows in zip(*fitted, strict=True)],
+        held_out(people, training, outputs),
+    )  # fmt: skip
 
-    def fit_round(self, residual: np.ndarray) -> np.ndarray:
-        self._party._cipher = self
-        self.fitted.append(self._party.fit_round(residual))
-        self._party._cipher = self._cipher
-        return self.fitted[-1]
 
-    def encrypt(self, values: np.ndarray) -> np.ndarray:
+def record_encrypted(people: People, *, rounds: int = ROUNDS) -> Transcript:
+    """A study with `residuals = "ckks"`, predictions of held-out rows too."""
+    training, cipher = people.training(), Listener(SecretContext.generate(PARAMETER_SETS[PARAMETERS]))
+    ensemble, own = new_ensemble(people, training, rounds), local(people, 0)
+    assistors = {
+        name: EncryptedLocal(name, x, people.train, LEARNER, people.seed, cipher)
+        for name, x in zip(names(people)[1:], people.blocks[1:], strict=True)
+    }
+    received, residuals, fitted = [], [], []
+    while not ensemble.finished:
+        residual = ensemble.residual()
+        residuals.append(residual)
+        fits = {name: party.fit_round(residual) for name, party in assistors.items()}
+        fitted.append(list(fits.values()))
+        received.append(readable(cipher.sent[-1], PARAMETER_SETS[PARAMETERS], *residual.shape))
+        ensemble.commit(fits | {names(people)[0]: own.fit_round(len(residuals), residual)})
+    outputs = np.tile(ensemble.F0, (len(people.y_new), 1))
+    if ensemble.kept:
+        outputs = outputs + own.part(ensemble.coefficients(names(people)[0]), people.new[0])
+    for (name, party), x in zip(assistors.items(), people.new[1:], strict=True):
+        if ensemble.kept:
+            outputs = outputs + party.part(combination(ensemble, name, residuals), x)
+        party.close()
+    return Transcript(
+        people, np.stack(received), [np.stack(rows) for rows in zip(*fitted, strict=True)],
+        held_out(people, training, outputs),
+    )  # fmt: skip
+
+
+class Listener:
+    """The sponsor's key, with a record of the requests that left."""
+
+    def __init__(self, cipher: SecretContext) -> None:
+        self._cipher, self.params, self.public_keys = cipher, cipher.params, cipher.public_keys
+        self.decrypt = cipher.decrypt
+        self.sent: list[Array] = []
+
+    def encrypt(self, values: Array) -> Array:
+        """Requests uint8 (blocks * K, request_bytes)."""
         self.sent.append(self._cipher.encrypt(values))
         return self.sent[-1]
 
-    def decrypt(self, *arguments: Any) -> np.ndarray:
-        return self._cipher.decrypt(*arguments)
+
+def combination(ensemble: Ensemble, name: str, residuals: list[Array]) -> Array:
+    """R_m = sum_t eta^t w_m^t r^t over the kept rounds, (N_train, K)."""
+    return np.tensordot(ensemble.coefficients(name), np.stack(residuals[: ensemble.kept]).astype(np.float64), 1)
+
+
+def held_out(people: People, training: Training, outputs: Array) -> dict[str, float]:
+    """Metrics of outputs (n, K) on the true labels of held-out rows."""
+    codec, truth = training.codec, people.y_new
+    if not people.source.classes:
+        return {"r2": r2(truth, outputs[:, 0] * codec.scale + codec.mean)}
+    accuracy = {"accuracy": float(np.mean(np.array(codec.decode(outputs)) == truth))}
+    return accuracy | ({"auc": metric("classification", truth, outputs)} if outputs.shape[1] == 1 else {})

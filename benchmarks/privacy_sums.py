@@ -1,0 +1,131 @@
+"""A study with encrypted residuals and sum-only predictions by real ciphertexts, without sockets and sealing.
+
+Every number that the sponsor or the aggregator reads went through the product's own code: fits by `SumRidge`, inner
+products and weighted sums by `SumCalculator`, weights by `constrained_weights`. The first assistor is the aggregator.
+Held-out rows are predicted in the clear from the same heads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.privacy_data import Array, People
+from benchmarks.privacy_transcripts import LEARNER, ROUNDS, combination, held_out, local, names, new_ensemble
+from crypto.ckks import padded
+from crypto.ckks_fits import SUM, WEIGHT_BITS, Layout, ProductKeys
+from crypto.ckks_products import SumCalculator, pairs
+from crypto.ckks_secret_sum import SumContext
+from crypto.seal_files import SEED_BYTES, unpack
+from secure_gal.attacks.requests import readable
+from secure_gal.encrypted_rows import study_order, to_unit
+from secure_gal.features.encoded import RidgeFeatures
+from secure_gal.learners import ridge_features
+from secure_gal.split import derive_seed
+from secure_gal.sum_models import SumRidge
+from secure_gal.sum_weights import constrained_weights
+
+SPONSOR = "party-0"
+
+
+@dataclass(frozen=True)
+class SumTranscript:
+    """What travelled.
+
+    Attributes:
+        people: who took part.
+        sums: as the sponsor decrypted them, without its own part, (T, N, K).
+        residuals: what it had asked for, (T, N_train, K).
+        weights: of the assistors by round, (T, M - 1); the aggregator gets them too.
+        widths: features of each assistor, the intercept included.
+        aggregator: by round every number that its ciphertexts have at a person's place, (T, N_train, d): requests,
+            the other's fit (after unsealing) and the sponsor's own difference.
+        held_out: as in `Transcript`.
+    """
+
+    people: People
+    sums: Array
+    residuals: Array
+    weights: Array
+    widths: list[int]
+    aggregator: Array
+    held_out: dict[str, float]
+
+
+class _Assistor:
+    def __init__(self, people: People, m: int, cipher: SumContext) -> None:
+        name, x, train = names(people)[m], people.blocks[m], people.train
+        self.features: RidgeFeatures = ridge_features(
+            LEARNER, x[train], Path.cwd(), derive_seed("features", people.seed, name)
+        )
+        self.u, self.train = self.features.transform(x[study_order(train)]), int(train.sum())
+        width = padded(SUM, self.features.width)
+        self.ridge = SumRidge(cipher.public_keys(width), width, self.u, self.train, SPONSOR)
+
+    def part(self, residual: Array, x: Array) -> Array:
+        """U_new (U' R_m) in the clear, (n, K)."""
+        return self.features.transform(x) @ (self.u[: self.train].T @ residual)
+
+
+def record_sums(people: People, *, rounds: int = ROUNDS, listen: bool = True) -> SumTranscript:
+    """Run the study; `listen` False leaves `aggregator` empty."""
+    training, cipher = people.training(), SumContext.generate(SUM)
+    calculator = SumCalculator(ProductKeys.from_bytes(cipher.product_keys(), SPONSOR))
+    assistors = [_Assistor(people, m, cipher) for m in range(1, len(people.blocks))]
+    own, ensemble = local(people, 0), new_ensemble(people, training, rounds)
+    train = int(people.train.sum())
+    residuals, sums, weights, heard = [], [], [], []
+    while not ensemble.finished:
+        residual = ensemble.residual()
+        (unit, scale), outputs = to_unit(residual), residual.shape[1]
+        layout = Layout(train, len(people.train) - train, outputs)
+        mine = own.fit_round(len(residuals) + 1, residual).astype(np.float64)
+        requests = cipher.encrypt(unit)
+        fits = [layout.split(a.ridge.fit(requests, outputs, SPONSOR), SPONSOR) for a in assistors]
+        apart = mine[people.train] / scale - unit
+        difference = cipher.encrypt_difference(apart)
+        products = calculator.products([fit[0] for fit in fits], requests, difference, outputs, SPONSOR)
+        w = constrained_weights(_gram(cipher, products, apart, len(fits)), list(range(1, len(fits) + 1)))
+        steps = np.round(w[1:] * 2.0**WEIGHT_BITS).astype(np.int64).tolist()
+        values = cipher.decrypt_sum(calculator.weighted_sum(fits, steps, SPONSOR), layout, SPONSOR)
+        total = np.empty(values.shape)
+        total[study_order(people.train)] = values * scale
+        ensemble.advance(w, total + w[0] * mine)
+        residuals.append(residual), sums.append(total), weights.append(w[1:])
+        if listen:
+            heard.append(_heard(requests, [fit[0] for fit in fits[1:]], difference, residual.shape))
+    outputs_new = np.tile(ensemble.F0, (len(people.y_new), 1))
+    if ensemble.kept:
+        outputs_new = outputs_new + own.part(ensemble.coefficients(SPONSOR), people.new[0])
+        for name, assistor, x in zip(names(people)[1:], assistors, people.new[1:], strict=True):
+            outputs_new = outputs_new + assistor.part(combination(ensemble, name, residuals), x)
+    for assistor in assistors:
+        assistor.ridge.close()
+    return SumTranscript(
+        people, np.stack(sums), np.stack(residuals), np.stack(weights), [a.features.width for a in assistors],
+        np.stack(heard) if listen else np.zeros((0, train, 0)), held_out(people, training, outputs_new),
+    )  # fmt: skip
+
+
+def _gram(cipher: SumContext, products: Array, own: Array, assistors: int) -> Array:
+    """Gram matrix of all parties' differences from the residual, the sponsor first, as `SumSponsor` puts it together."""
+    listed, gram = pairs(assistors, True), np.zeros((assistors + 1, assistors + 1))
+    for (i, j), value in zip(listed, cipher.decrypt_products(products, len(listed), "party-1"), strict=True):
+        a, b = (0 if i == assistors else i + 1), j + 1
+        gram[a, b] = gram[b, a] = value
+    gram[0, 0] = float(np.sum(own * own))
+    return gram
+
+
+def _heard(requests: Array, fits: list[Array], difference: Array, shape: tuple[int, ...]) -> Array:
+    """Numbers (N_train, d) at each person's place in what the aggregator holds."""
+    rows, outputs = shape
+    bodies = [*(fit for fit in fits), difference[:, :-SEED_BYTES]]
+    words = [readable(requests, SUM, rows, outputs)]
+    for body in bodies:  # (blocks * K, bytes): polynomials and primes of n residues each
+        residues = np.stack([unpack(row) for row in body]).reshape(-1, outputs, body.shape[1] // 15 * 2 // SUM.n, SUM.n)
+        by_row = residues.transpose(0, 3, 1, 2).reshape(-1, outputs * residues.shape[2])[:rows]
+        words.append(by_row / 2.0**60)
+    return np.hstack(words)
