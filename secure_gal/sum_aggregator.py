@@ -16,6 +16,7 @@ import numpy.typing as npt
 from crypto.ckks_fits import DIFFERENCE_BYTES, WEIGHT_BITS, Layout
 from crypto.ckks_fits import ProductKeys as LoadedKeys
 from crypto.ckks_products import SumCalculator, products_problem
+from crypto.ckks_slots import Table
 from crypto.seal import Binding, SealingKey
 from secure_gal.effects import Compute, Effect, Note, Send, State
 from secure_gal.encrypted_rows import to_unit
@@ -44,7 +45,7 @@ class Calculator(Protocol):
     """What computes on ciphertexts (`crypto.ckks_products.SumCalculator`)."""
 
     def products(
-        self, fits: Sequence[Bytes], residual: Bytes | npt.NDArray[np.float64], difference: Bytes, outputs: int,
+        self, fits: Sequence[Bytes], residual: Bytes | npt.NDArray[np.float64], difference: Bytes, table: Table,
         peer: str,
     ) -> Bytes: ...  # fmt: skip
     def weighted_sum(self, fits: Sequence[tuple[Bytes, Bytes]], weights: Sequence[int], peer: str) -> Bytes: ...
@@ -147,8 +148,7 @@ class SumAggregator:
         self._state.put(f"sum/fit/{author}", np.frombuffer(fit, dtype=np.uint8))
 
     def _on_difference(self, message: OwnDifference) -> None:
-        layout = self._layout()
-        due = (layout.train_blocks * layout.outputs, DIFFERENCE_BYTES)
+        due = (self._layout().training.ciphertexts, DIFFERENCE_BYTES)
         again = "sum/difference" in self._state or self._state.text("sum/products") == str(self.round)
         if not self._fitted_weights or again:
             raise PeerViolation(self._sponsor, "inner products were asked for twice, or by a study that needs none")
@@ -194,7 +194,7 @@ class SumAggregator:
         if residual.dtype != np.uint8:
             given, _ = to_unit(cast(npt.NDArray[np.floating], residual))
         training = [layout.split(fit, name)[0] for name, fit in fits.items()]
-        return self._load(raw).products(training, given, difference, layout.outputs, self._sponsor)
+        return self._load(raw).products(training, given, difference, layout.training, self._sponsor)
 
     def _sum(self, raw: bytes, layout: Layout, fits: dict[str, bytes], steps: list[int]) -> Bytes:
         parts = [layout.split(fit, name) for name, fit in fits.items()]

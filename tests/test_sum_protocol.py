@@ -92,7 +92,7 @@ class Adder:
     def __init__(self, raw: bytes, peer: str) -> None:
         assert raw == b"product keys"
 
-    def products(self, fits, residual, difference, outputs, peer):  # type: ignore[no-untyped-def]
+    def products(self, fits, residual, difference, table, peer):  # type: ignore[no-untyped-def]
         r = get(residual, TRAIN) if residual.dtype == np.uint8 else residual
         own = [get(difference, TRAIN)] if len(difference) else []
         d = [*(get(fit, TRAIN) - r for fit in fits), *own]
