@@ -1,9 +1,9 @@
 """What sum-only predictions cost: `python -m benchmarks.overhead --predictions sum [--data DIR]`.
 
-Every case runs in three modes by real processes: in the clear, with individual encrypted predictions (`strict`), and with
-sums only, for ten rounds each; traffic counts both hops of what is relayed. F of the last is held against clear GAL under the same weight
-constraint, computed here from the same tables and rows. M = 4 at N = 30,000, K = 1 and at N = 10,000, K = 10 are the
-cases that the limits of 3.5x in time and 2.5x in traffic are set for.
+Every case runs in four modes by real processes, ten rounds each: in the clear, with individual encrypted predictions
+(`strict`), and with sums only, under encrypted and under clear residuals. Traffic counts both hops of what is relayed. F
+of sums is held against clear GAL under the same weight constraint, computed here from the same tables and rows. M = 4 at
+N = 30,000, K = 1 and at N = 10,000, K = 10 are the cases that the limits of 3.5x in time and 2.5x in traffic are set for.
 """
 
 from __future__ import annotations

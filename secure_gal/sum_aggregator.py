@@ -18,14 +18,16 @@ from crypto.ckks_fits import ProductKeys as LoadedKeys
 from crypto.ckks_products import SumCalculator, products_problem
 from crypto.ckks_slots import Table
 from crypto.seal import Binding, SealingKey
-from secure_gal.effects import Compute, Effect, Note, Send, State
+from secure_gal.effects import ERASABLE, Compute, Effect, Note, Send, State
 from secure_gal.encrypted_rows import to_unit
 from secure_gal.errors import PeerViolation, SettingsError, StateError
 from secure_gal.messages import (
+    Announcement,
     Batch,
     InnerProducts,
     Message,
     OwnDifference,
+    PartKey,
     ProductKeys,
     RelayedFitted,
     RelayedPart,
@@ -77,11 +79,35 @@ class SumAggregator:
 
     # set-up
 
-    def sealing_key(self) -> SealingKey:
-        """This run's key; made on first use and kept in the run directory, so that it survives a crash."""
-        if "sum/sealing" not in self._state:
-            self._state.put("sum/sealing", SealingKey().secret_for_own_disk())
-        return SealingKey(self._state.raw("sum/sealing"))
+    # sealing keys: one for all fits of this run, one for the parts of each prediction batch
+
+    def announce(self, what: str, number: int) -> tuple[bytes, bytes]:
+        """Make the sealing key for this purpose and keep it, to survive a crash; (public key, signature over it)."""
+        name = _secret(what, number)
+        if name not in self._state:
+            self._state.put(name, SealingKey().secret_for_own_disk())
+        key, context = SealingKey(self._state.raw(name)), self._context
+        return key.public, key.announce(context.identity, context.digest, self._run(), purpose(what, number))
+
+    def announce_parts(self, number: int) -> PartKey:
+        """Step 12c. Raises PeerViolation where the batch was answered already: its key is gone for good."""
+        if number <= int(self._state.text("sum/batch", "0")):
+            raise PeerViolation(self._sponsor, f"a second batch {number}")
+        self._forget_before(number)
+        public, signature = self.announce("part", number)
+        return PartKey(Batch(number), Announcement(public.hex(), signature.hex()))
+
+    def end_learning(self) -> None:
+        """Erase the key of this run's fits: from now on nobody can open one that was recorded."""
+        self._state.drop(_secret("fitted", 0))
+        self._state.drop_all("sum/fit/")
+
+    def _unseal(self, what: str, number: int, author: str, about: str, sealed: Bytes) -> bytes:
+        raw = self._state.raw(_secret(what, number))
+        if not raw:
+            raise StateError(f"the sealing key for {purpose(what, number)} is not there")
+        binding = self.binding(what, number, author, about)
+        return SealingKey(raw).unseal(sealed.tobytes(), self._context.cards[author], binding, self._sponsor)
 
     def check_budget(self, layout: Layout, rounds: int) -> None:
         """Refuse a study whose inner products would wrap or exceed their budget; SettingsError."""
@@ -128,7 +154,7 @@ class SumAggregator:
 
     def own_fit(self, fit: bytes, residual: npt.NDArray[np.generic]) -> list[Effect]:
         """This assistor's own fit, and the residual as it arrived: requests, or values (N_train, K)."""
-        self._keep(self._name, fit)
+        self._state.put(f"sum/fit/{self._name}", np.frombuffer(fit, dtype=np.uint8))
         self._state.put("sum/residual", residual)
         return self._advance()
 
@@ -138,14 +164,11 @@ class SumAggregator:
             raise PeerViolation(
                 self._sponsor, f"a fit of {author[:40]!r}, who is no other assistor or has sent it already"
             )
-        binding = self.binding("fitted", message.round, author, self._state.text("sum/rows"))
-        sealed = message.sealed.tobytes()
-        fit = self.sealing_key().unseal(sealed, self._context.cards[author], binding, self._sponsor)
-        self._layout().split(fit, author)
-        self._keep(author, fit)
+        self._layout().split(self._unseal_fit(author, message.sealed), author)
+        self._state.put(f"sum/fit/{author}", message.sealed)  # sealed, so that erasing the key erases it too
 
-    def _keep(self, author: str, fit: bytes) -> None:
-        self._state.put(f"sum/fit/{author}", np.frombuffer(fit, dtype=np.uint8))
+    def _unseal_fit(self, author: str, sealed: Bytes) -> bytes:
+        return self._unseal("fitted", self.round, author, self._state.text("sum/rows"), sealed)
 
     def _on_difference(self, message: OwnDifference) -> None:
         due = (self._layout().training.ciphertexts, DIFFERENCE_BYTES)
@@ -169,17 +192,17 @@ class SumAggregator:
 
     def _advance(self) -> list[Effect]:
         """The next job of this round once every assistor's fit is here; called when something new has come."""
-        if any(f"sum/fit/{name}" not in self._state for name in self._assistors):
+        due = "sum/weights" in self._state or "sum/difference" in self._state
+        if not due or any(f"sum/fit/{name}" not in self._state for name in self._assistors):
             return []
         layout, raw, round_ = self._layout(), self._state.raw("sum/keys"), self.round
-        fits = {name: self._state.array(f"sum/fit/{name}").tobytes() for name in self._assistors}
+        kept = {name: self._state.array(f"sum/fit/{name}") for name in self._assistors}
+        fits = {n: f.tobytes() if n == self._name else self._unseal_fit(n, f) for n, f in kept.items()}
         if "sum/weights" in self._state:
             steps = np.round(self._state.array("sum/weights") * 2.0**WEIGHT_BITS).astype(np.int64).tolist()
             return [Compute(f"sum/{round_}", lambda: self._sum(raw, layout, fits, steps))]
-        if "sum/difference" in self._state:
-            residual, difference = self._state.array("sum/residual"), self._state.array("sum/difference")
-            return [Compute(f"products/{round_}", lambda: self._products(raw, layout, fits, residual, difference))]
-        return []
+        residual, difference = self._state.array("sum/residual"), self._state.array("sum/difference")
+        return [Compute(f"products/{round_}", lambda: self._products(raw, layout, fits, residual, difference))]
 
     def resume(self) -> list[Effect]:
         """The jobs that a crash interrupted."""
@@ -254,18 +277,18 @@ class SumAggregator:
         layout, raw = Layout(0, int(rows), int(outputs)), self._state.raw("sum/keys")
         parts = {self._name: self._state.raw(f"sum/own/{number}")}
         for name in others:
-            sealed = self._state.array(f"sum/part/{number}/{name}").tobytes()
-            binding = self.binding("part", int(number), name, about)
-            parts[name] = self.sealing_key().unseal(sealed, self._context.cards[name], binding, self._sponsor)
+            sealed = self._state.array(f"sum/part/{number}/{name}")
+            parts[name] = self._unseal("part", int(number), name, about, sealed)
             layout.split(parts[name], name)
         steps = [1 << WEIGHT_BITS] * len(parts)
         return [Compute(f"batch/{number}", lambda: self._sum(raw, layout, parts, steps))]
 
     def _forget_before(self, number: int) -> None:
-        """Parts of earlier batches, which the sponsor gave up, can never become complete any more."""
-        for key in self._state.keys("sum/part/") + self._state.keys("sum/own/") + self._state.keys("sum/about/"):
-            if int(key.split("/")[2]) < number:
-                self._state.drop(key)
+        """Parts of earlier batches, which the sponsor gave up, can never become complete any more; keys go with them."""
+        for prefix in ("sum/part/", "sum/own/", "sum/about/", "secret/part/"):
+            for key in self._state.keys(prefix):
+                if int(key.split("/")[2]) < number:
+                    self._state.drop(key)
 
     def _forget(self, number: int) -> None:
         self._state.put("sum/batch", str(number).encode())
@@ -278,3 +301,12 @@ class SumAggregator:
     def _layout(self) -> Layout:
         train = self._state.array("train")
         return Layout(int(train.sum()), int(len(train) - train.sum()), int(self._state.text("outputs")))
+
+
+def purpose(what: str, number: int) -> str:
+    """What a sealing key is announced for: all fits of the run, or the parts of one batch."""
+    return what if what == "fitted" else f"{what} {number}"
+
+
+def _secret(what: str, number: int) -> str:
+    return ERASABLE + what if what == "fitted" else f"{ERASABLE}{what}/{number}"
