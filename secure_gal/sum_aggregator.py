@@ -17,8 +17,7 @@ from crypto.ckks_fits import DIFFERENCE_BYTES, WEIGHT_BITS, Layout
 from crypto.ckks_fits import ProductKeys as LoadedKeys
 from crypto.ckks_products import SumCalculator, products_problem
 from crypto.ckks_slots import Table
-from crypto.seal import Binding, SealingKey
-from secure_gal.effects import ERASABLE, Compute, Effect, Note, Send, State
+from secure_gal.effects import Compute, Effect, Note, Send, State
 from secure_gal.encrypted_rows import to_unit
 from secure_gal.errors import PeerViolation, SettingsError, StateError
 from secure_gal.messages import (
@@ -36,6 +35,7 @@ from secure_gal.messages import (
     Weights,
 )
 from secure_gal.roles import Context
+from secure_gal.sum_sealing import FITTED, PART, SealingKeys
 from secure_gal.sum_weights import weights_problem
 
 Bytes = npt.NDArray[np.uint8]
@@ -70,7 +70,7 @@ class SumAggregator:
         self, context: Context, state: State, run: Callable[[], str],
         calculator: Callable[[bytes, str], Calculator] = open_calculator,
     ) -> None:  # fmt: skip
-        self._context, self._state, self._run = context, state, run
+        self._state, self._keys = state, SealingKeys(context, state, run)
         study = context.study
         self._name, self._sponsor, self._assistors = context.identity.card.name, study.sponsor, study.assistors
         self._fitted_weights = study.weights == "fitted"
@@ -79,35 +79,14 @@ class SumAggregator:
 
     # set-up
 
-    # sealing keys: one for all fits of this run, one for the parts of each prediction batch
-
-    def announce(self, what: str, number: int) -> tuple[bytes, bytes]:
-        """Make the sealing key for this purpose and keep it, to survive a crash; (public key, signature over it)."""
-        name = _secret(what, number)
-        if name not in self._state:
-            self._state.put(name, SealingKey().secret_for_own_disk())
-        key, context = SealingKey(self._state.raw(name)), self._context
-        return key.public, key.announce(context.identity, context.digest, self._run(), purpose(what, number))
-
-    def announce_parts(self, number: int) -> PartKey:
-        """Step 12c. Raises PeerViolation where the batch was answered already: its key is gone for good."""
-        if number <= int(self._state.text("sum/batch", "0")):
-            raise PeerViolation(self._sponsor, f"a second batch {number}")
-        self._forget_before(number)
-        public, signature = self.announce("part", number)
-        return PartKey(Batch(number), Announcement(public.hex(), signature.hex()))
+    def announce_fitted(self) -> tuple[bytes, bytes]:
+        """Step 6a: the public key that fits are sealed to, and the signature over it."""
+        return self._keys.announce(FITTED, 0)
 
     def end_learning(self) -> None:
         """Erase the key of this run's fits: from now on nobody can open one that was recorded."""
-        self._state.drop(_secret("fitted", 0))
+        self._keys.erase_fitted()
         self._state.drop_all("sum/fit/")
-
-    def _unseal(self, what: str, number: int, author: str, about: str, sealed: Bytes) -> bytes:
-        raw = self._state.raw(_secret(what, number))
-        if not raw:
-            raise StateError(f"the sealing key for {purpose(what, number)} is not there")
-        binding = self.binding(what, number, author, about)
-        return SealingKey(raw).unseal(sealed.tobytes(), self._context.cards[author], binding, self._sponsor)
 
     def check_budget(self, layout: Layout, rounds: int) -> None:
         """Refuse a study whose inner products would wrap or exceed their budget; SettingsError."""
@@ -168,7 +147,7 @@ class SumAggregator:
         self._state.put(f"sum/fit/{author}", message.sealed)  # sealed, so that erasing the key erases it too
 
     def _unseal_fit(self, author: str, sealed: Bytes) -> bytes:
-        return self._unseal("fitted", self.round, author, self._state.text("sum/rows"), sealed)
+        return self._keys.unseal(FITTED, self.round, author, self._state.text("sum/rows"), sealed)
 
     def _on_difference(self, message: OwnDifference) -> None:
         due = (self._layout().training.ciphertexts, DIFFERENCE_BYTES)
@@ -248,6 +227,14 @@ class SumAggregator:
 
     # prediction
 
+    def announce_parts(self, number: int) -> PartKey:
+        """Step 12c. Raises PeerViolation where the batch was answered already: its key is gone for good."""
+        if number <= int(self._state.text("sum/batch", "0")):
+            raise PeerViolation(self._sponsor, f"a second batch {number}")
+        self._forget_before(number)
+        public, signature = self._keys.announce(PART, number)
+        return PartKey(Batch(number), Announcement(public.hex(), signature.hex()))
+
     def _on_part(self, message: RelayedPart) -> list[Effect]:
         number, author = message.batch.number, message.author.name
         if author not in self._assistors or author == self._name or message.batch.refused:
@@ -278,14 +265,15 @@ class SumAggregator:
         parts = {self._name: self._state.raw(f"sum/own/{number}")}
         for name in others:
             sealed = self._state.array(f"sum/part/{number}/{name}")
-            parts[name] = self._unseal("part", int(number), name, about, sealed)
+            parts[name] = self._keys.unseal(PART, int(number), name, about, sealed)
             layout.split(parts[name], name)
         steps = [1 << WEIGHT_BITS] * len(parts)
         return [Compute(f"batch/{number}", lambda: self._sum(raw, layout, parts, steps))]
 
     def _forget_before(self, number: int) -> None:
         """Parts of earlier batches, which the sponsor gave up, can never become complete any more; keys go with them."""
-        for prefix in ("sum/part/", "sum/own/", "sum/about/", "secret/part/"):
+        self._keys.erase_parts(number - 1)
+        for prefix in ("sum/part/", "sum/own/", "sum/about/"):
             for key in self._state.keys(prefix):
                 if int(key.split("/")[2]) < number:
                     self._state.drop(key)
@@ -294,19 +282,6 @@ class SumAggregator:
         self._state.put("sum/batch", str(number).encode())
         self._forget_before(number + 1)
 
-    def binding(self, what: str, number: int, author: str, about: str) -> Binding:
-        """What a message of `author` to this aggregator must be bound to."""
-        return Binding(self._context.digest, self._run(), what, number, author, self._context.study.adder, about)
-
     def _layout(self) -> Layout:
         train = self._state.array("train")
         return Layout(int(train.sum()), int(len(train) - train.sum()), int(self._state.text("outputs")))
-
-
-def purpose(what: str, number: int) -> str:
-    """What a sealing key is announced for: all fits of the run, or the parts of one batch."""
-    return what if what == "fitted" else f"{what} {number}"
-
-
-def _secret(what: str, number: int) -> str:
-    return ERASABLE + what if what == "fitted" else f"{ERASABLE}{what}/{number}"

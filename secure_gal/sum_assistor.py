@@ -16,14 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from crypto.ckks_fits import SUM, Layout
-from crypto.identity import Card, verify
-from crypto.seal import Binding, check_key, seal
+from crypto.identity import verify
+from crypto.seal import check_key, seal
 from secure_gal import messages, protocol_assistor
 from secure_gal.effects import Compute, Effect, Note, Send, State
 from secure_gal.encrypted_assistor import EncryptedAssistor, EncryptedModel
 from secure_gal.errors import ConsentError, PeerViolation, SettingsError
 from secure_gal.messages import (
-    Announcement,
     Batch,
     Declaration,
     Declarations,
@@ -40,8 +39,9 @@ from secure_gal.messages import (
 )
 from secure_gal.protocol_assistor import AssistorProtocol
 from secure_gal.roles import AssistorModel, Context
-from secure_gal.sum_aggregator import KINDS, Calculator, SumAggregator, open_calculator, purpose
+from secure_gal.sum_aggregator import KINDS, Calculator, SumAggregator, open_calculator
 from secure_gal.sum_exposure import LIMIT, equations, exposure, reason, statement
+from secure_gal.sum_sealing import FITTED, PART, bind, check_part_key, purpose
 
 Bytes = npt.NDArray[np.uint8]
 Record = Callable[[str, int], int]
@@ -184,7 +184,7 @@ class SumAssistor(AssistorProtocol):
         signature = self._context.identity.sign(statement(digest, run, name, padded, width)).hex()
         if self.aggregator is None:
             return Declaration(padded, width, signature)
-        public, over_public = self.aggregator.announce("fitted", 0)
+        public, over_public = self.aggregator.announce_fitted()
         return Declaration(padded, width, signature, public.hex(), over_public.hex())
 
     def _on_declarations(self, message: Declarations) -> list[Effect]:
@@ -249,13 +249,12 @@ class SumAssistor(AssistorProtocol):
         note = Note("round", {"round": round_})
         if self.aggregator is not None:
             return [note, *self.aggregator.own_fit(fit, residual)]
-        sealed = self._seal("fitted", round_, self.state.text("sum/rows"), fit, self.state.raw("sum/sealing-key"))
+        sealed = self._seal(FITTED, round_, self.state.text("sum/rows"), fit, self.state.raw("sum/sealing-key"))
         return [note, Send(self._sponsor, messages.SealedFitted(sealed, round_))]
 
     def _seal(self, what: str, number: int, about: str, payload: bytes, public: bytes) -> Bytes:
-        context = self._context
-        binding = Binding(context.digest, self.run, what, number, self._name, context.study.adder, about)
-        return np.frombuffer(seal(context.identity, public, binding, payload), dtype=np.uint8)
+        binding = bind(self._context, self.run, what, number, self._name, about)
+        return np.frombuffer(seal(self._context.identity, public, binding, payload), dtype=np.uint8)
 
     # steps 12 and 13a: prediction
 
@@ -316,7 +315,7 @@ class SumAssistor(AssistorProtocol):
         note = Note("predicted", {"rows": len(known), "known": int(known.sum())})
         if self.aggregator is not None:
             return [note, *self.aggregator.own_part(number, part.tobytes(), about, len(ids), self._outputs)]
-        sealed = self._seal("part", number, about, part.tobytes(), self.state.raw(f"sum/part-key/{number}"))
+        sealed = self._seal(PART, number, about, part.tobytes(), self.state.raw(f"sum/part-key/{number}"))
         self.state.drop(f"sum/part-key/{number}")
         return [note, Send(self._sponsor, messages.SealedPart(Batch(number), sealed))]
 
@@ -374,19 +373,9 @@ def check_declaration(context: Context, run: str, name: str, item: Declaration, 
     except PeerViolation:
         raise PeerViolation(peer, f"the declaration of {name} is not signed by it") from None
     if name == context.study.adder:
-        check_key(card, digest, run, purpose("fitted", 0), key, over_key, peer)
+        check_key(card, digest, run, purpose(FITTED, 0), key, over_key, peer)
     elif key or over_key:
         raise PeerViolation(peer, f"{name} is not the aggregator and has a sealing key")
-
-
-def check_part_key(card: Card, digest: str, run: str, number: int, item: Announcement, peer: str) -> bytes:
-    """The aggregator's key for the parts of a batch; PeerViolation where the owner of `card` did not sign it."""
-    try:
-        key, signature = bytes.fromhex(item.key), bytes.fromhex(item.signature)
-    except ValueError:
-        raise PeerViolation(peer, "a sealing key that is not hex") from None
-    check_key(card, digest, run, purpose("part", number), key, signature, peer)
-    return key
 
 
 def digest_rows(ids: tuple[str, ...] | list[str], mask: bytes) -> str:

@@ -20,7 +20,7 @@ from secure_gal.errors import PeerViolation
 from secure_gal.messages import Batch, KnownReply, Message, PartKey, SealedPart, SummedPart
 from secure_gal.protocol_predict import Domain, Part, PredictionProtocol
 from secure_gal.study import Study
-from secure_gal.sum_assistor import check_part_key
+from secure_gal.sum_sealing import check_part_key
 from secure_gal.sum_sponsor import SumCipher
 
 

@@ -157,6 +157,6 @@ def test_an_erased_key_is_never_made_again() -> None:
     network = make(CLEAR)
     network.run()
     lab = network.parties["lab"].node.role
-    with pytest.raises(StateError, match="not there"):
-        lab.aggregator._unseal("fitted", 1, "insurer", "", np.zeros(200, np.uint8))
+    with pytest.raises(StateError, match="no sealing key"):
+        lab.aggregator._keys.unseal("fitted", 1, "insurer", "", np.zeros(200, np.uint8))
     assert not lab.state.keys("secret/")

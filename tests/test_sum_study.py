@@ -31,6 +31,7 @@ from secure_gal.learners import ridge_features
 from secure_gal.study import LearnerSettings, Protect
 from secure_gal.sum_assistor import SumAssistor, SumEncryptedAssistor
 from secure_gal.sum_models import SumRidge
+from secure_gal.sum_sealing import bind
 from secure_gal.sum_sponsor import SumEncryptedSponsor, SumSponsor
 from secure_gal.sum_weights import commit_in_the_clear
 from tests.simulation import MemoryStore, Network, Party
@@ -287,7 +288,8 @@ def test_a_curious_aggregator_learns_no_fit_and_no_residual(which: str, request:
         seen += words(requests["ciphertexts"][0][: -seal_files.SEED_BYTES], n)
     for difference in payloads(network, "lab", "own-difference"):
         seen += words(difference["ciphertexts"][0][: -seal_files.SEED_BYTES], n)
-    binding = lab.node.role.aggregator.binding("fitted", 1, "insurer", lab.store.values["sum/rows"].decode())
+    rows = lab.store.values["sum/rows"].decode()
+    binding = bind(context("lab", study(protect=CKKS)), lab.node.role.run, "fitted", 1, "insurer", rows)
     for relayed in payloads(network, "lab", "relayed-fitted"):
         card = context("lab", study(protect=CKKS)).cards["insurer"]
         key = SealingKey(SEALING[CKKS if which == "encrypted" else CLEAR])
