@@ -256,21 +256,19 @@ class SumAssistor(AssistorProtocol):
         binding = bind(self._context, self.run, what, number, self._name, about)
         return np.frombuffer(seal(self._context.identity, public, binding, payload), dtype=np.uint8)
 
-    # steps 12 and 13a: prediction
-
     def _enter(self, phase: str) -> None:
         super()._enter(phase)
         if self.aggregator is not None and phase in ("concluding", "serving"):
             self.aggregator.end_learning()
 
+    # steps 12 and 13a: prediction
+
     def _on_part_key(self, message: PartKey) -> list[Effect]:
-        number, item, context = message.batch.number, message.announcement, self._context
-        if f"sum/part-key/{number}" in self.state:
+        number, context, name = message.batch.number, self._context, f"sum/part-key/{message.batch.number}"
+        if name in self.state:
             raise PeerViolation(self._sponsor, f"a second key for the parts of batch {number}")
-        card = context.cards[context.study.adder]
-        self.state.put(
-            f"sum/part-key/{number}", check_part_key(card, context.digest, self.run, number, item, self._sponsor)
-        )
+        card, item = context.cards[context.study.adder], message.announcement
+        self.state.put(name, check_part_key(card, context.digest, self.run, number, item, self._sponsor))
         return []
 
     def _take(self, number: int, ids: tuple[str, ...]) -> list[Effect]:
@@ -307,16 +305,19 @@ class SumAssistor(AssistorProtocol):
 
     def _leave_part(self, number: int, known: Bytes, part: Bytes) -> list[Effect]:
         key = f"request/{number}"
-        ids = msgspec.json.decode(self.state.raw(key), type=tuple[str, ...])
+        ids, public = (
+            msgspec.json.decode(self.state.raw(key), type=tuple[str, ...]),
+            self.state.raw(f"sum/part-key/{number}"),
+        )
         self.state.drop(key)
+        self.state.drop(f"sum/part-key/{number}")
         if not known.all():
             return [self._refuse(Batch(number, "this party does not know every id that was asked for"))]
         about = digest_rows(ids, b"")
         note = Note("predicted", {"rows": len(known), "known": int(known.sum())})
         if self.aggregator is not None:
             return [note, *self.aggregator.own_part(number, part.tobytes(), about, len(ids), self._outputs)]
-        sealed = self._seal(PART, number, about, part.tobytes(), self.state.raw(f"sum/part-key/{number}"))
-        self.state.drop(f"sum/part-key/{number}")
+        sealed = self._seal(PART, number, about, part.tobytes(), public)
         return [note, Send(self._sponsor, messages.SealedPart(Batch(number), sealed))]
 
     def _layout(self) -> Layout:
