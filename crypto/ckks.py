@@ -43,6 +43,7 @@ class ParameterSet:
             at most 2**-kappa.
         tau: number of reply ciphertexts under one key that kappa holds for.
         reply_levels: primes of a reply; more than one where somebody without the key goes on computing with it.
+        max_packed: outputs of few rows that may share a ciphertext, at most; a power of two.
     """
 
     name: str
@@ -58,6 +59,7 @@ class ParameterSet:
     error: float
     tau: int = 2**16
     reply_levels: int = 1
+    max_packed: int = 1
     max_features: int = field(default=4096, init=False)
 
     @property
@@ -69,6 +71,13 @@ class ParameterSet:
     def slots(self) -> int:
         """Complex slots of a ciphertext, n / 2."""
         return self.n // 2
+
+    def packed(self, rows: int) -> int:
+        """How many outputs share a ciphertext: the most, as a power of two, that leave room for so many rows of each."""
+        count = self.max_packed
+        while count > 1 and count * rows > self.n:
+            count //= 2
+        return count
 
     @property
     def request_bytes(self) -> int:
@@ -118,11 +127,12 @@ class ParameterSet:
         """D: L2 norm over a reply's coefficients of the noise that depends on the assistor's data, at most.
 
         For rows of U of norm at most 1 and U_train' U_train <= 1. `switch` is the deviation of one key switch; the
-        terms are the rotated copies of the request, the rotations on the way to g, and those of g (decision 0003).
+        terms are the rotated copies of the request, the rotations on the way to g, and those of g (decision 0003); U
+        meets the copies once for each output that may share a ciphertext (decision 0010).
         """
         n, switch = self.n, SECRET_DEVIATION * math.sqrt(self.levels * self.n / 3) + math.sqrt(self.n / 18)
         first, second = 2.0**self.first_bits, 2.0**self.second_bits
-        copies = 2 * first * second * math.sqrt(n * (self.max_babies - 1))
+        copies = 2 * first * second * math.sqrt(n * (self.max_babies - 1) * self.max_packed)
         rotations = second * math.sqrt(4.0 * n * n + 2 * n * self.max_features)
         dropped = math.prod(prime for prime in primes(self)[1 : self.levels])
         return switch * math.hypot(copies, rotations, math.sqrt(n * self.max_features)) / dropped
@@ -159,15 +169,15 @@ SUM_SETS = {
     # the other two go to the aggregator, which multiplies by up to 2**61 and 2**20 to get there.
     "sum": ParameterSet(
         name="sum", n=16384, levels=4, request_bits=90, first_bits=39, second_bits=103, flooding_bits=30,
-        max_babies=16, kappa=40, error=2e-4, security=_SUM_SECURITY,
+        max_babies=16, max_packed=16, kappa=40, error=2e-4, security=_SUM_SECURITY,
     ),
     "sum-training": ParameterSet(
         name="sum-training", n=16384, levels=4, request_bits=90, first_bits=39, second_bits=42, flooding_bits=0,
-        max_babies=16, kappa=0, error=0.0, reply_levels=2, security=_SUM_SECURITY,
+        max_babies=16, max_packed=16, kappa=0, error=0.0, reply_levels=2, security=_SUM_SECURITY,
     ),
     "sum-rows": ParameterSet(
         name="sum-rows", n=16384, levels=4, request_bits=90, first_bits=39, second_bits=83, flooding_bits=0,
-        max_babies=16, kappa=0, error=0.0, security=_SUM_SECURITY,
+        max_babies=16, max_packed=16, kappa=0, error=0.0, security=_SUM_SECURITY,
     ),
 }  # fmt: skip
 """By name, for sum-only predictions."""
@@ -199,6 +209,14 @@ def context(params: ParameterSet) -> sealapi.SEALContext:
     if not built.parameters_set():
         raise StateError(f"SEAL refuses the parameter set {params.name}: {built.parameters_error_message()}")
     return built
+
+
+def level(params: ParameterSet, kept: int) -> tuple[int, ...]:
+    """SEAL's `parms_id` of the level with so many primes."""
+    data = context(params).first_context_data()
+    for _ in range(params.levels - kept):
+        data = data.next_context_data()
+    return tuple(data.parms_id())
 
 
 def padded(params: ParameterSet, features: int) -> int:

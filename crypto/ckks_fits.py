@@ -1,12 +1,11 @@
 """Fitted values on their way to the aggregator, and the keys of sum-only predictions (decision 0010).
 
-One ring, `sum`. Training rows and all other rows are in blocks of their own: a fit of training rows keeps two primes,
+One ring, `sum`. Training rows and all other rows have ciphertexts of their own: a fit of training rows keeps two primes,
 because it is multiplied by another one; every other row keeps one. Nothing here needs the secret key.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +14,7 @@ from tenseal import sealapi
 
 from crypto import ckks, seal_files
 from crypto.ckks import SUM_SETS
+from crypto.ckks_slots import Table
 from crypto.seal_files import SEED_BYTES, Bytes
 from secure_gal.errors import DataError, PeerViolation
 
@@ -36,7 +36,7 @@ PRODUCT_KEYS_BYTES = _PUBLIC_BYTES + 2 * _SWITCH_BYTES
 
 @dataclass(frozen=True)
 class Layout:
-    """How N rows, training rows first, lie in blocks of n.
+    """How N rows lie in ciphertexts: training rows in theirs, then the others in theirs.
 
     Attributes:
         train: training rows.
@@ -49,26 +49,27 @@ class Layout:
     outputs: int
 
     @property
-    def train_blocks(self) -> int:
-        return math.ceil(self.train / SUM.n)
+    def training(self) -> Table:
+        """Of fits of the training rows, also of the sponsor's own and of what is released about them."""
+        return Table(TRAINING, self.train, self.outputs)
 
     @property
-    def other_blocks(self) -> int:
-        return math.ceil(self.others / SUM.n)
+    def rest(self) -> Table:
+        """Of all other rows."""
+        return Table(ROWS, self.others, self.outputs)
 
     @property
     def ciphertexts(self) -> int:
         """Ciphertexts of one sum."""
-        return (self.train_blocks + self.other_blocks) * self.outputs
+        return self.training.ciphertexts + self.rest.ciphertexts
 
     @property
     def fit_bytes(self) -> int:
-        """Bytes of one party's fit: its training blocks, then the others."""
-        each = self.train_blocks * TRAINING.reply_bytes + self.other_blocks * ROWS.reply_bytes
-        return each * self.outputs
+        """Bytes of one party's fit."""
+        return self.training.ciphertexts * TRAINING.reply_bytes + self.rest.ciphertexts * ROWS.reply_bytes
 
     def split(self, fit: bytes, peer: str) -> tuple[Bytes, Bytes]:
-        """(training, others) of a fit, uint8 (blocks * K, reply_bytes) each.
+        """(training, others) of a fit, uint8 (ciphertexts, reply_bytes) each.
 
         Raises:
             PeerViolation: another length; residues are checked when they are read.
@@ -76,13 +77,8 @@ class Layout:
         if len(fit) != self.fit_bytes:
             raise PeerViolation(peer, f"a fit of {len(fit)} bytes; {self.fit_bytes} are due")
         body = np.frombuffer(fit, dtype=np.uint8)
-        cut = self.train_blocks * self.outputs * TRAINING.reply_bytes
+        cut = self.training.ciphertexts * TRAINING.reply_bytes
         return body[:cut].reshape(-1, TRAINING.reply_bytes), body[cut:].reshape(-1, ROWS.reply_bytes)
-
-    def rows(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Decrypted values (blocks * n, K) without the padding behind the training rows: (N, K)."""
-        padded = self.train_blocks * SUM.n
-        return np.concatenate([values[: self.train], values[padded : padded + self.others]])
 
 
 class EncryptionKey:
@@ -120,12 +116,11 @@ class EncryptionKey:
         return self._encrypt(TRAINING, train) + self._encrypt(ROWS, others)
 
     def _encrypt(self, params: ckks.ParameterSet, values: npt.NDArray[np.float64]) -> bytes:
-        parms = level(params.reply_levels)
+        parms, table = ckks.level(params, params.reply_levels), Table(params, *values.shape)
         out = []
-        for block, k in np.ndindex(-(-len(values) // params.n), values.shape[1]):
+        for index in range(table.ciphertexts):
             plain, ciphertext = sealapi.Plaintext(), sealapi.Ciphertext()
-            slots = pack_slots(values[block * params.n : (block + 1) * params.n, k])
-            self._encoder.encode(slots.tolist(), parms, params.reply_scale, plain)
+            self._encoder.encode(table.slots(values, index).tolist(), parms, params.reply_scale, plain)
             self._encryptor.encrypt(plain, ciphertext)
             sealapi.Evaluator(ckks.context(params)).transform_from_ntt_inplace(ciphertext)
             saved = seal_files.save(ciphertext)
@@ -165,18 +160,3 @@ def _switch_parts(body: Bytes) -> list[bytes]:
     each = len(body) // SUM.levels
     rows = [body[j * each : (j + 1) * each] for j in range(SUM.levels)]
     return [ckks._key_members(SUM, row[:-SEED_BYTES], row[-SEED_BYTES:].tobytes()) for row in rows]
-
-
-def level(kept: int) -> tuple[int, ...]:
-    """SEAL's `parms_id` of the level with so many primes."""
-    data = ckks.context(SUM).first_context_data()
-    for _ in range(SUM.levels - kept):
-        data = data.next_context_data()
-    return tuple(data.parms_id())
-
-
-def pack_slots(values: npt.NDArray[np.float64]) -> npt.NDArray[np.complex128]:
-    """Up to n values in n / 2 complex slots: the first half real, the second half imaginary."""
-    out = np.zeros(SUM.n, dtype=np.float64)
-    out[: len(values)] = values
-    return np.asarray(out[: SUM.slots] + 1j * out[SUM.slots :])

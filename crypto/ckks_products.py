@@ -18,7 +18,8 @@ from tenseal import sealapi
 
 from crypto import ckks, flooding, seal_files
 from crypto.ckks import ParameterSet
-from crypto.ckks_fits import DIFFERENCE_BYTES, ROWS, SUM, TRAINING, WEIGHT_BITS, Layout, ProductKeys, level, pack_slots
+from crypto.ckks_fits import DIFFERENCE_BYTES, ROWS, SUM, TRAINING, WEIGHT_BITS, Layout, ProductKeys
+from crypto.ckks_slots import Slots, Table
 from crypto.seal_files import SEED_BYTES, Bytes
 from secure_gal.errors import PeerViolation, StateError
 
@@ -26,22 +27,22 @@ Values = npt.NDArray[np.float64]
 PRODUCT_BYTES = seal_files.packed_bytes(1, 1, SUM.n) + 8
 """One released number: the second polynomial, and the constant coefficient of the first."""
 PRODUCT_FLOODING_BITS = 18
-"""A released number gets noise of standard deviation 2**18: 2**-26 of the mean product over one block's slots."""
+"""A released number gets noise of standard deviation 2**18: 2**-26 of the mean product over a ciphertext's slots."""
 PRODUCT_KAPPA = 20
 """A study whose released numbers could add more than 2**-20 to the sponsor's view is refused."""
-MAX_PRODUCT_BLOCKS = 4096
-"""Blocks of training rows times outputs, at most: an inner product of more would wrap."""
+MAX_PRODUCT_CIPHERTEXTS = 4096
+"""Ciphertexts of a fit of training rows, at most: an inner product of more would wrap."""
 LIFT_BITS = 1 + TRAINING.first_bits + TRAINING.second_bits
 """A request times 2**82 has the scale of a fit of training rows."""
 
 
 def product_scale() -> float:
-    """What 1.0 in the mean of d_i d_j over a block's slots becomes in a released number."""
+    """What 1.0 in the mean of d_i d_j over a ciphertext's slots becomes in a released number."""
     scale: float = TRAINING.reply_scale**2 / ckks.primes(SUM)[1]
     return scale
 
 
-def product_distance(rounds: int, numbers: int, blocks: int) -> float:
+def product_distance(rounds: int, numbers: int, ciphertexts: int) -> float:
     """Bound on the statistical distance between the released numbers of any two data sets with the same products.
 
     Beside the product, a number holds v = <d_i, e_j> + <e_i, d_j>, where e is the rounding noise of a re-randomised fit:
@@ -54,10 +55,10 @@ def product_distance(rounds: int, numbers: int, blocks: int) -> float:
     Args:
         rounds: T.
         numbers: J, released in a round.
-        blocks: blocks of training rows times outputs.
+        ciphertexts: of a fit of training rows; n values of at most 1 each, whoever shares them.
     """
     noise = math.sqrt(SUM.n / 18)
-    length = TRAINING.reply_scale * math.sqrt(8 * blocks)  # ||d|| <= 2 ||r||, by the norms of ridge fits
+    length = TRAINING.reply_scale * math.sqrt(8 * ciphertexts)  # ||d|| <= 2 ||r||, by the norms of ridge fits
     variance = 2 * (noise * length / ckks.primes(SUM)[1]) ** 2
     return rounds * numbers**2 * 2 * 0.243 * float(variance) / 4.0**PRODUCT_FLOODING_BITS
 
@@ -84,43 +85,45 @@ class SumCalculator:
         return self._load(TRAINING, residues, row[-SEED_BYTES:].tobytes())
 
     def _load(self, params: ParameterSet, residues: seal_files.Residues, seed: bytes | None) -> sealapi.Ciphertext:
-        out, parms = sealapi.Ciphertext(), level(params.reply_levels)
+        out, parms = sealapi.Ciphertext(), ckks.level(SUM, params.reply_levels)
         members = seal_files.ciphertext_members(
             parms, params.n, params.reply_scale, residues, ntt=seed is not None, seed=seed
         )
         seal_files.load(out, self._context, members)
         return out
 
-    def _lifted(self, row: Bytes, peer: str) -> sealapi.Ciphertext:
-        """A request Enc(r), brought to the scale and the primes of a fit of training rows."""
-        residues = ckks.request_residues(SUM, row, peer)
-        out, one = sealapi.Ciphertext(), sealapi.Plaintext()
-        top = tuple(self._context.first_parms_id())
-        members = seal_files.ciphertext_members(
-            top, SUM.n, 2.0**SUM.request_bits, residues, seed=row[-SEED_BYTES:].tobytes()
-        )
-        seal_files.load(out, self._context, members)
-        self._encoder.encode(1.0, top, 2.0**LIFT_BITS, one)
+    def _lifted(self, rows: Bytes, peer: str) -> sealapi.Ciphertext:
+        """The sum of requests Enc(r) that share a ciphertext, at the scale and on the primes of a fit of training rows."""
+        out, one = self._request(rows[0], peer), sealapi.Plaintext()
+        for row in rows[1:]:
+            self._evaluator.add_inplace(out, self._request(row, peer))
+        self._encoder.encode(1.0, ckks.level(SUM, SUM.levels), 2.0**LIFT_BITS, one)
         self._evaluator.multiply_plain_inplace(out, one)
         for _ in range(SUM.levels - TRAINING.reply_levels):
             self._evaluator.rescale_to_next_inplace(out)
         out.scale = TRAINING.reply_scale
         return out
 
+    def _request(self, row: Bytes, peer: str) -> sealapi.Ciphertext:
+        residues, parms = ckks.request_residues(SUM, row, peer), ckks.level(SUM, SUM.levels)
+        scale, seed, out = 2.0**SUM.request_bits, row[-SEED_BYTES:].tobytes(), sealapi.Ciphertext()
+        seal_files.load(out, self._context, seal_files.ciphertext_members(parms, SUM.n, scale, residues, seed=seed))
+        return out
+
     # inner products
 
     def products(
         self, fits: Sequence[Bytes], residual: Bytes | Values,
-        difference: Bytes, outputs: int, peer: str,
+        difference: Bytes, table: Table, peer: str,
     ) -> Bytes:  # fmt: skip
         """Mean products of the differences from the residual, each released as one number.
 
         Args:
-            fits: training fits of the A assistors, uint8 (C K, reply_bytes of `sum-training`) each.
-            residual: requests uint8 (C K, request_bytes), or r itself, float64 (N_train, K), where it travels in the
-                clear; scaled as the fits are.
-            difference: the sponsor's own f_1 - r, uint8 (C K, DIFFERENCE_BYTES), or no rows if it has no features.
-            outputs: K.
+            fits: training fits of the A assistors, uint8 (C, reply_bytes of `sum-training`) each.
+            residual: requests uint8 (blocks * K, request_bytes), or r itself, float64 (N_train, K), where it travels in
+                the clear; scaled as the fits are.
+            difference: the sponsor's own f_1 - r, uint8 (C, DIFFERENCE_BYTES), or no rows if it has no features.
+            table: how the training rows lie in C ciphertexts.
             peer: whose ciphertexts they are.
 
         Returns:
@@ -129,16 +132,16 @@ class SumCalculator:
         Raises:
             PeerViolation: a wrong count, or residues that are not below their primes.
         """
-        count, requests = len(fits[0]), residual.dtype == np.uint8
+        count, requests = table.ciphertexts, residual.dtype == np.uint8
         due = (count, DIFFERENCE_BYTES)
         if len(difference) and difference.shape != due:
             raise PeerViolation(peer, f"the sponsor's own difference must have the shape {due}")
-        if count > MAX_PRODUCT_BLOCKS:
-            raise StateError(f"{count} blocks and outputs; inner products of more than {MAX_PRODUCT_BLOCKS} would wrap")
+        if count > MAX_PRODUCT_CIPHERTEXTS:
+            raise StateError(f"{count} ciphertexts; inner products of more than {MAX_PRODUCT_CIPHERTEXTS} would wrap")
         sums: dict[tuple[int, int], sealapi.Ciphertext] = {}
         for row in range(count):
-            plain = None if requests else self._residual_plain(cast(Values, residual), row, outputs)
-            lifted = self._lifted(cast(Bytes, residual)[row], peer) if requests else None
+            plain = None if requests else self._residual_plain(table.slots(cast(Values, residual), row))
+            lifted = self._lifted(cast(Bytes, residual)[table.sharing(row)], peer) if requests else None
             found = [self._minus(self._fit(TRAINING, fit[row], peer), lifted, plain) for fit in fits]
             turned = [self._conjugate(d) for d in found]
             left = [*found, *([self._difference(difference[row], peer)] if len(difference) else [])]
@@ -146,11 +149,9 @@ class SumCalculator:
                 self._accumulate(sums, (i, j), left[i], turned[j])
         return np.stack([self._release(sums[pair]) for pair in pairs(len(fits), bool(len(difference)))])
 
-    def _residual_plain(self, residual: Values, row: int, outputs: int) -> sealapi.Plaintext:
-        block, k = divmod(row, outputs)
-        plain, values = sealapi.Plaintext(), residual[block * SUM.n : (block + 1) * SUM.n, k]
-        slots = pack_slots(values).tolist()
-        self._encoder.encode(slots, level(TRAINING.reply_levels), TRAINING.reply_scale, plain)
+    def _residual_plain(self, slots: Slots) -> sealapi.Plaintext:
+        plain, parms = sealapi.Plaintext(), ckks.level(SUM, TRAINING.reply_levels)
+        self._encoder.encode(slots.tolist(), parms, TRAINING.reply_scale, plain)
         return plain
 
     def _minus(
@@ -219,7 +220,8 @@ class SumCalculator:
 
     def _times(self, ciphertext: sealapi.Ciphertext, params: ParameterSet, weight: int) -> sealapi.Ciphertext:
         factor, bits = sealapi.Plaintext(), SUM.second_bits - params.second_bits
-        self._encoder.encode(weight / 2.0**WEIGHT_BITS, level(params.reply_levels), 2.0**bits, factor)
+        parms = ckks.level(SUM, params.reply_levels)
+        self._encoder.encode(weight / 2.0**WEIGHT_BITS, parms, 2.0**bits, factor)
         self._evaluator.multiply_plain_inplace(ciphertext, factor)
         return ciphertext
 
@@ -236,7 +238,7 @@ class SumCalculator:
 
     def _zero(self, kept: int, scale: float) -> sealapi.Ciphertext:
         out = sealapi.Ciphertext()
-        self._encryptor.encrypt_zero(level(kept), out)
+        self._encryptor.encrypt_zero(ckks.level(SUM, kept), out)
         out.scale = scale
         return out
 
@@ -254,10 +256,10 @@ def pairs(assistors: int, sponsor: bool) -> list[tuple[int, int]]:
 
 def products_problem(layout: Layout, rounds: int, assistors: int) -> str:
     """Why a study cannot have inner products, or empty; the sponsor counts as having features."""
-    blocks, numbers = layout.train_blocks * layout.outputs, len(pairs(assistors, True))
-    if blocks > MAX_PRODUCT_BLOCKS:
+    ciphertexts, numbers = layout.training.ciphertexts, len(pairs(assistors, True))
+    if ciphertexts > MAX_PRODUCT_CIPHERTEXTS:
         return f"{layout.train} training rows and {layout.outputs} outputs are too many for inner products"
-    if product_distance(rounds, numbers, blocks) > 2.0**-PRODUCT_KAPPA:
+    if product_distance(rounds, numbers, ciphertexts) > 2.0**-PRODUCT_KAPPA:
         return (
             f"{rounds} rounds of {numbers} inner products are more than the parameter set hides the assistors' data in, to "
             f"{PRODUCT_KAPPA} bits"

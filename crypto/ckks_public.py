@@ -114,11 +114,8 @@ class Calculator:
 
     def zero(self, bits: int, levels: int) -> sealapi.Ciphertext:
         """A fresh public-key encryption of zero at scale 2**bits on the first `levels` primes."""
-        data = self._context.first_context_data()
-        for _ in range(self.params.levels - levels):
-            data = data.next_context_data()
         out = sealapi.Ciphertext()
-        self._encryptor.encrypt_zero(data.parms_id(), out)
+        self._encryptor.encrypt_zero(ckks.level(self.params, levels), out)
         out.scale = 2.0**bits
         return out
 

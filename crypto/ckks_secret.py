@@ -17,9 +17,10 @@ from tenseal import sealapi
 
 from crypto import ckks, seal_files
 from crypto.ckks import RANGE, ParameterSet, named
+from crypto.ckks_slots import Slots, Table
 from crypto.private_files import write_new
 from crypto.seal_files import SEED_BYTES, Bytes
-from secure_gal.errors import DataError, EnvironmentFailure, PeerViolation, SettingsError, StateError
+from secure_gal.errors import DataError, EnvironmentFailure, PeerViolation, SettingsError
 
 Values = npt.NDArray[np.float64]
 FORMAT = 1
@@ -134,19 +135,18 @@ class SecretContext:
         values = np.asarray(values, dtype=np.float64)
         if values.ndim != 2 or not len(values) or not np.abs(values).max() <= 1.0:
             raise DataError("residuals", "can be encrypted only as an (N, K) table of numbers from -1 to 1")
-        params = self.params
-        blocks = -(-len(values) // params.n)
-        out = np.empty((blocks * values.shape[1], params.request_bytes), dtype=np.uint8)
-        for row, (block, k) in zip(out, np.ndindex(blocks, values.shape[1]), strict=True):
-            self._encrypt(values[block * params.n : (block + 1) * params.n, k], row)
+        params, table = self.params, Table(self.params, *values.shape)
+        out = np.empty((table.requests, params.request_bytes), dtype=np.uint8)
+        for number, row in enumerate(out):
+            self._encrypt(table.request(values, number), params.levels, 2.0**params.request_bits, row)
         return out
 
-    def _encrypt(self, values: Values, row: Bytes) -> None:
-        plain, context = sealapi.Plaintext(), ckks.context(self.params)
-        slots = complex_slots(values[:, None], self.params.slots)[:, 0]
-        self._encoder.encode(slots.tolist(), context.first_parms_id(), 2.0**self.params.request_bits, plain)
+    def _encrypt(self, slots: Slots, levels: int, scale: float, row: Bytes) -> None:
+        """Encrypt complex slots on the first `levels` primes into `row`, seeded."""
+        plain = sealapi.Plaintext()
+        self._encoder.encode(slots.tolist(), ckks.level(self.params, levels), scale, plain)
         saved = seal_files.save(self._encryptor.encrypt_symmetric(plain))
-        residues, seed = seal_files.split_ciphertext(saved, self.params.levels, self.params.n, seeded=True)
+        residues, seed = seal_files.split_ciphertext(saved, levels, self.params.n, seeded=True)
         row[:-SEED_BYTES] = seal_files.pack(residues)
         row[-SEED_BYTES:] = np.frombuffer(seed, dtype=np.uint8)
 
@@ -154,7 +154,7 @@ class SecretContext:
         """Decrypt replies.
 
         Args:
-            replies: uint8 (ceil(rows / n) * outputs, reply_bytes).
+            replies: uint8 (C, reply_bytes), C being `Table.ciphertexts`.
             rows: how many values of each output are due.
             outputs: K.
             peer: whose replies these are.
@@ -166,18 +166,14 @@ class SecretContext:
             PeerViolation: another shape, a residue that is not below its prime, or a value that is not finite or
                 larger than RANGE, as replies under another key, wrapped ones and random bytes give.
         """
-        params = self.params
-        blocks = -(-rows // params.n)
-        due = (blocks * outputs, params.reply_bytes)
+        table = Table(self.params, rows, outputs)
+        due = (table.ciphertexts, self.params.reply_bytes)
         if replies.dtype != np.uint8 or replies.shape != due:
             raise PeerViolation(peer, f"replies of shape {replies.shape}; {due} is due")
-        out = np.empty((blocks * params.n, outputs))
-        for row, (block, k) in zip(replies, np.ndindex(blocks, outputs), strict=True):
-            out[block * params.n : (block + 1) * params.n, k] = self._decrypt(row, peer)
-        return out[:rows]
+        return table.values(self._decrypt(row, peer) for row in replies)
 
-    def _decrypt(self, row: Bytes, peer: str) -> Values:
-        """The n values of one reply, real parts first; padding is held against RANGE as well."""
+    def _decrypt(self, row: Bytes, peer: str) -> Slots:
+        """The complex slots of one reply; padding is held against RANGE as well."""
         params, context = self.params, ckks.context(self.params)
         residues = ckks.checked(params, row, 2, 1, peer)
         ciphertext, plain = sealapi.Ciphertext(), sealapi.Plaintext()
@@ -190,17 +186,6 @@ class SecretContext:
         except (ValueError, RuntimeError):
             raise PeerViolation(peer, "a reply is not a ciphertext") from None
         slots = np.array(self._encoder.decode_complex(plain))
-        values = np.concatenate([slots.real, slots.imag])
-        if not np.abs(values).max() <= RANGE:
+        if not max(np.abs(slots.real).max(), np.abs(slots.imag).max()) <= RANGE:
             raise PeerViolation(peer, f"a reply decrypts to values that are not numbers within {RANGE:g}")
-        return values
-
-
-def complex_slots(rows: Values, slots: int) -> npt.NDArray[np.complex128]:
-    """Pack up to 2 * slots rows (m, p) into complex (slots, p): the first half real, the second half imaginary."""
-    if len(rows) > 2 * slots:
-        raise StateError(f"{len(rows)} rows do not fit into {slots} complex slots")
-    out = np.zeros((slots, rows.shape[1]), dtype=np.complex128)
-    out[: min(len(rows), slots)].real = rows[:slots]
-    out[: max(len(rows) - slots, 0)].imag = rows[slots:]
-    return out
+        return slots

@@ -9,10 +9,11 @@ import numpy as np
 from tenseal import sealapi
 
 from crypto import ckks, seal_files
-from crypto.ckks_fits import DIFFERENCE_BYTES, SUM, TRAINING, Layout, level, pack_slots
+from crypto.ckks_fits import DIFFERENCE_BYTES, SUM, TRAINING, Layout
 from crypto.ckks_products import PRODUCT_BYTES, product_scale
 from crypto.ckks_secret import SecretContext, Values
-from crypto.seal_files import SEED_BYTES, Bytes
+from crypto.ckks_slots import Table
+from crypto.seal_files import Bytes
 from secure_gal.errors import DataError, PeerViolation, StateError
 
 
@@ -43,23 +44,17 @@ class SumContext(SecretContext):
         return sealapi.KeyGenerator(ckks.context(SUM), self._secret)
 
     def encrypt_difference(self, values: Values) -> Bytes:
-        """The sponsor's own f_1 - r, float64 (N_train, K), for the aggregator: uint8 (C K, DIFFERENCE_BYTES).
+        """The sponsor's own f_1 - r, float64 (N_train, K), for the aggregator: uint8 (C, DIFFERENCE_BYTES).
 
         Raises:
             DataError: a value is not finite.
         """
         if not np.isfinite(values).all():
             raise DataError("[learner]", "the sponsor's own fitted values are not finite")
-        blocks, outputs = -(-len(values) // SUM.n), values.shape[1]
-        out = np.empty((blocks * outputs, DIFFERENCE_BYTES), dtype=np.uint8)
-        for row, (block, k) in zip(out, np.ndindex(blocks, outputs), strict=True):
-            plain = sealapi.Plaintext()
-            slots = pack_slots(values[block * SUM.n : (block + 1) * SUM.n, k]).tolist()
-            self._encoder.encode(slots, level(TRAINING.reply_levels), TRAINING.reply_scale, plain)
-            saved = seal_files.save(self._encryptor.encrypt_symmetric(plain))
-            residues, seed = seal_files.split_ciphertext(saved, TRAINING.reply_levels, SUM.n, seeded=True)
-            row[:-SEED_BYTES] = seal_files.pack(residues)
-            row[-SEED_BYTES:] = np.frombuffer(seed, dtype=np.uint8)
+        table = Table(TRAINING, *values.shape)
+        out = np.empty((table.ciphertexts, DIFFERENCE_BYTES), dtype=np.uint8)
+        for index, row in enumerate(out):
+            self._encrypt(table.slots(values, index), TRAINING.reply_levels, TRAINING.reply_scale, row)
         return out
 
     def decrypt_products(self, products: Bytes, count: int, peer: str) -> Values:
@@ -91,5 +86,6 @@ class SumContext(SecretContext):
 
     def decrypt_sum(self, replies: Bytes, layout: Layout, peer: str) -> Values:
         """A weighted sum float64 (N, K), training rows first. Raises as `decrypt`."""
-        blocks = layout.train_blocks + layout.other_blocks
-        return layout.rows(self.decrypt(replies, blocks * SUM.n, layout.outputs, peer))
+        cut, outputs = layout.training.ciphertexts, layout.outputs
+        parts = [(replies[:cut], layout.train), (replies[cut:], layout.others)]
+        return np.concatenate([self.decrypt(part, rows, outputs, peer) for part, rows in parts])

@@ -9,7 +9,8 @@ With h = n/2 slots, P the padded width, and block c of U as complex U_c (h, P) (
 columns modulo P, rot_d moves slot s + d to s. Both sums use baby steps and giant steps (Halevi and Shoup, CRYPTO 2018,
 section 4), d = gB + b: babies rotate a ciphertext by b before the product, a giant rotates a sum of products by gB, and
 the plaintexts are rotated the other way in the clear. The first sum has babies for every block and giants for all
-blocks together, the second the other way round.
+blocks together, the second the other way round. Outputs that share a ciphertext (`ckks_slots`) are rotated to their
+places at the end.
 """
 
 from __future__ import annotations
@@ -74,6 +75,8 @@ class Encodings:
         self._left = 2 * room // ciphertext_bytes(params)
         self._kept: dict[tuple[int, int, int], sealapi.Plaintext | None] = {}
         self._index = np.arange(params.slots)
+        self.packed = params.packed(len(u))
+        self._segment = params.slots // self.packed
 
     def giant(self, block: int, giant: int) -> list[sealapi.Plaintext | None]:
         """The plaintexts that meet each baby on its way to this giant."""
@@ -94,15 +97,19 @@ class Encodings:
         return plain
 
     def _diagonal(self, block: int, giant: int, baby: int) -> Slots:
-        """conj(U[s + b, s - gB]) for the inner products, U[s - gB, s + b] for the fitted values."""
+        """conj(U[s + b, s - gB]) for the inner products, U[s - gB, s + b] for the fitted values.
+
+        Where outputs share ciphertexts, a request has its residual in any segment, so U stands in all of them for the
+        inner products; fitted values come out in the first.
+        """
         ahead, back = self._index + baby, self._index - giant * self.split.babies
         rows, columns = (ahead, back) if self._first else (back, ahead)
         slots, columns = len(self._index), columns % self._padded
-        rows = rows % slots
+        rows = rows % (self._segment if self._first else slots)
         part = self._u[2 * slots * block : 2 * slots * (block + 1)]
         out = np.zeros(slots, dtype=np.complex128)
-        for half, target in ((rows, out.real), (rows + slots, out.imag)):
-            there = (half < len(part)) & (columns < part.shape[1])
+        for half, target in ((rows, out.real), (rows + self._segment, out.imag)):
+            there = (rows < self._segment) & (half < len(part)) & (columns < part.shape[1])
             target[there] = part[half[there], columns[there]]
         return out.conj() if self._first else out
 
@@ -152,9 +159,11 @@ def fold(calculator: Calculator, padded: int, shares: Sequence[bytes | None]) ->
 
 
 def fitted(calculator: Calculator, encodings: Encodings, heads: Sequence[bytes], blocks: range) -> Bytes:
-    """Sanitised replies of these blocks, uint8 (len(blocks) * K, reply_bytes), from g of each of K outputs."""
-    params, outputs, split = calculator.params, len(heads), encodings.split
-    out = np.empty((len(blocks) * outputs, params.reply_bytes), dtype=np.uint8)
+    """Sanitised replies of these blocks, uint8 (len(blocks) * ceil(K / packed), reply_bytes), from g of K outputs."""
+    params, outputs, split, packed = calculator.params, len(heads), encodings.split, encodings.packed
+    groups = -(-outputs // packed)
+    out = np.empty((len(blocks) * groups, params.reply_bytes), dtype=np.uint8)
+    waiting: list[sealapi.Ciphertext | None] = []  # outputs of one ciphertext; where they share one, there is one block
     for group in _groups(params, outputs, split.babies + split.giants):
         babies = [
             calculator.rotations(calculator.read_sum(heads[k], scale_bits(params, "g")), split.babies) for k in group
@@ -166,8 +175,11 @@ def fitted(calculator: Calculator, encodings: Encodings, heads: Sequence[bytes],
                 for row, turned in zip(sums, babies, strict=True):
                     row[giant] = calculator.add_products(row[giant], turned, plains)
             for k, row in zip(group, sums, strict=True):
-                total = calculator.horner(row, split.babies)
-                out[i * outputs + k] = calculator.sanitise(total, scale_bits(params, "f"))
+                waiting.append(calculator.horner(row, split.babies))
+                if len(waiting) == packed or k == outputs - 1:
+                    total = calculator.horner(waiting, params.slots // packed)
+                    out[i * groups + k // packed] = calculator.sanitise(total, scale_bits(params, "f"))
+                    waiting.clear()
     return out
 
 

@@ -6,8 +6,8 @@ ChaCha20-Poly1305 (RFC 8439) under a key that is used once, so that its nonce ma
 stands the sender's Ed25519 signature over labels, the associated data, both keys and the payload's digest (sign then
 encrypt, with the recipient named in what is signed, so that a recipient cannot pass it on as addressed to another).
 
-The recipient's key is made for one run and signed by its owner: it is not the CURVE key, whose loss would open the
-channels of every study.
+The recipient's key is made for one purpose in one run, signed by its owner and erased when that purpose has ended: it is
+not the CURVE key, whose loss would open the channels of every study.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Binding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SealingKey:
-    """The recipient's private key of one run; prints nothing and cannot be pickled."""
+    """The recipient's private key for one purpose in one run; prints nothing and cannot be pickled."""
 
     __slots__ = ("_private", "public")
 
@@ -70,9 +70,9 @@ class SealingKey:
         """The 32 bytes that `SealingKey` takes, for the owner's private run directory and nothing else."""
         return self._private.private_bytes_raw()
 
-    def announce(self, identity: Identity, study: str, run: str) -> bytes:
-        """The owner's signature over its public key in this run, 64 bytes."""
-        return identity.sign(key_statement(study, run, self.public))
+    def announce(self, identity: Identity, study: str, run: str, purpose: str) -> bytes:
+        """The owner's signature over its public key for this purpose in this run, 64 bytes."""
+        return identity.sign(key_statement(study, run, purpose, self.public))
 
     def unseal(self, sealed: bytes, sender: Card, binding: Binding, peer: str) -> bytes:
         """The payload.
@@ -103,21 +103,21 @@ class SealingKey:
         return payload
 
 
-def key_statement(study: str, run: str, public: bytes) -> bytes:
+def key_statement(study: str, run: str, purpose: str, public: bytes) -> bytes:
     """The bytes that the owner of a sealing key signs; `study` and `run` are 64 hex digits each."""
-    return KEY_LABEL + bytes.fromhex(study) + bytes.fromhex(run) + public
+    return KEY_LABEL + bytes.fromhex(study) + bytes.fromhex(run) + public + purpose.encode()
 
 
-def check_key(owner: Card, study: str, run: str, public: bytes, signature: bytes, peer: str) -> None:
-    """Refuse a sealing key that its owner has not signed for this run; `peer` is who delivered it.
+def check_key(owner: Card, study: str, run: str, purpose: str, public: bytes, signature: bytes, peer: str) -> None:
+    """Refuse a sealing key that its owner has not signed for this purpose in this run; `peer` is who delivered it.
 
     Raises:
         PeerViolation: wrong length, or the signature does not verify.
     """
     try:
-        verify(owner, key_statement(study, run, public), signature if len(public) == PUBLIC_BYTES else b"")
+        verify(owner, key_statement(study, run, purpose, public), signature if len(public) == PUBLIC_BYTES else b"")
     except PeerViolation:
-        raise PeerViolation(peer, f"a sealing key that {owner.name} did not sign for this run") from None
+        raise PeerViolation(peer, f"a sealing key that {owner.name} did not sign for {purpose} of this run") from None
 
 
 def seal(identity: Identity, public: bytes, binding: Binding, payload: bytes) -> bytes:

@@ -89,7 +89,8 @@ def _role(session: Session, store: RunStore, state: State, wanted: tuple[str, ..
         from secure_gal.sum_predict import SumPrediction
 
         cipher = cast("SumCipher", open_cipher(session, store))
-        return SumPrediction(study, state, wanted, outputs, cipher, domain)
+        card = session.cards[study.adder]
+        return SumPrediction(study, state, wanted, outputs, cipher, session.digest, card, domain)
     if not study.protect.encrypted:
         return PredictionProtocol(study, state, wanted, outputs, domain)
     from secure_gal.encrypted_predict import EncryptedPrediction

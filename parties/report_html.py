@@ -43,7 +43,7 @@ PHASES = {
     "End of learning": ("finish", "encrypted-finish", "finished"),
     "Prediction": (
         "predict-rows", "predict-request", "predict-reply", "noised-predict-reply", "encrypted-predict-reply",
-        "known-request", "known-reply", "sealed-part", "relayed-part", "summed-part",
+        "known-request", "known-reply", "part-key", "sealed-part", "relayed-part", "summed-part",
     ),
 }  # fmt: skip
 OTHER_PHASE = "Other"

@@ -16,16 +16,17 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from secure_gal.effects import Value
+from secure_gal.effects import ERASABLE, Value
 from secure_gal.errors import EnvironmentFailure, SettingsError
 from transport.ledger import Row
 
-FORMAT = 2
+FORMAT = 3
 """Version of the run directory; another one is refused, never converted silently."""
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE state (key TEXT PRIMARY KEY, dtype TEXT NOT NULL, shape TEXT NOT NULL, value BLOB NOT NULL);
+CREATE TABLE secret (key TEXT PRIMARY KEY, value BLOB NOT NULL);
 CREATE TABLE outbox (peer TEXT, seq INTEGER, frames BLOB NOT NULL, PRIMARY KEY (peer, seq));
 CREATE TABLE ledger (seq INTEGER PRIMARY KEY, line BLOB NOT NULL, salts BLOB NOT NULL);
 CREATE TABLE link (peer TEXT PRIMARY KEY, store TEXT NOT NULL, sent INTEGER NOT NULL, received INTEGER NOT NULL);
@@ -70,6 +71,7 @@ class RunStore:
             os.chmod(file, 0o600)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
+            self._db.execute("PRAGMA secure_delete=FAST")  # what is deleted from a table's pages is overwritten
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version == 0:
                 self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={FORMAT}; COMMIT;")
@@ -79,6 +81,7 @@ class RunStore:
                 raise SettingsError(str(file), f"has format {version}, this version reads {FORMAT}; use the version "
                                     "that wrote it, or another run_dir")  # fmt: skip
             self.id = self.meta("store")
+            self._empty_log()  # a crash may have come between an erasure and this
         except sqlite3.Error as error:
             raise EnvironmentFailure(
                 f"{file}: {error}; is it a run directory of secure-gal, and the disk not full?"
@@ -111,6 +114,8 @@ class RunStore:
             else:
                 flat = np.frombuffer(blob, dtype=np.dtype(dtype))
                 values[key] = flat.reshape(msgspec.json.decode(shape, type=tuple[int, ...])).copy()
+        for key, blob in self._db.execute("SELECT * FROM secret ORDER BY rowid"):
+            values[key] = bytes(blob)
         return values
 
     def value(self, key: str) -> bytes:
@@ -152,11 +157,21 @@ class RunStore:
     ) -> None:
         """Make one step durable, with its ledger lines: all of it or nothing.
 
+        Secrets have a table of their own, so small that its page is never split or copied: what is deleted from it is
+        overwritten in place, and then the log, which holds the page as it was, is emptied.
+
         Raises:
             EnvironmentFailure: the disk is full or failing; nothing of this step was written or may be sent.
         """
         work: list[tuple[str, tuple[Any, ...]]] = []
+        secrets_changed = False
         for key, value in changes.items():
+            if key.startswith(ERASABLE):
+                secrets_changed = True
+                work.append(("DELETE FROM secret WHERE key=?", (key,)))
+                if value is not None:
+                    work.append(("INSERT INTO secret VALUES (?, ?)", (key, value)))
+                continue
             work.append(("DELETE FROM state WHERE key=?", (key,)))
             if isinstance(value, bytes):
                 work.append(("INSERT INTO state VALUES (?, 'bytes', '', ?)", (key, value)))
@@ -171,6 +186,11 @@ class RunStore:
             packed = msgspec.msgpack.encode([bytes(frame) for frame in frames])
             work.append(("INSERT INTO outbox VALUES (?, ?, ?)", (peer, seq, packed)))
         self._run([*work, *_ledger_work(ledger)])
+        if secrets_changed:
+            self._empty_log()
+
+    def _empty_log(self) -> None:
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def ledger_lines(self) -> Iterator[bytes]:
         """Every committed line of the ledger, in order."""
@@ -187,7 +207,7 @@ class RunStore:
 
     def reset(self) -> None:
         """Become a new run directory: legal only before a run was agreed. Peers notice by the new store id."""
-        self._run([(f"DELETE FROM {table}", ()) for table in ("state", "outbox", "link", "meta", "ledger")])  # noqa: S608
+        self._run([(f"DELETE FROM {table}", ()) for table in ("state", "secret", "outbox", "link", "meta", "ledger")])  # noqa: S608
         self._name_itself()
 
     def forget(self, peer: str, ledger: Sequence[Row]) -> None:

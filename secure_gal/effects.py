@@ -44,6 +44,8 @@ class Done:
 
 
 Effect = Send | Compute | Note | Done
+ERASABLE = "secret/"
+"""State entries under this prefix are bytes that leave no trace in the run directory once they were dropped."""
 
 
 class State:

@@ -30,28 +30,33 @@ MAX_FILE_BYTES = 1 << 30
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: int
     statement: str
+    ids: str
     releases: dict[str, float]
 
 
-def release_once(path: Path, scheme: LabelScheme, ids: Sequence[str], labels: Sequence[Any]) -> Array:
+def release_once(
+    path: Path, scheme: LabelScheme, ids: Sequence[str], labels: Sequence[Any], ids_as: str
+) -> Array:  # fmt: skip
     """The release float64 (N,) of every row: the kept one for a known id, else a fresh one that is kept.
 
     Args:
         path: the file of this label, one for all studies and runs that use it; made when missing, mode 0600.
         ids: different from each other (N,), as the sponsor's table has them; labels: (N,) in the same order.
+        ids_as: how ids are written. The same person under another id would get a second release, so it must not change.
 
     Raises:
-        SettingsError: the file is damaged, or holds releases of another scheme, whose cost would add to this one's.
+        SettingsError: the file is damaged, or holds releases of another scheme or for ids written in
+            another way, whose cost would add to this one's.
         DataError: a label does not fit the scheme.
         EnvironmentFailure: the file cannot be written; nothing was released.
     """
     with _locked(path):
-        kept = _read(path, scheme.statement)
+        kept = _read(path, scheme.statement, ids_as)
         new = [i for i, entity in enumerate(ids) if entity not in kept]
         if new:
             fresh = scheme.release([labels[i] for i in new]).tolist()
             kept |= dict(zip([ids[i] for i in new], fresh, strict=True))
-            _write(path, msgspec.json.encode(_File(FORMAT, scheme.statement, kept)) + b"\n")
+            _write(path, msgspec.json.encode(_File(FORMAT, scheme.statement, ids_as, kept)) + b"\n")
     return np.array([kept[entity] for entity in ids], dtype=np.float64)
 
 
@@ -70,7 +75,7 @@ def _locked(path: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def _read(path: Path, statement: str) -> dict[str, float]:
+def _read(path: Path, statement: str, ids_as: str) -> dict[str, float]:
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise SettingsError(str(path), f"is larger than {MAX_FILE_BYTES} bytes; it is not a file of releases")
@@ -88,6 +93,10 @@ def _read(path: Path, statement: str) -> dict[str, float]:
         raise SettingsError(str(path), f"these labels were released before by: {file.statement}. This study asks for: "
                             f"{statement}. Both together cost the sum of both epsilons; to accept that, move the file "
                             "away")  # fmt: skip
+    if file.ids != ids_as:
+        raise SettingsError(str(path), f"these labels were released before for ids {file.ids}; this study has them {ids_as}, so "
+                            "everyone's label would be released again and both epsilons add up; set id_form, [protect] ids "
+                            "and [data] id as they were, or move the file away to accept that")  # fmt: skip
     return file.releases
 
 

@@ -16,15 +16,17 @@ import numpy.typing as npt
 from crypto.ckks_fits import DIFFERENCE_BYTES, WEIGHT_BITS, Layout
 from crypto.ckks_fits import ProductKeys as LoadedKeys
 from crypto.ckks_products import SumCalculator, products_problem
-from crypto.seal import Binding, SealingKey
+from crypto.ckks_slots import Table
 from secure_gal.effects import Compute, Effect, Note, Send, State
 from secure_gal.encrypted_rows import to_unit
 from secure_gal.errors import PeerViolation, SettingsError, StateError
 from secure_gal.messages import (
+    Announcement,
     Batch,
     InnerProducts,
     Message,
     OwnDifference,
+    PartKey,
     ProductKeys,
     RelayedFitted,
     RelayedPart,
@@ -33,6 +35,7 @@ from secure_gal.messages import (
     Weights,
 )
 from secure_gal.roles import Context
+from secure_gal.sum_sealing import FITTED, PART, SealingKeys
 from secure_gal.sum_weights import weights_problem
 
 Bytes = npt.NDArray[np.uint8]
@@ -44,7 +47,7 @@ class Calculator(Protocol):
     """What computes on ciphertexts (`crypto.ckks_products.SumCalculator`)."""
 
     def products(
-        self, fits: Sequence[Bytes], residual: Bytes | npt.NDArray[np.float64], difference: Bytes, outputs: int,
+        self, fits: Sequence[Bytes], residual: Bytes | npt.NDArray[np.float64], difference: Bytes, table: Table,
         peer: str,
     ) -> Bytes: ...  # fmt: skip
     def weighted_sum(self, fits: Sequence[tuple[Bytes, Bytes]], weights: Sequence[int], peer: str) -> Bytes: ...
@@ -67,7 +70,7 @@ class SumAggregator:
         self, context: Context, state: State, run: Callable[[], str],
         calculator: Callable[[bytes, str], Calculator] = open_calculator,
     ) -> None:  # fmt: skip
-        self._context, self._state, self._run = context, state, run
+        self._state, self._keys = state, SealingKeys(context, state, run)
         study = context.study
         self._name, self._sponsor, self._assistors = context.identity.card.name, study.sponsor, study.assistors
         self._fitted_weights = study.weights == "fitted"
@@ -76,11 +79,14 @@ class SumAggregator:
 
     # set-up
 
-    def sealing_key(self) -> SealingKey:
-        """This run's key; made on first use and kept in the run directory, so that it survives a crash."""
-        if "sum/sealing" not in self._state:
-            self._state.put("sum/sealing", SealingKey().secret_for_own_disk())
-        return SealingKey(self._state.raw("sum/sealing"))
+    def announce_fitted(self) -> tuple[bytes, bytes]:
+        """Step 6a: the public key that fits are sealed to, and the signature over it."""
+        return self._keys.announce(FITTED, 0)
+
+    def end_learning(self) -> None:
+        """Erase the key of this run's fits: from now on nobody can open one that was recorded."""
+        self._keys.erase_fitted()
+        self._state.drop_all("sum/fit/")
 
     def check_budget(self, layout: Layout, rounds: int) -> None:
         """Refuse a study whose inner products would wrap or exceed their budget; SettingsError."""
@@ -127,7 +133,7 @@ class SumAggregator:
 
     def own_fit(self, fit: bytes, residual: npt.NDArray[np.generic]) -> list[Effect]:
         """This assistor's own fit, and the residual as it arrived: requests, or values (N_train, K)."""
-        self._keep(self._name, fit)
+        self._state.put(f"sum/fit/{self._name}", np.frombuffer(fit, dtype=np.uint8))
         self._state.put("sum/residual", residual)
         return self._advance()
 
@@ -137,18 +143,14 @@ class SumAggregator:
             raise PeerViolation(
                 self._sponsor, f"a fit of {author[:40]!r}, who is no other assistor or has sent it already"
             )
-        binding = self.binding("fitted", message.round, author, self._state.text("sum/rows"))
-        sealed = message.sealed.tobytes()
-        fit = self.sealing_key().unseal(sealed, self._context.cards[author], binding, self._sponsor)
-        self._layout().split(fit, author)
-        self._keep(author, fit)
+        self._layout().split(self._unseal_fit(author, message.sealed), author)
+        self._state.put(f"sum/fit/{author}", message.sealed)  # sealed, so that erasing the key erases it too
 
-    def _keep(self, author: str, fit: bytes) -> None:
-        self._state.put(f"sum/fit/{author}", np.frombuffer(fit, dtype=np.uint8))
+    def _unseal_fit(self, author: str, sealed: Bytes) -> bytes:
+        return self._keys.unseal(FITTED, self.round, author, self._state.text("sum/rows"), sealed)
 
     def _on_difference(self, message: OwnDifference) -> None:
-        layout = self._layout()
-        due = (layout.train_blocks * layout.outputs, DIFFERENCE_BYTES)
+        due = (self._layout().training.ciphertexts, DIFFERENCE_BYTES)
         again = "sum/difference" in self._state or self._state.text("sum/products") == str(self.round)
         if not self._fitted_weights or again:
             raise PeerViolation(self._sponsor, "inner products were asked for twice, or by a study that needs none")
@@ -169,17 +171,17 @@ class SumAggregator:
 
     def _advance(self) -> list[Effect]:
         """The next job of this round once every assistor's fit is here; called when something new has come."""
-        if any(f"sum/fit/{name}" not in self._state for name in self._assistors):
+        due = "sum/weights" in self._state or "sum/difference" in self._state
+        if not due or any(f"sum/fit/{name}" not in self._state for name in self._assistors):
             return []
         layout, raw, round_ = self._layout(), self._state.raw("sum/keys"), self.round
-        fits = {name: self._state.array(f"sum/fit/{name}").tobytes() for name in self._assistors}
+        kept = {name: self._state.array(f"sum/fit/{name}") for name in self._assistors}
+        fits = {n: f.tobytes() if n == self._name else self._unseal_fit(n, f) for n, f in kept.items()}
         if "sum/weights" in self._state:
             steps = np.round(self._state.array("sum/weights") * 2.0**WEIGHT_BITS).astype(np.int64).tolist()
             return [Compute(f"sum/{round_}", lambda: self._sum(raw, layout, fits, steps))]
-        if "sum/difference" in self._state:
-            residual, difference = self._state.array("sum/residual"), self._state.array("sum/difference")
-            return [Compute(f"products/{round_}", lambda: self._products(raw, layout, fits, residual, difference))]
-        return []
+        residual, difference = self._state.array("sum/residual"), self._state.array("sum/difference")
+        return [Compute(f"products/{round_}", lambda: self._products(raw, layout, fits, residual, difference))]
 
     def resume(self) -> list[Effect]:
         """The jobs that a crash interrupted."""
@@ -194,7 +196,7 @@ class SumAggregator:
         if residual.dtype != np.uint8:
             given, _ = to_unit(cast(npt.NDArray[np.floating], residual))
         training = [layout.split(fit, name)[0] for name, fit in fits.items()]
-        return self._load(raw).products(training, given, difference, layout.outputs, self._sponsor)
+        return self._load(raw).products(training, given, difference, layout.training, self._sponsor)
 
     def _sum(self, raw: bytes, layout: Layout, fits: dict[str, bytes], steps: list[int]) -> Bytes:
         parts = [layout.split(fit, name) for name, fit in fits.items()]
@@ -225,6 +227,14 @@ class SumAggregator:
 
     # prediction
 
+    def announce_parts(self, number: int) -> PartKey:
+        """Step 12c. Raises PeerViolation where the batch was answered already: its key is gone for good."""
+        if number <= int(self._state.text("sum/batch", "0")):
+            raise PeerViolation(self._sponsor, f"a second batch {number}")
+        self._forget_before(number)
+        public, signature = self._keys.announce(PART, number)
+        return PartKey(Batch(number), Announcement(public.hex(), signature.hex()))
+
     def _on_part(self, message: RelayedPart) -> list[Effect]:
         number, author = message.batch.number, message.author.name
         if author not in self._assistors or author == self._name or message.batch.refused:
@@ -254,26 +264,23 @@ class SumAggregator:
         layout, raw = Layout(0, int(rows), int(outputs)), self._state.raw("sum/keys")
         parts = {self._name: self._state.raw(f"sum/own/{number}")}
         for name in others:
-            sealed = self._state.array(f"sum/part/{number}/{name}").tobytes()
-            binding = self.binding("part", int(number), name, about)
-            parts[name] = self.sealing_key().unseal(sealed, self._context.cards[name], binding, self._sponsor)
+            sealed = self._state.array(f"sum/part/{number}/{name}")
+            parts[name] = self._keys.unseal(PART, int(number), name, about, sealed)
             layout.split(parts[name], name)
         steps = [1 << WEIGHT_BITS] * len(parts)
         return [Compute(f"batch/{number}", lambda: self._sum(raw, layout, parts, steps))]
 
     def _forget_before(self, number: int) -> None:
-        """Parts of earlier batches, which the sponsor gave up, can never become complete any more."""
-        for key in self._state.keys("sum/part/") + self._state.keys("sum/own/") + self._state.keys("sum/about/"):
-            if int(key.split("/")[2]) < number:
-                self._state.drop(key)
+        """Parts of earlier batches, which the sponsor gave up, can never become complete any more; keys go with them."""
+        self._keys.erase_parts(number - 1)
+        for prefix in ("sum/part/", "sum/own/", "sum/about/"):
+            for key in self._state.keys(prefix):
+                if int(key.split("/")[2]) < number:
+                    self._state.drop(key)
 
     def _forget(self, number: int) -> None:
         self._state.put("sum/batch", str(number).encode())
         self._forget_before(number + 1)
-
-    def binding(self, what: str, number: int, author: str, about: str) -> Binding:
-        """What a message of `author` to this aggregator must be bound to."""
-        return Binding(self._context.digest, self._run(), what, number, author, self._context.study.adder, about)
 
     def _layout(self) -> Layout:
         train = self._state.array("train")

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from crypto.ckks_fits import SUM, Layout
 from crypto.identity import verify
-from crypto.seal import Binding, check_key, seal
+from crypto.seal import check_key, seal
 from secure_gal import messages, protocol_assistor
 from secure_gal.effects import Compute, Effect, Note, Send, State
 from secure_gal.encrypted_assistor import EncryptedAssistor, EncryptedModel
@@ -30,6 +30,7 @@ from secure_gal.messages import (
     KnownRequest,
     Message,
     OwnDifference,
+    PartKey,
     ProductKeys,
     RelayedFitted,
     RelayedPart,
@@ -40,6 +41,7 @@ from secure_gal.protocol_assistor import AssistorProtocol
 from secure_gal.roles import AssistorModel, Context
 from secure_gal.sum_aggregator import KINDS, Calculator, SumAggregator, open_calculator
 from secure_gal.sum_exposure import LIMIT, equations, exposure, reason, statement
+from secure_gal.sum_sealing import FITTED, PART, bind, check_part_key, purpose
 
 Bytes = npt.NDArray[np.uint8]
 Record = Callable[[str, int], int]
@@ -96,6 +98,8 @@ class SumAssistor(AssistorProtocol):
         kinds = super()._legal()
         if self.phase == "serving" and not self._private:
             kinds |= {"known-request"}
+        if self.phase == "serving" and self.aggregator is None:
+            kinds |= {"part-key"}
         if self.aggregator is not None:
             kinds |= {"learning": KINDS, "serving": frozenset({"relayed-part"})}.get(self.phase, frozenset())
         return kinds
@@ -119,6 +123,8 @@ class SumAssistor(AssistorProtocol):
                 return self._on_product_keys(message)
             case KnownRequest():
                 return self._on_known(message)
+            case PartKey():
+                return self._on_part_key(message)
             case RelayedFitted() | OwnDifference() | Weights() | RelayedPart() if self.aggregator is not None:
                 return self.aggregator.receive(message)
             case _:
@@ -149,7 +155,7 @@ class SumAssistor(AssistorProtocol):
                 f"assistor's data for at most {SUM.tau}: use fewer rounds or rows")  # fmt: skip
         if self.aggregator is not None:
             self.aggregator.check_budget(layout, rounds)
-        effects = super()._on_rows(message)
+        effects = AssistorProtocol._on_rows(self, message)
         ids = self._model.ids
         named = [ids[i] for i in self.state.array("positions").tolist()]
         self.state.put("sum/rows", digest_rows(named, message.train.tobytes()).encode())
@@ -178,10 +184,8 @@ class SumAssistor(AssistorProtocol):
         signature = self._context.identity.sign(statement(digest, run, name, padded, width)).hex()
         if self.aggregator is None:
             return Declaration(padded, width, signature)
-        key = self.aggregator.sealing_key()
-        return Declaration(
-            padded, width, signature, key.public.hex(), key.announce(self._context.identity, digest, run).hex()
-        )
+        public, over_public = self.aggregator.announce_fitted()
+        return Declaration(padded, width, signature, public.hex(), over_public.hex())
 
     def _on_declarations(self, message: Declarations) -> list[Effect]:
         if "declared" not in self.state or "sum/widths" in self.state:
@@ -245,16 +249,36 @@ class SumAssistor(AssistorProtocol):
         note = Note("round", {"round": round_})
         if self.aggregator is not None:
             return [note, *self.aggregator.own_fit(fit, residual)]
-        sealed = self._seal("fitted", round_, self.state.text("sum/rows"), fit)
+        sealed = self._seal(FITTED, round_, self.state.text("sum/rows"), fit, self.state.raw("sum/sealing-key"))
         return [note, Send(self._sponsor, messages.SealedFitted(sealed, round_))]
 
-    def _seal(self, what: str, number: int, about: str, payload: bytes) -> Bytes:
-        context = self._context
-        binding = Binding(context.digest, self.run, what, number, self._name, context.study.adder, about)
-        sealed = seal(context.identity, self.state.raw("sum/sealing-key"), binding, payload)
-        return np.frombuffer(sealed, dtype=np.uint8)
+    def _seal(self, what: str, number: int, about: str, payload: bytes, public: bytes) -> Bytes:
+        binding = bind(self._context, self.run, what, number, self._name, about)
+        return np.frombuffer(seal(self._context.identity, public, binding, payload), dtype=np.uint8)
+
+    def _enter(self, phase: str) -> None:
+        super()._enter(phase)
+        if self.aggregator is not None and phase in ("concluding", "serving"):
+            self.aggregator.end_learning()
 
     # steps 12 and 13a: prediction
+
+    def _on_part_key(self, message: PartKey) -> list[Effect]:
+        number, context, name = message.batch.number, self._context, f"sum/part-key/{message.batch.number}"
+        if name in self.state:
+            raise PeerViolation(self._sponsor, f"a second key for the parts of batch {number}")
+        card, item = context.cards[context.study.adder], message.announcement
+        self.state.put(name, check_part_key(card, context.digest, self.run, number, item, self._sponsor))
+        return []
+
+    def _take(self, number: int, ids: tuple[str, ...]) -> list[Effect]:
+        if self.aggregator is None:
+            if f"sum/part-key/{number}" not in self.state:
+                raise PeerViolation(self._sponsor, f"batch {number} before the key that its parts are sealed to")
+            return super()._take(number, ids)
+        key = self.aggregator.announce_parts(number)
+        effects = super()._take(number, ids)
+        return [*effects, Send(self._sponsor, key)] if f"request/{number}" in self.state else effects
 
     def _on_known(self, message: KnownRequest) -> list[Effect]:
         if len(set(message.ids)) != len(message.ids) or not message.ids:
@@ -281,15 +305,19 @@ class SumAssistor(AssistorProtocol):
 
     def _leave_part(self, number: int, known: Bytes, part: Bytes) -> list[Effect]:
         key = f"request/{number}"
-        ids = msgspec.json.decode(self.state.raw(key), type=tuple[str, ...])
+        ids, public = (
+            msgspec.json.decode(self.state.raw(key), type=tuple[str, ...]),
+            self.state.raw(f"sum/part-key/{number}"),
+        )
         self.state.drop(key)
+        self.state.drop(f"sum/part-key/{number}")
         if not known.all():
             return [self._refuse(Batch(number, "this party does not know every id that was asked for"))]
         about = digest_rows(ids, b"")
         note = Note("predicted", {"rows": len(known), "known": int(known.sum())})
         if self.aggregator is not None:
             return [note, *self.aggregator.own_part(number, part.tobytes(), about, len(ids), self._outputs)]
-        sealed = self._seal("part", number, about, part.tobytes())
+        sealed = self._seal(PART, number, about, part.tobytes(), public)
         return [note, Send(self._sponsor, messages.SealedPart(Batch(number), sealed))]
 
     def _layout(self) -> Layout:
@@ -346,7 +374,7 @@ def check_declaration(context: Context, run: str, name: str, item: Declaration, 
     except PeerViolation:
         raise PeerViolation(peer, f"the declaration of {name} is not signed by it") from None
     if name == context.study.adder:
-        check_key(card, digest, run, key, over_key, peer)
+        check_key(card, digest, run, purpose(FITTED, 0), key, over_key, peer)
     elif key or over_key:
         raise PeerViolation(peer, f"{name} is not the aggregator and has a sealing key")
 

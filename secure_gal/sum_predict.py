@@ -1,7 +1,8 @@
 """The sponsor's side of a prediction batch of which it sees the assistors' sum only (PROTOCOL.md steps 12a to 13c).
 
 A row gets the assistors' part only if every one of them knows it: else its "sum" would be over fewer. So first it is
-found out who knows which row, then all are asked for the same rows, and the aggregator adds their sealed parts.
+found out who knows which row, then all are asked for the same rows, the aggregator first, which names the key that the
+others' parts are sealed to, and it adds them.
 """
 
 from __future__ import annotations
@@ -12,24 +13,30 @@ import numpy as np
 import numpy.typing as npt
 
 from crypto.ckks_fits import Layout
+from crypto.identity import Card
 from secure_gal import messages
 from secure_gal.effects import Compute, Done, Effect, Note, Send, State
 from secure_gal.errors import PeerViolation
-from secure_gal.messages import Batch, KnownReply, Message, SealedPart, SummedPart
+from secure_gal.messages import Batch, KnownReply, Message, PartKey, SealedPart, SummedPart
 from secure_gal.protocol_predict import Domain, Part, PredictionProtocol
 from secure_gal.study import Study
+from secure_gal.sum_sealing import check_part_key
 from secure_gal.sum_sponsor import SumCipher
 
 
 class SumPrediction(PredictionProtocol):
-    """`PredictionProtocol` with `predictions = "sum"`: all assistors must be there, and one part comes back."""
+    """`PredictionProtocol` with `predictions = "sum"`: all assistors must be there, and one part comes back.
+
+    `digest` is the study's and `card` the aggregator's: it signs a sealing key for each batch.
+    """
 
     def __init__(
-        self, study: Study, state: State, ids: tuple[str, ...], outputs: int, cipher: SumCipher,
+        self, study: Study, state: State, ids: tuple[str, ...], outputs: int, cipher: SumCipher, digest: str, card: Card,
         domain: Domain | None = None,
     ) -> None:  # fmt: skip
         super().__init__(study, state, ids, outputs, domain)
-        self._cipher, self._adder = cipher, study.adder
+        self._cipher, self._adder, self._digest, self._card = cipher, study.adder, digest, card
+        self._keyed = False
         self._known: dict[str, npt.NDArray[np.uint8]] = {}
         self._common: npt.NDArray[np.int64] | None = None
         """Rows of the batch that every assistor knows, once that is known."""
@@ -45,6 +52,8 @@ class SumPrediction(PredictionProtocol):
             if self._pairs is not None:
                 return self._pairs.waiting_for()
             return [p for p in self._study.assistors if p not in self._known]
+        if not self._keyed:
+            return [self._adder]
         return [p for p in self._others if p not in self._relayed] or [self._adder]
 
     def start(self) -> list[Effect]:
@@ -64,7 +73,7 @@ class SumPrediction(PredictionProtocol):
         """
         if self._pairs is not None and message.KIND in self._pairs.kinds:
             return super().receive(peer, message)
-        if peer not in self._study.assistors or not isinstance(message, KnownReply | SealedPart | SummedPart):
+        if peer not in self._study.assistors or not isinstance(message, KnownReply | PartKey | SealedPart | SummedPart):
             raise PeerViolation(peer, f"{message.KIND} is not legal during prediction")
         if message.batch.number < self._number:
             return [Note("stale", {"peer": peer})]
@@ -73,6 +82,8 @@ class SumPrediction(PredictionProtocol):
         match message:
             case KnownReply():
                 return self._on_known(peer, message)
+            case PartKey():
+                return self._on_key(peer, message)
             case SealedPart():
                 return self._on_sealed(peer, message)
             case SummedPart():
@@ -86,39 +97,51 @@ class SumPrediction(PredictionProtocol):
         return self._ask()
 
     def _ask(self) -> list[Effect]:
-        """Once everyone's rows are known: ask all for the rows that all know, in the same order."""
+        """Once everyone's rows are known: ask the aggregator for those that all know, and for a key to seal parts to."""
         if self._common is not None or self.waiting_for():
             return []
-        positions: dict[str, npt.NDArray[np.int64]] = {}
         held = np.ones(len(self._ids), dtype=np.bool_)
         for peer in self._study.assistors:
             if self._pairs is None:
                 held &= self._known[peer] == 1
                 continue
-            match = self._pairs.match(peer)
-            positions[peer] = np.full(len(self._ids), -1, dtype=np.int64)
-            positions[peer][match.own] = match.theirs
-            held &= positions[peer] >= 0
+            held &= self._positions(peer) >= 0
         self._common = np.flatnonzero(held)
         if not len(self._common):
             self._total = np.zeros((len(self._ids), self._outputs))
             return [Note("warning", {"text": "no row is known to every assistor; only the own part is used"}), Done()]
-        ids = tuple(self._ids[i] for i in self._common.tolist())
-        effects: list[Effect] = []
-        for peer in self._study.assistors:
-            if self._pairs is None:
-                effects.append(Send(peer, messages.PredictRequest(Batch(self._number), ids)))
-                continue
-            step = messages.Step(self._number, self._pairs.match(peer).attempt)
-            effects.append(Send(peer, messages.PredictRows(positions[peer][self._common].astype(np.uint32), step)))
-        return effects
+        return [self._request(self._adder)]
+
+    def _positions(self, peer: str) -> npt.NDArray[np.int64]:
+        """Of every row of the batch among the ids that this assistor aligned, -1 where it is not; (n,)."""
+        assert self._pairs is not None  # noqa: S101  (asked under private alignment only)
+        match, out = self._pairs.match(peer), np.full(len(self._ids), -1, dtype=np.int64)
+        out[match.own] = match.theirs
+        return out
+
+    def _request(self, peer: str) -> Send:
+        """The rows that every assistor knows, in the same order for all."""
+        assert self._common is not None  # noqa: S101  (asked once it is known)
+        if self._pairs is None:
+            ids = tuple(self._ids[i] for i in self._common.tolist())
+            return Send(peer, messages.PredictRequest(Batch(self._number), ids))
+        step = messages.Step(self._number, self._pairs.match(peer).attempt)
+        return Send(peer, messages.PredictRows(self._positions(peer)[self._common].astype(np.uint32), step))
+
+    def _on_key(self, peer: str, message: PartKey) -> list[Effect]:
+        if peer != self._adder or self._common is None or self._keyed or self._total is not None:
+            raise PeerViolation(peer, "a key that was not asked for, or a second one")
+        check_part_key(self._card, self._digest, self.run, self._number, message.announcement, peer)
+        self._keyed = True
+        return [effect for other in self._others for effect in (Send(other, message), self._request(other))]
 
     def _on_sealed(self, peer: str, message: SealedPart) -> list[Effect]:
-        if self._common is None or peer in self._relayed or self._total is not None:
+        early = self._common is None or (peer != self._adder and not self._keyed)
+        if early or peer in self._relayed or self._total is not None:
             raise PeerViolation(peer, "a part that was not asked for, or a second one")
         if message.batch.refused:
             self._total = np.zeros((len(self._ids), self._outputs))
-            self._common = self._common[:0]
+            self._common = np.zeros(0, dtype=np.int64)
             text = f"{peer} refuses this batch: {message.batch.refused[:200]}; without it no assistor's part is used"
             return [Note("warning", {"text": text}), Done()]
         if peer == self._adder:

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from crypto import ckks, seal_files
 from crypto.ckks import PARAMETER_SETS, PublicKeys, check_requests, padded
 from crypto.ckks_public import Calculator
-from crypto.ckks_secret import SecretContext, complex_slots
+from crypto.ckks_secret import SecretContext
+from crypto.ckks_slots import in_halves
 from crypto.encrypted_ridge import EncryptedRidge
 from crypto.ridge_blocks import scale_bits
 from secure_gal.errors import DataError, PeerViolation, SettingsError, StateError
@@ -33,7 +34,7 @@ def reply(name: str, values: np.ndarray) -> np.ndarray:
     params, calculator = PARAMETER_SETS[name], Calculator(keys(name, 1))
     bits, doublings = scale_bits(params, "f"), max(0, int(np.log2(np.abs(values).max() + 1)))
     total = calculator.zero(bits, params.levels)
-    plain = calculator.encode(complex_slots(values[:, None] / 2**doublings, params.slots)[:, 0], bits)
+    plain = calculator.encode(in_halves(values / 2**doublings, params.slots), bits)
     if plain is not None:
         calculator._evaluator.add_plain_inplace(total, plain)
     for _ in range(doublings):

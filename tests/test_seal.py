@@ -77,13 +77,16 @@ def test_a_recipient_cannot_pass_a_message_on_as_sealed_to_another(ids: dict[str
         other.unseal(forged, ids["lab"].card, BINDING, "hospital")
 
 
-def test_a_key_is_its_owners_and_of_one_run(ids: dict[str, Identity]) -> None:
-    signature = KEY.announce(ids["insurer"], STUDY, RUN)
-    check_key(ids["insurer"].card, STUDY, RUN, KEY.public, signature, "hospital")
-    for owner, run, public in (("lab", RUN, KEY.public), ("insurer", STUDY, KEY.public), ("insurer", RUN, bytes(32)),
-                               ("insurer", RUN, KEY.public[:31])):  # fmt: skip
+def test_a_key_is_its_owners_and_for_one_purpose_of_one_run(ids: dict[str, Identity]) -> None:
+    signature = KEY.announce(ids["insurer"], STUDY, RUN, "part 1")
+    check_key(ids["insurer"].card, STUDY, RUN, "part 1", KEY.public, signature, "hospital")
+    for owner, run, purpose, public in (
+        ("lab", RUN, "part 1", KEY.public), ("insurer", STUDY, "part 1", KEY.public), ("insurer", RUN, "part 1", bytes(32)),
+        ("insurer", RUN, "part 1", KEY.public[:31]), ("insurer", RUN, "part 11", KEY.public),
+        ("insurer", RUN, "fitted", KEY.public),
+    ):  # fmt: skip
         with pytest.raises(PeerViolation, match="did not sign"):
-            check_key(ids[owner].card, STUDY, run, public, signature, "hospital")
+            check_key(ids[owner].card, STUDY, run, purpose, public, signature, "hospital")
 
 
 def test_the_private_half_does_not_escape() -> None:

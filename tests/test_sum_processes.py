@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import re
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +22,7 @@ from parties.store import RunStore
 from secure_gal.data import read_table
 from tests.test_encrypted_processes import watched
 from tests.test_processes import cli, wait_for
+from tests.test_sum_erasure import on_disk
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
@@ -46,6 +49,13 @@ def finish(process: subprocess.Popen[str], seconds: int = 120) -> None:
     assert process.returncode == 0, err
 
 
+def sealing_key(database: Path) -> bytes:
+    """The aggregator's key for fits, read from under a running process."""
+    with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
+        ((key,),) = db.execute("SELECT value FROM secret").fetchall()
+    return bytes(key)
+
+
 @pytest.mark.parametrize(("residuals", "ids", "learner"), [("ckks", "psi", ""), ("none", "clear", "gb")])
 def test_a_study_of_sums_survives_kills_predicts_and_can_be_audited(
     residuals: str, ids: str, learner: str, tmp_path: Path
@@ -54,6 +64,8 @@ def test_a_study_of_sums_survives_kills_predicts_and_can_be_audited(
     labs = {name: cli(folder / name, "assist", f"{name}.toml", "--consent") for name in demo.PARTIES[1:]}
     sponsor = cli(folder / "hospital", "train", "hospital.toml")
     wait_for(sponsor, "round 2/10")
+    run, key = folder / "lab-a" / "run", sealing_key(folder / "lab-a" / "run" / "run.db")
+    assert key in on_disk(run)
     for dead in (labs["lab-a"], sponsor):  # lab-a is the aggregator
         dead.kill()
         dead.communicate()
@@ -67,6 +79,7 @@ def test_a_study_of_sums_survives_kills_predicts_and_can_be_audited(
             lab.terminate()
         for lab in labs.values():
             lab.communicate(timeout=30)
+    assert key not in on_disk(run), "the aggregator's key for fits is erased when learning has ended"
     summary = json.loads((folder / "hospital/run/summary.json").read_text())
     assert summary["gal"] > 0.9
     with (folder / "hospital/predictions.csv").open() as file:

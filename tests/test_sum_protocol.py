@@ -92,7 +92,7 @@ class Adder:
     def __init__(self, raw: bytes, peer: str) -> None:
         assert raw == b"product keys"
 
-    def products(self, fits, residual, difference, outputs, peer):  # type: ignore[no-untyped-def]
+    def products(self, fits, residual, difference, table, peer):  # type: ignore[no-untyped-def]
         r = get(residual, TRAIN) if residual.dtype == np.uint8 else residual
         own = [get(difference, TRAIN)] if len(difference) else []
         d = [*(get(fit, TRAIN) - r for fit in fits), *own]
@@ -377,7 +377,9 @@ def test_sums_beyond_the_limit_need_consent() -> None:
 def predict(network: Network, ids: tuple[str, ...], protect: Protect) -> tuple[SumPrediction, np.ndarray, list[str]]:
     """One batch through the finished network's assistors."""
     settings = study(protect=protect, loss="l2")
-    role = SumPrediction(settings, State(network.sponsor.store.values), ids, 1, StandIn())
+    fixed = context("hospital", settings)
+    state, card = State(network.sponsor.store.values), fixed.cards[settings.adder]
+    role = SumPrediction(settings, state, ids, 1, StandIn(), fixed.digest, card)
     queue = [("hospital", effect) for effect in role.start()]
     while queue:
         at, effect = queue.pop(0)
@@ -418,7 +420,8 @@ def test_no_batch_is_summed_without_every_assistor_or_twice() -> None:
     network = make(CLEAR)
     network.run()
     lab = network.parties["lab"].node.role
-    (job,) = lab.receive("hospital", messages.PredictRequest(Batch(1), ("r1",)))
+    job, key = lab.receive("hospital", messages.PredictRequest(Batch(1), ("r1",)))
+    assert isinstance(key, Send) and isinstance(key.message, messages.PartKey)
     effects = lab.computed(job.tag, job.job())
     assert not any(isinstance(e, Compute | Send) for e in effects), "a sum of one"
     _, total, _ = predict(network, ("r1",), CLEAR)
@@ -426,6 +429,8 @@ def test_no_batch_is_summed_without_every_assistor_or_twice() -> None:
     with pytest.raises(PeerViolation, match="answered already"):
         late = messages.RelayedPart(Batch(1), messages.Author("insurer"), np.zeros(200, np.uint8))
         lab.receive("hospital", late)
+    with pytest.raises(PeerViolation, match="second batch 1"):
+        lab.receive("hospital", messages.PredictRequest(Batch(1), ("r2",)))
 
 
 def test_parts_about_different_rows_are_not_added() -> None:
@@ -433,8 +438,10 @@ def test_parts_about_different_rows_are_not_added() -> None:
     network.run()
     lab, insurer = (network.parties[n].node.role for n in ("lab", "insurer"))
     for role, ids in ((lab, ("r1",)), (insurer, ("r2",))):
-        (job,) = role.receive("hospital", messages.PredictRequest(Batch(1), ids))
+        job, *more = role.receive("hospital", messages.PredictRequest(Batch(1), ids))
         effects = role.computed(job.tag, job.job())
+        if role is lab:
+            assert insurer.receive("hospital", more[0].message) == []
     (sealed,) = [e.message for e in effects if isinstance(e, Send)]
     with pytest.raises(PeerViolation, match="about other rows"):
         lab.receive("hospital", messages.RelayedPart(Batch(1), messages.Author("insurer"), sealed.sealed))

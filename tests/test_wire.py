@@ -47,6 +47,7 @@ def test_round_trip_of_every_kind() -> None:
         messages.WeightedSum(bytes_, 1),
         messages.KnownRequest(messages.Batch(1), ("a",)),
         messages.KnownReply(messages.Batch(1), flags),
+        messages.PartKey(messages.Batch(1), messages.Announcement("00", "11")),
         messages.SealedPart(messages.Batch(1), bytes_[0]),
         messages.RelayedPart(messages.Batch(1), messages.Author("lab"), bytes_[0]),
         messages.SummedPart(messages.Batch(1), bytes_),

@@ -35,6 +35,7 @@ from secure_gal.messages.prediction import (
 )
 from secure_gal.messages.rounds import Ending, Finish, Finished, Fitted, NoisedFitted, PrivatisedResidual, Residual
 from secure_gal.messages.sums import (
+    Announcement,
     Author,
     Declaration,
     Declarations,
@@ -43,6 +44,7 @@ from secure_gal.messages.sums import (
     KnownReply,
     KnownRequest,
     OwnDifference,
+    PartKey,
     ProductKeys,
     RelayedFitted,
     RelayedPart,
@@ -60,7 +62,7 @@ Message = (
     | HeadRequest | LedgerHead | LedgerHeads | HeadsSignature | LedgerCertificate
     | Finish | Finished | PredictRequest | PredictReply | NoisedPredictReply
     | Declared | Declarations | ProductKeys | SealedFitted | RelayedFitted | OwnDifference | InnerProducts | Weights
-    | WeightedSum | KnownRequest | KnownReply | SealedPart | RelayedPart | SummedPart
+    | WeightedSum | KnownRequest | KnownReply | PartKey | SealedPart | RelayedPart | SummedPart
 )  # fmt: skip
 
 MESSAGES: dict[str, type[Message]] = {
@@ -72,7 +74,7 @@ MESSAGES: dict[str, type[Message]] = {
         HeadRequest, LedgerHead, LedgerHeads, HeadsSignature, LedgerCertificate,
         Finish, Finished, PredictRequest, PredictReply, NoisedPredictReply,
         Declared, Declarations, ProductKeys, SealedFitted, RelayedFitted, OwnDifference, InnerProducts, Weights,
-        WeightedSum, KnownRequest, KnownReply, SealedPart, RelayedPart, SummedPart,
+        WeightedSum, KnownRequest, KnownReply, PartKey, SealedPart, RelayedPart, SummedPart,
     )
 }  # fmt: skip
 
@@ -83,6 +85,7 @@ __all__ = [
     "MAX_ROWS",
     "MAX_SMALL_JSON_BYTES",
     "MESSAGES",
+    "Announcement",
     "Author",
     "Batch",
     "Declaration",
@@ -117,6 +120,7 @@ __all__ = [
     "NoisedPredictReply",
     "Nonces",
     "OwnDifference",
+    "PartKey",
     "PredictReply",
     "PredictRequest",
     "PredictRows",

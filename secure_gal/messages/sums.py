@@ -17,7 +17,7 @@ class Declaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What an assistor says before the first round of a study with `predictions = "sum"`, signed by itself.
 
     `padded` is P of its encrypted head, 0 where it fits in the clear; `width` the exact number of its features, which
-    the limit on sums needs. The aggregator adds its sealing key (hex) and its signature over it.
+    the limit on sums needs. The aggregator adds its sealing key for fits (hex) and its signature over it.
     """
 
     padded: int
@@ -121,7 +121,7 @@ class Weights:
 
 @dataclass(frozen=True, slots=True)
 class WeightedSum:
-    """Step 8f, aggregator to sponsor: Enc(sum of w_m^t f_m^t over the assistors), all rows; uint8 (C K, b)."""
+    """Step 8f, aggregator to sponsor: Enc(sum of w_m^t f_m^t over the assistors), all rows; uint8 (C, b)."""
 
     KIND: ClassVar[str] = "weighted-sum"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("ciphertexts", "ckks", "|u1", 2, bounds=CIPHERTEXTS),)
@@ -154,6 +154,27 @@ class KnownReply:
     )
     batch: Batch
     known: npt.NDArray[np.uint8] = field(repr=False)
+    round: int = 0
+
+
+class Announcement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A sealing key of the aggregator's and its signature over it, both hex."""
+
+    key: str
+    signature: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartKey:
+    """Step 12c, aggregator to sponsor and sponsor to the other assistors: what parts of this batch are sealed to."""
+
+    KIND: ClassVar[str] = "part-key"
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
+        FieldSpec("batch", "public", "json", json_type=Batch),
+        FieldSpec("announcement", "public", "json", json_type=Announcement),
+    )
+    batch: Batch
+    announcement: Announcement
     round: int = 0
 
 
