@@ -35,7 +35,7 @@ from benchmarks.privacy_data import CLASSES, RANGES, REGRESSION, Array, People, 
 from benchmarks.privacy_numbers import on_numbers
 from benchmarks.privacy_report import Report, as_json
 from benchmarks.privacy_sums import record_sums
-from benchmarks.privacy_transcripts import PARAMETERS, Spoil, record_clear, record_encrypted
+from benchmarks.privacy_transcripts import PARAMETERS, ROUNDS, Spoil, record_clear, record_encrypted
 from secure_gal.attacks.finding import Finding
 from secure_gal.label_privacy import ClassResponse, RangeInterval, RangeResponse, Training
 
@@ -43,8 +43,8 @@ EPSILONS = (4.0, 2.0, 1.0, 0.5)
 NOISES = (0.03, 0.1, 0.3, 1.0)
 """`[protect] noise`, in the unit of the residual, at most about 1 in size."""
 ALPHAS = (4.0, 1.0)
-REPEATS = dict.fromkeys((*CLASSES, *REGRESSION), 5) | {"digits": 3, "default_credit": 3}
-QUICK, QUICK_REPEATS = ("breast", "diabetes"), 3
+REPEATS = 3
+QUICK = ("breast", "diabetes")
 SUM_ROUNDS = {"digits": 5}
 """Rounds of sums where ten would take minutes a repetition; ten outputs a round reach all features in five."""
 FEW_SUMS = 5
@@ -148,7 +148,7 @@ def encrypted(dealt: People) -> Outcome:
 
 def summed(dealt: People) -> Outcome:
     """`residuals = "ckks"` with `predictions = "sum"`: the sponsor and the aggregator."""
-    seen = record_sums(dealt, **({"rounds": SUM_ROUNDS[dealt.source.name]} if dealt.source.name in SUM_ROUNDS else {}))
+    seen = record_sums(dealt, rounds=SUM_ROUNDS.get(dealt.source.name, ROUNDS))
     found = [*attacks.on_sums(seen), *attacks.on_ciphertexts(dealt, seen.aggregator, who=", aggregator")]
     return [*found, *attacks.on_other_columns(seen)], seen.held_out
 
@@ -181,18 +181,18 @@ def measure(source: Source, repeats: int) -> Report:
     return report
 
 
-def run(names: Iterable[str], folder: Path, repeats: dict[str, int]) -> dict[str, object]:
+def run(names: Iterable[str], folder: Path, repeats: int) -> dict[str, object]:
     """Measure, print tables to stderr, return what JSON holds."""
     result: dict[str, object] = {}
     for name in names:
         began = time.process_time()
         with threadpool_limits(1):  # these fits are so small that threads only wait for each other
             source = load(name, folder)
-            report = measure(source, repeats[name])
+            report = measure(source, repeats)
         for table in report.tables():
             Console(file=sys.stderr, width=190).print(table)
         seconds = round(time.process_time() - began, 1)
-        result[name] = {"repetitions": repeats[name], "cpu_seconds": seconds} | report.content()
+        result[name] = {"repetitions": repeats, "cpu_seconds": seconds} | report.content()
     return result
 
 
@@ -200,16 +200,11 @@ def main() -> None:
     """Parse arguments, run, print tables to stderr and one JSON object to stdout or --out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of data sets (fate/)")
-    parser.add_argument("--quick", action="store_true", help=f"{' and '.join(QUICK)} only, {QUICK_REPEATS} repetitions")
-    parser.add_argument(
-        "--repeats", type=int, help="repetitions of every set, at least 2; by default 5, or 3 for large sets"
-    )
+    parser.add_argument("--quick", action="store_true", help=f"{' and '.join(QUICK)} only")
+    parser.add_argument("--repeats", type=int, default=REPEATS, help="repetitions, at least 2")
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
-    repeats = dict.fromkeys(REPEATS, QUICK_REPEATS) if chosen.quick else REPEATS
-    if chosen.repeats:
-        repeats = dict.fromkeys(REPEATS, max(2, chosen.repeats))
-    found = run(QUICK if chosen.quick else (*CLASSES, *REGRESSION), chosen.data, repeats)
+    found = run(QUICK if chosen.quick else (*CLASSES, *REGRESSION), chosen.data, max(2, chosen.repeats))
     text = as_json({"machine": machine(), "data": found})
     if chosen.out:
         chosen.out.write_text(text)

@@ -13,8 +13,8 @@ from crypto.interval_privacy import IntervalMechanism
 from secure_gal.attacks import columns, labels, sums
 from secure_gal.attacks.finding import Finding, resampled
 
-KNOWN_DRAWS = 2
-"""Draws of known rows in each repetition; their mean counts once."""
+KNOWN_DRAWS = 1
+"""Draws of known rows in each repetition, which itself deals and splits anew."""
 MESSAGES_ONLY = "model on known labels, messages only"
 """With own columns a good attacker leaves ciphertexts aside; without any it must look at them."""
 SPAN = "share of the columns inside the recovered space"

@@ -56,7 +56,7 @@ def numbers(dealt: People, labels: Array, summed: bool) -> Array:
     """By round, in the clear: eta^t w^t of the first assistor, or with sums the weights of all assistors."""
     ensemble = new_ensemble(dealt, dealt.training(labels), ROUNDS)
     parties = [local(dealt, m) for m in range(len(dealt.blocks))]
-    while not ensemble.finished:
+    while len(ensemble.history) < ROUNDS and (summed or not ensemble.finished):
         residual, round_ = ensemble.residual(), len(ensemble.history) + 1
         fits = {name: p.fit_round(round_, residual) for name, p in zip(names(dealt), parties, strict=True)}
         if summed:

@@ -18,6 +18,7 @@ from crypto.ckks import padded
 from crypto.ckks_fits import SUM, WEIGHT_BITS, Layout, ProductKeys
 from crypto.ckks_products import SumCalculator, pairs
 from crypto.ckks_secret_sum import SumContext
+from crypto.ckks_slots import Table
 from crypto.seal_files import SEED_BYTES, unpack
 from secure_gal.attacks.requests import readable
 from secure_gal.encrypted_rows import study_order, to_unit
@@ -77,7 +78,7 @@ def record_sums(people: People, *, rounds: int = ROUNDS, listen: bool = True) ->
     own, ensemble = local(people, 0), new_ensemble(people, training, rounds)
     train = int(people.train.sum())
     residuals, sums, weights, heard = [], [], [], []
-    while not ensemble.finished:
+    while len(ensemble.history) < rounds:  # all of them, as under encryption
         residual = ensemble.residual()
         (unit, scale), outputs = to_unit(residual), residual.shape[1]
         layout = Layout(train, len(people.train) - train, outputs)
@@ -86,7 +87,7 @@ def record_sums(people: People, *, rounds: int = ROUNDS, listen: bool = True) ->
         fits = [layout.split(a.ridge.fit(requests, outputs, SPONSOR), SPONSOR) for a in assistors]
         apart = mine[people.train] / scale - unit
         difference = cipher.encrypt_difference(apart)
-        products = calculator.products([fit[0] for fit in fits], requests, difference, outputs, SPONSOR)
+        products = calculator.products([fit[0] for fit in fits], requests, difference, layout.training, SPONSOR)
         w = constrained_weights(_gram(cipher, products, apart, len(fits)), list(range(1, len(fits) + 1)))
         steps = np.round(w[1:] * 2.0**WEIGHT_BITS).astype(np.int64).tolist()
         values = cipher.decrypt_sum(calculator.weighted_sum(fits, steps, SPONSOR), layout, SPONSOR)
@@ -95,7 +96,7 @@ def record_sums(people: People, *, rounds: int = ROUNDS, listen: bool = True) ->
         ensemble.advance(w, total + w[0] * mine)
         residuals.append(residual), sums.append(total), weights.append(w[1:])
         if listen:
-            heard.append(_heard(requests, [fit[0] for fit in fits[1:]], difference, residual.shape))
+            heard.append(_heard(layout.training, requests, [fit[0] for fit in fits[1:]], difference))
     outputs_new = np.tile(ensemble.F0, (len(people.y_new), 1))
     if ensemble.kept:
         outputs_new = outputs_new + own.part(ensemble.coefficients(SPONSOR), people.new[0])
@@ -119,13 +120,25 @@ def _gram(cipher: SumContext, products: Array, own: Array, assistors: int) -> Ar
     return gram
 
 
-def _heard(requests: Array, fits: list[Array], difference: Array, shape: tuple[int, ...]) -> Array:
-    """Numbers (N_train, d) at each person's place in what the aggregator holds."""
-    rows, outputs = shape
-    bodies = [*(fit for fit in fits), difference[:, :-SEED_BYTES]]
-    words = [readable(requests, SUM, rows, outputs)]
-    for body in bodies:  # (blocks * K, bytes): polynomials and primes of n residues each
-        residues = np.stack([unpack(row) for row in body]).reshape(-1, outputs, body.shape[1] // 15 * 2 // SUM.n, SUM.n)
-        by_row = residues.transpose(0, 3, 1, 2).reshape(-1, outputs * residues.shape[2])[:rows]
-        words.append(by_row / 2.0**60)
-    return np.hstack(words)
+def _heard(table: Table, requests: Array, fits: list[Array], difference: Array) -> Array:
+    """Numbers (N_train, d) at each person's place in what the aggregator holds; `table` says where that is."""
+    asked = readable(requests, SUM, len(requests) * SUM.n, 1).reshape(len(requests), SUM.n, -1)
+    found = [_alone(table, asked[:, :, reading]) for reading in range(asked.shape[2])]
+    for body in (*fits, difference[:, :-SEED_BYTES]):  # by ciphertext its polynomials and primes, n residues each
+        residues = np.stack([unpack(row) for row in body]).reshape(len(body), -1, SUM.n) / 2.0**60
+        found += [table.values(_complex(residues[:, reading])) for reading in range(residues.shape[1])]
+    return np.hstack(found)
+
+
+def _alone(table: Table, numbers: Array) -> Array:
+    """As `Table.values`, of requests (blocks * K, n), which carry one output each."""
+    out, slots = np.empty((table.rows, table.outputs)), _complex(numbers)
+    for k in range(table.outputs):
+        wanted = [[r for r in table.sharing(index) if r % table.outputs == k] for index in range(table.ciphertexts)]
+        out[:, k] = table.values(slots[r[0]] if r else np.zeros_like(slots[0]) for r in wanted)[:, k]
+    return out
+
+
+def _complex(numbers: Array) -> Array:
+    """(C, n) to (C, n / 2): the first half real parts, the second imaginary."""
+    return numbers[:, : SUM.slots] + 1j * numbers[:, SUM.slots :]
