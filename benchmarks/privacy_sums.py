@@ -7,6 +7,7 @@ Held-out rows are predicted in the clear from the same heads.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,43 +71,63 @@ class _Assistor:
         return self.features.transform(x) @ (self.u[: self.train].T @ residual)
 
 
-def record_sums(people: People, *, rounds: int = ROUNDS, listen: bool = True) -> SumTranscript:
-    """Run the study; `listen` False leaves `aggregator` empty."""
-    training, cipher = people.training(), SumContext.generate(SUM)
-    calculator = SumCalculator(ProductKeys.from_bytes(cipher.product_keys(), SPONSOR))
-    assistors = [_Assistor(people, m, cipher) for m in range(1, len(people.blocks))]
-    own, ensemble = local(people, 0), new_ensemble(people, training, rounds)
-    train = int(people.train.sum())
-    residuals, sums, weights, heard = [], [], [], []
-    while len(ensemble.history) < rounds:  # all of them, as under encryption
-        residual = ensemble.residual()
-        (unit, scale), outputs = to_unit(residual), residual.shape[1]
-        layout = Layout(train, len(people.train) - train, outputs)
-        mine = own.fit_round(len(residuals) + 1, residual).astype(np.float64)
-        requests = cipher.encrypt(unit)
-        fits = [layout.split(a.ridge.fit(requests, outputs, SPONSOR), SPONSOR) for a in assistors]
-        apart = mine[people.train] / scale - unit
-        difference = cipher.encrypt_difference(apart)
-        products = calculator.products([fit[0] for fit in fits], requests, difference, layout.training, SPONSOR)
+class _Parties:
+    """The sponsor's key, the aggregator's calculator, and the assistors' data."""
+
+    def __init__(self, people: People) -> None:
+        self._cipher, self._mask = SumContext.generate(SUM), people.train
+        self._calculator = SumCalculator(ProductKeys.from_bytes(self._cipher.product_keys(), SPONSOR))
+        self.assistors = [_Assistor(people, m, self._cipher) for m in range(1, len(people.blocks))]
+
+    def round(self, residual: Array, own: Array) -> tuple[Array, Array, Callable[[], Array]]:
+        """(weights of all parties, sum of the assistors' weighted fits (N, K), what the aggregator can read of it).
+
+        Args:
+            residual: r^t of the training rows (N_train, K).
+            own: the sponsor's own fitted values (N, K).
+        """
+        (unit, scale), (train, outputs) = to_unit(residual), residual.shape
+        layout, cipher = Layout(train, len(self._mask) - train, outputs), self._cipher
+        requests, apart = cipher.encrypt(unit), own[self._mask] / scale - unit
+        fits = [layout.split(a.ridge.fit(requests, outputs, SPONSOR), SPONSOR) for a in self.assistors]
+        training, difference = [fit[0] for fit in fits], cipher.encrypt_difference(apart)
+        products = self._calculator.products(training, requests, difference, layout.training, SPONSOR)
         w = constrained_weights(_gram(cipher, products, apart, len(fits)), list(range(1, len(fits) + 1)))
         steps = np.round(w[1:] * 2.0**WEIGHT_BITS).astype(np.int64).tolist()
-        values = cipher.decrypt_sum(calculator.weighted_sum(fits, steps, SPONSOR), layout, SPONSOR)
+        values = cipher.decrypt_sum(self._calculator.weighted_sum(fits, steps, SPONSOR), layout, SPONSOR)
         total = np.empty(values.shape)
-        total[study_order(people.train)] = values * scale
+        total[study_order(self._mask)] = values * scale
+        return w, total, lambda: _heard(layout.training, requests, training[1:], difference)
+
+    def close(self) -> None:
+        """End the worker processes."""
+        for assistor in self.assistors:
+            assistor.ridge.close()
+
+
+def record_sums(people: People, *, rounds: int = ROUNDS, listen: bool = True) -> SumTranscript:
+    """Run the study; `listen` False leaves `aggregator` empty."""
+    training, parties, own = people.training(), _Parties(people), local(people, 0)
+    ensemble = new_ensemble(people, training, rounds)
+    residuals, sums, weights, heard = [], [], [], []
+    while len(ensemble.history) < rounds:  # all of them, as under encryption
+        residuals.append(ensemble.residual())
+        mine = own.fit_round(len(residuals), residuals[-1]).astype(np.float64)
+        w, total, overheard = parties.round(residuals[-1], mine)
         ensemble.advance(w, total + w[0] * mine)
-        residuals.append(residual), sums.append(total), weights.append(w[1:])
-        if listen:
-            heard.append(_heard(layout.training, requests, [fit[0] for fit in fits[1:]], difference))
-    outputs_new = np.tile(ensemble.F0, (len(people.y_new), 1))
+        sums.append(total)
+        weights.append(w[1:])
+        heard.append(overheard() if listen else np.zeros((len(residuals[-1]), 0)))
+    outputs = np.tile(ensemble.F0, (len(people.y_new), 1))
     if ensemble.kept:
-        outputs_new = outputs_new + own.part(ensemble.coefficients(SPONSOR), people.new[0])
-        for name, assistor, x in zip(names(people)[1:], assistors, people.new[1:], strict=True):
-            outputs_new = outputs_new + assistor.part(combination(ensemble, name, residuals), x)
-    for assistor in assistors:
-        assistor.ridge.close()
+        outputs = outputs + own.part(ensemble.coefficients(SPONSOR), people.new[0])
+        for name, assistor, x in zip(names(people)[1:], parties.assistors, people.new[1:], strict=True):
+            outputs = outputs + assistor.part(combination(ensemble, name, residuals), x)
+    parties.close()
     return SumTranscript(
-        people, np.stack(sums), np.stack(residuals), np.stack(weights), [a.features.width for a in assistors],
-        np.stack(heard) if listen else np.zeros((0, train, 0)), held_out(people, training, outputs_new),
+        people, np.stack(sums), np.stack(residuals), np.stack(weights),
+        [assistor.features.width for assistor in parties.assistors], np.stack(heard),
+        held_out(people, training, outputs),
     )  # fmt: skip
 
 
