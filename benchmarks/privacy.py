@@ -36,6 +36,7 @@ from benchmarks.privacy_numbers import on_numbers
 from benchmarks.privacy_report import Report, as_json
 from benchmarks.privacy_sums import record_sums
 from benchmarks.privacy_transcripts import PARAMETERS, ROUNDS, Spoil, record_clear, record_encrypted
+from secure_gal.attacks import columns
 from secure_gal.attacks.finding import Finding
 from secure_gal.label_privacy import ClassResponse, RangeInterval, RangeResponse, Training
 
@@ -136,14 +137,14 @@ def on_codes(dealt: People) -> Outcome:
 def noised(dealt: People, scale: float) -> Outcome:
     """`predictions = "noise"`."""
     seen = record_clear(dealt, noise=scale)
-    return attacks.on_fitted(seen, noise=scale), seen.held_out
+    return attacks.on_fitted(seen, floors=(columns.FLOOR,), noise=scale), seen.held_out
 
 
 def encrypted(dealt: People) -> Outcome:
     """`residuals = "ckks"`."""
     seen = record_encrypted(dealt)
     found = attacks.on_ciphertexts(dealt, seen.received)
-    return [*found, *attacks.on_fitted(seen, floor=attacks.CIPHER_FLOOR)], seen.held_out
+    return [*found, *attacks.on_fitted(seen, floors=(attacks.CIPHER_FLOOR,))], seen.held_out
 
 
 def summed(dealt: People) -> Outcome:
