@@ -210,7 +210,7 @@ class RelayedPart:
 
 @dataclass(frozen=True, slots=True)
 class SummedPart:
-    """Step 13c, aggregator to sponsor: Enc(sum of all assistors' parts) of the batch; uint8 (C K, b)."""
+    """Step 13c, aggregator to sponsor: Enc(sum of all assistors' parts) of the batch; uint8 (C, b)."""
 
     KIND: ClassVar[str] = "summed-part"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
