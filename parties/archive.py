@@ -100,9 +100,11 @@ def extract(archive: Archive, line: bytes, out: Path) -> list[Path]:
         if payload_digest(salt, [payload]) != info.digest:
             raise SettingsError(f"entry {entry.seq}", f"field {info.name} is not the payload that the ledger tells of")
         path = out / f"{entry.seq:08d}-{info.name}.{'json' if info.dtype == 'json' else 'npy'}"
-        if info.dtype == "json":
-            path.write_bytes(payload)
-        else:
-            np.save(path, np.frombuffer(payload, dtype=np.dtype(info.dtype)).reshape(info.shape), allow_pickle=False)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            if info.dtype == "json":
+                file.write(payload)
+            else:
+                values = np.frombuffer(payload, dtype=np.dtype(info.dtype)).reshape(info.shape)
+                np.save(file, values, allow_pickle=False)
         written.append(path)
     return written

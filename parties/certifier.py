@@ -107,6 +107,8 @@ class Certifier:
     # an assistor's side
 
     def _on_request(self, peer: str, message: HeadRequest) -> list[Effect]:
+        if "agreement" not in self._state:
+            raise PeerViolation(peer, "a certificate before the run was agreed on")
         if message.round <= self.certified or "certify/own" in self._state:
             raise PeerViolation(peer, f"a certificate of round {message.round} out of turn")
         own = self._head()

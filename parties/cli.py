@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from parties.cli_audit import audit_app
-from secure_gal.errors import SecureGalError
+from secure_gal.errors import SecureGalError, printable
 
 app = typer.Typer(
     name="secure-gal",
@@ -164,7 +164,7 @@ def main() -> None:
     try:
         app()
     except SecureGalError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error), keep=chr(10))}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None

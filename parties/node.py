@@ -204,7 +204,8 @@ class Node:
             return Outcome() if asked else Outcome(transmit=[self._sync(peer)])
         if header.study != self._codec.digest and header.kind not in BEFORE_RUN:
             raise PeerViolation(peer, "a message of another study")
-        if header.run != ("" if header.kind in BEFORE_RUN else self.role.run):
+        early = header.kind in BEFORE_RUN
+        if header.run != ("" if early else self.role.run) or (not early and not header.run):
             raise PeerViolation(peer, "a message of another run")
         self._on_bytes("received", peer, header.kind, wire.size(frames))
         if header.kind in CERTIFIER_KINDS:

@@ -10,6 +10,7 @@ from dataclasses import asdict, is_dataclass
 from typing import Any, TextIO
 
 from secure_gal.effects import Note
+from secure_gal.errors import printable
 
 _LINES = {
     "listening": "listening on {bind}",
@@ -34,6 +35,7 @@ _LINES = {
     "masking": "private alignment: masking {rows:,} ids",
     "tagged": "private alignment: answered for {rows:,} masked ids",
     "pair-aligned": "private alignment with {peer}: {common:,} ids in common, it holds {held:,}",
+    "hiding": "learning has ended; the rounds left are run all the same, so that no assistor learns how many are kept",
     "certified": "round {round}: every party signed every ledger's head",
     "transport": "{text}",
 }
@@ -87,7 +89,7 @@ class Progress:
         self.note(Note("transport", {"text": text}))
 
     def _write(self, text: str) -> None:
-        print(text, file=self._stream, flush=True)
+        print(printable(text), file=self._stream, flush=True)
 
     def _text(self, note: Note) -> str:
         if note.what == "committed":

@@ -27,9 +27,9 @@ FORMAT = 1
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace a file whole: a reader sees the old one or the new one."""
+    """Replace a file whole, mode 0600: a reader sees the old one or the new one, and only its owner sees it."""
     part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8") as file:
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

@@ -29,7 +29,7 @@ seed = 0
 rows = "common"                # ids that all parties hold; or "sponsor": all of the sponsor's, parts may be missing
 id_form = "text"               # how ids are compared: text, lower (case), digits (only)
 max_ids = 2000000              # ids a party may bring to one alignment
-max_queries = 10000000         # ids an assistor is ever asked about in this study
+max_queries = 10000000         # ids an assistor is ever asked about in one run
 
 [protect]                      # what the RECEIVER sees; the channels are always encrypted
 ids = "psi"                    # private set intersection; with "clear" the sponsor sees every id
@@ -62,7 +62,7 @@ home = "keys"                  # {name}.key and the pinned cards
 run_dir = "run"                # checkpoints and models
 # address = "tcp://10.0.0.5:7001"   # instead of the study's
 # proxy = "socks.example.org:1080"  # SOCKS5
-# max_rows = 100000            # the most rows it will ever predict in this study
+# max_rows = 100000            # the most rows it will ever predict in one run
 # audit = {{ archive = true }}   # keep every payload, encrypted under this party's own key
 
 [data]

@@ -74,7 +74,7 @@ class AssistorAlignment:
         """Answer the sponsor's masked ids, within the study's caps.
 
         Raises:
-            PeerViolation: more ids than the study allows at once or over its life, or points that cannot be right.
+            PeerViolation: more ids than the study allows at once or in one run, or points that cannot be right.
         """
         from crypto.psi import check_distinct, parse_points, tag_bytes
 

@@ -74,14 +74,18 @@ class Ensemble:
         return self.advance(w, g)
 
     def advance(self, w: Array, g: Array) -> RoundRecord:
-        """Steps f and g along g = sum_m w_m f_m float64 (N, K), for weights (M,) that are known already."""
+        """Steps f and g along g = sum_m w_m f_m float64 (N, K), for weights (M,) that are known already.
+
+        A round after the last one changes nothing: eta is 0.
+        """
         train, y = self._train, self._y
         rate = self._rate
-        found = (
-            line_search(self.loss, y[train], self.F[train], g[train])
-            if isinstance(rate, str)
-            else LineSearch(rate, True)
-        )
+        if self.finished:
+            found = LineSearch(0.0, True)
+        elif isinstance(rate, str):
+            found = line_search(self.loss, y[train], self.F[train], g[train])
+        else:
+            found = LineSearch(rate, True)
         self.F = self.F + found.eta * g
         self._stuck = found.eta == 0.0 or not found.attained
         valid_loss, valid_metric = self._valid()
@@ -109,7 +113,7 @@ class Ensemble:
 
     @property
     def finished(self) -> bool:
-        """No more rounds: the limit, patience, or nothing left to learn (eta 0, or separable data)."""
+        """Nothing more is learnt: the limit, patience, or nothing left to learn (eta 0, or separable data)."""
         rounds = len(self.history)
         return rounds >= self._rounds or rounds - self.kept >= self._patience or self._stuck
 

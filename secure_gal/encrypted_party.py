@@ -70,6 +70,8 @@ def answer(
     known: npt.NDArray[np.uint8],
 ) -> Bytes:  # fmt: skip
     """Enc(part) of n ids from the encrypted head, 0 where unknown; x float64 (known.sum(), q)."""
+    if not len(known):  # none of the batch's ids is this party's
+        return np.zeros((0, keys.params.reply_bytes), dtype=np.uint8)
     u = np.zeros((len(known), features.width))
     if len(x):
         u[known == 1] = features.transform(x)

@@ -97,6 +97,17 @@ class EncryptedSponsor(SponsorProtocol):
 
     # steps 7 to 9: rounds
 
+    @property
+    def _over(self) -> bool:
+        """Every agreed round is run, those after the end of learning with eta = 0: how many were run says nothing."""
+        return len(self._ensemble.history) >= self._study.rounds
+
+    def _next(self) -> list[Effect]:
+        if not self._ensemble.finished or self._over or "hiding" in self.state:
+            return super()._next()
+        self.state.put("hiding", b"1")
+        return [Note("hiding"), *super()._next()]
+
     def _send_residual(self) -> list[Effect]:
         residual, masks = self._ensemble.residual(), self._masks()
         return [Compute(f"encrypt/{self.round}", lambda: self._encrypt_parts(residual, masks))]
@@ -194,7 +205,7 @@ class EncryptedSponsor(SponsorProtocol):
             return [self._make_keys(p) for p in waiting]
         if self.phase == "finishing":
             return [] if "concluded" in self.state else self._conclude()
-        if self._ensemble.finished:
+        if self._over:
             return super()._resume()
         effects = [] if self.state.text("sent") == str(self.round) else self._send_residual()
         effects += [self._decrypt(p) for p in self._study.assistors if f"cipher/{p}" in self.state]

@@ -13,6 +13,15 @@ NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 """What a party or study may be called; use `fullmatch`. Names become file names, so no dots and no slashes."""
 
 
+def printable(text: str, keep: str = "") -> str:
+    """Text that may quote a peer or a stranger's file, with everything escaped that could steer a terminal.
+
+    Args:
+        keep: control characters that stay, such as line feeds of our own messages.
+    """
+    return "".join(c if c.isprintable() or c in keep else f"\\x{ord(c):02x}" for c in text)
+
+
 class SecureGalError(Exception):
     """Base of every error that a person should read as one message, without a traceback."""
 

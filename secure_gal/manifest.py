@@ -59,7 +59,7 @@ def _private_alignment(study: Study) -> tuple[Disclosure, ...]:
                    masked, "how many ids the assistor holds; not which"),
         Disclosure("masked-query", "sponsor", "assistor", f"the sponsor's ids, at most {study.max_ids:,} at once", masked,
                    "how many ids the sponsor asks about; not which"),
-        Disclosure("tags", "assistor", "sponsor", f"the answer, for at most {study.max_queries:,} ids over the study's life",
+        Disclosure("tags", "assistor", "sponsor", f"the answer, for at most {study.max_queries:,} ids in one run",
                    masked, "which of the sponsor's ids this assistor holds (every pairwise intersection, not only the "
                    "common one); a sponsor that invents ids can test that many for membership"),
         Disclosure("rows", "sponsor", "assistor", "which of its ids take part, and which validate", "clear",
@@ -116,7 +116,7 @@ def _encrypted_rounds(study: Study) -> tuple[Disclosure, ...]:
         Disclosure("features", "assistor", "sponsor", "the width of its feature map, rounded up to a power of two",
                    "clear", "the size class of the assistor's model"),
         Disclosure("encrypted-residual", "sponsor", "assistor", "pseudo-residual of the training rows, every round", how,
-                   "nothing about a label while CKKS is secure; the number of rounds that were run"),
+                   "nothing about a label while CKKS is secure: every agreed round is run, kept or not"),
         Disclosure("encrypted-fitted", "assistor", "sponsor", "fitted values of all rows, every round", flooded,
                    f"after decryption, {_FITTED}; nothing more of its data from the ciphertexts", readable=True),
         Disclosure("encrypted-finish", "sponsor", "assistor", "R_m = sum of eta * w * residual over the kept rounds", how,
@@ -141,7 +141,7 @@ def manifest(study: Study, fingerprints: Mapping[str, str]) -> str:
         f"protected  ids: {study.protect.ids}; residuals: {study.protect.residuals}; "
         f"predictions: {study.protect.predictions}",
         f"rows       {study.rows}; ids compared as {study.form or 'written'}; at most {study.max_ids:,} ids a party and "
-        f"alignment, {study.max_queries:,} asked about over the study's life",
+        f"alignment, {study.max_queries:,} asked about in one run",
         *_parameter_lines(study),
         "",
         "Who learns what (channels are encrypted and authenticated; this is what the RECEIVER sees)",

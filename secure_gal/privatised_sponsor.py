@@ -50,7 +50,9 @@ class PrivatisedSponsorData(SponsorData):
         chosen = [self.table.labels[i] for i in rows.tolist()]
         ids = [self.ids[i] for i in rows.tolist()]
         path = self._party.home / "releases" / f"{self._party.data.label}.json"
-        released = release_once(path, self._scheme, ids, chosen)
+        columns = self._party.data.id if isinstance(self._party.data.id, str) else ", ".join(self._party.data.id)
+        ids_as = f"of {columns}, compared as {self._study.form or 'written'}"
+        released = release_once(path, self._scheme, ids, chosen, ids_as)
         self.codec, self.y, self._loss = self._scheme.training(released, train, self._study.loss_name)
         self.train, self._truth = train, self.codec.encode(chosen)
         encoder = self._encode(rows, train) if self.fits else None

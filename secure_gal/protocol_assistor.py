@@ -308,7 +308,7 @@ class AssistorProtocol:
         """Why this batch is not answered, or empty."""
         cap = self._context.max_rows
         over = cap is not None and self._answered_rows + rows > cap
-        return f"this party answers at most {cap} rows a study" if over else ""
+        return f"this party answers at most {cap} rows a run" if over else ""
 
     def _refuse(self, batch: messages.Batch) -> Send:
         nothing = np.zeros((0, self._outputs), dtype=np.float32)

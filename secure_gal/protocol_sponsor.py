@@ -234,14 +234,19 @@ class SponsorProtocol:
         """Take up the learning stage: this round's messages are in the outbox already."""
         if self.phase == "finishing":
             return []
-        if self._ensemble.finished:
+        if self._over:
             return [Compute("alone", self._model.alone)]
         return self._own_fit() if "own" not in self.state else self._commit_if_complete()
 
     # steps 7 to 9: rounds
 
+    @property
+    def _over(self) -> bool:
+        """Whether the learning stage has had its last round."""
+        return self._ensemble.finished
+
     def _next(self) -> list[Effect]:
-        if self._ensemble.finished:
+        if self._over:
             return [Compute("alone", self._model.alone)]
         return [Note("round-begins", {"round": self.round}), *self._send_residual(), *self._own_fit()]
 
@@ -260,6 +265,9 @@ class SponsorProtocol:
 
     def _own_fit(self) -> list[Effect]:
         if not self._model.fits:
+            return self._commit_if_complete()
+        if self._ensemble.finished:  # a round that changes nothing (`_over`)
+            self.state.put("own", np.zeros(self._ensemble.F.shape, dtype=np.float32))
             return self._commit_if_complete()
         residual, round_ = self._ensemble.residual(), self.round
         return [Compute(f"fit/{round_}", lambda: self._model.fit_round(round_, residual))]

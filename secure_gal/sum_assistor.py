@@ -231,6 +231,13 @@ class SumAssistor(AssistorProtocol):
 
     # steps 7 and 8a: rounds
 
+    def _check_round(self, round_: int) -> None:
+        super()._check_round(round_)
+        if self.aggregator is not None and round_ != self.aggregator.round:
+            raise PeerViolation(
+                self._sponsor, f"a residual of round {round_} before the sum of {self.aggregator.round}"
+            )
+
     def _on_residual(self, message: messages.Residual) -> list[Effect]:
         super()._on_residual(message)  # the fit itself may have to wait
         self._spend_sums(self._layout().ciphertexts)

@@ -12,6 +12,7 @@ import pytest
 from crypto.ckks import PARAMETER_SETS
 from parties.node import Node
 from secure_gal import messages
+from secure_gal.assistance import Ensemble
 from secure_gal.effects import Send, State
 from secure_gal.encrypted_assistor import EncryptedAssistor
 from secure_gal.encrypted_predict import EncryptedPrediction
@@ -20,7 +21,7 @@ from secure_gal.encrypted_sponsor import EncryptedSponsor
 from secure_gal.errors import PeerViolation, SettingsError
 from secure_gal.study import Protect
 from tests.simulation import MemoryStore, Network, Party
-from tests.study_in_memory import NAMES, Arrays, context, final_f, make_network, make_node, study
+from tests.study_in_memory import NAMES, ROUNDS, Arrays, context, final_f, make_network, make_node, study
 
 STRICT = PARAMETER_SETS["strict"]
 STUDY = study(protect=Protect(ids="clear", residuals="ckks"), loss="l2")
@@ -231,3 +232,54 @@ def test_a_study_beyond_the_budget_ends_before_its_first_round(monkeypatch: pyte
     monkeypatch.setitem(PARAMETER_SETS, "strict", tight)
     with pytest.raises(SettingsError, match="use fewer rounds or rows"):
         make_encrypted().run()
+
+
+def ending_early(after: int) -> Network:
+    """An encrypted study whose sponsor has learnt enough after so many rounds; killed in the middle of the others."""
+
+    class Stuck(Arrays):
+        def ensemble(self, parties: tuple[str, ...]) -> Ensemble:
+            made = super().ensemble(parties)
+            made._rounds = after
+            return made
+
+    def hospital(store: MemoryStore) -> Node:
+        fixed = context("hospital", STUDY)
+        role = EncryptedSponsor(fixed, Stuck("hospital"), State(store.values), bytes(16), StandIn(), 4096)
+        return make_node(role, store, fixed)
+
+    network = Network(Party("hospital", hospital), [make_party(name) for name in NAMES[1:]])
+    for _ in range(60):
+        network.step()
+    network.crash("hospital")
+    network.run()
+    return network
+
+
+def test_how_many_rounds_were_kept_does_not_show() -> None:
+    """Every agreed round is run, and those after the end of learning change nothing."""
+    short, full = ending_early(1), ending_early(ROUNDS)
+    ensemble = short.sponsor.node.role.ensemble
+    assert [record.eta == 0.0 for record in ensemble.history] == [False, True, True]
+    assert [record.eta == 0.0 for record in full.sponsor.node.role.ensemble.history] == [False] * ROUNDS
+    assert np.allclose(ensemble.F, full_f_after_one_round(), atol=1e-5)
+    for name in NAMES[1:]:
+        counts = [
+            [e for e in network.sent if e[1] == name and b"encrypted-residual" in e[2][0]] for network in (short, full)
+        ]
+        assert len(counts[0]) == len(counts[1]) >= ROUNDS
+
+
+def full_f_after_one_round() -> np.ndarray:
+    clear = make_network()
+    clear.run()
+    made = clear.sponsor.node.role.ensemble
+    first, hospital = made.history[0], Arrays("hospital")
+    hospital.prepare(np.arange(120), made._train)
+    start = hospital.ensemble(NAMES)
+    fits = []
+    for name in NAMES:
+        party = Arrays(name, 0 if name == "hospital" else 5)
+        party.prepare(np.arange(120), made._train)
+        fits.append(first.weights[name] * party.fit_round(1, start.residual())[1].astype(np.float64))
+    return np.asarray(start.F + first.eta * sum(fits))

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crypto.ckks import PARAMETER_SETS
+from crypto.ckks import PARAMETER_SETS, PublicKeys
 from crypto.ckks_secret import SecretContext
 from parties.node import Node
 from secure_gal.effects import State
 from secure_gal.encrypted_assistor import EncryptedAssistor
-from secure_gal.encrypted_party import EncryptedParty
+from secure_gal.encrypted_party import EncryptedParty, answer
 from secure_gal.encrypted_sponsor import EncryptedSponsor
 from secure_gal.errors import PeerViolation
 from secure_gal.learners import ridge_features
@@ -122,6 +122,19 @@ def test_ciphertexts_under_another_key_are_refused() -> None:
     with pytest.raises(PeerViolation, match="lab"):
         ours.decrypt(reply, 50, 1, "lab")
     party.close()
+
+
+def test_a_batch_of_which_nobody_is_known_is_answered() -> None:
+    params = PARAMETER_SETS["fast"]
+    cipher, x = SecretContext.generate(params), np.random.default_rng(0).standard_normal((50, 2))
+    features = ridge_features(LINEAR, x, Path.cwd(), 0)
+    party = EncryptedParty(features, x, np.ones(50, dtype=bool), params, cores=1)
+    party.use_keys(keys := cipher.public_keys(party.padded), "hospital")
+    head = party.head(cipher.encrypt(np.ones((50, 1))), 1, "hospital")
+    party.close()
+    public = PublicKeys.from_bytes(params, party.padded, keys, "hospital")
+    reply = answer(features, public, head, 1, np.zeros((0, 2)), np.zeros(0, dtype=np.uint8))
+    assert cipher.decrypt(reply, 0, 1, "lab").shape == (0, 1)
 
 
 def test_the_reference_runs_encrypted_too() -> None:

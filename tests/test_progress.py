@@ -6,7 +6,12 @@ import io
 import json
 import logging
 
+import pytest
+
+from parties import cli
 from parties.progress import Progress
+from secure_gal.effects import Note
+from secure_gal.errors import SettingsError
 
 
 def test_epochs_of_a_long_fit_are_shown() -> None:
@@ -20,3 +25,24 @@ def test_epochs_of_a_long_fit_are_shown() -> None:
     assert json.loads(as_json.getvalue()) == {"event": "transport", "text": "epoch 4"}
     assert "epoch 4" not in shown.getvalue(), "the last one follows alone"
     logging.getLogger("secure_gal").handlers = []
+
+
+ESCAPES = "\x1b]52;c;cm0gLXJm\x07\x1b[2J\x9b31m"
+"""What would write the clipboard, clear the screen and colour a terminal that is sent it."""
+
+
+def test_what_a_peer_says_cannot_steer_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = io.StringIO()
+    Progress(stream=shown).note(Note("warning", {"text": f"lab refuses this batch: {ESCAPES}"}))
+    assert shown.getvalue().rstrip("\n").isprintable() and "\\x1b[2J" in shown.getvalue()
+
+    def refused() -> None:
+        raise SettingsError("lab", f"refused this party: {ESCAPES}\nsecond line")
+
+    monkeypatch.setattr(cli, "app", refused)
+    with pytest.raises(SystemExit):
+        cli.main()
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.isprintable() and second == "second line"

@@ -103,6 +103,24 @@ def test_a_forged_run_signature_is_refused() -> None:
         lab.node.role.receive("hospital", messages.RunAgreement(bad))
 
 
+def test_a_certificate_before_the_agreement_is_refused_and_not_answered() -> None:
+    network = make_network()
+    lab = network.parties["lab"]
+    for phase, run in ((b"greeted", ""), (b"signed", None)):
+        while lab.store.values.get("phase") != phase:
+            network.step()
+        agreed = lab.node.role.run if run is None else run
+        link = lab.node._link("hospital").received
+        early = wire.encode(
+            messages.HeadRequest(1), study=lab.node._codec.digest, run=agreed, sender="hospital", recipient="lab",
+            seq=link + 1, identity=identity("hospital"),
+        )  # fmt: skip
+        before = lab.node._ledger.head
+        with pytest.raises(PeerViolation, match=r"another run|before the run was agreed on"):
+            lab.node.message("hospital", early)
+        assert lab.node._ledger.head == before, "a refused message leaves no line in the ledger"
+
+
 def test_a_wiped_run_directory_is_refused_once_the_run_has_begun() -> None:
     network = make_network()
     lab = network.parties["lab"]

@@ -126,7 +126,7 @@ def test_everything_sent_depends_on_releases_alone(tmp_path):
     ids, train = [str(i) for i in range(len(y))], np.ones(len(y), dtype=bool)
     runs = []
     for labels in (y, 1 - y):
-        released = release_once(tmp_path / "r", scheme, ids, labels.tolist())
+        released = release_once(tmp_path / "r", scheme, ids, labels.tolist(), AS)
         training = scheme.training(released, train, "cross_entropy")
         runs.append(run(training.loss, training.y, columns, 3))
     (one, sent), (two, again) = runs
@@ -171,25 +171,32 @@ def test_statements_name_everything_that_a_release_depends_on():
 # the memory
 
 
+AS = "of id, compared as written"
 IDS = [f"id{i}" for i in range(200)]
 COINS = ClassResponse(EPSILON_RANGE[0], (0, 1))
 
 
 def test_a_row_is_released_once_whatever_is_asked_later(tmp_path):
     file = tmp_path / "home" / "labels.json"
-    first = release_once(file, COINS, IDS, [0] * 200)
+    first = release_once(file, COINS, IDS, [0] * 200, AS)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    again = release_once(file, COINS, [*IDS[::-1], "new"], [1] * 201)  # other labels, other order, one row more
+    again = release_once(file, COINS, [*IDS[::-1], "new"], [1] * 201, AS)  # other labels, other order, one row more
     assert (again[:200] == first[::-1]).all()
-    assert (release_once(file, COINS, ["new"], [0]) == again[200:]).all()
-    other = release_once(tmp_path / "other.json", COINS, IDS, [0] * 200)
+    assert (release_once(file, COINS, ["new"], [0], AS) == again[200:]).all()
+    other = release_once(tmp_path / "other.json", COINS, IDS, [0] * 200, AS)
     assert (first != other).any()  # the control: without the file, new noise (false alarm 2**-200)
 
 
 def test_releases_of_another_scheme_are_not_added_silently(tmp_path):
-    release_once(tmp_path / "r", COINS, IDS, [0] * 200)
+    release_once(tmp_path / "r", COINS, IDS, [0] * 200, AS)
     with pytest.raises(SettingsError, match="sum of both epsilons"):
-        release_once(tmp_path / "r", ClassResponse(1.0, (0, 1)), IDS, [0] * 200)
+        release_once(tmp_path / "r", ClassResponse(1.0, (0, 1)), IDS, [0] * 200, AS)
+
+
+def test_another_way_of_writing_ids_is_not_a_new_person(tmp_path):
+    release_once(tmp_path / "r", COINS, IDS, [0] * 200, AS)
+    with pytest.raises(SettingsError, match="id_form"):
+        release_once(tmp_path / "r", COINS, [name.upper() for name in IDS], [0] * 200, "of id, compared as lower")
 
 
 @pytest.mark.parametrize("change", [
@@ -200,15 +207,15 @@ def test_releases_of_another_scheme_are_not_added_silently(tmp_path):
 ])  # fmt: skip
 def test_a_damaged_memory_is_refused_and_not_drawn_anew(tmp_path, change):
     file = tmp_path / "r"
-    release_once(file, COINS, IDS, [0] * 200)
+    release_once(file, COINS, IDS, [0] * 200, AS)
     raw = change(file.read_bytes())
     file.write_bytes(raw)
     with pytest.raises(SettingsError):
-        release_once(file, COINS, IDS, [0] * 200)
+        release_once(file, COINS, IDS, [0] * 200, AS)
     assert file.read_bytes() == raw
 
 
 def test_nothing_is_released_that_could_not_be_kept(tmp_path):
     (tmp_path / "r.part").mkdir()
     with pytest.raises(EnvironmentFailure, match="nothing was released"):
-        release_once(tmp_path / "r", COINS, IDS, [0] * 200)
+        release_once(tmp_path / "r", COINS, IDS, [0] * 200, AS)

@@ -312,6 +312,14 @@ def test_a_round_has_one_sum() -> None:
         lab.receive("hospital", good)
 
 
+def test_the_next_round_waits_for_this_ones_sum() -> None:
+    """Else the aggregator would add fits of two different rounds."""
+    _, lab = round_open()
+    following = messages.Residual(np.zeros((TRAIN, 1), np.float32), lab.aggregator.round + 1)
+    with pytest.raises(PeerViolation, match="before the sum"):
+        lab.receive("hospital", following)
+
+
 def test_weights_before_products_and_products_in_a_uniform_study_are_refused() -> None:
     network = make(CLEAR)
     lab = party_in(b"learning", network, "lab")

@@ -289,10 +289,11 @@ def test_a_curious_aggregator_learns_no_fit_and_no_residual(which: str, request:
     for difference in payloads(network, "lab", "own-difference"):
         seen += words(difference["ciphertexts"][0][: -seal_files.SEED_BYTES], n)
     rows = lab.store.values["sum/rows"].decode()
-    binding = bind(context("lab", study(protect=CKKS)), lab.node.role.run, "fitted", 1, "insurer", rows)
+    protect = CKKS if which == "encrypted" else CLEAR
+    binding = bind(context("lab", study(protect=protect)), lab.node.role.run, "fitted", 1, "insurer", rows)
     for relayed in payloads(network, "lab", "relayed-fitted"):
-        card = context("lab", study(protect=CKKS)).cards["insurer"]
-        key = SealingKey(SEALING[CKKS if which == "encrypted" else CLEAR])
+        card = context("lab", study(protect=protect)).cards["insurer"]
+        key = SealingKey(SEALING[protect])
         fit = key.unseal(relayed["sealed"].tobytes(), card, binding, "hospital")
         training, rows = Layout(n, N - n, 1).split(fit, "insurer")
         assert training.shape == (1, TRAINING.reply_bytes) and rows.shape == (1, ROWS.reply_bytes)

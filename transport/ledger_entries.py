@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from crypto.certificate import Certificate, LogHead
-from secure_gal.errors import SecureGalError, SettingsError
+from secure_gal.errors import SecureGalError, SettingsError, printable
 from transport.wire import Header
 
 FORMAT = 1
@@ -27,7 +27,7 @@ class LedgerError(SecureGalError):
     exit_code = 1
 
     def __init__(self, where: str, line: int, rule: str) -> None:
-        rule = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in rule)  # may quote a stranger's file
+        rule = printable(rule)  # may quote a stranger's file
         super().__init__(f"{where}, line {line}: {rule}" if line else f"{where}: {rule}")
         self.where, self.line, self.rule = where, line, rule
 
