@@ -39,7 +39,7 @@ from secure_gal.messages import (
 from secure_gal.protocol_assistor import AssistorProtocol
 from secure_gal.roles import AssistorModel, Context
 from secure_gal.sum_aggregator import KINDS, Calculator, SumAggregator, open_calculator
-from secure_gal.sum_exposure import LIMIT, equations, exposure, reason, statement
+from secure_gal.sum_exposure import equations, exposure, reason, statement
 
 Bytes = npt.NDArray[np.uint8]
 Record = Callable[[str, int], int]
@@ -71,7 +71,7 @@ class SumAssistor(AssistorProtocol):
 
     Args:
         record: the budget of this party's data.
-        consented: whether a person consented to sums beyond the limit.
+        consented: whether a person consented to sums beyond the limits.
     """
 
     TRANSITIONS = protocol_assistor.TRANSITIONS | {
@@ -201,11 +201,11 @@ class SumAssistor(AssistorProtocol):
 
     def _admitted(self, count: int) -> list[Effect]:
         widths = msgspec.json.decode(self.state.raw("sum/widths"), type=dict[str, int])
-        ratio = exposure(count, widths)
-        if ratio > LIMIT and not self._consented:
-            raise ConsentError(f"{self._name} takes no part: {reason(count, widths)}")
+        why = reason(count, widths, self._name)
+        if why and not self._consented:
+            raise ConsentError(f"{self._name} takes no part: {why}")
         self.state.put("sum/admitted", b"1")
-        return [Note("exposure", {"equations": count, "ratio": round(ratio, 3)}), *self._pending()]
+        return [Note("exposure", {"equations": count, "ratio": round(exposure(count, widths), 3)}), *self._pending()]
 
     def _on_keys(self, message: EvaluationKeys) -> list[Effect]:
         if "sum/widths" not in self.state or "keys" in self.state:

@@ -35,9 +35,7 @@ def prepared(folder: Path, residuals: str, ids: str, learner: str = "") -> Path:
         settings.write_text(text.rstrip() + '\npredictions = "sum"\n')
         if learner and name != "hospital":
             file = folder / name / f"{name}.toml"
-            file.write_text(
-                re.sub(r'kind = "\w+"', f'kind = "{learner}"', re.sub(r"\nfeatures.*", "", file.read_text()))
-            )
+            file.write_text(re.sub(r'kind = "\w+"', learner, re.sub(r"\nfeatures.*", "", file.read_text())))
     return folder
 
 
@@ -46,7 +44,12 @@ def finish(process: subprocess.Popen[str], seconds: int = 120) -> None:
     assert process.returncode == 0, err
 
 
-@pytest.mark.parametrize(("residuals", "ids", "learner"), [("ckks", "psi", ""), ("none", "clear", "gb")])
+FRESH = 'kind = "linear"\nfeatures = "fourier"\nfresh_features = true'
+
+
+@pytest.mark.parametrize(
+    ("residuals", "ids", "learner"), [("ckks", "psi", ""), ("none", "clear", 'kind = "gb"'), ("none", "clear", FRESH)]
+)
 def test_a_study_of_sums_survives_kills_predicts_and_can_be_audited(
     residuals: str, ids: str, learner: str, tmp_path: Path
 ) -> None:

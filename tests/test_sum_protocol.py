@@ -7,6 +7,7 @@ tests are about the order of steps, what is relayed sealed, and what is kept on 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -20,8 +21,10 @@ from secure_gal import messages
 from secure_gal.effects import Compute, Send, State
 from secure_gal.encrypted_rows import study_order, to_unit
 from secure_gal.errors import ConsentError, PeerViolation, SettingsError
+from secure_gal.learners import make_learner
+from secure_gal.local import LocalParty
 from secure_gal.messages import Batch
-from secure_gal.study import Protect, Study
+from secure_gal.study import LearnerSettings, Protect, Study
 from secure_gal.sum_assistor import SumAssistor, SumEncryptedAssistor
 from secure_gal.sum_predict import SumPrediction
 from secure_gal.sum_sponsor import SumEncryptedSponsor, SumSponsor
@@ -129,6 +132,17 @@ class Model(Arrays):
         return known, fit_bytes(np.zeros((0, k)), part.astype(np.float64))
 
 
+class Fresh(Model):
+    """The same with a new random map every round."""
+
+    def prepare(self, rows: np.ndarray, train: np.ndarray) -> bytes:
+        encoder = super().prepare(rows, train)
+        settings = LearnerSettings(features="fourier", fresh_features=True)
+        learner = make_learner(settings, Path("."), secret=lambda: self.name.encode())
+        self.local = LocalParty(self.name, self.x[rows], train, learner, 0)
+        return encoder
+
+
 class Head(Model):
     """The same under encrypted residuals."""
 
@@ -153,7 +167,7 @@ def small_budget(run: str, equations: int) -> int:
 
 def make_party(
     name: str, the_study: Study, *, fits: bool = True, consented: bool = True,
-    record: Callable[[str, int], int] = small_budget,
+    record: Callable[[str, int], int] = small_budget, kind: type[Model] | None = None,
 ) -> Party:  # fmt: skip
     fixed, encrypted = context(name, the_study), the_study.protect.encrypted
 
@@ -162,9 +176,9 @@ def make_party(
         if name == "hospital":
             arrays = Arrays(name)
             arrays.fits = fits
-            kind = SumEncryptedSponsor if encrypted else SumSponsor
-            return make_node(kind(fixed, arrays, state, nonce, StandIn()), store, fixed)
-        model = (Head if encrypted else Model)(name, 5)
+            sponsor = SumEncryptedSponsor if encrypted else SumSponsor
+            return make_node(sponsor(fixed, arrays, state, nonce, StandIn()), store, fixed)
+        model = (kind or (Head if encrypted else Model))(name, 5)
         assistor = SumEncryptedAssistor if encrypted else SumAssistor
         return make_node(assistor(fixed, model, state, nonce, record, consented, Adder), store, fixed)  # type: ignore[arg-type]
 
@@ -231,6 +245,24 @@ def test_kill_at_every_step(first: int, undisturbed: tuple[Protect, np.ndarray, 
         network.crash(NAMES[at // 3 % 3])
         network.run()
         assert np.array_equal(final_f(network), wanted), f"killed {NAMES[at // 3 % 3]} at step {at}"
+
+
+def test_fresh_features_give_the_same_answer_after_a_kill() -> None:
+    def fresh() -> Network:
+        settings = study(protect=CLEAR, loss="l2")
+        return Network(make_party("hospital", settings), [make_party(n, settings, kind=Fresh) for n in NAMES[1:]])
+
+    network, steps = fresh(), 0
+    while network.step():
+        steps += 1
+    assert np.abs(final_f(network) - expected()).max() > 1e-3
+    for at in range(0, steps, 12):
+        other = fresh()
+        for _ in range(at):
+            other.step()
+        other.crash(NAMES[at // 12 % 3])
+        other.run()
+        assert np.array_equal(final_f(other), final_f(network)), f"killed {NAMES[at // 12 % 3]} at step {at}"
 
 
 @pytest.mark.parametrize("seed", range(4))
