@@ -154,7 +154,7 @@ def check_party(file: Path) -> str:
     if session.study.protect.encrypted and session.party.party != session.study.sponsor:
         from secure_gal.encrypted_model import refuse_unencryptable
 
-        refuse_unencryptable(session.party)
+        refuse_unencryptable(session.party, session.study)
     if session.study.protect.privatised and session.party.party == session.study.sponsor:
         from secure_gal.privatised_sponsor import label_scheme
 

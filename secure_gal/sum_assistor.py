@@ -59,6 +59,13 @@ class SumModel(Protocol):
         """P of the encrypted head, 0 where fits are made in the clear."""
         ...
 
+    fresh: bool
+    """Whether every round has a map, and so an encrypted head, of its own (`SumFreshData`)."""
+
+    def begin_round(self, round_: int) -> None:
+        """With `fresh`: fit with the map of this round from now on."""
+        ...
+
     def use_keys(self, raw: bytes, peer: str) -> None:
         """Check the sponsor's keys and use them from now on; PeerViolation."""
         ...
@@ -174,14 +181,13 @@ class SumAssistor(AssistorProtocol):
 
     def _declaration(self) -> Declaration:
         digest, run, name = self._context.digest, self.run, self._name
-        padded, width = self._sums.padded, self._sums.width
-        signature = self._context.identity.sign(statement(digest, run, name, padded, width)).hex()
+        padded, width, fresh = self._sums.padded, self._sums.width, self._sums.fresh
+        signature = self._context.identity.sign(statement(digest, run, name, padded, width, fresh)).hex()
         if self.aggregator is None:
-            return Declaration(padded, width, signature)
+            return Declaration(padded, width, signature, fresh=fresh)
         key = self.aggregator.sealing_key()
-        return Declaration(
-            padded, width, signature, key.public.hex(), key.announce(self._context.identity, digest, run).hex()
-        )
+        over_key = key.announce(self._context.identity, digest, run).hex()
+        return Declaration(padded, width, signature, key.public.hex(), over_key, fresh)
 
     def _on_declarations(self, message: Declarations) -> list[Effect]:
         if "declared" not in self.state or "sum/widths" in self.state:
@@ -265,12 +271,12 @@ class SumAssistor(AssistorProtocol):
 
     def _refusal(self, rows: int) -> str:
         left = SUM.tau - int(self.state.text("replies", "0"))
-        if Layout(0, rows, self._outputs).ciphertexts > left:
+        if self._cost(rows) > left:
             return f"this study's budget of {SUM.tau} sums has {max(left, 0)} left"
         return AssistorProtocol._refusal(self, rows)
 
     def _accept(self, number: int, ids: tuple[str, ...]) -> Compute:
-        self._spend_sums(Layout(0, len(ids), self._outputs).ciphertexts)
+        self._spend_sums(self._cost(len(ids)))
         return AssistorProtocol._accept(self, number, ids)
 
     def _refuse(self, batch: Batch) -> Send:
@@ -296,6 +302,10 @@ class SumAssistor(AssistorProtocol):
         train = self.state.array("train")
         return Layout(int(train.sum()), int(len(train) - train.sum()), self._outputs)
 
+    def _cost(self, rows: int) -> int:
+        """Sums that a part of so many rows counts as."""
+        return Layout(0, rows, self._outputs).ciphertexts
+
     def _spend_sums(self, ciphertexts: int) -> None:
         """Count sums in the transaction that accepts the request, before any of them is computed."""
         self.state.put("replies", str(int(self.state.text("replies", "0")) + ciphertexts).encode())
@@ -318,6 +328,23 @@ class SumEncryptedAssistor(SumAssistor, EncryptedAssistor):
     def _spend(self, replies: int) -> None:
         """A request is one sum more than `EncryptedAssistor` counts where validation rows have blocks of their own."""
         self._spend_sums(self._layout().ciphertexts)
+
+    def _fit(self) -> Compute:
+        job, round_ = super()._fit(), self.rounds + 1
+
+        def fit() -> object:
+            self._sums.begin_round(round_)
+            return job.job()
+
+        return Compute(job.tag, fit) if self._sums.fresh else job
+
+    @property
+    def _heads(self) -> int:
+        return self.rounds if self._sums.fresh else 1
+
+    def _cost(self, rows: int) -> int:
+        """The noise that depends on this party's data adds up over heads, and replies count by its square (tau)."""
+        return super()._cost(rows) * self._heads**2
 
     def _fitted_encrypted(self, round_: int, replies: Bytes) -> list[Effect]:
         return self._leave(round_, replies.tobytes())
@@ -342,7 +369,7 @@ def check_declaration(context: Context, run: str, name: str, item: Declaration, 
     except ValueError:
         raise PeerViolation(peer, f"the declaration of {name} is not hex") from None
     try:
-        verify(card, statement(digest, run, name, item.padded, item.width), signature)
+        verify(card, statement(digest, run, name, item.padded, item.width, item.fresh), signature)
     except PeerViolation:
         raise PeerViolation(peer, f"the declaration of {name} is not signed by it") from None
     if name == context.study.adder:

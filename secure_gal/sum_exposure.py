@@ -31,9 +31,9 @@ def exposure(count: int, widths: Mapping[str, int]) -> float:
     return count / sum(widths.values())
 
 
-def statement(digest: str, run: str, name: str, padded: int, width: int) -> bytes:
-    """The bytes that an assistor signs about its width, so that whoever relays cannot change it."""
-    return STATEMENT_LABEL + f"{digest} {run} {name} {padded} {width}".encode()
+def statement(digest: str, run: str, name: str, padded: int, width: int, fresh: bool) -> bytes:
+    """The bytes that an assistor signs about its features, so that whoever relays cannot change it."""
+    return STATEMENT_LABEL + f"{digest} {run} {name} {padded} {width} {int(fresh)}".encode()
 
 
 def reason(count: int, widths: Mapping[str, int], name: str) -> str:

@@ -60,6 +60,8 @@ class SumRidge:
 class SumEncryptedData(EncryptedAssistorData):
     """`EncryptedAssistorData` for sums: the same fits, in the ring `sum`, laid out for the aggregator."""
 
+    fresh = False
+
     def __init__(self, party: PartySettings, study: Study, folder: Path, warn: Callable[[str], None]) -> None:
         super().__init__(party, study, folder, warn)
         self._features: RidgeFeatures | None = None
@@ -123,7 +125,7 @@ class SumEncryptedData(EncryptedAssistorData):
 class SumClearData(AssistorData):
     """`AssistorData` whose fitted values and parts leave as ciphertexts under the sponsor's public key."""
 
-    padded = 0
+    padded, fresh = 0, False  # a learner that is fresh in the clear needs nothing of the others
 
     def __init__(self, party: PartySettings, study: Study, folder: Path, warn: Callable[[str], None]) -> None:
         super().__init__(party, study, folder, warn)

@@ -406,7 +406,3 @@ def test_a_party_keeps_the_secret_of_its_fresh_features_for_a_resumed_run(tmp_pa
     np.testing.assert_array_equal(*lives)
     secret = tmp_path / "run" / "fresh.secret"
     assert len(secret.read_bytes()) == 32 and secret.stat().st_mode & 0o777 == 0o600
-
-
-def test_fresh_features_need_clear_residuals() -> None:
-    assert "[learner] fresh_features" in encryptable(fresh())

@@ -48,7 +48,8 @@ FRESH = 'kind = "linear"\nfeatures = "fourier"\nfresh_features = true'
 
 
 @pytest.mark.parametrize(
-    ("residuals", "ids", "learner"), [("ckks", "psi", ""), ("none", "clear", 'kind = "gb"'), ("none", "clear", FRESH)]
+    ("residuals", "ids", "learner"),
+    [("ckks", "psi", ""), ("none", "clear", 'kind = "gb"'), ("none", "clear", FRESH), ("ckks", "psi", FRESH)],
 )
 def test_a_study_of_sums_survives_kills_predicts_and_can_be_audited(
     residuals: str, ids: str, learner: str, tmp_path: Path

@@ -114,7 +114,7 @@ class Adder:
 class Model(Arrays):
     """An assistor over an array whose fits leave as stand-in ciphertexts, in the clear protocol."""
 
-    padded, width = 0, 3
+    padded, width, fresh = 0, 3, False
     keyed = False
 
     def use_keys(self, raw: bytes, peer: str) -> None:
@@ -142,6 +142,12 @@ class Fresh(Model):
         self.local = LocalParty(self.name, self.x[rows], train, learner, 0)
         return encoder
 
+    def expected(self, ids: tuple[str, ...], residuals: list[np.ndarray], coefficients: np.ndarray) -> np.ndarray:
+        """Its part of a prediction, sum_t c_t f_t."""
+        x = self.x[[self.ids.index(i) for i in ids]]
+        models = [self.local.fit_round(t, r)[0] for t, r in enumerate(residuals, start=1)]
+        return sum(c * model.predict(x) for c, model in zip(coefficients, models, strict=False))
+
 
 class Head(Model):
     """The same under encrypted residuals."""
@@ -159,6 +165,27 @@ class Head(Model):
         known = np.array([i in self.ids for i in ids], dtype=np.uint8)
         rows = [self.ids.index(i) if i in self.ids else 0 for i in ids]
         return known, fit_bytes(np.zeros((0, outputs)), model.predict(self.x[rows]))
+
+
+class FreshHead(Head, Fresh):
+    """The same with a new random map every round; a head is every round's terms."""
+
+    fresh = True
+    round = 0
+
+    def begin_round(self, round_: int) -> None:
+        self.round = round_
+
+    def fit_encrypted(self, requests: np.ndarray, outputs: int, peer: str) -> np.ndarray:
+        return self.fit_round(self.round, get(requests, TRAIN).astype(np.float32))[1]
+
+    def head(self, requests: np.ndarray, outputs: int, peer: str) -> bytes:
+        return np.stack([get(request[None], TRAIN) for request in requests]).tobytes()
+
+    def answer(self, ids, encoder, keys, head, outputs, peer):  # type: ignore[no-untyped-def]
+        terms = np.frombuffer(head).reshape(-1, TRAIN, outputs).astype(np.float32)
+        part = self.expected(ids, list(terms), np.ones(len(terms)))
+        return np.ones(len(ids), dtype=np.uint8), fit_bytes(np.zeros((0, outputs)), part)
 
 
 def small_budget(run: str, equations: int) -> int:
@@ -247,22 +274,50 @@ def test_kill_at_every_step(first: int, undisturbed: tuple[Protect, np.ndarray, 
         assert np.array_equal(final_f(network), wanted), f"killed {NAMES[at // 3 % 3]} at step {at}"
 
 
-def test_fresh_features_give_the_same_answer_after_a_kill() -> None:
-    def fresh() -> Network:
-        settings = study(protect=CLEAR, loss="l2")
-        return Network(make_party("hospital", settings), [make_party(n, settings, kind=Fresh) for n in NAMES[1:]])
+def fresh_network(protect: Protect) -> Network:
+    settings, kind = study(protect=protect, loss="l2"), FreshHead if protect.encrypted else Fresh
+    return Network(make_party("hospital", settings), [make_party(n, settings, kind=kind) for n in NAMES[1:]])
 
-    network, steps = fresh(), 0
+
+@pytest.mark.parametrize("protect", [CKKS, CLEAR], ids=["ckks", "clear"])
+def test_fresh_features_give_the_same_answer_after_a_kill(protect: Protect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("secure_gal.features.fourier.WIDTH", 16)  # for speed
+    network, steps = fresh_network(protect), 0
     while network.step():
         steps += 1
     assert np.abs(final_f(network) - expected()).max() > 1e-3
     for at in range(0, steps, 12):
-        other = fresh()
+        other = fresh_network(protect)
         for _ in range(at):
             other.step()
         other.crash(NAMES[at // 12 % 3])
         other.run()
         assert np.array_equal(final_f(other), final_f(network)), f"killed {NAMES[at // 12 % 3]} at step {at}"
+
+
+def test_an_encrypted_study_of_fresh_features_ends_with_a_term_for_every_round_that_was_run() -> None:
+    """Also for rounds that are not kept, which nobody but the sponsor can tell: Enc(0) looks like any other."""
+    network = fresh_network(CKKS)
+    network.run()
+    ensemble = network.sponsor.node.role.ensemble
+    ends = [frames for _, to, frames in network.sent if b'"encrypted-finish"' in frames[0] and to == "insurer"]
+    rounds, kept = len(ensemble.history), ensemble.kept
+    ciphertexts = np.frombuffer(b"".join(ends[0][3:])[: rounds * SUM.request_bytes], np.uint8)
+    terms = [get(row[None], TRAIN) for row in ciphertexts.reshape(rounds, SUM.request_bytes)]
+    residuals = [network.sponsor.store.values[f"residual/{t:04d}"] for t in range(1, rounds + 1)]
+    scale = network.sponsor.store.values["scale/insurer"][0]
+    coefficients = [*ensemble.coefficients("insurer"), *[0.0] * (rounds - kept)]
+    for term, c, r in zip(terms, coefficients, residuals, strict=True):
+        assert np.allclose(term * scale, c * r, atol=1e-12)
+    _, total, _ = predict(network, ("r3", "r7"), CKKS)
+    parts = [
+        network.parties[p].node.role._model.expected(("r3", "r7"), residuals, ensemble.coefficients(p))
+        for p in NAMES[1:]
+    ]
+    assert np.allclose(total, sum(parts), atol=1e-5) and total.any()
+    for party in network.others:
+        spent = party.node.role.state.text("replies")
+        assert spent == str(2 * rounds + rounds**2), "T heads add noise like T^2 replies"
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -380,7 +435,9 @@ def test_a_fit_about_other_rows_cannot_be_unsealed() -> None:
     assert lab.aggregator.round == 1
 
 
-@pytest.mark.parametrize(("field", "value"), [("width", 999), ("sealing_key", "00" * 32), ("signature", "zz")])
+@pytest.mark.parametrize(
+    ("field", "value"), [("width", 999), ("sealing_key", "00" * 32), ("signature", "zz"), ("fresh", True)]
+)
 def test_a_sponsor_cannot_change_what_an_assistor_declared(field: str, value: object) -> None:
     network = make(CLEAR)
     insurer = party_in(b"declaring", network, "insurer")

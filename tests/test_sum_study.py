@@ -59,7 +59,7 @@ class Rows(Arrays):
 class Head(Rows):
     """The encrypted head of a sum-only study."""
 
-    padded, width = 8, 4
+    padded, width, fresh = 8, 4, False
 
     def use_keys(self, raw: bytes, peer: str) -> None:
         self.ridge = SumRidge(raw, 8, self.u, int(self.train.sum()), peer)
@@ -74,7 +74,7 @@ class Head(Rows):
 class Public(Rows):
     """Fits in the clear, encrypted under the public key."""
 
-    padded, width = 0, 4
+    padded, width, fresh = 0, 4, False
 
     def use_keys(self, raw: bytes, peer: str) -> None:
         self.key = EncryptionKey.from_bytes(raw, peer)

@@ -49,6 +49,10 @@ CLEAR_ONLY = (
     '"python:MODULE:FACTORY"), whose last layer is fitted on ciphertexts; (b) labels privatised once, with a stated '
     'epsilon; (c) clear residuals, [protect] residuals = "none" in study.toml, to which every party consents'
 )
+ONE_MAP = (
+    'true with residuals = "ckks": there one encrypted head serves all rounds, on one map; accepted with [protect] '
+    'predictions = "sum", or with residuals in the clear'
+)
 
 
 def make_learner(
@@ -109,11 +113,6 @@ def check_shape(settings: LearnerSettings, dimensions: int) -> None:
 def encryptable(settings: LearnerSettings, default_loss: str = "l2") -> str:
     """Empty where this learner can be fitted on ciphertexts, else the reason and the alternatives in words."""
     loss = settings.loss or default_loss
-    if settings.fresh_features:
-        return (
-            "[learner] fresh_features = true needs clear residuals: with encrypted ones a single head serves all rounds, on "
-            "one map. Set fresh_features = false"
-        )
     if settings.kind != "linear":
         return f"[learner] kind = {settings.kind!r} must see the residual: {CLEAR_ONLY}"
     if loss != "l2":
@@ -133,6 +132,8 @@ def ridge_features(
     """
     from secure_gal.features.encoded import RidgeFeatures
 
+    if settings.fresh_features:
+        raise SettingsError("[learner] fresh_features", ONE_MAP)
     _check(settings, "linear", dict(settings.options), folder)
     options = encoder_options(settings, folder)
     return RidgeFeatures.fit(settings.maps, ridge_strength(settings), x_train, folder, seed, options)
