@@ -6,7 +6,6 @@ the error that the sponsor of a networked study sees. Weights follow from the fi
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,9 @@ from crypto.ckks_fits import MAX_VALUE, SUM, WEIGHT_BITS, EncryptionKey, Layout,
 from crypto.ckks_products import SumCalculator
 from crypto.ckks_secret_sum import SumContext
 from secure_gal.assistance import Ensemble
+from secure_gal.attacks.columns import column_space, stacked, with_known_rows
 from secure_gal.attacks.finding import r2, squared_correlation
-from secure_gal.attacks.sums import recover_spaces, sum_attacks
+from secure_gal.attacks.sums import recover_spaces
 from secure_gal.encrypted_rows import to_unit
 from secure_gal.learners import make_learner
 from secure_gal.local import LocalParty
@@ -54,15 +54,12 @@ class Transcript:
     weights: np.ndarray
 
     def attack(self, rounds: int, seed: int, draws: int = 2) -> list[float]:
-        """By column of all assistors, the larger gain of both attacks on the first `rounds` sums."""
-        gains: dict[str, float] = defaultdict(float)
-        names = [[f"{m}.{j}" for j in range(x.shape[1])] for m, x in enumerate(self.columns)]
-        for found in sum_attacks(
-            self.columns, self.sums[:rounds], self.residuals[:rounds], self.weights[:rounds],
-            [x.shape[1] for x in self.columns], self.own, names, seed=seed, repeats=draws, floor=FLOOR,
-        ):  # fmt: skip
-            gains[found.target] = max(gains[found.target], found.gain.value)
-        return list(gains.values())
+        """By column of all assistors, what regression on the first `rounds` sums gains, knowing a tenth of the rows."""
+        space = column_space(stacked(self.sums[:rounds]), floor=FLOOR)
+        columns = np.hstack(self.columns)
+        names = [str(j) for j in range(columns.shape[1])]
+        found = with_known_rows(columns, space, self.own, names, seed=seed, repeats=draws)
+        return [f.gain.value for f in found]
 
     def single_fits(self, rounds: int, width: int, seed: int) -> tuple[float, float]:
         """R2 of the assistors' fits of round `rounds`, by solving for spaces of this width, and by the sum alone."""

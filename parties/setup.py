@@ -73,6 +73,7 @@ id = "id"                      # or several columns: ["surname", "born"]
 [learner]
 kind = "linear"                # with residuals = "ckks"; else also mlp, gb, svm, cnn, lstm, gru, python:module:factory
 features = "auto"              # standardized, binned, fourier, trees, polynomial, encoder, python:..., or a list
+# fresh_features = true        # a new map every round, for predictions = "sum"; with fourier, trees or both
 # device = "auto"              # for mlp: auto, cpu, cuda, cuda:1
 """
 
