@@ -45,7 +45,7 @@ FIT_WIDTHS = ((1, 1), (3, 3))
 FIT_ROUNDS = (7, 14, 20)
 SUCCESS = 0.5
 """A column counts as reconstructed where its gain is larger."""
-REPEATS = 5
+REPEATS = 3
 
 
 def rounds_of(widths: Sequence[int]) -> list[int]:

@@ -6,17 +6,17 @@ the sponsor chose. Two ratios say how far T*K of them go (measured: benchmarks/s
 - T*K / sum_m p_m. As it comes near 1 the sums span all features, and with one map for all rounds, f_m^t = H_m r^t, they
   can be solved for each assistor's H_m.
 - T*K / p_m of one assistor. Where it dominates the sum, the others' features hide little, and only its own count. An
-  assistor with one or two features is beyond this limit after one sum: that sum is a noisy copy of them.
+  assistor with fewer than five features is beyond this limit after one sum: that sum is a noisy copy of one of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-LIMIT = 0.15
+LIMIT = 0.1
 """T*K / sum p_m above which consent is needed. In no measured study at or below both limits did the attacker gain more
-than half of the best column's variance; at 0.2 it did."""
-OWN_LIMIT = 1 / 3
+than half of the best column's variance, on average; at 0.15 it did."""
+OWN_LIMIT = 0.2
 """T*K / p_m above which this assistor's consent is needed."""
 STATEMENT_LABEL = b"secure-gal/1 declared width\0"
 
@@ -41,7 +41,7 @@ def reason(count: int, widths: Mapping[str, int], name: str) -> str:
     own, ratio, listed = count / widths[name], exposure(count, widths), ", ".join(f"{n} {p}" for n, p in widths.items())
     if ratio <= LIMIT and own <= OWN_LIMIT:
         return ""
-    few = f". With {widths[name]} features no ratio is low enough: the first sum is a noisy copy of them"
+    few = f". With {widths[name]} features no ratio is low enough: the first sum is a noisy copy of one of them"
     return (
         f"the sums of all runs on this data are T*K = {count} equations for the assistors' {sum(widths.values())} features "
         f"({listed}): a ratio of {ratio:.2f} (limit {LIMIT:g}), and of {own:.2f} for its own features (limit {OWN_LIMIT:.2f})"

@@ -45,8 +45,8 @@ def test_the_attack_begins_to_succeed_above_the_limit(ring: Ring, dominant: bool
     assert best(studies[:1], 10) > 0.9
 
 
-@pytest.mark.parametrize("widths", [(1, 1), (1, 1, 1), (2, 2)])
-def test_the_first_sum_is_a_copy_of_one_or_two_columns(ring: Ring, widths: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("widths", [(1, 1), (1, 1, 1), (2, 2), (3, 17)])
+def test_the_first_sum_is_a_copy_of_one_of_few_columns(ring: Ring, widths: tuple[int, ...]) -> None:
     """So no number of rounds and no company of wide assistors makes consent needless."""
     assert best([record(ring, widths, True, COLUMNS, 1, seed) for seed in SEEDS], 1) > SUCCESS
     assert consent_needed(widths, 1)
@@ -55,11 +55,11 @@ def test_the_first_sum_is_a_copy_of_one_or_two_columns(ring: Ring, widths: tuple
 
 
 def test_a_dominant_assistor_is_not_hidden_by_the_others_width(ring: Ring) -> None:
-    """Three columns beside seventeen: three sums are 0.15 of all features, and everything about the three."""
-    studies = [record(ring, (3, 17), True, COLUMNS, 3, seed) for seed in range(2)]
-    assert best(studies, 3) > SUCCESS
+    """Three columns beside seventeen: two sums are 0.1 of all features, and copies of the three."""
+    studies = [record(ring, (3, 17), True, COLUMNS, 2, seed) for seed in range(4)]
+    assert best(studies, 2) > SUCCESS
     widths = {"three": 3, "seventeen": 17}
-    assert ratio_of(3, widths) <= LIMIT and reason(3, widths, "three") and not reason(3, widths, "seventeen")
+    assert ratio_of(2, widths) <= LIMIT and reason(2, widths, "three") and not reason(2, widths, "seventeen")
 
 
 @pytest.mark.parametrize("seeds", [range(1), pytest.param(range(1, 5), marks=pytest.mark.slow)], ids=["one", "four"])
@@ -111,6 +111,6 @@ def test_the_sponsor_of_a_networked_study_reconstructs_columns_from_its_own_tran
 
 def test_one_figure_for_the_attack_and_the_limit() -> None:
     assert exposure(3, 2, [5, 7]) == ratio_of(equations(3, 2), {"a": 5, "b": 7}) == 0.5
-    assert reason(15, {"a": 50, "b": 50}, "a") == ""
-    assert "0.16 (limit 0.15)" in reason(16, {"a": 50, "b": 50}, "a")
+    assert reason(10, {"a": 75, "b": 25}, "a") == ""
+    assert "0.11 (limit 0.1)" in reason(11, {"a": 75, "b": 25}, "a")
     assert "0.40 for its own features" in reason(4, {"a": 10, "b": 90}, "a")

@@ -39,7 +39,7 @@ def prepared(folder: Path, residuals: str, ids: str, learner: str = "") -> Path:
     return folder
 
 
-def finish(process: subprocess.Popen[str], seconds: int = 120) -> None:
+def finish(process: subprocess.Popen[str], seconds: int = 600) -> None:
     _, err = process.communicate(timeout=seconds)
     assert process.returncode == 0, err
 
