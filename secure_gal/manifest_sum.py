@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from secure_gal.manifest import Disclosure
 from secure_gal.study import Study
 
@@ -53,4 +55,7 @@ def summed_rounds(study: Study, rounds: tuple[Disclosure, ...]) -> tuple[Disclos
             Disclosure("known-reply", "assistor", "sponsor", "which of these ids it knows", "clear",
                        "which of them the assistor holds"),
         ]  # fmt: skip
-    return (*(line for line in rounds if line.message not in REPLACED), *lines)
+    kept = [line for line in rounds if line.message not in REPLACED]
+    terms = "; to an assistor with fresh features, which says so, one by one for every round that was run"
+    kept = [replace(k, content=k.content + terms) if k.message == "encrypted-finish" else k for k in kept]
+    return (*kept, *lines)
