@@ -18,7 +18,7 @@ from tenseal import sealapi
 
 from crypto import ckks, flooding, seal_files
 from crypto.ckks import ParameterSet
-from crypto.ckks_fits import DIFFERENCE_BYTES, ROWS, SUM, TRAINING, WEIGHT_BITS, Layout, ProductKeys
+from crypto.ckks_fits import DIFFERENCE_BYTES, MAX_VALUE, ROWS, SUM, TRAINING, WEIGHT_BITS, Layout, ProductKeys
 from crypto.ckks_slots import Slots, Table
 from crypto.seal_files import SEED_BYTES, Bytes
 from secure_gal.errors import PeerViolation, StateError
@@ -32,6 +32,10 @@ PRODUCT_KAPPA = 20
 """A study whose released numbers could add more than 2**-20 to the sponsor's view is refused."""
 MAX_PRODUCT_CIPHERTEXTS = 4096
 """Ciphertexts of a fit of training rows, at most: an inner product of more would wrap."""
+RIDGE_DIFFERENCE = 2.0
+"""||f|| <= ||r|| for a ridge fit, so ||f - r|| <= 2 ||r||."""
+ANY_DIFFERENCE = MAX_VALUE + 1
+"""Fits of any learner are bounded value by value when they are encrypted."""
 LIFT_BITS = 1 + TRAINING.first_bits + TRAINING.second_bits
 """A request times 2**82 has the scale of a fit of training rows."""
 
@@ -42,7 +46,7 @@ def product_scale() -> float:
     return scale
 
 
-def product_distance(rounds: int, numbers: int, ciphertexts: int) -> float:
+def product_distance(rounds: int, numbers: int, ciphertexts: int, longest: float) -> float:
     """Bound on the statistical distance between the released numbers of any two data sets with the same products.
 
     Beside the product, a number holds v = <d_i, e_j> + <e_i, d_j>, where e is the rounding noise of a re-randomised fit:
@@ -56,9 +60,10 @@ def product_distance(rounds: int, numbers: int, ciphertexts: int) -> float:
         rounds: T.
         numbers: J, released in a round.
         ciphertexts: of a fit of training rows; n values of at most 1 each, whoever shares them.
+        longest: bound on ||d|| / sqrt(n C), for residuals of at most 1: `RIDGE_DIFFERENCE` or `ANY_DIFFERENCE`.
     """
     noise = math.sqrt(SUM.n / 18)
-    length = TRAINING.reply_scale * math.sqrt(8 * ciphertexts)  # ||d|| <= 2 ||r||, by the norms of ridge fits
+    length = TRAINING.reply_scale * longest * math.sqrt(2 * ciphertexts)
     variance = 2 * (noise * length / ckks.primes(SUM)[1]) ** 2
     return rounds * numbers**2 * 2 * 0.243 * float(variance) / 4.0**PRODUCT_FLOODING_BITS
 
@@ -254,12 +259,17 @@ def pairs(assistors: int, sponsor: bool) -> list[tuple[int, int]]:
     return [*inner, *((assistors, j) for j in range(assistors) if sponsor)]
 
 
-def products_problem(layout: Layout, rounds: int, assistors: int) -> str:
-    """Why a study cannot have inner products, or empty; the sponsor counts as having features."""
+def products_problem(layout: Layout, rounds: int, assistors: int, ridge: bool) -> str:
+    """Why a study cannot have inner products, or empty; the sponsor counts as having features.
+
+    Args:
+        ridge: fits are made on ciphertexts, and so are ridge fits.
+    """
     ciphertexts, numbers = layout.training.ciphertexts, len(pairs(assistors, True))
     if ciphertexts > MAX_PRODUCT_CIPHERTEXTS:
         return f"{layout.train} training rows and {layout.outputs} outputs are too many for inner products"
-    if product_distance(rounds, numbers, ciphertexts) > 2.0**-PRODUCT_KAPPA:
+    longest = RIDGE_DIFFERENCE if ridge else ANY_DIFFERENCE
+    if product_distance(rounds, numbers, ciphertexts, longest) > 2.0**-PRODUCT_KAPPA:
         return (
             f"{rounds} rounds of {numbers} inner products are more than the parameter set hides the assistors' data in, to "
             f"{PRODUCT_KAPPA} bits"

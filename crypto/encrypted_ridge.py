@@ -79,7 +79,7 @@ class EncryptedRidge:
             on_progress: told the share of the work that is done, from 0 to 1.
 
         Returns:
-            uint8 (ceil(N_all / n) * outputs, reply_bytes), sanitised, in the same order.
+            uint8 (C, reply_bytes), sanitised; C and which outputs lie where are those of `ckks_slots.Table`.
 
         Raises:
             PeerViolation: a request is not a ciphertext of the parameter set, or their number is wrong.
@@ -126,7 +126,7 @@ def predict(keys: PublicKeys, head: bytes, outputs: int, u_new: Array, *, cores:
         cores: worker processes; every core by default.
 
     Returns:
-        uint8 (ceil(n_new / n) * K, reply_bytes), row block * K + k.
+        uint8 (C, reply_bytes); C and which outputs lie where are those of `ckks_slots.Table`.
 
     Raises:
         DataError: a value is not finite, or there are no rows.
@@ -149,7 +149,7 @@ class FittedRows:
         self._job = prepare(keys, None, u, cores or cpu_count(), cache_bytes)
 
     def fitted(self, head: bytes, outputs: int) -> Bytes:
-        """Sanitised fitted values, uint8 (blocks * outputs, reply_bytes)."""
+        """Sanitised fitted values, uint8 (C, reply_bytes)."""
         return _spread_fitted(self._job, _split_head(self._keys, head, outputs))
 
     def close(self) -> None:

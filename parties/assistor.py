@@ -75,7 +75,11 @@ def _summing(
     from secure_gal.sum_models import SumClearData, SumEncryptedData
 
     encrypted, folder = session.study.protect.encrypted, session.file.resolve().parent
-    data = SumEncryptedData if encrypted else SumClearData
+    data: type[SumClearData] | type[SumEncryptedData] = SumEncryptedData if encrypted else SumClearData
+    if encrypted and session.party.learner.fresh_features:
+        from secure_gal.sum_fresh import SumFreshData
+
+        data = SumFreshData
     model = data(session.party, session.study, folder, warn)
     check_same_ids(store, model.ids_digest(), session.party.data.path)
     budget = SumBudget(session.party.home, model.ids)

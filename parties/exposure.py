@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
+from crypto.private_files import locked, replace
 from secure_gal.errors import EnvironmentFailure, SettingsError
 
 FILE = "sum-budget.json"
@@ -43,11 +43,15 @@ class SumBudget:
             SettingsError: the file is not one of ours.
             EnvironmentFailure: it cannot be written.
         """
-        tables = self._read()
-        runs = tables.setdefault(self._table, {})
-        if runs.get(run) != equations:
-            runs[run] = equations
-            self._write(tables)
+        try:
+            with locked(self._path):  # two studies of one home at a time must not lose each other's entry
+                tables = self._read()
+                runs = tables.setdefault(self._table, {})
+                if runs.get(run) != equations:
+                    runs[run] = equations
+                    replace(self._path, msgspec.json.encode(tables))
+        except OSError as error:
+            raise EnvironmentFailure(f"{self._path} cannot be written: {error.strerror}") from error
         return sum(runs.values())
 
     def _read(self) -> dict[str, dict[str, int]]:
@@ -58,14 +62,3 @@ class SumBudget:
             return {}
         except (OSError, msgspec.MsgspecError) as error:
             raise SettingsError(str(self._path), "is not a readable budget of sums; restore it from a copy") from error
-
-    def _write(self, tables: Runs) -> None:
-        part = self._path.with_suffix(".part")
-        try:
-            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(msgspec.json.encode(tables))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, self._path)
-        except OSError as error:
-            raise EnvironmentFailure(f"{self._path} cannot be written: {error.strerror}") from error

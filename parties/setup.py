@@ -73,6 +73,7 @@ id = "id"                      # or several columns: ["surname", "born"]
 [learner]
 kind = "linear"                # with residuals = "ckks"; else also mlp, gb, svm, cnn, lstm, gru, python:module:factory
 features = "auto"              # standardized, binned, fourier, trees, polynomial, encoder, python:..., or a list
+# fresh_features = true        # a new map every round, for predictions = "sum"; with fourier, trees or both
 # device = "auto"              # for mlp: auto, cpu, cuda, cuda:1
 """
 
@@ -129,14 +130,19 @@ def describe_pins(home: Path) -> str:
 def _sums(session: Session, columns: int, ids: Sequence[str]) -> str:
     """What is known before the study about T*K against the assistors' features: this party's own share, and the past."""
     from parties.exposure import SumBudget
-    from secure_gal.sum_exposure import LIMIT
+    from secure_gal.sum_exposure import LIMIT, OWN_LIMIT
 
     study, before = session.study, SumBudget(session.party.home, ids).released()
     past = f", {before} released by earlier runs on these ids" if before else ""
+    fresh = (
+        "\nfresh_features: every round's sums are about a new map, so that there are T times as many unknowns and no single "
+        "fit of this party can be solved for; the limits are about columns, which every map shows, and stay as they are"
+    )
     return (
         f"sums: T*K = {study.rounds} x outputs equations{past}, against {columns} columns here (or the features made of "
-        f"them) and those of the other {len(study.assistors) - 1} assistors; above a ratio of {LIMIT:g} `assist` asks for "
-        "consent, because over rounds the sums are linear equations in the assistors' features"
+        f"them, if these are fewer) and those of the other {len(study.assistors) - 1} assistors; above {OWN_LIMIT:.2f} of "
+        f"those here or {LIMIT:g} of all, `assist` takes part only with --consent, because over rounds the sums are linear "
+        f"equations in the assistors' features{fresh if session.party.learner.fresh_features else ''}"
     )
 
 
@@ -149,7 +155,7 @@ def check_party(file: Path) -> str:
     if session.study.protect.encrypted and session.party.party != session.study.sponsor:
         from secure_gal.encrypted_model import refuse_unencryptable
 
-        refuse_unencryptable(session.party)
+        refuse_unencryptable(session.party, session.study)
     if session.study.protect.privatised and session.party.party == session.study.sponsor:
         from secure_gal.privatised_sponsor import label_scheme
 

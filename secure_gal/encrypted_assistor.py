@@ -157,9 +157,10 @@ class EncryptedAssistor(AssistorProtocol):
         self.state.put("residual", message.ciphertexts)
         return [self._fit()]
 
-    def _check_requests(self, ciphertexts: Bytes) -> None:
+    def _check_requests(self, ciphertexts: Bytes, count: int = 1) -> None:
+        """Refuse what are not encryptions of `count` arrays like the residual."""
         blocks = -(-int(self.state.array("train").sum()) // self._parameters.values_per_ciphertext)
-        expected = (blocks * self._outputs, self._parameters.request_bytes)
+        expected = (count * blocks * self._outputs, self._parameters.request_bytes)
         if ciphertexts.shape != expected:
             raise PeerViolation(self._sponsor, f"there must be {expected[0]} ciphertexts of {expected[1]} bytes")
 
@@ -176,12 +177,17 @@ class EncryptedAssistor(AssistorProtocol):
     # steps 10 and 11: the end of the learning stage
 
     def _on_end(self, message: EncryptedFinish) -> list[Effect]:
-        self._check_requests(message.ciphertexts)
+        self._check_requests(message.ciphertexts, self._heads)
         if "residual" in self.state:
             raise PeerViolation(self._sponsor, "the learning stage cannot end inside a round")
         self.state.put("combination", message.ciphertexts)
         self._enter("concluding")
         return [self._make_head()]
+
+    @property
+    def _heads(self) -> int:
+        """Combinations that the learning stage ends with."""
+        return 1
 
     def _make_head(self) -> Compute:
         ciphertexts, outputs = self.state.array("combination"), self._outputs

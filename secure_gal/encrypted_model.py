@@ -13,7 +13,7 @@ from crypto.ckks import PublicKeys, named, padded
 from secure_gal.encrypted_party import EncryptedParty, answer
 from secure_gal.errors import SettingsError, StateError
 from secure_gal.features.encoded import RidgeFeatures
-from secure_gal.learners import encryptable, ridge_features, storage
+from secure_gal.learners import ONE_MAP, encryptable, ridge_features, storage
 from secure_gal.party_model import Encoder, PartyModel, look_up
 from secure_gal.split import derive_seed
 from secure_gal.study import PartySettings, Study
@@ -29,7 +29,7 @@ class EncryptedAssistorData(PartyModel):
     """
 
     def __init__(self, party: PartySettings, study: Study, folder: Path, warn: Callable[[str], None]) -> None:
-        refuse_unencryptable(party)
+        refuse_unencryptable(party, study)
         super().__init__(party, study, folder, warn)
         self._params = named(study.protect.parameter_set)
         self._encrypted: EncryptedParty | None = None
@@ -90,8 +90,10 @@ class EncryptedAssistorData(PartyModel):
         return self._encrypted
 
 
-def refuse_unencryptable(party: PartySettings) -> None:
+def refuse_unencryptable(party: PartySettings, study: Study) -> None:
     """SettingsError, naming the alternatives, for a learner that cannot be fitted on ciphertexts."""
     why = encryptable(party.learner)
     if why:
         raise SettingsError("[learner]", why)
+    if party.learner.fresh_features and not study.protect.summed:
+        raise SettingsError("[learner] fresh_features", ONE_MAP)

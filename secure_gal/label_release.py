@@ -8,16 +8,14 @@ A label that is corrected later keeps its first release.
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from crypto.private_files import locked, replace
 from secure_gal.errors import EnvironmentFailure, SettingsError
 from secure_gal.label_privacy import Array, LabelScheme
 from secure_gal.messages import MAX_ROWS
@@ -50,29 +48,18 @@ def release_once(
         DataError: a label does not fit the scheme.
         EnvironmentFailure: the file cannot be written; nothing was released.
     """
-    with _locked(path):
-        kept = _read(path, scheme.statement, ids_as)
-        new = [i for i, entity in enumerate(ids) if entity not in kept]
-        if new:
-            fresh = scheme.release([labels[i] for i in new]).tolist()
-            kept |= dict(zip([ids[i] for i in new], fresh, strict=True))
-            _write(path, msgspec.json.encode(_File(FORMAT, scheme.statement, ids_as, kept)) + b"\n")
-    return np.array([kept[entity] for entity in ids], dtype=np.float64)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """One process at a time: two that draw for the same row would release it twice."""
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        with locked(path):  # two that draw for the same row would release it twice
+            kept = _read(path, scheme.statement, ids_as)
+            new = [i for i, entity in enumerate(ids) if entity not in kept]
+            if new:
+                fresh = scheme.release([labels[i] for i in new]).tolist()
+                kept |= dict(zip([ids[i] for i in new], fresh, strict=True))
+                replace(path, msgspec.json.encode(_File(FORMAT, scheme.statement, ids_as, kept)) + b"\n")
     except OSError as error:
-        raise EnvironmentFailure(f"{path}: cannot be locked: {error.strerror}; nothing was released") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
+        problem = f"releases could not be kept: {error.strerror}; nothing was released"
+        raise EnvironmentFailure(f"{path}: {problem}") from error
+    return np.array([kept[entity] for entity in ids], dtype=np.float64)
 
 
 def _read(path: Path, statement: str, ids_as: str) -> dict[str, float]:
@@ -98,21 +85,3 @@ def _read(path: Path, statement: str, ids_as: str) -> dict[str, float]:
                             "everyone's label would be released again and both epsilons add up; set id_form, [protect] ids "
                             "and [data] id as they were, or move the file away to accept that")  # fmt: skip
     return file.releases
-
-
-def _write(path: Path, data: bytes) -> None:
-    part = path.with_suffix(".part")
-    try:
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as handle:
-            handle.write(data)
-            handle.flush()
-            os.fsync(handle.fileno())
-        os.replace(part, path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # the new name, too, must outlive a power cut
-        finally:
-            os.close(folder)
-    except OSError as error:
-        problem = f"releases could not be kept: {error.strerror}; nothing was released"
-        raise EnvironmentFailure(f"{path}: {problem}") from error

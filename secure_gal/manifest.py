@@ -159,11 +159,11 @@ def _parameter_lines(study: Study) -> list[str]:
 
     lines = [f"ckks       {named(study.protect.parameter_set).describe()}"]
     if study.protect.summed:
-        from secure_gal.sum_exposure import LIMIT
+        from secure_gal.sum_exposure import LIMIT, OWN_LIMIT
         from secure_gal.sum_weights import W_MIN
 
         lines.append(
             f"sums       by {study.adder}, who holds no key; weights by least squares, at least {W_MIN:g} for two of the "
-            f"assistors; consent where T*K over the assistors' features is above {LIMIT:g}"
+            f"assistors; consent where T*K over all assistors' features is above {LIMIT:g}, or over one's own above {OWN_LIMIT:.2f}"
         )
     return lines

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from secure_gal.manifest import Disclosure
 from secure_gal.study import Study
 
@@ -14,6 +16,7 @@ def summed_rounds(study: Study, rounds: tuple[Disclosure, ...]) -> tuple[Disclos
     how, adder = "CKKS sum, the sponsor's key", study.adder
     sealed = f"{how}; sealed end to end to {adder}"
     flooded = f"{how}; re-randomised and flooded"
+    least = f"{how}; re-randomised and flooded, to 20 bits at least"
     parties, assistors = len(study.parties), len(study.assistors)
     numbers = assistors * (assistors + 1) // 2 + assistors
     limits = (
@@ -21,6 +24,9 @@ def summed_rounds(study: Study, rounds: tuple[Disclosure, ...]) -> tuple[Disclos
         "rounds times outputs come near the number of those features"
     )
     lines = [
+        Disclosure("declared", "assistor", "sponsor", "the number of its features", "clear", "the size of its model"),
+        Disclosure("declarations", "sponsor", "assistor", "the number of features of every assistor", "clear",
+                   "the same: by it each assistor judges what sums give away"),
         Disclosure("sealed-fitted", "assistor", "sponsor", "fitted values of all rows, every round", sealed,
                    "nothing while the sealing is secure; who has fitted"),
         Disclosure("relayed-fitted", "sponsor", "assistor", f"the same, relayed to {adder}", sealed,
@@ -28,7 +34,7 @@ def summed_rounds(study: Study, rounds: tuple[Disclosure, ...]) -> tuple[Disclos
         Disclosure("own-difference", "sponsor", "assistor", f"the sponsor's own fit less the residual, to {adder}", how,
                    "nothing while CKKS is secure"),
         Disclosure("inner-products", "assistor", "sponsor", f"{numbers} inner products of fits less the residual over all "
-                   f"training rows, every round, from {adder}", flooded, f"after decryption, these {numbers} numbers: how "
+                   f"training rows, every round, from {adder}", least, f"after decryption, these {numbers} numbers: how "
                    f"alike any two of the {parties} parties' fits are, and how long each is", readable=True),
         Disclosure("weights", "sponsor", "assistor", f"each assistor's weight, every round, to {adder} alone", "clear",
                    "how much each assistor helped: functions of the labels and of everyone's features"),
@@ -49,4 +55,7 @@ def summed_rounds(study: Study, rounds: tuple[Disclosure, ...]) -> tuple[Disclos
             Disclosure("known-reply", "assistor", "sponsor", "which of these ids it knows", "clear",
                        "which of them the assistor holds"),
         ]  # fmt: skip
-    return (*(line for line in rounds if line.message not in REPLACED), *lines)
+    kept = [line for line in rounds if line.message not in REPLACED]
+    terms = "; to an assistor with fresh features, which says so, one by one for every round that was run"
+    kept = [replace(k, content=k.content + terms) if k.message == "encrypted-finish" else k for k in kept]
+    return (*kept, *lines)

@@ -6,6 +6,7 @@ Heavy imports (polars, scikit-learn, torch) happen inside the methods that need 
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from crypto.private_files import write_new
 from secure_gal.arrays import ArrayRows
 from secure_gal.assistance import Ensemble
 from secure_gal.data import Table, read_table
@@ -47,12 +49,20 @@ class PartyModel:
             frame = self.table.frame
             check_shape(party.learner, frame.ndim if isinstance(frame, ArrayRows) else 2)
             seed = derive_seed("features", study.seed, party.party)
-            self._learner = make_learner(party.learner, folder, default_local_loss(study.loss_name), seed)
+            loss = default_local_loss(study.loss_name)
+            self._learner = make_learner(party.learner, folder, loss, seed, self._fresh_secret)
 
     @property
     def fits(self) -> bool:
         """Whether this party has a learner of its own."""
         return self._party.learner.kind != "none"
+
+    def _fresh_secret(self) -> bytes:
+        """What `fresh_features` draws from: 32 bytes in the run directory, made when first asked for."""
+        file = self._party.run_dir / "fresh.secret"
+        if not file.exists():
+            write_new(file, secrets.token_bytes(32), 0o600)
+        return file.read_bytes()
 
     def current_ids(self) -> tuple[str, ...]:
         """The ids in `[data] path` as it is on disk now."""

@@ -137,6 +137,8 @@ class LearnerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     device: str = "auto"
     features: str | tuple[str, ...] = ("standardized",)
     """For `linear`: one feature map of `secure_gal.features`, or a union of several."""
+    fresh_features: bool = False
+    """For `linear` on random maps: every round draws its map anew (`secure_gal.features.fresh`)."""
     options: dict[str, float | int | str | bool] = {}
 
     @property
@@ -337,6 +339,8 @@ def _check_party(party: PartySettings, study: Study, path: Path) -> None:
              'one column; several make an id together only with ids = "psi"')  # fmt: skip
     _require(bool(party.data.id), path, "data.id", party.data.id, "a column, or a list of columns")
     _require(party.party in study.parties, path, "party", party.party, f"one of {', '.join(study.parties)}")
+    kind, fresh = party.learner.kind, party.learner.fresh_features
+    _require(not fresh or kind == "linear", path, "learner.fresh_features", fresh, f"false with kind {kind!r}")
     if party.party == study.sponsor:
         bind = party.bind
         _require(bind is not None and _is_tcp(bind), path, "bind", bind, "tcp://*:PORT (the sponsor's one port)")
@@ -347,7 +351,6 @@ def _check_party(party: PartySettings, study: Study, path: Path) -> None:
         return
     _require(party.bind is None, path, "bind", party.bind, "only for the sponsor; an assistor opens no port")
     _require(party.data.label is None, path, "data.label", party.data.label, "only for the sponsor")
-    kind = party.learner.kind
     _require(kind != "none", path, "learner.kind", kind, "a learner; only a sponsor may go without")
     for field in ("address", "proxy"):
         value = getattr(party, field)

@@ -73,7 +73,7 @@ class SumAggregator:
         self._state, self._keys = state, SealingKeys(context, state, run)
         study = context.study
         self._name, self._sponsor, self._assistors = context.identity.card.name, study.sponsor, study.assistors
-        self._fitted_weights = study.weights == "fitted"
+        self._fitted_weights, self._ridge = study.weights == "fitted", study.protect.encrypted
         self._make = calculator
         self._calculator: Calculator | None = None
 
@@ -90,7 +90,7 @@ class SumAggregator:
 
     def check_budget(self, layout: Layout, rounds: int) -> None:
         """Refuse a study whose inner products would wrap or exceed their budget; SettingsError."""
-        why = products_problem(layout, rounds, len(self._assistors))
+        why = products_problem(layout, rounds, len(self._assistors), self._ridge)
         if why and self._fitted_weights:
             raise SettingsError("study.toml", f'{why}: use weights = "uniform", or fewer rounds')
 

@@ -40,7 +40,7 @@ from secure_gal.messages import (
 from secure_gal.protocol_assistor import AssistorProtocol
 from secure_gal.roles import AssistorModel, Context
 from secure_gal.sum_aggregator import KINDS, Calculator, SumAggregator, open_calculator
-from secure_gal.sum_exposure import LIMIT, equations, exposure, reason, statement
+from secure_gal.sum_exposure import equations, exposure, reason, statement
 from secure_gal.sum_sealing import FITTED, PART, bind, check_part_key, purpose
 
 Bytes = npt.NDArray[np.uint8]
@@ -61,6 +61,13 @@ class SumModel(Protocol):
         """P of the encrypted head, 0 where fits are made in the clear."""
         ...
 
+    fresh: bool
+    """Whether every round has a map, and so an encrypted head, of its own (`SumFreshData`)."""
+
+    def begin_round(self, round_: int) -> None:
+        """With `fresh`: fit with the map of this round from now on."""
+        ...
+
     def use_keys(self, raw: bytes, peer: str) -> None:
         """Check the sponsor's keys and use them from now on; PeerViolation."""
         ...
@@ -73,7 +80,7 @@ class SumAssistor(AssistorProtocol):
 
     Args:
         record: the budget of this party's data.
-        consented: whether a person consented to sums beyond the limit.
+        consented: whether a person consented to sums beyond the limits.
     """
 
     TRANSITIONS = protocol_assistor.TRANSITIONS | {
@@ -180,12 +187,12 @@ class SumAssistor(AssistorProtocol):
 
     def _declaration(self) -> Declaration:
         digest, run, name = self._context.digest, self.run, self._name
-        padded, width = self._sums.padded, self._sums.width
-        signature = self._context.identity.sign(statement(digest, run, name, padded, width)).hex()
+        padded, width, fresh = self._sums.padded, self._sums.width, self._sums.fresh
+        signature = self._context.identity.sign(statement(digest, run, name, padded, width, fresh)).hex()
         if self.aggregator is None:
-            return Declaration(padded, width, signature)
+            return Declaration(padded, width, signature, fresh=fresh)
         public, over_public = self.aggregator.announce_fitted()
-        return Declaration(padded, width, signature, public.hex(), over_public.hex())
+        return Declaration(padded, width, signature, public.hex(), over_public.hex(), fresh)
 
     def _on_declarations(self, message: Declarations) -> list[Effect]:
         if "declared" not in self.state or "sum/widths" in self.state:
@@ -205,11 +212,11 @@ class SumAssistor(AssistorProtocol):
 
     def _admitted(self, count: int) -> list[Effect]:
         widths = msgspec.json.decode(self.state.raw("sum/widths"), type=dict[str, int])
-        ratio = exposure(count, widths)
-        if ratio > LIMIT and not self._consented:
-            raise ConsentError(f"{self._name} takes no part: {reason(count, widths)}")
+        why = reason(count, widths, self._name)
+        if why and not self._consented:
+            raise ConsentError(f"{self._name} takes no part: {why}")
         self.state.put("sum/admitted", b"1")
-        return [Note("exposure", {"equations": count, "ratio": round(ratio, 3)}), *self._pending()]
+        return [Note("exposure", {"equations": count, "ratio": round(exposure(count, widths), 3)}), *self._pending()]
 
     def _on_keys(self, message: EvaluationKeys) -> list[Effect]:
         if "sum/widths" not in self.state or "keys" in self.state:
@@ -230,6 +237,13 @@ class SumAssistor(AssistorProtocol):
         return Compute("keys", lambda: self._sums.use_keys(raw, self._sponsor))
 
     # steps 7 and 8a: rounds
+
+    def _check_round(self, round_: int) -> None:
+        super()._check_round(round_)
+        if self.aggregator is not None and round_ != self.aggregator.round:
+            raise PeerViolation(
+                self._sponsor, f"a residual of round {round_} before the sum of {self.aggregator.round}"
+            )
 
     def _on_residual(self, message: messages.Residual) -> list[Effect]:
         super()._on_residual(message)  # the fit itself may have to wait
@@ -289,12 +303,12 @@ class SumAssistor(AssistorProtocol):
 
     def _refusal(self, rows: int) -> str:
         left = SUM.tau - int(self.state.text("replies", "0"))
-        if Layout(0, rows, self._outputs).ciphertexts > left:
+        if self._cost(rows) > left:
             return f"this study's budget of {SUM.tau} sums has {max(left, 0)} left"
         return AssistorProtocol._refusal(self, rows)
 
     def _accept(self, number: int, ids: tuple[str, ...]) -> Compute:
-        self._spend_sums(Layout(0, len(ids), self._outputs).ciphertexts)
+        self._spend_sums(self._cost(len(ids)))
         return AssistorProtocol._accept(self, number, ids)
 
     def _refuse(self, batch: Batch) -> Send:
@@ -324,6 +338,10 @@ class SumAssistor(AssistorProtocol):
         train = self.state.array("train")
         return Layout(int(train.sum()), int(len(train) - train.sum()), self._outputs)
 
+    def _cost(self, rows: int) -> int:
+        """Sums that a part of so many rows counts as."""
+        return Layout(0, rows, self._outputs).ciphertexts
+
     def _spend_sums(self, ciphertexts: int) -> None:
         """Count sums in the transaction that accepts the request, before any of them is computed."""
         self.state.put("replies", str(int(self.state.text("replies", "0")) + ciphertexts).encode())
@@ -346,6 +364,23 @@ class SumEncryptedAssistor(SumAssistor, EncryptedAssistor):
     def _spend(self, replies: int) -> None:
         """A request is one sum more than `EncryptedAssistor` counts where validation rows have blocks of their own."""
         self._spend_sums(self._layout().ciphertexts)
+
+    def _fit(self) -> Compute:
+        job, round_ = super()._fit(), self.rounds + 1
+
+        def fit() -> object:
+            self._sums.begin_round(round_)
+            return job.job()
+
+        return Compute(job.tag, fit) if self._sums.fresh else job
+
+    @property
+    def _heads(self) -> int:
+        return self.rounds if self._sums.fresh else 1
+
+    def _cost(self, rows: int) -> int:
+        """The noise that depends on this party's data adds up over heads, and replies count by its square (tau)."""
+        return super()._cost(rows) * self._heads**2
 
     def _fitted_encrypted(self, round_: int, replies: Bytes) -> list[Effect]:
         return self._leave(round_, replies.tobytes())
@@ -370,7 +405,7 @@ def check_declaration(context: Context, run: str, name: str, item: Declaration, 
     except ValueError:
         raise PeerViolation(peer, f"the declaration of {name} is not hex") from None
     try:
-        verify(card, statement(digest, run, name, item.padded, item.width), signature)
+        verify(card, statement(digest, run, name, item.padded, item.width, item.fresh), signature)
     except PeerViolation:
         raise PeerViolation(peer, f"the declaration of {name} is not signed by it") from None
     if name == context.study.adder:

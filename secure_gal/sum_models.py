@@ -60,23 +60,27 @@ class SumRidge:
 class SumEncryptedData(EncryptedAssistorData):
     """`EncryptedAssistorData` for sums: the same fits, in the ring `sum`, laid out for the aggregator."""
 
+    fresh = False
+
     def __init__(self, party: PartySettings, study: Study, folder: Path, warn: Callable[[str], None]) -> None:
         super().__init__(party, study, folder, warn)
         self._features: RidgeFeatures | None = None
         self._u = np.zeros((0, 0))
-        self._train = 0
+        self._train, self._columns = 0, 0
         self._ridge: SumRidge | None = None
 
     def prepare(self, positions: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> bytes:
         """Fit encoder, features and basis on the training rows; returns what must be saved to predict later."""
         encoder, self._features, x = self._fit_features(positions, train)
         self._u, self._train = self._features.transform(x[study_order(train)]), int(train.sum())
+        self._columns = int(np.prod(x.shape[1:]))
         return storage.dump((encoder, self._features))
 
     @property
     def width(self) -> int:
-        """Features without the intercept; only after `prepare`."""
-        return max(1, self._prepared().width - 1)
+        """Features without the intercept, or encoded columns where these are fewer: many features of few columns hide
+        the columns no better (decision 0010). Only after `prepare`."""
+        return max(1, min(self._prepared().width - 1, self._columns))
 
     @property
     def padded(self) -> int:
@@ -121,7 +125,7 @@ class SumEncryptedData(EncryptedAssistorData):
 class SumClearData(AssistorData):
     """`AssistorData` whose fitted values and parts leave as ciphertexts under the sponsor's public key."""
 
-    padded = 0
+    padded, fresh = 0, False  # a learner that is fresh in the clear needs nothing of the others
 
     def __init__(self, party: PartySettings, study: Study, folder: Path, warn: Callable[[str], None]) -> None:
         super().__init__(party, study, folder, warn)

@@ -96,6 +96,8 @@ class SumSponsor(SponsorProtocol):
     def _on_declared(self, peer: str, message: Declared) -> list[Effect]:
         item, encrypted = message.declaration, self._study.protect.encrypted
         check_declaration(self._context, self.run, peer, item, peer)
+        if item.fresh and not encrypted:
+            raise PeerViolation(peer, "fresh features are declared under encrypted residuals only")
         if (item.padded > 0) != encrypted or item.padded & (item.padded - 1):
             raise PeerViolation(peer, "a padded width is a power of two under encrypted residuals, and 0 otherwise")
         self.state.put(f"declared/{peer}", msgspec.json.encode(item))
@@ -267,10 +269,18 @@ class SumEncryptedSponsor(SumSponsor, EncryptedSponsor):
 
     def _conclude(self) -> list[Effect]:
         """As `EncryptedSponsor`, with one scale for all, since their parts are added before they are decrypted."""
-        sums = {peer: self._combination(peer) for peer in self._study.assistors}
+        fresh = {peer for peer, item in self._declarations().items() if item.fresh}
+        combined = {p: self._terms(p) if p in fresh else [self._combination(p)] for p in self._study.assistors}
 
         def job() -> dict[str, tuple[Bytes, float]]:
-            _, scale = to_unit(np.stack(list(sums.values())))
-            return {peer: (self._cipher.encrypt(values / scale), scale) for peer, values in sums.items()}
+            scale = max(sum(float(np.abs(v).max()) for v in terms) for terms in combined.values()) or 1.0
+            sent = {p: [self._cipher.encrypt(v / scale) for v in terms] for p, terms in combined.items()}
+            return {peer: (np.concatenate(ciphertexts), scale) for peer, ciphertexts in sent.items()}
 
         return [Compute("conclude", job)]
+
+    def _terms(self, peer: str) -> list[Values]:
+        """eta^t w_m^t r^t (N_train, K) of every round that was run, 0 in those that are not kept."""
+        coefficients = np.zeros(len(self._ensemble.history))
+        coefficients[: self._ensemble.kept] = self._ensemble.coefficients(peer)
+        return [c * self.state.array(f"residual/{t:04d}") for t, c in enumerate(coefficients, start=1)]

@@ -42,6 +42,7 @@ class Arrays:
     """Sponsor or assistor model over one array; rows are named r0, r1, ..."""
 
     fits = True
+    rounds = ROUNDS
 
     def __init__(self, name: str, offset: int = 0) -> None:
         rng = np.random.default_rng(NAMES.index(name) + 1)
@@ -67,7 +68,7 @@ class Arrays:
             "fitted",
             "search",
             10,
-            ROUNDS,
+            self.rounds,
             "l2",
         )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import polars as pl
 import pytest
 from sklearn.linear_model import Ridge
 
@@ -20,8 +21,10 @@ from secure_gal.learners import encryptable, make_learner, ridge_features, ridge
 from secure_gal.learners.linear import LinearLearner
 from secure_gal.learners.ridge import FREEDOM, HeadLearner, RidgeBasis
 from secure_gal.local import LocalParty
+from secure_gal.party_model import AssistorData
 from secure_gal.reference import GAL
-from secure_gal.study import LearnerSettings
+from secure_gal.study import DataSettings, LearnerSettings, PartySettings
+from tests.study_in_memory import study
 
 HERE = Path(".")
 
@@ -342,3 +345,64 @@ def test_memory_stays_by_the_block() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 0.75 * len(x) * width * 8  # Phi is never there as a whole
+
+
+# --- fresh features ----------------------------------------------------------------------------------------------
+
+
+def fresh(features: object = "fourier", **more: object) -> LearnerSettings:
+    return LearnerSettings(features=features, fresh_features=True, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("features", ["fourier", ("fourier", "trees")])
+def test_fresh_features_are_new_every_round_and_the_same_when_a_round_is_repeated(features: object) -> None:
+    x, r = rows(), residual()
+    one = make_learner(fresh(features), HERE, secret=lambda: b"s" * 32)
+    first, second = one.fit(x, r, 1), one.fit(x, r, 2)
+    resumed = make_learner(fresh(features), HERE, secret=lambda: b"s" * 32).fit(x, r, 2)
+    other = make_learner(fresh(features), HERE, secret=lambda: b"t" * 32).fit(x, r, 2)
+    np.testing.assert_array_equal(resumed.predict(x), second.predict(x))
+    for different in (first, other):
+        assert np.abs(different.predict(x) - second.predict(x)).max() > 1e-3
+    fixed = make_learner(LearnerSettings(features=features), HERE)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(fixed.fit(x, r, 1).predict(x), fixed.fit(x, r, 2).predict(x))
+
+
+def test_a_fresh_model_is_complete_on_disk_and_holds_neither_rows_nor_the_secret() -> None:
+    x, r, secret = rows(), residual(), bytes(range(100, 132))
+    model = make_learner(fresh(), HERE, secret=lambda: secret).fit(x, r, 1)
+    saved = storage.dump(model)
+    np.testing.assert_array_equal(storage.load(saved).predict(x), model.predict(x))
+    assert secret not in saved and x[0].tobytes() not in saved
+
+
+@pytest.mark.parametrize("loss", ["l2", "l4"])
+def test_fresh_features_learn_with_every_local_loss(loss: str) -> None:
+    x, r = rows(), residual()
+    f = make_learner(fresh(loss=loss), HERE).fit(x, r, 1).predict(x)
+    assert float(np.mean((f - r) ** 2)) < float(np.mean(r**2))
+
+
+@pytest.mark.parametrize("features", ["auto", "standardized", ("fourier", "polynomial"), "binned"])
+def test_fresh_features_are_refused_for_a_map_with_nothing_to_draw(features: object) -> None:
+    with pytest.raises(
+        SettingsError, match=r"\[learner\] fresh_features.*same in every round; accepted: fourier, trees"
+    ):
+        make_learner(fresh(features), HERE)
+
+
+def test_a_party_keeps_the_secret_of_its_fresh_features_for_a_resumed_run(tmp_path: Path) -> None:
+    x, r = rows(), residual(k=1)
+    frame = {f"c{j}": x[:, j] for j in range(5)} | {"id": [str(i) for i in range(len(x))]}
+    pl.DataFrame(frame).write_csv(tmp_path / "lab.csv")
+    (tmp_path / "run").mkdir()
+    data = DataSettings(tmp_path / "lab.csv", "id")
+    party = PartySettings(tmp_path / "study.toml", "lab", tmp_path, tmp_path / "run", data, learner=fresh())
+    lives = []
+    for _ in range(2):
+        model = AssistorData(party, study(), tmp_path, lambda text: None)
+        model.prepare(np.arange(len(x)), np.ones(len(x), dtype=bool))
+        lives.append(model.fit_round(2, r)[1])
+    np.testing.assert_array_equal(*lives)
+    secret = tmp_path / "run" / "fresh.secret"
+    assert len(secret.read_bytes()) == 32 and secret.stat().st_mode & 0o777 == 0o600

@@ -163,7 +163,7 @@ def test_the_distances_hold_with_all_outputs_packed() -> None:
     assert replace(SUM, max_packed=64).distance(SUM.tau) > 2.0**-SUM.kappa, "the limit can be exceeded"
     numbers, layout = len(pairs(3, True)), Layout(8_000, 2_000, 10)
     assert (layout.training.ciphertexts, layout.rest.ciphertexts) == (5, 2)
-    assert 2.0**-28 < product_distance(10, numbers, layout.training.ciphertexts) < 2.0**-27
+    assert 2.0**-28 < product_distance(10, numbers, layout.training.ciphertexts, 2.0) < 2.0**-27
 
 
 @pytest.mark.slow

@@ -38,13 +38,11 @@ def prepared(folder: Path, residuals: str, ids: str, learner: str = "") -> Path:
         settings.write_text(text.rstrip() + '\npredictions = "sum"\n')
         if learner and name != "hospital":
             file = folder / name / f"{name}.toml"
-            file.write_text(
-                re.sub(r'kind = "\w+"', f'kind = "{learner}"', re.sub(r"\nfeatures.*", "", file.read_text()))
-            )
+            file.write_text(re.sub(r'kind = "\w+"', learner, re.sub(r"\nfeatures.*", "", file.read_text())))
     return folder
 
 
-def finish(process: subprocess.Popen[str], seconds: int = 120) -> None:
+def finish(process: subprocess.Popen[str], seconds: int = 600) -> None:
     _, err = process.communicate(timeout=seconds)
     assert process.returncode == 0, err
 
@@ -56,7 +54,13 @@ def sealing_key(database: Path) -> bytes:
     return bytes(key)
 
 
-@pytest.mark.parametrize(("residuals", "ids", "learner"), [("ckks", "psi", ""), ("none", "clear", "gb")])
+FRESH = 'kind = "linear"\nfeatures = "fourier"\nfresh_features = true'
+
+
+@pytest.mark.parametrize(
+    ("residuals", "ids", "learner"),
+    [("ckks", "psi", ""), ("none", "clear", 'kind = "gb"'), ("none", "clear", FRESH), ("ckks", "psi", FRESH)],
+)
 def test_a_study_of_sums_survives_kills_predicts_and_can_be_audited(
     residuals: str, ids: str, learner: str, tmp_path: Path
 ) -> None:

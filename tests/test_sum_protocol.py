@@ -7,6 +7,7 @@ tests are about the order of steps, what is relayed sealed, and what is kept on 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -20,8 +21,10 @@ from secure_gal import messages
 from secure_gal.effects import Compute, Send, State
 from secure_gal.encrypted_rows import study_order, to_unit
 from secure_gal.errors import ConsentError, PeerViolation, SettingsError
+from secure_gal.learners import make_learner
+from secure_gal.local import LocalParty
 from secure_gal.messages import Batch
-from secure_gal.study import Protect, Study
+from secure_gal.study import LearnerSettings, Protect, Study
 from secure_gal.sum_assistor import SumAssistor, SumEncryptedAssistor
 from secure_gal.sum_predict import SumPrediction
 from secure_gal.sum_sponsor import SumEncryptedSponsor, SumSponsor
@@ -111,7 +114,7 @@ class Adder:
 class Model(Arrays):
     """An assistor over an array whose fits leave as stand-in ciphertexts, in the clear protocol."""
 
-    padded, width = 0, 3
+    padded, width, fresh = 0, 3, False
     keyed = False
 
     def use_keys(self, raw: bytes, peer: str) -> None:
@@ -127,6 +130,23 @@ class Model(Arrays):
     def predict(self, ids, encoder, models, coefficients, k):  # type: ignore[no-untyped-def]
         known, part = super().predict(ids, encoder, models, coefficients, k)
         return known, fit_bytes(np.zeros((0, k)), part.astype(np.float64))
+
+
+class Fresh(Model):
+    """The same with a new random map every round."""
+
+    def prepare(self, rows: np.ndarray, train: np.ndarray) -> bytes:
+        encoder = super().prepare(rows, train)
+        settings = LearnerSettings(features="fourier", fresh_features=True)
+        learner = make_learner(settings, Path("."), secret=lambda: self.name.encode())
+        self.local = LocalParty(self.name, self.x[rows], train, learner, 0)
+        return encoder
+
+    def expected(self, ids: tuple[str, ...], residuals: list[np.ndarray], coefficients: np.ndarray) -> np.ndarray:
+        """Its part of a prediction, sum_t c_t f_t."""
+        x = self.x[[self.ids.index(i) for i in ids]]
+        models = [self.local.fit_round(t, r)[0] for t, r in enumerate(residuals, start=1)]
+        return sum(c * model.predict(x) for c, model in zip(coefficients, models, strict=False))
 
 
 class Head(Model):
@@ -147,13 +167,34 @@ class Head(Model):
         return known, fit_bytes(np.zeros((0, outputs)), model.predict(self.x[rows]))
 
 
+class FreshHead(Head, Fresh):
+    """The same with a new random map every round; a head is every round's terms."""
+
+    fresh = True
+    round = 0
+
+    def begin_round(self, round_: int) -> None:
+        self.round = round_
+
+    def fit_encrypted(self, requests: np.ndarray, outputs: int, peer: str) -> np.ndarray:
+        return self.fit_round(self.round, get(requests, TRAIN).astype(np.float32))[1]
+
+    def head(self, requests: np.ndarray, outputs: int, peer: str) -> bytes:
+        return np.stack([get(request[None], TRAIN) for request in requests]).tobytes()
+
+    def answer(self, ids, encoder, keys, head, outputs, peer):  # type: ignore[no-untyped-def]
+        terms = np.frombuffer(head).reshape(-1, TRAIN, outputs).astype(np.float32)
+        part = self.expected(ids, list(terms), np.ones(len(terms)))
+        return np.ones(len(ids), dtype=np.uint8), fit_bytes(np.zeros((0, outputs)), part)
+
+
 def small_budget(run: str, equations: int) -> int:
     return equations
 
 
 def make_party(
     name: str, the_study: Study, *, fits: bool = True, consented: bool = True,
-    record: Callable[[str, int], int] = small_budget,
+    record: Callable[[str, int], int] = small_budget, kind: type[Model] | None = None,
 ) -> Party:  # fmt: skip
     fixed, encrypted = context(name, the_study), the_study.protect.encrypted
 
@@ -162,9 +203,9 @@ def make_party(
         if name == "hospital":
             arrays = Arrays(name)
             arrays.fits = fits
-            kind = SumEncryptedSponsor if encrypted else SumSponsor
-            return make_node(kind(fixed, arrays, state, nonce, StandIn()), store, fixed)
-        model = (Head if encrypted else Model)(name, 5)
+            sponsor = SumEncryptedSponsor if encrypted else SumSponsor
+            return make_node(sponsor(fixed, arrays, state, nonce, StandIn()), store, fixed)
+        model = (kind or (Head if encrypted else Model))(name, 5)
         assistor = SumEncryptedAssistor if encrypted else SumAssistor
         return make_node(assistor(fixed, model, state, nonce, record, consented, Adder), store, fixed)  # type: ignore[arg-type]
 
@@ -231,6 +272,52 @@ def test_kill_at_every_step(first: int, undisturbed: tuple[Protect, np.ndarray, 
         network.crash(NAMES[at // 3 % 3])
         network.run()
         assert np.array_equal(final_f(network), wanted), f"killed {NAMES[at // 3 % 3]} at step {at}"
+
+
+def fresh_network(protect: Protect) -> Network:
+    settings, kind = study(protect=protect, loss="l2"), FreshHead if protect.encrypted else Fresh
+    return Network(make_party("hospital", settings), [make_party(n, settings, kind=kind) for n in NAMES[1:]])
+
+
+@pytest.mark.parametrize("protect", [CKKS, CLEAR], ids=["ckks", "clear"])
+def test_fresh_features_give_the_same_answer_after_a_kill(protect: Protect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("secure_gal.features.fourier.WIDTH", 16)  # for speed
+    network, steps = fresh_network(protect), 0
+    while network.step():
+        steps += 1
+    assert np.abs(final_f(network) - expected()).max() > 1e-3
+    for at in range(0, steps, 12):
+        other = fresh_network(protect)
+        for _ in range(at):
+            other.step()
+        other.crash(NAMES[at // 12 % 3])
+        other.run()
+        assert np.array_equal(final_f(other), final_f(network)), f"killed {NAMES[at // 12 % 3]} at step {at}"
+
+
+def test_an_encrypted_study_of_fresh_features_ends_with_a_term_for_every_round_that_was_run() -> None:
+    """Also for rounds that are not kept, which nobody but the sponsor can tell: Enc(0) looks like any other."""
+    network = fresh_network(CKKS)
+    network.run()
+    ensemble = network.sponsor.node.role.ensemble
+    ends = [frames for _, to, frames in network.sent if b'"encrypted-finish"' in frames[0] and to == "insurer"]
+    rounds, kept = len(ensemble.history), ensemble.kept
+    ciphertexts = np.frombuffer(b"".join(ends[0][3:])[: rounds * SUM.request_bytes], np.uint8)
+    terms = [get(row[None], TRAIN) for row in ciphertexts.reshape(rounds, SUM.request_bytes)]
+    residuals = [network.sponsor.store.values[f"residual/{t:04d}"] for t in range(1, rounds + 1)]
+    scale = network.sponsor.store.values["scale/insurer"][0]
+    coefficients = [*ensemble.coefficients("insurer"), *[0.0] * (rounds - kept)]
+    for term, c, r in zip(terms, coefficients, residuals, strict=True):
+        assert np.allclose(term * scale, c * r, atol=1e-12)
+    _, total, _ = predict(network, ("r3", "r7"), CKKS)
+    parts = [
+        network.parties[p].node.role._model.expected(("r3", "r7"), residuals, ensemble.coefficients(p))
+        for p in NAMES[1:]
+    ]
+    assert np.allclose(total, sum(parts), atol=1e-5) and total.any()
+    for party in network.others:
+        spent = party.node.role.state.text("replies")
+        assert spent == str(2 * rounds + rounds**2), "T heads add noise like T^2 replies"
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -312,6 +399,14 @@ def test_a_round_has_one_sum() -> None:
         lab.receive("hospital", good)
 
 
+def test_the_next_round_waits_for_this_ones_sum() -> None:
+    """Else the aggregator would add fits of two different rounds."""
+    _, lab = round_open()
+    following = messages.Residual(np.zeros((TRAIN, 1), np.float32), lab.aggregator.round + 1)
+    with pytest.raises(PeerViolation, match="before the sum"):
+        lab.receive("hospital", following)
+
+
 def test_weights_before_products_and_products_in_a_uniform_study_are_refused() -> None:
     network = make(CLEAR)
     lab = party_in(b"learning", network, "lab")
@@ -348,7 +443,9 @@ def test_a_fit_about_other_rows_cannot_be_unsealed() -> None:
     assert lab.aggregator.round == 1
 
 
-@pytest.mark.parametrize(("field", "value"), [("width", 999), ("sealing_key", "00" * 32), ("signature", "zz")])
+@pytest.mark.parametrize(
+    ("field", "value"), [("width", 999), ("sealing_key", "00" * 32), ("signature", "zz"), ("fresh", True)]
+)
 def test_a_sponsor_cannot_change_what_an_assistor_declared(field: str, value: object) -> None:
     network = make(CLEAR)
     insurer = party_in(b"declaring", network, "insurer")

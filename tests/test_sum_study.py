@@ -65,7 +65,7 @@ class Rows(Arrays):
 class Head(Rows):
     """The encrypted head of a sum-only study."""
 
-    padded, width = 8, 4
+    padded, width, fresh = 8, 4, False
 
     def use_keys(self, raw: bytes, peer: str) -> None:
         self.ridge = SumRidge(raw, 8, self.u, int(self.train.sum()), peer)
@@ -80,7 +80,7 @@ class Head(Rows):
 class Public(Rows):
     """Fits in the clear, encrypted under the public key."""
 
-    padded, width = 0, 4
+    padded, width, fresh = 0, 4, False
 
     def use_keys(self, raw: bytes, peer: str) -> None:
         self.key = EncryptionKey.from_bytes(raw, peer)
@@ -109,9 +109,9 @@ class Individual(Rows):
         return self.party.head(requests, outputs, peer)
 
 
-def run(protect: Protect) -> tuple[Network, Any]:
-    """A finished study of three rounds, and the sponsor's key."""
-    settings = study(protect=protect, loss="l2", rounds=3)
+def run(protect: Protect, rounds: int = 3) -> tuple[Network, Any]:
+    """A finished study, and the sponsor's key."""
+    settings = study(protect=protect, loss="l2", rounds=rounds)
     summed = protect.summed
     cipher = SumContext.generate(SUM) if summed else SecretContext.generate(PARAMETER_SETS["fast"])
 
@@ -119,12 +119,13 @@ def run(protect: Protect) -> tuple[Network, Any]:
         fixed = context(name, settings)
 
         def make(store: MemoryStore) -> Node:
-            state, nonce = State(store.values), bytes(16)
+            state, nonce, own = State(store.values), bytes(16), Rows(name)
+            own.rounds = rounds
             if name == "hospital" and not summed:
-                return make_node(EncryptedSponsor(fixed, Rows(name), state, nonce, cipher, 4096), store, fixed)
+                return make_node(EncryptedSponsor(fixed, own, state, nonce, cipher, 4096), store, fixed)
             if name == "hospital":
                 sponsor = SumEncryptedSponsor if protect.encrypted else SumSponsor
-                return make_node(sponsor(fixed, Rows(name), state, nonce, cipher), store, fixed)
+                return make_node(sponsor(fixed, own, state, nonce, cipher), store, fixed)
             if not summed:
                 return make_node(EncryptedAssistor(fixed, Individual(name), state, nonce), store, fixed)  # type: ignore[arg-type]
             model = (Head if protect.encrypted else Public)(name)
@@ -289,10 +290,11 @@ def test_a_curious_aggregator_learns_no_fit_and_no_residual(which: str, request:
     for difference in payloads(network, "lab", "own-difference"):
         seen += words(difference["ciphertexts"][0][: -seal_files.SEED_BYTES], n)
     rows = lab.store.values["sum/rows"].decode()
-    binding = bind(context("lab", study(protect=CKKS)), lab.node.role.run, "fitted", 1, "insurer", rows)
+    protect = CKKS if which == "encrypted" else CLEAR
+    binding = bind(context("lab", study(protect=protect)), lab.node.role.run, "fitted", 1, "insurer", rows)
     for relayed in payloads(network, "lab", "relayed-fitted"):
-        card = context("lab", study(protect=CKKS)).cards["insurer"]
-        key = SealingKey(SEALING[CKKS if which == "encrypted" else CLEAR])
+        card = context("lab", study(protect=protect)).cards["insurer"]
+        key = SealingKey(SEALING[protect])
         fit = key.unseal(relayed["sealed"].tobytes(), card, binding, "hospital")
         training, rows = Layout(n, N - n, 1).split(fit, "insurer")
         assert training.shape == (1, TRAINING.reply_bytes) and rows.shape == (1, ROWS.reply_bytes)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 STANDARDIZED = ("standardized",)
 """The default: the encoded columns as they are."""
 NAMES = ("standardized", "binned", "fourier", "trees", "polynomial", "encoder")
+RANDOM = ("fourier", "trees")
+"""Maps that are random, and nothing but: what `fresh_features` can draw anew."""
 WHERE = "[learner] features"
 
 
@@ -42,6 +44,15 @@ def check_features(names: tuple[str, ...], folder: Path) -> None:
             load_factory(name, folder, WHERE)
         elif name not in (*NAMES, "auto"):
             raise SettingsError(WHERE, f"{name!r}; accepted: auto, {', '.join(NAMES)} or python:MODULE:FACTORY")
+
+
+def check_fresh(names: tuple[str, ...]) -> None:
+    """SettingsError for `fresh_features` with a map that would be the same in every round."""
+    fixed = [name for name in names if name not in RANDOM]
+    if fixed:
+        what = "holds the columns as they are, which are" if fixed == ["auto"] else "is"
+        raise SettingsError("[learner] fresh_features", f"true with features = {list(names)!r}: {fixed[0]!r} {what} the same "
+                            f"in every round; accepted: {', '.join(RANDOM)}, or both")  # fmt: skip
 
 
 def fit_features(

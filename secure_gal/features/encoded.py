@@ -37,7 +37,11 @@ class RidgeFeatures:
         Raises:
             SettingsError: as `fit_features`.
         """
-        features = fit_features(names, x_train, folder, seed, encoder)
+        return cls.on(fit_features(names, x_train, folder, seed, encoder), ridge, x_train)
+
+    @classmethod
+    def on(cls, features: FeatureMap, ridge: float | str, x_train: Any) -> RidgeFeatures:
+        """The basis of a map that is fitted already; ridge: strength, or `auto`."""
         blocks = (features.transform(x_train[rows]) for rows in row_blocks(len(x_train)))
         return cls(features, RidgeBasis.fit(blocks, ridge))
 

@@ -48,7 +48,7 @@ class Fourier:
         return np.asarray(self.scale * np.cos(self.ranks(x) @ self.w + self.b))
 
 
-def fit(x: Array, seed: int) -> Fourier:
+def fit(x: Array, seed: int | np.random.Generator) -> Fourier:
     """Draw WIDTH features for training rows x (N, q)."""
     ranks, rng, q = Ranks.fit(x), np.random.default_rng(seed), x.shape[1]
     leads = np.flatnonzero(ranks.many) if ranks.many.any() else np.arange(q)

@@ -69,9 +69,9 @@ class Shared:
 class FeatureModel:
     """A linear model on features; complete in itself, so that it can be saved and loaded alone."""
 
-    def __init__(self, shared: Shared, inner: Model) -> None:
-        self._shared, self._inner = shared, inner
+    def __init__(self, features: Shared | Prepared, inner: Model) -> None:
+        self._features, self._inner = features, inner
 
     def predict(self, x: Array) -> Array:
         """x (n, q) to (n, K)."""
-        return self._inner.predict(self._shared.transform(x))
+        return self._inner.predict(self._features.transform(x))

@@ -32,7 +32,7 @@ class RandomTrees:
         return np.asarray(self.forest.transform(self.ranks(x)), dtype=np.float64)
 
 
-def fit(x: Array, seed: int) -> RandomTrees:
+def fit(x: Array, seed: int | np.random.RandomState) -> RandomTrees:
     """Grow the trees on the training rows (N, q)."""
     from sklearn.ensemble import RandomTreesEmbedding
 

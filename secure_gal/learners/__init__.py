@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,9 +49,16 @@ CLEAR_ONLY = (
     '"python:MODULE:FACTORY"), whose last layer is fitted on ciphertexts; (b) labels privatised once, with a stated '
     'epsilon; (c) clear residuals, [protect] residuals = "none" in study.toml, to which every party consents'
 )
+ONE_MAP = (
+    'true with residuals = "ckks": there one encrypted head serves all rounds, on one map; accepted with [protect] '
+    'predictions = "sum", or with residuals in the clear'
+)
 
 
-def make_learner(settings: LearnerSettings, folder: Path, default_loss: str = "l2", seed: int = 0) -> Learner:
+def make_learner(
+    settings: LearnerSettings, folder: Path, default_loss: str = "l2", seed: int = 0,
+    secret: Callable[[], bytes] = bytes,
+) -> Learner:  # fmt: skip
     """The learner that `[learner]` names.
 
     Args:
@@ -58,6 +66,7 @@ def make_learner(settings: LearnerSettings, folder: Path, default_loss: str = "l
         folder: the party file's, where `python:` modules are looked up first.
         default_loss: local loss where the party names none.
         seed: of the feature map: `derive_seed("features", study seed, party name)`.
+        secret: of `fresh_features`; by default there is none, and who knows the study's seed knows the maps.
 
     Raises:
         SettingsError: unknown kind, loss, device, feature map or option; names what is accepted.
@@ -72,7 +81,7 @@ def make_learner(settings: LearnerSettings, folder: Path, default_loss: str = "l
     _check(settings, kind, options, folder)
     loss = settings.loss or default_loss
     if kind == "linear":
-        return _linear(settings, loss, folder, seed)
+        return _linear(settings, loss, folder, seed, secret)
     if kind in ("mlp", "cnn", "lstm", "gru"):
         return _torch(kind, loss, settings.device, options)
     from secure_gal.learners import trees
@@ -123,6 +132,8 @@ def ridge_features(
     """
     from secure_gal.features.encoded import RidgeFeatures
 
+    if settings.fresh_features:
+        raise SettingsError("[learner] fresh_features", ONE_MAP)
     _check(settings, "linear", dict(settings.options), folder)
     options = encoder_options(settings, folder)
     return RidgeFeatures.fit(settings.maps, ridge_strength(settings), x_train, folder, seed, options)
@@ -150,13 +161,15 @@ def ridge_strength(settings: LearnerSettings, loss: str = "l2") -> float | str:
     return chosen if isinstance(chosen, str) else float(chosen)
 
 
-def _linear(settings: LearnerSettings, loss: str, folder: Path, seed: int) -> Learner:
+def _linear(settings: LearnerSettings, loss: str, folder: Path, seed: int, secret: Callable[[], bytes]) -> Learner:
     from secure_gal.features import STANDARDIZED
     from secure_gal.learners.linear import LinearLearner
 
     ridge = ridge_strength(settings, loss)
     if loss != "l2" and isinstance(ridge, str):
         raise SettingsError("[learner.options] ridge", f'"auto" with loss {loss!r}; accepted: a number, 0 or more')
+    if settings.fresh_features:
+        return _fresh(settings, ridge, loss, secret)
     if settings.maps == STANDARDIZED and not isinstance(ridge, str):
         return LinearLearner(loss, ridge)
     from secure_gal.features import fit_features
@@ -167,6 +180,19 @@ def _linear(settings: LearnerSettings, loss: str, folder: Path, seed: int) -> Le
         return FeatureLearner(lambda x: ridge_features(settings, x, folder, seed), HeadLearner())
     encoder = encoder_options(settings, folder)
     return FeatureLearner(lambda x: fit_features(settings.maps, x, folder, seed, encoder), LinearLearner(loss, ridge))
+
+
+def _fresh(settings: LearnerSettings, ridge: float | str, loss: str, secret: Callable[[], bytes]) -> Learner:
+    from secure_gal.features.encoded import RidgeFeatures
+    from secure_gal.features.fresh import FreshLearner
+    from secure_gal.learners.linear import LinearLearner
+    from secure_gal.learners.ridge import HeadLearner
+
+    if isinstance(ridge, str) or loss == "l2":
+        return FreshLearner(
+            settings.maps, lambda features, x: RidgeFeatures.on(features, ridge, x), HeadLearner(), secret
+        )
+    return FreshLearner(settings.maps, lambda features, _: features, LinearLearner(loss, ridge), secret)
 
 
 def _torch(kind: str, loss: str, device: str, options: dict[str, Any]) -> Learner:
@@ -206,9 +232,11 @@ def _check(settings: LearnerSettings, kind: str, options: dict[str, Any], folder
                             f"{', '.join(sorted(known))}")  # fmt: skip
     if kind != "linear":
         return
-    from secure_gal.features import check_features
+    from secure_gal.features import check_features, check_fresh
 
     check_features(settings.maps, folder)
+    if settings.fresh_features:
+        check_fresh(settings.maps)
     encoder_options(settings, folder)
     ridge = options.get("ridge", RIDGE)
     number = isinstance(ridge, int | float) and not isinstance(ridge, bool) and 0 <= ridge < math.inf

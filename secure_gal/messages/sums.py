@@ -17,7 +17,8 @@ class Declaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What an assistor says before the first round of a study with `predictions = "sum"`, signed by itself.
 
     `padded` is P of its encrypted head, 0 where it fits in the clear; `width` the exact number of its features, which
-    the limit on sums needs. The aggregator adds its sealing key for fits (hex) and its signature over it.
+    the limit on sums needs. `fresh`: its map, and so its encrypted head, is another one in every round. The aggregator
+    adds its sealing key for fits (hex) and its signature over it.
     """
 
     padded: int
@@ -25,6 +26,7 @@ class Declaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     signature: str
     sealing_key: str = ""
     sealing_signature: str = ""
+    fresh: bool = False
 
 
 class Author(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -210,7 +212,7 @@ class RelayedPart:
 
 @dataclass(frozen=True, slots=True)
 class SummedPart:
-    """Step 13c, aggregator to sponsor: Enc(sum of all assistors' parts) of the batch; uint8 (C K, b)."""
+    """Step 13c, aggregator to sponsor: Enc(sum of all assistors' parts) of the batch; uint8 (C, b)."""
 
     KIND: ClassVar[str] = "summed-part"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (

@@ -1,0 +1,66 @@
+"""`[learner] fresh_features`: every round draws its feature map anew, from a secret of the party's own (decision 0010).
+
+With one map for all rounds an assistor's fits are f^t = H r^t with one matrix H, and enough of them can be solved for it.
+With a map a round there is a new matrix H^t for every residual. Only maps that are random have anything to draw: a
+union with a deterministic map, which `auto` is, would bring the same columns back in every round.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from secure_gal.features import fourier, random_trees
+from secure_gal.features.base import Array, FeatureMap, Union, check_width
+from secure_gal.features.learner import FeatureModel, Prepared
+from secure_gal.learners.base import Learner
+
+LABEL = b"secure-gal/1 fresh feature map\0"
+
+
+class FreshLearner:
+    """Fits `inner` on a map that is drawn for this fit alone; the model that it returns carries the map.
+
+    Args:
+        names: feature maps, all of them random.
+        prepare: (map, x_train) to what the linear model takes: the map with a ridge basis, or the map itself.
+        inner: as for `FeatureLearner`.
+        secret: gives the secret, which must be the same when a run is resumed; asked at each fit.
+    """
+
+    def __init__(
+        self, names: tuple[str, ...], prepare: Callable[[FeatureMap, Array], Prepared], inner: Learner,
+        secret: Callable[[], bytes],
+    ) -> None:  # fmt: skip
+        self._names, self._prepare, self._inner, self._secret = names, prepare, inner, secret
+
+    @property
+    def description(self) -> str:
+        """In words."""
+        return f"{' and '.join(self._names)} features, drawn anew every round"
+
+    def fit(self, x: Array, residual: npt.NDArray[np.float32], seed: int) -> FeatureModel:
+        """Fit x (n, q) to the pseudo-residual (n, K); `seed` differs from round to round."""
+        features = self._prepare(draw(self._names, x, self._secret(), seed), x)
+        return FeatureModel(features, self._inner.fit(features.transform(x), residual, seed))
+
+
+def draw(names: tuple[str, ...], x_train: Array, secret: bytes, seed: int) -> FeatureMap:
+    """The union of these maps, fitted to the training rows (N_train, q); unknown to who lacks the secret.
+
+    Raises:
+        SettingsError: the union is wider than MAX_WIDTH.
+    """
+    parts: list[FeatureMap] = []
+    for name in names:
+        bits = np.random.MT19937(int.from_bytes(hashlib.sha256(LABEL + secret + f"{seed} {name}".encode()).digest()))
+        if name == "fourier":
+            parts.append(fourier.fit(x_train, np.random.Generator(bits)))
+        else:
+            parts.append(random_trees.fit(x_train, np.random.RandomState(bits)))
+    fitted = parts[0] if len(parts) == 1 else Union(tuple(parts))
+    check_width(fitted.width, fitted.description)
+    return fitted
