@@ -133,7 +133,7 @@ class GAL:
         return made
 
     def close(self) -> None:
-        """End the worker processes of encrypted parties, if there are any; what was learnt can be read, not predict.
+        """End the worker processes of encrypted parties, if there are any; what was learnt stays, predictions end.
 
         Raises:
             StateError: before `fit`.
@@ -211,7 +211,7 @@ class GAL:
         return np.asarray(self.classes_[self.codec_.probabilities(f).argmax(axis=1)])
 
     def predict_proba(self, blocks: Sequence[Any]) -> Array:
-        """Class probabilities (n, classes) in ascending order, as `classes_`; raises as above, and StateError in a regression."""
+        """Probabilities (n, classes) in ascending order of `classes_`; raises as above, StateError in a regression."""
         self._fitted()
         if self._study.task == "regression":
             raise StateError("a regression has no classes and so no probabilities; use `predict`")

@@ -108,8 +108,8 @@ def _check_finite(x: Array, columns: tuple[str, ...], where: str) -> None:
         return
     row, *place = (int(i) for i in np.argwhere(wrong)[0])
     column = repr(columns[place[-1]]) if columns else ", ".join(map(str, place))
-    raise DataError(where, f"column {column} holds {x[row, *place]} in row {row}; accepted: finite numbers. Fill missing "
-                    "values first; a further column may say where")  # fmt: skip
+    raise DataError(where, f"column {column} holds {x[row, *place]} in row {row}; accepted: finite numbers. Fill "
+                    "missing values first; a further column may say where")  # fmt: skip
 
 
 def read_labels(y: Any) -> npt.NDArray[Any]:

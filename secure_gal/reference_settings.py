@@ -137,7 +137,7 @@ def _adapted(estimator: Any, where: str) -> Learner:
 def check_fitted(name: str, fitted: npt.NDArray[np.float32], rows: int, outputs: int) -> None:
     """SettingsError unless a party's own model answered with finite values (N, K)."""
     if fitted.shape != (rows, outputs):
-        raise SettingsError(f"learners ({name})", f"predict returned shape {fitted.shape}; accepted: {(rows, outputs)}, "
-                            "one column for each of the residual")  # fmt: skip
+        raise SettingsError(f"learners ({name})", f"predict returned shape {fitted.shape}; accepted: {(rows, outputs)}"
+                            ", one column for each of the residual")  # fmt: skip
     if not np.isfinite(fitted).all():
         raise SettingsError(f"learners ({name})", "predict returned values that are infinite or not a number")
