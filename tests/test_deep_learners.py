@@ -12,6 +12,7 @@ from torch import nn
 from secure_gal.arrays import ArrayRows
 from secure_gal.errors import EnvironmentFailure, SettingsError
 from secure_gal.learners import make_learner, storage, torch_trainer
+from secure_gal.learners.base import Placement, placement_of
 from secure_gal.learners.cnn import ConvBody
 from secure_gal.learners.devices import choose_device, out_of_memory, uses_bfloat16
 from secure_gal.learners.recurrent import RecurrentBody
@@ -167,7 +168,9 @@ def test_precision_follows_the_device() -> None:
     cpu = choose_device("cpu")
     assert not uses_bfloat16("auto", cpu)
     assert uses_bfloat16("bfloat16", cpu)
-    assert "float32" in make_learner(CNN, HERE).description  # type: ignore[attr-defined]
+    threads = f"CPU, {torch.get_num_threads()} threads"
+    for chosen, precision in ((CNN, "float32"), (settings("gru", precision="bfloat16"), "bfloat16 autocast")):
+        assert placement_of(make_learner(chosen, HERE)) == Placement(threads, precision)
 
 
 class Full(nn.Module):

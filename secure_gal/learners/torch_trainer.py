@@ -15,15 +15,16 @@ import torch
 from torch import nn
 
 from secure_gal.errors import EnvironmentFailure, SettingsError
-from secure_gal.learners.base import POWERS
+from secure_gal.learners.base import POWERS, Placement
 from secure_gal.learners.batch_norm import settle
-from secure_gal.learners.devices import choose_device, describe, out_of_memory, seeded, uses_bfloat16
+from secure_gal.learners.devices import choose_device, out_of_memory, placement, seeded, uses_bfloat16
 
 log = logging.getLogger(__name__)
 HELD_OUT = 0.1
 """Share of the residual's rows kept aside for early stopping."""
-PREDICT_VALUES = 1 << 24
-"""Input values of a forward pass without gradients: bounds its memory whatever the shape of a row."""
+PREDICT_VALUES = 1 << 17
+"""Input values of a forward pass without gradients: bounds its memory whatever the shape of a row. A block's activations
+are up to 64 times that: 32 MiB, where 60,000 patches at once would take gigabytes and leave every cache."""
 RESIDENT_BYTES = 4 << 30
 """Bytes of float32 inputs up to which they are read once and kept on the device; larger ones are read by batch."""
 SCHEDULES = ("constant", "cosine")
@@ -145,10 +146,10 @@ class TorchLearner:
         return self._precision
 
     @property
-    def description(self) -> str:
-        """Device and precision in words, for the summary."""
+    def placement(self) -> Placement:
+        """Where this computes, and how exactly."""
         device = choose_device(self._device)
-        return describe(device, uses_bfloat16(self._precision, device))
+        return placement(device, uses_bfloat16(self._precision, device))
 
     def fit(self, x: Any, residual: npt.NDArray[np.float32], seed: int) -> TorchModel:
         """Fit x (n, ...) to the pseudo-residual (n, K).
