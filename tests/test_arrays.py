@@ -116,7 +116,11 @@ def spoilt(value: float, row: int = 7, kind: type = np.float32) -> np.ndarray:
         ({"x": np.zeros((N, 0, 2))}, "nothing empty"),
         ({"x": np.zeros((N, 1, 6, 4), dtype=np.complex128)}, "type complex128"),
         ({"x": np.zeros((N, 1, 6, 4), dtype="U1")}, "whole or floating"),
+        ({"x": np.zeros((N, 1, 6, 4), dtype=np.bool_)}, "type bool"),
         ({"id": IDS[:-1]}, "'id' has shape"),
+        ({"y": np.zeros((N, 5))}, r"'y' has shape \(60, 5\); .* give every step an id of its own"),
+        ({"y": np.zeros(N, dtype=np.complex128)}, "'y' has type complex128"),
+        ({"y": np.where(np.arange(N) == 2, np.nan, 1.0)}, "row 3 has no label"),
         ({"id": np.arange(N, dtype=np.float64)}, "'id' has type float64"),
         ({"id": np.array(["p"] * N)}, "more than once"),
         ({"id": np.array(["", *IDS[1:]])}, "row 1 has no id"),
@@ -126,7 +130,7 @@ def spoilt(value: float, row: int = 7, kind: type = np.float32) -> np.ndarray:
 )  # fmt: skip
 def test_bad_arrays(tmp_path: Path, arrays: dict[str, np.ndarray], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        read(write(tmp_path / "a.npz", **arrays))
+        read(write(tmp_path / "a.npz", **arrays), "y" if "y" in arrays else None)
 
 
 def test_objects_never_run(tmp_path: Path) -> None:

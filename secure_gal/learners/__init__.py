@@ -212,6 +212,10 @@ def _check(settings: LearnerSettings, kind: str, options: dict[str, Any], folder
 
     check_features(settings.maps, folder)
     encoder_options(settings, folder)
+    if "encoder" in settings.maps and settings.device not in ("auto", "cpu"):
+        from secure_gal.learners.devices import choose_device
+
+        choose_device(settings.device)
     ridge = options.get("ridge", RIDGE)
     number = isinstance(ridge, int | float) and not isinstance(ridge, bool) and 0 <= ridge < math.inf
     if ridge != "auto" and not number:

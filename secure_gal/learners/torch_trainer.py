@@ -71,9 +71,9 @@ def forward_all(module: nn.Module, x: Any, device: torch.device, bfloat16: bool)
         EnvironmentFailure: the GPU is out of memory.
     """
     step = max(1, PREDICT_VALUES // max(1, int(np.prod(x.shape[1:]))))
-    module = module.to(device).eval()
     parts = [np.zeros((0, 0), dtype=np.float32)] if not len(x) else []
     try:
+        module = module.to(device).eval()
         with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=bfloat16):
             for start in range(0, len(x), step):
                 batch = laid_out(torch.from_numpy(np.array(x[start : start + step], dtype=np.float32)).to(device))
@@ -163,11 +163,11 @@ class TorchLearner:
             module = self._build(tuple(x.shape[1:]), residual.shape[1])
             if len(x.shape) == 4:
                 module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            module = module.to(device)
             order = torch.randperm(len(x), generator=generator)
             held = max(1, int(len(x) * HELD_OUT)) if len(x) >= 20 else 0
-            target = torch.from_numpy(residual / np.float32(scale)).to(device)
             try:
+                module = module.to(device)
+                target = torch.from_numpy(residual / np.float32(scale)).to(device)
                 self._train(module, Inputs(x, device), target, order[held:], order[:held], generator, device)
             except torch.cuda.OutOfMemoryError as error:
                 attempt = lambda n: self._one_step(module, x, residual, n, device)  # noqa: E731
@@ -184,7 +184,7 @@ class TorchLearner:
         """Forward and backward at so many rows, only to see whether they fit."""
         batch = laid_out(torch.from_numpy(np.array(x[:rows], dtype=np.float32)).to(device))
         target = torch.from_numpy(residual[:rows]).to(device)
-        module.train()
+        module = module.to(device).train()
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=uses_bfloat16(self._precision, device)):
             output = module(batch)
         self._loss(output, target).backward()  # type: ignore[no-untyped-call]
