@@ -1,7 +1,7 @@
 """Deep local models and label-free encoders under GAL: images, 3-D objects and clinical series.
 
     python -m benchmarks.deep mnist|cifar10|physionet|stay|modelnet --data DIR [--quick] [--methods heads,cnn,...]
-                              [--rows N] [--rounds T] [--epochs N] [--ciphertexts] [--out FILE]
+                              [--rows N] [--rounds T] [--epochs N] [--batch N] [--width N] [--ciphertexts] [--out FILE]
 
 Methods: `alone` (the sponsor's network and GAL's rounds), `joint` (one party that has everything), `gal` (every party its
 network, in the clear), `dms` (the same with one extractor for all rounds), `heads` (label-free encoders and ridge heads,
@@ -101,8 +101,8 @@ def run(case: Case, method: str, chosen: argparse.Namespace, split: data.Split) 
     saved = [sum(len(storage.dump(model)) for model in models) for models in gal.models_.values()]
     result = {"method": method, case.metric: trail[-1], "rounds": gal.ensemble_.kept, "seconds_fit": round(seconds, 1),
               "after_round": trail, "saved_mb": round(sum(saved) / 1e6, 2), "parties": len(blocks), "residuals": "ckks" if cipher else "clear"}  # fmt: skip
-    if chosen.epochs and not heads:
-        result["local_epochs"] = chosen.epochs
+    if not heads:
+        result["options"] = learners[0].options
     if method in case.paper:
         result["paper"] = case.paper[method]
     return result
@@ -117,9 +117,12 @@ def _learner(case: Case, chosen: argparse.Namespace, method: str, block: np.ndar
         return LearnerSettings(loss="l2", features="auto" if table else "encoder", options=options)
     if table:
         return LearnerSettings(kind="mlp", loss="l2" if method == "dms" else None, device=chosen.device)
-    options = dict(case.quick_options if chosen.quick else case.options)
-    if chosen.epochs:
-        options["epochs"] = chosen.epochs
+    asked = {
+        "epochs": chosen.epochs,
+        "batch": chosen.batch,
+        "width" if case.network == "cnn" else "hidden": chosen.width,
+    }
+    options = dict(case.quick_options if chosen.quick else case.options) | {k: v for k, v in asked.items() if v}
     if method == "dms":
         options["share_extractor"] = True
     loss = "l2" if method == "dms" else None
@@ -149,12 +152,12 @@ def _score(metric: str, f: np.ndarray, gal: GAL, y: np.ndarray) -> float:
 
 def machine(device: str) -> dict[str, Any]:
     """What computed, in words."""
-    from secure_gal.learners.devices import choose_device, describe, uses_bfloat16
+    from secure_gal.learners.devices import choose_device, placement, uses_bfloat16
 
     chosen = choose_device(device)
     return {"machine": f"{platform.machine()}, {torch.get_num_threads()} threads, Python {platform.python_version()}, "
             f"torch {torch.__version__}, numpy {np.__version__}", "gpu": torch.cuda.is_available(),
-            "networks": describe(chosen, uses_bfloat16("auto", chosen))}  # fmt: skip
+            "networks": str(placement(chosen, uses_bfloat16("auto", chosen)))}  # fmt: skip
 
 
 def main() -> None:
@@ -169,6 +172,10 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=0, help="training rows (default: all)")
     parser.add_argument("--rounds", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=0, help="local epochs of networks")
+    parser.add_argument("--batch", type=int, default=0, help="rows a step of networks")
+    parser.add_argument(
+        "--width", type=int, default=0, help="channels of a network's first block, or units of its state"
+    )
     parser.add_argument("--device", default="auto")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--ciphertexts", action="store_true", help="heads through real CKKS ciphertexts")

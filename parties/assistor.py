@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from parties.computing import Computing
 from parties.consent import require_consent
 from parties.loop import Loop
 from parties.progress import Progress
@@ -17,6 +18,10 @@ from secure_gal.effects import Note, State
 from secure_gal.errors import Paused
 from secure_gal.protocol_assistor import AssistorProtocol
 from secure_gal.roles import Context
+
+if TYPE_CHECKING:
+    from secure_gal.encrypted_model import EncryptedAssistorData
+    from secure_gal.party_model import AssistorData
 
 
 def assist(party_file: Path, *, once: bool = False, consent: bool = False, json: bool = False) -> int:
@@ -43,57 +48,54 @@ def assist(party_file: Path, *, once: bool = False, consent: bool = False, json:
         store.close()
 
 
-def _role(session: Session, store: RunStore, progress: Progress, consent: bool) -> AssistorProtocol:
-    def warn(text: str) -> None:
-        progress.note(Note("warning", {"text": text}))
+def _model(session: Session, store: RunStore, progress: Progress) -> AssistorData | EncryptedAssistorData:
+    """This party's data and learner, of the kind that the study's protections ask for."""
+    protect = session.study.protect
+    kind: type[AssistorData | EncryptedAssistorData]
+    if protect.summed:
+        from secure_gal.sum_fresh import SumFreshData
+        from secure_gal.sum_models import SumClearData, SumEncryptedData
 
+        encrypted = SumFreshData if session.party.learner.fresh_features else SumEncryptedData
+        kind = encrypted if protect.encrypted else SumClearData
+    elif protect.encrypted:
+        from secure_gal.encrypted_model import EncryptedAssistorData as kind
+    else:
+        from secure_gal.party_model import AssistorData as kind
+    model = kind(session.party, session.study, session.file.resolve().parent,
+                 lambda text: progress.note(Note("warning", {"text": text})))  # fmt: skip
+    check_same_ids(store, model.ids_digest(), session.party.data.path)
+    return model
+
+
+def _role(session: Session, store: RunStore, model: Any, consent: bool) -> AssistorProtocol:
     context = Context(session.study, session.digest, session.canonical, session.identity, session.cards,
                               session.party.max_rows)  # fmt: skip
-    state, nonce, folder = State(store.state()), secrets.token_bytes(NONCE_BYTES), session.file.resolve().parent
-    if session.study.protect.summed:
-        return _summing(session, store, context, state, nonce, warn, consent)
-    if not session.study.protect.encrypted:
-        from secure_gal.party_model import AssistorData
+    state, nonce, protect = State(store.state()), secrets.token_bytes(NONCE_BYTES), session.study.protect
+    if protect.summed:
+        from parties.exposure import SumBudget
+        from secure_gal.sum_assistor import SumAssistor, SumEncryptedAssistor
 
-        clear = AssistorData(session.party, session.study, folder, warn)
-        check_same_ids(store, clear.ids_digest(), session.party.data.path)
-        return AssistorProtocol(context, clear, state, nonce)
+        budget = SumBudget(session.party.home, model.ids)
+        role = SumEncryptedAssistor if protect.encrypted else SumAssistor
+        return role(context, model, state, nonce, budget.record, consent)
+    if not protect.encrypted:
+        return AssistorProtocol(context, model, state, nonce)
     from secure_gal.encrypted_assistor import EncryptedAssistor
-    from secure_gal.encrypted_model import EncryptedAssistorData
 
-    model = EncryptedAssistorData(session.party, session.study, folder, warn)
-    check_same_ids(store, model.ids_digest(), session.party.data.path)
     return EncryptedAssistor(context, model, state, nonce)
-
-
-def _summing(
-    session: Session, store: RunStore, context: Context, state: State, nonce: bytes, warn: Callable[[str], None],
-    consent: bool,
-) -> AssistorProtocol:  # fmt: skip
-    from parties.exposure import SumBudget
-    from secure_gal.sum_assistor import SumAssistor, SumEncryptedAssistor
-    from secure_gal.sum_models import SumClearData, SumEncryptedData
-
-    encrypted, folder = session.study.protect.encrypted, session.file.resolve().parent
-    data: type[SumClearData] | type[SumEncryptedData] = SumEncryptedData if encrypted else SumClearData
-    if encrypted and session.party.learner.fresh_features:
-        from secure_gal.sum_fresh import SumFreshData
-
-        data = SumFreshData
-    model = data(session.party, session.study, folder, warn)
-    check_same_ids(store, model.ids_digest(), session.party.data.path)
-    budget = SumBudget(session.party.home, model.ids)
-    role = SumEncryptedAssistor if encrypted else SumAssistor
-    return role(context, model, state, nonce, budget.record, consent)
 
 
 def _serve(session: Session, store: RunStore, once: bool, progress: Progress, consent: bool) -> int:
     from transport.curve import AssistorSocket
 
-    role = _role(session, store, progress, consent)
+    model = _model(session, store, progress)
+    role = _role(session, store, model, consent)
     traffic = Traffic(store)
     node, certifier = open_node(session, store, role, traffic)
     loop = Loop(node, progress)
+    computing = Computing(store, model, progress)
+    loop.on_computed = computing.add
     loop.start()
     sponsor = session.study.sponsor
     address = session.party.address or session.study.address

@@ -17,6 +17,7 @@ from secure_gal.effects import State
 from secure_gal.encode import TableEncoder
 from secure_gal.errors import SettingsError
 from secure_gal.learners import storage
+from secure_gal.learners.shared import linked
 from secure_gal.party_model import AssistorData, SponsorData
 
 MAX_ROWS = 20_000
@@ -89,8 +90,8 @@ def _columns(session: Session, state: State) -> Leakage:
     if protect.encrypted:
         sent = _stand_ins(state, x, train, rounds)
     else:
-        saved = [storage.load(state.raw(f"model/{t:04d}")) for t in range(1, rounds + 1)]
-        sent = np.stack([fitted.predict(x).astype(np.float32) for fitted in saved])
+        models = linked([state.raw(f"model/{t:04d}") for t in range(1, rounds + 1)])
+        sent = np.stack([fitted.predict(x).astype(np.float32) for fitted in models])
     if protect.noise is not None:  # fresh noise, distributed as what was sent
         sent = clipped_with_noise(sent, protect.clip, protect.noise)
     chosen = _sample(len(x))

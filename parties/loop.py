@@ -38,36 +38,33 @@ class Worker:
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._jobs: queue.SimpleQueue[Compute] = queue.SimpleQueue()
-        self._results: queue.SimpleQueue[tuple[str, object, BaseException | None]] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[tuple[str, object, float, BaseException | None]] = queue.SimpleQueue()
         self._wake = wake
-        self.seconds: dict[str, float] = {}
         threading.Thread(target=self._work, daemon=True, name="compute").start()
 
     def submit(self, job: Compute) -> None:
         """Queue a job."""
         self._jobs.put(job)
 
-    def results(self) -> list[tuple[str, object]]:
-        """Finished jobs as (tag, result); a job's exception is raised here, in the loop's thread."""
+    def results(self) -> list[tuple[str, object, float]]:
+        """Finished jobs as (tag, result, seconds); a job's exception is raised here, in the loop's thread."""
         finished = []
         while not self._results.empty():
-            tag, result, error = self._results.get()
+            tag, result, seconds, error = self._results.get()
             if error is not None:
                 raise error
-            finished.append((tag, result))
+            finished.append((tag, result, seconds))
         return finished
 
     def _work(self) -> None:
         while True:
             job = self._jobs.get()
-            began = time.monotonic()
+            began, result, failure = time.monotonic(), None, None
             try:
-                outcome: tuple[str, object, BaseException | None] = (job.tag, job.job(), None)
+                result = job.job()
             except BaseException as error:  # handed to the loop, which raises it
-                outcome = (job.tag, None, error)
-            phase = job.tag.partition("/")[0]
-            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.monotonic() - began
-            self._results.put(outcome)
+                failure = error
+            self._results.put((job.tag, result, time.monotonic() - began, failure))
             self._wake()
 
 
@@ -94,6 +91,7 @@ class Loop:
         self.done = False
         self._socket: Socket | None = None
         self.on_note: Callable[[Note], Note] = lambda note: note
+        self.on_computed: Callable[[str, float], None] = lambda tag, seconds: None
         self.worker = Worker(self._wake)
 
     def start(self) -> None:
@@ -102,7 +100,9 @@ class Loop:
         while outcome.compute and outcome.compute[0].tag == "prepare":
             job = outcome.compute.pop(0)
             self._carry(outcome)
-            outcome = self.node.computed(job.tag, job.job())
+            began = time.monotonic()
+            result = job.job()
+            outcome = self._computed(job.tag, result, time.monotonic() - began)
         self._carry(outcome)
 
     def online(self, socket: Socket) -> None:
@@ -122,8 +122,13 @@ class Loop:
             assert self._socket is not None  # noqa: S101
             for event in self._socket.poll(POLL_SECONDS):
                 self._handle(event)
-            for tag, result in self.worker.results():
-                self._carry(self.node.computed(tag, result))
+            for tag, result, seconds in self.worker.results():
+                self._carry(self._computed(tag, result, seconds))
+
+    def _computed(self, tag: str, result: object, seconds: float) -> Outcome:
+        """Hand a job's result to the node, and how long it took to `on_computed`."""
+        self.on_computed(tag, seconds)
+        return self.node.computed(tag, result)
 
     def _handle(self, event: Event) -> None:
         match event:

@@ -10,7 +10,7 @@ import platform
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -22,6 +22,9 @@ from secure_gal.assistance import Ensemble
 from secure_gal.effects import Note
 from secure_gal.losses import metric_name
 from secure_gal.protocol_sponsor import SponsorProtocol
+
+if TYPE_CHECKING:
+    from parties.computing import Computing
 
 FORMAT = 1
 
@@ -41,10 +44,11 @@ class Report:
 
     def __init__(
         self, session: Session, store: RunStore, traffic: Traffic, role: SponsorProtocol, progress: Progress,
-        began: float,
+        began: float, computing: Computing,
     ) -> None:  # fmt: skip
         self._session, self._store, self._traffic = session, store, traffic
         self._role, self._progress, self._began = role, progress, began
+        self._computing = computing
         self._since: float | None = None
         self._ready: float | None = None
         self._bytes = (0, 0)
@@ -103,7 +107,7 @@ class Report:
             writer.writerow(row)
         write_atomically(self._store.path / "rounds.csv", out.getvalue())
 
-    def finish(self, phases: dict[str, float]) -> None:
+    def finish(self) -> None:
         """Write rounds.csv and summary.json of a finished learning stage."""
         session, ensemble = self._session, self._ensemble()
         self._write_rounds()
@@ -124,7 +128,8 @@ class Report:
             "seconds": {"total": round(self._before + time.monotonic() - self._began, 3),
                         "from_ready": self._from_ready(),
                         "rounds": round(sum(r["seconds"] for r in self._rounds), 3),
-                        **{f"sponsor_{k}": round(v, 3) for k, v in phases.items()}},
+                        **{f"sponsor_{phase}": seconds for phase, seconds in self._computing.phases().items()}},
+            "computing": self._computing.record(),
             "bytes": self._traffic.counts,
             "versions": _versions(),
         }  # fmt: skip

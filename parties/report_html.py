@@ -122,7 +122,7 @@ def render(
         disclosures=disclosures, audit=audit, leakage=leakage, leakage_columns=_columns(leakage or ()),
         metric=METRICS.get(summary["metric"], summary["metric"]), lower=summary["metric"] in LOWER_IS_BETTER,
         gain=_gain(summary), charts=_charts(summary, rounds), rounds=rounds, round_columns=_columns(rounds),
-        times=_times(summary["seconds"]), traffic=_traffic(summary["bytes"]), links=_links(summary["bytes"]),
+        times=_times(summary["seconds"]), computing=_computing(summary["computing"]), traffic=_traffic(summary["bytes"]), links=_links(summary["bytes"]),
     )  # fmt: skip
     return page.encode("utf-8", "replace").decode()  # a path in a message may hold bytes that are no text
 
@@ -170,6 +170,15 @@ def _times(seconds: Mapping[str, float | None]) -> list[tuple[str, float, float]
     longest = max(known.values(), default=0.0) or 1.0
     words = {name: SECONDS.get(name, f"the sponsor's computing: {name.removeprefix('sponsor_')}") for name in known}
     return [(words[name], value, value / longest) for name, value in known.items()]
+
+
+def _computing(own: Mapping[str, Any]) -> dict[str, str]:
+    """The sponsor's own learner: what it is, where it ran, and the seconds of its parts."""
+    shown = {name: own[name] for name in ("kind", "features", "device", "precision") if name in own}
+    seconds = dict(own["seconds"])
+    if fits := seconds.pop("fit"):
+        seconds["fit of a round"] = f"{min(fits):.3f} to {max(fits):.3f}"
+    return shown | {f"seconds, {name}": str(value) for name, value in seconds.items()}
 
 
 def _traffic(counts: Mapping[str, Mapping[str, Mapping[str, int]]]) -> dict[str, list[tuple[str, int, int, float]]]:

@@ -106,6 +106,7 @@ def _role(session: Session, store: RunStore, model: SponsorModel) -> SponsorProt
 
 
 def _learn(session: Session, store: RunStore, progress: Progress) -> int:
+    from parties.computing import Computing
     from parties.report import Report
     from secure_gal.party_model import SponsorData
     from secure_gal.privatised_sponsor import PrivatisedSponsorData
@@ -122,8 +123,9 @@ def _learn(session: Session, store: RunStore, progress: Progress) -> int:
     traffic = Traffic(store)
     node, certifier = open_node(session, store, role, traffic)
     loop = Loop(node, progress)
-    report = Report(session, store, traffic, role, progress, began)
-    loop.on_note = report.on_note
+    computing = Computing(store, model, progress)
+    report = Report(session, store, traffic, role, progress, began, computing)
+    loop.on_note, loop.on_computed = report.on_note, computing.add
     loop.start()
     assert session.party.bind is not None  # noqa: S101  (checked by load_party)
     others = {name: session.cards[name] for name in session.study.assistors}
@@ -138,7 +140,7 @@ def _learn(session: Session, store: RunStore, progress: Progress) -> int:
 
     try:
         loop.run(finished, lambda: patience.check([*role.waiting_for(), *certifier.waiting_for()], socket.attached()))
-        report.finish(loop.worker.seconds)
+        report.finish()
         progress.log(f"report: {write_final_report(session)}")
     finally:
         socket.close()

@@ -127,8 +127,9 @@ def _read_npz(
     for name, values in held.items():
         expected = len(values) if x is None else len(x)
         if values.ndim != 1 or len(values) != expected:
+            per_step = "; for a label at every step, give every step an id of its own" if values.ndim == 2 else ""
             raise DataError(str(path), f"array {name!r} has shape {values.shape}; expected ({expected},), one value a "
-                            "row of x")  # fmt: skip
+                            f"row of x{per_step}")  # fmt: skip
     return None if x is None else ArrayRows(x), held, path
 
 

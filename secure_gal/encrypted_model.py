@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ class EncryptedAssistorData(PartyModel):
         super().__init__(party, study, folder, warn)
         self._params = named(study.protect.parameter_set)
         self._encrypted: EncryptedParty | None = None
+        self._features: RidgeFeatures | None = None
+        self._seconds_for_features = 0.0
 
     def prepare(self, positions: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> bytes:
         """Fit encoder, features and basis on the training rows; returns what must be saved to predict later."""
@@ -46,9 +49,19 @@ class EncryptedAssistorData(PartyModel):
         """Encoder and features fitted to the training rows, and all of the study's rows encoded."""
         encoder, x = self.encoded(positions, train)
         seed = derive_seed("features", self._study.seed, self._party.party)
-        features = ridge_features(self._party.learner, x[train], self._folder, seed)
-        self._warn(f"features: {features.description}")
+        began = time.perf_counter()
+        self._features = features = ridge_features(self._party.learner, x[train], self._folder, seed)
+        self._seconds_for_features = time.perf_counter() - began
         return encoder, features, x
+
+    @property
+    def _computes(self) -> object:
+        return self._features or self._learner
+
+    @property
+    def seconds_for_features(self) -> float:
+        """As `PartyModel`'s."""
+        return self._seconds_for_features
 
     @property
     def padded(self) -> int:

@@ -22,7 +22,8 @@ from secure_gal.encode import LabelCodec, TableEncoder
 from secure_gal.encode_arrays import ArrayEncoder
 from secure_gal.errors import DataError, StateError
 from secure_gal.learners import check_shape, make_learner, storage
-from secure_gal.learners.base import LinksExtractor, SharesExtractor
+from secure_gal.learners.base import placement_of
+from secure_gal.learners.shared import SharedLearner, linked
 from secure_gal.local import LocalParty, collapse
 from secure_gal.losses import default_local_loss, get_loss
 from secure_gal.split import derive_seed
@@ -96,20 +97,45 @@ class PartyModel:
 
     def _encode(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> Encoder:
         encoder, x = self.encoded(rows, train)
-        if words := getattr(self._learner, "description", ""):
-            self._warn(f"learner: {words}")  # device and precision of a network
         self._local = LocalParty(self._party.party, x, train, self._learner, self._study.seed)
         return encoder
 
     def fit_round(self, round_: int, residual: npt.NDArray[np.float32]) -> tuple[bytes, npt.NDArray[np.float32]]:
         """Fit one local model: (saved model, fitted values float32 (N, K))."""
-        extractor, learner = self._party.run_dir / "extractor.model", self._learner
-        if isinstance(learner, SharesExtractor) and round_ > 1:
-            learner.resume(extractor)
+        learner = self._learner
+        if isinstance(learner, SharedLearner) and round_ > 1:
+            learner.resume(self._shared_file)
         model, fitted = self.local.fit_round(round_, residual)
-        if isinstance(learner, SharesExtractor) and round_ == 1:
-            learner.save(extractor)
+        if isinstance(learner, SharedLearner) and round_ == 1:
+            learner.save(self._shared_file)
         return storage.dump(model), fitted
+
+    @property
+    def _shared_file(self) -> Path:
+        return self._party.run_dir / "shared.model"
+
+    @property
+    def computed_with(self) -> dict[str, str]:
+        """This party's learner for its own eyes: kind, device, precision and, once there is one, its feature map.
+
+        Kept in the party's run directory; no message has a field for it.
+        """
+        if not self.fits:
+            return {"kind": "none"}
+        learner = self._computes
+        where, words = placement_of(learner), getattr(learner, "description", "")
+        found = {"kind": self._party.learner.kind, "device": where.device, "precision": where.precision}
+        return found | ({"features": words} if words else {})
+
+    @property
+    def _computes(self) -> object:
+        """What the placement and the features in words are asked of."""
+        return self._learner
+
+    @property
+    def seconds_for_features(self) -> float:
+        """Seconds that this process took to fit a feature map or to train an encoder or extractor; 0 where none."""
+        return self._learner.seconds if self.fits and isinstance(self._learner, SharedLearner) else 0.0
 
     @property
     def local(self) -> LocalParty:
@@ -127,7 +153,7 @@ class PartyModel:
         part = np.zeros((len(ids), k), dtype=np.float32)
         if rows and len(coefficients) and encoder is not None:
             x = self._encode_new(encoder, table, rows)
-            part[known == 1] = collapse(_linked([storage.load(m) for m in models]), coefficients, x)
+            part[known == 1] = collapse(linked(models), coefficients, x)
         return known, part
 
     def _encode_new(self, encoder: Encoder, table: Table, rows: list[int]) -> Any:
@@ -145,14 +171,6 @@ def _transform(encoder: Encoder, frame: pl.DataFrame | ArrayRows, rows: list[int
         return encoder.transform(frame[rows])
     held, trained = ("arrays", "a table") if isinstance(frame, ArrayRows) else ("a table", "arrays")
     raise DataError("[data] path", f"holds {held}, but the model was trained on {trained}")
-
-
-def _linked(models: list[Any]) -> list[Any]:
-    """Saved rounds of a shared extractor, with the extractor that the first one carries."""
-    for model in models:
-        if isinstance(model, LinksExtractor):
-            model.link(models[0])
-    return models
 
 
 def look_up(table: Table, ids: tuple[str, ...]) -> tuple[npt.NDArray[np.uint8], list[int]]:
@@ -221,6 +239,8 @@ class SponsorData(PartyModel):
     def alone(self) -> Ensemble:
         """M=1 GAL with the same learner and rounds; F^0 itself when the sponsor has no features."""
         ensemble = self.ensemble((self._party.party,))
+        if self.fits and isinstance(self._learner, SharedLearner) and self._shared_file.exists():
+            self._learner.resume(self._shared_file)  # where the run died after its last round
         while self.fits and not ensemble.finished:
             _, fitted = self.local.fit_round(len(ensemble.history) + 1, ensemble.residual())
             ensemble.commit({self._party.party: fitted})

@@ -64,7 +64,6 @@ class SumEncryptedData(EncryptedAssistorData):
 
     def __init__(self, party: PartySettings, study: Study, folder: Path, warn: Callable[[str], None]) -> None:
         super().__init__(party, study, folder, warn)
-        self._features: RidgeFeatures | None = None
         self._u = np.zeros((0, 0))
         self._train, self._columns = 0, 0
         self._ridge: SumRidge | None = None

@@ -32,6 +32,8 @@ def summary(**changes: Any) -> dict[str, Any]:
         "rows": {"aligned": 455, "train": 364, "validation": 91, "held": {"hospital": 455, "lab-a": 569, "lab-b": 570}},
         "rounds": 4, "kept": 3, "metric": "auc", "gal": 0.9931, "alone": 0.9712,
         "seconds": {"total": 3.518, "from_ready": None, "rounds": 1.82, "sponsor_prepare": 0.873},
+        "computing": {"kind": "cnn", "device": "CPU, 3 threads", "precision": "float32",
+                      "seconds": {"prepare": 0.873, "alone": 1.25, "fit": [0.401, 0.612]}},
         "bytes": {"sent": {"lab-a": {"hello": 11, "residual": 7772}, "lab-b": {"residual": 7773}},
                   "received": {"lab-a": {"fitted": 9220}, "lab-b": {"fitted": 9221, "novelty": 5}}},
         "versions": {"python": "3.11.7", "secure-gal": "0.1.0"},

@@ -15,7 +15,10 @@ from secure_gal.data import Table, read_table
 from secure_gal.encode_arrays import ArrayEncoder
 from secure_gal.encrypted_model import EncryptedAssistorData
 from secure_gal.errors import DataError, SettingsError, StateError
+from secure_gal.features.encoder_kmeans import KMeansPatches
 from secure_gal.learners import storage
+from secure_gal.learners.shared import linked
+from secure_gal.learners.torch_trainer import TorchLearner
 from secure_gal.party_model import AssistorData, SponsorData
 from secure_gal.study import DataSettings, LearnerSettings, PartySettings, Protect, Study
 
@@ -113,7 +116,11 @@ def spoilt(value: float, row: int = 7, kind: type = np.float32) -> np.ndarray:
         ({"x": np.zeros((N, 0, 2))}, "nothing empty"),
         ({"x": np.zeros((N, 1, 6, 4), dtype=np.complex128)}, "type complex128"),
         ({"x": np.zeros((N, 1, 6, 4), dtype="U1")}, "whole or floating"),
+        ({"x": np.zeros((N, 1, 6, 4), dtype=np.bool_)}, "type bool"),
         ({"id": IDS[:-1]}, "'id' has shape"),
+        ({"y": np.zeros((N, 5))}, r"'y' has shape \(60, 5\); .* give every step an id of its own"),
+        ({"y": np.zeros(N, dtype=np.complex128)}, "'y' has type complex128"),
+        ({"y": np.where(np.arange(N) == 2, np.nan, 1.0)}, "row 3 has no label"),
         ({"id": np.arange(N, dtype=np.float64)}, "'id' has type float64"),
         ({"id": np.array(["p"] * N)}, "more than once"),
         ({"id": np.array(["", *IDS[1:]])}, "row 1 has no id"),
@@ -123,7 +130,7 @@ def spoilt(value: float, row: int = 7, kind: type = np.float32) -> np.ndarray:
 )  # fmt: skip
 def test_bad_arrays(tmp_path: Path, arrays: dict[str, np.ndarray], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        read(write(tmp_path / "a.npz", **arrays))
+        read(write(tmp_path / "a.npz", **arrays), "y" if "y" in arrays else None)
 
 
 def test_objects_never_run(tmp_path: Path) -> None:
@@ -289,41 +296,79 @@ def test_a_table_where_the_model_was_trained_on_arrays(tmp_path: Path) -> None:
         model.part(table, ("p01",), storage.load(encoder), [saved], np.ones(1), 1)
 
 
-# --- deep model sharing over a crash -----------------------------------------------------------------------------
+# --- one map for all rounds, over a crash ------------------------------------------------------------------------
 
 SHARED = LearnerSettings(
     kind="cnn", device="cpu", options={"blocks": 1, "width": 4, "epochs": 2, "share_extractor": True}
 )
+HEADS = LearnerSettings(features="encoder", options={"encoder_width": 31})
+SMOOTH_HEADS = LearnerSettings(loss="l4", features="encoder", options={"encoder_width": 31, "ridge": 0.1})
 
 
-def test_a_shared_extractor_survives_the_process_and_is_saved_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("learner", [SHARED, HEADS, SMOOTH_HEADS])
+def test_a_map_survives_the_process_and_is_saved_once(
+    tmp_path: Path, learner: LearnerSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     residuals = np.random.default_rng(0).normal(size=(3, N, 1)).astype(np.float32)
 
     def fresh() -> tuple[AssistorData, bytes]:
-        model = assistor(tmp_path, SHARED)
+        model = assistor(tmp_path, learner)
         return model, model.prepare(np.arange(N), np.ones(N, dtype=np.bool_))
 
     model, encoder = fresh()
     whole = [model.fit_round(t + 1, residuals[t]) for t in range(3)]
+    saved = [raw for raw, _ in whole]
+    assert len(saved[0]) > 3 * len(saved[1])
+    monkeypatch.setattr(KMeansPatches, "fit", lambda *_: pytest.fail("features were computed anew"))
+    monkeypatch.setattr(TorchLearner, "fit", lambda *_: pytest.fail("an extractor was trained anew"))
     resumed, _ = fresh()
     again = resumed.fit_round(3, residuals[2])
     np.testing.assert_array_equal(again[1], whole[2][1])
-    saved = [raw for raw, _ in whole]
-    assert len(saved[0]) > 3 * len(saved[1])
+    assert again[0] == saved[2]
     _, part = resumed.predict(tuple(IDS), encoder, saved, np.ones(3), 1)
     np.testing.assert_allclose(part, sum(fitted for _, fitted in whole), rtol=1e-4, atol=1e-5)
-    with pytest.raises(StateError, match="without the extractor"):
+    with pytest.raises(StateError, match="without the map"):
         storage.load(saved[1]).predict(images().astype(np.float32))
 
 
-def test_a_missing_or_foreign_extractor_is_an_error(tmp_path: Path) -> None:
-    model = assistor(tmp_path, SHARED)
+def test_heads_of_two_maps_do_not_mix(tmp_path: Path) -> None:
+    saved = []
+    for width in (31, 15):
+        model = assistor(tmp_path, LearnerSettings(features="encoder", options={"encoder_width": width}))
+        model.prepare(np.arange(N), np.ones(N, dtype=np.bool_))
+        saved.append([model.fit_round(t, np.ones((N, 1), dtype=np.float32))[0] for t in (1, 2)])
+    assert len(linked(saved[0])) == 2
+    with pytest.raises(SettingsError, match="another feature map"):
+        linked([saved[0][0], saved[1][1]])
+
+
+@pytest.mark.parametrize("learner", [SHARED, HEADS])
+def test_a_missing_or_foreign_map_is_an_error(tmp_path: Path, learner: LearnerSettings) -> None:
+    model = assistor(tmp_path, learner)
     model.prepare(np.arange(N), np.ones(N, dtype=np.bool_))
     with pytest.raises(SettingsError, match="train anew"):
         model.fit_round(2, np.ones((N, 1), dtype=np.float32))
-    (tmp_path / "lab" / "extractor.model").write_bytes(b"of another version")
-    with pytest.raises(SettingsError, match="format"):
+    (tmp_path / "lab" / "shared.model").write_bytes(b"secure-gal model 1\n of another version")
+    with pytest.raises(SettingsError, match="another format"):
         model.fit_round(2, np.ones((N, 1), dtype=np.float32))
+
+
+def test_a_sponsor_that_died_after_its_last_round_finds_its_map(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "a.npz", y=np.arange(N) % 2)
+    settings = party(tmp_path, "hospital", path, HEADS)
+
+    def fresh() -> SponsorData:
+        model = SponsorData(settings, STUDY, tmp_path, lambda text: None)
+        model.prepare(np.arange(N), np.ones(N, dtype=np.bool_))
+        return model
+
+    model = fresh()
+    model.fit_round(1, model.ensemble(("hospital",)).residual())
+    expected = model.alone().F
+    monkeypatch.setattr(KMeansPatches, "fit", lambda *_: pytest.fail("features were computed anew"))
+    np.testing.assert_array_equal(fresh().alone().F, expected)
 
 
 # --- encrypted heads over arrays ---------------------------------------------------------------------------------

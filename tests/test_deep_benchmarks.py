@@ -11,7 +11,7 @@ import pytest
 from benchmarks import deep, deep_data
 from secure_gal.learners import check_shape, encryptable, make_learner
 
-QUICK = argparse.Namespace(quick=True, epochs=0, rounds=2, device="cpu", ciphertexts=False, seed=0)
+QUICK = argparse.Namespace(quick=True, epochs=0, batch=0, width=0, rounds=2, device="cpu", ciphertexts=False, seed=0)
 
 
 def test_patches_are_dealt_out_row_by_row() -> None:
@@ -59,6 +59,14 @@ def test_every_party_of_every_case_gets_a_learner_that_takes_its_rows(name: str,
             check_shape(settings, block.ndim)
             make_learner(settings, Path.cwd())
             assert (encryptable(settings) == "") == method.endswith("heads")
+
+
+def test_what_is_reduced_is_asked_for_by_name_and_stands_in_the_result() -> None:
+    chosen = argparse.Namespace(**{**vars(QUICK), "quick": False, "epochs": 1, "batch": 64, "width": 16})
+    for name, width in (("mnist", "width"), ("stay", "hidden")):
+        block = np.zeros((4, 5, 3)) if name == "stay" else np.zeros((4, 1, 6, 6))
+        options = deep._learner(deep.CASES[name], chosen, "gal", block).options
+        assert (options["epochs"], options["batch"], options[width]) == (1, 64, 16)
 
 
 @pytest.mark.parametrize("method", ["alone", "dms", "heads"])

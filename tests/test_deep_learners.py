@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from torch import nn
 from secure_gal.arrays import ArrayRows
 from secure_gal.errors import EnvironmentFailure, SettingsError
 from secure_gal.learners import make_learner, storage, torch_trainer
+from secure_gal.learners.base import Placement, placement_of
 from secure_gal.learners.cnn import ConvBody
 from secure_gal.learners.devices import choose_device, out_of_memory, uses_bfloat16
 from secure_gal.learners.recurrent import RecurrentBody
@@ -109,6 +111,19 @@ def test_padding_changes_nothing(kind: str, output: str) -> None:
     assert (body(x) != body(x[:, :3])).any()
 
 
+def test_a_target_at_every_step_is_an_id_a_step_with_what_came_before_as_its_series() -> None:
+    """Did the running sum rise above zero by step t? No message and no loss needs to know that rows are steps."""
+    rng, steps = np.random.default_rng(0), 6
+    x = rng.normal(size=(120, steps, 1))
+    y = (x.cumsum(axis=1)[:, :, 0] > 0).astype(int)  # (n, L)
+    prefixes = np.repeat(x, steps, axis=0)  # (n L, L, 1)
+    prefixes[np.arange(steps) > np.tile(np.arange(steps), 120)[:, None]] = np.nan
+    gal = GAL(rounds=1, learners=settings("gru", hidden=16, epochs=15, rate=1e-2)).fit([prefixes], y.reshape(-1))
+    right = (gal.predict([prefixes]) == y.reshape(-1)).reshape(120, steps).mean(axis=0)
+    assert (right > 0.85).all(), right  # the last value alone is right in about three of four
+    assert ((x[:, -1, 0] > 0) == y[:, -1]).mean() < 0.75
+
+
 class Noise(nn.Module):
     """Overfits: one free number a row is impossible, but many epochs on noise are not."""
 
@@ -152,6 +167,7 @@ def test_a_cosine_schedule_ends_near_zero_and_clipping_bounds_the_step() -> None
         (settings("cnn", share_extractor="yes"), "accepted: true, false"),
         (LearnerSettings(kind="cnn", loss="l1", device="cpu", options={"share_extractor": True}), 'loss = "l2"'),
         (LearnerSettings(kind="cnn", device="cuda:99"), "is not there"),
+        (LearnerSettings(features="encoder", device="cuda:99"), "is not there"),
         (LearnerSettings(kind="lstm", device="tpu"), "accepted: auto, cpu, cuda"),
     ],
 )
@@ -167,7 +183,9 @@ def test_precision_follows_the_device() -> None:
     cpu = choose_device("cpu")
     assert not uses_bfloat16("auto", cpu)
     assert uses_bfloat16("bfloat16", cpu)
-    assert "float32" in make_learner(CNN, HERE).description  # type: ignore[attr-defined]
+    threads = f"CPU, {torch.get_num_threads()} threads"
+    for chosen, precision in ((CNN, "float32"), (settings("gru", precision="bfloat16"), "bfloat16 autocast")):
+        assert placement_of(make_learner(chosen, HERE)) == Placement(threads, precision)
 
 
 class Full(nn.Module):
@@ -189,6 +207,19 @@ def test_out_of_memory_names_a_batch_that_was_tried(most: int, named: str) -> No
     x, r = rng.normal(size=(200, 3)), rng.normal(size=(200, 1)).astype(np.float32)
     with pytest.raises(EnvironmentFailure, match=named):
         TorchLearner(lambda inner, k: Full(most), "l2", "cpu", batch=128).fit(x, r, 0)
+
+
+class Homeless(Full):
+    """A network that does not fit on the device by itself, whatever the batch."""
+
+    def to(self, *args: Any, **kwargs: Any) -> Any:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+
+def test_a_network_that_does_not_fit_by_itself_is_said_to_be_too_large() -> None:
+    x, r = np.zeros((40, 3)), np.ones((40, 1), dtype=np.float32)
+    with pytest.raises(EnvironmentFailure, match="choose a smaller network"):
+        TorchLearner(lambda inner, k: Homeless(9), "l2", "cpu", batch=8).fit(x, r, 0)
 
 
 def test_out_of_memory_tries_no_batch_that_is_larger() -> None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from secure_gal.arrays import ArrayRows
-from secure_gal.errors import SettingsError
+from secure_gal.errors import EnvironmentFailure, SettingsError
 from secure_gal.features import encoder_training, fit_features
 from secure_gal.features.encoder import Encoder
 from secure_gal.features.encoder_kmeans import KMeansPatches
@@ -195,6 +195,15 @@ def test_truncated_and_wide_and_foreign_files_are_refused(tmp_path: Path) -> Non
         np.savez(handle, x=x)
     with pytest.raises(SettingsError, match="not an encoder file"):
         Encoder.fit(x, 0, EncoderOptions("kmeans", 64, file=file))
+
+
+def test_training_that_runs_out_of_memory_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> torch.Tensor:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(encoder_training.Masked, "forward", full)
+    with pytest.raises(EnvironmentFailure, match="training the encoder, at 256 rows a step"):
+        Encoder.fit(series()[0], 0, EncoderOptions("masked"))
 
 
 # --- options -----------------------------------------------------------------------------------------------------

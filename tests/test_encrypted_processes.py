@@ -34,6 +34,8 @@ def test_an_encrypted_study_survives_kills_and_can_be_audited(tmp_path: Path) ->
     folder = tmp_path / "d"
     demo._write_tables(folder)
     demo._write_settings(folder, demo._free_port(), "ckks", "psi", "fast")
+    settings = folder / "lab-b" / "lab-b.toml"
+    settings.write_text(settings.read_text() + 'features = "fourier"\n')  # its [learner] stands last
     labs = {name: watched(folder, name) for name in demo.PARTIES[1:]}
     sponsor = cli(folder / "hospital", "train", "hospital.toml")
     wait_for(sponsor, "round 2/10")
@@ -52,6 +54,12 @@ def test_an_encrypted_study_survives_kills_and_can_be_audited(tmp_path: Path) ->
     assert summary["gal"] > 0.9 and summary["rows"]["aligned"] == 455
     assert (folder / "hospital/run/ckks.key").stat().st_mode & 0o777 == 0o600
     assert (folder / "hospital/run/report.html").exists()
+    own = json.loads((folder / "lab-b/run/computing.json").read_text())
+    assert "random Fourier features" in own["features"] and (own["device"], own["precision"]) == ("CPU", "float64")
+    assert own["seconds"]["prepare"] > own["seconds"]["features"] > 0
+    assert len(own["seconds"]["fit"]) == summary["rounds"], "seconds of rounds before the kill are kept"
+    told = b"".join(path.read_bytes() for path in (folder / "hospital/run").iterdir() if path.is_file())
+    assert b"Fourier" not in told, "what an assistor computes with is its own business"
     result = reconcile([folder / name / "run" / "ledger.jsonl" for name in demo.PARTIES])
     assert result.certificates >= 1 and not result.tail
 

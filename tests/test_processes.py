@@ -47,6 +47,17 @@ def test_the_demo_is_true(finished: Path) -> None:
     assert predictions[0]["patient"].startswith("0"), "ids are verbatim"
 
 
+def test_every_party_keeps_what_it_computed_with(finished: Path) -> None:
+    summary = json.loads((finished / "hospital/run/summary.json").read_text())
+    for name in demo.PARTIES:
+        own = json.loads((finished / name / "run" / "computing.json").read_text())
+        assert (own["kind"], own["device"], own["precision"]) == ("linear", "CPU", "float64")
+        assert len(own["seconds"]["fit"]) == summary["rounds"] and own["seconds"]["prepare"] > 0
+    assert summary["computing"]["seconds"]["alone"] > 0
+    assert summary["seconds"]["sponsor_fit"] == pytest.approx(sum(summary["computing"]["seconds"]["fit"]), abs=0.01)
+    assert "The sponsor's own learner" in (finished / "hospital/run/report.html").read_text()
+
+
 def test_agrees_with_the_reference_bit_for_bit(finished: Path) -> None:
     from secure_gal.data import read_table
     from secure_gal.encode import TableEncoder

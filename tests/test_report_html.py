@@ -56,6 +56,12 @@ def test_every_number_of_the_run_is_there() -> None:
     assert {"novelty", "Other"} <= set(document.cells)  # a kind that no phase names is not lost
 
 
+def test_the_sponsors_own_learner_is_there() -> None:
+    text = Document(page()).text
+    for words in ("kind cnn", "device CPU, 3 threads", "precision float32", "fit of a round 0.401 to 0.612"):
+        assert words in text, words
+
+
 def test_who_learns_what_is_there_line_by_line() -> None:
     for study in (STUDY, ENCRYPTED):
         cells = [cell.strip() for cell in Document(page(study)).cells]

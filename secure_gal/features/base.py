@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from secure_gal.errors import SettingsError
+from secure_gal.learners.base import Placement, placement_of
 
 Array = npt.NDArray[np.float64]
 MAX_WIDTH = 4095
@@ -63,6 +64,13 @@ class Union:
     def description(self) -> str:
         """In words."""
         return " and ".join(part.description for part in self.parts)
+
+    @property
+    def placement(self) -> Placement:
+        """Every device and precision among the parts."""
+        found = [placement_of(part) for part in self.parts]
+        devices, precisions = dict.fromkeys(p.device for p in found), dict.fromkeys(p.precision for p in found)
+        return Placement(" and ".join(devices), " and ".join(precisions))
 
     def transform(self, x: Array) -> Array:
         """x (n, q) to Phi (n, p)."""

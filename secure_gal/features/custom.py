@@ -11,6 +11,7 @@ import numpy as np
 from secure_gal.errors import SettingsError
 from secure_gal.factories import load_factory
 from secure_gal.features.base import BLOCK_ROWS, Array, check_width
+from secure_gal.learners.base import Placement, foreign
 
 WHERE = "[learner] features"
 
@@ -28,6 +29,11 @@ class Custom:
     def description(self) -> str:
         """In words."""
         return f"{self.width} features of {self._name}"
+
+    @property
+    def placement(self) -> Placement:
+        """A torch module runs on the CPU in float32; a transformer does as it likes."""
+        return foreign(self._name) if hasattr(self._inner, "transform") else Placement("CPU", "float32")
 
     def transform(self, rows: Any) -> Array:
         """Rows (n, q), images or series to Phi (n, p); SettingsError where the user's object returns something else."""

@@ -10,6 +10,7 @@ import numpy as np
 from secure_gal.features import fit_features
 from secure_gal.features.base import Array, FeatureMap, row_blocks
 from secure_gal.features.encoder_options import EncoderOptions
+from secure_gal.learners.base import Placement, placement_of
 from secure_gal.learners.ridge import RidgeBasis
 
 
@@ -58,6 +59,11 @@ class RidgeFeatures:
             f"{self.features.description}; ridge {basis.ridge:.3g} leaves {basis.freedom:.0f} effective degrees of "
             f"freedom in {basis.width} columns"
         )
+
+    @property
+    def placement(self) -> Placement:
+        """Where the features are computed, and how exactly; the basis and a clear head are NumPy in float64."""
+        return placement_of(self.features)
 
     def transform(self, x: Any) -> Array:
         """x (n, q) to U float64 (n, width), row norms clipped to 1."""

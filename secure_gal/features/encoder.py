@@ -16,6 +16,7 @@ import numpy.typing as npt
 from secure_gal.errors import SettingsError
 from secure_gal.features.base import BLOCK_ROWS
 from secure_gal.features.encoder_options import EncoderOptions
+from secure_gal.learners.base import Placement
 
 WHERE = "[learner.options] encoder"
 FOR = {2: ("denoising",), 3: ("masked",), 4: ("kmeans", "vicreg"), 5: ("kmeans", "vicreg")}
@@ -34,6 +35,8 @@ class Core(Protocol):
 
     @property
     def description(self) -> str: ...
+    @property
+    def placement(self) -> Placement: ...
     def features(self, x: Any) -> npt.NDArray[np.float32]:
         """x (n, ...) to raw features (n, p)."""
         ...
@@ -101,6 +104,11 @@ class Encoder:
     def description(self) -> str:
         """In words."""
         return f"{self.width} features of {self.core.description}"
+
+    @property
+    def placement(self) -> Placement:
+        """Where the core is computed, and how exactly; standardising and projecting are NumPy in float64."""
+        return self.core.placement
 
     def transform(self, x: Any) -> Array:
         """x (n, ...) to Phi (n, p)."""

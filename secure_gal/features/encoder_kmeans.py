@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from secure_gal.learners.base import Placement
+
 Array = npt.NDArray[np.float32]
 SIDE = 6
 """Pixels of a patch's side, less where the image is smaller."""
@@ -72,6 +74,11 @@ class KMeansPatches:
     def description(self) -> str:
         """In words."""
         return f"k-means features of {self.side}x{self.side} patches, {self.atoms.shape[1]} atoms"
+
+    @property
+    def placement(self) -> Placement:
+        """NumPy, whatever `[learner] device` says."""
+        return Placement("CPU", "float32")
 
     def features(self, x: Any) -> Array:
         """x (n, C, H, W), or views, whose features are averaged, to (n, cells * 2 k)."""

@@ -10,7 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from secure_gal.learners.devices import choose_device
+from secure_gal.learners.base import Placement
+from secure_gal.learners.devices import choose_device, placement
 from secure_gal.learners.torch_trainer import forward_all
 
 
@@ -121,6 +122,11 @@ class NetFeatures:
             "masked": "a masked series encoder",
         }
         return words[self.kind]
+
+    @property
+    def placement(self) -> Placement:
+        """Where this is run."""
+        return placement(choose_device(self.device), bfloat16=False)
 
     def features(self, x: Any) -> npt.NDArray[np.float32]:
         """x (n, ...) to (n, columns)."""

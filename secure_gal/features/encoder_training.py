@@ -37,9 +37,9 @@ def train(kind: str, x: Any, seed: int, epochs: int, device_name: str) -> NetFea
     device, inner = choose_device(device_name), tuple(int(n) for n in x.shape[1:])
     epochs = epochs or int(np.clip(STEPS * BATCH // max(1, len(x)), 1, MOST_EPOCHS))
     with seeded(seed, device) as generator:
-        body = new_body(kind, inner).to(device)
-        task = OBJECTIVES[kind](body, inner).to(device)
+        body = new_body(kind, inner)
         try:
+            task = OBJECTIVES[kind](body, inner).to(device)
             _optimise(task, Inputs(x, device), epochs, generator)
         except torch.cuda.OutOfMemoryError as error:
             raise EnvironmentFailure(f"the GPU ran out of memory training the encoder, at {BATCH} rows a step; free memory "

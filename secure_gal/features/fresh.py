@@ -15,10 +15,21 @@ import numpy.typing as npt
 
 from secure_gal.features import fourier, random_trees
 from secure_gal.features.base import Array, FeatureMap, Union, check_width
-from secure_gal.features.learner import FeatureModel, Prepared
-from secure_gal.learners.base import Learner
+from secure_gal.learners.base import Learner, Model
+from secure_gal.learners.shared import Prepared
 
 LABEL = b"secure-gal/1 fresh feature map\0"
+
+
+class FreshModel:
+    """A linear model with the map that was drawn for it; complete in itself, so that it can be saved and loaded alone."""
+
+    def __init__(self, features: Prepared, inner: Model) -> None:
+        self._features, self._inner = features, inner
+
+    def predict(self, x: Array) -> Array:
+        """x (n, q) to (n, K)."""
+        return self._inner.predict(self._features.transform(x))
 
 
 class FreshLearner:
@@ -27,7 +38,7 @@ class FreshLearner:
     Args:
         names: feature maps, all of them random.
         prepare: (map, x_train) to what the linear model takes: the map with a ridge basis, or the map itself.
-        inner: as for `FeatureLearner`.
+        inner: as for `SharedLearner`.
         secret: gives the secret, which must be the same when a run is resumed; asked at each fit.
     """
 
@@ -42,10 +53,10 @@ class FreshLearner:
         """In words."""
         return f"{' and '.join(self._names)} features, drawn anew every round"
 
-    def fit(self, x: Array, residual: npt.NDArray[np.float32], seed: int) -> FeatureModel:
+    def fit(self, x: Array, residual: npt.NDArray[np.float32], seed: int) -> FreshModel:
         """Fit x (n, q) to the pseudo-residual (n, K); `seed` differs from round to round."""
         features = self._prepare(draw(self._names, x, self._secret(), seed), x)
-        return FeatureModel(features, self._inner.fit(features.transform(x), residual, seed))
+        return FreshModel(features, self._inner.fit(features.transform(x), residual, seed))
 
 
 def draw(names: tuple[str, ...], x_train: Array, secret: bytes, seed: int) -> FeatureMap:

@@ -173,13 +173,15 @@ def _linear(settings: LearnerSettings, loss: str, folder: Path, seed: int, secre
     if settings.maps == STANDARDIZED and not isinstance(ridge, str):
         return LinearLearner(loss, ridge)
     from secure_gal.features import fit_features
-    from secure_gal.features.learner import FeatureLearner
     from secure_gal.learners.ridge import HeadLearner
+    from secure_gal.learners.shared import SharedLearner
 
     if isinstance(ridge, str) or loss == "l2":
-        return FeatureLearner(lambda x: ridge_features(settings, x, folder, seed), HeadLearner())
+        return SharedLearner(lambda x, *_: ridge_features(settings, x, folder, seed), HeadLearner())
     encoder = encoder_options(settings, folder)
-    return FeatureLearner(lambda x: fit_features(settings.maps, x, folder, seed, encoder), LinearLearner(loss, ridge))
+    return SharedLearner(
+        lambda x, *_: fit_features(settings.maps, x, folder, seed, encoder), LinearLearner(loss, ridge)
+    )
 
 
 def _fresh(settings: LearnerSettings, ridge: float | str, loss: str, secret: Callable[[], bytes]) -> Learner:
@@ -216,9 +218,9 @@ def _torch(kind: str, loss: str, device: str, options: dict[str, Any]) -> Learne
         inner = recurrent(kind, loss, device, options)
     if not shared:
         return inner
-    from secure_gal.learners.shared import SharedLearner
+    from secure_gal.learners.extractor import sharing
 
-    return SharedLearner(inner)
+    return sharing(inner)
 
 
 def _check(settings: LearnerSettings, kind: str, options: dict[str, Any], folder: Path) -> None:
@@ -238,6 +240,10 @@ def _check(settings: LearnerSettings, kind: str, options: dict[str, Any], folder
     if settings.fresh_features:
         check_fresh(settings.maps)
     encoder_options(settings, folder)
+    if "encoder" in settings.maps and settings.device not in ("auto", "cpu"):
+        from secure_gal.learners.devices import choose_device
+
+        choose_device(settings.device)
     ridge = options.get("ridge", RIDGE)
     number = isinstance(ridge, int | float) and not isinstance(ridge, bool) and 0 <= ridge < math.inf
     if ridge != "auto" and not number:

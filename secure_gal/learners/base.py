@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -28,23 +28,27 @@ class Learner(Protocol):
         ...
 
 
-@runtime_checkable
-class SharesExtractor(Protocol):
-    """A learner that keeps one extractor for all rounds, so that a party which died in between needs it from disk."""
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where and how exactly a learner computes, in words, for its own party's summary."""
 
-    def save(self, path: Path) -> None:
-        """Write round 1's extractor."""
-        ...
+    device: str
+    precision: str
 
-    def resume(self, path: Path) -> None:
-        """Read it, unless this process trained it."""
-        ...
+    def __str__(self) -> str:
+        return f"{self.device}, {self.precision}"
 
 
-@runtime_checkable
-class LinksExtractor(Protocol):
-    """A saved model of such a learner: round 1's carries the extractor, the others are given it."""
+NUMPY = Placement("CPU", "float64")
+"""NumPy, SciPy and scikit-learn."""
 
-    def link(self, first: Any) -> None:
-        """Use the extractor of round 1's model."""
-        ...
+
+def foreign(name: str) -> Placement:
+    """Of a user's own code that says nothing about itself."""
+    return Placement(f"as {name} chooses", f"as {name} chooses")
+
+
+def placement_of(computes: object) -> Placement:
+    """Of a learner or a feature map; what names none computes in NumPy."""
+    found: Placement = getattr(computes, "placement", NUMPY)
+    return found

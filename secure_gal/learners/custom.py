@@ -8,7 +8,7 @@ from typing import Any
 
 from secure_gal.errors import SettingsError
 from secure_gal.factories import load_factory
-from secure_gal.learners.base import Learner
+from secure_gal.learners.base import Learner, foreign
 from secure_gal.learners.trees import EstimatorLearner
 
 
@@ -35,4 +35,4 @@ def custom(name: str, loss: str, device: str, options: dict[str, Any], folder: P
             estimator.set_params(random_state=seed)
         return estimator
 
-    return EstimatorLearner(fresh)
+    return EstimatorLearner(fresh, foreign(name))

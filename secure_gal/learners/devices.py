@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from secure_gal.errors import EnvironmentFailure, SettingsError
+from secure_gal.learners.base import Placement
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -75,7 +76,7 @@ def out_of_memory(batch: int, attempt: Callable[[int], object]) -> EnvironmentFa
                               '[learner.options], or [learner] device = "cpu"')  # fmt: skip
 
 
-def describe(device: torch.device, bfloat16: bool) -> str:
+def placement(device: torch.device, bfloat16: bool) -> Placement:
     """In words, for summaries: device and precision."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-    return f"{name}, {'bfloat16 autocast' if bfloat16 else 'float32'}"
+    return Placement(name, "bfloat16 autocast" if bfloat16 else "float32")

@@ -1,137 +1,152 @@
-"""Deep model sharing (GAL, section on DMS): one extractor for all rounds, a new linear head a round.
+"""One map for all rounds and a new model a round on what it gives: label-free features, or a frozen extractor.
 
-Round 1 trains a network end to end on r^1 and keeps its body. That round and every later one fit a ridge head on the
-frozen body's features, so a later round costs two matrix products, what is kept grows by one head a round, and
-earlier rounds' predictions stay what they were. The head is `learners.ridge` in the clear: the encrypted heads of an
-encrypted study differ only in that their extractor has not seen a residual.
+Round 1 prepares the map; later rounds only use it. It is saved once, with round 1's model: the others name it by its
+digest, and get it from there when they are loaded (`linked`). A run that dies in between reads it from its own file.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from torch import nn
 
 from secure_gal.errors import EnvironmentFailure, SettingsError, StateError
 from secure_gal.learners import storage
-from secure_gal.learners.devices import choose_device, uses_bfloat16
-from secure_gal.learners.ridge import Head, HeadLearner, RidgeBasis
-from secure_gal.learners.torch_trainer import TorchLearner, forward_all
+from secure_gal.learners.base import NUMPY, Learner, Model, Placement, placement_of
 
-RIDGE = 1e-3
-"""Of the mean squared error, as a share of the mean variance of the extractor's features."""
+Array = npt.NDArray[np.float64]
 
 
-class Extractor:
-    """A frozen body with its ridge basis: x (n, ...) to U (n, width); every round asks for the same rows, so U is kept."""
-
-    def __init__(self, body: nn.Module, device: str, precision: str) -> None:
-        self._body, self._device, self._precision = body.eval().requires_grad_(False), device, precision
-        self._basis: RidgeBasis | None = None
-        self._kept: list[tuple[Any, npt.NDArray[np.float64]]] = []
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_kept": []}  # a saved model holds no rows
-
-    @classmethod
-    def fit(cls, body: nn.Module, x: Any, device: str, precision: str) -> Extractor:
-        """Freeze the body and learn the ridge basis of its features on training rows x."""
-        extractor = cls(body, device, precision)
-        features = extractor._features(x)
-        extractor._basis = RidgeBasis.fit(features, RIDGE * float(features.var(axis=0).mean()))
-        return extractor
+class Prepared(Protocol):
+    """A fitted feature map, one with its ridge basis, or an extractor; it must pickle."""
 
     @property
+    def description(self) -> str: ...
+    def transform(self, x: Any) -> Array:
+        """x (n, ...) to what the model of a round takes."""
+        ...
+
+
+class Shared:
+    """What was prepared, and its last result: in every round the same rows are asked for."""
+
+    def __init__(self, prepared: Prepared) -> None:
+        self.prepared = prepared
+        self._last: tuple[Any, Array] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"prepared": self.prepared, "digest": self.digest, "_last": None}  # what is saved holds no rows
+
+    @functools.cached_property
     def digest(self) -> str:
-        """SHA-256 over the body's weights."""
-        digest = hashlib.sha256()
-        for name, values in sorted(self._body.state_dict().items()):
-            digest.update(name.encode() + values.cpu().numpy().tobytes())
-        return digest.hexdigest()
+        """SHA-256 over what was prepared, as it was first saved."""
+        return hashlib.sha256(storage.dump(self.prepared)).hexdigest()
 
-    def transform(self, x: Any) -> npt.NDArray[np.float64]:
-        """x (n, ...) to U float64 (n, width)."""
-        for rows, u in self._kept:
-            if rows is x:
-                return u
-        assert self._basis is not None  # noqa: S101  (`fit` sets it)
-        u = self._basis.basis(self._features(x))
-        self._kept = [*self._kept[-1:], (x, u)]  # training rows and all rows
-        return u
-
-    def _features(self, x: Any) -> npt.NDArray[np.float64]:
-        device = choose_device(self._device)
-        return forward_all(self._body, x, device, uses_bfloat16(self._precision, device)).astype(np.float64)
+    def transform(self, x: Any) -> Array:
+        """x (n, ...) to what the model of a round takes."""
+        if self._last is None or self._last[0] is not x:
+            self._last = (x, self.prepared.transform(x))
+        return self._last[1]
 
 
 class SharedModel:
-    """A head; the extractor is saved with round 1's alone and linked to the others after loading (`link`)."""
+    """A round's model on the map's results; saved with the map in round 1, else with the map's digest alone."""
 
-    def __init__(self, head: Head, digest: str, extractor: Extractor, carries: bool) -> None:
-        self._head, self._digest, self._carries = head, digest, carries
-        self._extractor: Extractor | None = extractor
+    def __init__(self, shared: Shared, inner: Model, carries: bool) -> None:
+        self._shared: Shared | None = shared
+        self._inner, self._carries = inner, carries
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ if self._carries else self.__dict__ | {"_extractor": None}
+        if self._shared is not None:
+            self._digest = self._shared.digest
+        return self.__dict__ if self._carries else self.__dict__ | {"_shared": None}
 
-    def predict(self, x: Any) -> npt.NDArray[np.float64]:
+    def predict(self, x: Any) -> Array:
         """x (n, ...) to (n, K)."""
-        if self._extractor is None:
-            raise StateError("a shared model was used without the extractor that its first round saved")
-        return self._head.predict(self._extractor.transform(x))
+        if self._shared is None:
+            raise StateError("a round's model was used without the map that round 1's was saved with")
+        return self._inner.predict(self._shared.transform(x))
 
     def link(self, first: SharedModel) -> None:
-        """Use the extractor that came with round 1's model.
+        """Use the map that was loaded with round 1's model.
 
         Raises:
             SettingsError: it is another one.
         """
         if first._digest != self._digest:
-            raise SettingsError("run_dir", "the saved heads belong to another extractor than round 1's; train anew in an "
-                                "empty run_dir")  # fmt: skip
-        self._extractor = first._extractor
+            raise SettingsError("run_dir", "the saved heads belong to another feature map or extractor than round 1's; "
+                                "train anew in an empty run_dir")  # fmt: skip
+        self._shared = first._shared
+
+
+def linked(saved: Sequence[bytes]) -> list[Model]:
+    """A party's models of all rounds in order, from their saved form, each with the map that the first one carries.
+
+    Raises:
+        SettingsError: another format version, or a head of another map.
+    """
+    models: list[Model] = [storage.load(raw) for raw in saved]
+    for model in models:
+        if isinstance(model, SharedModel) and isinstance(models[0], SharedModel):
+            model.link(models[0])
+    return models
 
 
 class SharedLearner:
-    """`share_extractor = true`: trains as `inner` does in round 1, then fits heads.
+    """Fits `inner` on what `prepare` made of the training rows in round 1.
 
     Args:
-        inner: its modules are `torch_trainer.network`s; l2 loss.
+        prepare: from training rows x, round 1's residual and seed; a label-free map uses neither of the last two.
+        inner: `HeadLearner` on a ridge basis, or a `LinearLearner` of another loss on the features themselves.
     """
 
-    def __init__(self, inner: TorchLearner) -> None:
-        self._inner, self._head = inner, HeadLearner()
+    def __init__(self, prepare: Callable[[Any, npt.NDArray[np.float32], int], Prepared], inner: Learner) -> None:
+        self._prepare, self._inner = prepare, inner
         self._for: Any = None
-        self._extractor: Extractor | None = None
-        self._digest = ""
+        self._train: Array = np.zeros((0, 0))
+        self._shared: Shared | None = None
+        self.seconds = 0.0
+        """Seconds that this process took to prepare the map."""
 
     @property
     def description(self) -> str:
-        """Device and precision in words."""
-        return f"{self._inner.description}; one extractor for all rounds"
+        """In words what was prepared; empty before the first fit."""
+        return "" if self._shared is None else self._shared.prepared.description
+
+    @property
+    def placement(self) -> Placement:
+        """Where the map is computed, and how exactly; known after the first fit."""
+        return NUMPY if self._shared is None else placement_of(self._shared.prepared)
 
     def fit(self, x: Any, residual: npt.NDArray[np.float32], seed: int) -> SharedModel:
-        """Fit x (n, ...) to the pseudo-residual (n, K)."""
-        first = self._extractor is None or (self._for is not None and self._for is not x)
+        """Fit x (n, ...) to the pseudo-residual (n, K); other rows than the last fit's get a map of their own."""
+        first = self._shared is None or (self._for is not None and self._for is not x)
         if first:
-            body = self._inner.fit(x, residual, seed).module.get_submodule("0")
-            self._use(Extractor.fit(body, x, self._inner.device, self._inner.precision))
-        assert self._extractor is not None  # noqa: S101
-        self._for = x
-        head = self._head.fit(self._extractor.transform(x), residual, seed)
-        return SharedModel(head, self._digest, self._extractor, carries=first)
+            began = time.perf_counter()
+            self._shared = Shared(self._prepare(x, residual, seed))
+            self.seconds = time.perf_counter() - began
+        assert self._shared is not None  # noqa: S101
+        if self._for is not x:
+            self._for, self._train = x, self._shared.transform(x)
+        return SharedModel(self._shared, self._inner.fit(self._train, residual, seed), carries=first)
 
     def save(self, path: Path) -> None:
-        """Write the extractor for a run that dies and goes on; only this party ever reads it (see `storage`)."""
+        """Write the map for a run that dies and goes on; only this party ever reads it (see `storage`).
+
+        Raises:
+            EnvironmentFailure: the disk is full or failing.
+        """
         part = path.with_suffix(".part")
         try:
             with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(storage.dump(self._extractor))
+                file.write(storage.dump(self._shared))
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(part, path)
@@ -139,19 +154,16 @@ class SharedLearner:
             raise EnvironmentFailure(f"{path} could not be written: {error.strerror}") from error
 
     def resume(self, path: Path) -> None:
-        """Go on after round 1 with the extractor that `save` wrote; nothing to do where this process trained it.
+        """Go on after round 1 with the map that `save` wrote; nothing to do where this process prepared it.
 
         Raises:
             SettingsError: the file is missing or of another version.
         """
-        if self._extractor is not None:
+        if self._shared is not None:
             return
         try:
             raw = path.read_bytes()
         except OSError as error:
-            raise SettingsError(str(path), f"the shared extractor of this run cannot be read ({error.strerror}); train anew "
-                                "in an empty run_dir") from None  # fmt: skip
-        self._use(storage.load(raw))
-
-    def _use(self, extractor: Extractor) -> None:
-        self._extractor, self._digest = extractor, extractor.digest
+            raise SettingsError(str(path), f"the feature map or extractor of this run cannot be read ({error.strerror}); "
+                                "train anew in an empty run_dir") from None  # fmt: skip
+        self._shared = storage.load(raw)

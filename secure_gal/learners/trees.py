@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from secure_gal.learners.base import NUMPY, Placement
+
 
 @dataclass(frozen=True, slots=True)
 class ColumnModels:
@@ -24,8 +26,8 @@ class ColumnModels:
 class EstimatorLearner:
     """Fits a fresh estimator of `factory(seed)` to each column of the residual."""
 
-    def __init__(self, factory: Callable[[int], Any]) -> None:
-        self._factory = factory
+    def __init__(self, factory: Callable[[int], Any], placement: Placement = NUMPY) -> None:
+        self._factory, self.placement = factory, placement
 
     def fit(self, x: npt.NDArray[np.float64], residual: npt.NDArray[np.float32], seed: int) -> ColumnModels:
         """Fit x (n, p) to the pseudo-residual (n, K)."""

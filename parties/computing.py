@@ -1,0 +1,67 @@
+"""What a party computed with and for how long: for its own eyes, kept in its own run directory, never sent."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from parties.progress import Progress
+from parties.report import write_atomically
+from parties.store import RunStore
+
+if TYPE_CHECKING:
+    from secure_gal.party_model import PartyModel
+
+FILE = "computing.json"
+"""At every party as rounds go by; in the sponsor's summary.json it stands under `computing`."""
+
+
+class Computing:
+    """Follows the jobs of a party's compute thread; seconds add up over restarts, and a repeated job's are added.
+
+    Args:
+        store: of the run directory.
+        model: whose learner is described.
+        progress: is told the learner, its device and precision once they are known.
+    """
+
+    def __init__(self, store: RunStore, model: PartyModel, progress: Progress) -> None:
+        self._store, self._model, self._progress = store, model, progress
+        self._seconds: dict[str, float] = json.loads(store.meta("computing") or "{}")
+        self._said = ""
+
+    def add(self, tag: str, seconds: float) -> None:
+        """Take in a finished job: fits are kept by round, everything else by phase."""
+        phase = tag.partition("/")[0]
+        key = tag if phase == "fit" else phase
+        self._seconds[key] = self._seconds.get(key, 0.0) + seconds
+        if self._model.seconds_for_features:
+            self._seconds["features"] = self._model.seconds_for_features
+        self._store.set_meta("computing", json.dumps(self._seconds))
+        if phase in ("prepare", "fit"):
+            self._say()
+            write_atomically(self._store.path / FILE, json.dumps(self.record(), indent=2) + "\n")
+
+    def phases(self) -> dict[str, float]:
+        """Seconds by phase: prepare, fit (of all rounds), alone and whatever else ran. `features` is not among them: it
+        is a part of `prepare` in an encrypted study, of the first fit otherwise."""
+        sums: dict[str, float] = {}
+        for key, seconds in self._seconds.items():
+            if key != "features":
+                phase = key.partition("/")[0]
+                sums[phase] = round(sums.get(phase, 0.0) + seconds, 3)
+        return sums
+
+    def record(self) -> dict[str, Any]:
+        """Learner, device, precision and feature map in words; seconds of encoding rows, of features, and of each fit."""
+        seconds = self._seconds
+        fits = {int(key.partition("/")[2]): round(s, 3) for key, s in seconds.items() if key.startswith("fit/")}
+        parts = {name: round(seconds[name], 3) for name in ("prepare", "features", "alone") if name in seconds}
+        return {**self._model.computed_with, "seconds": parts | {"fit": [fits[t] for t in sorted(fits)]}}
+
+    def _say(self) -> None:
+        known = self._model.computed_with
+        words = "; ".join(known[name] for name in ("kind", "features", "device", "precision") if name in known)
+        if words != self._said:
+            self._said = words
+            self._progress.log(f"learner: {words}")

@@ -1,0 +1,67 @@
+"""Deep model sharing (GAL, section on DMS): one extractor for all rounds, a new linear head a round.
+
+Round 1 trains a network end to end on r^1 and keeps its body. That round and every later one fit a ridge head on the
+frozen body's features, so a later round costs two matrix products, what is kept grows by one head a round, and
+earlier rounds' predictions stay what they were. The head is `learners.ridge` in the clear: the encrypted heads of an
+encrypted study differ only in that their extractor has not seen a residual.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import nn
+
+from secure_gal.learners.base import Placement
+from secure_gal.learners.devices import choose_device, placement, uses_bfloat16
+from secure_gal.learners.ridge import HeadLearner, RidgeBasis
+from secure_gal.learners.shared import SharedLearner
+from secure_gal.learners.torch_trainer import TorchLearner, forward_all
+
+RIDGE = 1e-3
+"""Of the mean squared error, as a share of the mean variance of the extractor's features."""
+
+
+class Extractor:
+    """A frozen body with its ridge basis: x (n, ...) to U (n, width)."""
+
+    def __init__(self, body: nn.Module, x: Any, device: str, precision: str) -> None:
+        """Freeze the body and learn the ridge basis of its features on training rows x."""
+        self._body, self._device, self._precision = body.eval().requires_grad_(False), device, precision
+        features = self._features(x)
+        self._basis = RidgeBasis.fit(features, RIDGE * float(features.var(axis=0).mean()))
+
+    @property
+    def placement(self) -> Placement:
+        """Where the body is run, and how exactly."""
+        device = choose_device(self._device)
+        return placement(device, uses_bfloat16(self._precision, device))
+
+    @property
+    def description(self) -> str:
+        """In words."""
+        return f"one extractor for all rounds, {self._basis.width - 1} features and the intercept"
+
+    def transform(self, x: Any) -> npt.NDArray[np.float64]:
+        """x (n, ...) to U float64 (n, width)."""
+        return self._basis.basis(self._features(x))
+
+    def _features(self, x: Any) -> npt.NDArray[np.float64]:
+        device = choose_device(self._device)
+        return forward_all(self._body, x, device, uses_bfloat16(self._precision, device)).astype(np.float64)
+
+
+def sharing(inner: TorchLearner) -> SharedLearner:
+    """`share_extractor = true`: trains as `inner` does in round 1, then fits heads.
+
+    Args:
+        inner: its modules are `torch_trainer.network`s; l2 loss.
+    """
+
+    def train(x: Any, residual: npt.NDArray[np.float32], seed: int) -> Extractor:
+        body = inner.fit(x, residual, seed).module.get_submodule("0")
+        return Extractor(body, x, inner.device, inner.precision)
+
+    return SharedLearner(train, HeadLearner())

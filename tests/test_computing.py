@@ -1,0 +1,75 @@
+"""What a party notes about its own computing: device, precision, and seconds that add up over restarts."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+
+from parties.computing import FILE, Computing
+from parties.progress import Progress
+from parties.store import RunStore
+from secure_gal.party_model import AssistorData
+from secure_gal.study import DataSettings, LearnerSettings, PartySettings, Protect, Study
+
+IDS = np.array([f"p{i:02d}" for i in range(60)])
+STUDY = Study("s", "regression", "hospital", "tcp://x:1", ("lab",), rounds=3, protect=Protect(ids="clear"))
+
+
+def prepared(folder: Path, learner: LearnerSettings) -> AssistorData:
+    x = np.random.default_rng(0).normal(size=(60, 1, 6, 4))
+    np.savez(folder / "lab.npz", x=x, id=IDS)
+    settings = PartySettings(
+        folder / "study.toml", "lab", folder, folder, DataSettings(folder / "lab.npz", "id", None), learner=learner
+    )
+    model = AssistorData(settings, STUDY, folder, lambda text: None)
+    model.prepare(np.arange(60), np.ones(60, dtype=np.bool_))
+    return model
+
+
+def test_a_network_names_device_and_precision_before_it_fits(tmp_path: Path) -> None:
+    options = {"blocks": 1, "width": 4, "epochs": 1, "precision": "bfloat16"}
+    model = prepared(tmp_path, LearnerSettings(kind="cnn", device="cpu", options=options))
+    assert model.computed_with["kind"] == "cnn"
+    assert model.computed_with["device"].startswith("CPU, ") and model.computed_with["device"].endswith(" threads")
+    assert model.computed_with["precision"] == "bfloat16 autocast"
+
+
+def test_features_are_named_and_timed_apart_from_later_fits(tmp_path: Path) -> None:
+    model = prepared(tmp_path, LearnerSettings(features="encoder", options={"encoder_width": 15}))
+    store, shown = RunStore(tmp_path), io.StringIO()
+    computing = Computing(store, model, Progress(stream=shown))
+    computing.add("prepare", 0.5)
+    model.fit_round(1, np.ones((60, 1), dtype=np.float32))
+    computing.add("fit/1", 4.0)
+    computing.add("fit/2", 0.25)
+    computing.add("decrypt/lab", 9.0)
+    record = json.loads((tmp_path / FILE).read_text())
+    assert record == computing.record()
+    assert record["features"].startswith("15 features of k-means features of 6x6 patches")
+    assert (record["device"], record["precision"]) == ("CPU", "float32")
+    assert record["seconds"]["fit"] == [4.0, 0.25] and 0 < record["seconds"]["features"] < 4
+    assert computing.phases() == {"prepare": 0.5, "fit": 4.25, "decrypt": 9.0}
+    assert shown.getvalue().count("\n") == 2, "what is known is said once: before the fit, and when there are features"
+    store.close()
+
+
+def test_seconds_add_up_over_restarts(tmp_path: Path) -> None:
+    model = prepared(tmp_path, LearnerSettings(features="encoder", options={"encoder_width": 15}))
+    for tags in (("prepare", "fit/1"), ("prepare", "fit/2", "alone")):
+        store = RunStore(tmp_path)
+        computing = Computing(store, model, Progress(stream=io.StringIO()))
+        for tag in tags:
+            computing.add(tag, 1.0)
+        store.close()
+    assert computing.record()["seconds"] == {"prepare": 2.0, "alone": 1.0, "fit": [1.0, 1.0]}
+
+
+def test_a_sponsor_without_features_computes_nothing(tmp_path: Path) -> None:
+    model = prepared(tmp_path, LearnerSettings(features="encoder"))
+    model._party = PartySettings(
+        tmp_path / "study.toml", "lab", tmp_path, tmp_path, model._party.data, learner=LearnerSettings(kind="none")
+    )
+    assert model.computed_with == {"kind": "none"} and model.seconds_for_features == 0.0
