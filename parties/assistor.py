@@ -53,11 +53,11 @@ def _model(session: Session, store: RunStore, progress: Progress) -> AssistorDat
     protect = session.study.protect
     kind: type[AssistorData | EncryptedAssistorData]
     if protect.summed:
+        from secure_gal.sum_fresh import SumFreshData
         from secure_gal.sum_models import SumClearData, SumEncryptedData
 
-        kind = SumEncryptedData if protect.encrypted else SumClearData
-        if protect.encrypted and session.party.learner.fresh_features:
-            from secure_gal.sum_fresh import SumFreshData as kind
+        encrypted = SumFreshData if session.party.learner.fresh_features else SumEncryptedData
+        kind = encrypted if protect.encrypted else SumClearData
     elif protect.encrypted:
         from secure_gal.encrypted_model import EncryptedAssistorData as kind
     else:

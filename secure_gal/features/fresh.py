@@ -21,13 +21,24 @@ from secure_gal.learners.shared import Prepared
 LABEL = b"secure-gal/1 fresh feature map\0"
 
 
+class FreshModel:
+    """A linear model with the map that was drawn for it; complete in itself, so that it can be saved and loaded alone."""
+
+    def __init__(self, features: Prepared, inner: Model) -> None:
+        self._features, self._inner = features, inner
+
+    def predict(self, x: Array) -> Array:
+        """x (n, q) to (n, K)."""
+        return self._inner.predict(self._features.transform(x))
+
+
 class FreshLearner:
     """Fits `inner` on a map that is drawn for this fit alone; the model that it returns carries the map.
 
     Args:
         names: feature maps, all of them random.
         prepare: (map, x_train) to what the linear model takes: the map with a ridge basis, or the map itself.
-        inner: as for `learners.shared.SharedLearner`.
+        inner: as for `SharedLearner`.
         secret: gives the secret, which must be the same when a run is resumed; asked at each fit.
     """
 
@@ -46,17 +57,6 @@ class FreshLearner:
         """Fit x (n, q) to the pseudo-residual (n, K); `seed` differs from round to round."""
         features = self._prepare(draw(self._names, x, self._secret(), seed), x)
         return FreshModel(features, self._inner.fit(features.transform(x), residual, seed))
-
-
-class FreshModel:
-    """A linear model on the map of its own round; complete in itself."""
-
-    def __init__(self, features: Prepared, inner: Model) -> None:
-        self._features, self._inner = features, inner
-
-    def predict(self, x: Array) -> Array:
-        """x (n, q) to (n, K)."""
-        return self._inner.predict(self._features.transform(x))
 
 
 def draw(names: tuple[str, ...], x_train: Array, secret: bytes, seed: int) -> FeatureMap:
