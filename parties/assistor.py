@@ -9,7 +9,7 @@ from pathlib import Path
 from parties.consent import require_consent
 from parties.loop import Loop
 from parties.progress import Progress
-from parties.session import Session, check_same_ids, open_node, open_session, open_store
+from parties.session import Session, admit, open_node, open_session, open_store
 from parties.store import RunStore
 from parties.traffic import Traffic
 from secure_gal.agreement import NONCE_BYTES
@@ -56,13 +56,13 @@ def _role(session: Session, store: RunStore, progress: Progress, consent: bool) 
         from secure_gal.party_model import AssistorData
 
         clear = AssistorData(session.party, session.study, folder, warn)
-        check_same_ids(store, clear.ids_digest(), session.party.data.path)
+        admit(session, store, clear)
         return AssistorProtocol(context, clear, state, nonce)
     from secure_gal.encrypted_assistor import EncryptedAssistor
     from secure_gal.encrypted_model import EncryptedAssistorData
 
     model = EncryptedAssistorData(session.party, session.study, folder, warn)
-    check_same_ids(store, model.ids_digest(), session.party.data.path)
+    admit(session, store, model)
     return EncryptedAssistor(context, model, state, nonce)
 
 
@@ -77,7 +77,7 @@ def _summing(
     encrypted, folder = session.study.protect.encrypted, session.file.resolve().parent
     data = SumEncryptedData if encrypted else SumClearData
     model = data(session.party, session.study, folder, warn)
-    check_same_ids(store, model.ids_digest(), session.party.data.path)
+    admit(session, store, model)
     budget = SumBudget(session.party.home, model.ids)
     role = SumEncryptedAssistor if encrypted else SumAssistor
     return role(context, model, state, nonce, budget.record, consent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
@@ -45,8 +46,15 @@ def _keys(session: Session) -> str:
 
 
 def _run_dir(path: Path) -> str:
+    if path.exists() and not path.is_dir():
+        raise OSError(f"{path} is a file; name a folder as `run_dir`")
     if path.exists() and path.stat().st_mode & 0o077:
         raise OSError(f"{path} can be read by others; chmod 700 {path}")
+    nearest = next(folder for folder in (path, *path.parents) if folder.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise OSError(
+            f"{path} cannot be made or written: {nearest} is not a folder this user may write to; change `run_dir`"
+        )
     return f"{path} ({'there' if path.exists() else 'will be made'})"
 
 
