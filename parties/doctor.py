@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import socket
+import tempfile
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -51,10 +51,12 @@ def _run_dir(path: Path) -> str:
     if path.exists() and path.stat().st_mode & 0o077:
         raise OSError(f"{path} can be read by others; chmod 700 {path}")
     nearest = next(folder for folder in (path, *path.parents) if folder.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
-        raise OSError(
-            f"{path} cannot be made or written: {nearest} is not a folder this user may write to; change `run_dir`"
-        )
+    try:
+        with tempfile.TemporaryFile(dir=nearest):  # access bits say nothing to root, or of a read-only disk
+            pass
+    except OSError as error:
+        problem = f"{path} cannot be made or written: {nearest}: {error.strerror}; change `run_dir`"
+        raise OSError(problem) from None
     return f"{path} ({'there' if path.exists() else 'will be made'})"
 
 

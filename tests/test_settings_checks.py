@@ -347,8 +347,10 @@ def test_doctor_names_a_run_dir_that_cannot_be_made(tmp_path: Path) -> None:
     assert "will be made" in doctor._run_dir(tmp_path / "a" / "b")
     with pytest.raises(OSError, match="is a file; name a folder"):
         doctor._run_dir(tmp_path / "file")
-    with pytest.raises(OSError, match="not a folder this user may write to"):
-        doctor._run_dir(tmp_path / "file" / "run")
+    for path in (tmp_path / "file" / "run", Path("/proc/nowhere/run")):
+        with pytest.raises(OSError, match=r"cannot be made or written.*change `run_dir`"):
+            doctor._run_dir(path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"], "a probe leaves nothing behind"
 
 
 def test_a_study_that_was_changed_can_be_restored(tmp_path: Path) -> None:
