@@ -141,7 +141,7 @@ def _sums(session: Session, columns: int, ids: Sequence[str]) -> str:
 
 
 def check_party(file: Path) -> str:
-    """Validate settings, keys, pins, learner and data offline; returns the manifest."""
+    """Validate settings, keys, pins, learner and data offline; returns the manifest, and warnings about the data."""
     session = open_session(file)
     from secure_gal.data_check import check_data
     from secure_gal.party_model import PartyModel

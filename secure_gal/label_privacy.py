@@ -205,9 +205,11 @@ class RangeInterval:
 def _outside(scheme: RangeResponse | RangeInterval, labels: Sequence[Any]) -> str:
     """A warning where the range cuts labels off, which biases what is learned; DataError where one is no number."""
     values = IDENTITY.encode(labels)[:, 0]
-    outside = float(np.mean((values < scheme.low) | (values > scheme.high))) if len(values) else 0.0
+    percent = 100 * float(np.mean((values < scheme.low) | (values > scheme.high))) if len(values) else 0.0
     return (
-        f"{outside:.1%} of the labels lie outside label_range {_range(scheme)} and are clipped to it" if outside else ""
+        f"{percent:.2g}% of the labels lie outside label_range {_range(scheme)} and are clipped to it"
+        if percent
+        else ""
     )
 
 

@@ -192,7 +192,7 @@ def test_text_with_commas_stays_text(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scheme", [RangeResponse(2.0, 0.0, 10.0), RangeInterval(0.0, 10.0)])
 def test_labels_that_a_public_range_cuts_off_are_told_of(scheme: RangeResponse | RangeInterval) -> None:
-    assert scheme.check([1, 2, 3, 12.5]).startswith("25.0% of the labels lie outside label_range [0.0, 10.0]")
+    assert scheme.check([1, 2, 3, 12.5]).startswith("25% of the labels lie outside label_range [0.0, 10.0]")
     assert scheme.check([0, 10]) == ""
 
 
