@@ -10,7 +10,7 @@ from parties.computing import Computing
 from parties.consent import require_consent
 from parties.loop import Loop
 from parties.progress import Progress
-from parties.session import Session, check_same_ids, open_node, open_session, open_store
+from parties.session import Session, admit, open_node, open_session, open_store
 from parties.store import RunStore
 from parties.traffic import Traffic
 from secure_gal.agreement import NONCE_BYTES
@@ -64,7 +64,7 @@ def _model(session: Session, store: RunStore, progress: Progress) -> AssistorDat
         from secure_gal.party_model import AssistorData as kind
     model = kind(session.party, session.study, session.file.resolve().parent,
                  lambda text: progress.note(Note("warning", {"text": text})))  # fmt: skip
-    check_same_ids(store, model.ids_digest(), session.party.data.path)
+    admit(session, store, model)
     return model
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from parties.audit import Verdict, verify_ledger
@@ -63,27 +65,54 @@ def read_contents(path: Path, chosen: Filter) -> tuple[Verdict, Contents]:
 
 def totals_table(contents: Contents, direction: str) -> Table:
     """What left this house ("sent") or came in ("received"): a line for every field of every kind and peer."""
-    policy = Policy(contents.study)
     title, peer = ("What left this house", "to") if direction == "sent" else ("What came in", "from")
-    table = Table(title=title, show_footer=True, title_justify="left")
+    table = Table(title=title, show_footer=True, title_justify="left", box=SIMPLE_HEAD)
     rows = [(key[1:], value) for key, value in sorted(contents.totals.items()) if key[0] == direction]
     total = f"{sum(size for _, (_, size) in rows):,}"
-    for name, footer, right in ((peer, "", False), ("message", "", False), ("field", "", False), ("class", "", False),
-                                ("messages", "", True), ("bytes", total, True),
-                                ("the receiver can infer", "", False)):  # fmt: skip
-        table.add_column(name, footer=footer, justify="right" if right else "left", overflow="fold")
+    for name in (peer, "message", "field", "class"):
+        table.add_column(name, overflow="fold", no_wrap=name in ("message", "field"))
+    table.add_column("messages", justify="right", no_wrap=True)
+    table.add_column("bytes", footer=total, justify="right", no_wrap=True)
     for (name, kind, field_name, protection), (count, size) in rows:
-        inferred = "" if protection == "public" else "; ".join(d.inference for d in policy.disclosures.get(kind, []))
         how = protection_name(contents.study, protection)
-        table.add_row(name, kind, field_name, how, f"{count:,}", f"{size:,}", inferred or "-")
+        table.add_row(name, kind, field_name, how, f"{count:,}", f"{size:,}")
     return table
+
+
+def inferences(contents: Contents, direction: str) -> list[str]:
+    """What receivers can infer from the messages of one direction, as the manifest says it, one line a kind."""
+    kinds = sorted({key[2] for key in contents.totals if key[0] == direction})
+    return [f"{kind}: the receiver can infer {text}" for kind in kinds if (text := _inference(contents, kind))]
+
+
+def _inference(contents: Contents, kind: str) -> str:
+    """Of the whole message: a field that says nothing of a person, such as a width, may say something of the party."""
+    return "; ".join(item.inference for item in Policy(contents.study).disclosures.get(kind, []))
+
+
+def as_json(contents: Contents) -> dict[str, object]:
+    """The same for scripts: `totals`, and with a filter `messages`."""
+    names = ("direction", "peer", "kind", "field", "class")
+    totals = [
+        dict(zip(names, key, strict=True)) | {"messages": count, "bytes": size, "infers": _inference(contents, key[2])}
+        for key, (count, size) in sorted(contents.totals.items())
+    ]
+    if contents.filter == Filter():
+        return {"totals": totals}
+    messages = [
+        {"line": entry.seq, "time": entry.time, "direction": entry.direction, "peer": entry.peer,
+         "round": entry.header.round, "kind": entry.header.kind, "fields": msgspec.to_builtins(entry.header.fields)}
+        for entry in contents.kept
+    ]  # fmt: skip
+    return {"totals": totals, "messages": messages}
 
 
 def entries_table(contents: Contents) -> Table:
     """One line a message that the filter keeps."""
-    table = Table(title="Messages", title_justify="left")
+    table = Table(title="Messages", title_justify="left", box=SIMPLE_HEAD)
     for name in ("line", "time (UTC)", "direction", "peer", "round", "message", "fields: class, shape, bytes"):
-        table.add_column(name, justify="right" if name in ("line", "round") else "left", overflow="fold")
+        right, whole = name in ("line", "round"), name in ("line", "message")
+        table.add_column(name, justify="right" if right else "left", overflow="fold", no_wrap=whole)
     for entry in contents.kept:
         fields = "; ".join(
             f"{info.name}: {protection_name(contents.study, info.protection)}, "

@@ -61,6 +61,7 @@ def trust(
 ) -> None:
     """Pin another party's card after comparing its fingerprint over another channel (a telephone, say)."""
     from crypto.identity import Pins
+    from parties.consent import confirmed
     from parties.setup import describe_pins, trust_card
 
     if list_:
@@ -71,7 +72,7 @@ def trust(
     elif card is None:
         raise typer.BadParameter("name a card file, or use --list or --remove NAME")
     else:
-        typer.echo(trust_card(card, home, replace, lambda text: yes or typer.confirm(text)))
+        typer.echo(trust_card(card, home, replace, lambda text: yes or confirmed(text)))
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ audit_app = typer.Typer(
     rich_markup_mode=None,
 )
 
+REDIRECTED_COLUMNS = 160
+"""Width of tables in a file or a pipe, which have none of their own."""
 LedgerFile = Annotated[Path, typer.Argument(metavar="LEDGER", help="A ledger.jsonl, its ledger.head beside it.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")]
 
@@ -58,18 +61,24 @@ def show(
     round: Annotated[int | None, typer.Option("--round", help="Only messages of this round.")] = None,
     peer: Annotated[str | None, typer.Option("--peer", help="Only messages to or from this party.")] = None,
     kind: Annotated[str | None, typer.Option("--kind", help="Only this message kind, e.g. residual.")] = None,
+    json: Json = False,
 ) -> None:
     """What left this house and what came in, with totals; with a filter, each message too. Verifies first."""
     from rich.console import Console
 
-    from parties.audit_views import Filter, entries_table, read_contents, totals_table
+    from parties.audit_views import Filter, as_json, entries_table, inferences, read_contents, totals_table
 
     chosen = Filter(round, peer, kind)
-    verdict, contents = read_contents(ledger, chosen)
-    console = Console()
-    console.print(f"{verdict.owner}'s ledger of study {verdict.study} ({verdict.digest}), verified", highlight=False)
-    console.print(totals_table(contents, "sent"))
-    console.print(totals_table(contents, "received"))
+    with _failure(json):
+        verdict, contents = read_contents(ledger, chosen)
+    if json:
+        _print_json({"ok": True, "owner": verdict.owner, "digest": verdict.digest} | as_json(contents))
+        return
+    console = Console(width=None if sys.stdout.isatty() else REDIRECTED_COLUMNS, highlight=False)
+    console.print(f"{verdict.owner}'s ledger of study {verdict.study} ({verdict.digest}), verified")
+    for direction in ("sent", "received"):
+        console.print(totals_table(contents, direction))
+        console.print("\n".join(inferences(contents, direction)), markup=False)
     if chosen != Filter():
         console.print(entries_table(contents))
 

@@ -29,13 +29,22 @@ def require_consent(session: Session, store: RunStore, given: bool, ask: Callabl
     if not open_ or store.meta(KEY) == session.digest:
         return
     if ask is None and sys.stdin.isatty() and sys.stderr.isatty():
-        ask = lambda text: typer.confirm(text, err=True)  # noqa: E731
+        ask = confirmed
     if not given and (ask is None or not ask(question(session, open_))):
         raise ConsentError(
             f"{question(session, open_)}\nnot consented, so nothing was sent: read `secure-gal check {session.file}`, then "
             f"run: secure-gal assist {session.file} --consent"
         )
     store.set_meta(KEY, session.digest)
+
+
+def confirmed(text: str) -> bool:
+    """Ask on the terminal; no answer (ctrl-D, ctrl-C, no terminal) is a no."""
+    try:
+        return typer.confirm(text, err=True)
+    except typer.Abort:
+        typer.echo(err=True)  # ends the line of the question
+        return False
 
 
 def question(session: Session, open_: list[Disclosure]) -> str:

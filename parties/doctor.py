@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import tempfile
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -45,8 +46,17 @@ def _keys(session: Session) -> str:
 
 
 def _run_dir(path: Path) -> str:
+    if path.exists() and not path.is_dir():
+        raise OSError(f"{path} is a file; name a folder as `run_dir`")
     if path.exists() and path.stat().st_mode & 0o077:
         raise OSError(f"{path} can be read by others; chmod 700 {path}")
+    nearest = next(folder for folder in (path, *path.parents) if folder.exists())
+    try:
+        with tempfile.TemporaryFile(dir=nearest):  # access bits say nothing to root, or of a read-only disk
+            pass
+    except OSError as error:
+        problem = f"{path} cannot be made or written: {nearest}: {error.strerror}; change `run_dir`"
+        raise OSError(problem) from None
     return f"{path} ({'there' if path.exists() else 'will be made'})"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -36,6 +37,7 @@ def predict(party_file: Path, ids: Path, out: Path, *, json: bool = False) -> in
     """Predict the rows of `ids` (a table, or ids alone) and write `out`; returns the exit code."""
     session = open_session(party_file)
     require_sponsor(session)
+    _check_paths(ids, out)
     store = open_store(session)
     try:
         if store.value("phase") != b"finished":
@@ -44,6 +46,18 @@ def predict(party_file: Path, ids: Path, out: Path, *, json: bool = False) -> in
         return _predict(session, store, ids, out, Progress(json))
     finally:
         store.close()
+
+
+def _check_paths(ids: Path, out: Path) -> None:
+    """What can be wrong with both is found before anything is sent: an answered batch counts against a party's limits."""
+    if not ids.is_file():
+        raise SettingsError("--ids", f"{ids}: no such file; it is looked up from the current folder, {Path.cwd()}")
+    if out.is_dir():
+        raise SettingsError("--out", f"{out} is a folder; name a file in it, such as {out / 'predictions.csv'}")
+    if not out.parent.is_dir() or not os.access(out.parent, os.W_OK | os.X_OK):
+        raise SettingsError(
+            "--out", f"{out.parent} is no folder that can be written to; make it first, or name another"
+        )
 
 
 def _predict(session: Session, store: RunStore, ids: Path, out: Path, progress: Progress) -> int:
@@ -74,8 +88,17 @@ def _predict(session: Session, store: RunStore, ids: Path, out: Path, progress: 
         node.close()
     total, missing = role.combine(initial, own)
     write_atomically(out, to_csv(table.written, total, missing, codec))
-    progress.log(f"{len(wanted)} predictions written to {out}")
+    progress.log(f"{len(wanted)} predictions written to {out}{_lacking(missing, session.study.protect.summed)}")
     return 0
+
+
+def _lacking(missing: list[str], summed: bool) -> str:
+    """How many predictions lack a part, and where to see which."""
+    rows = sum(map(bool, missing))
+    if not rows:
+        return ""
+    rule = " (with sums a row has it only if every assistor knows the row)" if summed else ""
+    return f"; {rows} of them without some assistor's part, named in the column `missing`{rule}"
 
 
 def _role(session: Session, store: RunStore, state: State, wanted: tuple[str, ...], outputs: int) -> PredictionProtocol:
@@ -101,7 +124,7 @@ def _role(session: Session, store: RunStore, state: State, wanted: tuple[str, ..
 def _rows(session: Session, ids: Path, model: SponsorData) -> Table:
     """The sponsor's rows to predict: the file's own, or looked up in `[data] path` when it holds ids alone."""
     data = session.party.data
-    table = read_table(ids, data.id, data.label, data.categorical, session.study.form)
+    table = read_table(ids, data.id, data.label, data.categorical, session.study.form, labelled=False)
     if table.frame.width or not model.fits:
         return table
     where = {entity: i for i, entity in enumerate(model.ids)}

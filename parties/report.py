@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import platform
 import time
 from importlib.metadata import PackageNotFoundError, version
@@ -14,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from crypto.private_files import replace
 from parties.progress import Progress
 from parties.session import Session
 from parties.store import RunStore
 from parties.traffic import Traffic
-from secure_gal.assistance import Ensemble
+from secure_gal.assistance import Ensemble, RoundRecord
 from secure_gal.effects import Note
+from secure_gal.errors import EnvironmentFailure
 from secure_gal.losses import metric_name
 from secure_gal.protocol_sponsor import SponsorProtocol
 
@@ -30,13 +31,15 @@ FORMAT = 1
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace a file whole, mode 0600: a reader sees the old one or the new one, and only its owner sees it."""
-    part = path.with_name(path.name + ".part")
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
+    """Replace a file whole, mode 0600: a reader sees the old one or the new one, and only its owner sees it.
+
+    Raises:
+        EnvironmentFailure: it cannot be written; the old one is as it was.
+    """
+    try:
+        replace(path, text.encode())
+    except OSError as error:
+        raise EnvironmentFailure(f"{path} cannot be written: {error.strerror}") from error
 
 
 class Report:
@@ -84,7 +87,7 @@ class Report:
         self._write_rounds()
         mean = sum(r["seconds"] for r in self._rounds) / len(self._rounds)
         left = mean * (self._session.study.rounds - record.round)
-        return Note("committed", {"record": record, "bytes": sent + received, "seconds_left": left})
+        return Note("committed", {"record": self._shown(record), "bytes": sent + received, "seconds_left": left})
 
     def _ensemble(self) -> Ensemble:
         assert self._role.ensemble is not None  # noqa: S101
@@ -101,8 +104,8 @@ class Report:
         writer.writeheader()
         io_by_round = {row["round"]: row for row in self._rounds}
         for record in self._ensemble().history:
-            row = {n: getattr(record, n) for n in ("round", "train_loss", "valid_loss", "valid_metric", "eta")}
-            row["valid_metric"] = self._in_units(record.valid_metric)
+            shown = self._shown(record)
+            row = {n: getattr(shown, n) for n in ("round", "train_loss", "valid_loss", "valid_metric", "eta")}
             row |= {f"w_{p}": record.weights[p] for p in parties} | io_by_round.get(record.round, {})
             writer.writerow(row)
         write_atomically(self._store.path / "rounds.csv", out.getvalue())
@@ -124,7 +127,7 @@ class Report:
             "gal": _finite(self._in_units(ensemble.kept_metric())),
             "alone": _finite(self._in_units(self._alone())),
             "gal_on_true_labels": next((r.get("true_metric") for r in self._rounds if r["round"] == ensemble.kept), None),
-            "history": msgspec.to_builtins(ensemble.history),
+            "history": msgspec.to_builtins([self._shown(record) for record in ensemble.history]),
             "seconds": {"total": round(self._before + time.monotonic() - self._began, 3),
                         "from_ready": self._from_ready(),
                         "rounds": round(sum(r["seconds"] for r in self._rounds), 3),
@@ -134,9 +137,11 @@ class Report:
             "versions": _versions(),
         }  # fmt: skip
         write_atomically(self._store.path / "summary.json", json.dumps(summary, indent=2) + "\n")
-        metric, gal, alone = summary["metric"], summary["gal"], summary["alone"]
+        metric, gal, alone, true = (summary[key] for key in ("metric", "gal", "alone", "gal_on_true_labels"))
         if gal is not None and alone is not None:
-            self._progress.log(f"validation {metric}: GAL {gal:.4f}, sponsor alone {alone:.4f}")
+            which = "" if true is None else " on released labels"
+            truth = "" if true is None else f"; on true labels GAL {true:.4f}"
+            self._progress.log(f"validation {metric}{which}: GAL {gal:.4f}, sponsor alone {alone:.4f}{truth}")
         self._progress.log(f"results: {self._store.path / 'summary.json'}")
 
     def _from_ready(self) -> float | None:
@@ -149,6 +154,10 @@ class Report:
         alone = self._role.new_ensemble((self._session.study.sponsor,))
         alone.restore(saved)
         return alone.kept_metric()
+
+    def _shown(self, record: RoundRecord) -> RoundRecord:
+        """A round with its metric in the label's own unit; losses stay those of the standardised target."""
+        return msgspec.structs.replace(record, valid_metric=self._in_units(record.valid_metric))
 
     def _in_units(self, value: float | None) -> float | None:
         """A mean absolute deviation in the label's own unit; other metrics have none."""

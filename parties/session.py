@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from crypto.identity import Card, Identity, Pins
 from parties.archive import Archive
@@ -14,6 +15,9 @@ from parties.traffic import Traffic
 from secure_gal.errors import SettingsError
 from secure_gal.study import PartySettings, Study, load_party
 from transport.ledger import Ledger
+
+if TYPE_CHECKING:
+    from secure_gal.party_model import PartyModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,8 @@ def open_store(session: Session) -> RunStore:
         if store.begun:
             store.close()
             raise SettingsError("run_dir", f"{session.party.run_dir} holds a run of another study or other keys "
-                                f"(digest {before[:16]}..., this one is {session.digest[:16]}...); use another run_dir")  # fmt: skip
+                                f"(digest {before[:16]}..., this one is {session.digest[:16]}...); restore study.toml and "
+                                "the cards as they were, or use another run_dir")  # fmt: skip
         store.reset()
     store.set_meta("digest", session.digest)
     return store
@@ -74,6 +79,19 @@ def open_node(session: Session, store: RunStore, role: Role, traffic: Traffic) -
     archive = Archive(store.path, identity) if session.party.audit.archive else None
     codec = Codec(identity, cards, session.digest)
     return Node(role, store, codec, traffic.count, ledger, certifier, archive), certifier
+
+
+def admit(session: Session, store: RunStore, model: PartyModel) -> None:
+    """Look at this party's data before it goes online.
+
+    Raises:
+        DataError: nothing could be learned from it (`secure_gal.data_check`).
+        SettingsError: a resumed run finds other ids than it began with.
+    """
+    from secure_gal.data_check import check_data
+
+    check_data(model.table, session.party, session.study)
+    check_same_ids(store, model.ids_digest(), session.party.data.path)
 
 
 def check_same_ids(store: RunStore, ids_digest: str, path: Path) -> None:

@@ -116,7 +116,7 @@ def trust_card(path: Path, home: Path, replace: bool, confirm: Callable[[str], b
         pins.add(card)  # raises, with the fix
     text = f"name        {card.name}\nfingerprint {card.fingerprint}"
     if not confirm(f"{text}\nDoes {card.name} read out the same fingerprint?"):
-        raise SettingsError(str(path), "not confirmed, not pinned")
+        raise SettingsError(str(path), "not confirmed, not pinned; --yes where the fingerprint was compared already")
     pins.add(card, replace=replace)
     return f"{text}\n{card.name} is trusted"
 
@@ -147,8 +147,9 @@ def _sums(session: Session, columns: int, ids: Sequence[str]) -> str:
 
 
 def check_party(file: Path) -> str:
-    """Validate settings, keys, pins, learner and data offline; returns the manifest."""
+    """Validate settings, keys, pins, learner and data offline; returns the manifest, and warnings about the data."""
     session = open_session(file)
+    from secure_gal.data_check import check_data
     from secure_gal.party_model import PartyModel
 
     model = PartyModel(session.party, session.study, file.resolve().parent, lambda text: None)
@@ -156,14 +157,8 @@ def check_party(file: Path) -> str:
         from secure_gal.encrypted_model import refuse_unencryptable
 
         refuse_unencryptable(session.party, session.study)
-    if session.study.protect.privatised and session.party.party == session.study.sponsor:
-        from secure_gal.privatised_sponsor import label_scheme
-
-        label_scheme(session.study.protect).check(model.table.labels or ())
-    label = session.party.data.label
-    if label is not None and model.table.labels is None:
-        raise SettingsError(str(session.party.data.path), f"has no label column {label!r}")
+    warnings = "".join(f"warning: {text}\n" for text in check_data(model.table, session.party, session.study))
     data = f"{len(model.ids):,} rows, {model.table.frame.width} feature columns"
     if session.study.protect.summed and session.party.party != session.study.sponsor:
         data = f"{data}\n{_sums(session, model.table.frame.width, model.ids)}"
-    return f"{manifest(session.study, session.fingerprints)}\n\nthis party {session.party.party}: {data}; everything checked"
+    return f"{manifest(session.study, session.fingerprints)}\n\n{warnings}this party {session.party.party}: {data}; everything checked"

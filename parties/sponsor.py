@@ -13,7 +13,7 @@ import msgspec
 from parties.loop import Loop
 from parties.patience import Patience
 from parties.progress import Progress
-from parties.session import Session, check_same_ids, open_node, open_session, open_store
+from parties.session import Session, admit, open_node, open_session, open_store
 from parties.store import RunStore
 from parties.traffic import Traffic
 from secure_gal.agreement import NONCE_BYTES
@@ -116,9 +116,7 @@ def _learn(session: Session, store: RunStore, progress: Progress) -> int:
     make = PrivatisedSponsorData if session.study.protect.privatised else SponsorData
     model = make(session.party, session.study, session.file.resolve().parent,
                         lambda text: progress.note(Note("warning", {"text": text})))  # fmt: skip
-    if model.table.labels is None:
-        raise SettingsError(str(session.party.data.path), f"has no label column {session.party.data.label!r}")
-    check_same_ids(store, model.ids_digest(), session.party.data.path)
+    admit(session, store, model)
     role = _role(session, store, model)
     traffic = Traffic(store)
     node, certifier = open_node(session, store, role, traffic)

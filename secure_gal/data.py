@@ -31,31 +31,32 @@ class Table:
 
 def read_table(
     path: Path, id_column: str | tuple[str, ...], label_column: str | None, categorical: tuple[str, ...] = (),
-    form: IdForm | None = None,
+    form: IdForm | None = None, labelled: bool = True,
 ) -> Table:  # fmt: skip
     """Read a table, or arrays, and check ids and label.
 
     Args:
         id_column: one column, or several that make an id together (only with `form`).
         form: how ids are normalised (`secure_gal.ids`); None keeps them verbatim.
+        labelled: False for rows to predict, whose label column, if they have one, is dropped whatever it holds.
 
     Raises:
         DataError: naming the file, the column, the row (1 is the first row of data) and the fix.
     """
     columns = (id_column,) if isinstance(id_column, str) else id_column
     if path.suffix.lower() in ARRAY_SUFFIXES:
-        return _read_arrays(path, columns, label_column, form)
+        return _read_arrays(path, columns, label_column, form, labelled)
     frame = _read(path, (*columns, *categorical, *([label_column] if label_column else [])))
     ids, written = _ids(path, frame, columns, form)
-    labels = None
-    if label_column is not None and label_column in frame.columns:
-        labels = _labels(path, label_column, frame[label_column])
-    features = frame.drop([*columns, *([label_column] if labels is not None and label_column else [])])
+    labels = _labels(path, label_column, frame) if labelled else None
+    features = frame.drop([name for name in frame.columns if name in (*columns, label_column)])
     _check_text(path, features, categorical)
     return Table(ids, features, labels, path, written)
 
 
-def _read_arrays(path: Path, columns: tuple[str, ...], label_column: str | None, form: IdForm | None) -> Table:
+def _read_arrays(
+    path: Path, columns: tuple[str, ...], label_column: str | None, form: IdForm | None, labelled: bool
+) -> Table:
     """x with its ids and label, from one `.npz` or from a `.npy` and the table beside it; DataError."""
     x, held, source = read_arrays(path, columns, label_column)
     if source != path:
@@ -71,9 +72,7 @@ def _read_arrays(path: Path, columns: tuple[str, ...], label_column: str | None,
     else:
         frame = pl.DataFrame({name: _as_column(path, name, values, name in columns) for name, values in held.items()})
     ids, written = _ids(source, frame, columns, form)
-    labels = None
-    if label_column is not None and label_column in frame.columns:
-        labels = _labels(source, label_column, frame[label_column])
+    labels = _labels(source, label_column, frame) if labelled else None
     return Table(ids, pl.DataFrame() if x is None else x, labels, path, written)
 
 
@@ -111,6 +110,7 @@ def _read(path: Path, as_text: tuple[str, ...]) -> pl.DataFrame:
         else:
             overrides = {name: pl.String for name in as_text}
             header = pl.read_csv(path, n_rows=0, infer_schema=False).columns
+            _check_header(path, header)
             known = {k: v for k, v in overrides.items() if k in header}
             frame = pl.read_csv(
                 path, schema_overrides=known, infer_schema_length=None, null_values=["", "NA", "NaN", "nan"]
@@ -122,6 +122,13 @@ def _read(path: Path, as_text: tuple[str, ...]) -> pl.DataFrame:
     if frame.height == 0:
         raise DataError(str(path), "has no rows")
     return frame
+
+
+def _check_header(path: Path, header: list[str]) -> None:
+    """polars would go on with the second column of a name under another one."""
+    twice = [name for name in header if f"{name}_duplicated_0" in header]
+    if twice:
+        raise DataError(str(path), f"has more than one column {twice[0]!r} in its header; rename or remove one")
 
 
 def _check_present(path: Path, column: str, ids: pl.Series) -> None:
@@ -138,7 +145,10 @@ def _check_distinct(path: Path, column: str, ids: pl.Series) -> None:
         raise DataError(str(path), f"id {twice!r} stands in column {column!r} more than once; keep one row an id")
 
 
-def _labels(path: Path, column: str, label: pl.Series) -> list[Any]:
+def _labels(path: Path, column: str | None, frame: pl.DataFrame) -> list[Any] | None:
+    if column is None or column not in frame.columns:
+        return None
+    label = frame[column]
     missing = label.is_null() | (label.is_nan() if label.dtype.is_float() else pl.Series([False] * len(label)))
     if missing.any():
         raise DataError(str(path), f"row {1 + int(missing.arg_max() or 0)} has no label in column {column!r}; "
@@ -151,11 +161,21 @@ def _check_text(path: Path, frame: pl.DataFrame, categorical: tuple[str, ...]) -
         column = frame[name]
         if column.dtype != pl.String or name in categorical:
             continue
-        numbers = column.str.strip_chars().cast(pl.Float64, strict=False)
-        present = column.is_not_null()
-        text = present & numbers.is_null()
-        share = 1 - text.sum() / max(1, int(present.sum()))
-        if text.any() and share >= MOSTLY_NUMERIC:
-            row = int(text.arg_max() or 0)
+        text, share = _not_numbers(column, column)
+        if not text.any():
+            continue
+        row = int(text.arg_max() or 0)
+        with_points = _not_numbers(column, column.str.replace(",", ".", literal=True))[1]
+        if with_points >= MOSTLY_NUMERIC and with_points > share:
+            raise DataError(str(path), f"column {name!r} holds numbers with decimal commas: row {row + 1} has {column[row]!r}; "
+                            f'write them with points, or declare the column: [data] categorical = ["{name}"]')  # fmt: skip
+        if share >= MOSTLY_NUMERIC:
             raise DataError(str(path), f"column {name!r} holds numbers but row {row + 1} has {column[row]!r}; correct it, "
                             f'or declare the column: [data] categorical = ["{name}"]')  # fmt: skip
+
+
+def _not_numbers(column: pl.Series, written: pl.Series) -> tuple[pl.Series, float]:
+    """Which values are there and no numbers as they are written (N,), and the share of numbers among those there."""
+    present = column.is_not_null()
+    text = present & written.str.strip_chars().cast(pl.Float64, strict=False).is_null()
+    return text, 1 - int(text.sum()) / max(1, int(present.sum()))

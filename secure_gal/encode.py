@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,52 @@ from secure_gal.errors import DataError
 
 MAX_LEVELS = 1000
 """Levels of one categorical column; more is nearly always an identifier or free text."""
+FEW_LEVELS = 20
+"""So many different texts in a column, or numbers as classes, are never taken for identifiers or for a target."""
+ROWS_A_CLASS = 10
+"""With fewer rows a class on average, numbers are taken for a target that was meant as regression."""
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """A table's columns by what they are encoded as: numbers, levels by column (ascending), and what to tell a person."""
+
+    numeric: list[str] = field(default_factory=list)
+    levels: dict[str, list[str]] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame, categorical: Sequence[str]) -> Columns:
+        """Sort the columns of these rows.
+
+        Raises:
+            DataError: a declared column is missing, has too many levels, or no usable column is left.
+        """
+        absent = [name for name in categorical if name not in frame.columns]
+        if absent:
+            raise DataError("[data] categorical", f"no such column: {', '.join(absent)}; the table's feature columns are "
+                            f"{', '.join(frame.columns[:20])}")  # fmt: skip
+        if not frame.width:
+            raise DataError("[data]", "the table has no feature columns; add some (a sponsor may go without: [learner] "
+                            'kind = "none")')  # fmt: skip
+        found, unlike = cls(), []
+        for name in frame.columns:
+            column = frame[name].drop_nulls()
+            if column.n_unique() <= 1:
+                found.warnings.append(f"column {name!r} is constant on the training rows and is left out")
+            elif name not in categorical and (column.dtype.is_numeric() or column.dtype == pl.Boolean):
+                found.numeric.append(name)
+            else:
+                found.levels[name] = levels = _levels(frame, name)
+                if len(levels) > max(FEW_LEVELS, len(column) / 2):
+                    unlike.append(f"column {name!r} has {len(levels)} different texts in {len(column)} rows, each one a "
+                                  "column of its own; if it is an identifier or free text, remove it, or name it in "
+                                  "[data] id")  # fmt: skip
+        if not found.numeric and not found.levels:
+            raise DataError("[data]", "every feature column is constant or empty on the training rows; there is nothing "
+                            "to learn from")  # fmt: skip
+        found.warnings.extend(unlike)
+        return found
 
 
 class TableEncoder:
@@ -26,40 +72,23 @@ class TableEncoder:
 
     @classmethod
     def fit(cls, frame: pl.DataFrame, categorical: Sequence[str]) -> TableEncoder:
-        """Learn medians, scales and levels from the training rows.
-
-        Raises:
-            DataError: a declared column is missing, has too many levels, or no usable column is left.
-        """
+        """Learn medians, scales and levels from the training rows; DataError as `Columns.of`."""
         from sklearn.impute import SimpleImputer
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-        absent = [name for name in categorical if name not in frame.columns]
-        if absent:
-            raise DataError("[data] categorical", f"no such column: {', '.join(absent)}")
-        numeric, texts, constant = [], [], []
-        for name in frame.columns:
-            column = frame[name].drop_nulls()
-            if column.n_unique() <= 1:
-                constant.append(name)
-            elif name not in categorical and (column.dtype.is_numeric() or column.dtype == pl.Boolean):
-                numeric.append(name)
-            else:
-                texts.append(name)
-        levels = {name: _levels(frame, name) for name in texts}
-        if not numeric and not texts:
-            raise DataError("[data]", "every feature column is constant or empty on the training rows; there is nothing "
-                            "to learn from")  # fmt: skip
+        found = Columns.of(frame, categorical)
+        numeric, levels = found.numeric, found.levels
         scaler = make_pipeline(SimpleImputer(strategy="median"), StandardScaler()) if numeric else None
         if scaler is not None:
             scaler.fit(_numbers(frame, numeric))
         one_hot = None
-        if texts:
-            one_hot = OneHotEncoder(categories=[levels[n] for n in texts], handle_unknown="ignore", sparse_output=False)
-            one_hot.fit(np.array([[levels[n][0] for n in texts]], dtype=object))
+        if levels:
+            known = list(levels.values())
+            one_hot = OneHotEncoder(categories=known, handle_unknown="ignore", sparse_output=False)
+            one_hot.fit(np.array([[column[0] for column in known]], dtype=object))
         encoder = cls(numeric, levels, scaler, one_hot)
-        encoder.warnings = [f"column {name!r} is constant on the training rows and is left out" for name in constant]
+        encoder.warnings = found.warnings
         return encoder
 
     @property
@@ -141,13 +170,29 @@ class LabelCodec:
                     "[data] label", f"the common rows have one class only ({classes[0]!r}); nothing to learn"
                 )
             if len(classes) > MAX_LEVELS:
-                raise DataError("[data] label", f"{len(classes)} classes; is the task regression?")
+                raise DataError("[data] label", f"the label has {len(classes)} different values in {len(labels)} rows (at "
+                                f'most {MAX_LEVELS} classes); is task = "regression" meant?')  # fmt: skip
             return cls(task, classes)
         values = _targets(labels)[train]
         scale = float(values.std())
         if scale == 0.0:
             raise DataError("[data] label", "the target is the same on all training rows; there is nothing to learn")
         return cls(task, (), float(values.mean()), scale)
+
+    def check_classes(self, rows: int) -> None:
+        """Refuse classes that look like the numbers of a regression target.
+
+        More than FEW_LEVELS different numbers are refused where one is not whole or a class has fewer than ROWS_A_CLASS
+        of the `rows` on average.
+
+        Raises:
+            DataError: says how many there are.
+        """
+        numbers = [c for c in self.classes if not isinstance(c, str)]
+        fractions = any(isinstance(c, float) for c in numbers)
+        if len(numbers) > FEW_LEVELS and (fractions or rows < ROWS_A_CLASS * len(self.classes)):
+            raise DataError("[data] label", f"the label has {len(self.classes)} different values in {rows} rows; is task = "
+                            '"regression" meant? If they are classes, give them names, such as c17')  # fmt: skip
 
     def encode(self, labels: Sequence[Any]) -> npt.NDArray[Any]:
         """int64 (N,) class codes, or float64 (N, 1) standardised targets."""
@@ -193,7 +238,19 @@ def _targets(labels: Sequence[Any]) -> npt.NDArray[np.float64]:
     try:
         values = np.array([float(label) for label in labels], dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise DataError("[data] label", f"a regression target must be a number: {error}") from error
+        row = next(i for i, label in enumerate(labels) if not _is_number(label))
+        raise DataError("[data] label", f"a regression target must be a number (with a decimal point); row {row + 1} has "
+                        f"{labels[row]!r}: correct or remove it") from error  # fmt: skip
     if not np.isfinite(values).all():
-        raise DataError("[data] label", "a target is infinite or not a number; correct or remove that row")
+        row = int(np.isfinite(values).argmin())
+        raise DataError("[data] label", f"a target is infinite or not a number: row {row + 1} has {labels[row]!r}; correct "
+                        "or remove it")  # fmt: skip
     return values
+
+
+def _is_number(label: Any) -> bool:
+    try:
+        float(label)
+    except (TypeError, ValueError):
+        return False
+    return True

@@ -13,6 +13,21 @@ from secure_gal.errors import DataError
 Array = npt.NDArray[np.float32]
 
 
+def check_varies(rows: ArrayRows) -> None:
+    """Refuse x that is the same in all rows; reads no further than to the first difference, usually one block.
+
+    Raises:
+        DataError: no row differs from the first one.
+    """
+    first: Array | None = None
+    for block in rows.blocks():
+        if first is None:
+            first = block[:1]
+        if not np.array_equal(block, np.broadcast_to(first, block.shape), equal_nan=True):
+            return
+    raise DataError("[data]", "x is the same in all rows; there is nothing to learn from")
+
+
 @dataclass(frozen=True, slots=True)
 class ArrayEncoder:
     """Mean and deviation a channel (images, over all views) or a column (series), learnt from training rows.

@@ -41,8 +41,11 @@ class LabelScheme(Protocol):
         """All settings that the release depends on, as the manifest says them."""
         ...
 
-    def check(self, labels: Sequence[Any]) -> None:
+    def check(self, labels: Sequence[Any]) -> str:
         """Refuse labels that cannot be released, before a study starts: later, peers would see it end.
+
+        Returns:
+            What the sponsor should know of its labels, or nothing: true labels are behind it, so it is never sent.
 
         Raises:
             DataError: a label is none of the public classes, or no number.
@@ -88,9 +91,10 @@ class ClassResponse:
         """See `LabelScheme`."""
         return f"randomised response, epsilon {float(self.epsilon)!r}, classes {list(self.codec.classes)!r}"
 
-    def check(self, labels: Sequence[Any]) -> None:
+    def check(self, labels: Sequence[Any]) -> str:
         """See `LabelScheme`."""
         self._codes(labels)
+        return ""
 
     def release(self, labels: Sequence[Any]) -> Array:
         """See `LabelScheme`; the releases are class codes."""
@@ -140,9 +144,9 @@ class RangeResponse:
         """See `LabelScheme`."""
         return f"randomised response, epsilon {float(self.epsilon)!r}, {self.bins.count} bins of {_range(self)}"
 
-    def check(self, labels: Sequence[Any]) -> None:
+    def check(self, labels: Sequence[Any]) -> str:
         """See `LabelScheme`."""
-        IDENTITY.encode(labels)
+        return _outside(self, labels)
 
     def release(self, labels: Sequence[Any]) -> Array:
         """See `LabelScheme`; the releases are numbers of bins."""
@@ -185,9 +189,9 @@ class RangeInterval:
         """See `LabelScheme`."""
         return f"interval privacy, one threshold in {_range(self)}"
 
-    def check(self, labels: Sequence[Any]) -> None:
+    def check(self, labels: Sequence[Any]) -> str:
         """See `LabelScheme`."""
-        IDENTITY.encode(labels)
+        return _outside(self, labels)
 
     def release(self, labels: Sequence[Any]) -> Array:
         """See `LabelScheme`; the releases are unbiased estimates, which tell at most a threshold and a side."""
@@ -196,6 +200,17 @@ class RangeInterval:
     def training(self, released: Array, train: npt.NDArray[np.bool_], loss_name: str) -> Training:
         """See `LabelScheme`."""
         return _regression(released, train, loss_name)
+
+
+def _outside(scheme: RangeResponse | RangeInterval, labels: Sequence[Any]) -> str:
+    """A warning where the range cuts labels off, which biases what is learned; DataError where one is no number."""
+    values = IDENTITY.encode(labels)[:, 0]
+    percent = 100 * float(np.mean((values < scheme.low) | (values > scheme.high))) if len(values) else 0.0
+    return (
+        f"{percent:.2g}% of the labels lie outside label_range {_range(scheme)} and are clipped to it"
+        if percent
+        else ""
+    )
 
 
 def _range(scheme: RangeResponse | RangeInterval) -> str:

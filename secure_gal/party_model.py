@@ -83,14 +83,12 @@ class PartyModel:
 
     def encoded(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> tuple[Encoder, Any]:
         """An encoder fitted to the training rows, and the study's rows x encoded with it: (N, q), or ArrayRows."""
-        frame, categorical = self.table.frame, self._party.data.categorical
+        frame = self.table.frame
         encoder: Encoder
         if isinstance(frame, ArrayRows):
-            if categorical:
-                raise DataError("[data] categorical", f"{self.table.path} holds arrays, which have no such columns")
             encoder = ArrayEncoder.fit(frame[rows[train]])
         else:
-            encoder = TableEncoder.fit(frame[rows[train].tolist()], categorical)
+            encoder = TableEncoder.fit(frame[rows[train].tolist()], self._party.data.categorical)
         for text in encoder.warnings:
             self._warn(text)
         return encoder, _transform(encoder, frame, rows.tolist())[0]

@@ -39,7 +39,8 @@ class PrivatisedSponsorData(SponsorData):
     def __init__(self, party: PartySettings, study: Study, folder: Path, warn: Callable[[str], None]) -> None:
         super().__init__(party, study, folder, warn)
         self._scheme = label_scheme(study.protect)
-        self._scheme.check(self.table.labels or ())
+        if known := self._scheme.check(self.table.labels or ()):
+            warn(known)
         self._loss: Loss | None = None
         self._truth: npt.NDArray[Any] | None = None
 

@@ -17,6 +17,7 @@ import msgspec
 from secure_gal import messages
 from secure_gal.errors import NAME_PATTERN, SettingsError
 from secure_gal.ids import IdForm
+from secure_gal.settings_errors import explain
 
 MAX_SETTINGS_BYTES = 1 << 20
 """Bytes of a settings file; a real one has a few hundred."""
@@ -226,26 +227,13 @@ def _convert(raw: dict[str, Any], kind: type[T], path: Path) -> T:
     try:
         return msgspec.convert(raw, kind, dec_hook=_path_hook)
     except msgspec.ValidationError as error:
-        text = str(error).replace("Object ", "").replace("`$.", "`").replace(" - at `$`", "")
-        raise SettingsError(str(path), _with_value(text, raw)) from error
+        raise SettingsError(str(path), explain(str(error), raw, kind)) from error
 
 
 def _path_hook(kind: type, value: object) -> object:
     if kind is Path and isinstance(value, str) and value:
         return Path(value)
     raise ValueError("expected a path as non-empty text")
-
-
-def _with_value(text: str, raw: dict[str, Any]) -> str:
-    """Add the offending value to msgspec's message, which names only the field."""
-    if "`" not in text:
-        return text
-    value: Any = raw
-    for part in text.rsplit(" - at `", 1)[-1].strip("`").split("."):
-        if not isinstance(value, dict) or part not in value:
-            return text
-        value = value[part]
-    return f"{text}: {value!r}"
 
 
 def _require(ok: bool, path: Path, field: str, value: object, accepted: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import sqlite3
@@ -9,19 +10,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from crypto.identity import Identity
 from parties.audit import verify_ledger
 from parties.audit_proof import prove, verify_proof
 from parties.audit_reconcile import reconcile
-from parties.audit_views import Filter, read_contents
+from parties.audit_views import Contents, Filter, inferences, read_contents, totals_table
 from parties.cli_audit import audit_app
 from secure_gal import messages
 from secure_gal.errors import SecureGalError, SettingsError
 from tests.conftest import identity
 from tests.ledger_forger import FITTED, GREETING, altered, forge, line_of, resigned
-from tests.ledger_study import NAMES, LedgerStudy, whole_study
+from tests.ledger_study import NAMES, LedgerStudy, study, whole_study
 from transport.ledger_entries import LedgerError
 
 
@@ -171,6 +173,22 @@ def call(*args: object) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
+def test_a_table_keeps_kinds_and_fields_whole_at_80_columns(made: LedgerStudy) -> None:
+    _, contents = read_contents(made.path("lab"), Filter())
+    shown = io.StringIO()
+    Console(width=80, file=shown).print(totals_table(contents, "received"))
+    kinds = {key[2:4] for key in contents.totals if key[0] == "received"}
+    assert all(any(kind in line and name in line for line in shown.getvalue().splitlines()) for kind, name in kinds)
+
+
+def test_what_a_message_of_public_fields_reveals_is_shown() -> None:
+    contents = Contents(Filter())
+    contents.study = study("ckks")
+    contents.totals = {("sent", "hospital", "features", "width", "public"): (1, 13)}
+    assert inferences(contents, "sent") == ["features: the receiver can infer the size class of the assistor's model"]
+    assert inferences(contents, "received") == []
+
+
 def test_the_command_line(made: LedgerStudy, tmp_path: Path) -> None:
     path, proof, card = made.path("lab"), tmp_path / "p", tmp_path / "lab.card"
     card.write_bytes(identity("lab").card.to_bytes())
@@ -184,6 +202,12 @@ def test_the_command_line(made: LedgerStudy, tmp_path: Path) -> None:
     assert "What left this house" in text
     assert "the assistor's features" in text
     assert "Messages" in call("show", path, "--round", "2")[1]
+    code, text = call("show", path, "--round", "2", "--kind", "fitted", "--json")
+    found = json.loads(text)
+    assert code == 0 and found["ok"] is True
+    assert [(m["round"], m["kind"]) for m in found["messages"]] == [(2, "fitted")]
+    assert found["totals"][0]["class"] == "clear" and "the assistor's features" in found["totals"][0]["infers"]
+    assert "messages" not in json.loads(call("show", path, "--json")[1])
     assert "18 messages sent and received" in call("reconcile", *made.paths())[1]
     assert call("prove", path, "--seq", seq, "--out", proof)[0] == 0
     assert "verified: lab signed fitted" in call("verify-proof", proof, "--card", card)[1]

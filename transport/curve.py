@@ -161,7 +161,8 @@ class SponsorSocket:
         self._socket.curve_publickey = identity.card.curve_key
         self._socket.zap_domain = b"secure-gal"
         self._monitor = _Monitor(self._socket, {
-            zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: "refused a client that does not speak CURVE",
+            zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: "refused a client that does not speak CURVE, or that has an old card of this "
+            "party",
             zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: "a client's handshake failed",
         }, log)  # fmt: skip
         self._wake = _Wake()

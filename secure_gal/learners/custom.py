@@ -6,8 +6,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from secure_gal.errors import SettingsError
-from secure_gal.factories import load_factory
+from secure_gal.factories import load_factory, own_code
 from secure_gal.learners.base import Learner, foreign
 from secure_gal.learners.trees import EstimatorLearner
 
@@ -17,15 +20,24 @@ def custom(name: str, loss: str, device: str, options: dict[str, Any], folder: P
 
     The factory is called with the keyword options, once a fit, and returns an object with scikit-learn's `fit(X, y)`
     and `predict(X)`, or a `torch.nn.Module` from (n, p), or images or series, to (n, K), which is trained as `mlp` is.
+
+    Raises:
+        SettingsError: as `load_factory`; whatever the object raises when it is made, fitted or asked; options that the
+            factory does not take.
     """
     where = "[learner] kind"
     factory = load_factory(name, folder, where)
     sample = factory(**options)
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(sample, torch.nn.Module):
-        from secure_gal.learners.torch_trainer import TorchLearner
+        from secure_gal.learners.torch_trainer import TorchLearner, TorchModel
 
-        return TorchLearner(lambda inner, k: factory(**options), loss, device)
+        class OwnModule(TorchLearner):
+            def fit(self, x: Any, residual: npt.NDArray[np.float32], seed: int) -> TorchModel:
+                with own_code(where, f"training {name!r} failed"):
+                    return super().fit(x, residual, seed)
+
+        return OwnModule(lambda inner, k: factory(**options), loss, device)
     if not (hasattr(sample, "fit") and hasattr(sample, "predict")):
         raise SettingsError(where, f"{name!r} returned {type(sample).__name__}, which has no fit and predict")
 
