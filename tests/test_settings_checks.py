@@ -18,6 +18,7 @@ import typer
 
 from parties import consent, doctor, predict, setup
 from parties.assistor import assist
+from parties.computing import Computing
 from parties.progress import Progress
 from parties.report import Report, write_atomically
 from parties.session import open_session, open_store
@@ -380,9 +381,11 @@ def reported(tmp_path: Path) -> Callable[[float | None], tuple[str, dict[str, An
                                ensemble=ensemble, state=state, new_ensemble=lambda parties: ensemble)  # fmt: skip
         traffic = SimpleNamespace(total=lambda direction: 0, counts={})
         progress = Progress(stream=shown)
-        report = Report(session, store, traffic, role, progress, 0.0)  # type: ignore[arg-type]
+        model = SimpleNamespace(computed_with={"kind": "linear"}, seconds_for_features=0.0)
+        computing = Computing(store, model, progress)  # type: ignore[arg-type]
+        report = Report(session, store, traffic, role, progress, 0.0, computing)  # type: ignore[arg-type]
         progress.note(report.on_note(Note("committed", {"record": record})))
-        report.finish({})
+        report.finish()
         store.close()
         with (tmp_path / "run" / "rounds.csv").open() as file:
             return (
