@@ -74,7 +74,8 @@ def _role(session: Session, store: RunStore, model: Any, consent: bool) -> Assis
     state, nonce, protect = State(store.state()), secrets.token_bytes(NONCE_BYTES), session.study.protect
     if protect.summed:
         from parties.exposure import SumBudget
-        from secure_gal.sum_assistor import SumAssistor, SumEncryptedAssistor
+        from secure_gal.sum_assistor import SumAssistor
+        from secure_gal.sum_encrypted_assistor import SumEncryptedAssistor
 
         budget = SumBudget(session.party.home, model.ids)
         role = SumEncryptedAssistor if protect.encrypted else SumAssistor

@@ -2,12 +2,11 @@
 
 What differs: before the first round every assistor declares its width and checks everyone's; a fit leaves as ciphertexts
 under the sponsor's key, sealed to the aggregator, never to the sponsor; and so does a part of a prediction. One of
-the assistors is the aggregator besides. `SumAssistor` fits in the clear, `SumEncryptedAssistor` on ciphertexts.
+the assistors is the aggregator besides. `SumAssistor` fits in the clear, its child in `sum_encrypted_assistor` on ciphertexts.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from typing import Protocol, cast
 
@@ -16,11 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from crypto.ckks_fits import SUM, Layout
-from crypto.identity import verify
-from crypto.seal import check_key, seal
+from crypto.seal import seal
 from secure_gal import messages, protocol_assistor
 from secure_gal.effects import Compute, Effect, Note, Send, State
-from secure_gal.encrypted_assistor import EncryptedAssistor, EncryptedModel
+from secure_gal.encrypted_assistor import EncryptedModel
 from secure_gal.errors import ConsentError, PeerViolation, SettingsError
 from secure_gal.messages import (
     Batch,
@@ -40,8 +38,9 @@ from secure_gal.messages import (
 from secure_gal.protocol_assistor import AssistorProtocol
 from secure_gal.roles import AssistorModel, Context
 from secure_gal.sum_aggregator import KINDS, Calculator, SumAggregator, open_calculator
+from secure_gal.sum_declaration import check_declaration, digest_rows
 from secure_gal.sum_exposure import equations, exposure, reason, statement
-from secure_gal.sum_sealing import FITTED, PART, bind, check_part_key, purpose
+from secure_gal.sum_sealing import FITTED, PART, bind, check_part_key
 
 Bytes = npt.NDArray[np.uint8]
 Record = Callable[[str, int], int]
@@ -345,80 +344,3 @@ class SumAssistor(AssistorProtocol):
     def _spend_sums(self, ciphertexts: int) -> None:
         """Count sums in the transaction that accepts the request, before any of them is computed."""
         self.state.put("replies", str(int(self.state.text("replies", "0")) + ciphertexts).encode())
-
-
-class SumEncryptedAssistor(SumAssistor, EncryptedAssistor):
-    """`SumAssistor` with `residuals = "ckks"`: the fit itself is made on ciphertexts."""
-
-    TRANSITIONS = EncryptedAssistor.TRANSITIONS | {"declaring": SumAssistor.TRANSITIONS["declaring"]}
-    SERVES_WITH_KEYS = False  # `EncryptedModel.answer` gets them
-
-    def _prepared(self, encoder: bytes) -> list[Effect]:
-        effects = super()._prepared(encoder)
-        return [*effects, *([self._make_head()] if "combination" in self.state else [])]
-
-    def _on_encrypted(self, message: messages.EncryptedResidual) -> list[Effect]:
-        super()._on_encrypted(message)  # the fit itself may have to wait
-        return self._pending()
-
-    def _spend(self, replies: int) -> None:
-        """A request is one sum more than `EncryptedAssistor` counts where validation rows have blocks of their own."""
-        self._spend_sums(self._layout().ciphertexts)
-
-    def _fit(self) -> Compute:
-        job, round_ = super()._fit(), self.rounds + 1
-
-        def fit() -> object:
-            self._sums.begin_round(round_)
-            return job.job()
-
-        return Compute(job.tag, fit) if self._sums.fresh else job
-
-    @property
-    def _heads(self) -> int:
-        return self.rounds if self._sums.fresh else 1
-
-    def _cost(self, rows: int) -> int:
-        """The noise that depends on this party's data adds up over heads, and replies count by its square (tau)."""
-        return super()._cost(rows) * self._heads**2
-
-    def _fitted_encrypted(self, round_: int, replies: Bytes) -> list[Effect]:
-        return self._leave(round_, replies.tobytes())
-
-    def _answered(self, number: str, result: tuple[Bytes, Bytes]) -> list[Effect]:
-        return self._leave_part(int(number), *result)
-
-
-def check_declaration(context: Context, run: str, name: str, item: Declaration, peer: str) -> None:
-    """Refuse a declaration that its author did not sign, or that is impossible; `peer` is who delivered it.
-
-    Raises:
-        PeerViolation: naming the rule.
-    """
-    card, digest = context.cards[name], context.digest
-    if not 1 <= item.width <= SUM.max_features or not 0 <= item.padded <= SUM.max_features:
-        raise PeerViolation(peer, f"{name} declares an impossible width")
-    try:
-        signature, key, over_key = (
-            bytes.fromhex(t) for t in (item.signature, item.sealing_key, item.sealing_signature)
-        )
-    except ValueError:
-        raise PeerViolation(peer, f"the declaration of {name} is not hex") from None
-    try:
-        verify(card, statement(digest, run, name, item.padded, item.width, item.fresh), signature)
-    except PeerViolation:
-        raise PeerViolation(peer, f"the declaration of {name} is not signed by it") from None
-    if name == context.study.adder:
-        check_key(card, digest, run, purpose(FITTED, 0), key, over_key, peer)
-    elif key or over_key:
-        raise PeerViolation(peer, f"{name} is not the aggregator and has a sealing key")
-
-
-def digest_rows(ids: tuple[str, ...] | list[str], mask: bytes) -> str:
-    """What all assistors must agree on about the rows of a fit or a part: their ids in order, and which train."""
-    digest = hashlib.sha256(b"secure-gal/1 rows of a sum\0")
-    for entity in ids:
-        raw = entity.encode()
-        digest.update(len(raw).to_bytes(8, "little") + raw)
-    digest.update(mask)
-    return digest.hexdigest()

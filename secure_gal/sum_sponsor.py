@@ -22,7 +22,7 @@ from secure_gal.errors import PeerViolation
 from secure_gal.messages import Declaration, Declared, InnerProducts, Message, SealedFitted, WeightedSum
 from secure_gal.protocol_sponsor import SponsorProtocol
 from secure_gal.roles import Context, SponsorModel
-from secure_gal.sum_assistor import check_declaration
+from secure_gal.sum_declaration import check_declaration
 from secure_gal.sum_weights import constrained_weights, uniform_weights
 
 Bytes = npt.NDArray[np.uint8]

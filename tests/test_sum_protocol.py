@@ -25,7 +25,8 @@ from secure_gal.learners import make_learner
 from secure_gal.local import LocalParty
 from secure_gal.messages import Batch
 from secure_gal.study import LearnerSettings, Protect, Study
-from secure_gal.sum_assistor import SumAssistor, SumEncryptedAssistor
+from secure_gal.sum_assistor import SumAssistor
+from secure_gal.sum_encrypted_assistor import SumEncryptedAssistor
 from secure_gal.sum_predict import SumPrediction
 from secure_gal.sum_sponsor import SumEncryptedSponsor, SumSponsor
 from secure_gal.sum_weights import W_MIN, commit_in_the_clear

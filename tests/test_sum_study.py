@@ -29,7 +29,8 @@ from secure_gal.encrypted_rows import study_order, to_unit
 from secure_gal.encrypted_sponsor import EncryptedSponsor
 from secure_gal.learners import ridge_features
 from secure_gal.study import LearnerSettings, Protect
-from secure_gal.sum_assistor import SumAssistor, SumEncryptedAssistor
+from secure_gal.sum_assistor import SumAssistor
+from secure_gal.sum_encrypted_assistor import SumEncryptedAssistor
 from secure_gal.sum_models import SumRidge
 from secure_gal.sum_sealing import bind
 from secure_gal.sum_sponsor import SumEncryptedSponsor, SumSponsor
