@@ -97,7 +97,12 @@ def check(keys: Keys, study: Study, fits: list[bytes], residual: np.ndarray) -> 
 
 @pytest.mark.parametrize(
     ("train", "others", "outputs"),
-    [(N // 16, 3, 3), (N // 8 + 1, 0, 5), (N // 2, N // 4 + 1, 3), (N // 2 + 1, 2, 1)],
+    [
+        (N // 16, 3, 3),
+        pytest.param(N // 8 + 1, 0, 5, marks=pytest.mark.slow),
+        pytest.param(N // 2, N // 4 + 1, 3, marks=pytest.mark.slow),
+        (N // 2 + 1, 2, 1),
+    ],
 )
 def test_sums_of_encrypted_fits_are_those_of_clear_ones(keys: Keys, train: int, others: int, outputs: int) -> None:
     """Rows just at n / 2^j and one more; K that fills no ciphertext, and K = 1."""
