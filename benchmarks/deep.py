@@ -187,7 +187,8 @@ def main() -> None:
     case = CASES[chosen.case]
     rows = chosen.rows or (case.quick_rows if chosen.quick else sys.maxsize)
     split = case.load(chosen.data, rows, 1000 if chosen.quick else sys.maxsize, chosen.seed)
-    result: dict[str, Any] = {"case": chosen.case, "date": time.strftime("%Y-%m-%d"), "command": " ".join(sys.argv[1:]),
+    command = " ".join(sys.argv[1:]).replace(str(chosen.data), "DIR")
+    result: dict[str, Any] = {"case": chosen.case, "date": time.strftime("%Y-%m-%d"), "command": command,
                               **machine(chosen.device), "rows": len(split.y), "test_rows": len(split.test_y),
                               "quick": chosen.quick, "runs": []}  # fmt: skip
     for method in methods:
