@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from crypto.private_files import write_new
-from secure_gal.errors import NAME_PATTERN, EnvironmentFailure, PeerViolation, SettingsError
+from secure_gal.errors import NAME_PATTERN, NAME_RULE, EnvironmentFailure, PeerViolation, SettingsError
 
 FORMAT = 1
 MAX_CARD_BYTES = 4096
@@ -130,7 +130,7 @@ class Identity:
         import zmq
 
         if not NAME_PATTERN.fullmatch(name):
-            raise SettingsError("name", f"{name!r}; accepted: lower-case letters, digits, '-' and '_', at most 32")
+            raise SettingsError("name", f"{name!r}; accepted: {NAME_RULE}")
         public, secret = zmq.curve_keypair()
         return cls(name, Ed25519PrivateKey.generate(), public, secret)
 

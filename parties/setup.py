@@ -7,7 +7,7 @@ from pathlib import Path
 
 from crypto.identity import MAX_CARD_BYTES, Card, Identity, Pins
 from parties.session import Session, open_session
-from secure_gal.errors import NAME_PATTERN, SettingsError
+from secure_gal.errors import NAME_PATTERN, NAME_RULE, SettingsError
 from secure_gal.manifest import manifest
 
 STUDY = """\
@@ -81,7 +81,7 @@ features = "auto"              # standardized, binned, fourier, trees, polynomia
 def new_files(name: str, role: str, folder: Path) -> list[Path]:
     """Write templates; never overwrites."""
     if not NAME_PATTERN.fullmatch(name):
-        raise SettingsError("name", f"{name!r}; accepted: lower-case letters, digits, '-' and '_', at most 32")
+        raise SettingsError("name", f"{name!r}; accepted: {NAME_RULE}")
     if role not in ("sponsor", "assistor"):
         raise SettingsError("--role", f"{role!r}; accepted: sponsor, assistor")
     texts = {f"{name}.toml": ASSISTOR.format(name=name)}

@@ -11,6 +11,8 @@ from typing import Any
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 """What a party or study may be called; use `fullmatch`. Names become file names, so no dots and no slashes."""
+NAME_RULE = "lower-case letters, digits, '-' and '_', 1 to 32, starting with a letter or digit"
+"""The same in words."""
 
 
 def printable(text: str, keep: str = "") -> str:

@@ -10,15 +10,14 @@ from typing import Any, get_args, get_type_hints
 import numpy as np
 import numpy.typing as npt
 
-from secure_gal.errors import NAME_PATTERN, SettingsError
+from secure_gal.errors import NAME_PATTERN, NAME_RULE, SettingsError
 from secure_gal.learners import encryptable
 from secure_gal.learners.base import Learner
 from secure_gal.learners.trees import EstimatorLearner
-from secure_gal.study import LearnerSettings, Protect, Study, _check_study, _convert
+from secure_gal.study import LearnerSettings, Protect, Study, check_study, convert
 
 WHERE = Path("GAL")
 """Stands in messages where a study's file name would."""
-NAME_RULE = "lower-case letters, digits, '-' and '_', 1 to 32, starting with a letter or digit"
 ACCEPTED = (
     "a kind by name, LearnerSettings, a scikit-learn regressor, or an object with fit(x, residual, seed) that returns "
     "one with predict(x)"
@@ -46,8 +45,8 @@ def checked_study(residuals: str, parameters: str, **shared: Any) -> Study:
         raise SettingsError("learning_rate", f"{rate!r}; accepted: 'search' or a number above 0")
     placeholders = {"name": "reference", "sponsor": "a", "assistors": ["b"], "address": "tcp://nowhere:1"}
     protect = {"residuals": residuals, "parameters": parameters}
-    study = _convert(placeholders | given | {"protect": protect}, Study, WHERE)
-    _check_study(study, WHERE)
+    study = convert(placeholders | given | {"protect": protect}, Study, WHERE)
+    check_study(study, WHERE)
     return study
 
 

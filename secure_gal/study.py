@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from secure_gal import messages
-from secure_gal.errors import NAME_PATTERN, SettingsError
+from secure_gal.errors import NAME_PATTERN, NAME_RULE, SettingsError
 from secure_gal.ids import IdForm
 from secure_gal.settings_errors import explain
 
@@ -185,8 +185,8 @@ def load_study(path: Path) -> Study:
     Raises:
         SettingsError: unreadable file, unknown or missing field, or a value outside its range.
     """
-    study = _convert(_read_toml(path), Study, path)
-    _check_study(study, path)
+    study = convert(_read_toml(path), Study, path)
+    check_study(study, path)
     return study
 
 
@@ -196,7 +196,7 @@ def load_party(path: Path) -> tuple[PartySettings, Study]:
     Raises:
         SettingsError: as `load_study`, or a party file that does not fit its role in the study.
     """
-    literal = _convert(_read_toml(path), PartySettings, path)
+    literal = convert(_read_toml(path), PartySettings, path)
     base = path.resolve().parent
     party = msgspec.structs.replace(
         literal,
@@ -223,7 +223,12 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise SettingsError(str(path), f"is not valid TOML: {error}") from error
 
 
-def _convert(raw: dict[str, Any], kind: type[T], path: Path) -> T:
+def convert(raw: dict[str, Any], kind: type[T], path: Path) -> T:
+    """Parse settings strictly; `path` is named in the error.
+
+    Raises:
+        SettingsError: an unknown or missing field, or a value of another type; names what is accepted.
+    """
     try:
         return msgspec.convert(raw, kind, dec_hook=_path_hook)
     except msgspec.ValidationError as error:
@@ -241,12 +246,16 @@ def _require(ok: bool, path: Path, field: str, value: object, accepted: str) -> 
         raise SettingsError(str(path), f"`{field}` is {value!r}; accepted: {accepted}")
 
 
-def _check_study(study: Study, path: Path) -> None:
-    name_rule = "lower-case letters, digits, '-' and '_', 1 to 32, starting with a letter or digit"
-    _require(bool(NAME_PATTERN.fullmatch(study.name)), path, "name", study.name, name_rule)
+def check_study(study: Study, path: Path) -> None:
+    """Refuse a value outside its range, or settings that do not go together; `path` is named in the error.
+
+    Raises:
+        SettingsError: names the field and what is accepted.
+    """
+    _require(bool(NAME_PATTERN.fullmatch(study.name)), path, "name", study.name, NAME_RULE)
     for field, names in (("sponsor", (study.sponsor,)), ("assistors", study.assistors)):
         for name in names:
-            _require(bool(NAME_PATTERN.fullmatch(name)), path, field, name, name_rule)
+            _require(bool(NAME_PATTERN.fullmatch(name)), path, field, name, NAME_RULE)
     count = len(study.assistors)
     _require(1 <= count <= MAX_ASSISTORS, path, "assistors", study.assistors, f"1 to {MAX_ASSISTORS} names")
     distinct = len(set(study.parties)) == len(study.parties)
