@@ -1,7 +1,8 @@
 """Deep local models and label-free encoders under GAL: images, 3-D objects and clinical series.
 
     python -m benchmarks.deep mnist|cifar10|physionet|stay|modelnet --data DIR [--quick] [--methods heads,cnn,...]
-                              [--rows N] [--rounds T] [--epochs N] [--batch N] [--width N] [--ciphertexts] [--out FILE]
+                              [--rows N] [--rounds T] [--epochs N] [--batch N] [--width N] [--precision NAME]
+                              [--ciphertexts] [--out FILE]
 
 Methods: `alone` (the sponsor's network and GAL's rounds), `joint` (one party that has everything), `gal` (every party its
 network, in the clear), `dms` (the same with one extractor for all rounds), `heads` (label-free encoders and ridge heads,
@@ -121,6 +122,7 @@ def _learner(case: Case, chosen: argparse.Namespace, method: str, block: np.ndar
         "epochs": chosen.epochs,
         "batch": chosen.batch,
         "width" if case.network == "cnn" else "hidden": chosen.width,
+        "precision": chosen.precision,
     }
     options = dict(case.quick_options if chosen.quick else case.options) | {k: v for k, v in asked.items() if v}
     if method == "dms":
@@ -150,14 +152,14 @@ def _score(metric: str, f: np.ndarray, gal: GAL, y: np.ndarray) -> float:
     return round(100 * float(np.mean(np.array(gal.codec_.decode(f)) == y)), 2)
 
 
-def machine(device: str) -> dict[str, Any]:
+def machine(device: str, precision: str) -> dict[str, Any]:
     """What computed, in words."""
     from secure_gal.learners.devices import choose_device, placement, uses_bfloat16
 
     chosen = choose_device(device)
     return {"machine": f"{platform.machine()}, {torch.get_num_threads()} threads, Python {platform.python_version()}, "
             f"torch {torch.__version__}, numpy {np.__version__}", "gpu": torch.cuda.is_available(),
-            "networks": str(placement(chosen, uses_bfloat16("auto", chosen)))}  # fmt: skip
+            "networks": str(placement(chosen, uses_bfloat16(precision or "auto", chosen)))}  # fmt: skip
 
 
 def main() -> None:
@@ -177,6 +179,7 @@ def main() -> None:
         "--width", type=int, default=0, help="channels of a network's first block, or units of its state"
     )
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="", help="of networks: float32 or bfloat16 (default: as on that device)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--ciphertexts", action="store_true", help="heads through real CKKS ciphertexts")
     parser.add_argument("--out", type=Path)
@@ -189,7 +192,7 @@ def main() -> None:
     split = case.load(chosen.data, rows, 1000 if chosen.quick else sys.maxsize, chosen.seed)
     command = " ".join(sys.argv[1:]).replace(str(chosen.data), "DIR")
     result: dict[str, Any] = {"case": chosen.case, "date": time.strftime("%Y-%m-%d"), "command": command,
-                              **machine(chosen.device), "rows": len(split.y), "test_rows": len(split.test_y),
+                              **machine(chosen.device, chosen.precision), "rows": len(split.y), "test_rows": len(split.test_y),
                               "quick": chosen.quick, "runs": []}  # fmt: skip
     for method in methods:
         result["runs"].append(run(case, method, chosen, split))
