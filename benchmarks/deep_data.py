@@ -46,19 +46,23 @@ def mnist(folder: Path, rows: int, test_rows: int, seed: int) -> Split:
     with np.load(folder / "mnist/mnist.npz", allow_pickle=False) as file:
         x, y, new, new_y = (file[name] for name in ("X_train", "y_train", "X_test", "y_test"))
     chosen = _first(len(x), rows, seed)
-    return _patches(x[chosen][:, None], y[chosen], new[:test_rows, None], new_y[:test_rows])
+    return patches(x[chosen][:, None], y[chosen], new[:test_rows, None], new_y[:test_rows])
 
 
 def cifar10(folder: Path, rows: int, test_rows: int, seed: int) -> Split:
     """32 x 32 colour images out of JPEG copies of quality 75, a patch of 16 x 8 a party; the data set's own test part."""
-    parts = []
+    return patches(*cifar10_images(folder, rows, test_rows, seed))
+
+
+def cifar10_images(folder: Path, rows: int, test_rows: int, seed: int) -> tuple[np.ndarray, ...]:
+    """Training images (N, 3, 32, 32) as uint8, their classes (N,), and the same of the test part."""
+    parts: list[np.ndarray] = []
     for name, most in (("train", rows), ("test", test_rows)):
         with np.load(io.BytesIO(lzma.open(folder / f"cifar10/cifar10_jpeg_{name}.npz.xz").read())) as file:
             jpeg, offsets, y = file["jpeg"], file["offsets"], file["y"]
         chosen = _first(len(y), most, seed) if name == "train" else np.arange(len(y))[:most]
         parts += [_decode(jpeg, offsets, chosen), y[chosen]]
-    x, y, new, new_y = parts
-    return _patches(x, y, new, new_y)
+    return tuple(parts)
 
 
 def modelnet10(folder: Path, rows: int, test_rows: int, seed: int) -> Split:
@@ -110,7 +114,7 @@ def _first(rows: int, most: int, seed: int) -> npt.NDArray[np.int64]:
     return np.random.default_rng(seed).permutation(rows)[:most]
 
 
-def _patches(x: np.ndarray, y: np.ndarray, new: np.ndarray, new_y: np.ndarray) -> Split:
+def patches(x: np.ndarray, y: np.ndarray, new: np.ndarray, new_y: np.ndarray) -> Split:
     """Images (N, C, H, W) to a grid of patches, row by row: the sponsor has the one at the top left."""
 
     def cut(images: np.ndarray) -> list[np.ndarray]:
