@@ -93,6 +93,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"task": "classification"}, 'label has 60 different values in 60 rows; is task = "regression" meant'),
     ({"c0": [f"0,{i}" for i in range(ROWS)]}, "column 'c0' holds numbers with decimal commas: row 1 has '0,0'"),
     ({"learner": 'kind="gb"\noptions={ maxiter=3 }\n'}, "unknown maxiter for 'gb'"),
+    ({"learner": 'kind="gb"\noptions={ max_iter=0.5 }\n'}, "'max_iter' parameter .* must be an int"),
+    ({"learner": 'kind="svm"\noptions={ kernel="rfb" }\n'}, "'kernel' parameter of SVR must be"),
 ]
 
 

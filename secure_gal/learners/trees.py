@@ -75,11 +75,18 @@ def gradient_boosting(loss: str, options: dict[str, Any]) -> EstimatorLearner:
     def factory(seed: int) -> Any:
         return HistGradientBoostingRegressor(loss=name, early_stopping=False, random_state=seed, **defaults | options)
 
-    return EstimatorLearner(factory)
+    return _tried(EstimatorLearner(factory))
 
 
 def support_vectors(options: dict[str, Any]) -> EstimatorLearner:
     """scikit-learn's support vector regression (its own epsilon-insensitive loss)."""
     from sklearn.svm import SVR
 
-    return EstimatorLearner(lambda seed: SVR(**options))
+    return _tried(EstimatorLearner(lambda seed: SVR(**options)))
+
+
+def _tried(learner: EstimatorLearner) -> EstimatorLearner:
+    """The learner, its options tried on eight rows: scikit-learn checks them in `fit` only, and a study's first fit comes
+    after ids have been aligned."""
+    learner.fit(np.linspace(0.0, 1.0, 8)[:, None], np.zeros((8, 1), dtype=np.float32), 0)
+    return learner
