@@ -15,7 +15,7 @@ from secure_gal.errors import EnvironmentFailure, SettingsError
 from secure_gal.learners import make_learner, storage, torch_trainer
 from secure_gal.learners.base import Placement, placement_of
 from secure_gal.learners.cnn import ConvBody
-from secure_gal.learners.devices import choose_device, out_of_memory, uses_bfloat16
+from secure_gal.learners.devices import choose_device, compiler, out_of_memory, uses_bfloat16
 from secure_gal.learners.recurrent import RecurrentBody
 from secure_gal.learners.torch_trainer import Inputs, TorchLearner, network
 from secure_gal.reference import GAL
@@ -164,6 +164,9 @@ def test_a_cosine_schedule_ends_near_zero_and_clipping_bounds_the_step() -> None
         (settings("gru", schedule="step"), "accepted: constant, cosine"),
         (settings("cnn", precision="float16"), "accepted: auto, float32, bfloat16"),
         (settings("mlp", batch=0), "batch: 0"),
+        (settings("mlp", batch=True), "batch: True"),
+        (settings("mlp", weight_decay="none"), "weight_decay: 'none'; accepted: a number, 0 or more"),
+        (settings("mlp", compile="yes"), "compile: 'yes'; accepted: true, false"),
         (settings("cnn", share_extractor="yes"), "accepted: true, false"),
         (LearnerSettings(kind="cnn", loss="l1", device="cpu", options={"share_extractor": True}), 'loss = "l2"'),
         (LearnerSettings(kind="cnn", device="cuda:99"), "is not there"),
@@ -174,6 +177,22 @@ def test_a_cosine_schedule_ends_near_zero_and_clipping_bounds_the_step() -> None
 def test_bad_options(chosen: LearnerSettings, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         make_learner(chosen, HERE)
+
+
+def test_compiling_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(SettingsError, match=r"no C\+\+ compiler is here: install g"):
+        make_learner(settings("mlp", compile=True), HERE)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(compiler() is None, reason="no C++ compiler is here")
+def test_a_compiled_network_computes_the_same() -> None:
+    x, r = images(40)
+    plain, compiled = (
+        make_learner(settings("cnn", width=4, epochs=1, compile=c), HERE).fit(x, r, 0) for c in (False, True)
+    )
+    np.testing.assert_allclose(compiled.predict(x), plain.predict(x), atol=1e-4)
 
 
 # --- devices -----------------------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -40,6 +42,11 @@ def uses_bfloat16(precision: str, device: torch.device) -> bool:
         raise SettingsError("[learner.options] precision", f'{torch.cuda.get_device_name(device)} has no bfloat16; use '
                             '"float32"')  # fmt: skip
     return precision == "bfloat16" or (precision == "auto" and device.type == "cuda" and able)
+
+
+def compiler() -> str | None:
+    """Path of the C++ compiler that `torch.compile` would call (`CXX`, else g++); None where there is none."""
+    return shutil.which(os.environ.get("CXX", "g++"))
 
 
 @contextmanager

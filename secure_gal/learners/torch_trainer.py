@@ -17,7 +17,7 @@ from torch import nn
 from secure_gal.errors import EnvironmentFailure, SettingsError
 from secure_gal.learners.base import POWERS, Placement
 from secure_gal.learners.batch_norm import settle
-from secure_gal.learners.devices import choose_device, out_of_memory, placement, seeded, uses_bfloat16
+from secure_gal.learners.devices import choose_device, compiler, out_of_memory, placement, seeded, uses_bfloat16
 
 log = logging.getLogger(__name__)
 HELD_OUT = 0.1
@@ -113,7 +113,7 @@ class TorchLearner:
         schedule: `constant`, or `cosine` from `rate` to 0 over all epochs.
         clip: largest gradient norm.
         patience: epochs without a better held-out loss; the best weights are kept.
-        compile: run the module through `torch.compile` (never measured: it is off).
+        compile: run the module through `torch.compile`; off, since on a CPU it is slower (decision 9).
 
     Raises:
         SettingsError: an option outside its range, or a device that is not there.
@@ -125,15 +125,19 @@ class TorchLearner:
         precision: str = "auto", compile: bool = False,
     ) -> None:  # fmt: skip
         for name, value in (("epochs", epochs), ("batch", batch), ("patience", patience)):
-            _require(isinstance(value, int) and value >= 1, name, value, "a whole number, 1 or more")
+            _require(type(value) is int and value >= 1, name, value, "a whole number, 1 or more")
         for name, number in (("rate", rate), ("clip", clip)):
-            _require(isinstance(number, int | float) and 0 < number < np.inf, name, number, "a number above 0")
-        _require(0 <= weight_decay < np.inf, "weight_decay", weight_decay, "a number, 0 or more")
+            _require(type(number) in (int, float) and 0 < number < np.inf, name, number, "a number above 0")
+        decay_is_number = type(weight_decay) in (int, float) and 0 <= weight_decay < np.inf
+        _require(decay_is_number, "weight_decay", weight_decay, "a number, 0 or more")
         _require(schedule in SCHEDULES, "schedule", schedule, ", ".join(SCHEDULES))
+        _require(isinstance(compile, bool), "compile", compile, "true, false")
+        _require(not compile or compiler() is not None, "compile", compile, "false, since no C++ compiler is here: install "
+                 "g++, or name one in the environment variable CXX")  # fmt: skip
         uses_bfloat16(precision, choose_device(device))
         self._build, self._power, self._device, self._precision = build, POWERS[loss], device, precision
         self._epochs, self._batch, self._rate, self._decay = epochs, batch, float(rate), float(weight_decay)
-        self._patience, self._clip, self._schedule, self._compile = patience, float(clip), schedule, bool(compile)
+        self._patience, self._clip, self._schedule, self._compile = patience, float(clip), schedule, compile
 
     @property
     def device(self) -> str:
