@@ -30,7 +30,6 @@ from threadpoolctl import threadpool_limits
 from benchmarks import privacy_attacks as attacks
 from benchmarks.harness import machine
 from benchmarks.paper_noise import quantile_clipped_laplace, quantile_intervals
-from benchmarks.privacy_controls import controls
 from benchmarks.privacy_data import CLASSES, RANGES, REGRESSION, Array, People, Source, load, people
 from benchmarks.privacy_numbers import on_numbers
 from benchmarks.privacy_report import Report, as_json
@@ -164,7 +163,6 @@ def special(source: Source, seed: int) -> Iterator[tuple[str, list[Finding]]]:
         attacks.on_sums(record_sums(single, rounds=-(-FEW_SUMS // outputs), listen=False)),
     )
     yield from on_numbers(source, seed).items()
-    yield from controls(people(source, seed)).items()
 
 
 def measure(source: Source, repeats: int) -> Report:

@@ -1,4 +1,4 @@
-"""Negative control on real ciphertexts: what a sponsor would learn if replies were not sanitised (decision 0003).
+"""Negative controls on real ciphertexts: what a sponsor would learn from careless replies (decision 0003).
 
 Two attacks by the sponsor, who has the key, on what the encrypted ridge computes below `Calculator.sanitise`:
 
@@ -6,29 +6,42 @@ Two attacks by the sponsor, who has the key, on what the encrypted ridge compute
 of U. The sponsor can rotate its own request, so as many requests as babies give a linear system for the u_b.
 *Signs of columns.* Whole replies, both stages. Turning a column's sign turns one of U's and changes no fitted value, so a
 study's results do not tell it. The sponsor, who knows all data but the sign, repeats the circuit with either sign, without
-noise, and compares second polynomials; where neither fits, all decrypted slots. Fits of U *as encoded* do differ, by the
-rounding that decision 0003 names and kappa does not cover: so on sanitised replies of `fast` this scores above chance,
-more so with more rows. Whole replies do not give U by a linear system, because their other factor, the first stage's
-result, is unknown too.
+noise or dither, and compares second polynomials; where neither fits, all decrypted slots. Without dither (`crypto.dithering`)
+fits of U *as encoded* do differ, by what was rounded off: on sanitised replies of `fast` that scores above chance, more so
+with more rows. Whole replies do not give U by a linear system, because their other factor, the first stage's result, is
+unknown too.
 
-The product cannot leave sanitising out; the classes here override single steps of it.
+The product cannot leave sanitising or dither out; the classes here override single steps of it.
+
+    python -m benchmarks.privacy_controls --data DIR [--repeats N] [--out FILE]
 """
 
 from __future__ import annotations
 
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
+from threadpoolctl import threadpool_limits
 
-from benchmarks.privacy_data import Array, People
+from benchmarks.harness import machine
+from benchmarks.privacy_data import CLASSES, Array, People, load, people
+from benchmarks.privacy_report import Report, as_json
 from benchmarks.privacy_transcripts import LEARNER, PARAMETERS, new_ensemble
 from crypto import ckks, ridge_blocks, seal_files
 from crypto.ckks import PARAMETER_SETS, PublicKeys
 from crypto.ckks_public import Calculator
 from crypto.ckks_secret import SecretContext
+from crypto.ckks_slots import Slots
+from crypto.embedding import slot_values
 from crypto.ridge_blocks import Encodings, Split
-from secure_gal.attacks.ciphertexts import slot_values, unsanitised_plaintexts
+from secure_gal.attacks.ciphertexts import unsanitised_plaintexts
 from secure_gal.attacks.finding import Finding, resampled
 from secure_gal.encrypted_rows import to_unit
 from secure_gal.learners import ridge_features
@@ -37,25 +50,37 @@ PEER = "party-0"
 PARAMS = PARAMETER_SETS[PARAMETERS]
 GAMES = 16
 """Signs that are played for in a repetition."""
+REPLIES = 8
+ROOM = 2**30
+"""Memory for the encodings of one U."""
 
 
-def controls(people: People) -> dict[str, list[Finding]]:
+def controls(dealt: People) -> dict[str, list[Finding]]:
     """Findings without and with sanitising, about the first assistor's U over its first n training rows."""
-    x = people.blocks[1][people.train]
+    x = dealt.blocks[1][dealt.train]
     u = ridge_features(LEARNER, x, Path.cwd(), 0).transform(x)[: PARAMS.n]
-    residual = new_ensemble(people, people.training(), 1).residual()[: PARAMS.n, :1]
+    residual = new_ensemble(dealt, dealt.training(), 1).residual()[: PARAMS.n, :1]
     cipher, width = SecretContext.generate(PARAMS), ckks.padded(PARAMS, u.shape[1])
     keys, unit = PublicKeys(PARAMS, width, cipher.public_keys(width)), to_unit(residual)[0]
-    return {
-        mode: [
-            *recovery(u, unit, cipher, first, people.seed),
-            signs(u, unit, cipher, whole, _Repeated(keys), people.seed),
-        ]
-        for mode, first, whole in (
-            ("control: not sanitised", _FirstSums(keys), _Careless(keys)),
-            ("control: sanitised", _FreshSums(keys), Calculator(keys)),
-        )
+    replies = {
+        "control: not sanitised": (_Careless(keys), _Rounded),
+        "control: sanitised, not dithered": (Calculator(keys), _Rounded),
+        "control: sanitised": (Calculator(keys), Encodings),
     }
+    found = {
+        mode: signs(u, unit, cipher, calculator, encodings, _Repeated(keys), dealt.seed)
+        for mode, (calculator, encodings) in replies.items()
+    }
+    found["control: not sanitised"] += recovery(u, unit, cipher, _FirstSums(keys), dealt.seed)
+    found["control: sanitised"] += recovery(u, unit, cipher, _FreshSums(keys), dealt.seed)
+    return found
+
+
+class _Rounded(Encodings):
+    """U rounded to the nearest, without dither."""
+
+    def _dithered(self, slots: Slots) -> Slots:
+        return slots
 
 
 class _FirstSums(Calculator):
@@ -157,43 +182,84 @@ def _place(guess: Array, values: Array, back: int, ahead: int) -> None:
 
 
 def signs(
-    u: Array, unit: Array, cipher: SecretContext, calculator: Calculator, repeat: Calculator, seed: int
-) -> Finding:
-    """Signs of columns of U, from whole replies by `calculator`; the sponsor repeats the circuit with `repeat`.
+    u: Array, unit: Array, cipher: SecretContext, calculator: Calculator, encodings: type[Encodings],
+    repeat: Calculator, seed: int,
+) -> list[Finding]:  # fmt: skip
+    """Signs of columns of U, from whole replies by `calculator` and `encodings`; the sponsor repeats the circuit with `repeat`.
 
     It takes the candidate whose second polynomial is the reply's. Where none is, the one whose decrypted slots lie nearer
-    to the reply's, which under Gaussian noise is the likelier one.
+    to the mean of the replies, which under Gaussian noise is the likelier one. One finding from one reply, one from all
+    REPLIES to the same residual, which is more than as many rounds would tell.
     """
     rng, requests = np.random.default_rng(seed), cipher.encrypt(unit)
-    plain, truth, guess = _reply(repeat, u, requests), [], []
+    plain, truth, guesses = next(_replies(repeat, _Rounded, u, requests)), [], []
     for game in range(GAMES):
         turned = u.copy()
         turned[:, rng.integers(u.shape[1] - 1)] *= -1.0  # not the intercept
         truth.append(game % 2)
-        candidates = (plain, _reply(repeat, turned, requests))
-        sent = _reply(calculator, turned if truth[-1] else u, requests)
-        same = [bool((_carrier(c) == _carrier(sent)).all()) for c in candidates]
-        values = [cipher.decrypt(row[None], PARAMS.n, 1, PEER) for row in (sent, *candidates)]
-        nearer = int(np.linalg.norm(values[0] - values[2]) < np.linalg.norm(values[0] - values[1]))
-        guess.append(same.index(True) if any(same) else nearer)
-    return resampled(
-        "balanced accuracy", np.array(truth), np.array(guess), np.zeros(GAMES, dtype=np.int64), seed=seed,
-        attack="signs of columns", target="one column", rounds="1", knows="all data but the sign",
-    )  # fmt: skip
+        candidates = np.stack([plain, next(_replies(repeat, _Rounded, turned, requests))])
+        sent = np.stack(list(islice(_replies(calculator, encodings, turned if truth[-1] else u, requests), REPLIES)))
+        guesses.append([_guess(candidates, sent[:count], cipher) for count in (1, REPLIES)])
+    return [
+        resampled("balanced accuracy", np.array(truth), found, np.zeros(GAMES, dtype=np.int64), seed=seed,
+                  attack="signs of columns", target="one column", rounds=rounds, knows="all data but the sign")
+        for rounds, found in zip(("1", "all"), np.array(guesses).T, strict=True)
+    ]  # fmt: skip
 
 
-def _reply(calculator: Calculator, u: Array, requests: Array) -> Array:
-    """One whole reply, uint8 (reply_bytes,)."""
+def _guess(candidates: Array, sent: Array, cipher: SecretContext) -> int:
+    """Which of two replies (2, reply_bytes) those that were sent (r, reply_bytes) come from."""
+    same = [bool((_carrier(c) == _carrier(sent[0])).all()) for c in candidates]
+    if any(same):
+        return same.index(True)
+    values = [cipher.decrypt(row[None], PARAMS.n, 1, PEER) for row in (*candidates, *sent)]
+    distances = [np.linalg.norm(np.mean(values[2:], axis=0) - candidate) for candidate in values[:2]]
+    return int(np.argmin(distances))
+
+
+def _replies(calculator: Calculator, encodings: type[Encodings], u: Array, requests: Array) -> Iterator[Array]:
+    """Whole replies, uint8 (reply_bytes,) each, as rounds give them: U is encoded once."""
     width, rows = ckks.padded(PARAMS, u.shape[1]), u.astype(np.float32)
     first, second = (
-        Encodings(calculator, rows, width, split, stage == 0, 0)
+        encodings(calculator, rows, width, split, stage == 0, ROOM)
         for stage, split in enumerate((Split.first(PARAMS, width, 1), Split.second(PARAMS, width, 1)))
     )
-    shares = ridge_blocks.inner_products(calculator, first, requests, range(1), 1, PEER)
-    head = ridge_blocks.fold(calculator, width, shares)
-    return ridge_blocks.fitted(calculator, second, [head], range(1))[0]
+    while True:
+        shares = ridge_blocks.inner_products(calculator, first, requests, range(1), 1, PEER)
+        head = ridge_blocks.fold(calculator, width, shares)
+        yield ridge_blocks.fitted(calculator, second, [head], range(1))[0]
 
 
 def _carrier(reply: Array) -> Array:
     """A reply's second polynomial (n,)."""
     return seal_files.unpack(reply).reshape(2, PARAMS.n)[1]
+
+
+def main() -> None:
+    """Parse arguments, run on every set with classes, print tables to stderr and one JSON object to stdout or --out."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of data sets (fate/)")
+    parser.add_argument("--repeats", type=int, default=3, help="repetitions, at least 2")
+    parser.add_argument("--out", type=Path)
+    chosen = parser.parse_args()
+    result: dict[str, Any] = {}
+    for name in CLASSES:
+        report, source, began = Report(name, {}), load(name, chosen.data), time.process_time()
+        for seed in range(max(2, chosen.repeats)):
+            with threadpool_limits(1):
+                for mode, findings in controls(people(source, seed)).items():
+                    report.add(mode, findings, {})
+            print(f"{name}: repetition {seed + 1} of {chosen.repeats}", file=sys.stderr, flush=True)
+        for table in report.tables():
+            Console(file=sys.stderr, width=190).print(table)
+        content = report.content()["findings"]
+        result[name] = {"cpu_seconds": round(time.process_time() - began, 1), "findings": content}
+        text = as_json({"machine": machine(), "data": result})
+        if chosen.out:
+            chosen.out.write_text(text)
+    if not chosen.out:
+        print(text, end="")
+
+
+if __name__ == "__main__":
+    main()

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from tenseal import sealapi
 
+from crypto import dithering
 from crypto.ckks import ParameterSet
 from crypto.ckks_public import Calculator, Slots
 from crypto.seal_files import Bytes
@@ -66,7 +67,10 @@ def ciphertext_bytes(params: ParameterSet) -> int:
 
 
 class Encodings:
-    """Plaintexts of one stage by (block, giant, baby): kept, as long as there is room, since every round uses them."""
+    """Plaintexts of one stage by (block, giant, baby), dithered: kept, as long as there is room, since every round uses them.
+
+    Those that are made again have fresh dither; either way the fit is that of U in expectation.
+    """
 
     def __init__(self, calculator: Calculator, u: Rows, padded: int, split: Split, first: bool, room: int) -> None:
         self._calculator, self._u, self._padded, self.split, self._first = calculator, u, padded, split, first
@@ -90,11 +94,14 @@ class Encodings:
         key = (block, giant, baby)
         if key in self._kept:
             return self._kept[key]
-        plain = self._calculator.encode(self._diagonal(*key), self._bits)
+        plain = self._calculator.encode(self._dithered(self._diagonal(*key)), self._bits)
         if self._left > 0:
             self._kept[key] = plain
             self._left -= plain is not None
         return plain
+
+    def _dithered(self, slots: Slots) -> Slots:
+        return dithering.dithered(slots, self._bits)
 
     def _diagonal(self, block: int, giant: int, baby: int) -> Slots:
         """conj(U[s + b, s - gB]) for the inner products, U[s - gB, s + b] for the fitted values.

@@ -7,6 +7,7 @@ import functools
 import numpy as np
 import numpy.typing as npt
 
+from crypto import dithering
 from crypto.ckks import PARAMETER_SETS, ParameterSet, PublicKeys, padded
 from crypto.ckks_secret import SecretContext
 
@@ -46,13 +47,14 @@ def width(name: str, p: int) -> int:
 
 def error_bound(params: ParameterSet, u_all: Array, u_train: Array, r: Array) -> float:
     """Six standard deviations of the error of f, term by term as in docs/decisions/0003."""
-    n, rounding = params.n, np.sqrt(params.n / 12)  # a plaintext's coefficients are rounded to integers
+    n, rounding = params.n, np.sqrt(params.n / 12)  # coefficients are rounded to integers
+    encoding = np.sqrt(params.n * dithering.VARIANCE)  # those of U after dither
     longest, residual = np.linalg.norm(u_all, axis=1).max(), np.linalg.norm(r, axis=0).max()
     g = np.linalg.norm(u_train.T @ r, axis=0).max()
     terms = [
         params.sigma * np.sqrt(n / 2) / params.reply_scale,
-        rounding * g / 2.0**params.second_bits,
-        longest * rounding * residual / 2.0**params.first_bits,
+        encoding * g / 2.0**params.second_bits,
+        longest * encoding * residual / 2.0**params.first_bits,
         longest * (3.2 * np.sqrt(n) + rounding) / 2.0**params.request_bits,
         np.sqrt(n / 18) * np.sqrt(n) / params.reply_scale,
         longest * g * 2.0**-24,

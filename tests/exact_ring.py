@@ -16,8 +16,17 @@ from tenseal import sealapi
 from crypto import ckks, seal_files
 from crypto.ckks_public import Calculator
 from crypto.ckks_secret import SecretContext
+from crypto.ckks_slots import Slots
+from crypto.ridge_blocks import Encodings
 
 Phase = npt.NDArray[np.object_]
+
+
+class Undithered(Encodings):
+    """U rounded to the nearest: every encoding of the same U is the same."""
+
+    def _dithered(self, slots: Slots) -> Slots:
+        return slots
 
 
 def phase(calculator: Calculator, secret: SecretContext, ciphertext: sealapi.Ciphertext) -> Phase:

@@ -16,7 +16,7 @@ from sklearn.datasets import load_breast_cancer, load_wine
 from tenseal import sealapi
 from threadpoolctl import threadpool_limits
 
-from crypto import ckks, seal_files
+from crypto import ckks, embedding, seal_files
 from crypto.ckks import PARAMETER_SETS
 from secure_gal.attacks import aggregator, ciphertexts, columns, labels, meter, sums
 from secure_gal.attacks.finding import (
@@ -269,10 +269,10 @@ def test_weights_and_rates_tell_a_single_unknown_label() -> None:
 
 def test_the_embedding_is_the_one_of_the_encoder() -> None:
     values = np.random.default_rng(0).standard_normal((2, 64))
-    assert np.allclose(ciphertexts.slot_values(ciphertexts.coefficients(values)), values)
+    assert np.allclose(embedding.slot_values(embedding.coefficients(values)), values)
     one = np.zeros(64)
     one[0] = 3.0  # a constant polynomial: the same number in every slot
-    assert np.allclose(ciphertexts.slot_values(one), np.repeat([3.0, 0.0], 32))
+    assert np.allclose(embedding.slot_values(one), np.repeat([3.0, 0.0], 32))
 
 
 def test_a_row_is_read_where_seal_puts_it() -> None:
@@ -300,7 +300,7 @@ def test_a_forgotten_mask_gives_the_labels_and_a_mask_gives_none(wine: tuple[Arr
     prime, n, rng = (1 << 60) - 93, 256, np.random.default_rng(0)
     padded = np.zeros((3, n))
     padded[:, : len(y)] = residuals[0].T
-    message = np.round(ciphertexts.coefficients(padded) * 2**40).astype(np.int64)
+    message = np.round(embedding.coefficients(padded) * 2**40).astype(np.int64)
     mask = rng.integers(0, prime, message.shape) if masked else 0
     polynomial = ((message + mask) % prime).astype(np.uint64)[:, None, :]
     features = ciphertexts.row_features(polynomial, polynomial, [prime], len(y), 3)

@@ -17,7 +17,7 @@ from crypto.ckks_public import Calculator
 from crypto.encrypted_ridge import EncryptedRidge
 from crypto.ridge_blocks import Encodings, Split, scale_bits
 from tests.ckks_keys import PEER, keys, ridge, secret
-from tests.exact_ring import Exact, Unsanitised, coefficients, phase, plain_residues
+from tests.exact_ring import Exact, Undithered, Unsanitised, coefficients, phase, plain_residues
 
 FAST = PARAMETER_SETS["fast"]
 SETS = pytest.mark.parametrize("name", sorted(PARAMETER_SETS))
@@ -64,11 +64,12 @@ def data_noise(name: str, u: np.ndarray, r: np.ndarray, new: np.ndarray) -> floa
     params, width = PARAMETER_SETS[name], ckks.padded(PARAMETER_SETS[name], u.shape[1])
     real = Calculator(keys(name, width))
     requests = secret(name).encrypt(r)
+    rows = (u.astype(np.float32), new.astype(np.float32))
+    splits = Split.first(params, width, 1), Split.second(params, width, 1)
+    kept = 2**30  # bytes: both circuits meet the same dither
+    first, second = (Encodings(real, rows[i], width, splits[i], i == 0, kept) for i in (0, 1))
     phases = []
     for calculator in (Exact(real, secret(name)), Unsanitised(real, secret(name))):
-        rows = (u.astype(np.float32), new.astype(np.float32))
-        splits = Split.first(params, width, 1), Split.second(params, width, 1)
-        first, second = (Encodings(real, rows[i], width, splits[i], i == 0, 0) for i in (0, 1))
         shares = ridge_blocks.inner_products(calculator, first, requests, range(1), 1, PEER)
         head = ridge_blocks.fold(calculator, width, shares)
         ridge_blocks.fitted(calculator, second, [head], range(1))
@@ -199,7 +200,7 @@ def test_a_guess_of_the_data_is_confirmed_by_an_unsanitised_reply_and_not_by_a_s
     def answer(calculator: Calculator, data: np.ndarray) -> np.ndarray:
         rows = data.astype(np.float32)
         split = Split.first(FAST, 4, 1), Split.second(FAST, 4, 1)
-        encodings = [Encodings(calculator, rows, 4, split[i], i == 0, 0) for i in (0, 1)]
+        encodings = [Undithered(calculator, rows, 4, split[i], i == 0, 0) for i in (0, 1)]
         shares = ridge_blocks.inner_products(calculator, encodings[0], requests, range(1), 1, PEER)
         reply = ridge_blocks.fitted(calculator, encodings[1], [ridge_blocks.fold(calculator, 4, shares)], range(1))
         return seal_files.unpack(reply[0]).reshape(2, FAST.n)[1]

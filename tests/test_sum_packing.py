@@ -180,8 +180,8 @@ def test_data_dependent_noise_of_packed_fits_is_within_its_bound(keys: Keys) -> 
     new /= np.linalg.norm(new, axis=1)[:, None]
     requests = keys.secret.encrypt(rng.uniform(-1, 1, (rows, outputs)))
     real = Calculator(PublicKeys(SUM, width, keys.raw))
-    first = Encodings(real, u.astype(np.float32), width, Split.first(SUM, width, 1), True, 0)
-    second = Encodings(real, new.astype(np.float32), width, Split.second(SUM, width, 1), False, 0)
+    first = Encodings(real, u.astype(np.float32), width, Split.first(SUM, width, 1), True, 2**30)
+    second = Encodings(real, new.astype(np.float32), width, Split.second(SUM, width, 1), False, 2**30)
     phases = []
     for calculator in (Exact(real, keys.secret), Unsanitised(real, keys.secret)):
         shares = ridge_blocks.inner_products(calculator, first, requests, range(1), outputs, PEER)

@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from crypto.embedding import slot_values
 from secure_gal.attacks.finding import Array
 
 Residues = npt.NDArray[np.uint64]
-GENERATOR = 3
-"""Slot j of SEAL's CKKS encoder is the value of the polynomial at zeta^(3^j), zeta = exp(i pi / n)."""
 
 
 def row_features(raw: Residues, polynomials: Residues, primes: Sequence[int], rows: int, outputs: int) -> Array:
@@ -42,31 +41,6 @@ def _by_row(values: Array, rows: int, outputs: int) -> Array:
     _, levels, n = values.shape
     blocks = values.reshape(-1, outputs, levels, n).transpose(0, 3, 1, 2)
     return blocks.reshape(-1, outputs * levels)[:rows]
-
-
-def slot_values(coefficients: Array) -> Array:
-    """The canonical embedding (Cheon et al. 2017), (..., n) each: real parts of all slots, then imaginary."""
-    n = coefficients.shape[-1]
-    turned = coefficients * np.exp(1j * np.pi * np.arange(n) / n)
-    values = np.fft.ifft(turned, axis=-1) * n  # entry i is the value at zeta^(2i + 1)
-    slots = values[..., _slot_order(n)]
-    return np.concatenate([slots.real, slots.imag], axis=-1)
-
-
-def coefficients(values: Array) -> Array:
-    """The inverse of `slot_values`, for controls that encode without encrypting."""
-    n = values.shape[-1]
-    slots = values[..., : n // 2] + 1j * values[..., n // 2 :]
-    order = _slot_order(n)
-    spectrum = np.zeros((*values.shape[:-1], n), dtype=np.complex128)
-    spectrum[..., order] = slots
-    spectrum[..., n - 1 - order] = slots.conj()  # at the conjugate root, zeta^(2n - 2i - 1)
-    turned = np.fft.fft(spectrum, axis=-1) / n
-    return np.asarray((turned * np.exp(-1j * np.pi * np.arange(n) / n)).real)
-
-
-def _slot_order(n: int) -> npt.NDArray[np.int64]:
-    return np.array([(pow(GENERATOR, j, 2 * n) - 1) // 2 for j in range(n // 2)])
 
 
 def unsanitised_plaintexts(requests: npt.NDArray[Any], replies: npt.NDArray[Any], prime: int) -> npt.NDArray[Any]:
