@@ -48,7 +48,7 @@ from secure_gal.learners import ridge_features
 
 PEER = "party-0"
 PARAMS = PARAMETER_SETS[PARAMETERS]
-GAMES = 16
+GAMES = 64
 """Signs that are played for in a repetition."""
 REPLIES = 8
 ROOM = 2**30
