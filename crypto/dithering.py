@@ -5,7 +5,7 @@ other one is a function of the data: the sponsor, who decrypts the fit, would se
 So the sum of two uniform numbers of -1/2..1/2 is added to every coefficient before it is rounded. Then mean and variance
 of the whole error, rounding and dither, are 0 and 1/4 whatever the coefficient is (triangular dither, not subtracted:
 Lipshitz, Wannamaker, Vanderkooy, *Quantization and Dither*, J. Audio Eng. Soc. 40(5), 1992). Without it, the error was
-1/12 in mean square and told. The dither is drawn anew for every plaintext, from the operating system.
+1/12 in mean square and told. The dither is drawn anew for every plaintext, from a stream cipher keyed by the operating system.
 
 SEAL encodes slots, so the dither goes through the embedding first. That is exact to about 2^-50 of a slot's value; a
 scale beyond that (`second_bits` of the set `sum`) leaves the rounding of SEAL's own transform, which is as small.
@@ -17,7 +17,7 @@ import numpy as np
 
 from crypto.ckks_slots import Slots
 from crypto.embedding import slot_values
-from crypto.uniform import system_words
+from crypto.uniform import stream_words
 
 VARIANCE = 1 / 4
 """Of a coefficient's error: rounding (1/12) and two uniform numbers (2/12)."""
@@ -31,6 +31,6 @@ def dithered(slots: Slots, bits: int) -> Slots:
     if not slots.any():
         return slots
     half = len(slots)
-    words = system_words(2 * half).view(np.uint32).reshape(2, -1).sum(axis=0, dtype=np.int64)
+    words = stream_words(4 * half).reshape(2, -1).sum(axis=0, dtype=np.int64)
     values = slot_values((words + 1) * 2.0**-32 - 1.0) * 2.0**-bits  # the middle of each number's cell
     return np.asarray(slots + values[:half] + 1j * values[half:])

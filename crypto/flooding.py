@@ -17,12 +17,10 @@ which is the bound for Gaussian noise, up to 0.2%. (Its ends, where one density 
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import numpy.typing as npt
-from cryptography.hazmat.primitives.ciphers import Cipher
-from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
+
+from crypto.uniform import stream_words
 
 TERMS = 12
 """Uniform integers in a draw: with 12 the standard deviation is 2**bits."""
@@ -37,9 +35,7 @@ def draw(count: int, bits: int) -> npt.NDArray[np.int64]:
         count: how many.
         bits: at most 32.
     """
-    nonce = bytes(16)  # the key is used for this one call
-    stream = Cipher(ChaCha20(os.urandom(32), nonce), mode=None).encryptor().update(bytes(4 * TERMS * count))
-    words = np.frombuffer(stream, dtype="<u4").reshape(TERMS, count) >> np.uint32(32 - bits)
+    words = stream_words(TERMS * count).reshape(TERMS, count) >> np.uint32(32 - bits)
     # The mean of a term is (2**bits - 1) / 2, of the sum TERMS / 2 times (2**bits - 1): an integer.
     centred: npt.NDArray[np.int64] = words.sum(axis=0, dtype=np.int64) - (TERMS // 2) * ((1 << bits) - 1)
     return centred
