@@ -162,6 +162,14 @@ def machine(device: str, precision: str) -> dict[str, Any]:
             "networks": str(placement(chosen, uses_bfloat16(precision or "auto", chosen)))}  # fmt: skip
 
 
+def add(result: dict[str, Any], run_: dict[str, Any], out: Path | None) -> None:
+    """Put a run with the others, tell it on stderr, and write the file at once: what is stopped later keeps it."""
+    result["runs"].append(run_)
+    print(json.dumps(run_), file=sys.stderr, flush=True)
+    if out:
+        out.write_text(json.dumps(result, indent=2) + "\n")
+
+
 def main() -> None:
     """Parse arguments, run, print one line a method to stderr and one JSON object to stdout or --out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -195,10 +203,7 @@ def main() -> None:
                               **machine(chosen.device, chosen.precision), "rows": len(split.y), "test_rows": len(split.test_y),
                               "quick": chosen.quick, "runs": []}  # fmt: skip
     for method in methods:
-        result["runs"].append(run(case, method, chosen, split))
-        print(json.dumps(result["runs"][-1]), file=sys.stderr, flush=True)
-        if chosen.out:
-            chosen.out.write_text(json.dumps(result, indent=2) + "\n")
+        add(result, run(case, method, chosen, split), chosen.out)
     if not chosen.out:
         print(json.dumps(result, indent=2))
 

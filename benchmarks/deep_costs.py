@@ -82,11 +82,8 @@ def main() -> None:
             cell = BASE | change
             split, error = studies[cell["jpeg"]]
             run = deep.run(deep.CASES["cifar10"], method, argparse.Namespace(**common, **cell, seed=seed), split)
-            result["runs"].append({"method": method, "change": change, "seed": seed, "accuracy": run["accuracy"],
-                                   "error": error, "after_round": run["after_round"], "seconds_fit": run["seconds_fit"]})  # fmt: skip
-            print(json.dumps(result["runs"][-1]), file=sys.stderr, flush=True)
-            if chosen.out:
-                chosen.out.write_text(json.dumps(result, indent=2) + "\n")
+            kept = {key: run[key] for key in ("method", "accuracy", "after_round", "seconds_fit")}
+            deep.add(result, kept | {"change": change, "seed": seed, "error": error}, chosen.out)
     if not chosen.out:
         print(json.dumps(result, indent=2))
 
