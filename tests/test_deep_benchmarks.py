@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import deep, deep_data
+from benchmarks import deep, deep_costs, deep_data
 from secure_gal.learners import check_shape, encryptable, make_learner
 
-QUICK = argparse.Namespace(quick=True, epochs=0, batch=0, width=0, rounds=2, device="cpu", ciphertexts=False, seed=0)
+QUICK = argparse.Namespace(quick=True, epochs=0, batch=0, width=0, precision="", rounds=2, device="cpu", ciphertexts=False,
+                           seed=0)  # fmt: skip
 
 
 def test_patches_are_dealt_out_row_by_row() -> None:
     x = np.random.default_rng(0).normal(size=(6, 1, 28, 28)) + np.arange(28)[:, None]
-    split = deep_data._patches(x, np.arange(6), x[:2], np.arange(2))
+    split = deep_data.patches(x, np.arange(6), x[:2], np.arange(2))
     assert [block.shape for block in split.blocks] == [(6, 1, 14, 7)] * 8
     one = (x[:, :, 14:, 7:14] - x[:, :, 14:, 7:14].mean()) / x[:, :, 14:, 7:14].std()
     np.testing.assert_allclose(split.blocks[5], one, rtol=1e-3, atol=1e-4)
@@ -62,11 +63,29 @@ def test_every_party_of_every_case_gets_a_learner_that_takes_its_rows(name: str,
 
 
 def test_what_is_reduced_is_asked_for_by_name_and_stands_in_the_result() -> None:
-    chosen = argparse.Namespace(**{**vars(QUICK), "quick": False, "epochs": 1, "batch": 64, "width": 16})
+    chosen = argparse.Namespace(
+        **{**vars(QUICK), "quick": False, "epochs": 1, "batch": 64, "width": 16, "precision": "bfloat16"}
+    )
     for name, width in (("mnist", "width"), ("stay", "hidden")):
         block = np.zeros((4, 5, 3)) if name == "stay" else np.zeros((4, 1, 6, 6))
         options = deep._learner(deep.CASES[name], chosen, "gal", block).options
-        assert (options["epochs"], options["batch"], options[width]) == (1, 64, 16)
+        assert (options["epochs"], options["batch"], options[width], options["precision"]) == (1, 64, 16, "bfloat16")
+
+
+def test_a_copy_loses_little_on_its_own_grid_and_as_much_again_on_another() -> None:
+    pytest.importorskip("PIL", reason="pillow, of the extra bench, is not installed")
+    x, y = np.meshgrid(np.arange(32), np.arange(32))
+    wave = np.sin(x * y / 20) * 60 + 128 + np.random.default_rng(0).normal(size=(4, 3, 32, 32)) * 10
+    original = wave.clip(0, 255).astype(np.uint8)
+    once = deep_costs.compressed(original, (0, 0))
+
+    def change(a: np.ndarray, b: np.ndarray) -> float:
+        return float(np.sqrt(np.mean((a.astype(float) - b) ** 2)))
+
+    first, same = change(original, once), change(once, deep_costs.compressed(once, (0, 0)))
+    shifted = [change(once, deep_costs.compressed(once, shift)) for shift in deep_costs.SHIFTS]
+    assert same < 0.3 * first
+    assert min(shifted) > 0.5 * first
 
 
 @pytest.mark.parametrize("method", ["alone", "dms", "heads"])
@@ -74,7 +93,7 @@ def test_a_case_runs(method: str) -> None:
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, 120)
     x = rng.normal(size=(120, 1, 28, 28)) + y[:, None, None, None]
-    split = deep_data._patches(x[:80], y[:80], x[80:], y[80:])
+    split = deep_data.patches(x[:80], y[:80], x[80:], y[80:])
     case = deep.CASES["mnist"]
     result = deep.run(case, method, QUICK, split)
     assert result["parties"] == (1 if method == "alone" else 8)
