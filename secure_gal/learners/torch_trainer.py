@@ -113,7 +113,7 @@ class TorchLearner:
         schedule: `constant`, or `cosine` from `rate` to 0 over all epochs.
         clip: largest gradient norm.
         patience: epochs without a better held-out loss; the best weights are kept.
-        compile: run the module through `torch.compile`; off, since on a CPU it is slower (decision 9).
+        compile: run the module through `torch.compile`; off, since on a CPU it hardly pays (decision 9).
 
     Raises:
         SettingsError: an option outside its range, or a device that is not there.
