@@ -1,6 +1,6 @@
 """Deep local models and label-free encoders under GAL: images, 3-D objects and clinical series.
 
-    python -m benchmarks.deep mnist|cifar10|physionet|stay|modelnet --data DIR [--quick] [--methods heads,cnn,...]
+    python -m benchmarks.deep mnist|cifar10|physionet|stay|modelnet --data DIR [--quick] [--methods heads,gal,...]
                               [--rows N] [--rounds T] [--epochs N] [--batch N] [--width N] [--precision NAME]
                               [--ciphertexts] [--out FILE]
 
@@ -187,7 +187,9 @@ def main() -> None:
         "--width", type=int, default=0, help="channels of a network's first block, or units of its state"
     )
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--precision", default="", help="of networks: float32 or bfloat16 (default: as on that device)")
+    parser.add_argument(
+        "--precision", default="", choices=("float32", "bfloat16"), help="of networks (default: as on that device)"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--ciphertexts", action="store_true", help="heads through real CKKS ciphertexts")
     parser.add_argument("--out", type=Path)
