@@ -3,8 +3,9 @@
     python -m benchmarks.gpu [--rows N] [--epochs N] [--threads N] [--out FILE]
 
 For each network: samples/s and seconds a round, in float32, in bfloat16 autocast and (where a compiler is) through
-torch.compile in the device's default precision, beside the paper's network in plain PyTorch on the same device: the same layers and batch, Adam, a data
-loader, no autocast and no held-out rows. Compiling itself falls into the run that warms up.
+torch.compile in the device's default precision, beside the paper's network in plain PyTorch on the same device: the
+same layers and batch, Adam, a data loader, no autocast and no held-out rows. Compiling itself falls into the run that
+warms up.
 Encoders: samples/s of training and of mapping. A machine without CUDA is said to have none; nothing is estimated.
 """
 

@@ -166,6 +166,7 @@ def test_a_cosine_schedule_ends_near_zero_and_clipping_bounds_the_step() -> None
         (settings("mlp", batch=0), "batch: 0"),
         (settings("mlp", batch=True), "batch: True"),
         (settings("mlp", weight_decay="none"), "weight_decay: 'none'; accepted: a number, 0 or more"),
+        (settings("mlp", rate=True), "rate: True; accepted: a number above 0"),
         (settings("mlp", compile="yes"), "compile: 'yes'; accepted: true, false"),
         (settings("cnn", share_extractor="yes"), "accepted: true, false"),
         (LearnerSettings(kind="cnn", loss="l1", device="cpu", options={"share_extractor": True}), 'loss = "l2"'),
@@ -177,6 +178,10 @@ def test_a_cosine_schedule_ends_near_zero_and_clipping_bounds_the_step() -> None
 def test_bad_options(chosen: LearnerSettings, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         make_learner(chosen, HERE)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    make_learner(settings("mlp", rate=np.float64(0.01), weight_decay=np.float64(0)), HERE)
 
 
 def test_compiling_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:

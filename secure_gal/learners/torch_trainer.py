@@ -127,9 +127,9 @@ class TorchLearner:
         for name, value in (("epochs", epochs), ("batch", batch), ("patience", patience)):
             _require(type(value) is int and value >= 1, name, value, "a whole number, 1 or more")
         for name, number in (("rate", rate), ("clip", clip)):
-            _require(type(number) in (int, float) and 0 < number < np.inf, name, number, "a number above 0")
-        decay_is_number = type(weight_decay) in (int, float) and 0 <= weight_decay < np.inf
-        _require(decay_is_number, "weight_decay", weight_decay, "a number, 0 or more")
+            _require(_is_number(number) and 0 < number < np.inf, name, number, "a number above 0")
+        decays = _is_number(weight_decay) and 0 <= weight_decay < np.inf
+        _require(decays, "weight_decay", weight_decay, "a number, 0 or more")
         _require(schedule in SCHEDULES, "schedule", schedule, ", ".join(SCHEDULES))
         _require(isinstance(compile, bool), "compile", compile, "true, false")
         _require(not compile or compiler() is not None, "compile", compile, "false, since no C++ compiler is here: install "
@@ -244,6 +244,10 @@ class TorchLearner:
             for batch in torch.split(held, max(self._batch, 1024)):
                 total += float(self._loss(module(x[batch]), r[batch.to(r.device)])) * len(batch)
         return total / len(held)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _require(ok: bool, name: str, value: object, accepted: str) -> None:
