@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from tenseal import sealapi
 
-from crypto import flooding, seal_files
+from crypto import flooding, seal_files, wide
 from crypto.seal_files import SEED_BYTES, Bytes, Residues
 from secure_gal.errors import PeerViolation, StateError
 
@@ -37,12 +37,18 @@ class ParameterSet:
         request_bits: a residual r is encrypted as r * 2**request_bits.
         first_bits: U enters the inner products as U * 2**first_bits.
         second_bits: U enters the fitted values as U * 2**second_bits.
-        flooding_bits: a reply's coefficients get noise of standard deviation sigma = 2**flooding_bits.
+        flooding_bits: a reply's coefficients get noise of standard deviation sigma = 2**flooding_bits; none where it is 0.
+        release_bits: whoever decrypts adds noise of standard deviation 2**release_bits to the coefficients.
         max_babies: limit of rotated copies of a request; they carry the largest data-dependent noise.
         kappa: what the assistor's data can add to the view of a sponsor who keeps all replies has statistical distance
             at most 2**-kappa.
-        tau: number of reply ciphertexts under one key that kappa holds for.
-        reply_levels: primes of a reply; more than one where somebody without the key goes on computing with it.
+        secrecy: bits by which decrypted values hide the key from whoever sees them beside all ciphertexts and messages
+            (`crypto.release`).
+        error: of a value, relative to the largest residual, at most.
+        tau: number of reply ciphertexts on one assistor's data that kappa holds for, and of those decrypted under one
+            key that `secrecy` holds for.
+        reply_levels: primes of a reply.
+        reply_kept: leading bytes of every coefficient of a reply's two polynomials that travel (`crypto.wide`).
         max_packed: outputs of few rows that may share a ciphertext, at most; a power of two.
     """
 
@@ -54,11 +60,14 @@ class ParameterSet:
     first_bits: int
     second_bits: int
     flooding_bits: int
+    release_bits: int
     max_babies: int
     kappa: int
+    secrecy: int
     error: float
+    reply_kept: tuple[int, int]
     tau: int = 2**16
-    reply_levels: int = 1
+    reply_levels: int = 2
     max_packed: int = 1
     max_features: int = field(default=4096, init=False)
 
@@ -86,8 +95,13 @@ class ParameterSet:
 
     @property
     def reply_bytes(self) -> int:
-        """Bytes of one reply: two packed polynomials."""
-        return seal_files.packed_bytes(2, self.reply_levels, self.n)
+        """Bytes of one reply: the leading bytes of two polynomials' coefficients."""
+        return sum(self.reply_kept) * self.n
+
+    @property
+    def reply_primes(self) -> tuple[int, ...]:
+        """The primes of a reply."""
+        return primes(self)[: self.reply_levels]
 
     @property
     def sum_bytes(self) -> int:
@@ -114,13 +128,13 @@ class ParameterSet:
     @property
     def reply_scale(self) -> float:
         """What 1.0 becomes in a reply: the three scales, doubled by z + conj(z), over the primes that were dropped."""
-        dropped = math.prod(prime for prime in primes(self)[self.reply_levels : self.levels])
+        dropped = math.prod(primes(self)[self.reply_levels : self.levels])
         return 2.0 ** (1 + self.request_bits + self.first_bits + self.second_bits) / dropped
 
     @property
     def capacity(self) -> float:
         """The absolute value at which a reply's coefficient wraps."""
-        return math.prod(primes(self)[: self.reply_levels]) / (2 * self.reply_scale)
+        return math.prod(self.reply_primes) / (2 * self.reply_scale)
 
     @property
     def data_noise(self) -> float:
@@ -134,7 +148,7 @@ class ParameterSet:
         first, second = 2.0**self.first_bits, 2.0**self.second_bits
         copies = 2 * first * second * math.sqrt(n * (self.max_babies - 1) * self.max_packed)
         rotations = second * math.sqrt(4.0 * n * n + 2 * n * self.max_features)
-        dropped = math.prod(prime for prime in primes(self)[1 : self.levels])
+        dropped = math.prod(primes(self)[self.reply_levels : self.levels])
         return switch * math.hypot(copies, rotations, math.sqrt(n * self.max_features)) / dropped
 
     def distance(self, replies: int) -> float:
@@ -146,38 +160,42 @@ class ParameterSet:
         return (
             f"{self.name}: ring degree {self.n}, {self.levels} + 1 primes of 60 bits, {self.security}; error below "
             f"{self.error:g} of the largest residual; replies flooded with sigma 2^{self.flooding_bits}: kappa "
-            f"{self.kappa} bits for at most tau = {self.tau} reply ciphertexts"
+            f"{self.kappa} bits for at most tau = {self.tau} reply ciphertexts; what is decrypted gets noise of sigma "
+            f"2^{self.release_bits}: {self.secrecy} bits for the key, for at most {self.tau} decrypted ciphertexts"
         )
 
 
 _SUM_SECURITY = "128-bit security (ePrint 2024/463: 300 of at most 430 bits)"
 PARAMETER_SETS = {
     "strict": ParameterSet(
-        name="strict", n=16384, levels=3, request_bits=88, first_bits=41, second_bits=43, flooding_bits=30,
-        max_babies=16, kappa=40, error=1e-4,
+        name="strict", n=16384, levels=3, request_bits=88, first_bits=41, second_bits=43, flooding_bits=90,
+        release_bits=86, reply_kept=(4, 10), max_babies=16, kappa=40, secrecy=46, error=1e-4,
         security="192-bit security (ePrint 2024/463: 240 of at most 305 bits)",
     ),
     "fast": ParameterSet(
-        name="fast", n=8192, levels=2, request_bits=56, first_bits=25, second_bits=29, flooding_bits=32,
-        max_babies=8, kappa=14, error=1e-3,
+        name="fast", n=8192, levels=2, request_bits=56, first_bits=25, second_bits=29, flooding_bits=92,
+        release_bits=91, reply_kept=(4, 9), max_babies=8, kappa=14, secrecy=18, error=1e-3,
         security="128-bit security (ePrint 2024/463: 180 of at most 214 bits)",
     ),
 }  # fmt: skip
 """By name, for encrypted fits that the sponsor decrypts one by one; `strict` is the default."""
 SUM_SETS = {
     # Decision 0010: one ring, and three stages of what is made from one request. `sum` is what the key's owner gets;
-    # the other two go to the aggregator, which multiplies by up to 2**61 and 2**20 to get there.
+    # the other two go to the aggregator, which multiplies by up to 2**64 and 2**20 to get there.
     "sum": ParameterSet(
-        name="sum", n=16384, levels=4, request_bits=90, first_bits=39, second_bits=103, flooding_bits=30,
-        max_babies=16, max_packed=16, kappa=40, error=2e-4, security=_SUM_SECURITY,
+        name="sum", n=16384, levels=4, request_bits=90, first_bits=39, second_bits=103, flooding_bits=90,
+        release_bits=86, reply_kept=(4, 10), max_babies=16, max_packed=16, kappa=40, secrecy=43, error=2e-4,
+        security=_SUM_SECURITY,
     ),
     "sum-training": ParameterSet(
-        name="sum-training", n=16384, levels=4, request_bits=90, first_bits=39, second_bits=42, flooding_bits=0,
-        max_babies=16, max_packed=16, kappa=0, error=0.0, reply_levels=2, security=_SUM_SECURITY,
+        name="sum-training", n=16384, levels=4, request_bits=90, first_bits=39, second_bits=39, flooding_bits=0,
+        release_bits=0, reply_kept=(14, 19), max_babies=16, max_packed=16, kappa=0, secrecy=0, error=0.0,
+        reply_levels=3, security=_SUM_SECURITY,
     ),
     "sum-rows": ParameterSet(
         name="sum-rows", n=16384, levels=4, request_bits=90, first_bits=39, second_bits=83, flooding_bits=0,
-        max_babies=16, max_packed=16, kappa=0, error=0.0, security=_SUM_SECURITY,
+        release_bits=0, reply_kept=(8, 13), max_babies=16, max_packed=16, kappa=0, secrecy=0, error=0.0,
+        security=_SUM_SECURITY,
     ),
 }  # fmt: skip
 """By name, for sum-only predictions."""
@@ -307,6 +325,41 @@ def _galois_members(params: ParameterSet, padded: int, body: Bytes) -> bytes:
             parts.append(_key_members(params, row[:-SEED_BYTES], row[-SEED_BYTES:].tobytes()))
         count[(element - 1) // 2] = parts
     return seal_files.galois_members(tuple(context(params).key_parms_id()), params.n, count)
+
+
+def write_reply(params: ParameterSet, residues: Residues, *, flooded: bool = True) -> Bytes:
+    """A reply's bytes from residues uint64 (2, reply_levels, n): flooded, then rounded to what travels.
+
+    Noise covers every coefficient of the first polynomial: all slots, real and imaginary parts, padding too. Rounding
+    comes after it and needs no secret, so it says nothing more.
+    """
+    first, second = (wide.compose(polynomial, params.reply_primes) for polynomial in residues)
+    if flooded and params.flooding_bits:
+        noise = flooding.draw(params.n, params.flooding_bits)
+        first = wide.add(first, noise, -flooding.centre(params.flooding_bits), params.reply_primes)
+    kept = zip((first, second), params.reply_kept, strict=True)
+    return np.concatenate([wide.leading(limbs, params.reply_primes, count) for limbs, count in kept])
+
+
+def read_reply(params: ParameterSet, row: Bytes, peer: str) -> tuple[wide.Limbs, wide.Limbs]:
+    """Both polynomials of a reply uint8 (reply_bytes,), as whole numbers.
+
+    Raises:
+        PeerViolation: a number that is not below the product of the primes; or a second polynomial of zero, with which
+            a ciphertext is no ciphertext.
+    """
+    cut = params.reply_kept[0] * params.n
+    if not row[cut:].any():
+        raise PeerViolation(peer, "a ciphertext whose second polynomial is zero")
+    found = [wide.extend(part, params.reply_primes, params.n) for part in (row[:cut], row[cut:])]
+    if found[0] is None or found[1] is None:
+        raise PeerViolation(peer, "a ciphertext with a number that is not below its modulus")
+    return found[0], found[1]
+
+
+def reply_residues(params: ParameterSet, row: Bytes, peer: str) -> Residues:
+    """A reply's residues uint64 (2, reply_levels, n); raises as `read_reply`."""
+    return np.stack([wide.residues(limbs, params.reply_primes) for limbs in read_reply(params, row, peer)])
 
 
 def check_requests(params: ParameterSet, array: Bytes, peer: str) -> None:

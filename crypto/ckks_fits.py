@@ -1,7 +1,7 @@
 """Fitted values on their way to the aggregator, and the keys of sum-only predictions (decision 0010).
 
-One ring, `sum`. Training rows and all other rows have ciphertexts of their own: a fit of training rows keeps two primes,
-because it is multiplied by another one; every other row keeps one. Nothing here needs the secret key.
+One ring, `sum`. Training rows and all other rows have ciphertexts of their own: a fit of training rows keeps three primes,
+because it is multiplied by another one; every other row keeps two. Nothing here needs the secret key.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class EncryptionKey:
             sealapi.Evaluator(ckks.context(params)).transform_from_ntt_inplace(ciphertext)
             saved = seal_files.save(ciphertext)
             residues, _ = seal_files.split_ciphertext(saved, params.reply_levels, params.n, seeded=False)
-            out.append(seal_files.pack(residues).tobytes())
+            out.append(ckks.write_reply(params, residues).tobytes())
         return b"".join(out)
 
 

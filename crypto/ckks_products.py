@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 from tenseal import sealapi
 
-from crypto import ckks, flooding, seal_files
+from crypto import ckks, flooding, release, seal_files, wide
 from crypto.ckks import ParameterSet
 from crypto.ckks_fits import DIFFERENCE_BYTES, MAX_VALUE, ROWS, SUM, TRAINING, WEIGHT_BITS, Layout, ProductKeys
 from crypto.ckks_slots import Slots, Table
@@ -24,48 +25,107 @@ from crypto.seal_files import SEED_BYTES, Bytes
 from secure_gal.errors import PeerViolation, StateError
 
 Values = npt.NDArray[np.float64]
-PRODUCT_BYTES = seal_files.packed_bytes(1, 1, SUM.n) + 8
+PRODUCT_LEVELS = 2
+"""Primes of a released number."""
+PRODUCT_PRIMES = ckks.primes(SUM)[:PRODUCT_LEVELS]
+KEPT = 9
+"""Leading bytes of every coefficient of a released number's polynomial that travel."""
+CONSTANT_BYTES = wide.whole_bytes(PRODUCT_PRIMES)
+PRODUCT_BYTES = KEPT * SUM.n + CONSTANT_BYTES
 """One released number: the second polynomial, and the constant coefficient of the first."""
-PRODUCT_FLOODING_BITS = 18
-"""A released number gets noise of standard deviation 2**18: 2**-26 of the mean product over a ciphertext's slots."""
-PRODUCT_KAPPA = 20
-"""A study whose released numbers could add more than 2**-20 to the sponsor's view is refused."""
+PRODUCT_KAPPA = 36
+"""A study whose released numbers could add more than 2**-36 to the sponsor's view is refused."""
 MAX_PRODUCT_CIPHERTEXTS = 4096
-"""Ciphertexts of a fit of training rows, at most: an inner product of more would wrap."""
+"""Ciphertexts of a fit of training rows, at most: an inner product of more would be told too coarsely."""
 RIDGE_DIFFERENCE = 2.0
 """||f|| <= ||r|| for a ridge fit, so ||f - r|| <= 2 ||r||."""
 ANY_DIFFERENCE = MAX_VALUE + 1
 """Fits of any learner are bounded value by value when they are encrypted."""
 LIFT_BITS = 1 + TRAINING.first_bits + TRAINING.second_bits
-"""A request times 2**82 has the scale of a fit of training rows."""
+"""A request times 2**79 has the scale of a fit of training rows, before primes are dropped."""
 
 
-def product_scale() -> float:
-    """What 1.0 in the mean of d_i d_j over a ciphertext's slots becomes in a released number."""
-    scale: float = TRAINING.reply_scale**2 / ckks.primes(SUM)[1]
-    return scale
+@dataclass(frozen=True)
+class Products:
+    """Scale and noise of a study's released numbers, from what is public about it; both ends compute the same.
 
+    A difference d = f - r is brought to scale 2**`bits` on two primes, the largest with which no inner product can wrap.
+    Its rounding e there, of deviation sqrt(n / 18) a coefficient, is 2**-`bits` of a value; the coefficients it meets
+    have L2 norm `length`, so that an inner product holds v = <d_i, e_j> + <e_i, d_j> of deviation `rounding`. All noise is
+    sized by it.
 
-def product_distance(rounds: int, numbers: int, ciphertexts: int, longest: float) -> float:
-    """Bound on the statistical distance between the released numbers of any two data sets with the same products.
-
-    Beside the product, a number holds v = <d_i, e_j> + <e_i, d_j>, where e is the rounding noise of a re-randomised fit:
-    independent of the data, symmetric about zero, unknown to the sponsor, of deviation sqrt(n / 18) a coefficient. Only
-    the *size* of v depends on the data. With N the density of the flooding noise and E v = 0, Taylor's theorem gives
-    |E N(x - v) - N(x)|_1 <= E v^2 |N''|_1 / 2, |N''|_1 <= 0.97 / sigma^2, so total variation is at most 0.243 E v^2 /
-    sigma^2, and twice that between two data sets. The J numbers of a round share the same e: J^2 covers every
-    correlation. Rounds add up (decision 0010).
-
-    Args:
-        rounds: T.
-        numbers: J, released in a round.
-        ciphertexts: of a fit of training rows; n values of at most 1 each, whoever shares them.
-        longest: bound on ||d|| / sqrt(n C), for residuals of at most 1: `RIDGE_DIFFERENCE` or `ANY_DIFFERENCE`.
+    Attributes:
+        values: of one fit of training rows, N_train * K.
+        ciphertexts: that they lie in.
+        longest: bound on ||d|| / sqrt(values), for residuals of at most 1: `RIDGE_DIFFERENCE` or `ANY_DIFFERENCE`.
     """
-    noise = math.sqrt(SUM.n / 18)
-    length = TRAINING.reply_scale * longest * math.sqrt(2 * ciphertexts)
-    variance = 2 * (noise * length / ckks.primes(SUM)[1]) ** 2
-    return rounds * numbers**2 * 2 * 0.243 * float(variance) / 4.0**PRODUCT_FLOODING_BITS
+
+    values: int
+    ciphertexts: int
+    longest: float
+
+    @classmethod
+    def of(cls, table: Table, ridge: bool) -> Products:
+        """Of training rows that lie in `table`; `ridge`: fits are made on ciphertexts, and so are ridge fits."""
+        longest = RIDGE_DIFFERENCE if ridge else ANY_DIFFERENCE
+        return cls(table.rows * table.outputs, table.ciphertexts, longest)
+
+    @property
+    def bits(self) -> int:
+        """log2 of the scale of a difference: its mean product over the slots is at most 2 * longest**2 * ciphertexts."""
+        largest = math.log2(2 * self.longest**2 * self.ciphertexts)
+        return math.floor((math.log2(math.prod(PRODUCT_PRIMES)) - 1 - largest) / 2)
+
+    @property
+    def scale(self) -> float:
+        """What 1.0 in the mean of d_i d_j over a ciphertext's slots becomes."""
+        return self.lifted_scale**2
+
+    @property
+    def lift(self) -> int:
+        """log2 of the whole number that a fit of training rows is multiplied with before its third prime is dropped."""
+        return self.bits + ckks.primes(SUM)[2].bit_length() - round(math.log2(TRAINING.reply_scale))
+
+    @property
+    def lifted_scale(self) -> float:
+        """The scale of a difference, 2**`bits` but for the primes' distance from 2**60."""
+        return TRAINING.reply_scale * 2.0**self.lift / ckks.primes(SUM)[2]
+
+    @property
+    def rounding(self) -> float:
+        """The deviation of v, at most."""
+        length = self.lifted_scale * self.longest * math.sqrt(2 * self.values / SUM.n)
+        return math.sqrt(2 * SUM.n / 18) * length
+
+    @property
+    def flooding_bits(self) -> int:
+        """log2 of the deviation of the aggregator's noise."""
+        return math.ceil(math.log2(self.rounding)) + 29
+
+    @property
+    def key_noise(self) -> float:
+        """The error of a released number that depends on the key: v, and the bytes left out of its polynomial."""
+        unit = 2.0 ** (8 * (CONSTANT_BYTES - KEPT))
+        return math.hypot(self.rounding, unit * math.sqrt(SUM.n / 18))
+
+    @property
+    def release_bits(self) -> int:
+        """log2 of the deviation of the noise at decryption: at least 40 bits (`crypto.release`) after SUM.tau numbers."""
+        return math.ceil(math.log2(self.key_noise) + (40 + release.MARGIN - 1 + math.log2(SUM.tau)) / 2)
+
+    def distance(self, rounds: int, numbers: int) -> float:
+        """Bound on the statistical distance between the released numbers of any two data sets with the same products.
+
+        v is independent of the data but for its *size*, symmetric about zero, and unknown to the sponsor. With N the
+        density of the flooding noise and E v = 0, Taylor's theorem gives |E N(x - v) - N(x)|_1 <= E v^2 |N''|_1 / 2,
+        |N''|_1 <= 0.97 / sigma^2, so total variation is at most 0.243 E v^2 / sigma^2, and twice that between two data
+        sets. The J numbers of a round share the same e: J^2 covers every correlation. Rounds add up (decision 0010).
+
+        Args:
+            rounds: T.
+            numbers: J, released in a round.
+        """
+        return rounds * numbers**2 * 2 * 0.243 * (self.rounding / 2.0**self.flooding_bits) ** 2
 
 
 class SumCalculator:
@@ -80,8 +140,7 @@ class SumCalculator:
     # reading
 
     def _fit(self, params: ParameterSet, row: Bytes, peer: str) -> sealapi.Ciphertext:
-        residues = ckks.checked(params, row, 2, params.reply_levels, peer)
-        out = self._load(params, residues, None)
+        out = self._load(params, ckks.reply_residues(params, row, peer), None)
         self._evaluator.transform_to_ntt_inplace(out)
         return out
 
@@ -143,16 +202,22 @@ class SumCalculator:
             raise PeerViolation(peer, f"the sponsor's own difference must have the shape {due}")
         if count > MAX_PRODUCT_CIPHERTEXTS:
             raise StateError(f"{count} ciphertexts; inner products of more than {MAX_PRODUCT_CIPHERTEXTS} would wrap")
+        study = Products.of(table, requests)
         sums: dict[tuple[int, int], sealapi.Ciphertext] = {}
         for row in range(count):
             plain = None if requests else self._residual_plain(table.slots(cast(Values, residual), row))
             lifted = self._lifted(cast(Bytes, residual)[table.sharing(row)], peer) if requests else None
-            found = [self._minus(self._fit(TRAINING, fit[row], peer), lifted, plain) for fit in fits]
+            found = [
+                self._narrow(self._minus(self._fit(TRAINING, fit[row], peer), lifted, plain), study) for fit in fits
+            ]
             turned = [self._conjugate(d) for d in found]
-            left = [*found, *([self._difference(difference[row], peer)] if len(difference) else [])]
+            left = [
+                *found,
+                *([self._narrow(self._difference(difference[row], peer), study)] if len(difference) else []),
+            ]
             for i, j in pairs(len(fits), bool(len(difference))):
                 self._accumulate(sums, (i, j), left[i], turned[j])
-        return np.stack([self._release(sums[pair]) for pair in pairs(len(fits), bool(len(difference)))])
+        return np.stack([self._release(sums[pair], study) for pair in pairs(len(fits), bool(len(difference)))])
 
     def _residual_plain(self, slots: Slots) -> sealapi.Plaintext:
         plain, parms = sealapi.Plaintext(), ckks.level(SUM, TRAINING.reply_levels)
@@ -168,6 +233,15 @@ class SumCalculator:
             return out
         self._evaluator.sub_plain_inplace(fit, plain)
         return fit
+
+    def _narrow(self, difference: sealapi.Ciphertext, study: Products) -> sealapi.Ciphertext:
+        """A difference on the two primes, and at the scale, at which two are multiplied."""
+        factor = sealapi.Plaintext()
+        self._encoder.encode(1.0, ckks.level(SUM, TRAINING.reply_levels), 2.0**study.lift, factor)
+        self._evaluator.multiply_plain_inplace(difference, factor)
+        self._evaluator.rescale_to_next_inplace(difference)
+        difference.scale = study.lifted_scale
+        return difference
 
     def _conjugate(self, ciphertext: sealapi.Ciphertext) -> sealapi.Ciphertext:
         out = sealapi.Ciphertext()
@@ -185,16 +259,15 @@ class SumCalculator:
         else:
             sums[pair] = product
 
-    def _release(self, product: sealapi.Ciphertext) -> Bytes:
-        """One number: relinearised once, re-randomised, on one prime; every coefficient but the constant is left out."""
+    def _release(self, product: sealapi.Ciphertext, study: Products) -> Bytes:
+        """One number: relinearised once, re-randomised, flooded; every coefficient but the constant is left out."""
         self._evaluator.relinearize_inplace(product, self._keys.relin)
-        self._evaluator.add_inplace(product, self._zero(TRAINING.reply_levels, product.scale))
-        self._evaluator.rescale_to_next_inplace(product)
-        residues = self._residues(product)
-        prime = ckks.primes(SUM)[0]
-        noisy = (int(residues[0, 0, 0]) + int(flooding.draw(1, PRODUCT_FLOODING_BITS)[0])) % prime
-        tail = np.frombuffer(noisy.to_bytes(8, "little"), dtype=np.uint8)
-        return np.concatenate([seal_files.pack(residues[1, 0]), tail])
+        self._evaluator.add_inplace(product, self._zero(PRODUCT_LEVELS, product.scale))
+        first, second = (wide.compose(r, PRODUCT_PRIMES) for r in self._residues(product, PRODUCT_LEVELS))
+        constant = int(first[0][0]) + (int(first[1][0]) << 64)
+        noisy = (constant + flooding.one(study.flooding_bits)) % math.prod(PRODUCT_PRIMES)
+        tail = np.frombuffer(noisy.to_bytes(CONSTANT_BYTES, "little"), dtype=np.uint8)
+        return np.concatenate([wide.leading(second, PRODUCT_PRIMES, KEPT), tail])
 
     # sums
 
@@ -231,15 +304,13 @@ class SumCalculator:
         return ciphertext
 
     def _sanitise(self, terms: Sequence[sealapi.Ciphertext], params: ParameterSet) -> Bytes:
-        total = self._zero(params.reply_levels, terms[0].scale)
-        for term in terms:
+        total = terms[0]
+        for term in terms[1:]:
             self._evaluator.add_inplace(total, term)
-        if params.reply_levels == 2:
+        for _ in range(params.reply_levels - SUM.reply_levels):
             self._evaluator.rescale_to_next_inplace(total)
-        residues = self._residues(total)
-        prime = ckks.primes(SUM)[0]
-        noisy = residues[0, 0].astype(np.int64) + flooding.draw(SUM.n, SUM.flooding_bits)
-        return seal_files.pack(np.stack([(noisy % prime).astype(np.uint64), residues[1, 0]]))
+        self._evaluator.add_inplace(total, self._zero(SUM.reply_levels, total.scale))
+        return ckks.write_reply(SUM, self._residues(total, SUM.reply_levels))
 
     def _zero(self, kept: int, scale: float) -> sealapi.Ciphertext:
         out = sealapi.Ciphertext()
@@ -247,10 +318,10 @@ class SumCalculator:
         out.scale = scale
         return out
 
-    def _residues(self, ciphertext: sealapi.Ciphertext) -> seal_files.Residues:
-        """uint64 (2, 1, n) coefficients of a ciphertext on one prime."""
+    def _residues(self, ciphertext: sealapi.Ciphertext, levels: int) -> seal_files.Residues:
+        """uint64 (2, levels, n) coefficients of a ciphertext."""
         self._evaluator.transform_from_ntt_inplace(ciphertext)
-        return seal_files.split_ciphertext(seal_files.save(ciphertext), 1, SUM.n, seeded=False)[0]
+        return seal_files.split_ciphertext(seal_files.save(ciphertext), levels, SUM.n, seeded=False)[0]
 
 
 def pairs(assistors: int, sponsor: bool) -> list[tuple[int, int]]:
@@ -268,8 +339,7 @@ def products_problem(layout: Layout, rounds: int, assistors: int, ridge: bool) -
     ciphertexts, numbers = layout.training.ciphertexts, len(pairs(assistors, True))
     if ciphertexts > MAX_PRODUCT_CIPHERTEXTS:
         return f"{layout.train} training rows and {layout.outputs} outputs are too many for inner products"
-    longest = RIDGE_DIFFERENCE if ridge else ANY_DIFFERENCE
-    if product_distance(rounds, numbers, ciphertexts, longest) > 2.0**-PRODUCT_KAPPA:
+    if Products.of(layout.training, ridge).distance(rounds, numbers) > 2.0**-PRODUCT_KAPPA:
         return (
             f"{rounds} rounds of {numbers} inner products are more than the parameter set hides the assistors' data in, to "
             f"{PRODUCT_KAPPA} bits"

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from tenseal import sealapi
 
-from crypto import ckks, flooding, seal_files
+from crypto import ckks, seal_files
 from crypto.ckks import PublicKeys
 from crypto.seal_files import Bytes
 
@@ -120,7 +120,7 @@ class Calculator:
         return out
 
     def sanitise(self, fitted: sealapi.Ciphertext | None, bits: int) -> Bytes:
-        """A reply: re-randomised before the last primes are dropped, and flooded after. Decision 0003 has the proof.
+        """A reply: re-randomised, flooded, and rounded to its leading bytes. Decision 0003 has the proof.
 
         A parameter set without flooding is for replies that go to someone without the key, who floods what it makes
         of them.
@@ -133,22 +133,14 @@ class Calculator:
             uint8 (reply_bytes,).
         """
         evaluator, params, kept = self._evaluator, self.params, self.params.reply_levels
-        # Most primes go first: the noise of that rounding depends on the data, and is far below one here.
+        # What this rounds off depends on the data, and is far below the flooding.
         if fitted is not None:
-            for _ in range(params.levels - kept - 1):
+            for _ in range(params.levels - kept):
                 evaluator.rescale_to_next_inplace(fitted)
-        reply = self.zero(bits, kept + 1)
+        reply = self.zero(bits, kept)
         if fitted is not None:
             reply.scale = fitted.scale
             evaluator.add_inplace(reply, fitted)
-        # c1 is now as good as uniform, so that what this rounds off depends on no data.
-        evaluator.rescale_to_next_inplace(reply)
         evaluator.transform_from_ntt_inplace(reply)
         residues, _ = seal_files.split_ciphertext(seal_files.save(reply), kept, params.n, seeded=False)
-        return seal_files.pack(self._flood(residues) if params.flooding_bits else residues)
-
-    def _flood(self, residues: seal_files.Residues) -> seal_files.Residues:
-        """Add noise to every coefficient of the first polynomial: all slots, real and imaginary parts, padding too."""
-        prime = ckks.primes(self.params)[0]
-        noisy = residues[0, 0].astype(np.int64) + flooding.draw(self.params.n, self.params.flooding_bits)
-        return np.stack([(noisy % prime).astype(np.uint64), residues[1, 0]])
+        return ckks.write_reply(params, residues)

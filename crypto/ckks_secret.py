@@ -1,12 +1,13 @@
 """The secret side of CKKS: the sponsor's key, encryption of residuals, decryption of fits. Assistors never import it.
 
-CKKS is not IND-CPA-D (Li and Micciancio, EUROCRYPT 2021): whoever sees approximate decryptions can find the key, so
-decrypted vectors are the sponsor's alone and are never published.
+CKKS is not IND-CPA-D (Li and Micciancio, EUROCRYPT 2021): whoever sees exact decryptions can find the key. So everything
+that is decrypted here gets noise before anything else sees it (`crypto.release`), and is counted (`crypto.releases`).
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 from pathlib import Path
 
@@ -15,15 +16,16 @@ import numpy as np
 import numpy.typing as npt
 from tenseal import sealapi
 
-from crypto import ckks, seal_files
+from crypto import ckks, flooding, release, seal_files, wide
 from crypto.ckks import RANGE, ParameterSet, named
 from crypto.ckks_slots import Slots, Table
 from crypto.private_files import write_new
-from crypto.seal_files import SEED_BYTES, Bytes
+from crypto.releases import Releases
+from crypto.seal_files import SEED_BYTES, Bytes, Residues
 from secure_gal.errors import DataError, EnvironmentFailure, PeerViolation, SettingsError
 
 Values = npt.NDArray[np.float64]
-FORMAT = 1
+FORMAT = 2
 MAX_FILE_BYTES = 2**22
 """Bytes of a key file; a real one has about 0.6 million."""
 
@@ -32,6 +34,7 @@ class _KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: int
     parameters: str
     secret: bytes
+    noise: bytes
 
 
 class SecretContext:
@@ -39,13 +42,14 @@ class SecretContext:
 
     Attributes:
         params: its parameter set.
+        releases: what it has decrypted.
     """
 
-    __slots__ = ("_decryptor", "_encoder", "_encryptor", "_secret", "params")
+    __slots__ = ("_decryptor", "_encoder", "_encryptor", "_noise_key", "_secret", "params", "releases")
 
-    def __init__(self, params: ParameterSet, secret: sealapi.SecretKey) -> None:
+    def __init__(self, params: ParameterSet, secret: sealapi.SecretKey, noise_key: bytes, releases: Releases) -> None:
         context = ckks.context(params)
-        self.params, self._secret = params, secret
+        self.params, self._secret, self._noise_key, self.releases = params, secret, noise_key, releases
         self._encoder = sealapi.CKKSEncoder(context)
         self._encryptor = sealapi.Encryptor(context, secret)
         self._decryptor = sealapi.Decryptor(context, secret)
@@ -59,7 +63,8 @@ class SecretContext:
     @classmethod
     def generate(cls, params: ParameterSet) -> SecretContext:
         """A new key from the operating system's randomness (SEAL's generator is seeded from it)."""
-        return cls(params, sealapi.KeyGenerator(ckks.context(params)).secret_key())
+        secret = sealapi.KeyGenerator(ckks.context(params)).secret_key()
+        return cls(params, secret, secrets.token_bytes(release.NOISE_KEY_BYTES), Releases(params.tau))
 
     def save(self, path: Path) -> None:
         """Write the key file, mode 0600, never over an existing one.
@@ -68,7 +73,9 @@ class SecretContext:
             SettingsError: the file exists.
             EnvironmentFailure: it cannot be written.
         """
-        body = msgspec.msgpack.encode(_KeyFile(FORMAT, self.params.name, seal_files.save(self._secret)))
+        body = msgspec.msgpack.encode(
+            _KeyFile(FORMAT, self.params.name, seal_files.save(self._secret), self._noise_key)
+        )
         try:
             write_new(path, body, 0o600)
         except FileExistsError:
@@ -78,12 +85,14 @@ class SecretContext:
 
     @classmethod
     def load(cls, path: Path) -> SecretContext:
-        """Read a key file.
+        """Read a key file; what it decrypts is counted beside it.
 
         Raises:
+            KeyRetired: the key has ended.
             SettingsError: missing, open to others, or not a key file of this format.
         """
-        where = str(path)
+        where, releases = str(path), Releases(0, path)
+        releases.check()
         try:
             with path.open("rb") as stream:
                 mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
@@ -98,10 +107,10 @@ class SecretContext:
             secret = sealapi.SecretKey()
             seal_files.load(secret, ckks.context(params), file.secret)
         except (msgspec.MsgspecError, KeyError, ValueError, RuntimeError):
-            raise SettingsError(where, "is not a CKKS key file") from None
-        if file.format != FORMAT:
+            raise SettingsError(where, f"is not a CKKS key file of format {FORMAT}") from None
+        if file.format != FORMAT or len(file.noise) != release.NOISE_KEY_BYTES:
             raise SettingsError(where, f"has format {file.format}; this version reads {FORMAT}")
-        return cls(params, secret)
+        return cls(params, secret, file.noise, Releases(params.tau, path))
 
     def public_keys(self, padded: int) -> bytes:
         """What an assistor needs: the public key and the Galois keys in use, packed, `params.keys_bytes(padded)` long.
@@ -163,29 +172,63 @@ class SecretContext:
             float64 (rows, outputs).
 
         Raises:
-            PeerViolation: another shape, a residue that is not below its prime, or a value that is not finite or
-                larger than RANGE, as replies under another key, wrapped ones and random bytes give.
+            PeerViolation: another shape, or a number that is not below its modulus: nothing was decrypted. Or values
+                larger than RANGE, as replies under another key, wrapped ones and random bytes give, or padding that is
+                not the noise it must be: the key has ended (`refuse`).
+            KeyRetired: the key has ended before.
         """
         table = Table(self.params, rows, outputs)
         due = (table.ciphertexts, self.params.reply_bytes)
         if replies.dtype != np.uint8 or replies.shape != due:
             raise PeerViolation(peer, f"replies of shape {replies.shape}; {due} is due")
-        return table.values(self._decrypt(row, peer) for row in replies)
+        polynomials = [ckks.read_reply(self.params, row, peer) for row in replies]
+        fresh = self.releases.admit([row.tobytes() for row in replies])
+        slots = [self._decrypt(*pair, row.tobytes()) for pair, row in zip(polynomials, replies, strict=True)]
+        self._check(table, slots, fresh, peer)
+        return table.values(slots)
 
-    def _decrypt(self, row: Bytes, peer: str) -> Slots:
-        """The complex slots of one reply; padding is held against RANGE as well."""
+    def _decrypt(self, first: wide.Limbs, second: wide.Limbs, row: bytes) -> Slots:
+        """The complex slots of one reply, with the noise that this ciphertext has (`crypto.release`)."""
+        params, primes = self.params, self.params.reply_primes
+        seed = release.noise_seed(self._noise_key, params.name, row)
+        noise = flooding.draw(params.n, params.release_bits, seed)
+        noisy = wide.add(first, noise, -flooding.centre(params.release_bits), primes)
+        residues = np.stack([wide.residues(limbs, primes) for limbs in (noisy, second)])
+        return np.array(self._encoder.decode_complex(self._open(residues, params.reply_scale)))
+
+    def _open(self, residues: Residues, scale: float) -> sealapi.Plaintext:
+        """Decrypt residues (2, primes, n) of coefficients."""
         params, context = self.params, ckks.context(self.params)
-        residues = ckks.checked(params, row, 2, 1, peer)
         ciphertext, plain = sealapi.Ciphertext(), sealapi.Plaintext()
-        try:
-            parms = tuple(context.last_parms_id())
-            members = seal_files.ciphertext_members(parms, params.n, params.reply_scale, residues, ntt=False)
-            seal_files.load(ciphertext, context, members)
-            sealapi.Evaluator(context).transform_to_ntt_inplace(ciphertext)
-            self._decryptor.decrypt(ciphertext, plain)
-        except (ValueError, RuntimeError):
-            raise PeerViolation(peer, "a reply is not a ciphertext") from None
-        slots = np.array(self._encoder.decode_complex(plain))
-        if not max(np.abs(slots.real).max(), np.abs(slots.imag).max()) <= RANGE:
-            raise PeerViolation(peer, f"a reply decrypts to values that are not numbers within {RANGE:g}")
-        return slots
+        parms = ckks.level(params, residues.shape[1])
+        members = seal_files.ciphertext_members(parms, params.n, scale, residues, ntt=False)
+        seal_files.load(ciphertext, context, members)
+        sealapi.Evaluator(context).transform_to_ntt_inplace(ciphertext)
+        self._decryptor.decrypt(ciphertext, plain)
+        return plain
+
+    def refuse(self, peer: str, rule: str) -> PeerViolation:
+        """End the key because a decrypted reply cannot be what it should; returns the error to raise.
+
+        That a reply was refused tells whoever made it one bit about the key, so there is no second time.
+        """
+        self.releases.retire(f"a reply of {peer} was refused after it was decrypted ({rule})")
+        return PeerViolation(peer, rule)
+
+    def _check(self, table: Table, slots: list[Slots], fresh: bool, peer: str) -> None:
+        """Hold decrypted slots against what they can be: cheap, and passed by whoever forges with care (decision 0017)."""
+        padding = [np.zeros(0)]
+        for index, found in enumerate(slots):
+            both = np.concatenate([found.real, found.imag])
+            if not np.abs(both).max() <= RANGE:
+                raise self.refuse(peer, f"a reply decrypts to values that are not numbers within {RANGE:g}")
+            padding.append(both[~table.used(index)])
+        noise = np.concatenate(padding) / release.padding_deviation(self.params)
+        if not len(noise):
+            return
+        refused = np.abs(noise).max() > release.PADDING_LIMIT
+        if fresh:
+            count, squares = self.releases.add_squares(peer, len(noise), float(noise @ noise))
+            refused = refused or squares / count > release.spread_limit(count)
+        if refused:
+            raise self.refuse(peer, "a reply has more than noise behind its last row")

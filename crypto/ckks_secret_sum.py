@@ -5,12 +5,14 @@ As with `ckks_secret`, no assistor ever imports this file.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from tenseal import sealapi
 
-from crypto import ckks, seal_files
+from crypto import ckks, flooding, release, seal_files, wide
 from crypto.ckks_fits import DIFFERENCE_BYTES, SUM, TRAINING, Layout
-from crypto.ckks_products import PRODUCT_BYTES, product_scale
+from crypto.ckks_products import CONSTANT_BYTES, PRODUCT_BYTES, PRODUCT_LEVELS, PRODUCT_PRIMES, Products
 from crypto.ckks_secret import SecretContext, Values
 from crypto.ckks_slots import Table
 from crypto.seal_files import Bytes
@@ -57,31 +59,28 @@ class SumContext(SecretContext):
             self._encrypt(table.slots(values, index), TRAINING.reply_levels, TRAINING.reply_scale, row)
         return out
 
-    def decrypt_products(self, products: Bytes, count: int, peer: str) -> Values:
+    def decrypt_products(self, products: Bytes, count: int, study: Products, peer: str) -> Values:
         """Inner products float64 (count,), summed over rows and outputs.
 
         Raises:
-            PeerViolation: another count or length, or residues that are not below the prime.
+            PeerViolation: another count or length, or numbers that are not below their modulus.
+            KeyRetired: the key has ended.
         """
         if products.dtype != np.uint8 or products.shape != (count, PRODUCT_BYTES):
             raise PeerViolation(peer, f"inner products of shape {products.shape}; {(count, PRODUCT_BYTES)} is due")
-        return np.array([self._decrypt_product(row, peer) for row in products]) * SUM.slots
+        parts = [_product_parts(row, peer) for row in products]
+        self.releases.admit([row.tobytes() for row in products])
+        numbers = [self._product(*pair, row.tobytes(), study) for pair, row in zip(parts, products, strict=True)]
+        return np.array(numbers) * SUM.slots
 
-    def _decrypt_product(self, row: Bytes, peer: str) -> float:
-        """The constant coefficient: the mean of all slots' real parts. All other coefficients are meaningless."""
-        context = ckks.context(SUM)
-        residues = np.zeros((2, 1, SUM.n), dtype=np.uint64)
-        residues[1] = ckks.checked(SUM, row[:-8], 1, 1, peer)[0]
-        residues[0, 0, 0] = int.from_bytes(row[-8:].tobytes(), "little")
-        if residues[0, 0, 0] >= ckks.primes(SUM)[0]:
-            raise PeerViolation(peer, "an inner product with a residue that is not below its prime")
-        ciphertext, plain = sealapi.Ciphertext(), sealapi.Plaintext()
-        members = seal_files.ciphertext_members(
-            tuple(context.last_parms_id()), SUM.n, product_scale(), residues, ntt=False
-        )
-        seal_files.load(ciphertext, context, members)
-        sealapi.Evaluator(context).transform_to_ntt_inplace(ciphertext)
-        self._decryptor.decrypt(ciphertext, plain)
+    def _product(self, constant: int, second: wide.Limbs, row: bytes, study: Products) -> float:
+        """The constant coefficient, noise added: the mean of all slots' real parts. All others are meaningless."""
+        seed, modulus = release.noise_seed(self._noise_key, "products", row), math.prod(PRODUCT_PRIMES)
+        noisy = (constant + flooding.one(study.release_bits, seed)) % modulus
+        residues = np.zeros((2, PRODUCT_LEVELS, SUM.n), dtype=np.uint64)
+        residues[0, :, 0] = [noisy % prime for prime in PRODUCT_PRIMES]
+        residues[1] = wide.residues(second, PRODUCT_PRIMES)
+        plain = self._open(residues, study.scale)
         return float(np.mean(np.array(self._encoder.decode_complex(plain)).real))
 
     def decrypt_sum(self, replies: Bytes, layout: Layout, peer: str) -> Values:
@@ -89,3 +88,14 @@ class SumContext(SecretContext):
         cut, outputs = layout.training.ciphertexts, layout.outputs
         parts = [(replies[:cut], layout.train), (replies[cut:], layout.others)]
         return np.concatenate([self.decrypt(part, rows, outputs, peer) for part, rows in parts])
+
+
+def _product_parts(row: Bytes, peer: str) -> tuple[int, wide.Limbs]:
+    """The constant coefficient of one released number, and its polynomial; PeerViolation."""
+    constant = int.from_bytes(row[-CONSTANT_BYTES:].tobytes(), "little")
+    second = wide.extend(row[:-CONSTANT_BYTES], PRODUCT_PRIMES, SUM.n)
+    if second is None or constant >= math.prod(PRODUCT_PRIMES):
+        raise PeerViolation(peer, "an inner product with a number that is not below its modulus")
+    if not row[:-CONSTANT_BYTES].any():
+        raise PeerViolation(peer, "an inner product whose polynomial is zero")
+    return constant, second

@@ -90,6 +90,11 @@ class Table:
                 due[:] = np.concatenate([found.real, found.imag])[: len(due)]
         return out
 
+    def used(self, index: int) -> npt.NDArray[np.bool_]:
+        """Which real parts, then which imaginary parts, of a ciphertext's slots carry values, (n,)."""
+        ones = self.slots(np.ones((self.rows, self.outputs)), index)
+        return np.concatenate([ones.real, ones.imag]) > 0
+
     def _of(self, block: int) -> slice:
         return slice(block * self.params.n, (block + 1) * self.params.n)
 

@@ -1,4 +1,6 @@
-"""Noise that drowns what a reply's own noise says about the data: exact integers from a stream cipher.
+"""Noise that drowns what a number's own noise says: exact integers from a stream cipher.
+
+An assistor floods its replies with it, and the sponsor what it decrypts.
 
 A draw is the sum of 12 independent uniform integers of `bits` bits each, centred, so its standard deviation is
 sigma = 2**bits to one part in 2**(2 bits). No floating point is involved, so there is nothing to round wrongly, and no
@@ -12,15 +14,16 @@ sqrt(2) times the Hellinger distance: over any number of coordinates whose shift
     TV <= sqrt(J) * D / 2 <= 1.002 * D / (2 sigma)
 
 which is the bound for Gaussian noise, up to 0.2%. (Its ends, where one density is zero and the other not, have mass
-(d / 2**bits)**12 / 12!, less than 2**-300 for the shifts here.)
+(d / 2**bits)**12 / 12!, less than 2**-300 for the shifts here.) Numbers and shifts are whole, and
+H**2 of a shift by d is at most d**2 times that of a shift by 1 (Cauchy-Schwarz), so nothing is rounded.
 """
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from crypto.uniform import stream_words
+from crypto.wide import Limbs
 
 TERMS = 12
 """Uniform integers in a draw: with 12 the standard deviation is 2**bits."""
@@ -28,14 +31,35 @@ FISHER = 1.004
 """An upper bound of J * sigma**2 (numerically 1.002)."""
 
 
-def draw(count: int, bits: int) -> npt.NDArray[np.int64]:
-    """Noise int64 (count,), standard deviation 2**bits, from a fresh ChaCha20 key of the operating system's.
+def draw(count: int, bits: int, key: bytes | None = None) -> Limbs:
+    """Noise of standard deviation 2**bits, as whole numbers that are `centre(bits)` too large.
 
     Args:
         count: how many.
-        bits: at most 32.
+        bits: at most 96.
+        key: 32 secret bytes that this draw alone uses, where it must be found again; a fresh ChaCha20 key of the
+            operating system's without.
+
+    Returns:
+        two limbs, uint64 (count,) each, least significant first; less than 12 * 2**bits.
     """
-    words = stream_words(TERMS * count).reshape(TERMS, count) >> np.uint32(32 - bits)
-    # The mean of a term is (2**bits - 1) / 2, of the sum TERMS / 2 times (2**bits - 1): an integer.
-    centred: npt.NDArray[np.int64] = words.sum(axis=0, dtype=np.int64) - (TERMS // 2) * ((1 << bits) - 1)
-    return centred
+    each = -(-bits // 32)
+    words = stream_words(each * TERMS * count, key).reshape(each, TERMS, count)
+    sums = [words[i].sum(axis=0, dtype=np.uint64) for i in range(each - 1)]
+    sums.append((words[-1] >> np.uint32(32 * each - bits)).sum(axis=0, dtype=np.uint64))
+    sums += [np.zeros(count, dtype=np.uint64)] * (3 - each)
+    low, middle, high = sums[0], sums[1], sums[2]
+    half = np.uint64(32)
+    total = low + (middle << half)
+    return [total, high + (middle >> half) + (total < low)]
+
+
+def centre(bits: int) -> int:
+    """The mean of what `draw` gives: that of a term is (2**bits - 1) / 2, so of their sum an integer."""
+    return TERMS // 2 * ((1 << bits) - 1)
+
+
+def one(bits: int, key: bytes | None = None) -> int:
+    """A single centred number; arguments as for `draw`."""
+    low, high = draw(1, bits, key)
+    return int(low[0]) + (int(high[0]) << 64) - centre(bits)

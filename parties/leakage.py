@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from crypto.gaussian_noise import clipped_with_noise
+from parties.ckks_key import open_cipher
 from parties.session import Session, open_session, open_store
-from parties.sponsor import open_cipher, write_final_report
+from parties.sponsor import write_final_report
 from parties.store import RunStore
 from secure_gal.attacks.meter import Leakage, byte_leakage, column_leakage, label_leakage
 from secure_gal.effects import State

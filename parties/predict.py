@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from parties.ckks_key import open_cipher
 from parties.loop import Loop
 from parties.patience import Patience
 from parties.progress import Progress
 from parties.report import write_atomically
 from parties.session import Session, open_node, open_session, open_store
-from parties.sponsor import open_cipher, require_sponsor
+from parties.sponsor import require_sponsor
 from parties.store import RunStore
 from parties.traffic import Traffic
 from secure_gal.agreement import psi_domain

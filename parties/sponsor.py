@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from parties.ckks_key import open_cipher
 from parties.loop import Loop
 from parties.patience import Patience
 from parties.progress import Progress
@@ -25,7 +26,6 @@ from transport.ledger import LEDGER
 from transport.ledger_entries import LedgerError
 
 if TYPE_CHECKING:
-    from crypto.ckks_secret import SecretContext
     from secure_gal.sum_sponsor import SumCipher
 
 
@@ -65,28 +65,6 @@ def write_final_report(session: Session, leakage: Sequence[Mapping[str, Any]] | 
     except LedgerError as error:  # the results are there all the same; the report says what is wrong
         audit = {"ok": False, "where": error.where, "line": error.line, "rule": error.rule}
     return write_report(session.party.run_dir, session.study, audit, leakage)
-
-
-def open_cipher(session: Session, store: RunStore) -> SecretContext:
-    """The study's CKKS key, in the run directory (0600); made before the first assistor gets evaluation keys.
-
-    Raises:
-        SettingsError: it is missing although it was used, can be read by others, or is of another parameter set.
-    """
-    from crypto.ckks import named
-    from crypto.ckks_secret import SecretContext
-
-    params, path = named(session.study.protect.parameter_set), session.party.run_dir / "ckks.key"
-    kind: type[SecretContext] = SecretContext
-    if session.study.protect.summed:
-        from crypto.ckks_secret_sum import SumContext as kind
-    if not path.exists() and not store.holds("keyed/"):
-        kind.generate(params).save(path)
-    cipher = kind.load(path)
-    if cipher.params != params:
-        raise SettingsError(str(path), f"is a key of the parameter set {cipher.params.name!r}, the study names "
-                            f"{params.name!r}; use another run_dir")  # fmt: skip
-    return cipher
 
 
 def _role(session: Session, store: RunStore, model: SponsorModel) -> SponsorProtocol:

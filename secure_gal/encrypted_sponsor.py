@@ -30,6 +30,7 @@ class Cipher(Protocol):
     def public_keys(self, padded: int) -> bytes: ...
     def encrypt(self, values: npt.NDArray[np.float64]) -> Bytes: ...
     def decrypt(self, replies: Bytes, rows: int, outputs: int, peer: str) -> npt.NDArray[np.float64]: ...
+    def refuse(self, peer: str, rule: str) -> PeerViolation: ...
 
 
 class EncryptedSponsor(SponsorProtocol):
@@ -160,13 +161,13 @@ class EncryptedSponsor(SponsorProtocol):
             held: mask (N_train,), the training rows that it holds; train: mask (N_m,), which of its rows train.
 
         Raises:
-            PeerViolation: wrong count or length, values out of range, or longer than the residual.
+            PeerViolation: wrong count or length; values out of range, or longer than the residual, which ends the key.
         """
         unit, scale = to_unit(residual)
         unit = unit[held]
         values = self._cipher.decrypt(ciphertexts, len(train), residual.shape[1], peer)
         if np.linalg.norm(values[: len(unit)]) > NORM_SLACK * np.linalg.norm(unit) + 1.0:
-            raise PeerViolation(peer, "fitted values are longer than the residual: no ridge gives that")
+            raise self._cipher.refuse(peer, "fitted values are longer than the residual: no ridge gives that")
         fitted = np.empty(values.shape, dtype=np.float32)
         fitted[study_order(train)] = values * scale
         return fitted

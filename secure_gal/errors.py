@@ -47,6 +47,10 @@ class DataError(SettingsError):
     """A table cannot be used as it is; the message names the file, the column or row, and the fix."""
 
 
+class KeyRetired(SettingsError):
+    """A secret key may decrypt nothing more: its budget is spent, or a peer's reply was refused after decryption."""
+
+
 class ConsentError(SecureGalError):
     """A party has not consented to what the study would reveal; nothing was sent."""
 

@@ -96,4 +96,4 @@ class SumFreshData(SumEncryptedData):
         width, heads = storage.load(head)
         public = PublicKeys(ROWS, width, keys)
         parts = [answer(features, public, g, outputs, x, known) for features, g in heads]
-        return known, added(ROWS, parts).reshape(-1)
+        return known, added(ROWS, parts, peer).reshape(-1)

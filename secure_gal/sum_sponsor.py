@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crypto.ckks_fits import Layout
-from crypto.ckks_products import pairs
+from crypto.ckks_products import Products, pairs
 from secure_gal import messages, protocol_sponsor
 from secure_gal.effects import Compute, Effect, Note, Send, State
 from secure_gal.encrypted_rows import study_order, to_unit
@@ -35,7 +35,7 @@ class SumCipher(Cipher, Protocol):
     def public_key(self) -> bytes: ...
     def product_keys(self) -> bytes: ...
     def encrypt_difference(self, values: Values) -> Bytes: ...
-    def decrypt_products(self, products: Bytes, count: int, peer: str) -> Values: ...
+    def decrypt_products(self, products: Bytes, count: int, study: Products, peer: str) -> Values: ...
     def decrypt_sum(self, replies: Bytes, layout: Layout, peer: str) -> Values: ...
 
 
@@ -178,10 +178,11 @@ class SumSponsor(SponsorProtocol):
     def _solve(self) -> Compute:
         products, own, peer = self.state.array("sum/products"), self._own_difference(), self._adder
         cipher, count = cast(SumCipher, self._cipher), len(self._study.assistors)
+        study = Products.of(self._layout().training, self._study.protect.encrypted)
 
         def job() -> Values:
             listed = pairs(count, bool(len(own)))
-            return self._solved(listed, cipher.decrypt_products(products, len(listed), peer), own)
+            return self._solved(listed, cipher.decrypt_products(products, len(listed), study, peer), own)
 
         return Compute("weights", job)
 
@@ -212,20 +213,23 @@ class SumSponsor(SponsorProtocol):
         replies, weights = self.state.array("sum/opening"), self.state.array("sum/weights")
         residual, train, peer = self._ensemble.residual(), self._train(), self._adder
         cipher = cast(SumCipher, self._cipher)
-        share = float(weights[-len(self._study.assistors) :].sum())
+        share, layout = float(weights[-len(self._study.assistors) :].sum()), self._layout()
         ridge = self._study.protect.encrypted
 
         def job() -> Values:
             unit, scale = to_unit(residual)
-            layout = Layout(int(train.sum()), int((~train).sum()), residual.shape[1])
             values = cipher.decrypt_sum(replies, layout, peer)
             if ridge and np.linalg.norm(values[: len(unit)]) > NORM_SLACK * share * np.linalg.norm(unit) + 1.0:
-                raise PeerViolation(peer, "the sum of fitted values is longer than the residual: no ridges give that")
+                raise cipher.refuse(peer, "the sum of fitted values is longer than the residual: no ridges give that")
             out = np.empty(values.shape)
             out[study_order(train)] = values * scale
             return out
 
         return Compute("open", job)
+
+    def _layout(self) -> Layout:
+        train = self._train()
+        return Layout(int(train.sum()), int((~train).sum()), self._ensemble.residual().shape[1])
 
     def _opened(self, total: Values) -> list[Effect]:
         weights, (_, unit) = self.state.array("sum/weights"), to_unit(self._ensemble.residual())

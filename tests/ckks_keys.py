@@ -7,9 +7,10 @@ import functools
 import numpy as np
 import numpy.typing as npt
 
-from crypto import dithering
+from crypto import dithering, release
 from crypto.ckks import PARAMETER_SETS, ParameterSet, PublicKeys, padded
 from crypto.ckks_secret import SecretContext
+from crypto.releases import Releases
 
 Array = npt.NDArray[np.float64]
 PEER = "hospital"
@@ -18,6 +19,12 @@ PEER = "hospital"
 @functools.cache
 def secret(name: str) -> SecretContext:
     return SecretContext.generate(PARAMETER_SETS[name])
+
+
+def expendable(name: str) -> SecretContext:
+    """The same key with an account of its own, for replies that end it."""
+    shared = secret(name)
+    return SecretContext(shared.params, shared._secret, shared._noise_key, Releases(shared.params.tau))
 
 
 @functools.cache
@@ -52,7 +59,7 @@ def error_bound(params: ParameterSet, u_all: Array, u_train: Array, r: Array) ->
     longest, residual = np.linalg.norm(u_all, axis=1).max(), np.linalg.norm(r, axis=0).max()
     g = np.linalg.norm(u_train.T @ r, axis=0).max()
     terms = [
-        params.sigma * np.sqrt(n / 2) / params.reply_scale,
+        release.deviation(params),
         encoding * g / 2.0**params.second_bits,
         longest * encoding * residual / 2.0**params.first_bits,
         longest * (3.2 * np.sqrt(n) + rounding) / 2.0**params.request_bits,

@@ -51,6 +51,9 @@ class StandIn:
         assert np.abs(values).max() <= 1.0
         return pack(values, STRICT.request_bytes)
 
+    def refuse(self, peer: str, rule: str) -> PeerViolation:
+        return PeerViolation(peer, rule)
+
     def decrypt(self, replies: np.ndarray, rows: int, outputs: int, peer: str) -> np.ndarray:
         if replies.shape != (outputs, STRICT.reply_bytes):
             raise PeerViolation(peer, "wrong count")

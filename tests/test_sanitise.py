@@ -10,8 +10,9 @@ import math
 import numpy as np
 import pytest
 from scipy.stats import chi2, kstest, norm
+from tenseal import sealapi
 
-from crypto import ckks, flooding, ridge_blocks, seal_files
+from crypto import ckks, flooding, release, ridge_blocks, seal_files, wide
 from crypto.ckks import PARAMETER_SETS
 from crypto.ckks_public import Calculator
 from crypto.encrypted_ridge import EncryptedRidge
@@ -26,21 +27,37 @@ SETS = pytest.mark.parametrize("name", sorted(PARAMETER_SETS))
 # --- the flooding noise -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bits", [30, 32])
+def drawn(count: int, bits: int, key: bytes | None = None) -> np.ndarray:
+    """Centred draws in units of sigma."""
+    low, high = (limb.astype(float) for limb in flooding.draw(count, bits, key))
+    return (low + high * 2.0**64 - flooding.centre(bits)) / 2.0**bits
+
+
+@pytest.mark.parametrize("bits", [18, 32, 60, 64, 86, 92, 96])
 def test_noise_has_its_distribution(bits: int) -> None:
     """Variance and shape; false alarms: 1e-9 (variance, with room for kurtosis 3 - 0.1) and 1e-6 (shape)."""
-    draws = flooding.draw(200_000, bits)
-    assert np.abs(draws).max() <= flooding.TERMS // 2 * 2**bits
-    assert abs(float(draws.mean())) < 6.2 * 2**bits / np.sqrt(len(draws))
+    draws = drawn(200_000, bits)
+    assert np.abs(draws).max() <= flooding.TERMS // 2
+    assert abs(float(draws.mean())) < 6.2 / np.sqrt(len(draws))
     low, high = chi2.ppf([5e-10, 1 - 5e-10], len(draws)) / len(draws)
-    assert low < np.mean((draws / 2**bits) ** 2) < high
+    assert low < np.mean(draws**2) < high
     # A sum of 12 uniforms differs from a Gaussian by less than 0.002 in distribution function.
-    assert kstest(draws[:20_000] / 2**bits, norm.cdf).statistic < 0.002 + math.sqrt(math.log(2 / 1e-6) / 2 / 20_000)
-    assert len(np.unique(draws & 0xFF)) == 256
+    assert kstest(draws[:20_000], norm.cdf).statistic < 0.002 + math.sqrt(math.log(2 / 1e-6) / 2 / 20_000)
+    for limb, width in zip(flooding.draw(200_000, bits), (min(bits, 64), bits - 64), strict=True):
+        for at in range(0, max(width - 7, 0), 8):  # every byte below the top one takes every value
+            assert len(np.unique(limb >> np.uint64(at) & np.uint64(0xFF))) == 256
 
 
-def test_noise_is_never_the_same() -> None:
-    assert (flooding.draw(1000, 32) != flooding.draw(1000, 32)).all()
+def test_noise_is_never_the_same_but_under_the_same_key() -> None:
+    assert (drawn(1000, 90) != drawn(1000, 90)).all()
+    assert (drawn(1000, 90, bytes(32)) == drawn(1000, 90, bytes(32))).all()
+    assert (drawn(1000, 90, bytes(32)) != drawn(1000, 90, bytes(31) + b"1")).all()
+
+
+def test_a_single_number_has_the_same_distribution() -> None:
+    found = np.array([flooding.one(90) for _ in range(2000)], dtype=float) / 2.0**90
+    low, high = chi2.ppf([5e-10, 1 - 5e-10], len(found)) / len(found)
+    assert low < np.mean(found**2) < high and abs(found.mean()) < 6.2 / np.sqrt(len(found))
 
 
 def test_fisher_information_of_the_noise() -> None:
@@ -76,7 +93,7 @@ def data_noise(name: str, u: np.ndarray, r: np.ndarray, new: np.ndarray) -> floa
         phases.append(calculator.results[0])
     exact, noisy = phases
     noise = coefficients(real, (noisy - exact) % np.array(ckks.primes(params)[: params.levels], dtype=object)[:, None])
-    dropped = math.prod(ckks.primes(params)[1 : params.levels])
+    dropped = math.prod(ckks.primes(params)[params.reply_levels : params.levels])
     return float(np.linalg.norm(np.array([int(x) for x in noise], dtype=float))) / dropped
 
 
@@ -113,7 +130,7 @@ def test_every_slot_is_flooded(name: str) -> None:
     what 9 sigmas of a chi-squared quantile allow.
     """
     params = PARAMETER_SETS[name]
-    expected = params.sigma * np.sqrt(params.n / 2) / params.reply_scale
+    expected = release.deviation(params)
     u, r = ridge(200, 3, 1)
     job = EncryptedRidge(keys(name, 4), u, u, cores=1)
     replies = job.fit(secret(name).encrypt(r), 1, PEER)
@@ -124,12 +141,23 @@ def test_every_slot_is_flooded(name: str) -> None:
         assert np.std(part) == pytest.approx(expected, rel=9 / np.sqrt(2 * len(part)))
 
 
-def test_every_coefficient_is_flooded() -> None:
-    real = Calculator(keys("fast", 1))
-    flooded = real._flood(np.zeros((2, 1, FAST.n), np.uint64))
-    prime = ckks.primes(FAST)[0]
-    centred = np.where(flooded[0] > prime // 2, flooded[0].astype(np.int64) - prime, flooded[0].astype(np.int64))
-    assert (np.abs(centred) > 2**16).mean() > 0.999 and (flooded[1] == 0).all()
+@SETS
+def test_every_coefficient_is_flooded(name: str) -> None:
+    """The first polynomial of a reply of zeros is noise of the stated sigma, the second is as it was."""
+    params = PARAMETER_SETS[name]
+    middle = np.full(params.n, math.prod(params.reply_primes) // 2)
+    other = np.array([middle % prime for prime in params.reply_primes], dtype=np.uint64)
+    row = ckks.write_reply(params, np.stack([np.zeros_like(other), other]))
+    low, high = ckks.read_reply(params, row, PEER)[0]
+    found = high.astype(float) * 2.0**64 + low.astype(float)
+    whole = float(math.prod(params.reply_primes))
+    found = np.where(found > whole / 2, found - whole, found)
+    left_out = 2.0 ** (8 * (wide.whole_bytes(params.reply_primes) - params.reply_kept[0]))
+    expected = math.hypot(params.sigma, left_out / math.sqrt(12))
+    assert np.std(found) == pytest.approx(expected, rel=9 / math.sqrt(2 * params.n))
+    assert np.median(np.abs(found)) == pytest.approx(0.6745 * expected, rel=0.2)
+    untouched = wide.leading(wide.compose(other, params.reply_primes), params.reply_primes, params.reply_kept[1])
+    assert (row[params.reply_kept[0] * params.n :] == untouched).all()
 
 
 # --- what the sponsor can compute from a reply ------------------------------------------------------------------------
@@ -149,35 +177,23 @@ def test_the_multiplier_is_found_in_an_unsanitised_reply_and_not_in_a_sanitised_
     assert plain is not None
     product = calculator.add_products(None, [request], [plain])
     assert product is not None
-    prime = ckks.primes(FAST)[0]
+    multiplied = c1(product, 2).astype(object)
+    below = c1(request, 2).astype(object)
+    inverse = [[pow(int(x), -1, prime) for x in row] for row, prime in zip(below, ckks.primes(FAST), strict=False)]
+    found = multiplied * np.array(inverse, dtype=object) % np.array(ckks.primes(FAST)[:2], dtype=object)[:, None]
+    assert (found == plain_residues(plain, FAST)).all()
 
-    def quotient(numerator: np.ndarray) -> np.ndarray:
-        below = c1(request, 2)[0].astype(object)
-        inverse = np.array([pow(int(x), -1, prime) for x in below], dtype=object)
-        return numerator.astype(object) * inverse % prime
-
-    found = quotient(c1(product, 2)[0])
-    assert (found == plain_residues(plain, FAST)[0]).all()
-
-    # The same after sanitising, with the dropped prime put back; and, as a control, after dropping only.
-    dropped = ckks.primes(FAST)[1]
+    # What leaves shows nothing of that second polynomial, down to its last byte.
+    evaluator = sealapi.Evaluator(ckks.context(FAST))
     packed = calculator.sanitise(product, scale_bits(FAST, "f"))
-    residues = seal_files.unpack(packed).reshape(2, 1, FAST.n)
-    carrier = calculator_form(residues)
-    again = quotient(carrier.astype(object) * dropped % prime)
-    assert (again == plain_residues(plain, FAST)[0]).sum() <= 1
+    evaluator.transform_from_ntt_inplace(product)
+    residues = seal_files.split_ciphertext(seal_files.save(product), 2, FAST.n, seeded=False)[0]
+    assert (second(ckks.write_reply(FAST, residues)) != second(packed)).any(axis=1).all()
 
 
-def calculator_form(residues: np.ndarray) -> np.ndarray:
-    """c1 of a reply in transformed form, (n,)."""
-    from tenseal import sealapi
-
-    context = ckks.context(FAST)
-    reply = sealapi.Ciphertext()
-    members = seal_files.ciphertext_members(tuple(context.last_parms_id()), FAST.n, 1.0, residues, ntt=False)
-    seal_files.load(reply, context, members)
-    sealapi.Evaluator(context).transform_to_ntt_inplace(reply)
-    return c1(reply, 1)[0]
+def second(reply: np.ndarray) -> np.ndarray:
+    """The leading bytes of a reply's second polynomial, (n, kept)."""
+    return reply[FAST.reply_kept[0] * FAST.n :].reshape(FAST.n, -1)
 
 
 def test_a_guess_of_the_data_is_confirmed_by_an_unsanitised_reply_and_not_by_a_sanitised_one() -> None:
@@ -189,10 +205,9 @@ def test_a_guess_of_the_data_is_confirmed_by_an_unsanitised_reply_and_not_by_a_s
         """No fresh encryption of zero: primes dropped and flooded only."""
 
         def sanitise(self, fitted, bits):  # type: ignore[no-untyped-def]
-            self._evaluator.rescale_to_next_inplace(fitted)
             self._evaluator.transform_from_ntt_inplace(fitted)
-            residues, _ = seal_files.split_ciphertext(seal_files.save(fitted), 1, FAST.n, seeded=False)
-            return seal_files.pack(self._flood(residues))
+            residues, _ = seal_files.split_ciphertext(seal_files.save(fitted), 2, FAST.n, seeded=False)
+            return ckks.write_reply(FAST, residues)
 
     careless = object.__new__(Dropped)
     careless.__dict__ |= real.__dict__
@@ -203,12 +218,12 @@ def test_a_guess_of_the_data_is_confirmed_by_an_unsanitised_reply_and_not_by_a_s
         encodings = [Undithered(calculator, rows, 4, split[i], i == 0, 0) for i in (0, 1)]
         shares = ridge_blocks.inner_products(calculator, encodings[0], requests, range(1), 1, PEER)
         reply = ridge_blocks.fitted(calculator, encodings[1], [ridge_blocks.fold(calculator, 4, shares)], range(1))
-        return seal_files.unpack(reply[0]).reshape(2, FAST.n)[1]
+        return second(reply[0])
 
     assert (answer(careless, u) == answer(careless, u)).all()
-    assert (answer(careless, u) != answer(careless, u * 0.99)).mean() > 0.999
+    assert (answer(careless, u) != answer(careless, u * 0.99)).any(axis=1).mean() > 0.999
     for guess in (u, u * 0.99):
-        assert (answer(real, u) != answer(real, guess)).mean() > 0.999
+        assert (answer(real, u) != answer(real, guess)).any(axis=1).mean() > 0.999
 
 
 def test_the_phase_of_a_request_is_what_the_exact_circuit_starts_from() -> None:

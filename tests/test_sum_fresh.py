@@ -102,9 +102,9 @@ def test_replies_add_up(cipher: SumContext) -> None:
     fits = [
         np.frombuffer(key.encrypt(np.zeros((0, 2)), v, 1.0), np.uint8).reshape(-1, ROWS.reply_bytes) for v in values
     ]
-    total = opened(cipher, added(ROWS, fits).reshape(-1), Layout(0, ROWS.n + 10, 2))
+    total = opened(cipher, added(ROWS, fits, "lab").reshape(-1), Layout(0, ROWS.n + 10, 2))
     assert np.abs(total - sum(values)).max() < SUM.error
-    assert np.array_equal(added(ROWS, fits[:1]), fits[0])
+    assert np.array_equal(added(ROWS, fits[:1], "lab"), fits[0])
 
 
 def test_fresh_features_with_individual_encrypted_predictions_are_refused(party: PartySettings, tmp_path: Path) -> None:

@@ -8,14 +8,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from crypto import ckks, ridge_blocks
+from crypto import ckks, release, ridge_blocks
 from crypto.ckks import PARAMETER_SETS, PublicKeys
 from crypto.ckks_fits import MAX_VALUE, SUM, TRAINING, EncryptionKey, Layout, ProductKeys
-from crypto.ckks_products import SumCalculator, pairs, product_distance
+from crypto.ckks_products import PRODUCT_KAPPA, Products, SumCalculator, pairs
 from crypto.ckks_public import Calculator
 from crypto.ckks_secret_sum import SumContext
 from crypto.ckks_slots import Table
+from crypto.releases import Releases
 from crypto.ridge_blocks import Encodings, Split
+from secure_gal.errors import PeerViolation
 from secure_gal.sum_models import SumRidge
 from tests.ckks_keys import PEER, ridge
 from tests.exact_ring import Exact, Unsanitised, coefficients, moduli
@@ -88,7 +90,11 @@ def check(keys: Keys, study: Study, fits: list[bytes], residual: np.ndarray) -> 
     training = [part[0] for part in parts]
     products = keys.calculator.products(training, residual, difference, layout.training, PEER)
     due = study.products()
-    assert np.abs(secret.decrypt_products(products, len(due), PEER) - due).max() < 1e-4 * np.abs(due).max()
+    numbers = Products.of(layout.training, residual.dtype == np.uint8)
+    noise = 2.0**numbers.release_bits / numbers.scale * SUM.slots
+    found = secret.decrypt_products(products, len(due), numbers, PEER)
+    assert np.abs(found - due).max() < 7 * noise + 1e-5 * np.abs(due).max()
+    assert noise < 0.01 * math.sqrt(study.train * layout.outputs), "far below what another sample of rows would change"
     released = keys.calculator.weighted_sum(parts, [3 << 18, 1 << 18], PEER)
     assert len(released) == layout.ciphertexts
     total = 0.75 * study.fits[0] + 0.25 * study.fits[1]
@@ -144,7 +150,12 @@ def test_a_sum_read_by_another_layout_is_not_the_sum(keys: Keys) -> None:
     parts = [study.layout.split(fit, PEER) for fit in fits]
     released = keys.calculator.weighted_sum(parts, [1 << 19, 1 << 19], PEER)
     total = sum(study.fits) / 2
-    wrong = keys.secret.decrypt_sum(released, other, PEER)[: N // 16]
+    careless = SumContext(SUM, keys.secret._secret, keys.secret._noise_key, Releases(SUM.tau))
+    with pytest.raises(PeerViolation, match="more than noise behind its last row"):
+        careless.decrypt_sum(released, other, PEER)
+    slots = [keys.secret._decrypt(*ckks.read_reply(SUM, row, PEER), row.tobytes()) for row in released]
+    wrong = Table(SUM, N // 16 + 1, 3).values(slots)[: N // 16]
+    total = sum(study.fits) / 2
     assert np.abs(wrong - total)[:, 1:].max() > 100 * SUM.error
 
 
@@ -155,8 +166,9 @@ def test_segments_that_nobody_uses_hold_noise_alone(keys: Keys) -> None:
     fit = party.fit(keys.secret.encrypt(study.r), 3, PEER)
     party.close()
     released = keys.calculator.weighted_sum([study.layout.split(fit, PEER)] * 2, [1 << 19, 1 << 19], PEER)
-    slots = keys.secret._decrypt(released[0], PEER).reshape(16, -1)
-    expected = SUM.sigma * math.sqrt(N / 2) / SUM.reply_scale
+    row = released[0]
+    slots = keys.secret._decrypt(*ckks.read_reply(SUM, row, PEER), row.tobytes()).reshape(16, -1)
+    expected = release.deviation(SUM)
     for segment in (*slots[1:14],):  # outputs 0, 1 and 2 lie in segments 0, 15 and 14
         for part in (segment.real, segment.imag):
             assert np.std(part) == pytest.approx(expected, rel=9 / math.sqrt(2 * len(part)))
@@ -168,7 +180,10 @@ def test_the_distances_hold_with_all_outputs_packed() -> None:
     assert replace(SUM, max_packed=64).distance(SUM.tau) > 2.0**-SUM.kappa, "the limit can be exceeded"
     numbers, layout = len(pairs(3, True)), Layout(8_000, 2_000, 10)
     assert (layout.training.ciphertexts, layout.rest.ciphertexts) == (5, 2)
-    assert 2.0**-28 < product_distance(10, numbers, layout.training.ciphertexts, 2.0) < 2.0**-27
+    for by_ridge in (True, False):
+        found = Products.of(layout.training, by_ridge)
+        assert 2.0**-52 < found.distance(10, numbers) < 2.0**-48
+        assert found.distance(200, len(pairs(32, True))) > 2.0**-PRODUCT_KAPPA, "this limit, too"
 
 
 @pytest.mark.slow
@@ -189,7 +204,7 @@ def test_data_dependent_noise_of_packed_fits_is_within_its_bound(keys: Keys) -> 
         assert len(ridge_blocks.fitted(calculator, second, heads, range(1))) == 1
         phases.append(calculator.results[0])
     noise = coefficients(real, (phases[1] - phases[0]) % moduli(SUM))
-    dropped = math.prod(ckks.primes(SUM)[1 : SUM.levels])
+    dropped = math.prod(ckks.primes(SUM)[SUM.reply_levels : SUM.levels])
     measured = float(np.linalg.norm(np.array([int(x) for x in noise], dtype=float))) / dropped
     print(f"log2 D: measured {math.log2(measured):.1f}, bound {math.log2(SUM.data_noise):.1f}")
     assert SUM.data_noise / 30 < measured < SUM.data_noise

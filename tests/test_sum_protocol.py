@@ -78,10 +78,13 @@ class StandIn:
     def decrypt(self, replies: np.ndarray, rows: int, outputs: int, peer: str) -> np.ndarray:
         raise AssertionError("nothing but sums is ever decrypted")
 
-    def decrypt_products(self, products: np.ndarray, count: int, peer: str) -> np.ndarray:
+    def decrypt_products(self, products: np.ndarray, count: int, study: object, peer: str) -> np.ndarray:
         if products.shape != (count, PRODUCT_BYTES):
             raise PeerViolation(peer, "wrong count")
         return get(products, 1)[0]
+
+    def refuse(self, peer: str, rule: str) -> PeerViolation:
+        return PeerViolation(peer, rule)
 
     def decrypt_sum(self, replies: np.ndarray, layout: Layout, peer: str) -> np.ndarray:
         if replies.shape != (layout.ciphertexts, SUM.reply_bytes):
