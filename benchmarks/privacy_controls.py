@@ -110,21 +110,23 @@ class _FreshSums(_FirstSums):
 
 
 class _Careless(Calculator):
-    """Drops primes and floods, without a fresh encryption of zero."""
+    """Floods and rounds, without a fresh encryption of zero."""
+
+    flooded = True
 
     def sanitise(self, fitted: Any, bits: int) -> Array:
-        for _ in range(self.params.levels - self.params.reply_levels):
+        kept = self.params.reply_levels
+        for _ in range(self.params.levels - kept):
             self._evaluator.rescale_to_next_inplace(fitted)
         self._evaluator.transform_from_ntt_inplace(fitted)
-        residues, _ = seal_files.split_ciphertext(seal_files.save(fitted), 1, self.params.n, seeded=False)
-        return seal_files.pack(self._flood(residues))
+        residues, _ = seal_files.split_ciphertext(seal_files.save(fitted), kept, self.params.n, seeded=False)
+        return ckks.write_reply(self.params, residues, flooded=self.flooded)
 
 
 class _Repeated(_Careless):
     """The sponsor's own computation with a guess: no noise either."""
 
-    def _flood(self, residues: Array) -> Array:
-        return residues[:, 0]
+    flooded = False
 
 
 def second_polynomial(ciphertext: Any, levels: int) -> Array:
@@ -231,8 +233,8 @@ def _replies(calculator: Calculator, encodings: type[Encodings], u: Array, reque
 
 
 def _carrier(reply: Array) -> Array:
-    """A reply's second polynomial (n,)."""
-    return seal_files.unpack(reply).reshape(2, PARAMS.n)[1]
+    """What travels of a reply's second polynomial."""
+    return reply[PARAMS.reply_kept[0] * PARAMS.n :]
 
 
 def main() -> None:

@@ -16,8 +16,8 @@ import numpy as np
 from benchmarks.privacy_data import Array, People
 from benchmarks.privacy_transcripts import LEARNER, ROUNDS, combination, held_out, local, names, new_ensemble
 from crypto.ckks import padded
-from crypto.ckks_fits import SUM, WEIGHT_BITS, Layout, ProductKeys
-from crypto.ckks_products import SumCalculator, pairs
+from crypto.ckks_fits import SUM, TRAINING, WEIGHT_BITS, Layout, ProductKeys
+from crypto.ckks_products import Products, SumCalculator, pairs
 from crypto.ckks_secret_sum import SumContext
 from crypto.ckks_slots import Table
 from crypto.seal_files import SEED_BYTES, unpack
@@ -92,7 +92,7 @@ class _Parties:
         fits = [layout.split(a.ridge.fit(requests, outputs, SPONSOR), SPONSOR) for a in self.assistors]
         training, difference = [fit[0] for fit in fits], cipher.encrypt_difference(apart)
         products = self._calculator.products(training, requests, difference, layout.training, SPONSOR)
-        w = constrained_weights(_gram(cipher, products, apart, len(fits)), list(range(1, len(fits) + 1)))
+        w = constrained_weights(_gram(cipher, products, apart, layout), list(range(1, len(fits) + 1)))
         steps = np.round(w[1:] * 2.0**WEIGHT_BITS).astype(np.int64).tolist()
         values = cipher.decrypt_sum(self._calculator.weighted_sum(fits, steps, SPONSOR), layout, SPONSOR)
         total = np.empty(values.shape)
@@ -131,10 +131,12 @@ def record_sums(people: People, *, rounds: int = ROUNDS, listen: bool = True) ->
     )  # fmt: skip
 
 
-def _gram(cipher: SumContext, products: Array, own: Array, assistors: int) -> Array:
+def _gram(cipher: SumContext, products: Array, own: Array, layout: Layout) -> Array:
     """Gram matrix of all parties' differences from the residual, the sponsor first, as `SumSponsor` puts it together."""
+    assistors = next(m for m in range(1, len(products) + 1) if len(pairs(m, True)) == len(products))
     listed, gram = pairs(assistors, True), np.zeros((assistors + 1, assistors + 1))
-    for (i, j), value in zip(listed, cipher.decrypt_products(products, len(listed), "party-1"), strict=True):
+    values = cipher.decrypt_products(products, len(listed), Products.of(layout.training, True), "party-1")
+    for (i, j), value in zip(listed, values, strict=True):
         a, b = (0 if i == assistors else i + 1), j + 1
         gram[a, b] = gram[b, a] = value
     gram[0, 0] = float(np.sum(own * own))
@@ -145,10 +147,19 @@ def _heard(table: Table, requests: Array, fits: list[Array], difference: Array) 
     """Numbers (N_train, d) at each person's place in what the aggregator holds; `table` says where that is."""
     asked = readable(requests, SUM, len(requests) * SUM.n, 1).reshape(len(requests), SUM.n, -1)
     found = [_alone(table, asked[:, :, reading]) for reading in range(asked.shape[2])]
-    for body in (*fits, difference[:, :-SEED_BYTES]):  # by ciphertext its polynomials and primes, n residues each
-        residues = np.stack([unpack(row) for row in body]).reshape(len(body), -1, SUM.n) / 2.0**60
-        found += [table.values(_complex(residues[:, reading])) for reading in range(residues.shape[1])]
+    own = difference[:, :-SEED_BYTES]  # by ciphertext the residues of one polynomial, n a prime
+    readings = [np.stack([unpack(row) for row in own]).reshape(len(own), -1, SUM.n) / 2.0**60]
+    readings += [np.stack([_upper(row) for row in fit]) for fit in fits]
+    for body in readings:
+        found += [table.values(_complex(body[:, reading])) for reading in range(body.shape[1])]
     return np.hstack(found)
+
+
+def _upper(reply: Array) -> Array:
+    """The upper eight bytes of the coefficients of a fit's two polynomials, (2, n), as parts of the modulus."""
+    cut = TRAINING.reply_kept[0] * SUM.n
+    parts = [part.reshape(SUM.n, -1)[:, -8:] for part in (reply[:cut], reply[cut:])]
+    return np.stack([np.ascontiguousarray(part).view("<u8")[:, 0] / 2.0**64 for part in parts])
 
 
 def _alone(table: Table, numbers: Array) -> Array:

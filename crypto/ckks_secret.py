@@ -185,7 +185,7 @@ class SecretContext:
         fresh = self.releases.admit([row.tobytes() for row in replies])
         slots = [self._decrypt(*pair, row.tobytes()) for pair, row in zip(polynomials, replies, strict=True)]
         self._check(table, slots, fresh, peer)
-        return table.values(slots)
+        return release.on_grid(self.params, table.values(slots))
 
     def _decrypt(self, first: wide.Limbs, second: wide.Limbs, row: bytes) -> Slots:
         """The complex slots of one reply, with the noise that this ciphertext has (`crypto.release`)."""

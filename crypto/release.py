@@ -28,9 +28,13 @@ import hashlib
 import hmac
 import math
 
+import numpy as np
+import numpy.typing as npt
+
 from crypto import dithering, wide
 from crypto.ckks import SECRET_DEVIATION, SUM_SETS, ParameterSet
 
+Values = npt.NDArray[np.float64]
 MARGIN = 7
 """Bits of the theorem's own constant."""
 NOISE_KEY_BYTES = 32
@@ -99,6 +103,12 @@ def padding_deviation(params: ParameterSet) -> float:
 def spread_limit(count: int) -> float:
     """Largest mean square of `count` padding values in units of `padding_deviation`: six deviations, and 5% to spare."""
     return 1.05 + 6 * math.sqrt(2 / count)
+
+
+def on_grid(params: ParameterSet, values: Values) -> Values:
+    """Values without the digits that mean nothing: multiples of a power of two, an eighth of their deviation at most."""
+    step = 2.0 ** (math.floor(math.log2(deviation(params))) - 3)
+    return np.rint(values / step) * step
 
 
 def noise_seed(key: bytes, name: str, ciphertext: bytes) -> bytes:

@@ -80,7 +80,7 @@ def protections(study: Study) -> dict[str, str]:
     """`[protect]` of a study as the report shows it: the modes, and the numbers that those modes use."""
     protect = study.protect
     shown: dict[str, str] = {"ids": protect.ids, "residuals": protect.residuals, "predictions": protect.predictions}
-    if protect.encrypted or protect.summed:
+    if protect.keyed:
         shown["CKKS parameters"] = protect.parameter_set
     if protect.summed:
         shown["aggregator"] = study.adder

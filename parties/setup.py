@@ -146,6 +146,16 @@ def _sums(session: Session, columns: int, ids: Sequence[str]) -> str:
     )
 
 
+def _releases(session: Session) -> str:
+    """How much of the CKKS key's budget is used, over all runs of this study."""
+    from crypto.ckks import named
+    from parties.ckks_key import released
+
+    params = named(session.study.protect.parameter_set)
+    used = released(session.party.home, session.digest, params)
+    return f"key: {used:,} of {params.tau:,} ciphertexts decrypted so far under this study's key, over all its runs"
+
+
 def check_party(file: Path) -> str:
     """Validate settings, keys, pins, learner and data offline; returns the manifest, and warnings about the data."""
     session = open_session(file)
@@ -161,4 +171,6 @@ def check_party(file: Path) -> str:
     data = f"{len(model.ids):,} rows, {model.table.frame.width} feature columns"
     if session.study.protect.summed and session.party.party != session.study.sponsor:
         data = f"{data}\n{_sums(session, model.table.frame.width, model.ids)}"
+    if session.study.protect.keyed and session.party.party == session.study.sponsor:
+        data = f"{data}\n{_releases(session)}"
     return f"{manifest(session.study, session.fingerprints)}\n\n{warnings}this party {session.party.party}: {data}; everything checked"

@@ -153,11 +153,17 @@ def manifest(study: Study, fingerprints: Mapping[str, str]) -> str:
 
 
 def _parameter_lines(study: Study) -> list[str]:
-    if not (study.protect.encrypted or study.protect.summed):
+    if not study.protect.keyed:
         return []
     from crypto.ckks import named
 
-    lines = [f"ckks       {named(study.protect.parameter_set).describe()}"]
+    params = named(study.protect.parameter_set)
+    lines = [
+        f"ckks       {params.describe()}",
+        "released   predictions must not be shown to whoever computed them: parties that follow the protocol face "
+        f"{params.secrecy} bits, but one that forges a single reply reads the sponsor's key, and with it every label, from "
+        f"about {params.n:,} values that it is shown",
+    ]
     if study.protect.summed:
         from secure_gal.sum_exposure import LIMIT, OWN_LIMIT
         from secure_gal.sum_weights import W_MIN

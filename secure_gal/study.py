@@ -63,6 +63,11 @@ class Protect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.predictions == "sum"
 
     @property
+    def keyed(self) -> bool:
+        """Whether the sponsor decrypts anything under a CKKS key."""
+        return self.encrypted or self.summed
+
+    @property
     def parameter_set(self) -> str:
         """The CKKS parameter set in use: sums need a ring of their own depth."""
         return "sum" if self.summed else self.parameters

@@ -89,7 +89,7 @@ def test_sums_are_those_of_the_clear_reference(diabetes: People) -> None:
         assert np.abs(total - due).max() < 1e-3 * np.abs(residual).max()
         assert np.abs(weights - [record.weights[name] for name in names(diabetes)[1:]]).max() < 1e-3
     # A request on 4 primes in two readings; the other's fit, 2 polynomials on 2 primes; a seeded difference on 2.
-    assert seen.aggregator.shape == (2, int(diabetes.train.sum()), 8 + 4 + 2)
+    assert seen.aggregator.shape == (2, int(diabetes.train.sum()), 8 + 3 + 2)
     gains = [f.gain.value for f in privacy_attacks.on_other_columns(seen)]
     assert float(np.mean(gains)) < 0.05
 

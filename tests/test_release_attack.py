@@ -13,62 +13,24 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import norm
 from tenseal import sealapi
 
-from crypto import ckks, ckks_secret, embedding, flooding, release, seal_files, wide
+from crypto import ckks, ckks_secret, flooding, release, seal_files, wide
 from crypto.ckks import PARAMETER_SETS, SUM_SETS
 from crypto.ckks_fits import SUM, TRAINING, EncryptionKey, Layout, ProductKeys
 from crypto.ckks_products import KEPT, PRODUCT_PRIMES, Products, SumCalculator
 from crypto.ckks_secret_sum import SumContext
 from crypto.encrypted_ridge import EncryptedRidge
 from crypto.wide import Limbs
+from secure_gal.attacks.secret_key import chance, hits, in_ring, least_squares, matched, shown
 from tests.ckks_keys import PEER, keys, ridge, secret
 from tests.exact_ring import secret_residues
 
 RELEASED = pytest.mark.parametrize("name", ["strict", "fast", "sum"])
 
 
-def in_ring(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The product of two polynomials, coefficients (n,) each, by their values in the slots."""
-    one, two = (embedding.slot_values(x.astype(float)) for x in (a, b))
-    half = len(one) // 2
-    product = (one[:half] + 1j * one[half:]) * (two[:half] + 1j * two[half:])
-    return embedding.coefficients(np.concatenate([product.real, product.imag]))
-
-
-def conjugate(a: np.ndarray) -> np.ndarray:
-    """The polynomial whose slots are the conjugates."""
-    return np.concatenate([a[:1], -a[:0:-1]])
-
-
 def ternary(n: int, rng: np.random.Generator) -> np.ndarray:
     return rng.integers(-1, 2, n).astype(float)
-
-
-def least_squares(deltas: list[np.ndarray], errors: list[np.ndarray]) -> np.ndarray:
-    """The key that explains errors = deltas * s best, over all replies, slot by slot."""
-    half = len(deltas[0]) // 2
-    above, below = np.zeros(half, dtype=complex), np.zeros(half)
-    for delta, error in zip(deltas, errors, strict=True):
-        d, e = (embedding.slot_values(x) for x in (delta, error))
-        d, e = d[:half] + 1j * d[half:], e[:half] + 1j * e[half:]
-        above += d.conj() * e
-        below += np.abs(d) ** 2
-    found = above / below
-    return embedding.coefficients(np.concatenate([found.real, found.imag]))
-
-
-def hits(found: np.ndarray, key: np.ndarray) -> float:
-    """Share of coefficients that are right: rounded, or cut into three parts of equal size, whichever is better."""
-    low, high = np.quantile(found, [1 / 3, 2 / 3])
-    cut = np.where(found < low, -1, np.where(found > high, 1, 0))
-    return max(float(np.mean(guess == key)) for guess in (cut, np.clip(np.rint(found), -1, 1)))
-
-
-def chance(n: int) -> float:
-    """The largest share of hits that guessing gives; false alarms: 1e-9."""
-    return 1 / 3 + float(norm.isf(1e-9)) * math.sqrt(2 / 9 / n)
 
 
 def noise(n: int, bits: int | None, rng: np.random.Generator) -> np.ndarray:
@@ -88,20 +50,12 @@ def pooled(name: str, replies: int, bits: int | None, rows: int | None = None) -
     """
     params, rng = (PARAMETER_SETS | SUM_SETS)[name], np.random.default_rng(1)
     n, unit = params.n, release.rounding_unit(params)
-    key, deltas, errors = ternary(n, rng), [], []
+    key, seen = ternary(n, rng), []
     for _ in range(replies):
         delta = rng.uniform(-unit / 2, unit / 2, n)
         error = in_ring(delta, key) + noise(n, bits, rng)
-        if rows is not None:
-            shown = embedding.slot_values(error)
-            shown[rows // 2 : n // 2] = 0
-            shown[n // 2 + rows // 2 :] = 0
-            error = embedding.coefficients(shown)
-        deltas.append(delta)
-        errors.append(error)
-    if rows is None:
-        return hits(least_squares(deltas, errors), key)
-    return hits(sum(in_ring(conjugate(d), e) for d, e in zip(deltas, errors, strict=True)) * 1.0, key)
+        seen.append((delta, error if rows is None else shown(error, rows)))
+    return hits(least_squares(seen) if rows is None else matched(seen), key)
 
 
 @RELEASED
@@ -239,10 +193,12 @@ def attack(
     deltas, errors = released_errors(cipher, rows, before)
     for error in errors:  # flooding is taken off with what is known; what is left is the noise at decryption
         assert np.std(error) == pytest.approx(2.0**params.release_bits, rel=9 / math.sqrt(2 * params.n))
-    assert hits(least_squares(deltas, errors), key) < chance(params.n)
+    assert hits(least_squares(zip(deltas, errors, strict=True)), key) < chance(params.n)
     monkeypatch.setattr(ckks_secret.flooding, "draw", quiet)
     deltas, errors = released_errors(cipher, rows, before)
-    assert hits(least_squares(deltas, errors), key) == 1.0, "without the noise the same attack gives all of the key"
+    assert hits(least_squares(zip(deltas, errors, strict=True)), key) == 1.0, (
+        "without the noise the same attack gives all of the key"
+    )
 
 
 # --- the numbers ------------------------------------------------------------------------------------------------------
