@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 from tenseal import sealapi
 
-from crypto import ckks, ckks_secret, flooding, release, seal_files, wide
+from crypto import ckks, ckks_secret, embedding, flooding, release, seal_files, wide
 from crypto.ckks import PARAMETER_SETS, SUM_SETS
 from crypto.ckks_fits import SUM, TRAINING, EncryptionKey, Layout, ProductKeys
 from crypto.ckks_products import KEPT, PRODUCT_PRIMES, Products, SumCalculator
+from crypto.ckks_public import Calculator
 from crypto.ckks_secret_sum import SumContext
 from crypto.encrypted_ridge import EncryptedRidge
 from crypto.wide import Limbs
@@ -227,3 +228,28 @@ def test_the_derivation_is_the_theorem() -> None:
     """tau t^2 / (2 sigma^2) = 2^-(kappa + 7), whatever the numbers."""
     kappa = release.bits(3.0, 2.0**30, 2**16)
     assert pytest.approx(2.0 ** -(kappa + 7)) == 2**16 * 9.0 / (2 * 4.0**30)
+
+
+def test_every_ciphertext_has_noise_of_its_own() -> None:
+    seeds = {
+        release.noise_seed(key, name, body) for key in (bytes(32), b"k" * 32) for name in "ab" for body in (b"1", b"2")
+    }
+    assert len(seeds) == 8 and all(len(seed) == 32 for seed in seeds)
+    assert release.noise_seed(bytes(32), "a", b"1") == release.noise_seed(bytes(32), "a", b"1")
+
+
+@pytest.mark.parametrize("name", ["strict", "fast"])
+def test_a_decrypted_reply_has_the_noise_that_is_stated(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The difference to the same decryption without it, coefficient by coefficient; false alarms below 1e-9."""
+    params, cipher = PARAMETER_SETS[name], secret(name)
+    calculator = Calculator(keys(name, 1))
+    rows = [calculator.sanitise(None, 100) for _ in range(2)]
+    limbs = [ckks.read_reply(params, row, PEER) for row in rows]
+    noisy = [cipher._decrypt(*pair, row.tobytes()) for pair, row in zip(limbs, rows, strict=True)]
+    monkeypatch.setattr(ckks_secret.flooding, "draw", quiet)
+    bare = [cipher._decrypt(*pair, row.tobytes()) for pair, row in zip(limbs, rows, strict=True)]
+    added = [np.concatenate([(a - b).real, (a - b).imag]) for a, b in zip(noisy, bare, strict=True)]
+    for values in added:
+        found = embedding.coefficients(values) * params.reply_scale / 2.0**params.release_bits
+        assert np.mean(found**2) == pytest.approx(1.0, abs=6.2 * math.sqrt(2 / params.n))
+    assert abs(np.corrcoef(*added)[0, 1]) < 6.2 / math.sqrt(params.n)

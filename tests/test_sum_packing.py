@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import chi2
 
 from crypto import ckks, release, ridge_blocks
 from crypto.ckks import PARAMETER_SETS, PublicKeys
@@ -140,6 +141,27 @@ def test_sums_of_fits_that_their_owners_encrypted(keys: Keys, train: int, others
     fits = [keys.public.encrypt(fit[:train], fit[train:], MAX_VALUE) for fit in study.fits]
     assert all(len(fit) == study.layout.fit_bytes for fit in fits)
     check(keys, study, fits, study.r)
+
+
+def test_inner_products_are_decrypted_with_their_noise(keys: Keys) -> None:
+    """The aggregator's and the sponsor's, in the sizes that are stated; false alarms below 1e-9."""
+    study = Study(N // 16, 0, 1)
+    layout, secret = study.layout, keys.secret
+    fits = [layout.split(keys.public.encrypt(fit, fit[:0], MAX_VALUE), PEER)[0] for fit in study.fits]
+    difference, numbers, due = (
+        secret.encrypt_difference(study.own - study.r),
+        Products.of(layout.training, False),
+        study.products(),
+    )
+    errors = []
+    for _ in range(8):
+        products = keys.calculator.products(fits, study.r, difference, layout.training, PEER)
+        errors.append(secret.decrypt_products(products, len(due), numbers, PEER) - due)
+        assert (secret.decrypt_products(products, len(due), numbers, PEER) - due == errors[-1]).all(), "never redrawn"
+    found = np.ravel(errors) / SUM.slots * numbers.scale
+    expected = math.hypot(2.0**numbers.flooding_bits, 2.0**numbers.release_bits)
+    low, high = chi2.ppf([5e-10, 1 - 5e-10], found.size) / found.size
+    assert low < np.mean((found / expected) ** 2) < high
 
 
 def test_a_sum_read_by_another_layout_is_not_the_sum(keys: Keys) -> None:
