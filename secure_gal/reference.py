@@ -20,7 +20,7 @@ from secure_gal.learners import make_learner
 from secure_gal.local import LocalParty, collapse
 from secure_gal.losses import default_local_loss, get_loss
 from secure_gal.reference_input import Array, BlockForm, list_blocks, read_blocks, read_labels
-from secure_gal.reference_settings import check_fitted, checked_learners, checked_names, checked_study
+from secure_gal.reference_settings import check_fitted, checked_learners, checked_names, checked_study, with_outputs
 from secure_gal.split import derive_seed, split_rows
 from secure_gal.study import LearnerSettings
 
@@ -91,10 +91,11 @@ class GAL:
         study, names = self._study, self._names
         self.train_mask_ = split_rows(len(labels), study.validation, study.seed)
         self.codec_ = LabelCodec.fit(study.task, list(labels), self.train_mask_)
+        self._study = study = with_outputs(study, self.codec_.outputs)
         coded = self.codec_.encode(list(labels))
         if study.task == "classification":
             self.classes_ = np.asarray(labels[np.unique(coded, return_index=True)[1]])
-        loss = get_loss(study.loss_name, self.codec_.outputs)
+        loss = get_loss(study.loss_name, study.k)
         self.ensemble_ = Ensemble(
             loss, coded, self.train_mask_, study.task, names, study.weights, study.learning_rate, study.patience,
             study.rounds, default_local_loss(study.loss_name),

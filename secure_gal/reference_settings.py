@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -46,6 +47,17 @@ def checked_study(residuals: str, parameters: str, **shared: Any) -> Study:
     placeholders = {"name": "reference", "sponsor": "a", "assistors": ["b"], "address": "tcp://nowhere:1"}
     protect = {"residuals": residuals, "parameters": parameters}
     study = convert(placeholders | given | {"protect": protect}, Study, WHERE)
+    check_study(study, WHERE)
+    return study
+
+
+def with_outputs(study: Study, outputs: int) -> Study:
+    """The study whose labels take so many outputs, which a study file would have to say.
+
+    Raises:
+        SettingsError: more than a study may have.
+    """
+    study = msgspec.structs.replace(study, outputs=outputs)
     check_study(study, WHERE)
     return study
 

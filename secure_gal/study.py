@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from secure_gal import messages
+from secure_gal.classes import class_of, outputs_of
 from secure_gal.errors import NAME_PATTERN, NAME_RULE, SettingsError
 from secure_gal.ids import IdForm
 from secure_gal.settings_errors import explain
@@ -82,6 +83,8 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     address: str
     assistors: tuple[str, ...]
     loss: Literal["auto", "cross_entropy", "l2", "l1", "huber"] = "auto"
+    outputs: int | None = None
+    """K as the file gives it; `k` is what counts. Which classes there are, and in which order, stays with the sponsor."""
     rounds: int = 10
     weights: Literal["fitted", "uniform"] = "fitted"
     learning_rate: Literal["search"] | float = "search"
@@ -121,11 +124,19 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return self.loss
         return "cross_entropy" if self.task == "classification" else "l2"
 
+    @property
+    def k(self) -> int:
+        """K, the number of outputs: the file's, else that of the public classes, else 1."""
+        if self.outputs is not None:
+            return self.outputs
+        return outputs_of(len(self.protect.classes)) if self.protect.classes else 1
+
     def canonical(self, fingerprints: Mapping[str, str]) -> bytes:
         """The bytes that the study digest covers: everything but the address, and all card fingerprints."""
         body = msgspec.to_builtins(self)
         del body["address"]
         body["loss"] = self.loss_name
+        body["outputs"] = self.k
         body["aggregator"] = self.adder
         body["fingerprints"] = {name: fingerprints[name] for name in self.parties}
         return msgspec.json.encode(body, order="deterministic")
@@ -287,7 +298,21 @@ def check_study(study: Study, path: Path) -> None:
     _require(fits, path, "loss", study.loss, f"{'cross_entropy' if classifies else 'l2, l1 or huber'} for "
              f"task {study.task!r}, or auto")  # fmt: skip
 
+    _check_outputs(study, path)
     _check_protect(study, path)
+
+
+def _check_outputs(study: Study, path: Path) -> None:
+    most, classes = messages.MAX_OUTPUTS, study.protect.classes
+    if study.task == "regression":
+        _require(study.k == 1, path, "outputs", study.k, "1 for a regression")
+        return
+    _require(study.k == 1 or 3 <= study.k <= most, path, "outputs", study.k,
+             f"1 for two classes, which share one output, else the number of classes, at most {most}")  # fmt: skip
+    distinct = classes is None or len({class_of(label) for label in classes}) == len(classes)
+    _require(distinct, path, "protect.classes", classes, 'classes that differ from each other; 1 and "1" are the same')
+    named = outputs_of(len(classes)) if classes else study.k
+    _require(study.k == named, path, "outputs", study.k, f"{named}, as [protect] classes names them; or leave it out")
 
 
 def _check_protect(study: Study, path: Path) -> None:

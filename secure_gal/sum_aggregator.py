@@ -73,7 +73,7 @@ class SumAggregator:
         self._state, self._keys = state, SealingKeys(context, state, run)
         study = context.study
         self._name, self._sponsor, self._assistors = context.identity.card.name, study.sponsor, study.assistors
-        self._fitted_weights, self._ridge = study.weights == "fitted", study.protect.encrypted
+        self._fitted_weights, self._ridge, self._outputs = study.weights == "fitted", study.protect.encrypted, study.k
         self._make = calculator
         self._calculator: Calculator | None = None
 
@@ -247,11 +247,11 @@ class SumAggregator:
         self._state.put(key, message.sealed)
         return self._add(str(number))
 
-    def own_part(self, number: int, part: bytes, about: str, rows: int, outputs: int) -> list[Effect]:
+    def own_part(self, number: int, part: bytes, about: str, rows: int) -> list[Effect]:
         """This assistor's own part of a batch (encrypted rows), and the digest of the ids that it is about."""
         self._forget_before(number)
         self._state.put(f"sum/own/{number}", part)
-        self._state.put(f"sum/about/{number}", f"{about} {rows} {outputs}".encode())
+        self._state.put(f"sum/about/{number}", f"{about} {rows}".encode())
         return self._add(str(number))
 
     def _add(self, number: str) -> list[Effect]:
@@ -260,8 +260,8 @@ class SumAggregator:
         keys = [f"sum/own/{number}", *(f"sum/part/{number}/{name}" for name in others)]
         if any(key not in self._state for key in keys):
             return []
-        about, rows, outputs = self._state.text(f"sum/about/{number}").split()
-        layout, raw = Layout(0, int(rows), int(outputs)), self._state.raw("sum/keys")
+        about, rows = self._state.text(f"sum/about/{number}").split()
+        layout, raw = Layout(0, int(rows), self._outputs), self._state.raw("sum/keys")
         parts = {self._name: self._state.raw(f"sum/own/{number}")}
         for name in others:
             sealed = self._state.array(f"sum/part/{number}/{name}")
@@ -284,4 +284,4 @@ class SumAggregator:
 
     def _layout(self) -> Layout:
         train = self._state.array("train")
-        return Layout(int(train.sum()), int(len(train) - train.sum()), int(self._state.text("outputs")))
+        return Layout(int(train.sum()), int(len(train) - train.sum()), self._outputs)

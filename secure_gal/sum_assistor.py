@@ -17,6 +17,7 @@ import numpy.typing as npt
 from crypto.ckks_fits import SUM, Layout
 from crypto.seal import seal
 from secure_gal import messages, protocol_assistor
+from secure_gal.budgets import budget_problem
 from secure_gal.effects import Compute, Effect, Note, Send, State
 from secure_gal.encrypted_assistor import EncryptedModel
 from secure_gal.errors import ConsentError, PeerViolation, SettingsError
@@ -151,17 +152,15 @@ class SumAssistor(AssistorProtocol):
 
     # steps 6 to 6c: rows, declarations, keys
 
-    def _on_rows(self, message: Rows) -> list[Effect]:
-        train = int(message.train.sum())
-        layout = Layout(train, len(message.train) - train, message.shape.outputs)
-        rounds = self._context.study.rounds
-        if rounds * layout.ciphertexts > SUM.tau:
-            raise SettingsError(
-                "study.toml", f"{rounds} rounds of these rows are {rounds * layout.ciphertexts} sums; the parameter set hides an "
-                f"assistor's data for at most {SUM.tau}: use fewer rounds or rows")  # fmt: skip
+    def _check_budget(self, train: int, others: int) -> None:
+        study = self._context.study
+        if why := budget_problem(study, train, others):
+            raise SettingsError("study.toml", why)
         if self.aggregator is not None:
-            self.aggregator.check_budget(layout, rounds)
-        effects = AssistorProtocol._on_rows(self, message)
+            self.aggregator.check_budget(Layout(train, others, self._outputs), study.rounds)
+
+    def _on_rows(self, message: Rows) -> list[Effect]:
+        effects = super()._on_rows(message)
         ids = self._model.ids
         named = [ids[i] for i in self.state.array("positions").tolist()]
         self.state.put("sum/rows", digest_rows(named, message.train.tobytes()).encode())
@@ -329,7 +328,7 @@ class SumAssistor(AssistorProtocol):
         about = digest_rows(ids, b"")
         note = Note("predicted", {"rows": len(known), "known": int(known.sum())})
         if self.aggregator is not None:
-            return [note, *self.aggregator.own_part(number, part.tobytes(), about, len(ids), self._outputs)]
+            return [note, *self.aggregator.own_part(number, part.tobytes(), about, len(ids))]
         sealed = self._seal(PART, number, about, part.tobytes(), public)
         return [note, Send(self._sponsor, messages.SealedPart(Batch(number), sealed))]
 

@@ -115,7 +115,7 @@ def test_sums_of_earlier_runs_count_and_need_consent(tmp_path: Path) -> None:
     SumBudget(folder / "lab-b" / "keys", ids).record("0" * 64, 1000)
     check = [sys.executable, "-m", "parties.cli", "check", "lab-b.toml"]
     shown = subprocess.run(check, cwd=folder / "lab-b", capture_output=True, text=True, check=True).stdout
-    assert "sums: T*K = 10 x outputs equations, 1000 released by earlier runs" in shown
+    assert "sums: T*K = 1010 equations, 1000 of them released by earlier runs" in shown
     store = open_store(open_session(folder / "lab-b" / "lab-b.toml"))
     store.set_meta(KEY, open_session(folder / "lab-b" / "lab-b.toml").digest)
     store.close()

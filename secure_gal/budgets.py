@@ -1,0 +1,32 @@
+"""How many reply ciphertexts the rounds of a study take of the budget tau that its parameter set hides data for."""
+
+from __future__ import annotations
+
+import math
+
+from crypto.ckks import named
+from secure_gal.study import Study
+
+
+def learning_replies(study: Study, train: int, others: int) -> int:
+    """Reply ciphertexts (sums, where the sponsor sees sums only) that an assistor's rows take over all rounds.
+
+    Args:
+        train, others: training and validation rows.
+    """
+    if study.protect.summed:
+        from crypto.ckks_fits import Layout
+
+        return study.rounds * Layout(train, others, study.k).ciphertexts
+    return study.rounds * math.ceil((train + others) / named(study.protect.parameter_set).n) * study.k
+
+
+def budget_problem(study: Study, train: int, others: int) -> str:
+    """Why so many rows cannot take part, or empty."""
+    needed, params = learning_replies(study, train, others), named(study.protect.parameter_set)
+    if needed <= params.tau:
+        return ""
+    return (
+        f"{study.rounds} rounds over {train + others} rows and {study.k} outputs are {needed} reply ciphertexts; the "
+        f"parameter set {params.name!r} hides an assistor's data for at most {params.tau}: use fewer rounds or rows"
+    )
