@@ -10,10 +10,11 @@ import numpy as np
 
 from crypto.identity import Card
 from parties.node import BEFORE_RUN
+from secure_gal import __version__, study_digest
 from secure_gal.errors import NAME_PATTERN, SettingsError
 from secure_gal.manifest import Disclosure, who_learns_what
 from secure_gal.messages import MESSAGES
-from secure_gal.study import DIGEST_LABEL, Study
+from secure_gal.study import Study
 from transport.ledger_entries import FORMAT, LedgerError, Opening
 from transport.wire import VERSION, FieldInfo, Header
 
@@ -37,7 +38,9 @@ def read_opening(opening: Opening, where: str) -> tuple[Study, dict[str, Card]]:
     try:
         cards = [Card.from_bytes(bytes(raw) + b"\n") for raw in opening.cards]
         body = msgspec.json.decode(opening.study, type=dict[str, object])
-        fingerprints = body.pop("fingerprints", None)
+        fingerprints, version = body.pop("fingerprints", None), body.pop("version", 1)
+        if version != study_digest.VERSION:
+            raise LedgerError(where, 1, _another_version(version))
         study = msgspec.convert({**body, "address": ""}, Study)
     except (SettingsError, msgspec.DecodeError, ValueError, RecursionError) as error:
         raise LedgerError(where, 1, f"its study or a card cannot be read by this version: {error}") from error
@@ -49,9 +52,17 @@ def read_opening(opening: Opening, where: str) -> tuple[Study, dict[str, Card]]:
     if fingerprints != prints:
         raise LedgerError(where, 1, "the study names other keys than the cards have")
     raw = bytes(opening.study)
-    if study.canonical(prints) != raw or hashlib.sha256(DIGEST_LABEL + raw).hexdigest() != opening.digest:
+    if study.canonical(prints) != raw or hashlib.sha256(study_digest.LABEL + raw).hexdigest() != opening.digest:
         raise LedgerError(where, 1, "the study digest does not cover this study with these keys")
     return study, {card.name: card for card in cards}
+
+
+def _another_version(version: object) -> str:
+    older = f"by secure-gal {study_digest.FIRST_RELEASE}" if version == 1 else "by another release"
+    return (
+        f"tells of a study of version {str(version)[:20]}, written {older}; secure-gal {__version__} reads version "
+        f"{study_digest.VERSION}: verify it with the release that wrote it"
+    )
 
 
 class Policy:

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from parties.session import Session, open_session
+from secure_gal import __version__
 from secure_gal.errors import SecureGalError
 from secure_gal.study import load_party
 
@@ -83,8 +84,8 @@ def _network(file: Path) -> str:
 
 
 def _versions() -> str:
-    found = []
-    for name in ("secure-gal", "pyzmq", "tenseal", "pymonocypher", "torch", "scikit-learn"):
+    found = [f"secure-gal {__version__}"]
+    for name in ("pyzmq", "tenseal", "pymonocypher", "torch", "scikit-learn"):
         try:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:

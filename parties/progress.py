@@ -19,6 +19,7 @@ _LINES = {
     "lost": "{peer} is gone; waiting for it to come back",
     "greeted": "{peer} has greeted",
     "study-differs": "{peer} has another study: {how}",
+    "unlike-release": "{how}",
     "run": "run {run} agreed and signed by every party",
     "resumed": "resuming a saved run (phase: {phase})",
     "waiting": "waiting for {names} (up to {seconds:.0f} s more)",

@@ -18,6 +18,7 @@ from parties.progress import Progress
 from parties.session import Session
 from parties.store import RunStore
 from parties.traffic import Traffic
+from secure_gal import __version__
 from secure_gal.assistance import Ensemble, RoundRecord
 from secure_gal.effects import Note
 from secure_gal.errors import EnvironmentFailure
@@ -169,8 +170,8 @@ def _finite(value: float | None) -> float | None:
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in ("secure-gal", "numpy", "scikit-learn", "torch", "tenseal", "pyzmq", "cryptography", "polars"):
+    found = {"python": platform.python_version(), "secure-gal": __version__}
+    for name in ("numpy", "scikit-learn", "torch", "tenseal", "pyzmq", "cryptography", "polars"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

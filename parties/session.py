@@ -12,8 +12,10 @@ from parties.certifier import Certifier
 from parties.node import Codec, Node, Role
 from parties.store import RunStore
 from parties.traffic import Traffic
+from secure_gal import __version__
 from secure_gal.errors import SettingsError
 from secure_gal.study import PartySettings, Study, load_party
+from secure_gal.study_digest import FIRST_RELEASE, VERSION
 from transport.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -59,16 +61,32 @@ def open_session(file: Path) -> Session:
 def open_store(session: Session) -> RunStore:
     """Open and lock the run directory; another study's is refused once that study's run has begun."""
     store = RunStore(session.party.run_dir)
-    before = store.meta("digest")
-    if before and before != session.digest:
-        if store.begun:
-            store.close()
-            raise SettingsError("run_dir", f"{session.party.run_dir} holds a run of another study or other keys "
-                                f"(digest {before[:16]}..., this one is {session.digest[:16]}...); restore study.toml and "
-                                "the cards as they were, or use another run_dir")  # fmt: skip
+    if store.meta("digest") == session.digest:
+        return store
+    if store.meta("digest") and store.begun:
+        why = _another_run(session, store)
+        store.close()
+        raise SettingsError("run_dir", f"{session.party.run_dir} {why}")
+    if store.meta("digest"):
         store.reset()
-    store.set_meta("digest", session.digest)
+    for key, value in (("release", __version__), ("version", str(VERSION)), ("digest", session.digest)):
+        store.set_meta(key, value)
     return store
+
+
+def _another_run(session: Session, store: RunStore) -> str:
+    """Why a run that has begun cannot go on here, and what can be done."""
+    began, version = store.meta("release") or FIRST_RELEASE, store.meta("version") or "1"
+    if version != str(VERSION):
+        return (
+            f"holds a run that began with secure-gal {began} (a study of version {version}); this is secure-gal {__version__} "
+            f"(version {VERSION}). A run ends on the release that it began with: finish it, predictions too, with secure-gal "
+            f"{began} at every party; or begin anew with this release and an empty run_dir at every party"
+        )
+    return (
+        f"holds a run of another study or other keys (digest {store.meta('digest')[:16]}..., this one is "
+        f"{session.digest[:16]}...); restore study.toml and the cards as they were, or use another run_dir"
+    )
 
 
 def open_node(session: Session, store: RunStore, role: Role, traffic: Traffic) -> tuple[Node, Certifier]:

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import msgspec
 
 from crypto.identity import Card, verify
+from secure_gal import __version__
 from secure_gal.errors import PeerViolation
+from secure_gal.study_digest import FIRST_RELEASE, VERSION
 
 RUN_LABEL = b"secure-gal/1 run\0"
 SIGN_LABEL = b"secure-gal/1 run agreement\0"
 NONCE_BYTES = 16
 """128 bits a party: two runs of a study never share a run id."""
+RELEASE_PATTERN = re.compile(r"[0-9A-Za-z.+-]{1,32}")
+MAX_VERSION = 1000
+NOTE = f"the side that shows None here runs secure-gal {FIRST_RELEASE} and must upgrade"
+"""Goes along with every reading of a study, for a release that says none of its own but prints whatever differs."""
 
 
 def run_id(digest: str, nonces: Mapping[str, str]) -> str:
@@ -53,15 +61,60 @@ def check_signature(peer: str, card: Card, digest: str, run: str, signature: str
         raise PeerViolation(peer, f"the run signature of {card.name} does not verify") from None
 
 
-def differences(mine: bytes, theirs: str) -> str:
-    """Say in words how two canonical readings of a study differ."""
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a peer's `hello` or `run-offer` says of the study: its canonical text, the peer's release, and the version."""
+
+    canonical: bytes
+    release: str
+    version: int
+
+
+def reading(canonical: bytes) -> str:
+    """The study as `hello` and `run-offer` carry it: the canonical text, with this party's release beside it.
+
+    The form of these two messages is that of version 1, so that unlike releases can still tell each other so.
+    """
+    body = msgspec.json.decode(canonical, type=dict[str, object])
+    return msgspec.json.encode(body | {"release": __version__, "note": NOTE}, order="deterministic").decode()
+
+
+def read(peer: str, text: str) -> Reading:
+    """A peer's reading of the study.
+
+    Raises:
+        PeerViolation: it is not one.
+    """
     try:
-        other = msgspec.json.decode(theirs, type=dict[str, object])
-    except (msgspec.DecodeError, UnicodeError):
-        return "the other side's study is unreadable"
-    here = msgspec.json.decode(mine, type=dict[str, object])
+        body = msgspec.json.decode(text, type=dict[str, object])
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise PeerViolation(peer, "its study is unreadable") from error
+    release, version = body.pop("release", FIRST_RELEASE), body.get("version", 1)
+    body.pop("note", None)
+    if not isinstance(release, str) or not RELEASE_PATTERN.fullmatch(release):
+        raise PeerViolation(peer, "its study names no release")
+    if type(version) is not int or not 1 <= version <= MAX_VERSION:
+        raise PeerViolation(peer, f"its study has no version from 1 to {MAX_VERSION}")
+    return Reading(msgspec.json.encode(body, order="deterministic"), release, version)
+
+
+def unlike(peer: str, theirs: Reading) -> str:
+    """Which releases the two sides run, where they differ, and who must upgrade if they cannot share a study; else empty."""
+    both = f"{peer} runs secure-gal {theirs.release}, this party secure-gal {__version__}"
+    if theirs.version == VERSION:
+        return "" if theirs.release == __version__ else both
+    behind = peer if theirs.version < VERSION else "this party"
+    return (
+        f"{both}: studies of version {theirs.version} there and of version {VERSION} here do not go together. {behind} must "
+        "upgrade; a run that has begun ends on the release that it began with"
+    )
+
+
+def differences(mine: bytes, theirs: bytes) -> str:
+    """Say in words how two canonical readings of a study differ."""
+    here, there = (msgspec.json.decode(raw, type=dict[str, object]) for raw in (mine, theirs))
     parts = []
-    for key in sorted(here.keys() | other.keys()):
-        if here.get(key) != other.get(key):
-            parts.append(f"`{key}` is {here.get(key)!r} here and {other.get(key)!r} there"[:400])
-    return "; ".join(parts) or "the texts differ although every field agrees (another version?)"
+    for key in sorted(here.keys() | there.keys()):
+        if here.get(key) != there.get(key):
+            parts.append(f"`{key}` is {here.get(key)!r} here and {there.get(key)!r} there"[:400])
+    return "; ".join(parts) or "the texts differ although every field agrees"

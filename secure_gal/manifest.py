@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from secure_gal import __version__
 from secure_gal.study import Study
+from secure_gal.study_digest import VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,11 @@ def _encrypted_rounds(study: Study) -> tuple[Disclosure, ...]:
 
 def manifest(study: Study, fingerprints: Mapping[str, str]) -> str:
     """Plain text of everything a security officer signs off: parties and keys, settings, who learns what."""
-    lines = [f"study      {study.name}", f"digest     {study.digest(fingerprints)}", ""]
+    lines = [
+        f"study      {study.name}",
+        f"digest     {study.digest(fingerprints)} (version {VERSION}, secure-gal {__version__})",
+        "",
+    ]
     for name in study.parties:
         role = "sponsor" if name == study.sponsor else "assistor"
         lines.append(f"{role:<10} {name:<16} {fingerprints[name]}")

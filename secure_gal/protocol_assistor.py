@@ -26,6 +26,7 @@ from secure_gal.messages import (
     RunOffer,
 )  # fmt: skip
 from secure_gal.roles import AssistorModel, Context
+from secure_gal.study_digest import VERSION
 
 TRANSITIONS: dict[str, frozenset[str]] = {
     "greeted": frozenset({"run-offer"}),
@@ -80,7 +81,7 @@ class AssistorProtocol:
         if self.phase == "new":
             self.state.put("nonce", self._nonce.hex().encode())
             self._enter("greeted")
-            greeting = messages.Greeting(self._nonce.hex(), self._context.canonical.decode())
+            greeting = messages.Greeting(self._nonce.hex(), agreement.reading(self._context.canonical))
             return [Send(self._sponsor, messages.Hello(greeting))]
         effects: list[Effect] = [Note("resumed", {"phase": self.phase})]
         if self.phase in ("declaring", "learning", "concluding"):
@@ -158,8 +159,12 @@ class AssistorProtocol:
 
     def _on_offer(self, message: RunOffer) -> list[Effect]:
         context, nonces = self._context, message.nonces.nonces
-        if message.nonces.study.encode() != context.canonical:
-            how = agreement.differences(context.canonical, message.nonces.study)
+        theirs = agreement.read(self._sponsor, message.nonces.study)
+        unlike = agreement.unlike(self._sponsor, theirs)
+        if theirs.version != VERSION:
+            raise SettingsError("the sponsor's study", unlike)
+        if theirs.canonical != context.canonical:
+            how = agreement.differences(context.canonical, theirs.canonical)
             raise SettingsError("study.toml", f"differs from the sponsor's: {how}")
         if set(nonces) != set(context.study.parties):
             raise PeerViolation(self._sponsor, "the run offer does not carry one nonce a party")
@@ -172,7 +177,8 @@ class AssistorProtocol:
         self.state.put("run", run.encode())
         self._enter("signed")
         mine = messages.Signatures({context.identity.card.name: signature})
-        return [Send(self._sponsor, messages.RunSignature(mine))]
+        notes: list[Effect] = [Note("unlike-release", {"how": unlike})] if unlike else []
+        return [*notes, Send(self._sponsor, messages.RunSignature(mine))]
 
     def _on_agreement(self, message: RunAgreement) -> list[Effect]:
         signatures = message.signatures.signatures

@@ -16,6 +16,7 @@ from secure_gal.errors import PeerViolation, StateError
 from secure_gal.messages import Finished, Fitted, Hello, Message, RunSignature
 from secure_gal.roles import Context, SponsorModel
 from secure_gal.study import Study
+from secure_gal.study_digest import VERSION
 
 MAX_FITTED = 1e6
 """Largest |fitted value| accepted, in units of the residual (at most about 1): beyond it a fit has diverged."""
@@ -140,20 +141,25 @@ class SponsorProtocol:
     # steps 1 to 4: the run
 
     def _on_hello(self, peer: str, message: Hello) -> list[Effect]:
-        if message.greeting.study.encode() != self._context.canonical:
-            how = agreement.differences(self._context.canonical, message.greeting.study)
-            mine = messages.RunOffer(messages.Nonces({}, self._context.canonical.decode()))
-            return [Note("study-differs", {"peer": peer, "how": how}), Send(peer, mine)]
+        mine, theirs = self._context.canonical, agreement.read(peer, message.greeting.study)
+        unlike = agreement.unlike(peer, theirs)
+        notes: list[Effect] = [Note("unlike-release", {"how": unlike})] if unlike else []
+        if theirs.canonical != mine:
+            if theirs.version == VERSION:
+                how = agreement.differences(mine, theirs.canonical)
+                notes.append(Note("study-differs", {"peer": peer, "how": how}))
+            return [*notes, Send(peer, messages.RunOffer(messages.Nonces({}, agreement.reading(mine))))]
         agreement.check_nonce(peer, message.greeting.nonce)
         self.state.put(f"hello/{peer}", message.greeting.nonce.encode())
+        notes.append(Note("greeted", {"peer": peer}))
         if self.waiting_for():
-            return [Note("greeted", {"peer": peer})]
+            return notes
         nonces = {p: self.state.text(f"hello/{p}") for p in self._study.assistors}
         nonces[self._study.sponsor] = self.state.text("nonce")
         self.state.put("run", agreement.run_id(self._context.digest, nonces).encode())
         self._enter("signing")
-        offer = messages.RunOffer(messages.Nonces(nonces, self._context.canonical.decode()))
-        return [Note("greeted", {"peer": peer}), *(Send(p, offer) for p in self._study.assistors)]
+        offer = messages.RunOffer(messages.Nonces(nonces, agreement.reading(mine)))
+        return [*notes, *(Send(p, offer) for p in self._study.assistors)]
 
     def _on_signature(self, peer: str, message: RunSignature) -> list[Effect]:
         signatures = message.signatures.signatures

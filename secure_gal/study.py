@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from secure_gal import messages
+from secure_gal import messages, study_digest
 from secure_gal.classes import class_of, outputs_of
 from secure_gal.errors import NAME_PATTERN, NAME_RULE, SettingsError
 from secure_gal.ids import IdForm
@@ -24,7 +24,6 @@ MAX_SETTINGS_BYTES = 1 << 20
 """Bytes of a settings file; a real one has a few hundred."""
 MAX_ASSISTORS = 64
 MAX_ROUNDS = 1000
-DIGEST_LABEL = b"secure-gal/1 study digest\0"
 T = TypeVar("T")
 
 
@@ -133,17 +132,16 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def canonical(self, fingerprints: Mapping[str, str]) -> bytes:
         """The bytes that the study digest covers: everything but the address, and all card fingerprints."""
-        body = msgspec.to_builtins(self)
+        body = study_digest.covered(self, study_digest.STUDY_FIELDS)
         del body["address"]
-        body["loss"] = self.loss_name
-        body["outputs"] = self.k
-        body["aggregator"] = self.adder
+        body |= {"loss": self.loss_name, "outputs": self.k, "aggregator": self.adder, "version": study_digest.VERSION}
+        body["protect"] = study_digest.covered(self.protect, study_digest.PROTECT_FIELDS)
         body["fingerprints"] = {name: fingerprints[name] for name in self.parties}
         return msgspec.json.encode(body, order="deterministic")
 
     def digest(self, fingerprints: Mapping[str, str]) -> str:
         """SHA-256 (64 hex digits) that every party computes offline from study.toml and its pinned cards."""
-        return hashlib.sha256(DIGEST_LABEL + self.canonical(fingerprints)).hexdigest()
+        return hashlib.sha256(study_digest.LABEL + self.canonical(fingerprints)).hexdigest()
 
 
 class LearnerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -36,7 +36,7 @@ def summary(**changes: Any) -> dict[str, Any]:
                       "seconds": {"prepare": 0.873, "alone": 1.25, "fit": [0.401, 0.612]}},
         "bytes": {"sent": {"lab-a": {"hello": 11, "residual": 7772}, "lab-b": {"residual": 7773}},
                   "received": {"lab-a": {"fitted": 9220}, "lab-b": {"fitted": 9221, "novelty": 5}}},
-        "versions": {"python": "3.11.7", "secure-gal": "0.1.0"},
+        "versions": {"python": "3.11.7", "secure-gal": "0.2.0"},
     } | changes  # fmt: skip
 
 

@@ -1,0 +1,45 @@
+"""What a study digest covers, version 2 (decision 0012): every party computes it offline and consents to it once.
+
+Version 1 covered every field there was, so that each new one changed every digest and every consent given. From version 2
+on the fields that it began with are always covered, and a later one only where it is not at its default.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+VERSION = 2
+"""Of the digest, and so of everything that parties of one study must do alike; it stands in what the digest covers."""
+FIRST_RELEASE = "0.1"
+"""The release of version 1, which keeps no record of its release and tells it nobody."""
+LABEL = b"secure-gal/2 study digest\0"
+STUDY_FIELDS = frozenset({
+    "name", "task", "sponsor", "assistors", "loss", "outputs", "rounds", "weights", "learning_rate", "validation",
+    "patience", "patience_seconds", "seed", "rows", "id_form", "max_ids", "max_queries", "aggregator",
+    "leakage_threshold", "protect",
+})  # fmt: skip
+"""Fields of a study that version 2 began with, but for the address. Nothing is ever added or taken away here."""
+PROTECT_FIELDS = frozenset({
+    "ids", "residuals", "predictions", "parameters", "epsilon", "classes", "label_range", "noise", "clip",
+})  # fmt: skip
+"""The same of `[protect]`."""
+
+
+def covered(settings: msgspec.Struct, fields: frozenset[str]) -> dict[str, Any]:
+    """One table of settings as the digest covers it, in builtin types.
+
+    Args:
+        fields: those that are always covered.
+    """
+    found = {}
+    for field in msgspec.structs.fields(settings):
+        value = getattr(settings, field.name)
+        if field.name in fields or value != _default(field):
+            found[field.name] = msgspec.to_builtins(value)
+    return found
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    return field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()

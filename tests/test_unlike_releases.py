@@ -1,0 +1,229 @@
+"""Parties of unlike releases are both told which they run and who must upgrade, and a run ends on the one it began with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from crypto.identity import Card
+from parties import setup
+from parties.assistor import assist
+from parties.audit import verify_ledger
+from parties.node import Node
+from parties.predict import predict
+from parties.progress import Progress
+from parties.session import open_session, open_store
+from parties.sponsor import train
+from parties.store import RunStore
+from secure_gal import __version__ as RELEASE
+from secure_gal import agreement, messages
+from secure_gal.effects import Note, Send, State
+from secure_gal.errors import PeerViolation, SettingsError
+from secure_gal.protocol_assistor import AssistorProtocol
+from secure_gal.protocol_sponsor import SponsorProtocol
+from secure_gal.roles import Context
+from secure_gal.study_digest import VERSION
+from tests.conftest import identity
+from tests.simulation import MemoryStore, Network
+from tests.study_in_memory import NAMES, Arrays, context, make_network, make_node, make_party, study
+from tests.test_settings_checks import Online, offline, party
+from transport import wire
+from transport.ledger_entries import LedgerError
+
+__all__ = ["offline"]  # no port is opened in this file
+
+OLD: dict[str, Any] = json.loads((Path(__file__).parent / "vectors" / "hello-version-1.json").read_text())
+"""A `hello` of release 0.1 as it came over the wire, with that study's canonical text and cards."""
+
+
+def as_release_0_1_prints(mine: bytes, theirs: str) -> str:
+    """What that release says of two readings that differ; kept here as it was."""
+    other, here = (msgspec.json.decode(text, type=dict[str, object]) for text in (theirs, mine))
+    parts = []
+    for key in sorted(here.keys() | other.keys()):
+        if here.get(key) != other.get(key):
+            parts.append(f"`{key}` is {here.get(key)!r} here and {other.get(key)!r} there"[:400])
+    return "; ".join(parts)
+
+
+def sponsor_of_old_parties(store: MemoryStore) -> Node:
+    cards = {name: Card.from_bytes(text.encode()) for name, text in OLD["cards"].items()}
+    fixed = context("hospital", study())
+    fixed = Context(
+        fixed.study, fixed.digest, fixed.canonical, fixed.identity, cards | {"hospital": fixed.identity.card}
+    )
+    return make_node(SponsorProtocol(fixed, Arrays("hospital"), State(store.values), bytes(16)), store, fixed)
+
+
+def test_a_hello_of_release_0_1_is_answered_and_both_sides_are_told() -> None:
+    store = MemoryStore("hospital")
+    node = sponsor_of_old_parties(store)
+    node.start()
+    outcome = node.message("lab", [bytes.fromhex(frame) for frame in OLD["hello"]])
+    (note,) = outcome.notes
+    shown = Progress()._text(note)
+    assert f"lab runs secure-gal 0.1, this party secure-gal {RELEASE}" in shown and "lab must upgrade" in shown
+    assert node.role.waiting_for() == ["lab", "insurer"], "the study waits for the lab's upgrade"
+    ((_, frames),) = store.outbox("lab", 0)
+    header = json.loads(frames[0])
+    assert (header["version"], header["kind"], header["run"]) == (1, "run-offer", "")
+    answer = wire.decode(frames, sender=identity("hospital").card, recipient="lab", limits=wire.Limits()).message
+    assert answer.nonces.nonces == {}, "as release 0.1 says that studies differ"
+    there = as_release_0_1_prints(OLD["canonical"].encode(), answer.nonces.study)
+    assert "`note` is None here and 'the side that shows None here runs secure-gal 0.1 and must upgrade' there" in there
+    assert (
+        f"`release` is None here and '{RELEASE}' there" in there
+        and f"`version` is None here and {VERSION} there" in there
+    )
+
+
+def test_a_sponsor_of_release_0_1_is_named_and_can_print_who_must_upgrade() -> None:
+    role = AssistorProtocol(context("lab", study()), Arrays("lab", 5), State(), bytes(16))
+    (hello,) = [effect.message for effect in role.start() if isinstance(effect, Send)]
+    there = as_release_0_1_prints(OLD["canonical"].encode(), hello.greeting.study)
+    assert "runs secure-gal 0.1 and must upgrade" in there
+    before = dict(role.state._values)
+    answer = messages.RunOffer(messages.Nonces({}, OLD["canonical"]))
+    with pytest.raises(
+        SettingsError, match=r"hospital runs secure-gal 0\.1, this party .* hospital must upgrade; a run"
+    ):
+        role.receive("hospital", answer)
+    assert role.state._values == before
+
+
+def changed(text: str, **changes: Any) -> str:
+    return json.dumps({**json.loads(text), **changes})
+
+
+def test_a_release_to_come_is_told_that_this_party_is_behind() -> None:
+    mine = agreement.reading(context("hospital", study()).canonical)
+    node = make_party("hospital").node
+    greeting = messages.Greeting("00" * 16, changed(mine, version=VERSION + 1, release="3.1.0", later=1))
+    note, send = node.role.receive("lab", messages.Hello(greeting))
+    assert isinstance(note, Note) and "lab runs secure-gal 3.1.0" in note.fields["how"]
+    assert "this party must upgrade" in note.fields["how"]
+    assert isinstance(send, Send) and isinstance(send.message, messages.RunOffer)
+    lab = make_party("lab").node
+    with pytest.raises(SettingsError, match=r"this party must upgrade"):
+        lab.role.receive("hospital", messages.RunOffer(messages.Nonces({}, greeting.study)))
+
+
+def test_unlike_releases_that_read_the_same_study_are_told_and_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agreement, "__version__", "0.2.7")
+    lab = make_party("lab")
+    (hello,) = [wire.decode(frames, sender=identity("lab").card, recipient="hospital", limits=wire.Limits())
+                for _, frames in lab.store.outbox("hospital", 0)]  # fmt: skip
+    monkeypatch.setattr(agreement, "__version__", RELEASE)
+    notes = make_party("hospital").node.role.receive("lab", hello.message)
+    assert [note.what for note in notes] == ["unlike-release", "greeted"]
+    assert notes[0].fields["how"] == f"lab runs secure-gal 0.2.7, this party secure-gal {RELEASE}"
+    nonces = {name: "00" * 16 for name in NAMES} | {"lab": lab.store.values["nonce"].decode()}
+    effects = lab.node.role.receive(
+        "hospital", messages.RunOffer(messages.Nonces(nonces, hello.message.greeting.study))
+    )
+    assert [getattr(e, "what", type(e).__name__) for e in effects] == ["unlike-release", "Send"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "null", '{"a":' * 100_000, '{"release":1}', '{"release":"\\u001b[31m"}', '{"release":"' + "9" * 33 + '"}',
+     '{"version":true}', '{"version":0}', '{"version":"2"}', '{"version":1e9}', '{"version":' + "9" * 40 + "}"],
+)  # fmt: skip
+def test_a_study_that_cannot_be_read_is_the_peers_violation(text: str) -> None:
+    node = make_party("hospital").node
+    with pytest.raises(PeerViolation, match=r"lab .* its study"):
+        node.role.receive("lab", messages.Hello(messages.Greeting("00" * 16, text)))
+    assert node.role.state.take_changes() == {}
+    lab = make_party("lab").node
+    with pytest.raises(PeerViolation, match=r"hospital .* its study"):
+        lab.role.receive("hospital", messages.RunOffer(messages.Nonces({}, text)))
+
+
+def test_the_same_release_is_not_mentioned() -> None:
+    network = make_network()
+    noted: list[str] = []
+    carry = Network.carry
+
+    def listen(self: Network, party: Any, outcome: Any) -> None:
+        noted.extend(note.what for note in outcome.notes)
+        carry(self, party, outcome)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Network, "carry", listen)
+        network.run()
+    assert "greeted" in noted and "unlike-release" not in noted
+
+
+# a run ends on the release that it began with
+
+
+def begun_by_release_0_1(folder: Path, name: str) -> Path:
+    """A run directory as that release left it: a digest of its own, and nothing of releases or versions."""
+    file = party(folder, name, label=None) if name == "lab" else party(folder)
+    store = open_store(open_session(file))
+    store._run([("DELETE FROM meta WHERE key IN ('release', 'version')", ())])
+    store.set_meta("digest", OLD["digest"])
+    store.commit({"agreement": b"{}", "phase": b"learning"}, {}, [])
+    store.close()
+    return file
+
+
+@pytest.mark.parametrize("name", ["hospital", "lab"])
+def test_a_run_of_release_0_1_is_refused_with_both_ways_out(name: str, tmp_path: Path) -> None:
+    file = begun_by_release_0_1(tmp_path, name)
+    commands = [lambda: assist(file, consent=True)] if name == "lab" else [lambda: train(file), lambda: predict(
+        file, tmp_path / "hospital.csv", tmp_path / "out.csv")]  # fmt: skip
+    for command in commands:
+        with pytest.raises(SettingsError, match=r"began with secure-gal 0\.1 .*finish it.* with secure-gal 0\.1 at every party; or "
+                           r"begin anew with this release and an empty run_dir") as error:  # fmt: skip
+            command()
+        assert error.value.exit_code == 2
+    assert digest_and_release(file) == (OLD["digest"], ""), "nothing was changed"
+
+
+def digest_and_release(file: Path) -> tuple[str, str]:
+    store = RunStore(file.parent / "run")
+    found = store.meta("digest"), store.meta("release")
+    store.close()
+    return found
+
+
+def test_a_run_directory_of_release_0_1_whose_run_never_began_is_taken_over(tmp_path: Path) -> None:
+    file = begun_by_release_0_1(tmp_path, "lab")
+    store = RunStore(tmp_path / "run")
+    store.commit({"agreement": None}, {}, [])
+    store.close()
+    with pytest.raises(Online):
+        assist(file, consent=True)
+    assert digest_and_release(file) == (open_session(file).digest, RELEASE)
+
+
+def test_a_run_of_this_release_names_it(tmp_path: Path) -> None:
+    file = party(tmp_path)
+    store = open_store(open_session(file))
+    store.commit({"rows": b"x"}, {}, [])
+    assert (store.meta("release"), store.meta("version")) == (RELEASE, str(VERSION))
+    store.set_meta("version", str(VERSION + 1)), store.set_meta("release", "3.1.0"), store.set_meta("digest", "ab" * 32)
+    store.close()
+    with pytest.raises(SettingsError, match=r"began with secure-gal 3\.1\.0 \(a study of version 3\)"):
+        open_store(open_session(file))
+
+
+def test_a_ledger_of_release_0_1_is_left_to_that_release(tmp_path: Path) -> None:
+    cards = [json.loads(text) for text in OLD["cards"].values()]
+    opening = {"entry": "opening", "seq": 1, "prev": "", "time": "2026-11-28T04:42:00Z", "format": 1, "owner": "lab",
+               "digest": OLD["digest"], "study": json.loads(OLD["canonical"]), "cards": cards}  # fmt: skip
+    (tmp_path / "ledger.jsonl").write_bytes(msgspec.json.encode(opening) + b"\n")
+    (tmp_path / "ledger.head").write_text("{}")
+    with pytest.raises(
+        LedgerError, match=r"a study of version 1, written by secure-gal 0\.1; .* verify it with the release"
+    ):
+        verify_ledger(tmp_path / "ledger.jsonl", None)
+
+
+def test_check_prints_the_release(tmp_path: Path) -> None:
+    assert f"version {VERSION}, secure-gal {RELEASE}" in setup.check_party(party(tmp_path))
