@@ -83,6 +83,8 @@ class AssistorAlignment:
             return [Note("stale", {"peer": sponsor})]
         if attempt.side is None:
             raise PeerViolation(sponsor, "masked ids came before this party's were sent")
+        if f"asked/{attempt.step.attempt}" in self._state:
+            raise PeerViolation(sponsor, "a second query in one attempt")
         if not 1 <= count <= self._study.max_ids:
             raise PeerViolation(sponsor, f"asks about {count} ids; the study allows 1 to {self._study.max_ids} at once")
         asked = int(self._state.text("queries", "0")) + count
@@ -90,8 +92,9 @@ class AssistorAlignment:
             raise PeerViolation(
                 sponsor, f"has asked about {asked} ids; the study allows {self._study.max_queries} in all"
             )
-        self._state.put("queries", str(asked).encode())
         points = parse_points(message.points.tobytes(), count, sponsor)
+        self._state.put("queries", str(asked).encode())
+        self._state.put(f"asked/{attempt.step.attempt}", str(count).encode())
         side, length = attempt.side, tag_bytes(count, len(attempt.ids))
 
         def tag() -> object:
@@ -115,16 +118,19 @@ class AssistorAlignment:
             Positions in this party's own table, or None when the table has changed since.
 
         Raises:
-            PeerViolation: tags were never sent for that step, or a position repeats or does not exist.
+            PeerViolation: tags were never sent for that step, there are more rows than ids it was asked about in it, or a
+                position repeats or does not exist.
         """
         sponsor, number = self._study.sponsor, step.attempt
         if self._state.text(f"tagged/{number}") != str(step.batch):
             raise PeerViolation(sponsor, f"rows of batch {step.batch}, attempt {number}, which was not aligned")
-        order = self._state.array(f"order/{number}")
+        asked, order = int(self._state.text(f"asked/{number}")), self._state.array(f"order/{number}")
+        if len(positions) > asked:
+            raise PeerViolation(sponsor, f"names {len(positions)} rows after asking about {asked} ids")
         if positions.max(initial=0) >= len(order) or len(np.unique(positions)) != len(positions):
             raise PeerViolation(sponsor, "row positions repeat or lie outside the ids that were sent")
         changed = self._state.raw(f"ids-digest/{number}") != _digest(ids)
-        for prefix in ("tagged/", "order/", "ids-digest/"):
+        for prefix in ("tagged/", "order/", "ids-digest/", "asked/"):
             self._state.drop_all(prefix)
         self._attempt = None
         return None if changed else order[positions]

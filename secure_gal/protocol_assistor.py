@@ -291,17 +291,26 @@ class AssistorProtocol:
     def _on_request(self, message: PredictRequest) -> list[Effect]:
         if len(set(message.ids)) != len(message.ids) or not message.ids:
             raise PeerViolation(self._sponsor, "a prediction batch must hold ids without repeats")
+        self._check_batch(message.batch.number)
         return self._take(message.batch.number, message.ids)
 
     def _on_predict_rows(self, message: PredictRows) -> list[Effect]:
         number, ids = message.step.batch, self._model.current_ids()
+        self._check_batch(number)
         rows = self._alignment.close(message.step, message.positions, ids)
         if rows is None:
             why = "this party's table changed during the batch; ask again"
             return [self._refuse(messages.Batch(number, why))]
         return self._take(number, tuple(ids[i] for i in rows))
 
+    def _check_batch(self, number: int) -> None:
+        """Refuse a batch under a number that is not new: the sponsor counts them up."""
+        last = int(self.state.text("batch", "0"))
+        if number <= last:
+            raise PeerViolation(self._sponsor, f"batch {number} after batch {last}")
+
     def _take(self, number: int, ids: tuple[str, ...]) -> list[Effect]:
+        self.state.put("batch", str(number).encode())
         why = self._refusal(len(ids))
         if why:
             refused = self._refuse(messages.Batch(number, why))

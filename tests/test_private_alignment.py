@@ -158,6 +158,7 @@ def predict(finished: Network, ids: tuple[str, ...]) -> PredictionProtocol:
             queue += [(effect.peer, e) for e in to.receive(party, effect.message)]
         elif hasattr(effect, "job"):
             queue += [(party, e) for e in role.computed(effect.tag, effect.job())]
+    finished.sponsor.store.values["batches"] = state.raw("batches")
     return sponsor
 
 

@@ -525,13 +525,14 @@ def test_no_batch_is_summed_without_every_assistor_or_twice() -> None:
     assert isinstance(key, Send) and isinstance(key.message, messages.PartKey)
     effects = lab.computed(job.tag, job.job())
     assert not any(isinstance(e, Compute | Send) for e in effects), "a sum of one"
+    network.sponsor.store.values["batches"] = b"1"  # given up
     _, total, _ = predict(network, ("r1",), CLEAR)
     assert total.any()
     with pytest.raises(PeerViolation, match="answered already"):
-        late = messages.RelayedPart(Batch(1), messages.Author("insurer"), np.zeros(200, np.uint8))
+        late = messages.RelayedPart(Batch(2), messages.Author("insurer"), np.zeros(200, np.uint8))
         lab.receive("hospital", late)
-    with pytest.raises(PeerViolation, match="second batch 1"):
-        lab.receive("hospital", messages.PredictRequest(Batch(1), ("r2",)))
+    with pytest.raises(PeerViolation, match="batch 2 after batch 2"):
+        lab.receive("hospital", messages.PredictRequest(Batch(2), ("r2",)))
 
 
 def test_parts_about_different_rows_are_not_added() -> None:
