@@ -25,6 +25,7 @@ from secure_gal.messages import (
     RunAgreement,
     RunOffer,
 )  # fmt: skip
+from secure_gal.residual_rules import residual_problem
 from secure_gal.roles import AssistorModel, Context
 from secure_gal.study_digest import VERSION
 
@@ -235,6 +236,8 @@ class AssistorProtocol:
         expected = (int(self.state.array("train").sum()), self._outputs)
         if message.values.shape != expected or not np.isfinite(message.values).all():
             raise PeerViolation(self._sponsor, f"the residual must be finite with shape {expected}")
+        if why := residual_problem(self._context.study, message.round, message.values):
+            raise PeerViolation(self._sponsor, f"no residual of {self._context.study.loss_name}: {why}")
         self.state.put("residual", message.values)
         return [self._fit()] if "prepared" in self.state else []
 

@@ -59,9 +59,10 @@ class Arrays:
         return b"encoder"
 
     def ensemble(self, parties: tuple[str, ...]) -> Ensemble:
+        y = self.y[self.rows]
         return Ensemble(
             get_loss("l2", 1),
-            self.y[self.rows],
+            (y - y[self.train].mean()) / y[self.train].std(),
             self.train,
             "regression",
             parties,
