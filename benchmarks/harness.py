@@ -92,7 +92,8 @@ def write_settings(
         table = next(home.glob("data.*")).name
         (home / "study.toml").write_text(
             f'name = "bench"\ntask = "{case.task}"\nsponsor = "{case.names[0]}"\naddress = "tcp://127.0.0.1:{port}"\n'
-            f"assistors = {json.dumps(case.names[1:])}\nvalidation = {case.validation}\noutputs = {case.outputs}\n{study}\n"
+            f"assistors = {json.dumps(case.names[1:])}\nvalidation = {case.validation}\noutputs = {case.outputs}\n"
+            f"{study}\n"
         )
         (home / f"{name}.toml").write_text(
             f'study = "study.toml"\nparty = "{name}"\nhome = "keys"\nrun_dir = "run"\n'

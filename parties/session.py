@@ -79,9 +79,10 @@ def _another_run(session: Session, store: RunStore) -> str:
     began, version = store.meta("release") or FIRST_RELEASE, store.meta("version") or "1"
     if version != str(VERSION):
         return (
-            f"holds a run that began with secure-gal {began} (a study of version {version}); this is secure-gal {__version__} "
-            f"(version {VERSION}). A run ends on the release that it began with: finish it, predictions too, with secure-gal "
-            f"{began} at every party; or begin anew with this release and an empty run_dir at every party"
+            f"holds a run that began with secure-gal {began} (a study of version {version}); this is secure-gal "
+            f"{__version__} (version {VERSION}). A run ends on the release that it began with: finish it, predictions "
+            f"too, with secure-gal {began} at every party; or begin anew with this release and an empty run_dir at every "
+            "party"
         )
     return (
         f"holds a run of another study or other keys (digest {store.meta('digest')[:16]}..., this one is "

@@ -144,10 +144,11 @@ def _sums(session: Session, columns: int, ids: Sequence[str]) -> str:
     own = count / max(1, columns)
     beyond = "" if own <= OWN_LIMIT else ", which is beyond it"
     return (
-        f"sums: T*K = {count} equations{past}, against {columns} columns here (or the features made of them, if these are "
-        f"fewer), a ratio of {own:.2f}{beyond}, and those of the other {len(study.assistors) - 1} assistors; above "
-        f"{OWN_LIMIT:.2f} of those here or {LIMIT:g} of all, `assist` takes part only with --consent, because over rounds the "
-        f"sums are linear equations in the assistors' features{fresh if session.party.learner.fresh_features else ''}"
+        f"sums: T*K = {count} equations{past}, against {columns} columns here (or the features made of them, if these "
+        f"are fewer), a ratio of {own:.2f}{beyond}, and those of the other {len(study.assistors) - 1} assistors; above "
+        f"{OWN_LIMIT:.2f} of those here or {LIMIT:g} of all, `assist` takes part only with --consent, because over rounds "
+        f"the sums are linear equations in the assistors' features"
+        f"{fresh if session.party.learner.fresh_features else ''}"
     )
 
 
@@ -164,10 +165,10 @@ def _replies(study: Study, rows: int) -> str:
     if why := budget_problem(study, 1, 0):
         raise SettingsError("study.toml", why)
     train, tau = int(split_rows(rows, study.validation, study.seed).sum()), named(study.protect.parameter_set).tau
-    beyond = budget_problem(study, train, rows - train)
+    needed, beyond = learning_replies(study, train, rows - train), budget_problem(study, train, rows - train)
     return (
-        f"replies: learning takes {learning_replies(study, train, rows - train):,} of tau = {tau:,} reply ciphertexts if "
-        f"all {rows:,} rows here take part{f', too many: {beyond}' if beyond else ''}"
+        f"replies: learning takes {needed:,} of tau = {tau:,} reply ciphertexts if all {rows:,} rows here take part"
+        f"{f', too many: {beyond}' if beyond else ''}"
     )
 
 

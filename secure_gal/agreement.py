@@ -63,7 +63,7 @@ def check_signature(peer: str, card: Card, digest: str, run: str, signature: str
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a peer's `hello` or `run-offer` says of the study: its canonical text, the peer's release, and the version."""
+    """What a peer's `hello` or `run-offer` says: the study's canonical text and version, and the peer's release."""
 
     canonical: bytes
     release: str
@@ -99,14 +99,14 @@ def read(peer: str, text: str) -> Reading:
 
 
 def unlike(peer: str, theirs: Reading) -> str:
-    """Which releases the two sides run, where they differ, and who must upgrade if they cannot share a study; else empty."""
+    """Which releases the sides run where they differ, and who must upgrade where they cannot share a study; else empty."""
     both = f"{peer} runs secure-gal {theirs.release}, this party secure-gal {__version__}"
     if theirs.version == VERSION:
         return "" if theirs.release == __version__ else both
     behind = peer if theirs.version < VERSION else "this party"
     return (
-        f"{both}: studies of version {theirs.version} there and of version {VERSION} here do not go together. {behind} must "
-        "upgrade; a run that has begun ends on the release that it began with"
+        f"{both}: studies of version {theirs.version} there and of version {VERSION} here do not go together. {behind} "
+        "must upgrade; a run that has begun ends on the release that it began with"
     )
 
 

@@ -118,8 +118,8 @@ class AssistorAlignment:
             Positions in this party's own table, or None when the table has changed since.
 
         Raises:
-            PeerViolation: tags were never sent for that step, there are more rows than ids it was asked about in it, or a
-                position repeats or does not exist.
+            PeerViolation: tags were never sent for that step, it has more rows than its query had ids, or a position
+                repeats or does not exist.
         """
         sponsor, number = self._study.sponsor, step.attempt
         if self._state.text(f"tagged/{number}") != str(step.batch):

@@ -42,8 +42,8 @@ def _check_labels(table: Table, party: PartySettings, study: Study) -> str:
     codec = LabelCodec.fit(study.task, labels, np.ones(len(labels), dtype=np.bool_))
     codec.check_classes(len(labels))
     if codec.outputs != study.k:
-        raise DataError("[data] label", f"the label has {len(codec.classes)} classes, and the study has {study.k} outputs, no "
-                        f"more and no fewer: write `outputs = {codec.outputs}` in study.toml, at every party")  # fmt: skip
+        raise DataError("[data] label", f"the label has {len(codec.classes)} classes, and the study {study.k} outputs: write "
+                        f"`outputs = {codec.outputs}` in study.toml, at every party")  # fmt: skip
     return ""
 
 

@@ -1,7 +1,7 @@
 """What a study digest covers, version 2 (decision 0012): every party computes it offline and consents to it once.
 
-Version 1 covered every field there was, so that each new one changed every digest and every consent given. From version 2
-on the fields that it began with are always covered, and a later one only where it is not at its default.
+Version 1 covered every field there was, so that each new one changed every digest and every consent given. From version
+2 on the fields that it began with are always covered, and a later one only where it is not at its default.
 """
 
 from __future__ import annotations

@@ -24,7 +24,8 @@ RUN = "ab" * 32
 
 def assistor(phase: str, **state: Value) -> AssistorProtocol:
     values: dict[str, Value] = {"phase": phase.encode(), "run": RUN.encode(), "agreement": b"{}"}
-    return AssistorProtocol(context("lab", PRIVATE), Overlapping("lab"), State(values | state), bytes(16))  # type: ignore[arg-type]
+    model: Any = Overlapping("lab")
+    return AssistorProtocol(context("lab", PRIVATE), model, State(values | state), bytes(16))
 
 
 def serving() -> AssistorProtocol:

@@ -128,7 +128,8 @@ def test_an_assistor_refuses_rows_of_another_k(mode: str, outputs: int) -> None:
 
 def test_a_residual_of_another_k_is_refused() -> None:
     state = State({"phase": b"learning", "train": np.ones(4, np.uint8)})
-    role = AssistorProtocol(context("lab", study(task="classification", outputs=3)), None, state, b"")  # type: ignore[arg-type]
+    fixed = context("lab", study(task="classification", outputs=3))
+    role = AssistorProtocol(fixed, None, state, b"")  # type: ignore[arg-type]
     for outputs in (1, 2, 4):
         with pytest.raises(PeerViolation, match=r"shape \(4, 3\)"):
             role.receive("hospital", messages.Residual(np.zeros((4, outputs), np.float32), 1))

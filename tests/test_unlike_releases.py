@@ -1,4 +1,4 @@
-"""Parties of unlike releases are both told which they run and who must upgrade, and a run ends on the one it began with."""
+"""Parties of unlike releases are both told which they run and who must upgrade; a run ends on the one it began with."""
 
 from __future__ import annotations
 
@@ -130,7 +130,8 @@ def test_unlike_releases_that_read_the_same_study_are_told_and_go_on(monkeypatch
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "null", '{"a":' * 100_000, '{"release":1}', '{"release":"\\u001b[31m"}', '{"release":"' + "9" * 33 + '"}',
+    ["", "{", "[]", "null", '{"a":' * 100_000,
+     '{"release":1}', '{"release":"\\u001b[31m"}', '{"release":"' + "9" * 33 + '"}',
      '{"version":true}', '{"version":0}', '{"version":"2"}', '{"version":1e9}', '{"version":' + "9" * 40 + "}"],
 )  # fmt: skip
 def test_a_study_that_cannot_be_read_is_the_peers_violation(text: str) -> None:
@@ -175,11 +176,11 @@ def begun_by_release_0_1(folder: Path, name: str) -> Path:
 @pytest.mark.parametrize("name", ["hospital", "lab"])
 def test_a_run_of_release_0_1_is_refused_with_both_ways_out(name: str, tmp_path: Path) -> None:
     file = begun_by_release_0_1(tmp_path, name)
-    commands = [lambda: assist(file, consent=True)] if name == "lab" else [lambda: train(file), lambda: predict(
-        file, tmp_path / "hospital.csv", tmp_path / "out.csv")]  # fmt: skip
-    for command in commands:
-        with pytest.raises(SettingsError, match=r"began with secure-gal 0\.1 .*finish it.* with secure-gal 0\.1 at every party; or "
-                           r"begin anew with this release and an empty run_dir") as error:  # fmt: skip
+    out = tmp_path / "out.csv"
+    commands: list[Any] = [lambda: train(file), lambda: predict(file, tmp_path / "hospital.csv", out)]
+    rule = r"began with secure-gal 0\.1 .*finish it, .* with secure-gal 0\.1 at every party; or begin anew with this release"
+    for command in commands if name == "hospital" else [lambda: assist(file, consent=True)]:
+        with pytest.raises(SettingsError, match=rule) as error:
             command()
         assert error.value.exit_code == 2
     assert digest_and_release(file) == (OLD["digest"], ""), "nothing was changed"
