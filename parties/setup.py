@@ -9,7 +9,6 @@ from crypto.identity import MAX_CARD_BYTES, Card, Identity, Pins
 from parties.session import Session, open_session
 from secure_gal.errors import NAME_PATTERN, NAME_RULE, SettingsError
 from secure_gal.manifest import manifest
-from secure_gal.study import Study
 
 STUDY = """\
 # The same file for every party: copy it, never edit one copy alone. Every field below the line is optional.
@@ -152,34 +151,34 @@ def _sums(session: Session, columns: int, ids: Sequence[str]) -> str:
     )
 
 
-def _replies(study: Study, rows: int) -> str:
-    """What the rounds may take of the budget tau, if all rows of this party take part.
+def _replies(session: Session, rows: int) -> str:
+    """What the rounds take of the budget tau if all rows of this party take part: of its data, or of the sponsor's key.
 
     Raises:
         SettingsError: more than there is, however few rows take part.
     """
     from crypto.ckks import named
-    from secure_gal.budgets import budget_problem, learning_replies
+    from parties.ckks_key import released
+    from secure_gal.reply_counts import budget_problem, learning_decryptions, learning_replies
     from secure_gal.split import split_rows
 
+    study = session.study
     if why := budget_problem(study, 1, 0):
         raise SettingsError("study.toml", why)
-    train, tau = int(split_rows(rows, study.validation, study.seed).sum()), named(study.protect.parameter_set).tau
-    needed, beyond = learning_replies(study, train, rows - train), budget_problem(study, train, rows - train)
-    return (
-        f"replies: learning takes {needed:,} of tau = {tau:,} reply ciphertexts if all {rows:,} rows here take part"
+    train, params = int(split_rows(rows, study.validation, study.seed).sum()), named(study.protect.parameter_set)
+    beyond = budget_problem(study, train, rows - train)
+    needed = learning_replies(study, train, rows - train)
+    text = (
+        f"replies: learning takes {needed:,} of tau = {params.tau:,} reply ciphertexts if all {rows:,} rows here take part"
         f"{f', too many: {beyond}' if beyond else ''}"
     )
-
-
-def _releases(session: Session) -> str:
-    """How much of the CKKS key's budget is used, over all runs of this study."""
-    from crypto.ckks import named
-    from parties.ckks_key import released
-
-    params = named(session.study.protect.parameter_set)
-    used = released(session.party.home, session.digest, params)
-    return f"key: {used:,} of {params.tau:,} ciphertexts decrypted so far under this study's key, over all its runs"
+    if session.party.party != study.sponsor:
+        return text
+    used, due = released(session.party.home, session.digest, params), learning_decryptions(study, train, rows - train)
+    return (
+        f"{text}\nkey: {used:,} of {params.tau:,} ciphertexts decrypted so far under this study's key, over all its runs; "
+        f"learning decrypts {due:,}"
+    )
 
 
 def check_party(file: Path) -> str:
@@ -195,10 +194,8 @@ def check_party(file: Path) -> str:
         refuse_unencryptable(session.party, session.study)
     warnings = "".join(f"warning: {text}\n" for text in check_data(model.table, session.party, session.study))
     data = f"{len(model.ids):,} rows, {model.table.frame.width} feature columns"
-    if session.study.protect.encrypted or session.study.protect.summed:
-        data = f"{data}\n{_replies(session.study, len(model.ids))}"
+    if session.study.protect.keyed:
+        data = f"{data}\n{_replies(session, len(model.ids))}"
     if session.study.protect.summed and session.party.party != session.study.sponsor:
         data = f"{data}\n{_sums(session, model.table.frame.width, model.ids)}"
-    if session.study.protect.keyed and session.party.party == session.study.sponsor:
-        data = f"{data}\n{_releases(session)}"
     return f"{manifest(session.study, session.fingerprints)}\n\n{warnings}this party {session.party.party}: {data}; everything checked"

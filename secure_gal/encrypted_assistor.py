@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from crypto.ckks import named
 from secure_gal import messages, protocol_assistor
-from secure_gal.budgets import budget_problem
 from secure_gal.effects import Compute, Done, Effect, Note, Send, State
 from secure_gal.errors import PeerViolation, SettingsError
 from secure_gal.messages import (
@@ -27,6 +26,7 @@ from secure_gal.messages import (
     Message,
 )
 from secure_gal.protocol_assistor import AssistorProtocol
+from secure_gal.reply_counts import budget_problem
 from secure_gal.roles import AssistorModel, Context
 
 Bytes = npt.NDArray[np.uint8]

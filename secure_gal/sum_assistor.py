@@ -17,7 +17,6 @@ import numpy.typing as npt
 from crypto.ckks_fits import SUM, Layout
 from crypto.seal import seal
 from secure_gal import messages, protocol_assistor
-from secure_gal.budgets import budget_problem
 from secure_gal.effects import Compute, Effect, Note, Send, State
 from secure_gal.encrypted_assistor import EncryptedModel
 from secure_gal.errors import ConsentError, PeerViolation, SettingsError
@@ -37,6 +36,7 @@ from secure_gal.messages import (
     Weights,
 )
 from secure_gal.protocol_assistor import AssistorProtocol
+from secure_gal.reply_counts import budget_problem
 from secure_gal.roles import AssistorModel, Context
 from secure_gal.sum_aggregator import KINDS, Calculator, SumAggregator, open_calculator
 from secure_gal.sum_declaration import check_declaration, digest_rows

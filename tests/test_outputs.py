@@ -11,12 +11,12 @@ import pytest
 from parties import setup
 from parties.sponsor import train
 from secure_gal import messages
-from secure_gal.budgets import learning_replies
 from secure_gal.effects import State
 from secure_gal.errors import DataError, PeerViolation, SettingsError
 from secure_gal.party_model import SponsorData
 from secure_gal.protocol_assistor import AssistorProtocol
 from secure_gal.reference import GAL
+from secure_gal.reply_counts import learning_decryptions, learning_replies
 from secure_gal.study import DataSettings, PartySettings, Protect, load_study
 from tests import study_in_memory, test_encrypted_protocol, test_sum_protocol
 from tests.simulation import Network
@@ -146,6 +146,10 @@ def test_check_says_what_rounds_and_outputs_take_of_the_limits(tmp_path: Path) -
     private = 'rounds=20\noutputs=4\n[protect]\nresiduals="ckks"\n'
     text = setup.check_party(party(tmp_path, "lab", task="classification", study=private, label=None))
     assert "replies: learning takes 80 of tau = 65,536 reply ciphertexts if all 60 rows here take part" in text
+    (tmp_path / "h").mkdir()
+    classes = [f"c{i % 4}" for i in range(ROWS)]
+    shown = setup.check_party(party(tmp_path / "h", task="classification", study=private, label=classes))
+    assert "key: 0 of 65,536 ciphertexts decrypted so far" in shown and "learning decrypts 80" in shown
     many = private.replace("rounds=20\noutputs=4", "rounds=1000\noutputs=66")
     (tmp_path / "study.toml").write_text(BASE.format("classification") + many)
     with pytest.raises(SettingsError, match="1000 rounds over 1 rows and 66 outputs are 66000 reply ciphertexts"):
@@ -157,3 +161,7 @@ def test_sums_count_as_the_sponsor_lays_them_out() -> None:
     summed = study(task="classification", outputs=4, rounds=5, protect=Protect(predictions="sum"))
     assert learning_replies(summed, 100, 20) == 5 * 2
     assert learning_replies(summed, 20_000, 0) == 5 * 8
+    pairs = 2 + 1 + 2  # of two assistors and the sponsor
+    assert learning_decryptions(summed, 100, 20) == 5 * (2 + pairs)
+    alone = study(task="classification", outputs=4, rounds=5, protect=Protect(residuals="ckks"))
+    assert learning_decryptions(alone, 100, 20) == 2 * learning_replies(alone, 100, 20) == 2 * 5 * 4

@@ -21,6 +21,18 @@ def learning_replies(study: Study, train: int, others: int) -> int:
     return study.rounds * math.ceil((train + others) / named(study.protect.parameter_set).n) * study.k
 
 
+def learning_decryptions(study: Study, train: int, others: int) -> int:
+    """Ciphertexts that the sponsor decrypts over all rounds, the inner products of sums among them."""
+    replies = learning_replies(study, train, others)
+    if not study.protect.summed:
+        return replies * len(study.assistors)
+    if study.weights == "uniform":
+        return replies
+    from crypto.ckks_products import pairs
+
+    return replies + study.rounds * len(pairs(len(study.assistors), True))
+
+
 def budget_problem(study: Study, train: int, others: int) -> str:
     """Why so many rows cannot take part, or empty."""
     needed, params = learning_replies(study, train, others), named(study.protect.parameter_set)
