@@ -147,7 +147,8 @@ def _tree_bytes(pid: int) -> int:
 def run(folder: Path, case: Case) -> dict[str, Any]:
     """Start all processes, train, predict the held-out rows if there are any; returns what was measured."""
     memory, began = PeakMemory(), time.monotonic()
-    assistors = [demo._start(folder / name, "assist", f"{name}.toml", "--consent") for name in case.names[1:]]
+    labs = [folder / name for name in case.names[1:]]
+    assistors = [demo._start(lab, "assist", f"{lab.name}.toml", *demo._consent(lab)) for lab in labs]
     sponsor = folder / case.names[0]
     try:
         training = demo._start(sponsor, "train", f"{case.names[0]}.toml")

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from secure_gal.party_model import AssistorData
 
 
-def assist(party_file: Path, *, once: bool = False, consent: bool = False, json: bool = False) -> int:
+def assist(party_file: Path, *, once: bool = False, consent: str | None = None, json: bool = False) -> int:
     """Run one assistor; returns the exit code.
 
     Args:
         party_file: the assistor's own TOML file.
         once: end when the learning stage has ended, instead of serving predictions.
-        consent: consent to what the study reveals in the clear, without being asked.
+        consent: the digest of the study that is consented to, or its start; see `require_consent`.
         json: one JSON object a line instead of plain lines.
     """
     session = open_session(party_file)
@@ -43,7 +43,7 @@ def assist(party_file: Path, *, once: bool = False, consent: bool = False, json:
     progress.follow_logging()
     try:
         require_consent(session, store, consent)
-        return _serve(session, store, once, progress, consent)
+        return _serve(session, store, once, progress, bool(consent))
     finally:
         store.close()
 

@@ -88,8 +88,14 @@ def assist(
     file: PartyFile,
     once: Annotated[bool, typer.Option("--once", help="End with the learning stage.")] = False,
     consent: Annotated[
-        bool, typer.Option("--consent", help="Consent to what this study reveals (see `check`) without being asked.")
-    ] = False,
+        str | None,
+        typer.Option(
+            "--consent",
+            metavar="DIGEST",
+            help="Consent, without being asked, to what the study with this digest reveals (`check` prints both; 16 or more "
+            "digits). Alone it asks, on a terminal.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Assistor: dial out, serve learning and prediction until stopped."""
@@ -160,10 +166,16 @@ def demo(
     raise typer.Exit(run(dir, clear))
 
 
+def _bare_consent(arguments: list[str]) -> list[str]:
+    """`--consent` without a digest becomes `--consent=`: Typer has no options whose value may be left out."""
+    pairs = zip(arguments, [*arguments[1:], "--"], strict=False)
+    return [f"{word}=" if word == "--consent" and after.startswith("-") else word for word, after in pairs]
+
+
 def main() -> None:
     """Entry point: errors that a person can act on are one message and an exit code, never a traceback."""
     try:
-        app()
+        app(args=_bare_consent(sys.argv[1:]))
     except SecureGalError as error:
         print(f"error: {printable(str(error), keep=chr(10))}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None

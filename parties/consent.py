@@ -1,7 +1,8 @@
-"""An assistor's consent to what a study reveals: once a study digest, by a person or by the flag `--consent`."""
+"""An assistor's consent to what a study reveals: to one study digest, by a person on a terminal or as `--consent DIGEST`."""
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 
@@ -9,22 +10,31 @@ import typer
 
 from parties.session import Session
 from parties.store import RunStore
-from secure_gal.errors import ConsentError
+from secure_gal.errors import ConsentError, SettingsError
 from secure_gal.manifest import Disclosure, in_the_clear, who_learns_what
 
 KEY = "consent"
+LEAST_DIGITS = 16
+"""Digits of a digest that a person may shorten it to: two studies that share them are not found by trying (2**64)."""
+_DIGITS = re.compile(f"[0-9a-f]{{{LEAST_DIGITS},64}}")
 
 
-def require_consent(session: Session, store: RunStore, given: bool, ask: Callable[[str], bool] | None = None) -> None:
+def require_consent(
+    session: Session, store: RunStore, given: str | None, ask: Callable[[str], bool] | None = None
+) -> None:
     """Let the assistor join only if nothing is revealed in the clear, or someone consents to this study digest.
 
     Args:
-        given: the flag `--consent`.
+        given: the digest, or the start of it, behind the flag `--consent`; empty where the flag stands alone, which is
+            a wish to be asked; None without the flag.
         ask: asks the person; by default on a terminal only.
 
     Raises:
-        ConsentError: something is revealed and nobody consented; nothing was sent.
+        SettingsError: `given` is no digest.
+        ConsentError: it is another study's; or something is revealed and nobody consented. Nothing was sent.
     """
+    if given:
+        _check_digest(session, given)
     open_ = [item for item in who_learns_what(session.study) if in_the_clear(item)]
     if not open_ or store.meta(KEY) == session.digest:
         return
@@ -33,9 +43,23 @@ def require_consent(session: Session, store: RunStore, given: bool, ask: Callabl
     if not given and (ask is None or not ask(question(session, open_))):
         raise ConsentError(
             f"{question(session, open_)}\nnot consented, so nothing was sent: read `secure-gal check {session.file}`, then "
-            f"run: secure-gal assist {session.file} --consent"
+            f"run: secure-gal assist {session.file} --consent {session.digest[:LEAST_DIGITS]}"
         )
     store.set_meta(KEY, session.digest)
+
+
+def _check_digest(session: Session, given: str) -> None:
+    """What was consented to must be this study, whether consent is still needed or not."""
+    if not _DIGITS.fullmatch(given.lower()):
+        accepted = (
+            f"accepted: the first {LEAST_DIGITS} to 64 hexadecimal digits of the digest that `secure-gal check` prints"
+        )
+        raise SettingsError("--consent", f"{given[:80]!r}; {accepted}")
+    if not session.digest.startswith(given.lower()):
+        raise ConsentError(
+            f"--consent is to the study {given}, and this study's digest is {session.digest}: nothing was sent; read "
+            f"`secure-gal check {session.file}` again before you consent to that"
+        )
 
 
 def confirmed(text: str) -> bool:

@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from parties.consent import LEAST_DIGITS
+from parties.session import open_session
 from parties.setup import keygen, trust_card
 from secure_gal.errors import EnvironmentFailure, SettingsError
 
@@ -62,7 +64,7 @@ class Result:
 def _study(folder: Path, residuals: str, data: dict[str, Any], ids: str) -> Result:
     _write_settings(folder, _free_port(), residuals, ids)
     began = time.monotonic()
-    labs = [_start(folder / lab, "assist", f"{lab}.toml", "--consent") for lab in PARTIES[1:]]
+    labs = [_start(folder / lab, "assist", f"{lab}.toml", *_consent(folder / lab)) for lab in PARTIES[1:]]
     try:
         _finish(_start(folder / "hospital", "train", "hospital.toml"), "train", labs)
         seconds = time.monotonic() - began
@@ -137,6 +139,11 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _consent(folder: Path) -> tuple[str, str]:
+    """What consents to the study of the party in this folder; between machines a person reads `secure-gal check` first."""
+    return "--consent", open_session(folder / f"{folder.name}.toml").digest[:LEAST_DIGITS]
+
+
 def _start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     log = (folder / f"{arguments[0]}.log").open("w", encoding="utf-8")
     with log:
@@ -193,7 +200,7 @@ def _print_results(folder: Path, data: dict[str, Any], results: list[Result]) ->
     console.print(
         f"The files are in {folder}. By hand, between machines, each in its own folder:\n"
         "  every party   secure-gal keygen NAME --home keys, then secure-gal trust OTHER.card --home keys\n"
-        f"  laboratories  cd {folder / 'lab-a'} && secure-gal assist lab-a.toml --consent\n"
+        f"  laboratories  cd {folder / 'lab-a'} && secure-gal assist lab-a.toml {' '.join(_consent(folder / 'lab-a'))}\n"
         f"  hospital      cd {folder / 'hospital'} && secure-gal train hospital.toml\n"
         "  hospital      secure-gal predict hospital.toml --ids new.csv --out predictions.csv",
         highlight=False,

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from parties import consent, setup
+from parties import cli, consent, setup
 from parties.consent import require_consent
 from parties.session import Session, open_session, open_store
 from secure_gal.errors import ConsentError, SettingsError
@@ -29,14 +34,18 @@ def session_of(folder: Path, protect: str = "", learner: str = "") -> Session:
     return open_session(folder / "lab.toml")
 
 
+def nobody(text: str) -> bool:
+    raise AssertionError("nobody is to be asked")
+
+
 def test_without_a_person_or_the_flag_nothing_is_sent(tmp_path: Path) -> None:
     session = session_of(tmp_path)
     store = open_store(session)
     with pytest.raises(ConsentError, match="the labels of all training rows") as refused:
-        require_consent(session, store, False, None)
+        require_consent(session, store, None, None)
     assert refused.value.exit_code == 3 and session.digest in str(refused.value)
     with pytest.raises(ConsentError):
-        require_consent(session, store, False, lambda _: False)
+        require_consent(session, store, None, lambda _: False)
     assert store.meta(consent.KEY) == ""
     store.close()
 
@@ -44,15 +53,99 @@ def test_without_a_person_or_the_flag_nothing_is_sent(tmp_path: Path) -> None:
 def test_consent_is_kept_for_that_digest_only(tmp_path: Path) -> None:
     session = session_of(tmp_path)
     store = open_store(session)
-    require_consent(session, store, False, lambda text: session.digest in text)
-    require_consent(session, store, False, None)
+    require_consent(session, store, None, lambda text: session.digest in text)
+    require_consent(session, store, None, None)
     store.close()
     other = session_of(tmp_path, "rounds = 3\n")
     store = open_store(other)
     with pytest.raises(ConsentError):
-        require_consent(other, store, False, None)
-    require_consent(other, store, True, None)
+        require_consent(other, store, None, None)
+    require_consent(other, store, other.digest[:16], None)
     store.close()
+
+
+@pytest.mark.parametrize("digits", [16, 17, 64])
+def test_a_prefix_of_the_digest_is_consent(digits: int, tmp_path: Path) -> None:
+    session = session_of(tmp_path)
+    store = open_store(session)
+    require_consent(session, store, session.digest[:digits].upper(), nobody)
+    assert store.meta(consent.KEY) == session.digest
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "change", [lambda d: d[:15], lambda d: d + "0", lambda d: "0x" + d[:20], lambda d: "yes", lambda d: " "]
+)
+def test_what_is_no_prefix_of_a_digest_is_refused(change: Callable[[str], str], tmp_path: Path) -> None:
+    session = session_of(tmp_path)
+    store = open_store(session)
+    with pytest.raises(SettingsError, match=r"--consent.*16 to 64 hexadecimal digits"):
+        require_consent(session, store, change(session.digest), nobody)
+    assert store.meta(consent.KEY) == ""
+    store.close()
+
+
+def test_consent_to_another_study_is_refused_even_where_this_one_has_it(tmp_path: Path) -> None:
+    """A script that names last month's digest must not go on with this month's study."""
+    session = session_of(tmp_path)
+    store = open_store(session)
+    require_consent(session, store, session.digest[:16], nobody)
+    other = f"{int(session.digest[0], 16) ^ 1:x}" + session.digest[1:]
+    for given in (other, other[:16]):
+        with pytest.raises(ConsentError, match=f"to the study {given}.*this study's digest is {session.digest}"):
+            require_consent(session, store, given, nobody)
+    store.close()
+
+
+def test_bare_consent_asks_and_is_refused_where_nobody_can_be_asked(tmp_path: Path) -> None:
+    session = session_of(tmp_path)
+    store = open_store(session)
+    with pytest.raises(ConsentError, match=f"--consent {session.digest[:16]}"):
+        require_consent(session, store, "", None)
+    asked: list[str] = []
+    require_consent(session, store, "", lambda text: bool(asked.append(text)) or True)
+    assert len(asked) == 1 and store.meta(consent.KEY) == session.digest
+    store.close()
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("given", [["--consent"], ["--consent", "--once"], []])
+def test_a_process_without_a_terminal_needs_the_digest(given: list[str], tmp_path: Path) -> None:
+    session = session_of(tmp_path)
+    command = [sys.executable, "-m", "parties.cli", "assist", "lab.toml", *given]
+    ended = subprocess.run(command, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 3 and f"--consent {session.digest[:16]}" in ended.stderr
+    assert "dialling" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ([], []),
+        (["assist", "l.toml", "--consent"], ["assist", "l.toml", "--consent="]),
+        (["assist", "l.toml", "--consent", "--once"], ["assist", "l.toml", "--consent=", "--once"]),
+        (["assist", "--consent", "ab", "l.toml"], ["assist", "--consent", "ab", "l.toml"]),
+    ],
+)
+def test_consent_may_stand_without_a_digest(given: list[str], read: list[str]) -> None:
+    assert cli._bare_consent(given) == read
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("given", [["--consent"], []])
+def test_on_a_terminal_bare_consent_asks(given: list[str], tmp_path: Path) -> None:
+    session = session_of(tmp_path)
+    person, terminal = pty.openpty()
+    command = [sys.executable, "-m", "parties.cli", "assist", "lab.toml", *given]
+    process = subprocess.Popen(command, cwd=tmp_path, stdin=terminal, stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    shown = b""
+    while b"[y/N]" not in shown:
+        shown += os.read(person, 4096)
+    assert session.digest.encode() in shown
+    os.write(person, b"n\n")
+    assert process.wait(timeout=60) == 3
+    os.close(person)
 
 
 def test_encryption_of_residuals_still_reveals_fitted_values() -> None:

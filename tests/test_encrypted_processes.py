@@ -18,7 +18,7 @@ from tests.test_processes import cli, wait_for
 pytestmark = pytest.mark.processes
 ASSIST = (
     "import sys, pathlib; from parties.assistor import assist\n"
-    "code = assist(pathlib.Path(sys.argv[1]), once=True, consent=True)\n"
+    "code = assist(pathlib.Path(sys.argv[1]), once=True, consent=sys.argv[2])\n"
     "print('crypto.ckks_secret' in sys.modules, 'crypto.ckks' in sys.modules, 'torch' in sys.modules)\n"
     "raise SystemExit(code)"
 )
@@ -26,7 +26,7 @@ ASSIST = (
 
 def watched(folder: Path, name: str) -> subprocess.Popen[str]:
     """An assistor that says at its end whether it ever loaded the secret side."""
-    command = [sys.executable, "-c", ASSIST, f"{name}.toml"]
+    command = [sys.executable, "-c", ASSIST, f"{name}.toml", demo._consent(folder / name)[1]]
     return subprocess.Popen(command, cwd=folder / name, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -73,7 +73,9 @@ def test_a_study_with_sums_only(residuals: str, tmp_path: Path) -> None:
     for party in demo.PARTIES:
         study = folder / party / "study.toml"
         study.write_text("rounds = 3\n" + study.read_text() + 'predictions = "sum"\n')
-    labs = [demo._start(folder / lab, "assist", f"{lab}.toml", "--consent") for lab in demo.PARTIES[1:]]
+    labs = [
+        demo._start(folder / lab, "assist", f"{lab}.toml", *demo._consent(folder / lab)) for lab in demo.PARTIES[1:]
+    ]
     try:
         demo._finish(demo._start(folder / "hospital", "train", "hospital.toml"), "train", labs)
         ask = ("predict", "hospital.toml", "--ids", "new.csv", "--out", "predictions.csv")

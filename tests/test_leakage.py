@@ -25,7 +25,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if name == "clear":  # heads on one saved map, which the meter must find again
             settings = home / "lab-a" / "lab-a.toml"
             settings.write_text(settings.read_text() + 'features = "polynomial"\n')  # its [learner] stands last
-        labs = [demo._start(home / lab, "assist", f"{lab}.toml", "--consent", "--once") for lab in demo.PARTIES[1:]]
+        labs = [
+            demo._start(home / lab, "assist", f"{lab}.toml", *demo._consent(home / lab), "--once")
+            for lab in demo.PARTIES[1:]
+        ]
         demo._finish(demo._start(home / "hospital", "train", "hospital.toml"), "train", labs)
         for lab in labs:
             assert lab.wait(timeout=60) == 0

@@ -88,6 +88,11 @@ def cli(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
 
 
+def assist(folder: Path, *more: str) -> subprocess.Popen[str]:
+    """An assistor whose person has read the manifest."""
+    return cli(folder, "assist", f"{folder.name}.toml", *demo._consent(folder), *more)
+
+
 def wait_for(process: subprocess.Popen[str], text: str) -> None:
     assert process.stderr is not None
     seen = []
@@ -102,14 +107,14 @@ def test_kill_and_resume_gives_the_same_f(finished: Path, tmp_path: Path) -> Non
     folder = tmp_path / "d"
     demo._write_tables(folder)
     demo._write_settings(folder, demo._free_port())
-    labs = {name: cli(folder / name, "assist", f"{name}.toml", "--once", "--consent") for name in demo.PARTIES[1:]}
+    labs = {name: assist(folder / name, "--once") for name in demo.PARTIES[1:]}
     sponsor = cli(folder / "hospital", "train", "hospital.toml")
     wait_for(sponsor, "round 2/10")
     os.kill(labs["lab-b"].pid, signal.SIGKILL)
     os.kill(sponsor.pid, signal.SIGKILL)
     for dead in (labs["lab-b"], sponsor):
         dead.communicate()
-    labs["lab-b"] = cli(folder / "lab-b", "assist", "lab-b.toml", "--once", "--consent")
+    labs["lab-b"] = assist(folder / "lab-b", "--once")
     sponsor = cli(folder / "hospital", "train", "hospital.toml")
     assert sponsor.communicate(timeout=120) and sponsor.returncode == 0
     for lab in labs.values():
@@ -127,7 +132,7 @@ def test_kills_at_random_moments_give_the_same_f(seed: int, finished: Path, tmp_
     demo._write_tables(folder)
     demo._write_settings(folder, demo._free_port())
     commands = {"hospital": ("train", "hospital.toml")} | {
-        lab: ("assist", f"{lab}.toml", "--once", "--consent") for lab in demo.PARTIES[1:]
+        lab: ("assist", f"{lab}.toml", "--once", *demo._consent(folder / lab)) for lab in demo.PARTIES[1:]
     }
     running = {name: cli(folder / name, *command) for name, command in commands.items()}
     for _ in range(4):
@@ -152,13 +157,13 @@ def test_a_polite_stop_is_resumable_and_a_differing_study_is_named(tmp_path: Pat
     text = (folder / "lab-a/study.toml").read_text()
     (folder / "lab-a/study.toml").write_text("rounds = 3\n" + text)
     sponsor = cli(folder / "hospital", "train", "hospital.toml")
-    lab = cli(folder / "lab-a", "assist", "lab-a.toml", "--once", "--consent")
+    lab = assist(folder / "lab-a", "--once")
     assert "`rounds` is 3 here and 10 there" in lab.communicate(timeout=60)[1] and lab.returncode == 2
     sponsor.terminate()
     assert "the state is saved" in sponsor.communicate(timeout=60)[1] and sponsor.returncode == 6
     (folder / "lab-a/study.toml").write_text(text)  # mended: the same folders go on
     sponsor = cli(folder / "hospital", "train", "hospital.toml")
-    labs = [cli(folder / name, "assist", f"{name}.toml", "--once", "--consent") for name in demo.PARTIES[1:]]
+    labs = [assist(folder / name, "--once") for name in demo.PARTIES[1:]]
     for process in (sponsor, *labs):
         process.communicate(timeout=60)
         assert process.returncode == 0

@@ -129,12 +129,13 @@ def test_an_assistor_hears_of_its_data_before_it_dials(tmp_path: Path, changes: 
     with pytest.raises(DataError, match=message):
         setup.check_party(file)
     with pytest.raises(DataError, match=message):
-        assist(file, consent=True)
+        assist(file, consent=open_session(file).digest)
 
 
 def test_without_a_mistake_the_assistor_dials(tmp_path: Path) -> None:
+    file = party(tmp_path, "lab", label=None)
     with pytest.raises(Online):
-        assist(party(tmp_path, "lab", label=None), consent=True)
+        assist(file, consent=open_session(file).digest)
 
 
 @pytest.mark.parametrize("file", ["x.npy", "x.npz"])
@@ -287,7 +288,7 @@ def test_no_answer_is_no_consent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     session = open_session(party(tmp_path, "lab", label=None))
     store = open_store(session)
     with pytest.raises(ConsentError) as refused:
-        consent.require_consent(session, store, False, consent.confirmed)
+        consent.require_consent(session, store, None, consent.confirmed)
     store.close()
     assert refused.value.exit_code == 3 and "nothing was sent" in str(refused.value)
     with pytest.raises(SettingsError, match="not confirmed, not pinned; --yes"):
