@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parties.computing import Computing
-from parties.consent import require_consent
+from parties.consent import go_beyond, require_consent
 from parties.loop import Loop
 from parties.progress import Progress
 from parties.session import Session, admit, open_node, open_session, open_store
@@ -16,6 +17,7 @@ from parties.traffic import Traffic
 from secure_gal.agreement import NONCE_BYTES
 from secure_gal.effects import Note, State
 from secure_gal.errors import Paused
+from secure_gal.limits import Beyond
 from secure_gal.protocol_assistor import AssistorProtocol
 from secure_gal.roles import Context
 
@@ -24,13 +26,16 @@ if TYPE_CHECKING:
     from secure_gal.party_model import AssistorData
 
 
-def assist(party_file: Path, *, once: bool = False, consent: str | None = None, json: bool = False) -> int:
+def assist(
+    party_file: Path, *, once: bool = False, consent: str | None = None, beyond: Sequence[str] = (), json: bool = False
+) -> int:
     """Run one assistor; returns the exit code.
 
     Args:
         party_file: the assistor's own TOML file.
         once: end when the learning stage has ended, instead of serving predictions.
         consent: the digest of the study that is consented to, or its start; see `require_consent`.
+        beyond: limits to go beyond, NAME=NUMBER each; see `go_beyond`.
         json: one JSON object a line instead of plain lines.
     """
     session = open_session(party_file)
@@ -43,7 +48,7 @@ def assist(party_file: Path, *, once: bool = False, consent: str | None = None, 
     progress.follow_logging()
     try:
         require_consent(session, store, consent)
-        return _serve(session, store, once, progress, bool(consent))
+        return _serve(session, store, once, progress, go_beyond(session, store, beyond))
     finally:
         store.close()
 
@@ -68,9 +73,9 @@ def _model(session: Session, store: RunStore, progress: Progress) -> AssistorDat
     return model
 
 
-def _role(session: Session, store: RunStore, model: Any, consent: bool) -> AssistorProtocol:
+def _role(session: Session, store: RunStore, model: Any, beyond: Beyond) -> AssistorProtocol:
     context = Context(session.study, session.digest, session.canonical, session.identity, session.cards,
-                              session.party.max_rows)  # fmt: skip
+                              session.party.max_rows, beyond)  # fmt: skip
     state, nonce, protect = State(store.state()), secrets.token_bytes(NONCE_BYTES), session.study.protect
     if protect.summed:
         from parties.exposure import SumBudget
@@ -79,7 +84,7 @@ def _role(session: Session, store: RunStore, model: Any, consent: bool) -> Assis
 
         budget = SumBudget(session.party.home, model.ids)
         role = SumEncryptedAssistor if protect.encrypted else SumAssistor
-        return role(context, model, state, nonce, budget.record, consent)
+        return role(context, model, state, nonce, budget.record)
     if not protect.encrypted:
         return AssistorProtocol(context, model, state, nonce)
     from secure_gal.encrypted_assistor import EncryptedAssistor
@@ -87,11 +92,11 @@ def _role(session: Session, store: RunStore, model: Any, consent: bool) -> Assis
     return EncryptedAssistor(context, model, state, nonce)
 
 
-def _serve(session: Session, store: RunStore, once: bool, progress: Progress, consent: bool) -> int:
+def _serve(session: Session, store: RunStore, once: bool, progress: Progress, beyond: Beyond) -> int:
     from transport.curve import AssistorSocket
 
     model = _model(session, store, progress)
-    role = _role(session, store, model, consent)
+    role = _role(session, store, model, beyond)
     traffic = Traffic(store)
     node, certifier = open_node(session, store, role, traffic)
     loop = Loop(node, progress)

@@ -19,7 +19,9 @@ from secure_gal.errors import PeerViolation
 from transport.ledger import HEAD, MAX_HEAD_BYTES
 from transport.ledger_entries import (
     FORMAT,
+    BeyondEntry,
     CertificateEntry,
+    ConsentEntry,
     Entry,
     LedgerError,
     MessageEntry,
@@ -52,6 +54,12 @@ class Verdict(msgspec.Struct, frozen=True):
     """Lines that the last certificate covers. Other parties hold it too, so the owner cannot rewrite or drop these."""
     repairs: int
     root: str
+    beyond: dict[str, float]
+    """The limits that the owner went beyond, each with the largest number that it stated."""
+
+    def beyond_in_words(self) -> str:
+        """`beyond` for a person; empty where the owner kept to all limits."""
+        return ", ".join(f"{name} up to {stated:g}" for name, stated in self.beyond.items())
 
 
 def verify_ledger(path: Path, digest: str = "", visit: Visit | None = None) -> Verdict:
@@ -141,6 +149,7 @@ class Checker:
         self._links: dict[tuple[str, str], int] = {}
         self._run, self._agreed = "", False
         self._certified, self._round = LogHead(0, ""), 0
+        self._beyond: dict[str, float] = {}
         self._counts = dict.fromkeys(("sent", "received", "certificates", "repairs"), 0)
 
     def extend(self, line: bytes) -> None:
@@ -164,6 +173,11 @@ class Checker:
                 self._run = ""
                 for direction in ("sent", "received"):
                     self._links.pop((direction, peer), None)
+            case ConsentEntry() | BeyondEntry():
+                problem = self._policy.agreed_problem(entry, self._opening)
+                self._require(not problem, problem)
+                if isinstance(entry, BeyondEntry):
+                    self._beyond[entry.limit] = max(entry.stated, self._beyond.get(entry.limit, 0.0))
             case TornTail(line=line, nbytes=nbytes):
                 self._require(0 < line < entry.seq and nbytes > 0, "notes an impossible repair")
                 self._counts["repairs"] += 1
@@ -232,7 +246,7 @@ class Checker:
         counts, opening = self._counts, self._opening
         return Verdict(opening.owner, self.study.name, opening.digest, self._run, self._seq, counts["sent"],
                        counts["received"], counts["certificates"], self._certified.seq, counts["repairs"],
-                       merkle.root(self._peaks).hex())  # fmt: skip
+                       merkle.root(self._peaks).hex(), self._beyond)  # fmt: skip
 
     def _require(self, fine: bool, rule: str) -> None:
         if not fine:

@@ -12,10 +12,11 @@ from crypto.identity import Card
 from parties.node import BEFORE_RUN
 from secure_gal import __version__, study_digest
 from secure_gal.errors import NAME_PATTERN, SettingsError
+from secure_gal.limits import beyond_problem, limits_of
 from secure_gal.manifest import Disclosure, who_learns_what
 from secure_gal.messages import MESSAGES
 from secure_gal.study import Study
-from transport.ledger_entries import FORMAT, LedgerError, Opening
+from transport.ledger_entries import FORMAT, BeyondEntry, ConsentEntry, LedgerError, Opening
 from transport.wire import VERSION, FieldInfo, Header
 
 READABLE = frozenset({"public", "clear"})
@@ -34,7 +35,8 @@ def read_opening(opening: Opening, where: str) -> tuple[Study, dict[str, Card]]:
         LedgerError: the digest does not cover this study with exactly these cards, or the owner has no part in it.
     """
     if opening.format != FORMAT:
-        raise LedgerError(where, 1, f"has ledger format {opening.format}; this version reads {FORMAT}")
+        which = f"has ledger format {opening.format}; this version reads {FORMAT}: verify it with the one that wrote it"
+        raise LedgerError(where, 1, which)
     try:
         cards = [Card.from_bytes(bytes(raw) + b"\n") for raw in opening.cards]
         body = msgspec.json.decode(opening.study, type=dict[str, object])
@@ -77,6 +79,19 @@ class Policy:
     def problem(self, header: Header, digest: str) -> str:
         """The first rule that a message breaks, '' where it breaks none; its signature is checked elsewhere."""
         return self._form(header, digest) or self._fields(header) or self._disclosure(header)
+
+    def agreed_problem(self, entry: ConsentEntry | BeyondEntry, opening: Opening) -> str:
+        """Why the owner cannot have consented to this, or gone beyond this limit; '' where it can."""
+        if isinstance(entry, ConsentEntry):
+            fits = opening.owner != self._study.sponsor and entry.digest == opening.digest
+            return "" if fits else "is no assistor's consent to this study"
+        limit = limits_of(self._study, opening.owner).get(entry.limit)
+        if limit is None or entry.usual != limit.usual:
+            return (
+                f"goes beyond a limit {entry.limit!r} of {entry.usual:g}, which {opening.owner} has not in this study"
+            )
+        problem = beyond_problem(limit, entry.stated)
+        return problem and f"goes beyond {entry.limit}: {problem}"
 
     def _form(self, header: Header, digest: str) -> str:
         if header.version != VERSION:

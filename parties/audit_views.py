@@ -12,7 +12,7 @@ from rich.table import Table
 from parties.audit import Verdict, verify_ledger
 from parties.audit_policy import Policy, protection_name, read_opening
 from secure_gal.study import Study
-from transport.ledger_entries import Entry, MessageEntry, Opening
+from transport.ledger_entries import BeyondEntry, ConsentEntry, Entry, MessageEntry, Opening
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,15 @@ class Contents:
     kept: list[MessageEntry] = field(default_factory=list)
     totals: dict[tuple[str, str, str, str, str], tuple[int, int]] = field(default_factory=dict)
     """(direction, peer, kind, field, protection) -> (messages, bytes)."""
+    agreed: list[ConsentEntry | BeyondEntry] = field(default_factory=list)
+    """What the owner consented to, and the limits that it went beyond, whatever the filter."""
 
     def visit(self, line: bytes, entry: Entry) -> None:
         """Take one line that passed verification."""
         if isinstance(entry, Opening):
             self.study, _ = read_opening(entry, entry.owner)
+        if isinstance(entry, ConsentEntry | BeyondEntry):
+            self.agreed.append(entry)
         if not isinstance(entry, MessageEntry) or not self.filter.keeps(entry):
             return
         self.kept.append(entry)
@@ -79,6 +83,17 @@ def totals_table(contents: Contents, direction: str) -> Table:
     return table
 
 
+def agreements(contents: Contents) -> list[str]:
+    """One line for each consent of the owner, and for each limit that it went beyond."""
+    lines = []
+    for entry in contents.agreed:
+        what = "consented to the study"
+        if isinstance(entry, BeyondEntry):
+            what = f"went beyond the limit {entry.limit} of {entry.usual:g}, up to {entry.stated:g}"
+        lines.append(f"line {entry.seq}, {entry.time:%Y-%m-%d %H:%M:%S} UTC: {what}")
+    return lines
+
+
 def inferences(contents: Contents, direction: str) -> list[str]:
     """What receivers can infer from the messages of one direction, as the manifest says it, one line a kind."""
     kinds = sorted({key[2] for key in contents.totals if key[0] == direction})
@@ -97,14 +112,15 @@ def as_json(contents: Contents) -> dict[str, object]:
         dict(zip(names, key, strict=True)) | {"messages": count, "bytes": size, "infers": _inference(contents, key[2])}
         for key, (count, size) in sorted(contents.totals.items())
     ]
+    agreed = [msgspec.to_builtins(entry) for entry in contents.agreed]
     if contents.filter == Filter():
-        return {"totals": totals}
+        return {"agreed": agreed, "totals": totals}
     messages = [
         {"line": entry.seq, "time": entry.time, "direction": entry.direction, "peer": entry.peer,
          "round": entry.header.round, "kind": entry.header.kind, "fields": msgspec.to_builtins(entry.header.fields)}
         for entry in contents.kept
     ]  # fmt: skip
-    return {"totals": totals, "messages": messages}
+    return {"agreed": agreed, "totals": totals, "messages": messages}
 
 
 def entries_table(contents: Contents) -> Table:

@@ -27,6 +27,15 @@ PartyFile = Annotated[Path, typer.Argument(metavar="PARTY.toml", help="This part
 Home = Annotated[Path, typer.Option("--home", help="Folder with this party's key and pinned cards.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for scripts.")]
 
+Beyond = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--beyond",
+        metavar="NAME=NUMBER",
+        help="Go beyond the limit of this name, up to this number; written into the ledger. Repeatable.",
+    ),
+]
+
 
 @app.command()
 def new(
@@ -96,12 +105,13 @@ def assist(
             "digits). Alone it asks, on a terminal.",
         ),
     ] = None,
+    beyond: Beyond = None,
     json: Json = False,
 ) -> None:
     """Assistor: dial out, serve learning and prediction until stopped."""
     from parties.assistor import assist as run
 
-    raise typer.Exit(run(file, once=once, consent=consent, json=json))
+    raise typer.Exit(run(file, once=once, consent=consent, beyond=beyond or (), json=json))
 
 
 @app.command()

@@ -53,6 +53,8 @@ def verify(
         f"{verdict.certificates} certificates; the last one fixes lines 1 to {verdict.certified_entries:,}; "
         f"{verdict.repairs} repairs after a crash noted"
     )
+    if verdict.beyond:
+        typer.echo(f"{verdict.owner} went beyond limits: {verdict.beyond_in_words()}")
 
 
 @audit_app.command()
@@ -66,7 +68,7 @@ def show(
     """What left this house and what came in, with totals; with a filter, each message too. Verifies first."""
     from rich.console import Console
 
-    from parties.audit_views import Filter, as_json, entries_table, inferences, read_contents, totals_table
+    from parties.audit_views import Filter, agreements, as_json, entries_table, inferences, read_contents, totals_table
 
     chosen = Filter(round, peer, kind)
     with _failure(json):
@@ -76,6 +78,8 @@ def show(
         return
     console = Console(width=None if sys.stdout.isatty() else REDIRECTED_COLUMNS, highlight=False)
     console.print(f"{verdict.owner}'s ledger of study {verdict.study} ({verdict.digest}), verified")
+    if contents.agreed:
+        console.print("\n".join(agreements(contents)), markup=False)
     for direction in ("sent", "received"):
         console.print(totals_table(contents, direction))
         console.print("\n".join(inferences(contents, direction)), markup=False)

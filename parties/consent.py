@@ -1,19 +1,30 @@
-"""An assistor's consent to what a study reveals: to one study digest, by a person on a terminal or as `--consent DIGEST`."""
+"""Consent to what a study reveals: to one study digest, by a person on a terminal or as `--consent DIGEST`.
+
+It goes beyond no limit: that is stated by the limit's name (`--beyond NAME=NUMBER`, `secure_gal.limits`). Both are kept
+for this run directory and written into its ledger.
+"""
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
+import msgspec
 import typer
 
-from parties.session import Session
 from parties.store import RunStore
 from secure_gal.errors import ConsentError, SettingsError
+from secure_gal.limits import limits_of, read_beyond
 from secure_gal.manifest import Disclosure, in_the_clear, who_learns_what
+from transport.ledger import LEDGER, Ledger
+from transport.ledger_entries import BeyondEntry, ConsentEntry, decode
 
-KEY = "consent"
+if TYPE_CHECKING:
+    from parties.session import Session
+
+KEY, BEYOND = "consent", "beyond"
 LEAST_DIGITS = 16
 """Digits of a digest that a person may shorten it to: two studies that share them are not found by trying (2**64)."""
 _DIGITS = re.compile(f"[0-9a-f]{{{LEAST_DIGITS},64}}")
@@ -60,6 +71,45 @@ def _check_digest(session: Session, given: str) -> None:
             f"--consent is to the study {given}, and this study's digest is {session.digest}: nothing was sent; read "
             f"`secure-gal check {session.file}` again before you consent to that"
         )
+
+
+def go_beyond(session: Session, store: RunStore, given: Sequence[str]) -> dict[str, float]:
+    """The limits that this party goes beyond in this run: those stated now and at earlier starts, with their numbers.
+
+    Args:
+        given: what stands behind each flag `--beyond`.
+
+    Raises:
+        SettingsError: as `read_beyond`; nothing was changed.
+    """
+    found = _beyond(store) | read_beyond(given, limits_of(session.study, session.party.party))
+    store.set_meta(BEYOND, msgspec.json.encode(found).decode())
+    return found
+
+
+def _beyond(store: RunStore) -> dict[str, float]:
+    return msgspec.json.decode(store.meta(BEYOND) or "{}", type=dict[str, float])
+
+
+def write_down(session: Session, store: RunStore, ledger: Ledger) -> None:
+    """Bring into the ledger what was consented to, and every number that it does not say yet.
+
+    Raises:
+        EnvironmentFailure: it cannot be written; nothing may be sent.
+    """
+    starts = (b'{"entry":"consent",', b'{"entry":"beyond-limit",')
+    said = [decode(line, LEDGER, None) for line in store.ledger_lines() if line.startswith(starts)]
+    rows = []
+    if store.meta(KEY) == session.digest and not any(isinstance(entry, ConsentEntry) for entry in said):
+        rows.append(ledger.consent())
+    noted = {entry.limit: entry.stated for entry in said if isinstance(entry, BeyondEntry)}
+    limits = limits_of(session.study, session.party.party)
+    for name, stated in _beyond(store).items():
+        if noted.get(name) != stated:
+            rows.append(ledger.beyond(name, limits[name].usual, stated))
+    if rows:
+        store.commit_ledger(rows)
+        ledger.flush()
 
 
 def confirmed(text: str) -> bool:

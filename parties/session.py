@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from crypto.identity import Card, Identity, Pins
 from parties.archive import Archive
 from parties.certifier import Certifier
+from parties.consent import write_down
 from parties.node import Codec, Node, Role
 from parties.store import RunStore
 from parties.traffic import Traffic
@@ -94,6 +95,7 @@ def open_node(session: Session, store: RunStore, role: Role, traffic: Traffic) -
     """This party's end of all links, with its ledger and certificates."""
     study, cards, identity = session.study, session.cards, session.identity
     ledger = Ledger.open(store.path, identity, session.canonical, session.digest, cards.values(), store)
+    write_down(session, store, ledger)
     certifier = Certifier(study, session.digest, identity, cards, role.state, lambda: ledger.head, lambda: role.run)
     archive = Archive(store.path, identity) if session.party.audit.archive else None
     codec = Codec(identity, cards, session.digest)

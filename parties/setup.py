@@ -145,8 +145,8 @@ def _sums(session: Session, columns: int, ids: Sequence[str]) -> str:
     return (
         f"sums: T*K = {count} equations{past}, against {columns} columns here (or the features made of them, if these "
         f"are fewer), a ratio of {own:.2f}{beyond}, and those of the other {len(study.assistors) - 1} assistors; above "
-        f"{OWN_LIMIT:.2f} of those here or {LIMIT:g} of all, `assist` takes part only with --consent, because over rounds "
-        f"the sums are linear equations in the assistors' features"
+        f"{OWN_LIMIT:.2f} of those here or {LIMIT:g} of all, `assist` takes part only with --beyond sums=NUMBER or own-sums=NUMBER, "
+        f"because over rounds the sums are linear equations in the assistors' features"
         f"{fresh if session.party.learner.fresh_features else ''}"
     )
 

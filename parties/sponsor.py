@@ -61,7 +61,7 @@ def write_final_report(session: Session, leakage: Sequence[Mapping[str, Any]] | 
 
     try:
         verdict = verify_ledger(session.party.run_dir / LEDGER, session.digest)
-        audit = {"ok": True} | msgspec.to_builtins(verdict)
+        audit = {"ok": True} | msgspec.to_builtins(verdict) | {"beyond": verdict.beyond_in_words()}
     except LedgerError as error:  # the results are there all the same; the report says what is wrong
         audit = {"ok": False, "where": error.where, "line": error.line, "rule": error.rule}
     return write_report(session.party.run_dir, session.study, audit, leakage)

@@ -20,7 +20,7 @@ from secure_gal.effects import ERASABLE, Value
 from secure_gal.errors import EnvironmentFailure, SettingsError
 from transport.ledger import Row
 
-FORMAT = 3
+FORMAT = 4
 """Version of the run directory; another one is refused, never converted silently."""
 
 _SCHEMA = """

@@ -176,6 +176,7 @@ def _parameter_lines(study: Study) -> list[str]:
 
         lines.append(
             f"sums       by {study.adder}, who holds no key; weights by least squares, at least {W_MIN:g} for two of the "
-            f"assistors; consent where T*K over all assistors' features is above {LIMIT:g}, or over one's own above {OWN_LIMIT:.2f}"
+            f"assistors; at most {LIMIT:g} of them (T*K) for each feature of all assistors, {OWN_LIMIT:g} for each of one's own; "
+            "an assistor goes beyond either only by name, and its ledger says so"
         )
     return lines

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Everything fixed about this party in this study; `max_rows` is an assistor's own cap on predictions."""
+    """Everything fixed about this party in this study.
+
+    `max_rows` is an assistor's own cap on predictions, `beyond` the limits that a person let this party go beyond
+    (`secure_gal.limits`), each with the number accepted instead.
+    """
 
     study: Study
     digest: str
@@ -26,6 +30,7 @@ class Context:
     identity: Identity
     cards: dict[str, Card]
     max_rows: int | None = None
+    beyond: Mapping[str, float] = field(default_factory=dict)
 
 
 class SponsorModel(Protocol):

@@ -20,6 +20,7 @@ from secure_gal import messages, protocol_assistor
 from secure_gal.effects import Compute, Effect, Note, Send, State
 from secure_gal.encrypted_assistor import EncryptedModel
 from secure_gal.errors import ConsentError, PeerViolation, SettingsError
+from secure_gal.limits import OWN_SUMS, SUMS
 from secure_gal.messages import (
     Batch,
     Declaration,
@@ -40,7 +41,7 @@ from secure_gal.reply_counts import budget_problem
 from secure_gal.roles import AssistorModel, Context
 from secure_gal.sum_aggregator import KINDS, Calculator, SumAggregator, open_calculator
 from secure_gal.sum_declaration import check_declaration, digest_rows
-from secure_gal.sum_exposure import equations, exposure, reason, statement
+from secure_gal.sum_exposure import LIMIT, OWN_LIMIT, equations, exposure, reason, statement
 from secure_gal.sum_sealing import FITTED, PART, bind, check_part_key
 
 Bytes = npt.NDArray[np.uint8]
@@ -80,7 +81,6 @@ class SumAssistor(AssistorProtocol):
 
     Args:
         record: the budget of this party's data.
-        consented: whether a person consented to sums beyond the limits.
     """
 
     TRANSITIONS = protocol_assistor.TRANSITIONS | {
@@ -91,11 +91,11 @@ class SumAssistor(AssistorProtocol):
 
     def __init__(
         self, context: Context, model: AssistorModel | EncryptedModel, state: State, nonce: bytes, record: Record,
-        consented: bool, calculator: Callable[[bytes, str], Calculator] = open_calculator,
+        calculator: Callable[[bytes, str], Calculator] = open_calculator,
     ) -> None:  # fmt: skip
         super().__init__(context, model, state, nonce)  # type: ignore[arg-type]
         self._sums = cast(SumModel, model)
-        self._record, self._consented = record, consented
+        self._record = record
         self._name = context.identity.card.name
         self.aggregator = (
             SumAggregator(context, state, lambda: self.run, calculator) if context.study.adder == self._name else None
@@ -210,8 +210,9 @@ class SumAssistor(AssistorProtocol):
 
     def _admitted(self, count: int) -> list[Effect]:
         widths = msgspec.json.decode(self.state.raw("sum/widths"), type=dict[str, int])
-        why = reason(count, widths, self._name)
-        if why and not self._consented:
+        beyond = self._context.beyond
+        why = reason(count, widths, self._name, beyond.get(SUMS, LIMIT), beyond.get(OWN_SUMS, OWN_LIMIT))
+        if why:
             raise ConsentError(f"{self._name} takes no part: {why}")
         self.state.put("sum/admitted", b"1")
         return [Note("exposure", {"equations": count, "ratio": round(exposure(count, widths), 3)}), *self._pending()]

@@ -11,13 +11,14 @@ the sponsor chose. Two ratios say how far T*K of them go (measured: benchmarks/s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 LIMIT = 0.1
-"""T*K / sum p_m above which consent is needed. In no measured study at or below both limits did the attacker gain more
+"""T*K / sum p_m above which nothing is fitted unless a person goes beyond this limit by name. In no measured study at or below both limits did the attacker gain more
 than half of the best column's variance, on average; at 0.15 it did."""
 OWN_LIMIT = 0.2
-"""T*K / p_m above which this assistor's consent is needed."""
+"""The same of T*K / p_m of this assistor."""
 STATEMENT_LABEL = b"secure-gal/1 declared width\0"
 
 
@@ -36,15 +37,28 @@ def statement(digest: str, run: str, name: str, padded: int, width: int, fresh: 
     return STATEMENT_LABEL + f"{digest} {run} {name} {padded} {width} {int(fresh)}".encode()
 
 
-def reason(count: int, widths: Mapping[str, int], name: str) -> str:
-    """Why assistor `name` needs a person's consent, in words for that person; empty within both limits."""
+def most_equations(widths: Mapping[str, int], name: str, sums: float = LIMIT, own: float = OWN_LIMIT) -> int:
+    """The largest T*K that is within both limits of assistor `name`."""
+    return math.floor(min(sums * sum(widths.values()), own * widths[name]) + 1e-9)
+
+
+def reason(count: int, widths: Mapping[str, int], name: str, sums: float = LIMIT, own_sums: float = OWN_LIMIT) -> str:
+    """Why assistor `name` takes no part, in words for the person who may decide otherwise; empty within both limits."""
     own, ratio, listed = count / widths[name], exposure(count, widths), ", ".join(f"{n} {p}" for n, p in widths.items())
-    if ratio <= LIMIT and own <= OWN_LIMIT:
+    if count <= most_equations(widths, name, sums, own_sums):
         return ""
     few = f". With {widths[name]} features no ratio is low enough: the first sum is a noisy copy of one of them"
     return (
         f"the sums of all runs on this data are T*K = {count} equations for the assistors' {sum(widths.values())} features "
-        f"({listed}): a ratio of {ratio:.2f} (limit {LIMIT:g}), and of {own:.2f} for its own features (limit {OWN_LIMIT:.2f})"
+        f"({listed}): a ratio of {ratio:.2f} (limit {sums:g}), and of {own:.2f} for its own features (limit {own_sums:.2f})"
         f"{few if OWN_LIMIT * widths[name] < 1 else ''}. Above a limit the sponsor may reconstruct features from the sums. "
-        "Use fewer rounds or more columns, or consent with --consent"
+        f"Use fewer rounds or more columns, or go beyond on purpose: {_flags(ratio, own)}"
+    )
+
+
+def _flags(ratio: float, own: float) -> str:
+    """What a person states to go as far as these two ratios, rounded up; consent to the study says nothing of them."""
+    needed = {"sums": (ratio, LIMIT), "own-sums": (own, OWN_LIMIT)}
+    return " ".join(
+        f"--beyond {n}={math.ceil(100 * r - 1e-9) / 100:g}" for n, (r, usual) in needed.items() if r > usual
     )

@@ -10,6 +10,7 @@ from secure_gal.assistance import Ensemble
 from secure_gal.effects import State
 from secure_gal.learners import storage
 from secure_gal.learners.linear import LinearLearner
+from secure_gal.limits import Beyond
 from secure_gal.local import LocalParty, collapse
 from secure_gal.losses import get_loss
 from secure_gal.protocol_assistor import AssistorProtocol
@@ -22,6 +23,8 @@ from transport.ledger import Ledger
 
 NAMES = ("hospital", "lab", "insurer")
 N, ROUNDS = 120, 3
+ANY_SUMS = {"sums": 1e3, "own-sums": 1e3}
+"""Limits of sums that no test reaches."""
 
 
 def study(**changes: object) -> Study:
@@ -101,10 +104,11 @@ def make_node(role: object, store: MemoryStore, fixed: Context) -> Node:
     return Node(role, store, codec, lambda *_: None, ledger, certifier)  # type: ignore[arg-type]
 
 
-def context(name: str, settings: Study) -> Context:
+def context(name: str, settings: Study, beyond: Beyond | None = None) -> Context:
     everyone = {other: identity(other).card for other in NAMES}
     prints = {n: c.fingerprint for n, c in everyone.items()}
-    return Context(settings, settings.digest(prints), settings.canonical(prints), identity(name), everyone)
+    return Context(settings, settings.digest(prints), settings.canonical(prints), identity(name), everyone,
+                   beyond=beyond or {})  # fmt: skip
 
 
 def make_party(name: str, the_study: Study | None = None, fits: bool = True) -> Party:

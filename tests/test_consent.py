@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import subprocess
@@ -12,16 +13,21 @@ from pathlib import Path
 import pytest
 
 from parties import cli, consent, setup
-from parties.consent import require_consent
+from parties.audit import verify_ledger
+from parties.consent import go_beyond, require_consent, write_down
 from parties.session import Session, open_session, open_store
 from secure_gal.errors import ConsentError, SettingsError
+from secure_gal.limits import limits_of, read_beyond
 from secure_gal.manifest import in_the_clear, who_learns_what
 from secure_gal.study import Protect
 from tests.study_in_memory import study
+from transport.ledger import Ledger
+from transport.ledger_entries import BeyondEntry, ConsentEntry, decode, read_lines
 
 
-def session_of(folder: Path, protect: str = "", learner: str = "") -> Session:
-    text = 'name="s"\ntask="classification"\nsponsor="hospital"\naddress="tcp://h:7001"\nassistors=["lab"]\n'
+def session_of(folder: Path, protect: str = "", learner: str = "", others: tuple[str, ...] = ()) -> Session:
+    text = 'name="s"\ntask="classification"\nsponsor="hospital"\naddress="tcp://h:7001"\n'
+    text += f"assistors={json.dumps(['lab', *others])}\n"
     (folder / "study.toml").write_text(text + protect)
     (folder / "lab.toml").write_text(
         'study="study.toml"\nparty="lab"\nhome="keys"\nrun_dir="run"\n[data]\npath="lab.csv"\nid="id"\n' + learner
@@ -29,8 +35,9 @@ def session_of(folder: Path, protect: str = "", learner: str = "") -> Session:
     (folder / "lab.csv").write_text("id,a\n007,1\n8,2\n9,4\n")
     if not (folder / "keys").exists():
         setup.keygen("lab", folder / "keys")
-        setup.keygen("hospital", folder / "other")
-        setup.trust_card(folder / "other" / "hospital.card", folder / "keys", False, lambda _: True)
+        for name in ("hospital", *others):
+            setup.keygen(name, folder / "other")
+            setup.trust_card(folder / "other" / f"{name}.card", folder / "keys", False, lambda _: True)
     return open_session(folder / "lab.toml")
 
 
@@ -129,6 +136,67 @@ def test_a_process_without_a_terminal_needs_the_digest(given: list[str], tmp_pat
 )
 def test_consent_may_stand_without_a_digest(given: list[str], read: list[str]) -> None:
     assert cli._bare_consent(given) == read
+
+
+SUMS = 'predictions = "sum"\n'
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ("sums", "states no number"),
+        ("sums=", "states no number"),
+        ("sums=much", "states no number"),
+        ("sums=0.1", "0.1 is not beyond the limit of 0.1"),
+        ("sums=-3", "not beyond"),
+        ("sums=nan", "not beyond"),
+        ("sums=inf", "above 1e"),
+        ("own-sums=0.2", "not beyond the limit of 0.2"),
+        ("Sums=3", "one of sums, own-sums"),
+        ("everything=1", "one of sums, own-sums"),
+        ("", "one of sums, own-sums"),
+    ],
+)
+def test_a_limit_is_gone_beyond_by_its_name_and_a_number(given: str, problem: str) -> None:
+    limits = limits_of(study(protect=Protect(predictions="sum")), "lab")
+    assert read_beyond(["sums=0.11", "own-sums=2.5", "sums=3"], limits) == {"sums": 3.0, "own-sums": 2.5}
+    with pytest.raises(SettingsError, match=f"--beyond: .*{problem}"):
+        read_beyond(["own-sums=2", given], limits)
+
+
+def test_no_limit_where_a_study_has_none() -> None:
+    for settings, name in ((study(), "lab"), (study(protect=Protect(predictions="sum")), "hospital")):
+        with pytest.raises(SettingsError, match="this study and party have no such limit"):
+            read_beyond(["sums=3"], limits_of(settings, name))
+
+
+def test_consent_and_what_goes_beyond_a_limit_enter_the_ledger_once(tmp_path: Path) -> None:
+    """Stated at one start it holds at the next; another number is another entry; nothing is said without a word."""
+    session = session_of(tmp_path, 'aggregator = "lab"\n[protect]\n' + SUMS, others=("insurer",))
+
+    def start(given: str | None, beyond: list[str]) -> dict[str, float]:
+        store = open_store(session)
+        require_consent(session, store, given, None)
+        found = go_beyond(session, store, beyond)
+        ledger = Ledger.open(
+            store.path, session.identity, session.canonical, session.digest, session.cards.values(), store
+        )
+        write_down(session, store, ledger)
+        ledger.close()
+        store.close()
+        return found
+
+    assert start(session.digest, []) == {}
+    assert start(None, ["sums=0.3"]) == {"sums": 0.3}
+    assert start(None, []) == {"sums": 0.3}
+    assert start(None, ["own-sums=2", "sums=0.3"]) == {"sums": 0.3, "own-sums": 2.0}
+    assert start(None, ["sums=0.2"]) == {"sums": 0.2, "own-sums": 2.0}
+    path = tmp_path / "run" / "ledger.jsonl"
+    entries = [decode(line, "", None) for line in read_lines(path)]
+    assert isinstance(entries[1], ConsentEntry) and entries[1].digest == session.digest
+    said = [(e.limit, e.usual, e.stated) for e in entries[2:] if isinstance(e, BeyondEntry)]
+    assert said == [("sums", 0.1, 0.3), ("own-sums", 0.2, 2.0), ("sums", 0.1, 0.2)] and len(entries) == 5
+    assert verify_ledger(path).beyond == {"sums": 0.3, "own-sums": 2.0}
 
 
 @pytest.mark.processes

@@ -10,23 +10,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from parties import demo
+from parties.audit import verify_ledger
 from parties.audit_reconcile import reconcile
-from tests.test_processes import cli, wait_for
+from parties.cli import app
+from tests.test_processes import assist, cli, wait_for
 
 pytestmark = pytest.mark.processes
+BEYOND = ("--beyond", "sums=0.4", "--beyond", "own-sums=0.8")
+"""Ten sums of the demo's thirteen and thirteen features."""
 ASSIST = (
     "import sys, pathlib; from parties.assistor import assist\n"
-    "code = assist(pathlib.Path(sys.argv[1]), once=True, consent=sys.argv[2])\n"
+    "code = assist(pathlib.Path(sys.argv[1]), once=True, consent=sys.argv[2], beyond=sys.argv[3:])\n"
     "print('crypto.ckks_secret' in sys.modules, 'crypto.ckks' in sys.modules, 'torch' in sys.modules)\n"
     "raise SystemExit(code)"
 )
 
 
-def watched(folder: Path, name: str) -> subprocess.Popen[str]:
+def watched(folder: Path, name: str, *beyond: str) -> subprocess.Popen[str]:
     """An assistor that says at its end whether it ever loaded the secret side."""
-    command = [sys.executable, "-c", ASSIST, f"{name}.toml", demo._consent(folder / name)[1]]
+    command = [sys.executable, "-c", ASSIST, f"{name}.toml", demo._consent(folder / name)[1], *beyond]
     return subprocess.Popen(command, cwd=folder / name, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -65,6 +70,31 @@ def test_an_encrypted_study_survives_kills_and_can_be_audited(tmp_path: Path) ->
     assert result.certificates >= 1 and not result.tail
 
 
+def test_consent_to_a_study_is_no_consent_to_more_sums_than_the_limits(tmp_path: Path) -> None:
+    """Three sums of thirteen and thirteen features are beyond both limits, which every person has to say by name."""
+    folder = tmp_path / "d"
+    demo._write_tables(folder)
+    demo._write_settings(folder, demo._free_port())
+    for party in demo.PARTIES:
+        study = folder / party / "study.toml"
+        study.write_text("rounds = 3\n" + study.read_text() + 'predictions = "sum"\n')
+    sponsor = cli(folder / "hospital", "train", "hospital.toml")
+    other = assist(folder / "lab-a", "--once", *BEYOND)
+    lab = assist(folder / "lab-b", "--once", "--beyond", "sums=0.12")
+    err = lab.communicate(timeout=60)[1]
+    assert lab.returncode == 3 and "lab-b takes no part" in err and "--beyond sums=0.12 --beyond own-sums=0.24" in err
+    lab = assist(folder / "lab-b", "--once", "--beyond", "own-sums=0.24")  # what was stated before stands
+    for process in (lab, sponsor, other):
+        err = process.communicate(timeout=120)[1]
+        assert process.returncode == 0, err
+    verdict = verify_ledger(folder / "lab-b" / "run" / "ledger.jsonl")
+    assert verdict.beyond == {"sums": 0.12, "own-sums": 0.24}
+    ledger = str(folder / "lab-b" / "run" / "ledger.jsonl")
+    shown = CliRunner().invoke(app, ["audit", "show", ledger]).output
+    assert "consented to the study" in shown and "went beyond the limit own-sums of 0.2, up to 0.24" in shown
+    assert "beyond" not in CliRunner().invoke(app, ["audit", "show", ledger.replace("lab-b", "hospital")]).output
+
+
 @pytest.mark.parametrize("residuals", ["ckks", "none"])
 def test_a_study_with_sums_only(residuals: str, tmp_path: Path) -> None:
     folder = tmp_path / "d"
@@ -74,7 +104,8 @@ def test_a_study_with_sums_only(residuals: str, tmp_path: Path) -> None:
         study = folder / party / "study.toml"
         study.write_text("rounds = 3\n" + study.read_text() + 'predictions = "sum"\n')
     labs = [
-        demo._start(folder / lab, "assist", f"{lab}.toml", *demo._consent(folder / lab)) for lab in demo.PARTIES[1:]
+        demo._start(folder / lab, "assist", f"{lab}.toml", *demo._consent(folder / lab), *BEYOND)
+        for lab in demo.PARTIES[1:]
     ]
     try:
         demo._finish(demo._start(folder / "hospital", "train", "hospital.toml"), "train", labs)

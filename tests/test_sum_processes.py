@@ -20,7 +20,7 @@ from parties.exposure import SumBudget
 from parties.session import open_session, open_store
 from parties.store import RunStore
 from secure_gal.data import read_table
-from tests.test_encrypted_processes import watched
+from tests.test_encrypted_processes import BEYOND, watched
 from tests.test_processes import assist, cli, wait_for
 from tests.test_sum_erasure import on_disk
 
@@ -65,7 +65,7 @@ def test_a_study_of_sums_survives_kills_predicts_and_can_be_audited(
     residuals: str, ids: str, learner: str, tmp_path: Path
 ) -> None:
     folder = prepared(tmp_path / "d", residuals, ids, learner)
-    labs = {name: assist(folder / name) for name in demo.PARTIES[1:]}
+    labs = {name: assist(folder / name, *BEYOND) for name in demo.PARTIES[1:]}
     sponsor = cli(folder / "hospital", "train", "hospital.toml")
     wait_for(sponsor, "round 2/10")
     run, key = folder / "lab-a" / "run", sealing_key(folder / "lab-a" / "run" / "run.db")
@@ -73,7 +73,7 @@ def test_a_study_of_sums_survives_kills_predicts_and_can_be_audited(
     for dead in (labs["lab-a"], sponsor):  # lab-a is the aggregator
         dead.kill()
         dead.communicate()
-    labs["lab-a"] = assist(folder / "lab-a")
+    labs["lab-a"] = assist(folder / "lab-a", *BEYOND)
     try:
         finish(cli(folder / "hospital", "train", "hospital.toml"))
         ask = ("predict", "hospital.toml", "--ids", "new.csv", "--out", "predictions.csv")
@@ -100,7 +100,7 @@ def test_a_study_of_sums_survives_kills_predicts_and_can_be_audited(
 
 def test_an_assistor_of_a_study_of_sums_never_loads_the_secret_side(tmp_path: Path) -> None:
     folder = prepared(tmp_path / "d", "ckks", "clear")
-    labs = [watched(folder, name) for name in demo.PARTIES[1:]]
+    labs = [watched(folder, name, "sums=0.4", "own-sums=0.8") for name in demo.PARTIES[1:]]
     finish(cli(folder / "hospital", "train", "hospital.toml"))
     for lab in labs:
         out, err = lab.communicate(timeout=60)
@@ -119,7 +119,7 @@ def test_sums_of_earlier_runs_count_and_need_consent(tmp_path: Path) -> None:
     store = open_store(open_session(folder / "lab-b" / "lab-b.toml"))
     store.set_meta(KEY, open_session(folder / "lab-b" / "lab-b.toml").digest)
     store.close()
-    other = assist(folder / "lab-a")
+    other = assist(folder / "lab-a", *BEYOND)
     lab = cli(folder / "lab-b", "assist", "lab-b.toml")
     sponsor = cli(folder / "hospital", "train", "hospital.toml")
     _, err = lab.communicate(timeout=60)

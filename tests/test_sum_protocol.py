@@ -22,6 +22,7 @@ from secure_gal.effects import Compute, Send, State
 from secure_gal.encrypted_rows import study_order, to_unit
 from secure_gal.errors import ConsentError, PeerViolation, SettingsError
 from secure_gal.learners import make_learner
+from secure_gal.limits import Beyond
 from secure_gal.local import LocalParty
 from secure_gal.messages import Batch
 from secure_gal.study import LearnerSettings, Protect, Study
@@ -31,7 +32,7 @@ from secure_gal.sum_predict import SumPrediction
 from secure_gal.sum_sponsor import SumEncryptedSponsor, SumSponsor
 from secure_gal.sum_weights import W_MIN, commit_in_the_clear
 from tests.simulation import MemoryStore, Network, Party
-from tests.study_in_memory import NAMES, Arrays, context, final_f, make_node, study
+from tests.study_in_memory import ANY_SUMS, NAMES, Arrays, context, final_f, make_node, study
 
 CLEAR = Protect(ids="clear", predictions="sum")
 CKKS = Protect(ids="clear", residuals="ckks", predictions="sum")
@@ -197,10 +198,10 @@ def small_budget(run: str, equations: int) -> int:
 
 
 def make_party(
-    name: str, the_study: Study, *, fits: bool = True, consented: bool = True,
+    name: str, the_study: Study, *, fits: bool = True, beyond: Beyond = ANY_SUMS,
     record: Callable[[str, int], int] = small_budget, kind: type[Model] | None = None,
 ) -> Party:  # fmt: skip
-    fixed, encrypted = context(name, the_study), the_study.protect.encrypted
+    fixed, encrypted = context(name, the_study, beyond), the_study.protect.encrypted
 
     def make(store: MemoryStore) -> Node:
         state, nonce = State(store.values), bytes([NAMES.index(name) + 1]) * 16
@@ -211,7 +212,7 @@ def make_party(
             return make_node(sponsor(fixed, arrays, state, nonce, StandIn()), store, fixed)
         model = (kind or (Head if encrypted else Model))(name, 5)
         assistor = SumEncryptedAssistor if encrypted else SumAssistor
-        return make_node(assistor(fixed, model, state, nonce, record, consented, Adder), store, fixed)  # type: ignore[arg-type]
+        return make_node(assistor(fixed, model, state, nonce, record, Adder), store, fixed)  # type: ignore[arg-type]
 
     return Party(name, make)
 
@@ -463,14 +464,23 @@ def test_a_sponsor_cannot_change_what_an_assistor_declared(field: str, value: ob
         insurer._on_declarations(messages.Declarations(found))
 
 
-def test_sums_beyond_the_limit_need_consent() -> None:
+@pytest.mark.parametrize(
+    ("beyond", "flags"),
+    [
+        ({}, "--beyond sums=0.5 --beyond own-sums=1"),
+        ({"sums": 0.5}, "--beyond own-sums=1"),
+        ({"own-sums": 1.0}, "--beyond sums=0.5"),
+        ({"sums": 0.49, "own-sums": 0.99}, "--beyond sums=0.5 --beyond own-sums=1"),
+    ],
+)
+def test_sums_beyond_a_limit_need_that_limits_name_and_a_number(beyond: Beyond, flags: str) -> None:
+    """Three rounds of two times three features: half a sum for each of all, one for each of one's own."""
     settings = study(protect=CLEAR, loss="l2")
-    many = lambda run, count: 1000 * count  # noqa: E731
-    others = [make_party(n, settings, consented=n == "lab", record=many) for n in NAMES[1:]]
-    with pytest.raises(ConsentError, match=r"insurer takes no part: .*equations"):
+    enough = {"sums": 0.5, "own-sums": 1.0}
+    others = [make_party(n, settings, beyond=enough if n == "lab" else beyond) for n in NAMES[1:]]
+    with pytest.raises(ConsentError, match=f"insurer takes no part: .*{flags}"):
         Network(make_party("hospital", settings), others).run()
-    consented = [make_party(n, settings, record=many) for n in NAMES[1:]]
-    network = Network(make_party("hospital", settings), consented)
+    network = Network(make_party("hospital", settings), [make_party(n, settings, beyond=enough) for n in NAMES[1:]])
     network.run()
     assert network.sponsor.store.values["phase"] == b"finished"
 

@@ -37,7 +37,7 @@ from secure_gal.sum_sealing import bind
 from secure_gal.sum_sponsor import SumEncryptedSponsor, SumSponsor
 from secure_gal.sum_weights import commit_in_the_clear
 from tests.simulation import MemoryStore, Network, Party
-from tests.study_in_memory import NAMES, Arrays, context, final_f, make_node, study
+from tests.study_in_memory import ANY_SUMS, NAMES, Arrays, context, final_f, make_node, study
 
 LINEAR = LearnerSettings(features=("standardized",))
 N, TRAIN_SHARE = 1500, 0.8
@@ -118,7 +118,7 @@ def run(protect: Protect, rounds: int = 3) -> tuple[Network, Any]:
     cipher = SumContext.generate(SUM) if summed else SecretContext.generate(PARAMETER_SETS["fast"])
 
     def party(name: str) -> Party:
-        fixed = context(name, settings)
+        fixed = context(name, settings, ANY_SUMS)
 
         def make(store: MemoryStore) -> Node:
             state, nonce, own = State(store.values), bytes(16), Rows(name)
@@ -132,7 +132,7 @@ def run(protect: Protect, rounds: int = 3) -> tuple[Network, Any]:
                 return make_node(EncryptedAssistor(fixed, Individual(name), state, nonce), store, fixed)  # type: ignore[arg-type]
             model = (Head if protect.encrypted else Public)(name)
             kind = SumEncryptedAssistor if protect.encrypted else SumAssistor
-            role = kind(fixed, model, state, nonce, lambda run, count: count, True)  # type: ignore[arg-type]
+            role = kind(fixed, model, state, nonce, lambda run, count: count)  # type: ignore[arg-type]
             return make_node(role, store, fixed)
 
         return Party(name, make)

@@ -27,7 +27,9 @@ from crypto.identity import Card, Identity
 from secure_gal.errors import EnvironmentFailure, SettingsError
 from transport.ledger_entries import (
     FORMAT,
+    BeyondEntry,
     CertificateEntry,
+    ConsentEntry,
     Entry,
     MessageEntry,
     Opening,
@@ -165,6 +167,14 @@ class Ledger:
     def peer_restart(self, peer: str) -> Row:
         """The note that a peer's sequence numbers start again (legal before a run is agreed)."""
         return self._row(PeerRestart, b"", peer)
+
+    def consent(self) -> Row:
+        """The entry that the owner consented to this study."""
+        return self._row(ConsentEntry, b"", self._study)
+
+    def beyond(self, limit: str, usual: float, stated: float) -> Row:
+        """The entry that the owner goes beyond a limit."""
+        return self._row(BeyondEntry, b"", limit, usual, stated)
 
     def certificate(self, certificate: Certificate) -> Row:
         """The entry of a certificate that was checked (`crypto.certificate.check_certificate`)."""

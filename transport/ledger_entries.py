@@ -16,7 +16,8 @@ from crypto.certificate import Certificate, LogHead
 from secure_gal.errors import SecureGalError, SettingsError, printable
 from transport.wire import Header
 
-FORMAT = 1
+FORMAT = 2
+"""Format 1 had no entries of consent."""
 MAX_LINE_BYTES = 256 << 10
 """Bytes of a line. A message has about 1,000; an opening or certificate of 65 parties under 50,000."""
 
@@ -73,13 +74,27 @@ class PeerRestart(_Entry, frozen=True, forbid_unknown_fields=True, tag="peer-res
     peer: str
 
 
+class ConsentEntry(_Entry, frozen=True, forbid_unknown_fields=True, tag="consent"):
+    """The owner consented to what the study of this digest reveals."""
+
+    digest: str
+
+
+class BeyondEntry(_Entry, frozen=True, forbid_unknown_fields=True, tag="beyond-limit"):
+    """The owner went beyond a limit that consent to the study does not touch: `stated` instead of `usual`."""
+
+    limit: str
+    usual: float
+    stated: float
+
+
 class CertificateEntry(_Entry, frozen=True, forbid_unknown_fields=True, tag="certificate"):
     """A certificate that this party holds, with everyone's signatures."""
 
     certificate: Certificate
 
 
-Entry = Opening | MessageEntry | TornTail | PeerRestart | CertificateEntry
+Entry = Opening | MessageEntry | TornTail | PeerRestart | ConsentEntry | BeyondEntry | CertificateEntry
 _DECODER: msgspec.json.Decoder[Entry] = msgspec.json.Decoder(Entry)
 
 
