@@ -35,6 +35,10 @@ PRODUCT_BYTES = KEPT * SUM.n + CONSTANT_BYTES
 """One released number: the second polynomial, and the constant coefficient of the first."""
 PRODUCT_KAPPA = 36
 """A study whose released numbers could add more than 2**-36 to the sponsor's view is refused."""
+COST_BITS = 70
+"""Distances are counted in steps of 2**-70."""
+MAX_PRODUCTS_COST = 2 ** (COST_BITS - PRODUCT_KAPPA)
+"""The most that all studies on the same data may cost together."""
 MAX_PRODUCT_CIPHERTEXTS = 4096
 """Ciphertexts of a fit of training rows, at most: an inner product of more would be told too coarsely."""
 RIDGE_DIFFERENCE = 2.0
@@ -345,3 +349,9 @@ def products_problem(layout: Layout, rounds: int, assistors: int, ridge: bool) -
             f"{PRODUCT_KAPPA} bits"
         )
     return ""
+
+
+def products_cost(layout: Layout, rounds: int, assistors: int, ridge: bool) -> int:
+    """What a study's inner products take of `MAX_PRODUCTS_COST`; costs of studies on the same data add up."""
+    distance = Products.of(layout.training, ridge).distance(rounds, len(pairs(assistors, True)))
+    return math.ceil(distance * 2.0**COST_BITS)

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from parties.budget import DataBudget
 from parties.computing import Computing
 from parties.consent import go_beyond, require_consent
 from parties.loop import Loop
 from parties.progress import Progress
-from parties.session import Session, admit, open_node, open_session, open_store
+from parties.session import Session, admit, check_same_budget, open_node, open_session, open_store
 from parties.store import RunStore
 from parties.traffic import Traffic
 from secure_gal.agreement import NONCE_BYTES
@@ -53,8 +54,10 @@ def assist(
         store.close()
 
 
-def _model(session: Session, store: RunStore, progress: Progress) -> AssistorData | EncryptedAssistorData:
-    """This party's data and learner, of the kind that the study's protections ask for."""
+def _model(
+    session: Session, store: RunStore, progress: Progress, budget: DataBudget
+) -> AssistorData | EncryptedAssistorData:
+    """This party's data and learner, of the kind that the study's protections ask for; counted in `budget`."""
     protect = session.study.protect
     kind: type[AssistorData | EncryptedAssistorData]
     if protect.summed:
@@ -70,21 +73,22 @@ def _model(session: Session, store: RunStore, progress: Progress) -> AssistorDat
     model = kind(session.party, session.study, session.file.resolve().parent,
                  lambda text: progress.note(Note("warning", {"text": text})))  # fmt: skip
     admit(session, store, model)
+    budget.admit(model.table)
+    model.on_read = budget.admit
+    check_same_budget(store, budget)
     return model
 
 
-def _role(session: Session, store: RunStore, model: Any, beyond: Beyond) -> AssistorProtocol:
+def _role(session: Session, store: RunStore, model: Any, beyond: Beyond, budget: DataBudget) -> AssistorProtocol:
     context = Context(session.study, session.digest, session.canonical, session.identity, session.cards,
-                              session.party.max_rows, beyond)  # fmt: skip
+                              session.party.max_rows, beyond, budget)  # fmt: skip
     state, nonce, protect = State(store.state()), secrets.token_bytes(NONCE_BYTES), session.study.protect
     if protect.summed:
-        from parties.exposure import SumBudget
         from secure_gal.sum_assistor import SumAssistor
         from secure_gal.sum_encrypted_assistor import SumEncryptedAssistor
 
-        budget = SumBudget(session.party.home, model.ids)
         role = SumEncryptedAssistor if protect.encrypted else SumAssistor
-        return role(context, model, state, nonce, budget.record)
+        return role(context, model, state, nonce)
     if not protect.encrypted:
         return AssistorProtocol(context, model, state, nonce)
     from secure_gal.encrypted_assistor import EncryptedAssistor
@@ -95,8 +99,9 @@ def _role(session: Session, store: RunStore, model: Any, beyond: Beyond) -> Assi
 def _serve(session: Session, store: RunStore, once: bool, progress: Progress, beyond: Beyond) -> int:
     from transport.curve import AssistorSocket
 
-    model = _model(session, store, progress)
-    role = _role(session, store, model, beyond)
+    budget = DataBudget(session.party.home)
+    model = _model(session, store, progress, budget)
+    role = _role(session, store, model, beyond, budget)
     traffic = Traffic(store)
     node, certifier = open_node(session, store, role, traffic)
     loop = Loop(node, progress)

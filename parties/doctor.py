@@ -33,6 +33,7 @@ def examine(file: Path) -> tuple[list[str], bool]:
     if not healthy:
         return lines, False
     step("keys and pins", lambda: _keys(open_session(file)))
+    step("home", lambda: _home(open_session(file)))
     step("run_dir", lambda: _run_dir(load_party(file)[0].run_dir))
     step("network", lambda: _network(file))
     lines.append(f"ok    versions: {_versions()}")
@@ -44,6 +45,17 @@ def _keys(session: Session) -> str:
     return (
         f"{session.identity.card.fingerprint[:19]}..., {len(session.cards) - 1} pinned; digest {session.digest[:16]}..."
     )
+
+
+def _home(session: Session) -> str:
+    """Keys are only read there; what an assistor's data gives away, or which labels were released, is written."""
+    home = session.party.home
+    try:
+        with tempfile.TemporaryFile(dir=home):
+            pass
+    except OSError as error:
+        raise OSError(f"{home} cannot be written: {error.strerror}; what is given away could not be counted") from None
+    return f"{home} can be written"
 
 
 def _run_dir(path: Path) -> str:

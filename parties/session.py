@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from crypto.identity import Card, Identity, Pins
 from parties.archive import Archive
+from parties.budget import DataBudget
 from parties.certifier import Certifier
 from parties.consent import write_down
 from parties.node import Codec, Node, Role
@@ -113,6 +114,15 @@ def admit(session: Session, store: RunStore, model: PartyModel) -> None:
 
     check_data(model.table, session.party, session.study)
     check_same_ids(store, model.ids_digest(), session.party.data.path)
+
+
+def check_same_budget(store: RunStore, budget: DataBudget) -> None:
+    """A resumed run must find the file that it began to count in."""
+    before = store.meta("budget")
+    if before and before != budget.id and store.begun:
+        raise SettingsError(str(budget.path), "is not the file that this run began to count in; put that one back, or start "
+                            "anew with an empty run_dir on every side")  # fmt: skip
+    store.set_meta("budget", budget.id)
 
 
 def check_same_ids(store: RunStore, ids_digest: str, path: Path) -> None:

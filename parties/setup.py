@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from crypto.identity import MAX_CARD_BYTES, Card, Identity, Pins
 from parties.session import Session, open_session
 from secure_gal.errors import NAME_PATTERN, NAME_RULE, SettingsError
 from secure_gal.manifest import manifest
+
+if TYPE_CHECKING:
+    from secure_gal.budget import Kind
+    from secure_gal.data import Table
 
 STUDY = """\
 # The same file for every party: copy it, never edit one copy alone. Every field below the line is optional.
@@ -30,7 +35,7 @@ seed = 0
 rows = "common"                # ids that all parties hold; or "sponsor": all of the sponsor's, parts may be missing
 id_form = "text"               # how ids are compared: text, lower (case), digits (only)
 max_ids = 2000000              # ids a party may bring to one alignment
-max_queries = 10000000         # ids an assistor is ever asked about in one run
+max_queries = 10000000         # ids an assistor is ever asked about, over all runs and studies on its data
 
 [protect]                      # what the RECEIVER sees; the channels are always encrypted
 ids = "psi"                    # private set intersection; with "clear" the sponsor sees every id
@@ -63,7 +68,7 @@ home = "keys"                  # {name}.key and the pinned cards
 run_dir = "run"                # checkpoints and models
 # address = "tcp://10.0.0.5:7001"   # instead of the study's
 # proxy = "socks.example.org:1080"  # SOCKS5
-# max_rows = 100000            # the most rows it will ever predict in one run
+# max_rows = 100000            # the most rows it will ever predict from this data, over all runs and studies
 # audit = {{ archive = true }}   # keep every payload, encrypted under this party's own key
 
 [data]
@@ -128,27 +133,48 @@ def describe_pins(home: Path) -> str:
     return "\n".join(lines) or f"no cards are pinned in {home}"
 
 
-def _sums(session: Session, columns: int, ids: Sequence[str]) -> str:
+def _budgets(session: Session, table: Table) -> list[str]:
+    """What an assistor's data has given away of what it may, a line a budget."""
+    from parties.budget import FILE, look
+
+    study, party = session.study, session.party
+    spent = look(party.home, table)
+    most = "; no max_rows is set" if party.max_rows is None else f" of {party.max_rows:,} (max_rows)"
+    lines = [
+        f"budgets of this data over all keys, runs and studies ({party.home / FILE}):",
+        f"- ids that were asked about: {spent['queries']:,} of {study.max_queries:,} (max_queries)",
+        f"- rows predicted: {spent['rows']:,}{most}",
+    ]
+    if study.protect.encrypted or study.protect.summed:
+        from crypto.ckks import named
+
+        lines.append(f"- reply ciphertexts: {spent['replies']:,} of {named(study.protect.parameter_set).tau:,} (tau)")
+    return lines + (_sums(session, table.frame.width, spent) if study.protect.summed else [])
+
+
+def _sums(session: Session, columns: int, spent: Mapping[Kind, int]) -> list[str]:
     """What is known before the study about T*K against the assistors' features: this party's own share, and the past."""
-    from parties.exposure import SumBudget
+    from crypto.ckks_products import MAX_PRODUCTS_COST
     from secure_gal.sum_exposure import LIMIT, OWN_LIMIT, equations
 
-    study, before = session.study, SumBudget(session.party.home, ids).released()
+    study, before = session.study, spent["sums"]
     count = equations(study.rounds, study.k) + before
-    past = f", {before} of them released by earlier runs on these ids" if before else ""
+    past = f", {before:,} of them released before" if before else ""
     fresh = (
-        "\nfresh_features: every round's sums are about a new map, so that there are T times as many unknowns and no single "
+        ". fresh_features: every round's sums are about a new map, so that there are T times as many unknowns and no single "
         "fit of this party can be solved for; the limits are about columns, which every map shows, and stay as they are"
     )
     own = count / max(1, columns)
     beyond = "" if own <= OWN_LIMIT else ", which is beyond it"
-    return (
-        f"sums: T*K = {count} equations{past}, against {columns} columns here (or the features made of them, if these "
-        f"are fewer), a ratio of {own:.2f}{beyond}, and those of the other {len(study.assistors) - 1} assistors; above "
-        f"{OWN_LIMIT:.2f} of those here or {LIMIT:g} of all, `assist` takes part only with --beyond sums=NUMBER or own-sums=NUMBER, "
-        f"because over rounds the sums are linear equations in the assistors' features"
-        f"{fresh if session.party.learner.fresh_features else ''}"
-    )
+    share = 100 * spent["products"] / MAX_PRODUCTS_COST
+    return [
+        f"- sums: T*K = {count:,} equations{past}, against {columns} columns here (or the features made of them, if these are "
+        f"fewer), a ratio of {own:.2f}{beyond}, and those of the other {len(study.assistors) - 1} assistors; above "
+        f"{OWN_LIMIT:g} for each of those here or {LIMIT:g} for each of all, `assist` takes part only with --beyond "
+        "own-sums=NUMBER or sums=NUMBER, because over rounds the sums are linear equations in the assistors' features"
+        f"{fresh if session.party.learner.fresh_features else ''}",
+        f"- inner products: {share:.2g}% of what hides them",
+    ]
 
 
 def _replies(session: Session, rows: int) -> str:
@@ -194,8 +220,9 @@ def check_party(file: Path) -> str:
         refuse_unencryptable(session.party, session.study)
     warnings = "".join(f"warning: {text}\n" for text in check_data(model.table, session.party, session.study))
     data = f"{len(model.ids):,} rows, {model.table.frame.width} feature columns"
+    sponsor = session.party.party == session.study.sponsor
+    more = [] if sponsor else _budgets(session, model.table)
     if session.study.protect.keyed:
-        data = f"{data}\n{_replies(session, len(model.ids))}"
-    if session.study.protect.summed and session.party.party != session.study.sponsor:
-        data = f"{data}\n{_sums(session, model.table.frame.width, model.ids)}"
-    return f"{manifest(session.study, session.fingerprints)}\n\n{warnings}this party {session.party.party}: {data}; everything checked"
+        more = [*more, _replies(session, len(model.ids))]
+    last = "\n".join([f"this party {session.party.party}: {data}; everything checked", *more])
+    return f"{manifest(session.study, session.fingerprints)}\n\n{warnings}{last}"

@@ -35,12 +35,14 @@ class AssistorAlignment:
     Args:
         ids: reads the ids that take part, as they are now.
         domain: (batch, attempt) to the bytes that separate this alignment from every other.
+        ask: counts ids that the sponsor asks about, before they are answered, or raises (`secure_gal.budget`).
     """
 
     def __init__(
-        self, study: Study, ids: Callable[[], Sequence[str]], state: State, domain: Callable[[int, int], bytes]
-    ) -> None:
-        self._study, self._ids, self._state, self._domain = study, ids, state, domain
+        self, study: Study, ids: Callable[[], Sequence[str]], state: State, domain: Callable[[int, int], bytes],
+        ask: Callable[[int], None],
+    ) -> None:  # fmt: skip
+        self._study, self._ids, self._state, self._domain, self._ask = study, ids, state, domain, ask
         self._attempt: _Attempt | None = None
 
     def begin(self, batch: int) -> list[Effect]:
@@ -74,7 +76,8 @@ class AssistorAlignment:
         """Answer the sponsor's masked ids, within the study's caps.
 
         Raises:
-            PeerViolation: more ids than the study allows at once or in one run, or points that cannot be right.
+            PeerViolation: more ids than the study allows at once or in all, or points that cannot be right.
+            ConsentError: other runs on the same data have used up what the study allows.
         """
         from crypto.psi import check_distinct, parse_points, tag_bytes
 
@@ -87,13 +90,8 @@ class AssistorAlignment:
             raise PeerViolation(sponsor, "a second query in one attempt")
         if not 1 <= count <= self._study.max_ids:
             raise PeerViolation(sponsor, f"asks about {count} ids; the study allows 1 to {self._study.max_ids} at once")
-        asked = int(self._state.text("queries", "0")) + count
-        if asked > self._study.max_queries:
-            raise PeerViolation(
-                sponsor, f"has asked about {asked} ids; the study allows {self._study.max_queries} in all"
-            )
         points = parse_points(message.points.tobytes(), count, sponsor)
-        self._state.put("queries", str(asked).encode())
+        self._ask(count)
         self._state.put(f"asked/{attempt.step.attempt}", str(count).encode())
         side, length = attempt.side, tag_bytes(count, len(attempt.ids))
 

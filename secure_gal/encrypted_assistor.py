@@ -1,7 +1,7 @@
 """The assistor where residuals arrive as CKKS ciphertexts (PROTOCOL.md steps 6a to 13 under encryption).
 
 It sees ciphertexts under the sponsor's key and nothing else of the labels: no residual, weight, learning rate or number
-of kept rounds. Every reply ciphertext is counted against the study's budget tau, over restarts.
+of kept rounds. Every reply ciphertext is counted against tau before it is computed, over all runs on the same data.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from crypto.ckks import named
 from secure_gal import messages, protocol_assistor
+from secure_gal.budget import Charge
 from secure_gal.effects import Compute, Done, Effect, Note, Send, State
 from secure_gal.errors import PeerViolation, SettingsError
 from secure_gal.messages import (
@@ -114,6 +115,9 @@ class EncryptedAssistor(AssistorProtocol):
     def _check_budget(self, train: int, others: int) -> None:
         if why := budget_problem(self._context.study, train, others):
             raise SettingsError("study.toml", why)
+        rounds, rows = self._context.study.rounds, train + others
+        needed = self._account.replies(rounds * self._count(rows, self._outputs))
+        self._account.require_room(needed, f"{rounds} rounds over {rows} rows and {self._outputs} outputs")
 
     def _prepared(self, encoder: bytes) -> list[Effect]:
         self.state.put("encoder", encoder)
@@ -147,9 +151,12 @@ class EncryptedAssistor(AssistorProtocol):
     def _on_encrypted(self, message: EncryptedResidual) -> list[Effect]:
         self._check_round(message.round)
         self._check_requests(message.ciphertexts)
-        self._spend(self._count(len(self.state.array("train")), self._outputs))
+        self._spend_fit()
         self.state.put("residual", message.ciphertexts)
         return [self._fit()]
+
+    def _spend_fit(self) -> None:
+        self._account.require(self._account.replies(self._count(len(self.state.array("train")), self._outputs)))
 
     def _check_requests(self, ciphertexts: Bytes, count: int = 1) -> None:
         """Refuse what are not encryptions of `count` arrays like the residual."""
@@ -196,15 +203,8 @@ class EncryptedAssistor(AssistorProtocol):
 
     # steps 12 and 13: prediction
 
-    def _refusal(self, rows: int) -> str:
-        left = self._parameters.tau - int(self.state.text("replies", "0"))
-        if self._count(rows, self._outputs) > left:
-            return f"this study's budget of {self._parameters.tau} reply ciphertexts has {max(left, 0)} left"
-        return super()._refusal(rows)
-
-    def _accept(self, number: int, ids: tuple[str, ...]) -> Compute:
-        self._spend(self._count(len(ids), self._outputs))
-        return super()._accept(number, ids)
+    def _price(self, rows: int) -> list[Charge]:
+        return [*super()._price(rows), self._account.replies(self._count(rows, self._outputs))]
 
     def _refuse(self, batch: messages.Batch) -> Send:
         nothing = np.zeros((0, self._parameters.reply_bytes), dtype=np.uint8)
@@ -225,7 +225,3 @@ class EncryptedAssistor(AssistorProtocol):
     def _count(self, rows: int, outputs: int) -> int:
         """Reply ciphertexts for this many rows."""
         return math.ceil(rows / self._parameters.values_per_ciphertext) * outputs
-
-    def _spend(self, replies: int) -> None:
-        """Count replies in the transaction that accepts the request, before any of them is computed."""
-        self.state.put("replies", str(int(self.state.text("replies", "0")) + replies).encode())

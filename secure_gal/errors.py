@@ -52,7 +52,8 @@ class KeyRetired(SettingsError):
 
 
 class ConsentError(SecureGalError):
-    """A party has not consented to what the study would reveal; nothing was sent."""
+    """A party has not consented to what the study would reveal, or its data has given away what it may; nothing more
+    was sent."""
 
     exit_code = 3
 

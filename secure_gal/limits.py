@@ -14,7 +14,7 @@ from secure_gal.errors import SettingsError
 from secure_gal.study import Study
 from secure_gal.sum_exposure import LIMIT, OWN_LIMIT
 
-SUMS, OWN_SUMS = "sums", "own-sums"
+SUMS, OWN_SUMS, TAU = "sums", "own-sums", "tau"
 LARGEST = 1e9
 """The largest number that a person may accept."""
 Beyond = Mapping[str, float]
@@ -34,6 +34,10 @@ def limits_of(study: Study, name: str) -> dict[str, Limit]:
     if study.protect.summed and name != study.sponsor:
         limits[SUMS] = Limit(LIMIT, "released sums (T*K of all runs) for each feature of all assistors")
         limits[OWN_SUMS] = Limit(OWN_LIMIT, "released sums (T*K of all runs) for each feature of this assistor")
+    if (study.protect.summed or study.protect.encrypted) and name != study.sponsor:
+        from crypto.ckks import named
+
+        limits[TAU] = Limit(named(study.protect.parameter_set).tau, "reply ciphertexts of all runs on this data")
     return limits
 
 

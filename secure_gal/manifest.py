@@ -61,7 +61,7 @@ def _private_alignment(study: Study) -> tuple[Disclosure, ...]:
                    masked, "how many ids the assistor holds; not which"),
         Disclosure("masked-query", "sponsor", "assistor", f"the sponsor's ids, at most {study.max_ids:,} at once", masked,
                    "how many ids the sponsor asks about; not which"),
-        Disclosure("tags", "assistor", "sponsor", f"the answer, for at most {study.max_queries:,} ids in one run",
+        Disclosure("tags", "assistor", "sponsor", f"the answer, for at most {study.max_queries:,} ids in all runs",
                    masked, "which of the sponsor's ids this assistor holds (every pairwise intersection, not only the "
                    "common one); a sponsor that invents ids can test that many for membership"),
         Disclosure("rows", "sponsor", "assistor", "which of its ids take part, and which validate", "clear",
@@ -147,7 +147,7 @@ def manifest(study: Study, fingerprints: Mapping[str, str]) -> str:
         f"protected  ids: {study.protect.ids}; residuals: {study.protect.residuals}; "
         f"predictions: {study.protect.predictions}",
         f"rows       {study.rows}; ids compared as {study.form or 'written'}; at most {study.max_ids:,} ids a party and "
-        f"alignment, {study.max_queries:,} asked about in one run",
+        f"alignment, {study.max_queries:,} asked about in all runs on an assistor's data",
         *_parameter_lines(study),
         "",
         "Who learns what (channels are encrypted and authenticated; this is what the RECEIVER sees)",

@@ -43,6 +43,8 @@ class PartyModel:
         self._study = study
         self._folder = folder
         self._warn = warn
+        self.on_read: Callable[[Table], None] = lambda table: None
+        """Is given every table that is read later, before anything is computed from it."""
         self.table = self._read(party.data.path)
         self.ids: tuple[str, ...] = tuple(self.table.ids)
         self._local: LocalParty | None = None
@@ -79,7 +81,9 @@ class PartyModel:
 
     def _read(self, path: Path) -> Table:
         data = self._party.data
-        return read_table(path, data.id, data.label, data.categorical, self._study.form)
+        table = read_table(path, data.id, data.label, data.categorical, self._study.form)
+        self.on_read(table)
+        return table
 
     def encoded(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> tuple[Encoder, Any]:
         """An encoder fitted to the training rows, and the study's rows x encoded with it: (N, q), or ArrayRows."""

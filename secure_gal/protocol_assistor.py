@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from secure_gal import agreement, messages
 from secure_gal.alignment_assistor import AssistorAlignment
+from secure_gal.budget import WORDS, Account, Charge
 from secure_gal.effects import Compute, Done, Effect, Note, Send, State
 from secure_gal.errors import PeerViolation, SettingsError, StateError
 from secure_gal.messages import (
@@ -57,7 +58,10 @@ class AssistorProtocol:
         self._nonce = nonce
         self.state = state
         self._private = context.study.protect.ids == "psi"
-        self._alignment = AssistorAlignment(context.study, self._current_ids, state, self._psi_domain)
+        self._account = Account(context, lambda: self.run)
+        self._alignment = AssistorAlignment(
+            context.study, self._current_ids, state, self._psi_domain, self._account.ask
+        )
 
     def _psi_domain(self, batch: int, attempt: int) -> bytes:
         study, name = self._context.study, self._context.identity.card.name
@@ -104,6 +108,7 @@ class AssistorProtocol:
 
         Raises:
             PeerViolation: the message is illegal now or its content breaks a rule; the state is unchanged.
+            ConsentError: what it asks for is beyond a limit or a budget of this party's data; the state is unchanged.
         """
         if message.KIND not in self._legal():
             raise PeerViolation(self._sponsor, f"{message.KIND} is not legal while {self.phase}")
@@ -238,6 +243,7 @@ class AssistorProtocol:
             raise PeerViolation(self._sponsor, f"the residual must be finite with shape {expected}")
         if why := residual_problem(self._context.study, message.round, message.values):
             raise PeerViolation(self._sponsor, f"no residual of {self._context.study.loss_name}: {why}")
+        self._spend_fit()
         self.state.put("residual", message.values)
         return [self._fit()] if "prepared" in self.state else []
 
@@ -246,6 +252,9 @@ class AssistorProtocol:
             raise PeerViolation(self._sponsor, f"residual of round {round_} after round {self.rounds}")
         if round_ > self._context.study.rounds:
             raise PeerViolation(self._sponsor, f"a residual beyond the study's {self._context.study.rounds} rounds")
+
+    def _spend_fit(self) -> None:
+        """Count what a fit will give away, last before its residual is taken; ConsentError. In the clear: nothing."""
 
     def _fit(self) -> Compute:
         residual, round_ = self.state.array("residual"), self.rounds + 1
@@ -295,6 +304,7 @@ class AssistorProtocol:
         if len(set(message.ids)) != len(message.ids) or not message.ids:
             raise PeerViolation(self._sponsor, "a prediction batch must hold ids without repeats")
         self._check_batch(message.batch.number)
+        self._current_ids()  # the table that is answered from, if it has changed, is counted for as well
         return self._take(message.batch.number, message.ids)
 
     def _on_predict_rows(self, message: PredictRows) -> list[Effect]:
@@ -313,25 +323,22 @@ class AssistorProtocol:
             raise PeerViolation(self._sponsor, f"batch {number} after batch {last}")
 
     def _take(self, number: int, ids: tuple[str, ...]) -> list[Effect]:
+        """Count a batch and keep it until it is answered, or refuse it."""
         self.state.put("batch", str(number).encode())
-        why = self._refusal(len(ids))
-        if why:
-            refused = self._refuse(messages.Batch(number, why))
-            return [Note("refused", {"rows": len(ids), "why": why}), refused]
-        return [self._accept(number, ids)]
-
-    def _accept(self, number: int, ids: tuple[str, ...]) -> Compute:
-        """Count and keep a batch until it is answered."""
+        short = self._account.refusal(self._price(len(ids)))
+        if short is not None:
+            refused = self._refuse(
+                messages.Batch(number, f"this party's budget of {WORDS[short.kind]} does not allow it")
+            )
+            return [Note("refused", {"rows": len(ids), "why": self._account.shortage(short)}), refused]
         key = f"request/{number}"
-        self.state.put("answered", str(self._answered_rows + len(ids)).encode())
         self.state.put(key, msgspec.json.encode(ids))
-        return self._predict(key)
+        return [self._predict(key)]
 
-    def _refusal(self, rows: int) -> str:
-        """Why this batch is not answered, or empty."""
-        cap = self._context.max_rows
-        over = cap is not None and self._answered_rows + rows > cap
-        return f"this party answers at most {cap} rows a run" if over else ""
+    def _price(self, rows: int) -> list[Charge]:
+        """What the answer to a batch gives away; where ids are clear, that asks about them too."""
+        asked = [] if self._private else [self._account.queries(rows)]
+        return [self._account.rows(rows), *asked]
 
     def _refuse(self, batch: messages.Batch) -> Send:
         nothing = np.zeros((0, self._outputs), dtype=np.float32)
@@ -360,10 +367,6 @@ class AssistorProtocol:
     @property
     def _outputs(self) -> int:
         return self._context.study.k
-
-    @property
-    def _answered_rows(self) -> int:
-        return int(self.state.text("answered", "0"))
 
     @property
     def rounds(self) -> int:

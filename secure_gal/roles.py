@@ -14,14 +14,15 @@ from secure_gal.study import Study
 
 if TYPE_CHECKING:
     from secure_gal.assistance import Ensemble
+    from secure_gal.budget import Budget
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
     """Everything fixed about this party in this study.
 
-    `max_rows` is an assistor's own cap on predictions, `beyond` the limits that a person let this party go beyond
-    (`secure_gal.limits`), each with the number accepted instead.
+    `max_rows` is an assistor's own cap on predictions, `budget` counts what its data gives away; `beyond` are the limits
+    that a person let this party go beyond (`secure_gal.limits`), each with the number accepted instead.
     """
 
     study: Study
@@ -31,6 +32,7 @@ class Context:
     cards: dict[str, Card]
     max_rows: int | None = None
     beyond: Mapping[str, float] = field(default_factory=dict)
+    budget: Budget | None = None
 
 
 class SponsorModel(Protocol):

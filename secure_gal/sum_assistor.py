@@ -7,19 +7,21 @@ the assistors is the aggregator besides. `SumAssistor` fits in the clear, its ch
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol, cast
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from crypto.ckks_fits import SUM, Layout
+from crypto.ckks_fits import Layout
+from crypto.ckks_products import MAX_PRODUCTS_COST, products_cost
 from crypto.seal import seal
 from secure_gal import messages, protocol_assistor
+from secure_gal.budget import Charge
 from secure_gal.effects import Compute, Effect, Note, Send, State
 from secure_gal.encrypted_assistor import EncryptedModel
-from secure_gal.errors import ConsentError, PeerViolation, SettingsError
+from secure_gal.errors import ConsentError, PeerViolation
 from secure_gal.limits import OWN_SUMS, SUMS
 from secure_gal.messages import (
     Batch,
@@ -41,12 +43,10 @@ from secure_gal.reply_counts import budget_problem
 from secure_gal.roles import AssistorModel, Context
 from secure_gal.sum_aggregator import KINDS, Calculator, SumAggregator, open_calculator
 from secure_gal.sum_declaration import check_declaration, digest_rows
-from secure_gal.sum_exposure import LIMIT, OWN_LIMIT, equations, exposure, reason, statement
+from secure_gal.sum_exposure import LIMIT, OWN_LIMIT, equations, exposure, most_equations, reason, statement
 from secure_gal.sum_sealing import FITTED, PART, bind, check_part_key
 
 Bytes = npt.NDArray[np.uint8]
-Record = Callable[[str, int], int]
-"""(run, T*K of it) to T*K of all runs on this party's data, this one included; kept over runs."""
 
 
 class SumModel(Protocol):
@@ -79,8 +79,6 @@ class SumAssistor(AssistorProtocol):
 
     `model.fit_round` and `model.predict` return ciphertexts (`Layout.fit_bytes`) where they return values in the clear.
 
-    Args:
-        record: the budget of this party's data.
     """
 
     TRANSITIONS = protocol_assistor.TRANSITIONS | {
@@ -90,12 +88,11 @@ class SumAssistor(AssistorProtocol):
     SERVES_WITH_KEYS = True
 
     def __init__(
-        self, context: Context, model: AssistorModel | EncryptedModel, state: State, nonce: bytes, record: Record,
+        self, context: Context, model: AssistorModel | EncryptedModel, state: State, nonce: bytes,
         calculator: Callable[[bytes, str], Calculator] = open_calculator,
     ) -> None:  # fmt: skip
         super().__init__(context, model, state, nonce)  # type: ignore[arg-type]
         self._sums = cast(SumModel, model)
-        self._record = record
         self._name = context.identity.card.name
         self.aggregator = (
             SumAggregator(context, state, lambda: self.run, calculator) if context.study.adder == self._name else None
@@ -142,8 +139,6 @@ class SumAssistor(AssistorProtocol):
         kind, _, rest = tag.partition("/")
         if kind == "prepare":
             return self._prepared(cast(bytes, result))
-        if kind == "exposure":
-            return self._admitted(cast(int, result))
         if kind == "keys":
             return []
         if kind in ("product-keys", "products", "sum", "batch") and self.aggregator is not None:
@@ -156,8 +151,11 @@ class SumAssistor(AssistorProtocol):
         study = self._context.study
         if why := budget_problem(study, train, others):
             raise SettingsError("study.toml", why)
+        layout = Layout(train, others, self._outputs)
+        needed = self._account.replies(study.rounds * layout.ciphertexts)
+        self._account.require_room(needed, f"{study.rounds} rounds of these rows")
         if self.aggregator is not None:
-            self.aggregator.check_budget(Layout(train, others, self._outputs), study.rounds)
+            self.aggregator.check_budget(layout, study.rounds)
 
     def _on_rows(self, message: Rows) -> list[Effect]:
         effects = super()._on_rows(message)
@@ -173,15 +171,13 @@ class SumAssistor(AssistorProtocol):
         if "declared" not in self.state:
             self.state.put("declared", b"1")
             effects = [Note("prepared"), Send(self._sponsor, messages.Declared(self._declaration()))]
-        if "sum/widths" in self.state and "sum/admitted" not in self.state:
-            effects.append(self._ask_exposure())
         if "keys" in self.state:
             effects.append(self._use_keys())
         return [*effects, *self._pending()]
 
     def _pending(self) -> list[Effect]:
         """A fit that waits for its turn: nothing is fitted before everyone's widths were admitted."""
-        return [self._fit()] if "residual" in self.state and "sum/admitted" in self.state else []
+        return [self._fit()] if "residual" in self.state and "sum/widths" in self.state else []
 
     def _declaration(self) -> Declaration:
         digest, run, name = self._context.digest, self.run, self._name
@@ -200,22 +196,37 @@ class SumAssistor(AssistorProtocol):
             raise PeerViolation(self._sponsor, "there must be one declaration of every assistor")
         for name, item in found.items():
             check_declaration(context, self.run, name, item, self._sponsor)
-        self.state.put("sum/widths", msgspec.json.encode({name: item.width for name, item in found.items()}))
+        widths = {name: item.width for name, item in found.items()}
+        count = self._spend_run(widths)
+        self.state.put("sum/widths", msgspec.json.encode(widths))
         self.state.put("sum/sealing-key", bytes.fromhex(found[context.study.adder].sealing_key))
-        return [self._ask_exposure()]
-
-    def _ask_exposure(self) -> Compute:
-        run, count = self.run, equations(self._context.study.rounds, self._outputs)
-        return Compute("exposure", lambda: self._record(run, count))
-
-    def _admitted(self, count: int) -> list[Effect]:
-        widths = msgspec.json.decode(self.state.raw("sum/widths"), type=dict[str, int])
-        beyond = self._context.beyond
-        why = reason(count, widths, self._name, beyond.get(SUMS, LIMIT), beyond.get(OWN_SUMS, OWN_LIMIT))
-        if why:
-            raise ConsentError(f"{self._name} takes no part: {why}")
-        self.state.put("sum/admitted", b"1")
         return [Note("exposure", {"equations": count, "ratio": round(exposure(count, widths), 3)}), *self._pending()]
+
+    def _spend_run(self, widths: Mapping[str, int]) -> int:
+        """Count all of this run's sums and inner products, once; T*K of all runs on this party's data.
+
+        Raises:
+            ConsentError: they are beyond a limit; nothing was counted.
+        """
+        study, account = self._context.study, self._account
+        limits = {
+            "sums": self._context.beyond.get(SUMS, LIMIT),
+            "own_sums": self._context.beyond.get(OWN_SUMS, OWN_LIMIT),
+        }
+        own = equations(study.rounds, self._outputs)
+        charges = [Charge("sums", own, most_equations(widths, self._name, **limits))]
+        if study.weights == "fitted":
+            layout, assistors = self._layout(), len(study.assistors)
+            cost = products_cost(layout, study.rounds, assistors, study.protect.encrypted)
+            charges.append(Charge("products", cost, MAX_PRODUCTS_COST))
+        short = account.refusal(charges, once=True)
+        if short is None:
+            return account.spent("sums")
+        if short.kind == "products":
+            raise ConsentError(account.shortage(short))
+        raise ConsentError(
+            f"{self._name} takes no part: {reason(account.spent('sums') + own, widths, self._name, **limits)}"
+        )
 
     def _on_keys(self, message: EvaluationKeys) -> list[Effect]:
         if "sum/widths" not in self.state or "keys" in self.state:
@@ -246,8 +257,11 @@ class SumAssistor(AssistorProtocol):
 
     def _on_residual(self, message: messages.Residual) -> list[Effect]:
         super()._on_residual(message)  # the fit itself may have to wait
-        self._spend_sums(self._layout().ciphertexts)
         return self._pending()
+
+    def _spend_fit(self) -> None:
+        """One sum more than `EncryptedAssistor` counts where validation rows have blocks of their own."""
+        self._account.require(self._account.replies(self._layout().ciphertexts))
 
     def _fitted(self, round_: int, result: tuple[bytes, npt.NDArray[np.float32]]) -> list[Effect]:
         model, fit = result
@@ -297,18 +311,12 @@ class SumAssistor(AssistorProtocol):
         if len(set(message.ids)) != len(message.ids) or not message.ids:
             raise PeerViolation(self._sponsor, "a prediction batch must hold ids without repeats")
         held = set(self._model.current_ids())
+        self._account.ask(len(message.ids))
         known = np.array([entity in held for entity in message.ids], dtype=np.uint8)
         return [Send(self._sponsor, messages.KnownReply(message.batch, known))]
 
-    def _refusal(self, rows: int) -> str:
-        left = SUM.tau - int(self.state.text("replies", "0"))
-        if self._cost(rows) > left:
-            return f"this study's budget of {SUM.tau} sums has {max(left, 0)} left"
-        return AssistorProtocol._refusal(self, rows)
-
-    def _accept(self, number: int, ids: tuple[str, ...]) -> Compute:
-        self._spend_sums(self._cost(len(ids)))
-        return AssistorProtocol._accept(self, number, ids)
+    def _price(self, rows: int) -> list[Charge]:
+        return [*AssistorProtocol._price(self, rows), self._account.replies(self._cost(rows))]
 
     def _refuse(self, batch: Batch) -> Send:
         return Send(self._sponsor, messages.SealedPart(batch, np.zeros(0, dtype=np.uint8)))
@@ -340,7 +348,3 @@ class SumAssistor(AssistorProtocol):
     def _cost(self, rows: int) -> int:
         """Sums that a part of so many rows counts as."""
         return Layout(0, rows, self._outputs).ciphertexts
-
-    def _spend_sums(self, ciphertexts: int) -> None:
-        """Count sums in the transaction that accepts the request, before any of them is computed."""
-        self.state.put("replies", str(int(self.state.text("replies", "0")) + ciphertexts).encode())

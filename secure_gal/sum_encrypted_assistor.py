@@ -27,10 +27,6 @@ class SumEncryptedAssistor(SumAssistor, EncryptedAssistor):
         super()._on_encrypted(message)  # the fit itself may have to wait
         return self._pending()
 
-    def _spend(self, replies: int) -> None:
-        """A request is one sum more than `EncryptedAssistor` counts where validation rows have blocks of their own."""
-        self._spend_sums(self._layout().ciphertexts)
-
     def _fit(self) -> Compute:
         job, round_ = super()._fit(), self.rounds + 1
 

@@ -37,9 +37,9 @@ def statement(digest: str, run: str, name: str, padded: int, width: int, fresh: 
     return STATEMENT_LABEL + f"{digest} {run} {name} {padded} {width} {int(fresh)}".encode()
 
 
-def most_equations(widths: Mapping[str, int], name: str, sums: float = LIMIT, own: float = OWN_LIMIT) -> int:
+def most_equations(widths: Mapping[str, int], name: str, sums: float = LIMIT, own_sums: float = OWN_LIMIT) -> int:
     """The largest T*K that is within both limits of assistor `name`."""
-    return math.floor(min(sums * sum(widths.values()), own * widths[name]) + 1e-9)
+    return math.floor(min(sums * sum(widths.values()), own_sums * widths[name]) + 1e-9)
 
 
 def reason(count: int, widths: Mapping[str, int], name: str, sums: float = LIMIT, own_sums: float = OWN_LIMIT) -> str:

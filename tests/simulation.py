@@ -14,6 +14,9 @@ from parties.store import LinkRecord
 from secure_gal.effects import Compute, Value
 from transport.ledger import Row
 
+SHM = "/dev/shm" if Path("/dev/shm").is_dir() else None
+"""Where simulated disks lie."""
+
 
 class MemoryStore:
     """A store whose commits survive the simulated crash of their party, like a disk."""
@@ -25,7 +28,7 @@ class MemoryStore:
         self.out: dict[tuple[str, int], list[bytes]] = {}
         self.commits = 0
         self.rows: list[Row] = []
-        self._folder = tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
+        self._folder = tempfile.TemporaryDirectory(dir=SHM)
         self.folder = Path(self._folder.name)
 
     def links(self) -> dict[str, LinkRecord]:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-import numpy as np
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import numpy as np
+import polars as pl
+
+from parties.budget import DataBudget
 from parties.certifier import Certifier
 from parties.node import Codec, Node
 from secure_gal.assistance import Ensemble
+from secure_gal.budget import Kind
+from secure_gal.data import Table
 from secure_gal.effects import State
 from secure_gal.learners import storage
 from secure_gal.learners.linear import LinearLearner
@@ -18,7 +25,7 @@ from secure_gal.protocol_sponsor import SponsorProtocol
 from secure_gal.roles import Context
 from secure_gal.study import Protect, Study
 from tests.conftest import identity
-from tests.simulation import MemoryStore, Network, Party
+from tests.simulation import SHM, MemoryStore, Network, Party
 from transport.ledger import Ledger
 
 NAMES = ("hospital", "lab", "insurer")
@@ -95,6 +102,20 @@ class Arrays:
         return np.ones(len(ids), np.uint8), collapse(loaded, coefficients, self.x[rows])
 
 
+class MemoryBudget(DataBudget):
+    """The real budget of a party whose rows are called r0, r1, ...; it survives the party's simulated crashes."""
+
+    def __init__(self) -> None:
+        self._folder = TemporaryDirectory(dir=SHM)
+        super().__init__(Path(self._folder.name))
+        self.admit(table_of([f"r{i}" for i in range(N)], Path(self._folder.name, "rows.csv")))
+
+
+def table_of(ids: list[str], path: Path) -> Table:
+    """A table of which only ids and file matter."""
+    return Table(ids, pl.DataFrame(), None, path, pl.DataFrame({"id": ids}))
+
+
 def make_node(role: object, store: MemoryStore, fixed: Context) -> Node:
     codec = Codec(fixed.identity, fixed.cards, fixed.digest)
     ledger = Ledger.open(store.folder, fixed.identity, fixed.canonical, fixed.digest, fixed.cards.values(), store)
@@ -104,15 +125,20 @@ def make_node(role: object, store: MemoryStore, fixed: Context) -> Node:
     return Node(role, store, codec, lambda *_: None, ledger, certifier)  # type: ignore[arg-type]
 
 
-def context(name: str, settings: Study, beyond: Beyond | None = None) -> Context:
+def context(
+    name: str, settings: Study, beyond: Beyond | None = None, budget: DataBudget | None = None
+) -> Context:  # fmt: skip
+    """Of one party; an assistor's budget is a fresh one unless it is given."""
     everyone = {other: identity(other).card for other in NAMES}
     prints = {n: c.fingerprint for n, c in everyone.items()}
     return Context(settings, settings.digest(prints), settings.canonical(prints), identity(name), everyone,
-                   beyond=beyond or {})  # fmt: skip
+                   beyond=beyond or {}, budget=budget or MemoryBudget())  # fmt: skip
 
 
-def make_party(name: str, the_study: Study | None = None, fits: bool = True) -> Party:
-    fixed = context(name, the_study or study())
+def make_party(
+    name: str, the_study: Study | None = None, fits: bool = True, budget: DataBudget | None = None
+) -> Party:  # fmt: skip
+    fixed = context(name, the_study or study(), budget=budget)
 
     def make(store: MemoryStore) -> Node:
         state, nonce = State(store.values), bytes([NAMES.index(name) + 1]) * 16
@@ -129,6 +155,12 @@ def make_party(name: str, the_study: Study | None = None, fits: bool = True) -> 
 
 def make_network(seed: int = 0, loss: float = 0.0) -> Network:
     return Network(make_party("hospital"), [make_party(name) for name in NAMES[1:]], seed, loss)
+
+
+def spent(party: Party, kind: Kind) -> int:
+    """What an assistor's data has given away of a kind."""
+    found: int = party.node.role._context.budget.spent(kind)  # type: ignore[attr-defined]
+    return found
 
 
 def final_f(network: Network) -> np.ndarray:

@@ -10,18 +10,21 @@ import numpy as np
 import pytest
 
 from crypto.ckks import PARAMETER_SETS
+from parties.budget import DataBudget
 from parties.node import Node
 from secure_gal import messages
 from secure_gal.assistance import Ensemble
+from secure_gal.budget import Charge
 from secure_gal.effects import Send, State
 from secure_gal.encrypted_assistor import EncryptedAssistor
 from secure_gal.encrypted_predict import EncryptedPrediction
 from secure_gal.encrypted_rows import study_order
 from secure_gal.encrypted_sponsor import EncryptedSponsor
 from secure_gal.errors import PeerViolation, SettingsError
-from secure_gal.study import Protect
+from secure_gal.limits import Beyond
+from secure_gal.study import Protect, Study
 from tests.simulation import MemoryStore, Network, Party
-from tests.study_in_memory import NAMES, ROUNDS, Arrays, context, final_f, make_network, make_node, study
+from tests.study_in_memory import NAMES, ROUNDS, Arrays, context, final_f, make_network, make_node, spent, study
 
 STRICT = PARAMETER_SETS["strict"]
 STUDY = study(protect=Protect(ids="clear", residuals="ckks"), loss="l2")
@@ -85,8 +88,11 @@ class Head(Arrays):
         return known, pack(model.predict(self.x[rows]), STRICT.reply_bytes)
 
 
-def make_party(name: str, the_study: object = STUDY, stretch: float = 1.0) -> Party:
-    fixed = context(name, the_study)  # type: ignore[arg-type]
+def make_party(
+    name: str, the_study: Study = STUDY, stretch: float = 1.0, beyond: Beyond | None = None,
+    budget: DataBudget | None = None,
+) -> Party:  # fmt: skip
+    fixed = context(name, the_study, beyond, budget)
 
     def make(store: MemoryStore) -> Node:
         state, nonce = State(store.values), bytes([NAMES.index(name) + 1]) * 16
@@ -220,8 +226,8 @@ def test_the_reply_budget_holds_over_restarts() -> None:
     network = make_encrypted()
     network.run()
     lab = network.parties["lab"]
-    assert lab.store.values["replies"] == str(len(network.sponsor.node.role.ensemble.history)).encode()
-    lab.store.values["replies"] = str(STRICT.tau).encode()
+    assert spent(lab, "replies") == len(network.sponsor.node.role.ensemble.history)
+    lab.node.role._context.budget.spend("other", [Charge("replies", STRICT.tau - ROUNDS, None)])
     lab.boot()
     ask = messages.PredictRequest(messages.Batch(1), ("r1",))
     (refusal,) = [e.message for e in lab.node.role.receive("hospital", ask) if isinstance(e, Send)]

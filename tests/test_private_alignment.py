@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from parties.budget import DataBudget
 from parties.node import Node
 from secure_gal import agreement, messages
 from secure_gal.effects import Send, State
@@ -14,7 +15,7 @@ from secure_gal.protocol_predict import PredictionProtocol
 from secure_gal.protocol_sponsor import SponsorProtocol
 from secure_gal.study import Protect, Study
 from tests.simulation import MemoryStore, Network, Party
-from tests.study_in_memory import NAMES, Arrays, context, make_network, make_node, study
+from tests.study_in_memory import NAMES, Arrays, context, make_network, make_node, spent, study
 from transport import wire
 
 PRIVATE = study(protect=Protect(ids="psi"), validation=0.0)
@@ -31,8 +32,8 @@ class Overlapping(Arrays):
         self.ids = tuple(self.ids[i] if i < 120 else f"{name}-{i}" for i in keep)
 
 
-def make_party(name: str, settings: Study) -> Party:
-    fixed = context(name, settings)
+def make_party(name: str, settings: Study, budget: DataBudget | None = None) -> Party:
+    fixed = context(name, settings, budget=budget)
 
     def make(store: MemoryStore) -> Node:
         state, nonce = State(store.values), bytes([NAMES.index(name) + 1]) * 16
@@ -188,10 +189,10 @@ def test_queries_are_counted_over_restarts_and_batches() -> None:
     network = network_of()
     network.run()
     lab = network.parties["lab"]
-    assert lab.store.values["queries"] == b"120"
+    assert spent(lab, "queries") == 120
     lab.boot()
     predict(network, ("r50", "r51"))
-    assert lab.node.role.state.text("queries") == "122"
+    assert spent(lab, "queries") == 122
 
 
 def answering(finished: Network) -> tuple[AssistorProtocol, messages.Step]:

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -167,6 +168,35 @@ def test_a_polite_stop_is_resumable_and_a_differing_study_is_named(tmp_path: Pat
     for process in (sponsor, *labs):
         process.communicate(timeout=60)
         assert process.returncode == 0
+
+
+def test_an_emptied_run_directory_and_a_changed_id_begin_no_budget_anew(tmp_path: Path) -> None:
+    folder = tmp_path / "d"
+    demo._write_tables(folder)
+    demo._write_settings(folder, demo._free_port(), ids="psi")
+    for name in demo.PARTIES:
+        study = folder / name / "study.toml"
+        study.write_text("max_queries = 800\nrounds = 1\n" + study.read_text())
+    running = [assist(folder / name, "--once") for name in demo.PARTIES[1:]]
+    for process in (cli(folder / "hospital", "train", "hospital.toml"), *running):
+        err = process.communicate(timeout=120)[1]
+        assert process.returncode == 0, err
+    lab = folder / "lab-a"
+    shown = subprocess.run(
+        [sys.executable, "-m", "parties.cli", "check", "lab-a.toml"], cwd=lab, capture_output=True, text=True
+    )
+    assert "- ids that were asked about: 455 of 800 (max_queries)" in shown.stdout
+    for name in demo.PARTIES:
+        shutil.rmtree(folder / name / "run")
+    (lab / "moved.csv").write_text((lab / "lab-a.csv").read_text().replace("0000,", "9999,"))
+    (lab / "lab-a.toml").write_text((lab / "lab-a.toml").read_text().replace("lab-a.csv", "moved.csv"))
+    running = [assist(folder / name, "--once") for name in demo.PARTIES[1:]]
+    sponsor = cli(folder / "hospital", "train", "hospital.toml")
+    for process in running:
+        err = process.communicate(timeout=120)[1]
+        assert process.returncode == 3 and "455 ids that were asked about, after the 455 of all keys" in err, err
+    sponsor.terminate()
+    sponsor.communicate(timeout=60)
 
 
 def test_light_start() -> None:

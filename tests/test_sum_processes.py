@@ -15,10 +15,11 @@ import pytest
 
 from parties import demo
 from parties.audit_reconcile import reconcile
+from parties.budget import DataBudget, look
 from parties.consent import KEY
-from parties.exposure import SumBudget
 from parties.session import open_session, open_store
 from parties.store import RunStore
+from secure_gal.budget import Charge
 from secure_gal.data import read_table
 from tests.test_encrypted_processes import BEYOND, watched
 from tests.test_processes import assist, cli, wait_for
@@ -91,8 +92,8 @@ def test_a_study_of_sums_survives_kills_predicts_and_can_be_audited(
     assert len(rows) == 114 and "missing" not in rows[0]
     result = reconcile([folder / name / "run" / "ledger.jsonl" for name in demo.PARTIES])
     assert result.certificates >= 1
-    budget = json.loads((folder / "lab-b/keys/sum-budget.json").read_text())
-    assert [list(runs.values()) for runs in budget.values()] == [[10]]
+    spent = look(folder / "lab-b" / "keys", read_table(folder / "lab-b" / "lab-b.csv", "patient", None))
+    assert spent["sums"] == 10 and spent["rows"] == 114 and spent["replies"] > 10
     store = RunStore(folder / "hospital" / "run")
     assert not any(key.startswith(("fitted/", "cipher/")) for key in store.state())
     store.close()
@@ -111,11 +112,12 @@ def test_an_assistor_of_a_study_of_sums_never_loads_the_secret_side(tmp_path: Pa
 def test_sums_of_earlier_runs_count_and_need_consent(tmp_path: Path) -> None:
     """The person consented to the study on a terminal, before anybody's width was known; not to this."""
     folder = prepared(tmp_path / "d", "ckks", "clear")
-    ids = read_table(folder / "lab-b" / "lab-b.csv", "patient", None).ids
-    SumBudget(folder / "lab-b" / "keys", ids).record("0" * 64, 1000)
+    budget = DataBudget(folder / "lab-b" / "keys")
+    budget.admit(read_table(folder / "lab-b" / "lab-b.csv", "patient", None))
+    assert budget.spend("0" * 64, [Charge("sums", 1000, None)]) is None
     check = [sys.executable, "-m", "parties.cli", "check", "lab-b.toml"]
     shown = subprocess.run(check, cwd=folder / "lab-b", capture_output=True, text=True, check=True).stdout
-    assert "sums: T*K = 1010 equations, 1000 of them released by earlier runs" in shown
+    assert "- sums: T*K = 1,010 equations, 1,000 of them released before, against 13 columns here" in shown
     store = open_store(open_session(folder / "lab-b" / "lab-b.toml"))
     store.set_meta(KEY, open_session(folder / "lab-b" / "lab-b.toml").digest)
     store.close()

@@ -6,7 +6,6 @@ tests are about the order of steps, what is relayed sealed, and what is kept on 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -16,6 +15,7 @@ import pytest
 from crypto.ckks_fits import DIFFERENCE_BYTES, ROWS, SUM, TRAINING, Layout
 from crypto.ckks_products import PRODUCT_BYTES, pairs
 from crypto.seal import OVERHEAD_BYTES
+from parties.budget import DataBudget
 from parties.node import Node
 from secure_gal import messages
 from secure_gal.effects import Compute, Send, State
@@ -32,7 +32,7 @@ from secure_gal.sum_predict import SumPrediction
 from secure_gal.sum_sponsor import SumEncryptedSponsor, SumSponsor
 from secure_gal.sum_weights import W_MIN, commit_in_the_clear
 from tests.simulation import MemoryStore, Network, Party
-from tests.study_in_memory import ANY_SUMS, NAMES, Arrays, context, final_f, make_node, study
+from tests.study_in_memory import ANY_SUMS, NAMES, Arrays, context, final_f, make_node, spent, study
 
 CLEAR = Protect(ids="clear", predictions="sum")
 CKKS = Protect(ids="clear", residuals="ckks", predictions="sum")
@@ -193,15 +193,11 @@ class FreshHead(Head, Fresh):
         return np.ones(len(ids), dtype=np.uint8), fit_bytes(np.zeros((0, outputs)), part)
 
 
-def small_budget(run: str, equations: int) -> int:
-    return equations
-
-
 def make_party(
     name: str, the_study: Study, *, fits: bool = True, beyond: Beyond = ANY_SUMS,
-    record: Callable[[str, int], int] = small_budget, kind: type[Model] | None = None,
+    budget: DataBudget | None = None, kind: type[Model] | None = None,
 ) -> Party:  # fmt: skip
-    fixed, encrypted = context(name, the_study, beyond), the_study.protect.encrypted
+    fixed, encrypted = context(name, the_study, beyond, budget), the_study.protect.encrypted
 
     def make(store: MemoryStore) -> Node:
         state, nonce = State(store.values), bytes([NAMES.index(name) + 1]) * 16
@@ -212,7 +208,7 @@ def make_party(
             return make_node(sponsor(fixed, arrays, state, nonce, StandIn()), store, fixed)
         model = (kind or (Head if encrypted else Model))(name, 5)
         assistor = SumEncryptedAssistor if encrypted else SumAssistor
-        return make_node(assistor(fixed, model, state, nonce, record, Adder), store, fixed)  # type: ignore[arg-type]
+        return make_node(assistor(fixed, model, state, nonce, Adder), store, fixed)  # type: ignore[arg-type]
 
     return Party(name, make)
 
@@ -321,8 +317,7 @@ def test_an_encrypted_study_of_fresh_features_ends_with_a_term_for_every_round_t
     ]
     assert np.allclose(total, sum(parts), atol=1e-5) and total.any()
     for party in network.others:
-        spent = party.node.role.state.text("replies")
-        assert spent == str(2 * rounds + rounds**2), "T heads add noise like T^2 replies"
+        assert spent(party, "replies") == 2 * rounds + rounds**2, "T heads add noise like T^2 replies"
 
 
 @pytest.mark.parametrize("seed", range(4))

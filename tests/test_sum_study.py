@@ -132,7 +132,7 @@ def run(protect: Protect, rounds: int = 3) -> tuple[Network, Any]:
                 return make_node(EncryptedAssistor(fixed, Individual(name), state, nonce), store, fixed)  # type: ignore[arg-type]
             model = (Head if protect.encrypted else Public)(name)
             kind = SumEncryptedAssistor if protect.encrypted else SumAssistor
-            role = kind(fixed, model, state, nonce, lambda run, count: count)  # type: ignore[arg-type]
+            role = kind(fixed, model, state, nonce)  # type: ignore[arg-type]
             return make_node(role, store, fixed)
 
         return Party(name, make)
