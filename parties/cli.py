@@ -115,11 +115,11 @@ def assist(
 
 
 @app.command()
-def train(file: PartyFile, json: Json = False) -> None:
+def train(file: PartyFile, beyond: Beyond = None, json: Json = False) -> None:
     """Sponsor: open the one port and run the learning stage, or go on with an interrupted one."""
     from parties.sponsor import train as run
 
-    raise typer.Exit(run(file, json=json))
+    raise typer.Exit(run(file, beyond=beyond or (), json=json))
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -207,6 +207,19 @@ def _replies(session: Session, rows: int) -> str:
     )
 
 
+def _label_warning(session: Session, ids: Sequence[str]) -> list[str]:
+    """Why a sponsor's labels would not be released, at most one line: `train` can be told to go on, so it is a warning."""
+    if not session.study.protect.privatised or session.party.party != session.study.sponsor:
+        return []
+    from secure_gal.privatised_sponsor import check_known_labels
+
+    try:
+        check_known_labels(session.party, session.study, ids)
+    except SettingsError as error:
+        return [f"`secure-gal train` will refuse: {error}"]
+    return []
+
+
 def check_party(file: Path) -> str:
     """Validate settings, keys, pins, learner and data offline; returns the manifest, and warnings about the data."""
     session = open_session(file)
@@ -218,7 +231,8 @@ def check_party(file: Path) -> str:
         from secure_gal.encrypted_model import refuse_unencryptable
 
         refuse_unencryptable(session.party, session.study)
-    warnings = "".join(f"warning: {text}\n" for text in check_data(model.table, session.party, session.study))
+    found = check_data(model.table, session.party, session.study) + _label_warning(session, model.ids)
+    warnings = "".join(f"warning: {text}\n" for text in found)
     data = f"{len(model.ids):,} rows, {model.table.frame.width} feature columns"
     sponsor = session.party.party == session.study.sponsor
     more = [] if sponsor else _budgets(session, model.table)

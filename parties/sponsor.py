@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from parties.ckks_key import open_cipher
+from parties.consent import go_beyond
 from parties.loop import Loop
 from parties.patience import Patience
 from parties.progress import Progress
@@ -20,6 +21,7 @@ from parties.traffic import Traffic
 from secure_gal.agreement import NONCE_BYTES
 from secure_gal.effects import Note, State
 from secure_gal.errors import SettingsError
+from secure_gal.limits import LABELS, Beyond
 from secure_gal.protocol_sponsor import SponsorProtocol
 from secure_gal.roles import Context, SponsorModel
 from transport.ledger import LEDGER
@@ -35,10 +37,14 @@ def require_sponsor(session: Session) -> None:
         raise SettingsError(str(session.file), "this is an assistor's file; an assistor runs `secure-gal assist`")
 
 
-def train(party_file: Path, *, json: bool = False) -> int:
+def train(party_file: Path, *, beyond: Sequence[str] = (), json: bool = False) -> int:
     """Run the learning stage, or go on with one that was interrupted; returns the exit code.
 
     A finished run is left as it is. Results: `summary.json` and `rounds.csv` in the run directory.
+
+    Args:
+        beyond: limits to go beyond, NAME=NUMBER each; see `go_beyond`.
+        json: one JSON object a line instead of plain lines.
     """
     session = open_session(party_file)
     require_sponsor(session)
@@ -49,7 +55,7 @@ def train(party_file: Path, *, json: bool = False) -> int:
         if store.value("phase") == b"finished":
             progress.log(f"this study's learning stage is finished; its results are in {session.party.run_dir}")
             return 0
-        return _learn(session, store, progress)
+        return _learn(session, store, progress, go_beyond(session, store, beyond))
     finally:
         store.close()
 
@@ -83,7 +89,7 @@ def _role(session: Session, store: RunStore, model: SponsorModel) -> SponsorProt
     return EncryptedSponsor(context, model, state, nonce, cipher, cipher.params.max_features)
 
 
-def _learn(session: Session, store: RunStore, progress: Progress) -> int:
+def _learn(session: Session, store: RunStore, progress: Progress, beyond: Beyond) -> int:
     from parties.computing import Computing
     from parties.report import Report
     from secure_gal.party_model import SponsorData
@@ -91,9 +97,10 @@ def _learn(session: Session, store: RunStore, progress: Progress) -> int:
     from transport.curve import SponsorSocket
 
     began = time.monotonic()
-    make = PrivatisedSponsorData if session.study.protect.privatised else SponsorData
-    model = make(session.party, session.study, session.file.resolve().parent,
-                        lambda text: progress.note(Note("warning", {"text": text})))  # fmt: skip
+    warn = lambda text: progress.note(Note("warning", {"text": text}))  # noqa: E731
+    settings = (session.party, session.study, session.file.resolve().parent, warn)
+    privatised, labels = session.study.protect.privatised, int(beyond.get(LABELS, 1))
+    model = PrivatisedSponsorData(*settings, labels) if privatised else SponsorData(*settings)
     admit(session, store, model)
     role = _role(session, store, model)
     traffic = Traffic(store)

@@ -14,7 +14,7 @@ from secure_gal.errors import SettingsError
 from secure_gal.study import Study
 from secure_gal.sum_exposure import LIMIT, OWN_LIMIT
 
-SUMS, OWN_SUMS, TAU = "sums", "own-sums", "tau"
+SUMS, OWN_SUMS, TAU, LABELS = "sums", "own-sums", "tau", "labels"
 LARGEST = 1e9
 """The largest number that a person may accept."""
 Beyond = Mapping[str, float]
@@ -26,6 +26,8 @@ class Limit(NamedTuple):
 
     usual: float
     meaning: str
+    whole: bool = False
+    """Whether only whole numbers make sense."""
 
 
 def limits_of(study: Study, name: str) -> dict[str, Limit]:
@@ -37,7 +39,9 @@ def limits_of(study: Study, name: str) -> dict[str, Limit]:
     if (study.protect.summed or study.protect.encrypted) and name != study.sponsor:
         from crypto.ckks import named
 
-        limits[TAU] = Limit(named(study.protect.parameter_set).tau, "reply ciphertexts of all runs on this data")
+        limits[TAU] = Limit(named(study.protect.parameter_set).tau, "reply ciphertexts of all runs on this data", True)
+    if study.protect.privatised and name == study.sponsor:
+        limits[LABELS] = Limit(1.0, "labels of one person that were ever released", True)
     return limits
 
 
@@ -65,6 +69,6 @@ def read_beyond(given: Sequence[str], limits: Mapping[str, Limit]) -> dict[str, 
 
 def beyond_problem(limit: Limit, stated: float) -> str:
     """Why a number does not go beyond a limit, or empty."""
-    if math.isfinite(stated) and limit.usual < stated <= LARGEST:
-        return ""
+    if limit.usual < stated <= LARGEST:
+        return f"{stated:g} is no whole number" if limit.whole and stated != math.floor(stated) else ""
     return f"{stated:g} is not beyond the limit of {limit.usual:g}, or above {LARGEST:g}"

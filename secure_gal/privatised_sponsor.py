@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from secure_gal.assistance import Ensemble
 from secure_gal.errors import StateError
 from secure_gal.label_privacy import ClassResponse, LabelScheme, RangeInterval, RangeResponse
-from secure_gal.label_release import release_once
+from secure_gal.label_release import check_releases, release_once, release_path
 from secure_gal.learners import storage
 from secure_gal.losses import Array, Loss, default_local_loss, metric
 from secure_gal.party_model import SponsorData
@@ -29,16 +29,41 @@ def label_scheme(protect: Protect) -> LabelScheme:
     return RangeInterval(low, high) if protect.epsilon is None else RangeResponse(protect.epsilon, low, high)
 
 
+def check_known_labels(party: PartySettings, study: Study, ids: Sequence[str], labels: int = 1) -> None:
+    """Look, before anything is sent, whether these people's labels were released before in a way that this would add to.
+
+    Raises:
+        SettingsError: they were; names the file and what to do.
+    """
+    path, ids_as = _releases(party, study)
+    check_releases(path, label_scheme(study.protect), ids, ids_as, labels)
+
+
+def _releases(party: PartySettings, study: Study) -> tuple[Path, str]:
+    """The file of the sponsor's label, and how ids are written."""
+    if party.data.label is None:
+        raise StateError("the sponsor's settings were read without a label")
+    columns = party.data.id if isinstance(party.data.id, str) else ", ".join(party.data.id)
+    return release_path(party.home, party.data.label), f"of {columns}, compared as {study.form or 'written'}"
+
+
 class PrivatisedSponsorData(SponsorData):
     """`SponsorData` that learns from released labels; true labels are only compared with F, at the sponsor.
 
+    Args:
+        labels: of one person that may ever be released.
+
     Raises:
         DataError: a label of the table is none of the study's classes, or no number.
+        SettingsError: someone's label was released before in another way or under other names.
     """
 
-    def __init__(self, party: PartySettings, study: Study, folder: Path, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self, party: PartySettings, study: Study, folder: Path, warn: Callable[[str], None], labels: int = 1
+    ) -> None:  # fmt: skip
         super().__init__(party, study, folder, warn)
-        self._scheme = label_scheme(study.protect)
+        self._scheme, self._labels = label_scheme(study.protect), labels
+        check_known_labels(party, study, self.ids, labels)
         if known := self._scheme.check(self.table.labels or ()):
             warn(known)
         self._loss: Loss | None = None
@@ -50,10 +75,8 @@ class PrivatisedSponsorData(SponsorData):
             raise StateError("the sponsor's table was read without its label")
         chosen = [self.table.labels[i] for i in rows.tolist()]
         ids = [self.ids[i] for i in rows.tolist()]
-        path = self._party.home / "releases" / f"{self._party.data.label}.json"
-        columns = self._party.data.id if isinstance(self._party.data.id, str) else ", ".join(self._party.data.id)
-        ids_as = f"of {columns}, compared as {self._study.form or 'written'}"
-        released = release_once(path, self._scheme, ids, chosen, ids_as)
+        path, ids_as = _releases(self._party, self._study)
+        released = release_once(path, self._scheme, ids, chosen, ids_as, self._labels)
         self.codec, self.y, self._loss = self._scheme.training(released, train, self._study.loss_name)
         self.train, self._truth = train, self.codec.encode(chosen)
         encoder = self._encode(rows, train) if self.fits else None

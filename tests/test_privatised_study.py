@@ -31,14 +31,21 @@ def settings_of(protect: Protect) -> Study:
     return study(task=task, protect=protect)
 
 
-def run(folder: Path, protect: Protect, labels: list[object]) -> Network:
-    """One study whose sponsor reads a table with these labels; releases are kept in `folder`."""
+def sponsor_model(
+    folder: Path, protect: Protect, values: list[object], label: str = "y", labels: int = 1
+) -> PrivatisedSponsorData:
+    """The sponsor's data: a table with these labels; releases are kept in `folder`."""
     x = Arrays("hospital").x
     table = {"id": [f"r{i}" for i in range(120)]} | {f"c{j}": x[:120, j] for j in range(3)}
-    pl.DataFrame(table | {"y": labels}).write_csv(folder / "hospital.csv")
-    settings = settings_of(protect)
-    data = DataSettings(folder / "hospital.csv", "id", "y")
+    pl.DataFrame(table | {label: values}).write_csv(folder / "hospital.csv")
+    data = DataSettings(folder / "hospital.csv", "id", label)
     party = PartySettings(folder / "study.toml", "hospital", folder, folder / "run", data, bind="tcp://*:1")
+    return PrivatisedSponsorData(party, settings_of(protect), folder, lambda _: None, labels)
+
+
+def run(folder: Path, protect: Protect, values: list[object], label: str = "y") -> Network:
+    """One study whose sponsor has these labels."""
+    settings = settings_of(protect)
 
     def make_party(name: str) -> Party:
         fixed = context(name, settings)
@@ -46,7 +53,7 @@ def run(folder: Path, protect: Protect, labels: list[object]) -> Network:
         def make(store: MemoryStore) -> Node:
             state, nonce = State(store.values), bytes(16)
             if name == "hospital":
-                model = PrivatisedSponsorData(party, settings, folder, lambda _: None)
+                model = sponsor_model(folder, protect, values, label)
                 role: object = SponsorProtocol(fixed, model, state, nonce)
             else:
                 role = AssistorProtocol(fixed, Arrays(name, 5), state, nonce)
@@ -86,6 +93,20 @@ def test_equal_releases_give_equal_bytes_whatever_the_labels_are(protect: Protec
     assert payloads(first) == payloads(again) and len(payloads(first)) >= 2 * 3
     (tmp_path / "releases" / "y.json").unlink()
     assert payloads(run(tmp_path, protect, one)) != payloads(first), "a fresh release differs: the test can fail"
+
+
+def test_a_label_column_under_another_name_draws_no_new_releases(tmp_path: Path) -> None:
+    """Before anybody has aligned with the sponsor; with the file of releases renamed as well, the bytes are the same."""
+    labels = truths(CLASSES)[0]
+    first = run(tmp_path, CLASSES, labels)
+    before = (tmp_path / "releases" / "y.json").read_bytes()
+    with pytest.raises(SettingsError, match=r"120 of its ids .* released before as 'y' "):
+        sponsor_model(tmp_path, CLASSES, labels, "outcome")
+    assert not (tmp_path / "releases" / "outcome.json").exists()
+    assert (tmp_path / "releases" / "y.json").read_bytes() == before
+    (tmp_path / "releases" / "y.json").rename(tmp_path / "releases" / "outcome.json")
+    assert payloads(run(tmp_path, CLASSES, labels, "outcome")) == payloads(first)
+    sponsor_model(tmp_path, CLASSES, labels, "second", labels=2)
 
 
 def test_true_labels_are_reported_to_the_sponsor_only(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from secure_gal.assistance import Ensemble
 from secure_gal.corrected_loss import CorrectedCrossEntropy
 from secure_gal.errors import DataError, EnvironmentFailure, SettingsError
 from secure_gal.label_privacy import ClassResponse, RangeInterval, RangeResponse
-from secure_gal.label_release import release_once
+from secure_gal.label_release import release_once, release_path
 from secure_gal.losses import Loss, get_loss
 
 
@@ -183,7 +183,7 @@ def test_a_row_is_released_once_whatever_is_asked_later(tmp_path):
     again = release_once(file, COINS, [*IDS[::-1], "new"], [1] * 201, AS)  # other labels, other order, one row more
     assert (again[:200] == first[::-1]).all()
     assert (release_once(file, COINS, ["new"], [0], AS) == again[200:]).all()
-    other = release_once(tmp_path / "other.json", COINS, IDS, [0] * 200, AS)
+    other = release_once(tmp_path / "other home" / "labels.json", COINS, IDS, [0] * 200, AS)
     assert (first != other).any()  # the control: without the file, new noise (false alarm 2**-200)
 
 
@@ -197,6 +197,57 @@ def test_another_way_of_writing_ids_is_not_a_new_person(tmp_path):
     release_once(tmp_path / "r", COINS, IDS, [0] * 200, AS)
     with pytest.raises(SettingsError, match="id_form"):
         release_once(tmp_path / "r", COINS, [name.upper() for name in IDS], [0] * 200, "of id, compared as lower")
+
+
+def test_a_renamed_label_is_not_released_again(tmp_path):
+    """Nor with a row more, an id less or another case; whoever names the old file after the new column draws nothing."""
+    first = release_once(tmp_path / "benign.json", COINS, IDS, [0] * 200, AS)
+    raw = (tmp_path / "benign.json").read_bytes()
+    for ids in (IDS, [*IDS, "new"], IDS[:1], ["new", IDS[-1]]):
+        with pytest.raises(SettingsError, match=r"\[data\] label: .* released before as 'benign' .*--beyond labels=2"):
+            release_once(tmp_path / "Benign.json", COINS, ids, [0] * len(ids), AS)
+    assert [file.name for file in tmp_path.glob("*.json")] == ["benign.json"]
+    assert (tmp_path / "benign.json").read_bytes() == raw
+    (tmp_path / "benign.json").rename(tmp_path / "Benign.json")
+    assert (release_once(tmp_path / "Benign.json", COINS, IDS, [0] * 200, AS) == first).all()
+
+
+def test_renamed_and_written_otherwise_at_once_is_not_released_again(tmp_path):
+    release_once(tmp_path / "benign.json", COINS, IDS, [0] * 200, AS)
+    with pytest.raises(SettingsError, match="of id, compared as written, which cannot be held against these"):
+        release_once(tmp_path / "new.json", COINS, [i.upper() for i in IDS], [0] * 200, "of id, compared as lower")
+
+
+def test_another_label_of_the_same_people_is_released_where_its_cost_is_accepted(tmp_path):
+    first = release_once(tmp_path / "benign.json", COINS, IDS, [0] * 200, AS)
+    second = release_once(tmp_path / "survival.json", COINS, IDS, [0] * 200, AS, most=2)
+    assert (first != second).any()
+    for name, kept in (("benign", first), ("survival", second)):  # neither is drawn again, so neither needs a word
+        assert (release_once(tmp_path / f"{name}.json", COINS, IDS, [0] * 200, AS) == kept).all()
+    with pytest.raises(SettingsError, match=r"as 'benign' .* as 'survival' .*--beyond labels=3"):
+        release_once(tmp_path / "third.json", COINS, IDS[:1], [0], AS, most=2)
+
+
+def test_people_who_share_no_id_are_others(tmp_path):
+    release_once(tmp_path / "benign.json", COINS, IDS[:100], [0] * 100, AS)
+    release_once(tmp_path / "survival.json", COINS, IDS[100:], [0] * 100, AS)
+
+
+def test_text_numbers_and_the_order_of_classes_make_no_other_release(tmp_path):
+    """And other names or case of the same classes are refused, for whoever compares the two has both releases."""
+    first = release_once(tmp_path / "y.json", ClassResponse(0.5, (0, 1)), IDS, [0, 1] * 100, AS)
+    for classes, labels in (((1, 0), [0, 1]), (("0", "1"), ["0", "1"]), (("1", "0"), ["1", "0"])):
+        again = release_once(tmp_path / "y.json", ClassResponse(0.5, classes), IDS, labels * 100, AS)
+        assert (again == first).all()
+    release_once(tmp_path / "named" / "y.json", ClassResponse(0.5, ("No", "Yes")), IDS, ["No", "Yes"] * 100, AS)
+    for classes in (("no", "yes"), ("No", "Yes", "Perhaps"), (0, 1)):
+        with pytest.raises(SettingsError, match="sum of both epsilons"):
+            release_once(tmp_path / "named" / "y.json", ClassResponse(0.5, classes), IDS, [classes[0]] * 200, AS)
+
+
+@pytest.mark.parametrize(("label", "file"), [("y", "y.json"), ("a b", "a b.json"), ("a/b", "a%2Fb.json"), ("../x", "..%2Fx.json"), ("a%2Fb", "a%252Fb.json")])  # fmt: skip
+def test_a_label_is_kept_in_the_folder_of_releases_whatever_it_is_called(tmp_path, label, file):
+    assert release_path(tmp_path, label) == tmp_path / "releases" / file
 
 
 @pytest.mark.parametrize("change", [

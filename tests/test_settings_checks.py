@@ -18,6 +18,7 @@ import typer
 
 from parties import consent, doctor, predict, setup
 from parties.assistor import assist
+from parties.audit import verify_ledger
 from parties.computing import Computing
 from parties.progress import Progress
 from parties.report import Report, write_atomically
@@ -29,6 +30,7 @@ from secure_gal.effects import Note
 from secure_gal.encode import Columns, LabelCodec
 from secure_gal.errors import ConsentError, DataError, EnvironmentFailure, SettingsError
 from secure_gal.label_privacy import RangeInterval, RangeResponse
+from secure_gal.label_release import release_once, release_path
 from secure_gal.learners import make_learner
 from secure_gal.study import LearnerSettings
 from transport import curve
@@ -205,6 +207,25 @@ def test_check_tells_the_sponsor_alone_of_clipped_labels(tmp_path: Path) -> None
     (tmp_path / "h").mkdir(), (tmp_path / "l").mkdir()
     assert "of the labels lie outside label_range" in setup.check_party(party(tmp_path / "h", study=private))
     assert "outside label_range" not in setup.check_party(party(tmp_path / "l", "lab", study=private, label=None))
+
+
+def test_a_sponsor_hears_of_a_renamed_label_before_it_opens_its_port(tmp_path: Path) -> None:
+    """To go on is a word of its own, which stands in the ledger; `check` only warns."""
+    file = party(tmp_path, study='[protect]\nresiduals="dp"\nepsilon=4.0\nlabel_range=[30, 70]\n')
+    path, ids = release_path(tmp_path / "keys", "Label"), [f"P{i:03}" for i in range(ROWS)]
+    release_once(path, RangeResponse(4.0, 30, 70), ids, [50.0] * ROWS, "of id, compared as text")
+    assert "'label' is a new name, and for 60 of its ids a label was released before as 'Label'" in setup.check_party(
+        file
+    )
+    with pytest.raises(SettingsError, match="--beyond labels=2"):
+        train(file)
+    with pytest.raises(SettingsError, match=r"'labels=1.5': 1.5 is no whole number"):
+        train(file, beyond=["labels=1.5"])
+    with pytest.raises(Online):
+        train(file, beyond=["labels=2"])
+    assert verify_ledger(tmp_path / "run" / "ledger.jsonl").beyond == {"labels": 2.0}
+    path.rename(path.with_name("label.json"))
+    assert "new name" not in setup.check_party(file)
 
 
 # the party's own model

@@ -174,7 +174,7 @@ class Ledger:
 
     def beyond(self, limit: str, usual: float, stated: float) -> Row:
         """The entry that the owner goes beyond a limit."""
-        return self._row(BeyondEntry, b"", limit, usual, stated)
+        return self._row(BeyondEntry, b"", limit, float(usual), float(stated))  # an integer would not be canonical
 
     def certificate(self, certificate: Certificate) -> Row:
         """The entry of a certificate that was checked (`crypto.certificate.check_certificate`)."""
