@@ -21,7 +21,7 @@ from secure_gal import messages, protocol_assistor
 from secure_gal.budget import Charge
 from secure_gal.effects import Compute, Effect, Note, Send, State
 from secure_gal.encrypted_assistor import EncryptedModel
-from secure_gal.errors import ConsentError, PeerViolation
+from secure_gal.errors import ConsentError, PeerViolation, SettingsError
 from secure_gal.limits import OWN_SUMS, SUMS
 from secure_gal.messages import (
     Batch,
