@@ -11,6 +11,7 @@ from crypto.identity import Identity
 from secure_gal.errors import EnvironmentFailure
 from tests.conftest import identity
 from transport import curve
+from transport import events as ev
 from transport.curve import AssistorSocket, SponsorSocket
 from transport.events import Ack, Attached, Event, Lost, Message, Refused, Sync
 
@@ -40,6 +41,13 @@ class Bench:
             if any(isinstance(event, until) for event in seen):
                 return seen
         return seen
+
+    def connected(self) -> AssistorSocket:
+        """A lab whose channel is up on both sides."""
+        lab = self.dial(identity("lab"))
+        while not (lab.attached() and self.sponsor.attached()):
+            assert self.pump(lab, until=Attached)
+        return lab
 
 
 @pytest.fixture
@@ -121,3 +129,42 @@ def test_a_silent_peer_is_lost(bench: Bench) -> None:
 def test_a_port_in_use(bench: Bench) -> None:
     with pytest.raises(EnvironmentFailure, match="another process"):
         SponsorSocket(identity("hospital"), {}, bench.sponsor.endpoint, bench.logs.append)
+
+
+def test_a_frame_above_the_bound_never_arrives(bench: Bench) -> None:
+    """libzmq drops the connection on which it comes, in either direction; the assistor dials again and goes on."""
+    lab = bench.connected()
+    whole = [b"h", b"s", b"t"]
+    for sender, peer in ((lab, "hospital"), (bench.sponsor, "lab")):
+        sender.send_message(peer, [*whole, bytes(curve.MAX_FRAME_BYTES + 1)])
+        assert not [e for e in bench.pump(lab, until=Message, turns=15) if isinstance(e, Message)]
+        bench.now += curve.PING_SECONDS + 1
+        bench.pump(lab, until=Message, turns=5)  # a ping into a connection that is gone keeps nobody waiting
+        bench.now += curve.SILENCE_SECONDS + 1
+        assert [e for e in bench.pump(lab, until=Attached) if isinstance(e, Attached)], "the connection was not dropped"
+        bench.pump(lab, until=Attached, turns=10)
+        sender.send_message(peer, [*whole, bytes(curve.CHUNK)])
+        assert any(isinstance(e, Message) for e in bench.pump(lab, until=Message))
+
+
+@pytest.mark.parametrize("to", ["sponsor", "assistor"])
+def test_control_frames_are_bounded_and_strict(bench: Bench, to: str) -> None:
+    """What is malformed is as if it had not been sent."""
+    lab = bench.connected()
+    if to == "sponsor":
+        send = lab._socket.send_multipart
+    else:
+        routing = bench.sponsor._connections["lab"].routing
+        send = lambda frames: bench.sponsor._socket.send_multipart([routing, *frames])  # noqa: E731
+    over = bytes(curve.MAX_SMALL_BYTES + 1)
+    for frames in (
+        [ev.SYNC, over], [ev.REFUSE, over], [ev.ACK, bytes(7)], [ev.ACK, bytes(9)], [ev.SYNC], [ev.SYNC, b"a", b"b"],
+        [ev.ACK], [ev.MESSAGE, b"h", b"s"], [ev.MESSAGE, *[b""] * (curve.MAX_FRAMES + 1)], [ev.PING, bytes(7)],
+        [ev.PING], [ev.PONG], [b"?", b"x"], [b""],
+    ):  # fmt: skip
+        send(frames)
+    send([ev.SYNC, over[:-1]])
+    send([ev.ACK, (9).to_bytes(8, "little")])
+    seen = [e for e in bench.pump(lab, until=Ack) if not isinstance(e, Attached)]
+    name = "lab" if to == "sponsor" else "hospital"
+    assert seen == [Sync(name, over[:-1]), Ack(name, 9)]

@@ -332,7 +332,7 @@ class AssistorSocket:
         self._monitor = _Monitor(self._socket, self._texts, self._log)
         self._socket.connect(self._address)
         self._heard = self._pinged = self._clock()
-        self._socket.send_multipart([ev.ATTACH])
+        self._raw([ev.ATTACH])
 
     def attached(self) -> set[str]:
         """The sponsor's name while the channel is up."""
@@ -351,19 +351,27 @@ class AssistorSocket:
 
     def send_message(self, peer: str, frames: Sequence[Any]) -> None:
         """Send a message's frames."""
-        self._socket.send_multipart([ev.MESSAGE, *frames], copy=False)
+        self._raw([ev.MESSAGE, *frames])
 
     def send_sync(self, peer: str, payload: bytes) -> None:
         """Send a sync payload."""
-        self._socket.send_multipart([ev.SYNC, payload])
+        self._raw([ev.SYNC, payload])
 
     def send_ack(self, peer: str, seq: int) -> None:
         """Acknowledge everything up to `seq`."""
-        self._socket.send_multipart([ev.ACK, seq.to_bytes(8, "little")])
+        self._raw([ev.ACK, seq.to_bytes(8, "little")])
 
     def refuse(self, peer: str, reason: str) -> None:
         """Tell the sponsor why it is refused."""
-        self._socket.send_multipart([ev.REFUSE, reason.encode()[:MAX_SMALL_BYTES]])
+        self._raw([ev.REFUSE, reason.encode()[:MAX_SMALL_BYTES]])
+
+    def _raw(self, frames: list[Any]) -> None:
+        """Send, or drop it where libzmq has given the connection up: what matters is sent again after the next sync.
+
+        It does so for good when the sponsor breaks a rule of ZeroMQ's own, and would wait here without end.
+        """
+        with contextlib.suppress(zmq.Again):
+            self._socket.send_multipart(frames, zmq.NOBLOCK, copy=False)
 
     def poll(self, timeout: float) -> list[Event]:
         """Wait up to `timeout` seconds and return what happened, in order."""
@@ -386,10 +394,10 @@ class AssistorSocket:
             self._up = True
             return [Attached(name)]
         if op == ev.REATTACH:
-            self._socket.send_multipart([ev.ATTACH])
+            self._raw([ev.ATTACH])
             return []
         if op == ev.PING and len(frames) == 2 and len(frames[1]) == 8:
-            self._socket.send_multipart([ev.PONG, bytes(frames[1])])
+            self._raw([ev.PONG, bytes(frames[1])])
             return []
         if op == ev.PONG:
             return []
@@ -406,5 +414,5 @@ class AssistorSocket:
             return [Lost(self._sponsor.name)] if was_up else []
         if now - self._pinged > PING_SECONDS and self._up:
             self._pinged = now
-            self._socket.send_multipart([ev.PING, secrets.token_bytes(8)])
+            self._raw([ev.PING, secrets.token_bytes(8)])
         return []
