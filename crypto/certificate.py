@@ -50,6 +50,12 @@ def certificate_statement(study: str, run: str, round_: int, heads: Mapping[str,
     return CERTIFICATE_LABEL + msgspec.json.encode([study, run, round_, rows])
 
 
+def check_head(peer: str, owner: str, head: LogHead) -> None:
+    """Refuse a head that no log has; `peer` delivered it, PeerViolation."""
+    if head.seq < 1 or len(head.root) != 64 or any(c not in "0123456789abcdef" for c in head.root):
+        raise PeerViolation(peer, f"the head of {owner} has impossible values")
+
+
 def check_heads(peer: str, cards: Mapping[str, Card], owner: str, own: LogHead, heads: Mapping[str, LogHead]) -> None:
     """What a party checks before it signs: every party is there once, and its own head is the one that it gave.
 
@@ -59,8 +65,7 @@ def check_heads(peer: str, cards: Mapping[str, Card], owner: str, own: LogHead, 
     if set(heads) != set(cards):
         raise PeerViolation(peer, "a certificate must list the head of every party and of nobody else")
     for name, head in heads.items():
-        if head.seq < 1 or len(head.root) != 64 or any(c not in "0123456789abcdef" for c in head.root):
-            raise PeerViolation(peer, f"the head of {name} has impossible values")
+        check_head(peer, name, head)
     if heads[owner] != own:
         raise PeerViolation(peer, f"the certificate gives {owner} another head than it sent")
 

@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 from tenseal import sealapi
 
 from crypto import flooding, seal_files, wide
@@ -295,12 +296,10 @@ class PublicKeys:
         """Check keys that arrived.
 
         Raises:
-            PeerViolation: another length, or a residue that is not below its prime.
+            PeerViolation: as `check_keys`.
             StateError: `padded` is no power of two up to `max_features`.
         """
-        due = params.keys_bytes(padded)
-        if len(raw) != due:
-            raise PeerViolation(peer, f"evaluation keys of {len(raw)} bytes; {params.name} at width {padded} has {due}")
+        check_keys(params, padded, raw, peer)
         try:
             return cls(params, padded, raw)
         except (ValueError, RuntimeError):
@@ -341,16 +340,25 @@ def write_reply(params: ParameterSet, residues: Residues, *, flooded: bool = Tru
     return np.concatenate([wide.leading(limbs, params.reply_primes, count) for limbs, count in kept])
 
 
+def spread(leading: npt.NDArray[np.unsignedinteger]) -> bool:
+    """Whether a polynomial may hide something, by its coefficients' leading digits (n,): half of them are not zero.
+
+    What honest parties send is uniform: of n = 8,192 digits of four bits or more, half are zero with probability below
+    2**-9000. A zero polynomial hides nothing, and SEAL will not compute with it; a small one may become zero on the way.
+    """
+    return bool(2 * np.count_nonzero(leading) > len(leading))
+
+
 def read_reply(params: ParameterSet, row: Bytes, peer: str) -> tuple[wide.Limbs, wide.Limbs]:
     """Both polynomials of a reply uint8 (reply_bytes,), as whole numbers.
 
     Raises:
-        PeerViolation: a number that is not below the product of the primes; or a second polynomial of zero, with which
-            a ciphertext is no ciphertext.
+        PeerViolation: a number that is not below the product of the primes; or a second polynomial of zero or next to it
+            (`spread`), with which a ciphertext is no ciphertext.
     """
     cut = params.reply_kept[0] * params.n
-    if not row[cut:].any():
-        raise PeerViolation(peer, "a ciphertext whose second polynomial is zero")
+    if not spread(row[cut + params.reply_kept[1] - 1 :: params.reply_kept[1]]):
+        raise PeerViolation(peer, "a ciphertext whose second polynomial is zero or small: it hides nothing")
     found = [wide.extend(part, params.reply_primes, params.n) for part in (row[:cut], row[cut:])]
     if found[0] is None or found[1] is None:
         raise PeerViolation(peer, "a ciphertext with a number that is not below its modulus")
@@ -360,6 +368,49 @@ def read_reply(params: ParameterSet, row: Bytes, peer: str) -> tuple[wide.Limbs,
 def reply_residues(params: ParameterSet, row: Bytes, peer: str) -> Residues:
     """A reply's residues uint64 (2, reply_levels, n); raises as `read_reply`."""
     return np.stack([wide.residues(limbs, params.reply_primes) for limbs in read_reply(params, row, peer)])
+
+
+def check_keys(params: ParameterSet, padded: int, raw: bytes, peer: str) -> None:
+    """Refuse evaluation keys that nothing could be computed with: what `PublicKeys.from_bytes` finds, without loading.
+
+    Raises:
+        PeerViolation: another length, a residue that is not below its prime, or a public key that hides nothing.
+    """
+    due = params.keys_bytes(padded)
+    if len(raw) != due:
+        raise PeerViolation(peer, f"evaluation keys of {len(raw)} bytes; {params.name} at width {padded} has {due}")
+    check_public_key(params, raw[: params._public_key_bytes], peer)
+    check_switch_keys(params, raw[params._public_key_bytes :], peer)
+
+
+def check_public_key(params: ParameterSet, raw: bytes, peer: str) -> None:
+    """Refuse a public key of another length, with a residue beyond its prime, or that hides nothing; PeerViolation."""
+    due = params._public_key_bytes
+    if len(raw) != due:
+        raise PeerViolation(peer, f"a public key of {len(raw)} bytes; {due} are due")
+    checked(params, np.frombuffer(raw, dtype=np.uint8), 2, params.levels + 1, peer, "a public key")
+
+
+def check_switch_keys(params: ParameterSet, raw: bytes, peer: str) -> None:
+    """Refuse Galois or relinearisation keys with a residue that is not below its prime.
+
+    Their second polynomials are expanded from seeds, so none of them is zero.
+    """
+    for row in np.frombuffer(raw, dtype=np.uint8).reshape(-1, params._galois_key_bytes // params.levels):
+        checked(params, row[:-SEED_BYTES], 1, params.levels + 1, peer, "an evaluation key")
+
+
+def check_replies(params: ParameterSet, array: Bytes, count: int, peer: str) -> None:
+    """Refuse replies, uint8 (count, reply_bytes), that cannot be decrypted or computed with.
+
+    Raises:
+        PeerViolation: another shape; otherwise as `read_reply`.
+    """
+    due = (count, params.reply_bytes)
+    if array.dtype != np.uint8 or array.shape != due:
+        raise PeerViolation(peer, f"replies of shape {array.shape}; {due} is due")
+    for row in array:
+        read_reply(params, row, peer)
 
 
 def check_requests(params: ParameterSet, array: Bytes, peer: str) -> None:
@@ -381,9 +432,16 @@ def request_residues(params: ParameterSet, row: Bytes, peer: str) -> Residues:
     return checked(params, row[:-SEED_BYTES], 1, params.levels, peer)
 
 
-def checked(params: ParameterSet, packed: Bytes, polynomials: int, levels: int, peer: str) -> Residues:
-    """Unpack residues uint64 (polynomials, levels, n), each below its prime; PeerViolation."""
+def checked(
+    params: ParameterSet, packed: Bytes, polynomials: int, levels: int, peer: str, what: str = "a ciphertext"
+) -> Residues:
+    """Unpack residues uint64 (polynomials, levels, n), each below its prime; PeerViolation.
+
+    A second polynomial that is zero or next to it on any prime is refused as well (`spread`).
+    """
     residues = seal_files.unpack(packed).reshape(polynomials, levels, params.n)
     if (residues >= np.array(primes(params)[:levels], dtype=np.uint64)[:, None]).any():
-        raise PeerViolation(peer, "a ciphertext with a residue that is not below its prime")
+        raise PeerViolation(peer, f"{what} with a residue that is not below its prime")
+    if polynomials == 2 and not all(spread(row >> np.uint64(seal_files.PRIME_BITS - 8)) for row in residues[1]):
+        raise PeerViolation(peer, f"{what} whose second polynomial is zero or small: it hides nothing")
     return residues

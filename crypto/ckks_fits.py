@@ -72,13 +72,28 @@ class Layout:
         """(training, others) of a fit, uint8 (ciphertexts, reply_bytes) each.
 
         Raises:
-            PeerViolation: another length; residues are checked when they are read.
+            PeerViolation: another length; residues are for `check`.
         """
         if len(fit) != self.fit_bytes:
             raise PeerViolation(peer, f"a fit of {len(fit)} bytes; {self.fit_bytes} are due")
         body = np.frombuffer(fit, dtype=np.uint8)
         cut = self.training.ciphertexts * TRAINING.reply_bytes
         return body[:cut].reshape(-1, TRAINING.reply_bytes), body[cut:].reshape(-1, ROWS.reply_bytes)
+
+    def check(self, fit: bytes, peer: str) -> None:
+        """Refuse a fit that nothing could be computed with; raises as `crypto.ckks.check_replies`, and for its length."""
+        for params, table, part in zip(
+            (TRAINING, ROWS), (self.training, self.rest), self.split(fit, peer), strict=True
+        ):
+            ckks.check_replies(params, part, table.ciphertexts, peer)
+
+    def check_difference(self, array: Bytes, peer: str) -> None:
+        """Refuse what is not the sponsor's own difference, uint8 (ciphertexts, DIFFERENCE_BYTES); PeerViolation."""
+        due = (self.training.ciphertexts, DIFFERENCE_BYTES)
+        if array.dtype != np.uint8 or array.shape != due:
+            raise PeerViolation(peer, f"the sponsor's own difference must have the shape {due}, not {array.shape}")
+        for row in array:
+            ckks.checked(TRAINING, row[:-SEED_BYTES], 1, TRAINING.reply_levels, peer)
 
 
 class EncryptionKey:
@@ -96,8 +111,7 @@ class EncryptionKey:
     @classmethod
     def from_bytes(cls, raw: bytes, peer: str) -> EncryptionKey:
         """Check a key that arrived; PeerViolation."""
-        if len(raw) != _PUBLIC_BYTES:
-            raise PeerViolation(peer, f"a public key of {len(raw)} bytes; {_PUBLIC_BYTES} are due")
+        ckks.check_public_key(SUM, raw, peer)
         try:
             return cls(raw)
         except (ValueError, RuntimeError):
@@ -150,6 +164,7 @@ class ProductKeys:
         """Check keys that arrived; PeerViolation."""
         if len(raw) != PRODUCT_KEYS_BYTES:
             raise PeerViolation(peer, f"product keys of {len(raw)} bytes; {PRODUCT_KEYS_BYTES} are due")
+        ckks.check_public_key(SUM, raw[:_PUBLIC_BYTES], peer)
         try:
             return cls(raw)
         except (ValueError, RuntimeError):

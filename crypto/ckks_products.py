@@ -132,6 +132,14 @@ class Products:
         return rounds * numbers**2 * 2 * 0.243 * (self.rounding / 2.0**self.flooding_bits) ** 2
 
 
+class NoDifference(Exception):
+    """A fit is the very ciphertext of the residual, or next to it, which no model's fit is; `author` is its place among all."""
+
+    def __init__(self, author: int) -> None:
+        super().__init__(author)
+        self.author = author
+
+
 class SumCalculator:
     """SEAL's public objects under the aggregator's keys."""
 
@@ -199,6 +207,7 @@ class SumCalculator:
 
         Raises:
             PeerViolation: a wrong count, or residues that are not below their primes.
+            NoDifference: a fit is the ciphertext of the residual itself.
         """
         count, requests = table.ciphertexts, residual.dtype == np.uint8
         due = (count, DIFFERENCE_BYTES)
@@ -211,9 +220,7 @@ class SumCalculator:
         for row in range(count):
             plain = None if requests else self._residual_plain(table.slots(cast(Values, residual), row))
             lifted = self._lifted(cast(Bytes, residual)[table.sharing(row)], peer) if requests else None
-            found = [
-                self._narrow(self._minus(self._fit(TRAINING, fit[row], peer), lifted, plain), study) for fit in fits
-            ]
+            found = self._differences([fit[row] for fit in fits], lifted, plain, study, peer)
             turned = [self._conjugate(d) for d in found]
             left = [
                 *found,
@@ -227,6 +234,19 @@ class SumCalculator:
         plain, parms = sealapi.Plaintext(), ckks.level(SUM, TRAINING.reply_levels)
         self._encoder.encode(slots.tolist(), parms, TRAINING.reply_scale, plain)
         return plain
+
+    def _differences(
+        self, rows: Sequence[Bytes], lifted: sealapi.Ciphertext | None, plain: sealapi.Plaintext | None,
+        study: Products, peer: str,
+    ) -> list[sealapi.Ciphertext]:  # fmt: skip
+        out = []
+        for author, row in enumerate(rows):
+            fit = self._fit(TRAINING, row, peer)
+            try:
+                out.append(self._narrow(self._minus(fit, lifted, plain), study))
+            except RuntimeError:  # SEAL's "transparent"
+                raise NoDifference(author) from None
+        return out
 
     def _minus(
         self, fit: sealapi.Ciphertext, lifted: sealapi.Ciphertext | None, plain: sealapi.Plaintext | None
@@ -326,6 +346,27 @@ class SumCalculator:
         """uint64 (2, levels, n) coefficients of a ciphertext."""
         self._evaluator.transform_from_ntt_inplace(ciphertext)
         return seal_files.split_ciphertext(seal_files.save(ciphertext), levels, SUM.n, seeded=False)[0]
+
+
+def read_products(array: Bytes, count: int, peer: str) -> list[tuple[int, wide.Limbs]]:
+    """(constant coefficient, polynomial) of each released number, uint8 (count, PRODUCT_BYTES).
+
+    Raises:
+        PeerViolation: another shape, a number that is not below its modulus, or a polynomial that hides nothing.
+    """
+    if array.dtype != np.uint8 or array.shape != (count, PRODUCT_BYTES):
+        raise PeerViolation(peer, f"inner products of shape {array.shape}; {(count, PRODUCT_BYTES)} is due")
+    return [_product_parts(row, peer) for row in array]
+
+
+def _product_parts(row: Bytes, peer: str) -> tuple[int, wide.Limbs]:
+    constant, kept = int.from_bytes(row[-CONSTANT_BYTES:].tobytes(), "little"), row[:-CONSTANT_BYTES]
+    if not ckks.spread(kept[KEPT - 1 :: KEPT]):
+        raise PeerViolation(peer, "an inner product whose polynomial is zero or small: it hides nothing")
+    second = wide.extend(kept, PRODUCT_PRIMES, SUM.n)
+    if second is None or constant >= math.prod(PRODUCT_PRIMES):
+        raise PeerViolation(peer, "an inner product with a number that is not below its modulus")
+    return constant, second
 
 
 def pairs(assistors: int, sponsor: bool) -> list[tuple[int, int]]:

@@ -12,11 +12,11 @@ from tenseal import sealapi
 
 from crypto import ckks, flooding, release, seal_files, wide
 from crypto.ckks_fits import DIFFERENCE_BYTES, SUM, TRAINING, Layout
-from crypto.ckks_products import CONSTANT_BYTES, PRODUCT_BYTES, PRODUCT_LEVELS, PRODUCT_PRIMES, Products
+from crypto.ckks_products import PRODUCT_LEVELS, PRODUCT_PRIMES, Products, read_products
 from crypto.ckks_secret import SecretContext, Values
 from crypto.ckks_slots import Table
 from crypto.seal_files import Bytes
-from secure_gal.errors import DataError, PeerViolation, StateError
+from secure_gal.errors import DataError, StateError
 
 
 class SumContext(SecretContext):
@@ -63,12 +63,10 @@ class SumContext(SecretContext):
         """Inner products float64 (count,), summed over rows and outputs.
 
         Raises:
-            PeerViolation: another count or length, or numbers that are not below their modulus.
+            PeerViolation: as `read_products`; nothing was decrypted.
             KeyRetired: the key has ended.
         """
-        if products.dtype != np.uint8 or products.shape != (count, PRODUCT_BYTES):
-            raise PeerViolation(peer, f"inner products of shape {products.shape}; {(count, PRODUCT_BYTES)} is due")
-        parts = [_product_parts(row, peer) for row in products]
+        parts = read_products(products, count, peer)
         self.releases.admit([row.tobytes() for row in products])
         numbers = [self._product(*pair, row.tobytes(), study) for pair, row in zip(parts, products, strict=True)]
         return np.array(numbers) * SUM.slots
@@ -88,14 +86,3 @@ class SumContext(SecretContext):
         cut, outputs = layout.training.ciphertexts, layout.outputs
         parts = [(replies[:cut], layout.train), (replies[cut:], layout.others)]
         return np.concatenate([self.decrypt(part, rows, outputs, peer) for part, rows in parts])
-
-
-def _product_parts(row: Bytes, peer: str) -> tuple[int, wide.Limbs]:
-    """The constant coefficient of one released number, and its polynomial; PeerViolation."""
-    constant = int.from_bytes(row[-CONSTANT_BYTES:].tobytes(), "little")
-    second = wide.extend(row[:-CONSTANT_BYTES], PRODUCT_PRIMES, SUM.n)
-    if second is None or constant >= math.prod(PRODUCT_PRIMES):
-        raise PeerViolation(peer, "an inner product with a number that is not below its modulus")
-    if not row[:-CONSTANT_BYTES].any():
-        raise PeerViolation(peer, "an inner product whose polynomial is zero")
-    return constant, second

@@ -46,6 +46,12 @@ DOMAIN_LABEL = b"secure-gal/1 psi domain\0"
 HASH_LABEL = b"secure-gal/1 psi with " + SUITE
 TAG_LABEL = b"secure-gal/1 psi"
 _PRIME = 2**255 - 19
+_ORDER_EIGHT = (
+    325606250916557431795983626356110631294008115727848805560023387167927233504,
+    39382357235489614581723060781553021112529911719440698176882885853963445705823,
+)
+SMALL_ORDER = np.array([u.to_bytes(32, "little") for u in (0, 1, _PRIME - 1, *_ORDER_EIGHT)], dtype="S32")
+"""u-coordinates below the prime of every point of order 1, 2, 4 or 8, of the curve and of its twist."""
 
 
 class _SmallOrder(Exception):
@@ -184,17 +190,19 @@ def tag_bytes(own: int, peers: int) -> int:
 def parse_points(raw: bytes, count: int, peer: str) -> Rows:
     """Read masked ids strictly, uint8 (count, 32).
 
-    Repeats are looked for by `check_distinct` when all have come, points of small order by `tags`. Points of the twist
-    and points with a component of small order pass; the decision record says why that is safe.
+    Repeats are looked for by `check_distinct` when all have come. Points of the twist and points with a component of small
+    order pass; the decision record says why that is safe.
 
     Raises:
-        PeerViolation: another count, or a coordinate that is not below 2**255 - 19.
+        PeerViolation: another count, a coordinate that is not below 2**255 - 19, or a point of small order.
     """
     points = _rows(raw, count, POINT_BYTES, peer, "masked ids")
     # p = 2**255 - 19 is ed ff .. ff 7f in little-endian bytes.
     top = (points[:, 31] == 0x7F) & (points[:, 1:31] == 0xFF).all(axis=1) & (points[:, 0] >= 0xED)
     if (points[:, 31] > 0x7F).any() or top.any():
         raise PeerViolation(peer, "a masked id is not a canonical coordinate")
+    if np.isin(_keys(points), SMALL_ORDER).any():
+        raise PeerViolation(peer, "a masked id is a point of small order")
     return points
 
 

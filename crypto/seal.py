@@ -112,12 +112,17 @@ def check_key(owner: Card, study: str, run: str, purpose: str, public: bytes, si
     """Refuse a sealing key that its owner has not signed for this purpose in this run; `peer` is who delivered it.
 
     Raises:
-        PeerViolation: wrong length, or the signature does not verify.
+        PeerViolation: wrong length, or the signature does not verify; of the owner, who signed it: a point of small order,
+            to which nothing can be sealed.
     """
     try:
         verify(owner, key_statement(study, run, purpose, public), signature if len(public) == PUBLIC_BYTES else b"")
     except PeerViolation:
         raise PeerViolation(peer, f"a sealing key that {owner.name} did not sign for {purpose} of this run") from None
+    try:
+        X25519PrivateKey.generate().exchange(X25519PublicKey.from_public_bytes(public))
+    except ValueError:
+        raise PeerViolation(owner.name, f"its sealing key for {purpose} is a point of small order") from None
 
 
 def seal(identity: Identity, public: bytes, binding: Binding, payload: bytes) -> bytes:

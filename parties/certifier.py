@@ -15,6 +15,7 @@ from crypto.certificate import (
     LogHead,
     certificate_statement,
     check_certificate,
+    check_head,
     check_heads,
     check_signature,
 )
@@ -138,6 +139,7 @@ class Certifier:
         self._check_round(peer, message.round, "certify/round")
         if f"certify/head/{peer}" in self._state or "certify/heads" in self._state:
             raise PeerViolation(peer, "a ledger head came twice")
+        check_head(peer, peer, message.head)
         self._state.put(f"certify/head/{peer}", msgspec.json.encode(message.head))
         if self.waiting_for():
             return []
@@ -145,7 +147,6 @@ class Certifier:
             name: msgspec.json.decode(self._state.raw(f"certify/head/{name}"), type=LogHead)
             for name in self._study.assistors
         } | {self._name: self._head()}
-        check_heads(peer, self._cards, self._name, heads[self._name], heads)
         self._state.put("certify/heads", msgspec.json.encode(heads))
         return [Send(name, LedgerHeads(heads, message.round)) for name in self._study.assistors]
 

@@ -22,6 +22,8 @@ RELEASE_PATTERN = re.compile(r"[0-9A-Za-z.+-]{1,32}")
 MAX_VERSION = 1000
 NOTE = f"the side that shows None here runs secure-gal {FIRST_RELEASE} and must upgrade"
 """Goes along with every reading of a study, for a release that says none of its own but prints whatever differs."""
+MAX_WORDS = 10_000
+"""Characters that a person is told about how two studies differ."""
 
 
 def run_id(digest: str, nonces: Mapping[str, str]) -> str:
@@ -111,10 +113,10 @@ def unlike(peer: str, theirs: Reading) -> str:
 
 
 def differences(mine: bytes, theirs: bytes) -> str:
-    """Say in words how two canonical readings of a study differ."""
+    """Say in words how two canonical readings of a study differ, in at most MAX_WORDS characters."""
     here, there = (msgspec.json.decode(raw, type=dict[str, object]) for raw in (mine, theirs))
     parts = []
     for key in sorted(here.keys() | there.keys()):
         if here.get(key) != there.get(key):
             parts.append(f"`{key}` is {here.get(key)!r} here and {there.get(key)!r} there"[:400])
-    return "; ".join(parts) or "the texts differ although every field agrees"
+    return "; ".join(parts)[:MAX_WORDS] or "the texts differ although every field agrees"

@@ -91,12 +91,12 @@ class AssistorAlignment:
         if not 1 <= count <= self._study.max_ids:
             raise PeerViolation(sponsor, f"asks about {count} ids; the study allows 1 to {self._study.max_ids} at once")
         points = parse_points(message.points.tobytes(), count, sponsor)
+        check_distinct(points, sponsor)
         self._ask(count)
         self._state.put(f"asked/{attempt.step.attempt}", str(count).encode())
         side, length = attempt.side, tag_bytes(count, len(attempt.ids))
 
         def tag() -> object:
-            check_distinct(points, sponsor)
             try:
                 return side.tags(points, length, sponsor)
             finally:

@@ -129,7 +129,7 @@ class PrivateAlignment:
                 raise PeerViolation(peer, f"{message.KIND} is not legal while aligning")
 
     def _on_masked(self, peer: str, message: MaskedIds) -> list[Effect]:
-        from crypto.psi import parse_points
+        from crypto.psi import check_distinct, parse_points
 
         pair, step = self._pairs.get(peer), message.step
         if step.batch != self._batch or peer not in self.waiting_for():
@@ -140,6 +140,7 @@ class PrivateAlignment:
         if not 1 <= count <= self._study.max_ids:
             raise PeerViolation(peer, f"brings {count} ids; the study allows 1 to {self._study.max_ids} a party")
         points = parse_points(message.points.tobytes(), count, peer)
+        check_distinct(points, peer)
         self._pairs[peer] = _Pair(step.attempt, points=count)
         domain = self._domain(peer, self._batch, step.attempt)
         note = Note("masking", {"rows": len(self._ids)})
@@ -160,6 +161,8 @@ class PrivateAlignment:
         return [Send(peer, query), Compute(f"psi-tags/{peer}/{attempt}", masked.tag)]
 
     def _on_tags(self, peer: str, message: Tags) -> list[Effect]:
+        from crypto.psi import check_distinct
+
         pair = self._pairs.get(peer)
         if pair is None or (message.step.batch, message.step.attempt) != (self._batch, pair.attempt):
             return [Note("stale", {"peer": peer})]
@@ -168,6 +171,7 @@ class PrivateAlignment:
         expected = (len(self._ids), _tag_bytes(len(self._ids), pair.points))
         if message.tags.shape != expected:
             raise PeerViolation(peer, f"there must be {expected[0]} tags of {expected[1]} bytes")
+        check_distinct(message.tags, peer)
         pair.answer = message.tags
         return self._compare(peer, pair)
 
@@ -207,9 +211,8 @@ class _Masked:
 
 
 def _mask(ids: tuple[str, ...], domain: bytes, theirs: npt.NDArray[np.uint8], peer: str) -> _Masked:
-    from crypto.psi import PsiSide, check_distinct
+    from crypto.psi import PsiSide
 
-    check_distinct(theirs, peer)
     side = PsiSide(domain)
     order, blocks = side.mask(ids)
     points = np.concatenate(list(blocks))

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from crypto.ckks import named
+from crypto.ckks import check_requests, named
 from secure_gal import messages, protocol_assistor
 from secure_gal.budget import Charge
 from secure_gal.effects import Compute, Done, Effect, Note, Send, State
@@ -49,6 +49,10 @@ class EncryptedModel(Protocol):
 
     def prepare(self, positions: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> bytes:
         """Fit encoder, features and basis on the training rows; returns what must be saved to predict later."""
+        ...
+
+    def check_keys(self, raw: bytes, peer: str) -> None:
+        """Refuse evaluation keys that nothing could be computed with, before they are kept; PeerViolation."""
         ...
 
     def use_keys(self, raw: bytes, peer: str) -> None:
@@ -138,7 +142,9 @@ class EncryptedAssistor(AssistorProtocol):
     def _on_keys(self, message: EvaluationKeys) -> list[Effect]:
         if "declared" not in self.state:
             raise PeerViolation(self._sponsor, "evaluation keys came before this party declared its width")
-        self.state.put("keys", message.keys.tobytes())
+        raw = message.keys.tobytes()
+        self._encrypted.check_keys(raw, self._sponsor)
+        self.state.put("keys", raw)
         self._enter("learning")
         return [Note("keys", {"bytes": len(message.keys)}), self._use_keys()]
 
@@ -164,6 +170,7 @@ class EncryptedAssistor(AssistorProtocol):
         expected = (count * blocks * self._outputs, self._parameters.request_bytes)
         if ciphertexts.shape != expected:
             raise PeerViolation(self._sponsor, f"there must be {expected[0]} ciphertexts of {expected[1]} bytes")
+        check_requests(self._parameters, ciphertexts, self._sponsor)
 
     def _fit(self) -> Compute:
         ciphertexts, outputs = self.state.array("residual"), self._outputs
@@ -178,9 +185,10 @@ class EncryptedAssistor(AssistorProtocol):
     # steps 10 and 11: the end of the learning stage
 
     def _on_end(self, message: EncryptedFinish) -> list[Effect]:
+        self._check_end()
+        if self.rounds != self._context.study.rounds:
+            raise PeerViolation(self._sponsor, f"the learning stage cannot end after {self.rounds} rounds: all are run")
         self._check_requests(message.ciphertexts, self._heads)
-        if "residual" in self.state:
-            raise PeerViolation(self._sponsor, "the learning stage cannot end inside a round")
         self.state.put("combination", message.ciphertexts)
         self._enter("concluding")
         return [self._make_head()]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crypto.ckks import PublicKeys, named, padded
+from crypto.ckks import PublicKeys, check_keys, named, padded
 from secure_gal.encrypted_party import EncryptedParty, answer
 from secure_gal.errors import SettingsError, StateError
 from secure_gal.features.encoded import RidgeFeatures
@@ -67,6 +67,10 @@ class EncryptedAssistorData(PartyModel):
     def padded(self) -> int:
         """The padded width P; only after `prepare`."""
         return self._ready().padded
+
+    def check_keys(self, raw: bytes, peer: str) -> None:
+        """Refuse evaluation keys that nothing could be computed with; PeerViolation."""
+        check_keys(self._params, self.padded, raw, peer)
 
     def use_keys(self, raw: bytes, peer: str) -> None:
         """Check the sponsor's evaluation keys and use them from now on; PeerViolation."""

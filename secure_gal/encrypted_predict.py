@@ -7,6 +7,8 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
+from crypto.ckks import check_replies, named
+from crypto.ckks_slots import Table
 from secure_gal.effects import Compute, Effect, State
 from secure_gal.encrypted_sponsor import Cipher
 from secure_gal.errors import PeerViolation
@@ -30,7 +32,7 @@ class EncryptedPrediction(PredictionProtocol):
         domain: Domain | None = None,
     ) -> None:
         super().__init__(study, state, ids, outputs, domain)
-        self._cipher = cipher
+        self._cipher, self._parameters = cipher, named(study.protect.parameter_set)
         self._opening: set[str] = set()
 
     def _on_reply(self, peer: str, message: Message) -> list[Effect]:
@@ -38,6 +40,8 @@ class EncryptedPrediction(PredictionProtocol):
         if not isinstance(message, EncryptedPredictReply) or peer in self._opening:
             raise PeerViolation(peer, f"{message.KIND} is not legal during an encrypted prediction, or came twice")
         self._check_known(peer, message.known)
+        table = Table(self._parameters, len(message.known), self._outputs)
+        check_replies(self._parameters, message.ciphertexts, table.ciphertexts, peer)
         self._opening.add(peer)
         scale = float(self.state.array(f"scale/{peer}")[0])
         return [Compute(f"decrypt/{peer}", lambda: self._open(peer, message, scale))]

@@ -11,6 +11,8 @@ from typing import Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
+from crypto.ckks import check_replies, named
+from crypto.ckks_slots import Table
 from secure_gal import messages, protocol_sponsor
 from secure_gal.effects import Compute, Effect, Note, Send, State
 from secure_gal.encrypted_rows import study_order, to_unit
@@ -46,6 +48,7 @@ class EncryptedSponsor(SponsorProtocol):
     ) -> None:
         super().__init__(context, model, state, nonce)
         self._cipher, self._widest = cipher, widest
+        self._parameters = named(context.study.protect.parameter_set)
 
     def computed(self, tag: str, result: object) -> list[Effect]:
         """Take the result of a job that an earlier effect asked for."""
@@ -134,10 +137,11 @@ class EncryptedSponsor(SponsorProtocol):
         return [Send(p, messages.EncryptedResidual(ciphertexts, self.round)) for p, ciphertexts in parts.items()]
 
     def _on_fitted(self, peer: str, message: EncryptedFitted) -> list[Effect]:
-        if message.round != self.round or self.state.text("sent") != str(self.round):
-            raise PeerViolation(peer, f"encrypted fitted values of round {message.round} in round {self.round}")
+        self._check_round(peer, message)
         if f"cipher/{peer}" in self.state:
             raise PeerViolation(peer, "encrypted fitted values came twice")
+        table = Table(self._parameters, len(self.state.array(f"coverage/{peer}")), self._ensemble.F.shape[1])
+        check_replies(self._parameters, message.ciphertexts, table.ciphertexts, peer)
         self.state.put(f"cipher/{peer}", message.ciphertexts)
         return [self._decrypt(peer)]
 
@@ -173,6 +177,10 @@ class EncryptedSponsor(SponsorProtocol):
         return fitted
 
     # steps 10 and 11: the end of the learning stage
+
+    @property
+    def _concluding(self) -> bool:
+        return "concluded" not in self.state
 
     def _conclude(self) -> list[Effect]:
         sums = {peer: self._combination(peer) for peer in self._study.assistors}

@@ -206,8 +206,8 @@ class AssistorProtocol:
             raise PeerViolation(self._sponsor, f"private alignment of batch {batch} while {self.phase}")
         return self._alignment.begin(batch)
 
-    def _on_rows(self, message: Rows) -> list[Effect]:
-        positions, train = message.positions.astype(np.int64), message.train
+    def _check_rows(self, message: Rows) -> None:
+        positions, train = message.positions, message.train
         n = len(positions)
         if n == 0:
             raise PeerViolation(self._sponsor, "there are no rows")
@@ -220,6 +220,10 @@ class AssistorProtocol:
                 self._sponsor, f"rows with {message.shape.outputs} outputs; the study has {self._outputs}"
             )
         self._check_budget(int(train.sum()), n - int(train.sum()))
+
+    def _on_rows(self, message: Rows) -> list[Effect]:
+        self._check_rows(message)
+        positions, train = message.positions.astype(np.int64), message.train
         if self._private:
             own = self._alignment.close(message.step, message.positions, self._model.ids)
             if own is None:
@@ -228,7 +232,7 @@ class AssistorProtocol:
         self.state.put("positions", positions)
         self.state.put("train", train)
         self._enter(self.AFTER_ROWS)
-        return [Note("aligned", {"rows": n, "train": int(train.sum())}), self._prepare()]
+        return [Note("aligned", {"rows": len(positions), "train": int(train.sum())}), self._prepare()]
 
     def _check_budget(self, train: int, others: int) -> None:
         """SettingsError where the rounds over so many rows would give away more than was agreed; none in the clear."""
@@ -286,7 +290,12 @@ class AssistorProtocol:
         clip, scale = protect.clip * np.abs(coefficients).sum(), protect.noise * np.linalg.norm(coefficients)
         return clipped_with_noise(values, float(clip), float(scale))
 
+    def _check_end(self) -> None:
+        if "residual" in self.state:
+            raise PeerViolation(self._sponsor, "the learning stage cannot end inside a round")
+
     def _on_finish(self, message: Finish) -> list[Effect]:
+        self._check_end()
         if len(message.coefficients) > self.rounds or not np.isfinite(message.coefficients).all():
             raise PeerViolation(self._sponsor, "there must be a finite coefficient for each kept round, no more")
         self.state.put("coefficients", message.coefficients)
@@ -303,24 +312,24 @@ class AssistorProtocol:
     def _on_request(self, message: PredictRequest) -> list[Effect]:
         if len(set(message.ids)) != len(message.ids) or not message.ids:
             raise PeerViolation(self._sponsor, "a prediction batch must hold ids without repeats")
-        self._check_batch(message.batch.number)
+        self._check_batch(message.batch.number, len(message.ids))
         self._current_ids()  # the table that is answered from, if it has changed, is counted for as well
         return self._take(message.batch.number, message.ids)
 
+    def _check_batch(self, number: int, rows: int) -> None:
+        """Batches are numbered upwards; each is asked for once."""
+        last = int(self.state.text("batch", "0"))
+        if number <= last:
+            raise PeerViolation(self._sponsor, f"batch {number} after batch {last}")
+
     def _on_predict_rows(self, message: PredictRows) -> list[Effect]:
+        self._check_batch(message.step.batch, len(message.positions))
         number, ids = message.step.batch, self._model.current_ids()
-        self._check_batch(number)
         rows = self._alignment.close(message.step, message.positions, ids)
         if rows is None:
             why = "this party's table changed during the batch; ask again"
             return [self._refuse(messages.Batch(number, why))]
         return self._take(number, tuple(ids[i] for i in rows))
-
-    def _check_batch(self, number: int) -> None:
-        """Refuse a batch under a number that is not new: the sponsor counts them up."""
-        last = int(self.state.text("batch", "0"))
-        if number <= last:
-            raise PeerViolation(self._sponsor, f"batch {number} after batch {last}")
 
     def _take(self, number: int, ids: tuple[str, ...]) -> list[Effect]:
         """Count a batch and keep it until it is answered, or refuse it."""

@@ -117,6 +117,8 @@ class SponsorProtocol:
                 return self._on_hello(peer, message)
             case RunSignature():
                 return self._on_signature(peer, message)
+            case Finished() if self._concluding:
+                raise PeerViolation(peer, "it has finished before it was told how the learning stage ended")
             case Finished():
                 return self._on_finished(peer)
             case _:
@@ -283,8 +285,7 @@ class SponsorProtocol:
         due = messages.NoisedFitted if self._study.protect.predictions == "noise" else Fitted
         if type(message) is not due or not isinstance(message, Fitted):
             raise PeerViolation(peer, f"{message.KIND} where the study agreed on {due.KIND}")
-        if message.round != self.round:
-            raise PeerViolation(peer, f"fitted values of round {message.round} in round {self.round}")
+        self._check_round(peer, message)
         expected = (len(self.state.array(f"coverage/{peer}")), self._ensemble.F.shape[1])
         if message.values.shape != expected:
             raise PeerViolation(peer, f"fitted values must have shape {expected}")
@@ -292,6 +293,12 @@ class SponsorProtocol:
             raise PeerViolation(peer, f"fitted values must be finite and at most {MAX_FITTED:g} in size")
         self.state.put(f"fitted/{peer}", self._over_all_rows(peer, message.values))
         return [Note("fitted", {"peer": peer, "round": self.round}), *self._commit_if_complete()]
+
+    def _check_round(self, peer: str, message: Message) -> None:
+        """Refuse an answer to a residual that was not sent, or not in this round."""
+        asked = self.ensemble is not None and f"residual/{self.round:04d}" in self.state
+        if not asked or message.round != self.round:
+            raise PeerViolation(peer, f"{message.KIND} of round {message.round}, which was not asked for")
 
     def _over_all_rows(self, peer: str, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Fitted values (N, K), 0 for the rows that this assistor does not hold."""
@@ -327,6 +334,11 @@ class SponsorProtocol:
         """Give every assistor what it needs to predict."""
         ending = messages.Ending("finished")
         return [Send(p, messages.Finish(self._ensemble.coefficients(p), ending)) for p in self._study.assistors]
+
+    @property
+    def _concluding(self) -> bool:
+        """Whether what `_conclude` tells the assistors is still being made: never in the clear."""
+        return False
 
     def _on_finished(self, peer: str) -> list[Effect]:
         self.state.put(f"finished/{peer}", b"1")

@@ -13,9 +13,9 @@ from typing import Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
-from crypto.ckks_fits import DIFFERENCE_BYTES, WEIGHT_BITS, Layout
+from crypto.ckks_fits import WEIGHT_BITS, Layout
 from crypto.ckks_fits import ProductKeys as LoadedKeys
-from crypto.ckks_products import SumCalculator, products_problem
+from crypto.ckks_products import NoDifference, SumCalculator, products_problem
 from crypto.ckks_slots import Table
 from secure_gal.effects import Compute, Effect, Note, Send, State
 from secure_gal.encrypted_rows import to_unit
@@ -94,11 +94,11 @@ class SumAggregator:
         if why and self._fitted_weights:
             raise SettingsError("study.toml", f'{why}: use weights = "uniform", or fewer rounds')
 
-    def take_keys(self, message: ProductKeys) -> list[Effect]:
-        """Step 6c."""
+    def take_keys(self, message: ProductKeys) -> None:
+        """Step 6c: they are loaded, which is their check, before they are kept; PeerViolation."""
         raw = message.keys.tobytes()
+        self._load(raw)
         self._state.put("sum/keys", raw)
-        return [Compute("product-keys", lambda: self._load(raw))]
 
     def _load(self, raw: bytes) -> Calculator:
         if self._calculator is None:
@@ -143,19 +143,18 @@ class SumAggregator:
             raise PeerViolation(
                 self._sponsor, f"a fit of {author[:40]!r}, who is no other assistor or has sent it already"
             )
-        self._layout().split(self._unseal_fit(author, message.sealed), author)
+        self._layout().check(self._unseal_fit(author, message.sealed), author)
         self._state.put(f"sum/fit/{author}", message.sealed)  # sealed, so that erasing the key erases it too
 
     def _unseal_fit(self, author: str, sealed: Bytes) -> bytes:
         return self._keys.unseal(FITTED, self.round, author, self._state.text("sum/rows"), sealed)
 
     def _on_difference(self, message: OwnDifference) -> None:
-        due = (self._layout().training.ciphertexts, DIFFERENCE_BYTES)
         again = "sum/difference" in self._state or self._state.text("sum/products") == str(self.round)
         if not self._fitted_weights or again:
             raise PeerViolation(self._sponsor, "inner products were asked for twice, or by a study that needs none")
-        if len(message.ciphertexts) and message.ciphertexts.shape != due:
-            raise PeerViolation(self._sponsor, f"its own difference must have the shape {due}")
+        if len(message.ciphertexts):
+            self._layout().check_difference(message.ciphertexts, self._sponsor)
         self._state.put("sum/difference", message.ciphertexts)
 
     def _on_weights(self, message: Weights) -> None:
@@ -196,7 +195,10 @@ class SumAggregator:
         if residual.dtype != np.uint8:
             given, _ = to_unit(cast(npt.NDArray[np.floating], residual))
         training = [layout.split(fit, name)[0] for name, fit in fits.items()]
-        return self._load(raw).products(training, given, difference, layout.training, self._sponsor)
+        try:
+            return self._load(raw).products(training, given, difference, layout.training, self._sponsor)
+        except NoDifference as error:
+            raise PeerViolation(list(fits)[error.author], "its fit is the residual's own ciphertext") from None
 
     def _sum(self, raw: bytes, layout: Layout, fits: dict[str, bytes], steps: list[int]) -> Bytes:
         parts = [layout.split(fit, name) for name, fit in fits.items()]
@@ -227,9 +229,10 @@ class SumAggregator:
 
     # prediction
 
-    def announce_parts(self, number: int) -> PartKey:
-        """Step 12c, once a batch."""
+    def announce_parts(self, number: int, about: str, rows: int) -> PartKey:
+        """Step 12c, for a batch of so many rows; `about` is the digest of their ids."""
         self._forget_before(number)
+        self._state.put(f"sum/about/{number}", f"{about} {rows}".encode())
         public, signature = self._keys.announce(PART, number)
         return PartKey(Batch(number), Announcement(public.hex(), signature.hex()))
 
@@ -241,15 +244,22 @@ class SumAggregator:
         key = f"sum/part/{number}/{author}"
         if number <= done or key in self._state:
             raise PeerViolation(self._sponsor, f"a part of batch {number} that was answered already, or a second one")
-        self._forget_before(number)
+        if f"sum/about/{number}" not in self._state:
+            raise PeerViolation(self._sponsor, f"a part of batch {number}, which was not asked for")
+        layout, part = self._unseal_part(number, author, message.sealed)
+        layout.check(part, author)
         self._state.put(key, message.sealed)
         return self._add(str(number))
 
-    def own_part(self, number: int, part: bytes, about: str, rows: int) -> list[Effect]:
-        """This assistor's own part of a batch (encrypted rows), and the digest of the ids that it is about."""
-        self._forget_before(number)
+    def _unseal_part(self, number: int, author: str, sealed: Bytes) -> tuple[Layout, bytes]:
+        about, rows = self._state.text(f"sum/about/{number}").split()
+        return Layout(0, int(rows), self._outputs), self._keys.unseal(PART, number, author, about, sealed)
+
+    def own_part(self, number: int, part: bytes) -> list[Effect]:
+        """This assistor's own part of a batch: encrypted rows."""
+        if f"sum/about/{number}" not in self._state:
+            return []  # the sponsor gave it up
         self._state.put(f"sum/own/{number}", part)
-        self._state.put(f"sum/about/{number}", f"{about} {rows}".encode())
         return self._add(str(number))
 
     def _add(self, number: str) -> list[Effect]:
@@ -258,13 +268,10 @@ class SumAggregator:
         keys = [f"sum/own/{number}", *(f"sum/part/{number}/{name}" for name in others)]
         if any(key not in self._state for key in keys):
             return []
-        about, rows = self._state.text(f"sum/about/{number}").split()
-        layout, raw = Layout(0, int(rows), self._outputs), self._state.raw("sum/keys")
-        parts = {self._name: self._state.raw(f"sum/own/{number}")}
+        raw, parts = self._state.raw("sum/keys"), {self._name: self._state.raw(f"sum/own/{number}")}
         for name in others:
             sealed = self._state.array(f"sum/part/{number}/{name}")
-            parts[name] = self._keys.unseal(PART, int(number), name, about, sealed)
-            layout.split(parts[name], name)
+            layout, parts[name] = self._unseal_part(int(number), name, sealed)
         steps = [1 << WEIGHT_BITS] * len(parts)
         return [Compute(f"batch/{number}", lambda: self._sum(raw, layout, parts, steps))]
 

@@ -69,6 +69,10 @@ class SumModel(Protocol):
         """With `fresh`: fit with the map of this round from now on."""
         ...
 
+    def check_keys(self, raw: bytes, peer: str) -> None:
+        """Refuse keys that nothing could be computed with, before they are kept; PeerViolation."""
+        ...
+
     def use_keys(self, raw: bytes, peer: str) -> None:
         """Check the sponsor's keys and use them from now on; PeerViolation."""
         ...
@@ -158,7 +162,7 @@ class SumAssistor(AssistorProtocol):
             self.aggregator.check_budget(layout, study.rounds)
 
     def _on_rows(self, message: Rows) -> list[Effect]:
-        effects = super()._on_rows(message)
+        effects = AssistorProtocol._on_rows(self, message)
         ids = self._model.ids
         named = [ids[i] for i in self.state.array("positions").tolist()]
         self.state.put("sum/rows", digest_rows(named, message.train.tobytes()).encode())
@@ -231,7 +235,9 @@ class SumAssistor(AssistorProtocol):
     def _on_keys(self, message: EvaluationKeys) -> list[Effect]:
         if "sum/widths" not in self.state or "keys" in self.state:
             raise PeerViolation(self._sponsor, "keys came before the declarations, or twice")
-        self.state.put("keys", message.keys.tobytes())
+        raw = message.keys.tobytes()
+        self._sums.check_keys(raw, self._sponsor)
+        self.state.put("keys", raw)
         if self.aggregator is None:
             self._enter("learning")
         return [Note("keys", {"bytes": len(message.keys)}), self._use_keys()]
@@ -239,8 +245,9 @@ class SumAssistor(AssistorProtocol):
     def _on_product_keys(self, message: ProductKeys) -> list[Effect]:
         if self.aggregator is None or "keys" not in self.state:
             raise PeerViolation(self._sponsor, "product keys are for the aggregator, after its evaluation keys")
+        self.aggregator.take_keys(message)
         self._enter("learning")
-        return self.aggregator.take_keys(message)
+        return []
 
     def _use_keys(self) -> Compute:
         raw = self.state.raw("keys")
@@ -283,6 +290,11 @@ class SumAssistor(AssistorProtocol):
         binding = bind(self._context, self.run, what, number, self._name, about)
         return np.frombuffer(seal(self._context.identity, public, binding, payload), dtype=np.uint8)
 
+    def _check_end(self) -> None:
+        super()._check_end()
+        if "sum/residual" in self.state:
+            raise PeerViolation(self._sponsor, "the learning stage cannot end before the sum of its last round")
+
     def _enter(self, phase: str) -> None:
         super()._enter(phase)
         if self.aggregator is not None and phase in ("concluding", "serving"):
@@ -298,14 +310,19 @@ class SumAssistor(AssistorProtocol):
         self.state.put(name, check_part_key(card, context.digest, self.run, number, item, self._sponsor))
         return []
 
+    def _check_batch(self, number: int, rows: int) -> None:
+        super()._check_batch(number, rows)
+        if not rows:
+            raise PeerViolation(self._sponsor, f"batch {number} has no rows to sum")
+        if self.aggregator is None and f"sum/part-key/{number}" not in self.state:
+            raise PeerViolation(self._sponsor, f"batch {number} before the key that its parts are sealed to")
+
     def _take(self, number: int, ids: tuple[str, ...]) -> list[Effect]:
-        if self.aggregator is None:
-            if f"sum/part-key/{number}" not in self.state:
-                raise PeerViolation(self._sponsor, f"batch {number} before the key that its parts are sealed to")
-            return super()._take(number, ids)
-        key = self.aggregator.announce_parts(number)
         effects = super()._take(number, ids)
-        return [*effects, Send(self._sponsor, key)] if f"request/{number}" in self.state else effects
+        if self.aggregator is None or f"request/{number}" not in self.state:
+            return effects
+        key = self.aggregator.announce_parts(number, digest_rows(ids, b""), len(ids))
+        return [*effects, Send(self._sponsor, key)]
 
     def _on_known(self, message: KnownRequest) -> list[Effect]:
         if len(set(message.ids)) != len(message.ids) or not message.ids:
@@ -334,11 +351,10 @@ class SumAssistor(AssistorProtocol):
         self.state.drop(f"sum/part-key/{number}")
         if not known.all():
             return [self._refuse(Batch(number, "this party does not know every id that was asked for"))]
-        about = digest_rows(ids, b"")
         note = Note("predicted", {"rows": len(known), "known": int(known.sum())})
         if self.aggregator is not None:
-            return [note, *self.aggregator.own_part(number, part.tobytes(), about, len(ids))]
-        sealed = self._seal(PART, number, about, part.tobytes(), public)
+            return [note, *self.aggregator.own_part(number, part.tobytes())]
+        sealed = self._seal(PART, number, digest_rows(ids, b""), part.tobytes(), public)
         return [note, Send(self._sponsor, messages.SealedPart(Batch(number), sealed))]
 
     def _layout(self) -> Layout:

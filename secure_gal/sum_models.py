@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from crypto.ckks import PublicKeys, padded
+from crypto.ckks import PublicKeys, check_public_key, padded
 from crypto.ckks_fits import MAX_PART, MAX_VALUE, ROWS, SUM, TRAINING, EncryptionKey
 from crypto.encrypted_ridge import EncryptedRidge, FittedRows
 from secure_gal.encrypted_model import EncryptedAssistorData
@@ -147,6 +147,10 @@ class SumClearData(AssistorData):
         if not self._width:
             raise StateError("the width was asked for before the data was prepared")
         return self._width
+
+    def check_keys(self, raw: bytes, peer: str) -> None:
+        """Refuse a public key that nothing could be encrypted under; PeerViolation."""
+        check_public_key(SUM, raw, peer)
 
     def use_keys(self, raw: bytes, peer: str) -> None:
         """Check the sponsor's public key and use it from now on; PeerViolation."""

@@ -12,8 +12,10 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from crypto.ckks_fits import Layout
+from crypto.ckks import check_replies
+from crypto.ckks_fits import SUM, Layout
 from crypto.identity import Card
+from crypto.seal import OVERHEAD_BYTES
 from secure_gal import messages
 from secure_gal.effects import Compute, Done, Effect, Note, Send, State
 from secure_gal.errors import PeerViolation
@@ -146,6 +148,9 @@ class SumPrediction(PredictionProtocol):
             return [Note("warning", {"text": text}), Done()]
         if peer == self._adder:
             raise PeerViolation(peer, "the aggregator seals no part")
+        due = OVERHEAD_BYTES + self._layout().fit_bytes
+        if len(message.sealed) != due:
+            raise PeerViolation(peer, f"a sealed part of {len(message.sealed)} bytes, where {due} are due")
         self._relayed.add(peer)
         return [Send(self._adder, messages.RelayedPart(message.batch, messages.Author(peer), message.sealed))]
 
@@ -153,9 +158,9 @@ class SumPrediction(PredictionProtocol):
         complete = self._common is not None and self._relayed == set(self._others)
         if peer != self._adder or not complete or self._opening or self._total is not None:
             raise PeerViolation(peer, "a sum that was not asked for, or a second one")
+        layout, ciphertexts = self._layout(), message.ciphertexts
+        check_replies(SUM, ciphertexts, layout.ciphertexts, peer)
         self._opening = True
-        assert self._common is not None  # noqa: S101  (`complete` says so)
-        layout, ciphertexts = Layout(0, len(self._common), self._outputs), message.ciphertexts
         return [Compute("open", lambda: self._cipher.decrypt_sum(ciphertexts, layout, peer))]
 
     def computed(self, tag: str, result: object) -> list[Effect]:
@@ -177,6 +182,10 @@ class SumPrediction(PredictionProtocol):
         nothing = np.zeros_like(self._total)
         self.parts = {p: Part(known, self._total if p == self._adder else nothing) for p in self._study.assistors}
         return super().combine(initial, own)
+
+    def _layout(self) -> Layout:
+        assert self._common is not None  # noqa: S101  (asked once it is known)
+        return Layout(0, len(self._common), self._outputs)
 
     @property
     def _others(self) -> list[str]:

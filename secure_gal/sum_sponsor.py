@@ -12,8 +12,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from crypto.ckks_fits import Layout
-from crypto.ckks_products import Products, pairs
+from crypto.ckks import check_replies
+from crypto.ckks_fits import SUM, Layout
+from crypto.ckks_products import Products, pairs, read_products
+from crypto.seal import OVERHEAD_BYTES
 from secure_gal import messages, protocol_sponsor
 from secure_gal.effects import Compute, Effect, Note, Send, State
 from secure_gal.encrypted_rows import study_order, to_unit
@@ -132,9 +134,11 @@ class SumSponsor(SponsorProtocol):
     # steps 8a to 9: rounds
 
     def _on_sealed(self, peer: str, message: SealedFitted) -> list[Effect]:
-        if message.round != self.round or peer == self._adder:
+        self._check_round(peer, message)
+        due = OVERHEAD_BYTES + self._layout().fit_bytes
+        if peer == self._adder or len(message.sealed) != due:
             raise PeerViolation(
-                peer, f"a sealed fit of round {message.round} in round {self.round}, or of the aggregator"
+                peer, f"a sealed fit of {len(message.sealed)} bytes, where {due} are due, or of the aggregator"
             )
         self.state.put(f"sealed/{peer}", b"1")
         relayed = messages.RelayedFitted(messages.Author(peer), message.sealed, message.round)
@@ -169,9 +173,11 @@ class SumSponsor(SponsorProtocol):
         return self.state.array("own")[self._train()].astype(np.float64) / scale - unit
 
     def _on_products(self, peer: str, message: InnerProducts) -> list[Effect]:
+        self._check_round(peer, message)
         fresh = "sum/asked" in self.state and not any(key in self.state for key in ("sum/products", "sum/weights"))
-        if message.round != self.round or not fresh:
+        if not fresh:
             raise PeerViolation(peer, f"inner products of round {message.round} that were not asked for, or twice")
+        read_products(message.ciphertexts, len(pairs(len(self._study.assistors), self._model.fits)), peer)
         self.state.put("sum/products", message.ciphertexts)
         return [self._solve()]
 
@@ -204,8 +210,10 @@ class SumSponsor(SponsorProtocol):
         return [Send(self._adder, messages.Weights(weights[-len(self._study.assistors) :], self.round))]
 
     def _on_sum(self, peer: str, message: WeightedSum) -> list[Effect]:
-        if message.round != self.round or "sum/weights" not in self.state or "sum/opening" in self.state:
+        self._check_round(peer, message)
+        if "sum/weights" not in self.state or "sum/opening" in self.state:
             raise PeerViolation(peer, f"a sum of round {message.round} that was not asked for, or twice")
+        check_replies(SUM, message.ciphertexts, self._layout().ciphertexts, peer)
         self.state.put("sum/opening", message.ciphertexts)
         return [self._open_sum()]
 
@@ -269,7 +277,7 @@ class SumEncryptedSponsor(SumSponsor, EncryptedSponsor):
 
     def __init__(self, context: Context, model: SponsorModel, state: State, nonce: bytes, cipher: SumCipher) -> None:
         SponsorProtocol.__init__(self, context, model, state, nonce)
-        self._cipher, self._widest = cipher, 0
+        self._cipher, self._widest, self._parameters = cipher, 0, SUM
 
     def _conclude(self) -> list[Effect]:
         """As `EncryptedSponsor`, with one scale for all, since their parts are added before they are decrypted."""

@@ -97,9 +97,12 @@ class Arrays:
         return ensemble
 
     def predict(self, ids, encoder, models, coefficients, k):  # type: ignore[no-untyped-def]
-        rows = [self.ids.index(i) for i in ids]
-        loaded = [storage.load(m) for m in models]
-        return np.ones(len(ids), np.uint8), collapse(loaded, coefficients, self.x[rows])
+        known, loaded = np.array([i in self.ids for i in ids], dtype=np.uint8), [storage.load(m) for m in models]
+        part = np.zeros((len(ids), k), dtype=np.float32)
+        if known.any() and len(coefficients):
+            rows = [self.ids.index(i) for i in ids if i in self.ids]
+            part[known == 1] = collapse(loaded, coefficients, self.x[rows])
+        return known, part
 
 
 class MemoryBudget(DataBudget):

@@ -32,15 +32,19 @@ KEYS = b"keys for a padded width of 4"
 
 
 def pack(values: np.ndarray, length: int) -> np.ndarray:
-    """(N, K) values as (K, length) bytes: one block, in the clear."""
-    raw = np.zeros((values.shape[1], length), dtype=np.uint8)
+    """(N, K) values as (K, length) bytes: one block, in the clear, but of a form that a ciphertext may have.
+
+    Four bits a byte, so that every number is below its modulus; ones behind, so that the second polynomial is not zero.
+    """
+    raw = np.ones((values.shape[1], length), dtype=np.uint8)
     body = np.ascontiguousarray(values.T, dtype=np.float64).view(np.uint8)
-    raw[:, : body.shape[1]] = body
+    raw[:, : 2 * body.shape[1]] = np.stack([body >> 4, body & 15], axis=-1).reshape(len(body), -1)
     return raw
 
 
 def unpack(raw: np.ndarray, rows: int) -> np.ndarray:
-    return np.ascontiguousarray(raw[:, : 8 * rows]).view(np.float64).T
+    digits = raw[:, : 16 * rows].reshape(len(raw), -1, 2)
+    return np.ascontiguousarray(digits[..., 0] << 4 | digits[..., 1]).view(np.float64).T
 
 
 class StandIn:
@@ -68,6 +72,10 @@ class Head(Arrays):
 
     padded = 4
     stretch = 1.0
+
+    def check_keys(self, raw: bytes, peer: str) -> None:
+        if raw != KEYS:
+            raise PeerViolation(peer, "other keys")
 
     def use_keys(self, raw: bytes, peer: str) -> None:
         assert raw == KEYS

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crypto.ckks import PARAMETER_SETS, PublicKeys
+from crypto.ckks import PARAMETER_SETS, PublicKeys, check_keys
 from crypto.ckks_secret import SecretContext
 from parties.node import Node
 from secure_gal.effects import State
@@ -38,6 +38,9 @@ class Encrypted(Arrays):
     @property
     def padded(self) -> int:
         return self.party.padded
+
+    def check_keys(self, raw: bytes, peer: str) -> None:
+        check_keys(PARAMETER_SETS["fast"], self.party.padded, raw, peer)
 
     def use_keys(self, raw: bytes, peer: str) -> None:
         self.party.use_keys(raw, peer)

@@ -151,6 +151,7 @@ def predict(finished: Network, ids: tuple[str, ...]) -> PredictionProtocol:
 
     sponsor = PredictionProtocol(PRIVATE, state, ids, 1, domain)
     queue = [("hospital", effect) for effect in sponsor.start()]
+    finished.sponsor.store.values["batches"] = state.raw("batches")  # no number is used twice
     while queue:
         party, effect = queue.pop(0)
         role = sponsor if party == "hospital" else finished.parties[party].node.role

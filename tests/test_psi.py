@@ -188,9 +188,12 @@ def ladder(scalar: bytes, u: bytes) -> bytes:
 
 @pytest.mark.parametrize("u", SMALL_ORDER)
 def test_points_of_small_order_are_refused(u: int) -> None:
-    points = parse_points(point(9) + point(u), 2, "lab")
+    """On arrival, before they are multiplied by anything; and once more where they are."""
     with pytest.raises(PeerViolation, match="small order"):
-        PsiSide(DOMAIN).tags(points, 10, "lab")
+        parse_points(point(9) + point(u), 2, "lab")
+    unread = np.frombuffer(point(9) + point(u), dtype=np.uint8).reshape(2, 32)
+    with pytest.raises(PeerViolation, match="small order"):
+        PsiSide(DOMAIN).tags(unread, 10, "lab")
 
 
 @pytest.mark.parametrize("u", [PRIME, PRIME + 1, PRIME + 18, 2**255, 2**255 + 9, 2**256 - 1])
@@ -199,7 +202,7 @@ def test_non_canonical_coordinates_are_refused(u: int) -> None:
         parse_points(point(9) + point(u), 2, "lab")
 
 
-@pytest.mark.parametrize("u", [2, PRIME - 1, PRIME - 2, 2**255 - 2**248 - 1, 2**254])
+@pytest.mark.parametrize("u", [2, PRIME - 2, PRIME - 3, 2**255 - 2**248 - 1, 2**254])
 def test_the_largest_canonical_coordinates_pass(u: int) -> None:
     assert parse_points(point(u), 1, "lab").tobytes() == point(u)
 

@@ -90,14 +90,14 @@ def test_the_key_for_fits_is_erased_with_the_step_that_ends_learning(protect: ob
 
 
 def test_what_others_sealed_lies_on_the_disk_sealed() -> None:
-    """Else erasing the key would erase nothing: the stand-in's fits are mostly zeros, which sealing hides."""
+    """Else erasing the key would erase nothing: the stand-in's fits are mostly ones, which sealing hides."""
     network, found = make(CLEAR), 0
     for disk in learning(network):
         if "sum/fit/insurer" in disk.values:
             found += 1
-            assert np.mean(disk.values["sum/fit/insurer"] == 0) < 0.1
+            assert np.mean(disk.values["sum/fit/insurer"] == 1) < 0.1
         if "sum/fit/lab" in disk.values:
-            assert np.mean(disk.values["sum/fit/lab"] == 0) > 0.9  # its own: not a secret of others
+            assert np.mean(disk.values["sum/fit/lab"] == 1) > 0.9  # its own: not a secret of others
     assert found > TRAIN // 96
 
 

@@ -33,22 +33,15 @@ from secure_gal.sum_sponsor import SumEncryptedSponsor, SumSponsor
 from secure_gal.sum_weights import W_MIN, commit_in_the_clear
 from tests.simulation import MemoryStore, Network, Party
 from tests.study_in_memory import ANY_SUMS, NAMES, Arrays, context, final_f, make_node, spent, study
+from tests.test_encrypted_protocol import pack, unpack
 
 CLEAR = Protect(ids="clear", predictions="sum")
 CKKS = Protect(ids="clear", residuals="ckks", predictions="sum")
 TRAIN = 96
 
 
-def put(values: np.ndarray, length: int) -> np.ndarray:
-    """(N, K) values of one block as uint8 (K, length)."""
-    raw = np.zeros((values.shape[1], length), dtype=np.uint8)
-    body = np.ascontiguousarray(values.T, dtype=np.float64).view(np.uint8)
-    raw[:, : body.shape[1]] = body
-    return raw
-
-
-def get(raw: np.ndarray, rows: int) -> np.ndarray:
-    return np.ascontiguousarray(raw[:, : 8 * rows]).view(np.float64).T
+put, get = pack, unpack
+"""(N, K) values of one block as uint8 (K, length), and back."""
 
 
 def fit_bytes(train: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -98,7 +91,8 @@ class Adder:
     """The aggregator's side of the stand-in."""
 
     def __init__(self, raw: bytes, peer: str) -> None:
-        assert raw == b"product keys"
+        if raw != b"product keys":
+            raise PeerViolation(peer, "other keys")
 
     def products(self, fits, residual, difference, table, peer):  # type: ignore[no-untyped-def]
         r = get(residual, TRAIN) if residual.dtype == np.uint8 else residual
@@ -121,6 +115,10 @@ class Model(Arrays):
 
     padded, width, fresh = 0, 3, False
     keyed = False
+
+    def check_keys(self, raw: bytes, peer: str) -> None:
+        if raw != b"keys":
+            raise PeerViolation(peer, "other keys")
 
     def use_keys(self, raw: bytes, peer: str) -> None:
         assert raw == b"keys"
@@ -348,7 +346,7 @@ def test_the_sponsor_receives_nothing_of_one_assistor_that_is_not_sealed(
     assert "sealed-fitted" in from_insurer and not from_insurer.keys() & {"fitted", "encrypted-fitted", "predict-reply"}
     body = b"".join(from_insurer["sealed-fitted"][3:])
     assert len(body) == OVERHEAD_BYTES + Layout(TRAIN, 24, 1).fit_bytes
-    assert len(set(body[32:2000])) > 200, "the stand-in's zeros would show if it were not sealed"
+    assert len(set(body[32:2000])) > 200, "the stand-in's ones would show if it were not sealed"
 
 
 def party_in(phase: bytes, network: Network, name: str) -> SumAssistor:

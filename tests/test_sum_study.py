@@ -13,12 +13,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from crypto import seal_files, wide
+from crypto import ckks, seal_files, wide
 from crypto.ckks import PARAMETER_SETS
 from crypto.ckks_fits import ROWS, SUM, TRAINING, EncryptionKey, Layout
-from crypto.ckks_products import PRODUCT_BYTES, PRODUCT_LEVELS, PRODUCT_PRIMES
+from crypto.ckks_products import PRODUCT_BYTES, PRODUCT_LEVELS, PRODUCT_PRIMES, read_products
 from crypto.ckks_secret import SecretContext
-from crypto.ckks_secret_sum import SumContext, _product_parts
+from crypto.ckks_secret_sum import SumContext
 from crypto.releases import Releases
 from crypto.seal import SealingKey
 from parties.node import Node
@@ -69,6 +69,9 @@ class Head(Rows):
 
     padded, width, fresh = 8, 4, False
 
+    def check_keys(self, raw: bytes, peer: str) -> None:
+        ckks.check_keys(SUM, 8, raw, peer)
+
     def use_keys(self, raw: bytes, peer: str) -> None:
         self.ridge = SumRidge(raw, 8, self.u, int(self.train.sum()), peer)
 
@@ -84,6 +87,9 @@ class Public(Rows):
 
     padded, width, fresh = 0, 4, False
 
+    def check_keys(self, raw: bytes, peer: str) -> None:
+        ckks.check_public_key(SUM, raw, peer)
+
     def use_keys(self, raw: bytes, peer: str) -> None:
         self.key = EncryptionKey.from_bytes(raw, peer)
 
@@ -98,6 +104,9 @@ class Individual(Rows):
     """The encrypted head of a study with `predictions = "none"`."""
 
     padded = 8
+
+    def check_keys(self, raw: bytes, peer: str) -> None:
+        ckks.check_keys(PARAMETER_SETS["fast"], 8, raw, peer)
 
     def use_keys(self, raw: bytes, peer: str) -> None:
         x = self.x[self.rows]
@@ -238,7 +247,7 @@ def decrypted_products(cipher: SumContext, rows: np.ndarray, n: int) -> list[np.
     """What decryption makes of the released numbers, as if all coefficients were there."""
     found = []
     for row in rows:
-        constant, second = _product_parts(row, "lab")
+        ((constant, second),) = read_products(row[None], 1, "lab")
         residues = np.zeros((2, PRODUCT_LEVELS, SUM.n), dtype=np.uint64)
         residues[0, :, 0] = [constant % prime for prime in PRODUCT_PRIMES]
         residues[1] = wide.residues(second, PRODUCT_PRIMES)

@@ -1,0 +1,98 @@
+"""One small study for each way in which residuals, fits and ids may travel, as `hostile.Play` wants them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from secure_gal import agreement
+from secure_gal.effects import State
+from secure_gal.encrypted_assistor import EncryptedAssistor
+from secure_gal.encrypted_predict import EncryptedPrediction
+from secure_gal.encrypted_sponsor import EncryptedSponsor
+from secure_gal.protocol_assistor import AssistorProtocol
+from secure_gal.protocol_predict import PredictionProtocol
+from secure_gal.protocol_sponsor import SponsorProtocol
+from secure_gal.study import Protect, Study
+from secure_gal.sum_assistor import SumAssistor
+from secure_gal.sum_encrypted_assistor import SumEncryptedAssistor
+from secure_gal.sum_predict import SumPrediction
+from secure_gal.sum_sponsor import SumEncryptedSponsor, SumSponsor
+from tests import test_encrypted_protocol as single
+from tests import test_sum_protocol as sums
+from tests.hostile import Play
+from tests.study_in_memory import NAMES, Arrays, context, study
+
+ROUNDS = 2
+MODES = {
+    "clear": Protect(ids="clear"),
+    "private ids": Protect(ids="psi"),
+    "privatised": Protect(ids="clear", residuals="dp", epsilon=1.0),
+    "noised": Protect(ids="clear", predictions="noise", noise=0.1, clip=1.0),
+    "ckks": Protect(ids="clear", residuals="ckks"),
+    "sums": Protect(ids="clear", predictions="sum"),
+    "ckks sums": Protect(ids="psi", residuals="ckks", predictions="sum"),
+}
+
+
+def settings(mode: str) -> Study:
+    return study(protect=MODES[mode], loss="l2", rounds=ROUNDS)
+
+
+def build(mode: str, first_nonce: int = 1, max_rows: int | None = None) -> Any:
+    """The protocol objects of a mode; ciphers are stand-ins, whose ciphertexts can be read.
+
+    Args:
+        first_nonce: another one makes another run; every party has its own.
+        max_rows: an assistor's cap on predictions.
+    """
+    the_study = settings(mode)
+    summed, encrypted = the_study.protect.summed, the_study.protect.encrypted
+
+    def make(name: str, state: State) -> Any:
+        fixed = dataclasses.replace(context(name, the_study), max_rows=max_rows)
+        nonce = bytes([NAMES.index(name) + first_nonce]) * 16
+        if name == "hospital":
+            arrays = Arrays(name)
+            arrays.rounds = ROUNDS
+            if summed:
+                return (SumEncryptedSponsor if encrypted else SumSponsor)(fixed, arrays, state, nonce, sums.StandIn())
+            if encrypted:
+                return EncryptedSponsor(fixed, arrays, state, nonce, single.StandIn(), 4096)
+            return SponsorProtocol(fixed, arrays, state, nonce)
+        model: Any = Arrays(name, 5)
+        if summed:
+            model = (sums.Head if encrypted else sums.Model)(name, 5)
+        elif encrypted:
+            model = single.Head(name, 5)
+        if "positions" in state:  # data that lie on the disk, to predict from
+            model.prepare(state.array("positions"), state.array("train").astype(np.bool_))
+        if summed:
+            kind = SumEncryptedAssistor if encrypted else SumAssistor
+            return kind(fixed, model, state, nonce, sums.small_budget, True, sums.Adder)
+        return (EncryptedAssistor if encrypted else AssistorProtocol)(fixed, model, state, nonce)
+
+    return make
+
+
+def play(mode: str, first_nonce: int = 1, max_rows: int | None = None) -> Play:
+    return Play(NAMES, build(mode, first_nonce, max_rows))
+
+
+def prediction(mode: str, state: State, ids: tuple[str, ...] = ("r3", "r7")) -> PredictionProtocol:
+    """The sponsor's side of a batch."""
+    the_study, fixed, domain = settings(mode), context("hospital", settings(mode)), None
+    if the_study.protect.ids == "psi":
+
+        def domain(peer: str, batch: int, attempt: int) -> bytes:
+            return agreement.psi_domain(fixed.digest, state.text("run"), "hospital", peer, batch, attempt)
+
+    if the_study.protect.summed:
+        return SumPrediction(
+            the_study, state, ids, 1, sums.StandIn(), fixed.digest, fixed.cards[the_study.adder], domain
+        )
+    if the_study.protect.encrypted:
+        return EncryptedPrediction(the_study, state, ids, 1, single.StandIn(), domain)
+    return PredictionProtocol(the_study, state, ids, 1, domain)
