@@ -4,7 +4,7 @@ BIN := .venv/bin
 # PyTorch first, alone and pinned, so that a local CPU build is taken where there is one.
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-slow test-browser lint clean
+.PHONY: demo test test-slow test-browser mutants lint clean
 
 .venv/base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -28,6 +28,11 @@ test-slow: .venv/test
 
 test-browser: .venv/test
 	$(BIN)/python -m pytest -m browser
+
+# Hours: is every protection held by a test? It goes on where it was stopped.
+mutants: .venv/test
+	$(BIN)/python -m benchmarks.mutants removed
+	$(BIN)/python -m benchmarks.mutants random --count 300
 
 lint: .venv/test
 	$(BIN)/ruff check .

@@ -1,0 +1,333 @@
+"""Is every protection held by a test? Edits of the code, one at a time, each of which some test must fail on.
+
+    python -m benchmarks.mutants removed            protections removed by name (removed_protections.toml)
+    python -m benchmarks.mutants random             edits drawn at random (`mutants_drawn`)
+    python -m benchmarks.mutants check              the kept list still fits the code; runs nothing
+    python -m benchmarks.mutants table              what has been found
+
+Each mutant is made in a copy of the tree, which the default suite is run against until its first failure: first the
+files that concern the mutated one, then, if they all pass, the rest. A failure counts if it comes again, and does not
+come on the code as it is. Verdicts are kept after every mutant in a JSON file,
+so the same command goes on where it was stopped. A mutant that no test can tell is `equivalent`, and says why.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks.mutants_drawn import draw
+
+ROOT = Path(__file__).resolve().parent.parent
+KEPT = Path(__file__).with_name("removed_protections.toml")
+EQUIVALENT = Path(__file__).with_name("equivalent_mutants.toml")
+OUT = Path(__file__).with_name("results") / "mutants.json"
+FIRST_SECONDS, REST_SECONDS = 600, 3600
+"""A mutant whose tests run longer than this hangs them, which is a failure too."""
+HOSTILE = ("tests/test_hostile_peers.py", "tests/test_hostile_runs.py", "tests/test_hostile_bytes.py")
+CIPHERS = ("tests/test_release_twice.py", "tests/test_ckks.py", "tests/test_sanitise.py", "tests/test_hostile_bytes.py")
+SUMS = (
+    "tests/test_sum_protocol.py",
+    "tests/test_sum_packing.py",
+    "tests/test_sum_erasure.py",
+    "tests/test_sum_weights.py",
+)
+FIRST: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("crypto/certificate", ("tests/test_hostile_certifier.py", "tests/test_ledger.py", "tests/test_audit.py")),
+    ("crypto/merkle", ("tests/test_ledger.py", "tests/test_audit.py")),
+    ("crypto/identity", ("tests/test_bad_input.py", "tests/test_wire.py")),
+    ("crypto/private_files", ("tests/test_bad_input.py", "tests/test_released_labels.py")),
+    ("crypto/psi", ("tests/test_psi.py", "tests/test_private_alignment.py")),
+    ("crypto/seal.py", ("tests/test_seal.py", "tests/test_hostile_bytes.py")),
+    ("crypto/label_privacy", ("tests/test_label_privacy.py", "tests/test_released_labels.py")),
+    ("crypto/gaussian", ("tests/test_noise.py",)),
+    ("crypto/interval", ("tests/test_noise.py",)),
+    ("crypto/uniform", ("tests/test_noise.py", "tests/test_dithering.py", "tests/test_sanitise.py")),
+    ("crypto/dithering", ("tests/test_dithering.py", "tests/test_release_twice.py")),
+    ("crypto/embedding", ("tests/test_dithering.py", "tests/test_sanitise.py")),
+    ("crypto/ckks_products", ("tests/test_release_twice.py", "tests/test_sum_packing.py", "tests/test_hostile_bytes.py")),
+    ("crypto/ckks_fits", ("tests/test_hostile_bytes.py", "tests/test_sum_packing.py", "tests/test_release_twice.py")),
+    ("crypto/ckks_add", ("tests/test_sum_fresh.py",)),
+    ("crypto/shards", ("tests/test_encrypted_ridge.py", "tests/test_ckks.py")),
+    ("crypto/encrypted_ridge", ("tests/test_encrypted_ridge.py", "tests/test_ckks.py")),
+    ("crypto/ridge_blocks", ("tests/test_encrypted_ridge.py", *CIPHERS)),
+    ("crypto/", (*CIPHERS, "tests/test_encrypted_ridge.py", "tests/test_sum_packing.py")),
+    ("secure_gal/sum_", (*HOSTILE, *SUMS, "tests/test_every_message.py")),
+    ("secure_gal/encrypted_", (*HOSTILE, "tests/test_encrypted_protocol.py", "tests/test_encrypted_study.py")),
+    ("secure_gal/align", (*HOSTILE, "tests/test_private_alignment.py", "tests/test_protocol.py")),
+    ("secure_gal/label", ("tests/test_released_labels.py", "tests/test_privatised_study.py")),
+    ("secure_gal/privatised", ("tests/test_privatised_study.py", "tests/test_released_labels.py")),
+    ("secure_gal/assistance", ("tests/test_assistance.py", "tests/test_algorithm.py", "tests/test_protocol.py")),
+    ("secure_gal/ids", ("tests/test_ids.py",)),
+    ("secure_gal/", (*HOSTILE, "tests/test_hostile_prediction.py", "tests/test_protocol.py", "tests/test_every_message.py")),
+    ("transport/curve", ("tests/test_curve.py", "tests/test_processes.py")),
+    ("transport/ledger", ("tests/test_ledger.py", "tests/test_audit.py", "tests/test_audit_evidence.py")),
+    ("transport/", ("tests/test_wire.py", "tests/test_protocol.py")),
+    ("parties/certifier", ("tests/test_hostile_certifier.py", "tests/test_protocol.py")),
+    ("parties/audit", ("tests/test_audit.py", "tests/test_audit_evidence.py")),
+    ("parties/cli_audit", ("tests/test_audit.py", "tests/test_processes.py")),
+    ("parties/report", ("tests/test_report_html.py", "tests/test_report_charts.py", "tests/test_processes.py")),
+    ("parties/consent", ("tests/test_consent.py",)),
+    ("parties/exposure", ("tests/test_sum_study.py", "tests/test_sum_processes.py")),
+    ("parties/store", ("tests/test_bad_input.py", "tests/test_sum_erasure.py", "tests/test_processes.py")),
+    ("parties/node", ("tests/test_hostile_runs.py", "tests/test_protocol.py")),
+    ("parties/leakage", ("tests/test_leakage.py",)),
+    ("parties/progress", ("tests/test_progress.py", "tests/test_processes.py")),
+    ("parties/patience", ("tests/test_patience.py",)),
+    ("parties/computing", ("tests/test_computing.py", "tests/test_processes.py")),
+    ("parties/archive", ("tests/test_archive.py", "tests/test_audit.py")),
+    ("parties/predict", ("tests/test_predict.py", "tests/test_processes.py")),
+    ("parties/setup", ("tests/test_bad_input.py", "tests/test_settings_checks.py", "tests/test_processes.py")),
+    ("parties/", ("tests/test_processes.py", "tests/test_bad_input.py", "tests/test_encrypted_processes.py")),
+)  # fmt: skip
+"""By the beginning of the mutated file's path, the first that fits: the tests most likely to fail on it."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One edit: `old`, which begins at offset `at` of the file, becomes `new`."""
+
+    name: str
+    file: str
+    at: int
+    old: str
+    new: str
+    first: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """Of the edit in its file as it is: another text of the file is another mutant."""
+        body = json.dumps([hashlib.sha256((ROOT / self.file).read_bytes()).hexdigest(), self.at, self.old, self.new])
+        return hashlib.sha256(body.encode()).hexdigest()[:16]
+
+    def apply(self, folder: Path) -> str:
+        """Edit the file in a copy of the tree; returns the text as it was."""
+        path = folder / self.file
+        text = path.read_text()
+        assert text[self.at : self.at + len(self.old)] == self.old
+        path.write_text(text[: self.at] + self.new + text[self.at + len(self.old) :])
+        return text
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a mutant: detected (by which test), hung, survived, undecided (the rest was not run), or equivalent."""
+
+    id: str
+    name: str
+    file: str
+    line: int
+    old: str
+    new: str
+    verdict: str
+    by: str
+    seconds: float
+
+
+def kept() -> list[Mutant]:
+    """The removed protections.
+
+    Raises:
+        SystemExit: a snippet does not stand in its file exactly once: the list must follow the code.
+    """
+    found, wrong = [], []
+    for entry in tomllib.loads(KEPT.read_text())["protection"]:
+        text = (ROOT / entry["file"]).read_text()
+        if text.count(entry["old"]) != 1 or entry["old"] == entry["new"]:
+            wrong.append(f"{entry['name']}: its snippet stands {text.count(entry['old'])} times in {entry['file']}")
+            continue
+        at = text.index(entry["old"])
+        compile(text[:at] + entry["new"] + text[at + len(entry["old"]) :], entry["file"], "exec")
+        found.append(
+            Mutant(entry["name"], entry["file"], at, entry["old"], entry["new"], tuple(entry.get("first", ())))
+        )
+    if wrong:
+        raise SystemExit("removed_protections.toml no longer fits the code:\n" + "\n".join(wrong))
+    return found
+
+
+def drawn(count: int, seed: int) -> list[Mutant]:
+    """Random mutants, the same for the same code and seed."""
+    edits = draw(ROOT, count, seed)
+    return [Mutant(edit.what, edit.file, edit.at, edit.old, edit.new) for edit in edits]
+
+
+def equivalents() -> dict[str, str]:
+    """Reasons by 'file: old -> new'."""
+    if not EQUIVALENT.exists():
+        return {}
+    entries = tomllib.loads(EQUIVALENT.read_text()).get("mutant", [])
+    return {f"{entry['file']}: {entry['old']} -> {entry['new']}": entry["why"] for entry in entries}
+
+
+class Copy:
+    """A copy of the tree that mutants are made in, one after the other."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.decode()
+        for name in filter(None, listed.split("\0")):
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes((ROOT / name).read_bytes())
+        self._clock = int(time.time()) - 1_000_000
+        self._sound: set[str] = set()
+
+    def stages(self, mutant: Mutant) -> list[tuple[str, ...]]:
+        """The test files to begin with: those that the list names, then those that are near the file."""
+        near = next(tests for start, tests in FIRST if mutant.file.startswith(start))
+        later = tuple(test for test in near if test not in mutant.first)
+        return [stage for stage in (mutant.first, later) if stage]
+
+    def judge(self, mutant: Mutant, rest: bool) -> tuple[str, str]:
+        """(verdict, the test that failed)."""
+        stages = [(stage, FIRST_SECONDS) for stage in self.stages(mutant)]
+        done = [f"--ignore={test}" for stage, _ in stages for test in stage]
+        for stage, seconds in [*stages, *([(("tests", *done), REST_SECONDS)] if rest else [])]:
+            found, by = self._try(mutant, stage, seconds)
+            if found == "hung" or (found == "detected" and self._holds(mutant, by)):
+                return found, by
+        return ("survived" if rest else "undecided"), ""
+
+    def _holds(self, mutant: Mutant, test: str) -> bool:
+        """Whether a test that failed fails on the mutant again, and not on the code as it is (SystemExit)."""
+        if "::" not in test:  # a file that could not even be collected
+            return True
+        if test not in self._sound and all(self._run((test,), FIRST_SECONDS)[0] != "survived" for _ in range(2)):
+            raise SystemExit(f"{test} fails on code that was not changed")
+        self._sound.add(test)
+        return self._try(mutant, (test,), FIRST_SECONDS)[0] != "survived"
+
+    def _try(self, mutant: Mutant, arguments: tuple[str, ...], seconds: int) -> tuple[str, str]:
+        before, path = mutant.apply(self.folder), self.folder / mutant.file
+        try:
+            self._touch(path)
+            return self._run(arguments, seconds)
+        finally:
+            path.write_text(before)
+            self._touch(path)
+
+    def _touch(self, path: Path) -> None:
+        """A time that no compiled file has: Python compares whole seconds and lengths, and both may agree."""
+        self._clock += 1
+        os.utime(path, (self._clock, self._clock))
+
+    def _run(self, arguments: Sequence[str], seconds: int) -> tuple[str, str]:
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--tb=no", *arguments]
+        env = os.environ | {"PYTHONPATH": str(self.folder), "PYTHONHASHSEED": "0"}
+        with subprocess.Popen(command, cwd=self.folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True, start_new_session=True) as process:  # fmt: skip
+            try:
+                out, _ = process.communicate(timeout=seconds)
+            except subprocess.TimeoutExpired:
+                return "hung", f"after {seconds} s"
+            finally:
+                _end(process)
+        if process.returncode == 0:
+            return "survived", ""
+        lines = [line for line in out.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+        failed = [line.partition(" ")[2].partition(" - ")[0] for line in lines]
+        return "detected", failed[0] if failed else out.strip().splitlines()[-1][:200]
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End the tests with every process that they started."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+class Book:
+    """The verdicts so far, kept after each."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        listed = json.loads(path.read_text())["mutants"] if path.exists() else []
+        self.verdicts = {entry["id"]: Verdict(**entry) for entry in listed}
+
+    def add(self, verdict: Verdict) -> None:
+        """Keep one."""
+        self.verdicts[verdict.id] = verdict
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        part = self._path.with_suffix(".part")
+        part.write_text(json.dumps({"mutants": [asdict(v) for v in self.verdicts.values()]}, indent=1) + "\n")
+        os.replace(part, self._path)
+
+
+def run(mutants: Sequence[Mutant], book: Book, workers: int, rest: bool) -> list[Verdict]:
+    """Judge those that have no verdict yet."""
+    known = equivalents()
+    todo = [m for m in mutants if m.id not in book.verdicts or (rest and book.verdicts[m.id].verdict == "undecided")]
+    with tempfile.TemporaryDirectory(prefix="secure-gal-mutants-") as made, ThreadPoolExecutor(workers) as pool:
+        copies = []
+        for number in range(workers):
+            (Path(made) / str(number)).mkdir()
+            copies.append(Copy(Path(made) / str(number)))
+
+        def work(number: int) -> None:
+            for mutant in todo[number::workers]:
+                began = time.monotonic()
+                why = known.get(f"{mutant.file}: {mutant.old} -> {mutant.new}", "")
+                verdict, by = ("equivalent", why) if why else copies[number].judge(mutant, rest)
+                line = (ROOT / mutant.file).read_text()[: mutant.at].count("\n") + 1
+                book.add(Verdict(mutant.id, mutant.name, mutant.file, line, mutant.old, mutant.new, verdict, by,
+                                 round(time.monotonic() - began, 1)))  # fmt: skip
+                print(f"{verdict:<10} {mutant.file}:{line} {mutant.name}  {by}", flush=True)
+
+        list(pool.map(work, range(workers)))
+    return [book.verdicts[m.id] for m in mutants]
+
+
+def summary(verdicts: Iterable[Verdict]) -> str:
+    """Counts, and each mutant that no test failed on."""
+    listed = list(verdicts)
+    counts = {kind: sum(v.verdict == kind for v in listed) for kind in
+              ("detected", "hung", "survived", "undecided", "equivalent")}  # fmt: skip
+    found, decided = counts["detected"] + counts["hung"], len(listed) - counts["equivalent"] - counts["undecided"]
+    lines = [", ".join(f"{number} {kind}" for kind, number in counts.items() if number)]
+    lines.append(f"{found} of {decided} that are decided and not equivalent: {found / max(1, decided):.1%}")
+    for v in listed:
+        if v.verdict in ("survived", "undecided", "equivalent"):
+            lines.append(f"{v.verdict:<10} {v.file}:{v.line} {v.name}: {v.old!r} -> {v.new!r} {v.by}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("removed", "random", "check", "table"))
+    parser.add_argument("--count", type=int, default=300, help="random mutants (default 300)")
+    parser.add_argument("--seed", type=int, default=1, help="of the draw (default 1)")
+    parser.add_argument("--workers", type=int, default=1, help="mutants at a time (default 1)")
+    parser.add_argument("--first-only", action="store_true", help="run the first tests alone; the others are undecided")
+    parser.add_argument("--out", type=Path, default=OUT, help="the file of verdicts")
+    asked = parser.parse_args()
+    book = Book(asked.out)
+    if asked.what == "table":
+        print(summary(book.verdicts.values()))
+        return
+    mutants = drawn(asked.count, asked.seed) if asked.what == "random" else kept()
+    if asked.what == "check":
+        print(f"{len(mutants)} removed protections fit the code")
+        return
+    verdicts = run(mutants, book, asked.workers, not asked.first_only)
+    print(summary(verdicts))
+    if asked.what == "removed" and any(v.verdict in ("survived", "undecided") for v in verdicts):
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

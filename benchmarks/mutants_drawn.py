@@ -1,0 +1,130 @@
+"""Random edits of Python code, drawn with equal chances over every place where one can be made.
+
+Comparisons, boolean and arithmetic operators, numbers, truth values, conditions and whole statements are changed; texts,
+annotations, docstrings and what a `__repr__` says are not.
+"""
+
+from __future__ import annotations
+
+import ast
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+SCOPE = (
+    "crypto/*.py", "transport/*.py", "parties/*.py", "secure_gal/agreement.py", "secure_gal/align*.py",
+    "secure_gal/protocol_*.py", "secure_gal/encrypted_*.py", "secure_gal/sum_*.py", "secure_gal/privatised_sponsor.py",
+    "secure_gal/label_*.py", "secure_gal/ids.py", "secure_gal/effects.py", "secure_gal/assistance.py",
+)  # fmt: skip
+COMPARE: dict[type[ast.cmpop], type[ast.cmpop]] = {
+    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
+    ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
+}  # fmt: skip
+ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
+    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult, ast.Mod: ast.Mult,
+    ast.Pow: ast.Mult, ast.LShift: ast.RShift, ast.RShift: ast.LShift, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
+    ast.BitXor: ast.BitAnd,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Edit:
+    """`old`, which begins at offset `at` of the file, becomes `new`."""
+
+    what: str
+    file: str
+    at: int
+    old: str
+    new: str
+
+
+def draw(root: Path, count: int, seed: int) -> list[Edit]:
+    """`count` different edits; fewer where there are fewer."""
+    every = [edit for pattern in SCOPE for path in sorted(root.glob(pattern)) for edit in edits(root, path)]
+    random.Random(seed).shuffle(every)
+    return list(islice((edit for edit in every if _compiles(root, edit)), count))
+
+
+def edits(root: Path, path: Path) -> Iterator[Edit]:
+    """Every edit of one file, in the order of its syntax tree."""
+    text = path.read_text()
+    starts = [0]
+    for line in text.splitlines(keepends=True):
+        starts.append(starts[-1] + len(line))
+    lines = text.splitlines(keepends=True)
+
+    def offset(line: int, column: int) -> int:
+        return starts[line - 1] + len(lines[line - 1].encode()[:column].decode())
+
+    for node, what, new in _changes(ast.parse(text)):
+        assert node.end_lineno is not None and node.end_col_offset is not None
+        at, end = offset(node.lineno, node.col_offset), offset(node.end_lineno, node.end_col_offset)
+        edit = Edit(what, str(path.relative_to(root)), at, text[at:end], new)
+        if edit.old != new:
+            yield edit
+
+
+def _compiles(root: Path, edit: Edit) -> bool:
+    text = (root / edit.file).read_text()
+    try:
+        compile(text[: edit.at] + edit.new + text[edit.at + len(edit.old) :], edit.file, "exec")
+    except SyntaxError:
+        return False
+    return True
+
+
+def _changes(tree: ast.AST) -> Iterator[tuple[ast.expr | ast.stmt, str, str]]:
+    """(node, what is done, what stands in its place)."""
+    for node in _code(tree):
+        match node:
+            case ast.Compare(ops=[first, *rest]) if type(first) in COMPARE:
+                other = ast.Compare(node.left, [COMPARE[type(first)](), *rest], node.comparators)
+                yield node, "comparison", f"({ast.unparse(other)})"
+            case ast.BoolOp():
+                other_op = ast.Or() if isinstance(node.op, ast.And) else ast.And()
+                yield node, "and/or", f"({ast.unparse(ast.BoolOp(other_op, node.values))})"
+                yield node, "first operand alone", f"({ast.unparse(node.values[0])})"
+            case ast.UnaryOp(op=ast.Not()):
+                yield node, "not", f"({ast.unparse(node.operand)})"
+            case ast.BinOp() if type(node.op) in ARITHMETIC and not _textual(node):
+                changed = ast.BinOp(node.left, ARITHMETIC[type(node.op)](), node.right)
+                yield node, "operator", f"({ast.unparse(changed)})"
+            case ast.Constant(value=bool()):
+                yield node, "truth", repr(not node.value)
+            case ast.Constant(value=int()):
+                yield node, "number", repr(node.value + 1)
+            case ast.If() | ast.IfExp():
+                for value in ("True", "False"):
+                    yield node.test, f"condition {value}", value
+            case ast.Raise() | ast.Expr(value=ast.Call()) | ast.Continue() | ast.AugAssign():
+                yield node, "statement removed", "pass"
+            case ast.Return(value=ast.expr()):
+                yield node, "returns nothing", "return None"
+
+
+def _textual(node: ast.BinOp) -> bool:
+    """Joined texts and unions of types."""
+    inner = [n for n in ast.walk(node) if isinstance(n, ast.JoinedStr | ast.Constant)]
+    return any(isinstance(n, ast.JoinedStr) or isinstance(n.value, str) for n in inner)
+
+
+def _code(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but annotations, docstrings, decorators, imports for types and representations."""
+    for field, value in ast.iter_fields(node):
+        if field in ("annotation", "returns", "decorator_list", "type_params", "bases", "keywords") and not isinstance(
+            node, ast.Call
+        ):
+            continue
+        for child in value if isinstance(value, list) else [value]:
+            if not isinstance(child, ast.AST) or isinstance(child, ast.Import | ast.ImportFrom | ast.JoinedStr):
+                continue
+            if isinstance(child, ast.FunctionDef) and child.name == "__repr__":
+                continue
+            if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+                continue
+            if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
+                continue
+            yield child
+            yield from _code(child)

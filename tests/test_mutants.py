@@ -1,0 +1,101 @@
+"""The list of removed protections follows the code, and mutants are what they say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import mutants
+from benchmarks.mutants import Book, Copy, Mutant, Verdict, drawn, kept, summary
+from benchmarks.mutants_drawn import edits
+
+
+def test_every_removed_protection_still_fits_the_code() -> None:
+    listed = kept()
+    assert len(listed) >= 60 and len({m.name for m in listed}) == len(listed)
+    for mutant in listed:
+        assert mutant.first and all((mutants.ROOT / test).exists() for test in mutant.first), mutant.name
+
+
+def test_a_snippet_that_is_gone_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "list.toml").write_text(
+        '[[protection]]\nname = "one"\nfile = "crypto/psi.py"\nold = "nowhere"\nnew = ""\n'
+    )
+    monkeypatch.setattr(mutants, "KEPT", tmp_path / "list.toml")
+    with pytest.raises(SystemExit, match=r"one: its snippet stands 0 times in crypto/psi\.py"):
+        kept()
+
+
+def test_every_mutated_file_has_tests_to_begin_with() -> None:
+    files = [test for _, tests in mutants.FIRST for test in tests]
+    assert all((mutants.ROOT / test).exists() for test in files)
+    assert all(any(m.file.startswith(start) for start, _ in mutants.FIRST) for m in drawn(300, 0))
+
+
+def test_draws_are_the_same_for_a_seed_and_change_something() -> None:
+    one, other = drawn(40, 1), drawn(40, 2)
+    assert one == drawn(60, 1)[:40] != other and len({m.id for m in one}) == len(one)
+    for mutant in one:
+        text = (mutants.ROOT / mutant.file).read_text()
+        assert text[mutant.at : mutant.at + len(mutant.old)] == mutant.old != mutant.new
+
+
+def test_what_is_changed_of_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "a.py"
+    file.write_text(
+        '"""Doc 1."""\n\ndef f(x: int = 1) -> int:\n    """é 2."""\n    if "é" and x < 3:\n        raise E(f"{x + 1}")\n    return x + 2\n'
+    )
+    found = [(e.what, e.old, e.new) for e in edits(tmp_path, file)]
+    assert found == [
+        ("number", "1", "2"),
+        ("condition True", '"é" and x < 3', "True"),
+        ("condition False", '"é" and x < 3', "False"),
+        ("and/or", '"é" and x < 3', "('é' or x < 3)"),
+        ("first operand alone", '"é" and x < 3', "('é')"),
+        ("comparison", "x < 3", "(x <= 3)"),
+        ("number", "3", "4"),
+        ("statement removed", 'raise E(f"{x + 1}")', "pass"),
+        ("returns nothing", "return x + 2", "return None"),
+        ("operator", "x + 2", "(x - 2)"),
+        ("number", "2", "3"),
+    ]
+
+
+def test_verdicts_are_kept_and_counted(tmp_path: Path) -> None:
+    book = Book(tmp_path / "book.json")
+    for number, kind in enumerate(("detected", "detected", "survived", "equivalent", "undecided")):
+        book.add(Verdict(str(number), "n", "f.py", 1, "a", "b", kind, "", 1.0))
+    again = Book(tmp_path / "book.json")
+    assert again.verdicts == book.verdicts
+    assert "2 of 3 that are decided and not equivalent: 66.7%" in summary(again.verdicts.values())
+
+
+def test_a_failure_counts_if_it_comes_again_and_only_on_the_mutant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy, mutant, fails = Copy(tmp_path), kept()[0], "tests/test_x.py::test_y[a b]"
+    assert isinstance(mutant, Mutant)
+    path = tmp_path / mutant.file
+    original, seen = path.read_text(), list[tuple[bool, tuple[str, ...]]]()
+    answers: list[tuple[str, str]] = []
+
+    def answer(tests: tuple[str, ...], seconds: int) -> tuple[str, str]:
+        seen.append((path.read_text() != original, tests))
+        return answers.pop(0)
+
+    monkeypatch.setattr(copy, "_run", answer)
+    detected, survived = ("detected", fails), ("survived", "")
+    answers[:] = [detected, survived, detected]
+    assert copy.judge(mutant, rest=True) == detected
+    assert seen == [(True, mutant.first), (False, (fails,)), (True, (fails,))] and path.read_text() == original
+    answers[:] = [detected, survived, survived, survived]  # known to be sound; by chance; near; rest
+    assert copy.judge(mutant, rest=True) == survived and not answers
+    answers[:] = [survived, survived]
+    assert copy.judge(mutant, rest=False) == ("undecided", "")
+    answers[:] = [("hung", "after 1 s")]
+    assert copy.judge(mutant, rest=False)[0] == "hung"
+    copy._sound.clear()
+    answers[:] = [detected, detected, detected]
+    with pytest.raises(SystemExit, match="fails on code that was not changed"):
+        copy.judge(mutant, rest=True)
