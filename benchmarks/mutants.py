@@ -164,12 +164,18 @@ def drawn(count: int, seed: int) -> list[Mutant]:
     return [Mutant(edit.what, edit.file, edit.at, edit.old, edit.new) for edit in edits]
 
 
-def equivalents() -> dict[str, str]:
-    """Reasons by 'file: old -> new'."""
+def equivalents() -> dict[tuple[str, str, str, str], str]:
+    """Reasons by (file, the line before, old, new)."""
     if not EQUIVALENT.exists():
         return {}
     entries = tomllib.loads(EQUIVALENT.read_text()).get("mutant", [])
-    return {f"{entry['file']}: {entry['old']} -> {entry['new']}": entry["why"] for entry in entries}
+    return {(e["file"], e["after"], e["old"], e["new"]): e["why"] for e in entries}
+
+
+def place(mutant: Mutant) -> tuple[str, str, str, str]:
+    """What an equivalent mutant is known by."""
+    lines = (ROOT / mutant.file).read_text()[: mutant.at].splitlines()
+    return mutant.file, lines[-2].strip() if len(lines) > 1 else "", mutant.old, mutant.new
 
 
 class Copy:
@@ -280,7 +286,7 @@ def run(mutants: Sequence[Mutant], book: Book, workers: int, rest: bool) -> list
         def work(number: int) -> None:
             for mutant in todo[number::workers]:
                 began = time.monotonic()
-                why = known.get(f"{mutant.file}: {mutant.old} -> {mutant.new}", "")
+                why = known.get(place(mutant), "")
                 verdict, by = ("equivalent", why) if why else copies[number].judge(mutant, rest)
                 line = (ROOT / mutant.file).read_text()[: mutant.at].count("\n") + 1
                 book.add(Verdict(mutant.id, mutant.name, mutant.file, line, mutant.old, mutant.new, verdict, by,

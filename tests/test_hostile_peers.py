@@ -298,3 +298,15 @@ def test_a_part_key_twice_and_a_batch_before_its_key() -> None:
     made.step()
     with pytest.raises(PeerViolation, match="a second key"):
         insurer.receive("hospital", key)
+
+
+def test_masked_ids_of_the_sponsor_before_this_partys_own() -> None:
+    """The scalar is drawn by the job that masks; until then there is none to answer with."""
+    made = play("private ids")
+    query: Any = made.until("lab", "masked-query")
+    made = play("private ids")
+    made.until_job("lab", "psi/1")
+    lab = made.roles["lab"]
+    with pytest.raises(PeerViolation, match="before this party's were sent"):
+        lab.receive("hospital", query)
+    assert lab.state.take_changes() == {} and query.step == messages.Step(0, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,16 @@ def test_what_is_changed_of_a_file(tmp_path: Path) -> None:
         ("operator", "x + 2", "(x - 2)"),
         ("number", "2", "3"),
     ]
+
+
+def test_equivalent_mutants_are_found_where_they_are() -> None:
+    known = mutants.equivalents()
+    assert known and all(known.values())
+    for file, after, old, _ in known:
+        lines = [line.strip() for line in (mutants.ROOT / file).read_text().splitlines()]
+        assert any(one == after and old in other for one, other in itertools.pairwise(lines)), (file, after)
+    every = edits(mutants.ROOT, mutants.ROOT / "transport/curve.py")
+    assert sum(mutants.place(Mutant(e.what, e.file, e.at, e.old, e.new)) in known for e in every) == 1
 
 
 def test_verdicts_are_kept_and_counted(tmp_path: Path) -> None:

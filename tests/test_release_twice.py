@@ -189,6 +189,10 @@ def test_inner_products(sums: Sums) -> None:
     assert np.abs(values / (0.25 * ROWS / SUM.slots) - 1).max() < 0.01  # thirty deviations
     noise = (values - values.mean()) * study.scale / 2.0**study.flooding_bits
     assert chi2.ppf(ALARM / 2, 77) < np.sum(noise**2) < chi2.isf(ALARM / 2, 77)
+    # What the sponsor sees of them has its own noise besides, always the same for the same ciphertext.
+    seen = [sums.secret.decrypt_products(released, 78, study, PEER) for _ in range(2)]
+    assert (seen[0] == seen[1]).all()
+    has_deviation((seen[0] / SUM.slots - values) * study.scale, 2.0**study.release_bits)
 
 
 def opened(key: SumContext, row: np.ndarray, study: Products) -> float:
