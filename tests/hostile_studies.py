@@ -23,7 +23,7 @@ from secure_gal.sum_sponsor import SumEncryptedSponsor, SumSponsor
 from tests import test_encrypted_protocol as single
 from tests import test_sum_protocol as sums
 from tests.hostile import Play
-from tests.study_in_memory import NAMES, Arrays, context, study
+from tests.study_in_memory import ANY_SUMS, NAMES, Arrays, MemoryBudget, context, study
 
 ROUNDS = 2
 MODES = {
@@ -51,12 +51,16 @@ def build(mode: str, first_nonce: int = 1, max_rows: int | None = None) -> Any:
     the_study = settings(mode)
     summed, encrypted = the_study.protect.summed, the_study.protect.encrypted
 
+    budgets = {name: MemoryBudget() for name in NAMES}  # of the parties' homes: they outlive a restart
+
     def make(name: str, state: State) -> Any:
-        fixed = dataclasses.replace(context(name, the_study), max_rows=max_rows)
+        fixed = dataclasses.replace(context(name, the_study, ANY_SUMS, budgets[name]), max_rows=max_rows)
         nonce = bytes([NAMES.index(name) + first_nonce]) * 16
         if name == "hospital":
             arrays = Arrays(name)
             arrays.rounds = ROUNDS
+            if the_study.protect.privatised:  # released labels are one of two bins
+                arrays.y = np.where(arrays.y > np.median(arrays.y), 1.0, -1.0)
             if summed:
                 return (SumEncryptedSponsor if encrypted else SumSponsor)(fixed, arrays, state, nonce, sums.StandIn())
             if encrypted:
@@ -71,7 +75,7 @@ def build(mode: str, first_nonce: int = 1, max_rows: int | None = None) -> Any:
             model.prepare(state.array("positions"), state.array("train").astype(np.bool_))
         if summed:
             kind = SumEncryptedAssistor if encrypted else SumAssistor
-            return kind(fixed, model, state, nonce, sums.small_budget, True, sums.Adder)
+            return kind(fixed, model, state, nonce, sums.Adder)
         return (EncryptedAssistor if encrypted else AssistorProtocol)(fixed, model, state, nonce)
 
     return make

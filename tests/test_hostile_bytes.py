@@ -203,11 +203,12 @@ def test_a_sealing_key_of_small_order_is_its_owners_fault(u: int) -> None:
     "text", ['{"a":' + "[" * 100_000 + "]" * 100_000 + "}", '{"a":' * 100_000, "", "[1]", "\ud800"]
 )
 def test_a_study_that_cannot_be_read(text: str) -> None:
-    assert agreement.differences(b'{"a":1}', text) == "the other side's study is unreadable"
+    with pytest.raises(PeerViolation, match="unreadable"):
+        agreement.read(PEER, text)
 
 
 def test_what_a_person_is_told_about_a_study_is_bounded() -> None:
-    many = msgspec.json.encode({f"field{i}": "x" * 1000 for i in range(1000)}).decode()
+    many = msgspec.json.encode({f"field{i}": "x" * 1000 for i in range(1000)})
     assert 1000 < len(agreement.differences(b'{"a":1}', many)) <= agreement.MAX_WORDS
 
 
@@ -422,7 +423,7 @@ def test_a_batch_is_asked_for_once_and_batches_go_up() -> None:
         lab.receive("hospital", messages.PredictRequest(messages.Batch(2), ("r1",)))
         for number in (2, 1, 0, -1):
             ask = messages.PredictRequest(messages.Batch(number), ("r2",))
-            refused(partial(lab.receive, "hospital", ask), "second batch", "hospital")
+            refused(partial(lab.receive, "hospital", ask), f"batch {number} after batch 2", "hospital")
 
 
 def test_a_part_of_a_batch_that_was_not_asked_for() -> None:
@@ -439,7 +440,9 @@ def test_rows_beyond_every_bound_are_the_sponsors_fault() -> None:
         for outputs in (0, -1, 1025, 10**400):
             bad = dataclasses.replace(rows, shape=messages.Shape(outputs))
             refused(
-                lambda bad=bad, made=made: made.roles["lab"].receive("hospital", bad), "outputs must be", "hospital"
+                lambda bad=bad, made=made: made.roles["lab"].receive("hospital", bad),
+                "outputs; the study has 1",
+                "hospital",
             )
 
 

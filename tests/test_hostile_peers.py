@@ -64,7 +64,7 @@ ASSISTOR: list[Row] = [
     ("clear", "lab", "rows", put(positions=lambda p: p[:0], train=lambda t: t[:0]), "no rows"),
     ("clear", "lab", "rows", put(train=np.zeros_like), "not 0/1"),
     ("clear", "lab", "rows", put(train=lambda t: t * np.uint8(2)), "not 0/1"),
-    ("clear", "lab", "rows", inner("shape", outputs=0), "outputs must be"),
+    ("clear", "lab", "rows", inner("shape", outputs=0), "0 outputs; the study has 1"),
     ("clear", "lab", "residual", put(round=later), "after round 0"),
     ("clear", "lab", "residual", put(round=0), "after round 0"),
     ("clear", "lab", "residual", put(values=nan), "finite"),
@@ -224,7 +224,7 @@ def test_rows_are_counted_against_an_assistors_own_cap_over_restarts() -> None:
     lab = made.copy("lab", prepared=False)
     refusal, reply = lab.receive("hospital", messages.PredictRequest(Batch(2), ("r3", "r4")))
     assert isinstance(refusal, Note) and refusal.what == "refused"
-    assert "at most 3 rows a run" in reply.message.batch.refused and not len(reply.message.part)
+    assert "budget of rows to predict" in reply.message.batch.refused and not len(reply.message.part)
     (job,) = lab.receive("hospital", messages.PredictRequest(Batch(3), ("r3",)))
     assert isinstance(job, Compute), "one row is left"
 
@@ -245,7 +245,9 @@ def test_a_study_beyond_the_budget_of_sums(monkeypatch: pytest.MonkeyPatch) -> N
     for name in ("lab", "insurer"):
         made = play("sums")
         rows = made.until(name, "rows")
-        monkeypatch.setattr("secure_gal.sum_assistor.SUM", dataclasses.replace(SUM, tau=2 * ROUNDS - 1))
+        less = dataclasses.replace(SUM, tau=2 * ROUNDS - 1)
+        for module in ("crypto.ckks", "secure_gal.reply_counts"):
+            monkeypatch.setattr(f"{module}.named", lambda _, less=less: less)
         with pytest.raises(SettingsError, match="use fewer rounds or rows"):
             made.roles[name].receive("hospital", rows)
         monkeypatch.undo()

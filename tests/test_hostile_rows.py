@@ -85,7 +85,7 @@ def test_no_prediction_batch_names_more_rows_than_ids_were_asked_about() -> None
         refused(role, messages.PredictRows(np.arange(asked + 1, dtype=np.uint32), step),
                 f"names {asked + 1} rows after asking about {asked} ids")  # fmt: skip
         role.receive("hospital", messages.PredictRows(np.arange(asked, dtype=np.uint32), step))
-    assert role.state.text("answered") == "8" and role.state.text("queries") == "8"
+    assert [role._context.budget.spent(kind) for kind in ("rows", "queries")] == [8, 8]
 
 
 def test_ids_of_another_attempt_do_not_count() -> None:
@@ -159,7 +159,7 @@ def test_a_batch_is_asked_for_once(mode: str, name: str) -> None:
     network.run()
     role = network.parties[name].node.role
     if mode.startswith("sum") and role.aggregator is None:
-        role.receive("hospital", network.parties["lab"].node.role.aggregator.announce_parts(3))
+        role.receive("hospital", network.parties["lab"].node.role.aggregator.announce_parts(3, "", 2))
     role.receive("hospital", messages.PredictRequest(messages.Batch(3), ("r1", "r2")))
     for number in (3, 2, 0, -1):
         refused(role, messages.PredictRequest(messages.Batch(number), ("r3",)), f"batch {number} after batch 3")
