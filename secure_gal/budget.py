@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from secure_gal.errors import ConsentError, PeerViolation, SettingsError, StateError
-from secure_gal.limits import TAU
+from secure_gal.limits import QUERIES, TAU
 
 if TYPE_CHECKING:
     from secure_gal.roles import Context
@@ -25,7 +25,7 @@ WORDS: dict[Kind, str] = {
 }
 MORE: dict[Kind, str] = {
     "rows": "raise max_rows in this party's own file",
-    "queries": "agree on a larger max_queries in study.toml, a study with another digest",
+    "queries": f"agree on a larger max_queries in study.toml, or go beyond on purpose: --beyond {QUERIES}=NUMBER",
     "replies": f"use fewer rounds or rows, or go beyond on purpose: --beyond {TAU}=NUMBER",
     "sums": "use fewer rounds or more columns",
     "products": 'use weights = "uniform", or fewer rounds',
@@ -77,8 +77,8 @@ class Account:
         return Charge("rows", amount, self._context.max_rows)
 
     def queries(self, amount: int) -> Charge:
-        """Ids that are asked about, within the study's `max_queries`."""
-        return Charge("queries", amount, self._context.study.max_queries)
+        """Ids that are asked about, within the study's `max_queries` or what a person accepted instead."""
+        return Charge("queries", amount, int(self._context.beyond.get(QUERIES, self._context.study.max_queries)))
 
     def replies(self, amount: int) -> Charge:
         """Reply ciphertexts, within the tau of the study's parameter set or what a person accepted instead."""

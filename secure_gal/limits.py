@@ -14,7 +14,7 @@ from secure_gal.errors import SettingsError
 from secure_gal.study import Study
 from secure_gal.sum_exposure import LIMIT, OWN_LIMIT
 
-SUMS, OWN_SUMS, TAU, LABELS = "sums", "own-sums", "tau", "labels"
+SUMS, OWN_SUMS, TAU, QUERIES, LABELS = "sums", "own-sums", "tau", "queries", "labels"
 LARGEST = 1e9
 """The largest number that a person may accept."""
 Beyond = Mapping[str, float]
@@ -33,15 +33,18 @@ class Limit(NamedTuple):
 def limits_of(study: Study, name: str) -> dict[str, Limit]:
     """The limits that party `name` of a study may go beyond."""
     limits: dict[str, Limit] = {}
-    if study.protect.summed and name != study.sponsor:
+    if name == study.sponsor:
+        if study.protect.privatised:
+            limits[LABELS] = Limit(1.0, "labels of one person that were ever released", True)
+        return limits
+    limits[QUERIES] = Limit(study.max_queries, "ids that were asked about in all runs on this data", True)
+    if study.protect.summed:
         limits[SUMS] = Limit(LIMIT, "released sums (T*K of all runs) for each feature of all assistors")
         limits[OWN_SUMS] = Limit(OWN_LIMIT, "released sums (T*K of all runs) for each feature of this assistor")
-    if (study.protect.summed or study.protect.encrypted) and name != study.sponsor:
+    if study.protect.summed or study.protect.encrypted:
         from crypto.ckks import named
 
         limits[TAU] = Limit(named(study.protect.parameter_set).tau, "reply ciphertexts of all runs on this data", True)
-    if study.protect.privatised and name == study.sponsor:
-        limits[LABELS] = Limit(1.0, "labels of one person that were ever released", True)
     return limits
 
 

@@ -152,9 +152,9 @@ SUMS = 'predictions = "sum"\n'
         ("sums=nan", "not beyond"),
         ("sums=inf", "above 1e"),
         ("own-sums=0.2", "not beyond the limit of 0.2"),
-        ("Sums=3", "one of sums, own-sums"),
-        ("everything=1", "one of sums, own-sums"),
-        ("", "one of sums, own-sums"),
+        ("Sums=3", "one of queries, sums, own-sums, tau"),
+        ("everything=1", "one of queries, sums, own-sums, tau"),
+        ("", "one of queries, sums, own-sums, tau"),
     ],
 )
 def test_a_limit_is_gone_beyond_by_its_name_and_a_number(given: str, problem: str) -> None:
@@ -165,9 +165,10 @@ def test_a_limit_is_gone_beyond_by_its_name_and_a_number(given: str, problem: st
 
 
 def test_no_limit_where_a_study_has_none() -> None:
-    for settings, name in ((study(), "lab"), (study(protect=Protect(predictions="sum")), "hospital")):
-        with pytest.raises(SettingsError, match="this study and party have no such limit"):
-            read_beyond(["sums=3"], limits_of(settings, name))
+    with pytest.raises(SettingsError, match="NAME one of queries"):
+        read_beyond(["sums=3"], limits_of(study(), "lab"))
+    with pytest.raises(SettingsError, match="this study and party have no such limit"):
+        read_beyond(["queries=30000000"], limits_of(study(protect=Protect(predictions="sum")), "hospital"))
 
 
 def test_consent_and_what_goes_beyond_a_limit_enter_the_ledger_once(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from parties.node import Node
 from secure_gal import agreement, messages
 from secure_gal.effects import Send, State
 from secure_gal.errors import PeerViolation
+from secure_gal.limits import Beyond
 from secure_gal.protocol_assistor import AssistorProtocol
 from secure_gal.protocol_predict import PredictionProtocol
 from secure_gal.protocol_sponsor import SponsorProtocol
@@ -32,8 +33,10 @@ class Overlapping(Arrays):
         self.ids = tuple(self.ids[i] if i < 120 else f"{name}-{i}" for i in keep)
 
 
-def make_party(name: str, settings: Study, budget: DataBudget | None = None) -> Party:
-    fixed = context(name, settings, budget=budget)
+def make_party(
+    name: str, settings: Study, budget: DataBudget | None = None, beyond: Beyond | None = None
+) -> Party:  # fmt: skip
+    fixed = context(name, settings, beyond, budget)
 
     def make(store: MemoryStore) -> Node:
         state, nonce = State(store.values), bytes([NAMES.index(name) + 1]) * 16
