@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -18,9 +19,10 @@ from secure_gal import agreement, messages
 from secure_gal.effects import Compute, Note, Send, State
 from secure_gal.errors import PeerViolation, SettingsError
 from secure_gal.messages import Batch, Message
+from secure_gal.sum_exposure import statement
 from tests.conftest import identity
 from tests.hostile import Change, cut, earlier, inner, later, nan, put, repeat
-from tests.hostile_studies import ROUNDS, play, prediction
+from tests.hostile_studies import ROUNDS, play, prediction, settings
 from tests.study_in_memory import context, study
 
 Row = tuple[str, str, str, Change, str]
@@ -312,3 +314,32 @@ def test_masked_ids_of_the_sponsor_before_this_partys_own() -> None:
     with pytest.raises(PeerViolation, match="before this party's were sent"):
         lab.receive("hospital", query)
     assert lab.state.take_changes() == {} and query.step == messages.Step(0, 1)
+
+
+@pytest.mark.parametrize(
+    ("mode", "changed", "rule"),
+    [
+        ("sums", {"padded": 4}, "a padded width is"),
+        ("sums", {"fresh": True}, "fresh features are declared"),
+        ("ckks sums", {"padded": 0}, "a padded width is"),
+        ("ckks sums", {"padded": 3}, "a padded width is"),
+        ("ckks sums", {"padded": 8192}, "impossible width"),
+        ("ckks sums", {"width": 4097}, "impossible width"),
+        ("ckks sums", {"fresh": True}, ""),
+        ("ckks sums", {"padded": 4096, "width": 4096}, ""),
+    ],
+)
+def test_a_declaration_that_its_author_signed(mode: str, changed: dict[str, Any], rule: str) -> None:
+    """What cannot be is refused, whoever signed it; the last two are at the ends of what can."""
+    made = play(mode)
+    honest: Any = made.until("hospital", "declared")
+    hospital, name = made.roles["hospital"], made.sender
+    item = msgspec.structs.replace(honest.declaration, **changed)
+    about = statement(context(name, settings(mode)).digest, hospital.run, name, item.padded, item.width, item.fresh)
+    signed = messages.Declared(msgspec.structs.replace(item, signature=identity(name).sign(about).hex()))
+    if not rule:
+        assert hospital.receive(name, signed)
+        return
+    with pytest.raises(PeerViolation, match=rule) as found:
+        hospital.receive(name, signed)
+    assert found.value.peer == name and hospital.state.take_changes() == {}
