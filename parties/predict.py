@@ -143,7 +143,7 @@ def _own_part(
     initial = np.asarray(state.array("ensemble/F0"))
     if not model.fits:
         return np.zeros((len(table.ids), codec.outputs), dtype=np.float32), initial
-    coefficients = state.array("own-coefficients")
+    coefficients = np.trim_zeros(state.array("own-coefficients"), "b")  # rounds run to hide the end have no model
     models = [state.raw(f"model/{t:04d}") for t in range(1, len(coefficients) + 1)]
     _, part = model.part(table, tuple(table.ids), encoder, models, coefficients, codec.outputs)  # type: ignore[arg-type]
     return part, initial

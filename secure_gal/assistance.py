@@ -105,11 +105,17 @@ class Ensemble:
 
     @property
     def kept(self) -> int:
-        """Rounds kept: up to the best validation loss (0 is possible), or all without validation rows."""
+        """Rounds kept: up to the best validation loss (0 is possible), or all that learnt without validation rows."""
         before = self.initial_losses[1]
         losses = [before, *(record.valid_loss for record in self.history)]
         known = [loss for loss in losses if loss is not None]
-        return int(np.argmin(known)) if len(known) == len(losses) else len(self.history)
+        return int(np.argmin(known)) if len(known) == len(losses) else self._learnt
+
+    @property
+    def _learnt(self) -> int:
+        """Rounds up to the one in which nothing was left to learn; what is run after it hides the end, and has no model."""
+        ends = (r.round for r in self.history if r.eta == 0.0 or not r.attained)
+        return next(ends, len(self.history))
 
     @property
     def finished(self) -> bool:
