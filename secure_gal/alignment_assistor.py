@@ -45,10 +45,16 @@ class AssistorAlignment:
         self._study, self._ids, self._state, self._domain, self._ask = study, ids, state, domain, ask
         self._attempt: _Attempt | None = None
 
+    def resume(self) -> list[Effect]:
+        """After a restart the scalar of an attempt that was not over is gone: ask the sponsor to begin it anew."""
+        open_ = self._state.text("untagged")
+        return [Send(self._study.sponsor, messages.Realign(Step(int(open_), 0)))] if open_ else []
+
     def begin(self, batch: int) -> list[Effect]:
         """Draw a fresh scalar and mask the ids for this batch."""
         number = int(self._state.text("attempt", "0")) + 1
         self._state.put("attempt", str(number).encode())
+        self._state.put("untagged", str(batch).encode())
         step, ids = Step(batch, number), self._ids()
         self._attempt = _Attempt(step, ids)
         domain = self._domain(batch, number)
@@ -65,6 +71,7 @@ class AssistorAlignment:
             self._attempt = None
             tags = cast(npt.NDArray[np.uint8], result)
             self._state.put(f"tagged/{number}", str(attempt.step.batch).encode())
+            self._state.drop("untagged")
             return [Note("tagged", {"rows": len(tags)}), Send(self._study.sponsor, messages.Tags(tags, attempt.step))]
         side, order, points = cast("tuple[PsiSide, npt.NDArray[np.int64], npt.NDArray[np.uint8]]", result)
         attempt.side = side
@@ -128,7 +135,7 @@ class AssistorAlignment:
         if positions.max(initial=0) >= len(order) or len(np.unique(positions)) != len(positions):
             raise PeerViolation(sponsor, "row positions repeat or lie outside the ids that were sent")
         changed = self._state.raw(f"ids-digest/{number}") != _digest(ids)
-        for prefix in ("tagged/", "order/", "ids-digest/", "asked/"):
+        for prefix in ("tagged/", "order/", "ids-digest/", "asked/", "untagged"):
             self._state.drop_all(prefix)
         self._attempt = None
         return None if changed else order[positions]

@@ -14,7 +14,7 @@ from secure_gal import messages
 from secure_gal.align import Match, match_clear
 from secure_gal.effects import Compute, Effect, Note, Send, State
 from secure_gal.errors import PeerViolation, StateError
-from secure_gal.messages import Ids, MaskedIds, Message, Step, Tags
+from secure_gal.messages import Ids, MaskedIds, Message, Realign, Step, Tags
 from secure_gal.study import Study
 
 
@@ -100,7 +100,7 @@ class PrivateAlignment:
         domain: (assistor, batch, attempt) to the bytes that separate this alignment from every other.
     """
 
-    kinds = frozenset({MaskedIds.KIND, Tags.KIND})
+    kinds = frozenset({Realign.KIND, MaskedIds.KIND, Tags.KIND})
 
     def __init__(
         self, study: Study, ids: tuple[str, ...], state: State, batch: int, domain: Callable[[str, int, int], bytes]
@@ -119,14 +119,25 @@ class PrivateAlignment:
         return [peer for peer in self._study.assistors if self._key(peer, "own") not in self._state]
 
     def receive(self, peer: str, message: Message) -> list[Effect]:
-        """Take masked ids or tags; PeerViolation for anything that cannot be right. What is stale is ignored."""
+        """Take a wish to begin anew, masked ids or tags; PeerViolation for what cannot be right. Stale ones are ignored."""
         match message:
+            case Realign():
+                return self._on_lost(peer, message.step)
             case MaskedIds():
                 return self._on_masked(peer, message)
             case Tags():
                 return self._on_tags(peer, message)
             case _:
                 raise PeerViolation(peer, f"{message.KIND} is not legal while aligning")
+
+    def _on_lost(self, peer: str, step: Step) -> list[Effect]:
+        """The assistor died in the middle of its attempt: as at the beginning, ask for one."""
+        if step.attempt:
+            raise PeerViolation(peer, "asks to begin an attempt by number")
+        if step.batch != self._batch or peer not in self.waiting_for():
+            return [Note("stale", {"peer": peer})]
+        self._pairs.pop(peer, None)
+        return [Send(peer, messages.Realign(step))]
 
     def _on_masked(self, peer: str, message: MaskedIds) -> list[Effect]:
         from crypto.psi import check_distinct, parse_points

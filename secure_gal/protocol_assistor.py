@@ -91,8 +91,7 @@ class AssistorProtocol:
         effects: list[Effect] = [Note("resumed", {"phase": self.phase})]
         if self.phase in ("declaring", "learning", "concluding"):
             effects.append(self._prepare())
-        if self._private and self.phase == "aligning":
-            effects += self._alignment.begin(0)
+        effects += self._alignment.resume()
         effects += [self._predict(key) for key in self.state.keys("request/")]
         return effects
 

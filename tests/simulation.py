@@ -77,8 +77,8 @@ class MemoryStore:
 
 
 class Party:
-    def __init__(self, name: str, make: Callable[[MemoryStore], Node]) -> None:
-        self.name, self.make, self.store = name, make, MemoryStore(name)
+    def __init__(self, name: str, make: Callable[[MemoryStore], Node], store: MemoryStore | None = None) -> None:
+        self.name, self.make, self.store = name, make, store or MemoryStore(name)
         self.jobs: deque[Compute] = deque()
         self.boot()
 
@@ -115,8 +115,12 @@ class Network:
             a.node.lost(b.name)
             self.carry(a, a.node.attached(b.name))
 
-    def crash(self, name: str) -> None:
+    def crash(self, name: str, late: bool = False) -> None:
+        """`kill -9` and a new start; `late`: what it had sent still arrives, before the others find it gone."""
         party = self.parties[name]
+        for (a, b), wire in self.wires.items():
+            while late and a == name and wire:
+                self.deliver(a, b, wire.popleft())
         party.boot()
         for other in self.others if party is self.sponsor else [party]:
             self.connect(other)
@@ -146,7 +150,11 @@ class Network:
             self.connect(self.random.choice(self.others))
             return True
         a, b = self.random.choice(ready)
-        item, receiver = self.wires[a, b].popleft(), self.parties[b]
+        self.deliver(a, b, self.wires[a, b].popleft())
+        return True
+
+    def deliver(self, a: str, b: str, item: Transmit) -> None:
+        receiver = self.parties[b]
         match item.kind:
             case "sync":
                 self.carry(receiver, receiver.node.sync(a, item.frames[0]))
@@ -154,7 +162,6 @@ class Network:
                 self.carry(receiver, receiver.node.message(a, [bytes(f) for f in item.frames]))
             case "ack":
                 receiver.node.ack(a, item.seq)
-        return True
 
     def run(self, limit: int = 100_000) -> None:
         for _ in range(limit):

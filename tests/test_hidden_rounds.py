@@ -85,7 +85,6 @@ def in_memory(mode: str, monkeypatch: pytest.MonkeyPatch) -> Network:
     protect = Protect(ids="clear", residuals="ckks", predictions="sum" if mode == "sum" else "none")
     module = test_sum_protocol if mode == "sum" else test_encrypted_protocol
     monkeypatch.setattr(module, "Arrays", Wide)
-    monkeypatch.setattr(test_sum_protocol, "TRAIN", 120)
     settings = study(protect=protect, validation=0.0, task="classification", rounds=3)
     network = Network(module.make_party("hospital", settings), [module.make_party(n, settings) for n in NAMES[1:]])
     network.run()

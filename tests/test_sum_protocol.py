@@ -95,9 +95,9 @@ class Adder:
             raise PeerViolation(peer, "other keys")
 
     def products(self, fits, residual, difference, table, peer):  # type: ignore[no-untyped-def]
-        r = get(residual, TRAIN) if residual.dtype == np.uint8 else residual
-        own = [get(difference, TRAIN)] if len(difference) else []
-        d = [*(get(fit, TRAIN) - r for fit in fits), *own]
+        r = get(residual, table.rows) if residual.dtype == np.uint8 else residual
+        own = [get(difference, table.rows)] if len(difference) else []
+        d = [*(get(fit, table.rows) - r for fit in fits), *own]
         listed = pairs(len(fits), bool(own))
         return np.concatenate([put(np.array([[np.sum(d[i] * d[j])]]), PRODUCT_BYTES) for i, j in listed])
 
@@ -120,6 +120,11 @@ class Model(Arrays):
         if raw != b"keys":
             raise PeerViolation(peer, "other keys")
 
+    @property
+    def trains(self) -> int:
+        """Number of training rows."""
+        return int(self.train.sum())
+
     def use_keys(self, raw: bytes, peer: str) -> None:
         assert raw == b"keys"
         self.keyed = True
@@ -128,7 +133,7 @@ class Model(Arrays):
         assert self.keyed
         saved, fitted = super().fit_round(round_, residual)
         values = fitted.astype(np.float64)[study_order(self.train)] / to_unit(residual)[1]
-        return saved, fit_bytes(values[:TRAIN], values[TRAIN:])
+        return saved, fit_bytes(values[: self.trains], values[self.trains :])
 
     def predict(self, ids, encoder, models, coefficients, k):  # type: ignore[no-untyped-def]
         known, part = super().predict(ids, encoder, models, coefficients, k)
@@ -158,12 +163,13 @@ class Head(Model):
     padded = 4
 
     def fit_encrypted(self, requests: np.ndarray, outputs: int, peer: str) -> np.ndarray:
-        return self.fit_round(1, get(requests, TRAIN).astype(np.float32))[1]
+        return self.fit_round(1, get(requests, self.trains).astype(np.float32))[1]
 
     def head(self, requests: np.ndarray, outputs: int, peer: str) -> bytes:
-        return get(requests, TRAIN).astype(np.float64).tobytes()
+        return get(requests, self.trains).astype(np.float64).tobytes()
 
     def answer(self, ids, encoder, keys, head, outputs, peer):  # type: ignore[no-untyped-def]
+        self.reload(encoder)
         model = self.local._learner.fit(self.local._x_train, np.frombuffer(head).reshape(-1, outputs).astype("f4"), 0)
         known = np.array([i in self.ids for i in ids], dtype=np.uint8)
         rows = [self.ids.index(i) if i in self.ids else 0 for i in ids]
@@ -180,13 +186,14 @@ class FreshHead(Head, Fresh):
         self.round = round_
 
     def fit_encrypted(self, requests: np.ndarray, outputs: int, peer: str) -> np.ndarray:
-        return self.fit_round(self.round, get(requests, TRAIN).astype(np.float32))[1]
+        return self.fit_round(self.round, get(requests, self.trains).astype(np.float32))[1]
 
     def head(self, requests: np.ndarray, outputs: int, peer: str) -> bytes:
-        return np.stack([get(request[None], TRAIN) for request in requests]).tobytes()
+        return np.stack([get(request[None], self.trains) for request in requests]).tobytes()
 
     def answer(self, ids, encoder, keys, head, outputs, peer):  # type: ignore[no-untyped-def]
-        terms = np.frombuffer(head).reshape(-1, TRAIN, outputs).astype(np.float32)
+        self.reload(encoder)
+        terms = np.frombuffer(head).reshape(-1, self.trains, outputs).astype(np.float32)
         part = self.expected(ids, list(terms), np.ones(len(terms)))
         return np.ones(len(ids), dtype=np.uint8), fit_bytes(np.zeros((0, outputs)), part)
 

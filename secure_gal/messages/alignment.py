@@ -28,7 +28,7 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which private alignment a message belongs to.
 
     `batch` is 0 for the learning stage, else a prediction batch. `attempt` counts the assistor's fresh scalars over all
-    of them; 0 where the sponsor asks for one.
+    of them; 0 where one is asked for.
     """
 
     batch: int
@@ -41,7 +41,10 @@ IN_THE_CLEAR = Step(0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Realign:
-    """Step 5a (`ids = "psi"`), sponsor to assistor: begin a private alignment, or begin it anew."""
+    """Step 5a (`ids = "psi"`), sponsor to assistor: begin a private alignment, or begin it anew.
+
+    Assistor to sponsor: it was restarted in the middle of this one, whose scalar is gone, and asks to begin it anew.
+    """
 
     KIND: ClassVar[str] = "realign"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("step", "public", "json", json_type=Step),)
