@@ -11,6 +11,7 @@ from parties.budget import DataBudget
 from parties.computing import Computing
 from parties.consent import go_beyond, require_consent
 from parties.loop import Loop
+from parties.patience import Patience
 from parties.progress import Progress
 from parties.session import Session, admit, check_same_budget, open_node, open_session, open_store
 from parties.store import RunStore
@@ -34,7 +35,8 @@ def assist(
 
     Args:
         party_file: the assistor's own TOML file.
-        once: end when the learning stage has ended, instead of serving predictions.
+        once: end when the learning stage has ended, instead of serving predictions; without the sponsor, which may have
+            died before this party got its last certificate, after the study's patience.
         consent: the digest of the study that is consented to, or its start; see `require_consent`.
         beyond: limits to go beyond, NAME=NUMBER each; see `go_beyond`.
         json: one JSON object a line instead of plain lines.
@@ -102,8 +104,7 @@ def _serve(session: Session, store: RunStore, once: bool, progress: Progress, be
     budget = DataBudget(session.party.home)
     model = _model(session, store, progress, budget)
     role = _role(session, store, model, beyond, budget)
-    traffic = Traffic(store)
-    node, certifier = open_node(session, store, role, traffic)
+    node, certifier = open_node(session, store, role, Traffic(store))
     loop = Loop(node, progress)
     computing = Computing(store, model, progress)
     loop.on_computed = computing.add
@@ -114,15 +115,18 @@ def _serve(session: Session, store: RunStore, once: bool, progress: Progress, be
     progress.note(Note("dialling", {"address": address}))
     loop.online(socket)
 
+    patience = Patience(session.study.patience_seconds, progress, str(session.file), "assist --once")
+
+    def ending() -> bool:
+        return once and role.phase == "serving"
+
     def finished() -> bool:
-        traffic.save()
-        learned = role.phase == "serving" and certifier.certified >= role.rounds
-        return once and learned and (node.idle(sponsor) or not socket.attached())
+        return ending() and certifier.certified >= role.rounds and node.idle(sponsor)
 
     try:
-        loop.run(finished)
+        loop.run(finished, lambda: patience.check([sponsor] if ending() else [], socket.attached()))
     except Paused:
-        if role.phase != "serving":
+        if role.phase != "serving" or not loop.stop.asked:
             raise
     finally:
         socket.close()

@@ -123,6 +123,14 @@ def train(file: PartyFile, beyond: Beyond = None, json: Json = False) -> None:
 
 
 @app.command()
+def report(file: PartyFile) -> None:
+    """Sponsor: write the results of a finished study that are missing from its run directory."""
+    from parties.sponsor import report as run
+
+    raise typer.Exit(run(file))
+
+
+@app.command()
 def predict(
     file: PartyFile,
     ids: Annotated[Path, typer.Option("--ids", help="CSV or Parquet: ids with the sponsor's features, or ids alone.")],

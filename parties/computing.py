@@ -27,8 +27,10 @@ class Computing:
 
     def __init__(self, store: RunStore, model: PartyModel, progress: Progress) -> None:
         self._store, self._model, self._progress = store, model, progress
-        self._seconds: dict[str, float] = json.loads(store.meta("computing") or "{}")
+        self._seconds = _seconds(store)
         self._said = ""
+        if self._seconds:  # a process that died may have noted more than it wrote down
+            write_atomically(store.path / FILE, as_text(store))
 
     def add(self, tag: str, seconds: float) -> None:
         """Take in a finished job: fits are kept by round, everything else by phase."""
@@ -40,28 +42,41 @@ class Computing:
         self._store.set_meta("computing", json.dumps(self._seconds))
         if phase in ("prepare", "fit"):
             self._say()
-            write_atomically(self._store.path / FILE, json.dumps(self.record(), indent=2) + "\n")
-
-    def phases(self) -> dict[str, float]:
-        """Seconds by phase: prepare, fit (of all rounds), alone and whatever else ran. `features` is not among them: it
-        is a part of `prepare` in an encrypted study, of the first fit otherwise."""
-        sums: dict[str, float] = {}
-        for key, seconds in self._seconds.items():
-            if key != "features":
-                phase = key.partition("/")[0]
-                sums[phase] = round(sums.get(phase, 0.0) + seconds, 3)
-        return sums
-
-    def record(self) -> dict[str, Any]:
-        """Learner, device, precision and feature map in words; seconds of encoding rows, of features, and of each fit."""
-        seconds = self._seconds
-        fits = {int(key.partition("/")[2]): round(s, 3) for key, s in seconds.items() if key.startswith("fit/")}
-        parts = {name: round(seconds[name], 3) for name in ("prepare", "features", "alone") if name in seconds}
-        return {**self._model.computed_with, "seconds": parts | {"fit": [fits[t] for t in sorted(fits)]}}
+            write_atomically(self._store.path / FILE, as_text(self._store))
 
     def _say(self) -> None:
         known = self._model.computed_with
+        self._store.set_meta("computed-with", json.dumps(known))
         words = "; ".join(known[name] for name in ("kind", "features", "device", "precision") if name in known)
         if words != self._said:
             self._said = words
             self._progress.log(f"learner: {words}")
+
+
+def _seconds(store: RunStore) -> dict[str, float]:
+    saved: dict[str, float] = json.loads(store.meta("computing") or "{}")
+    return saved
+
+
+def phases(store: RunStore) -> dict[str, float]:
+    """Seconds by phase: prepare, fit (of all rounds), alone and whatever else ran. `features` is not among them: it
+    is a part of `prepare` in an encrypted study, of the first fit otherwise."""
+    sums: dict[str, float] = {}
+    for key, seconds in _seconds(store).items():
+        if key != "features":
+            phase = key.partition("/")[0]
+            sums[phase] = round(sums.get(phase, 0.0) + seconds, 3)
+    return sums
+
+
+def record(store: RunStore) -> dict[str, Any]:
+    """Learner, device, precision and feature map in words; seconds of encoding rows, of features, and of each fit."""
+    seconds, known = _seconds(store), json.loads(store.meta("computed-with") or "{}")
+    fits = {int(key.partition("/")[2]): round(s, 3) for key, s in seconds.items() if key.startswith("fit/")}
+    parts = {name: round(seconds[name], 3) for name in ("prepare", "features", "alone") if name in seconds}
+    return {**known, "seconds": parts | {"fit": [fits[t] for t in sorted(fits)]}}
+
+
+def as_text(store: RunStore) -> str:
+    """computing.json."""
+    return json.dumps(record(store), indent=2) + "\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ import numpy.typing as npt
 
 from crypto.gaussian_noise import clipped_with_noise
 from parties.ckks_key import open_cipher
+from parties.results import SUMMARY, write_final_report
 from parties.session import Session, open_session, open_store
-from parties.sponsor import write_final_report
 from parties.store import RunStore
 from secure_gal.attacks.meter import Leakage, byte_leakage, column_leakage, label_leakage
 from secure_gal.effects import State
@@ -40,11 +41,12 @@ def measure(file: Path) -> Leakage:
         if session.party.party != session.study.sponsor:
             return _columns(session, state)
         found = _labels(session, store, state)
+        store.set_meta("leakage", json.dumps(found.rows()))
+        if (store.path / SUMMARY).exists():
+            write_final_report(session, store)
+        return found
     finally:
         store.close()
-    if (session.party.run_dir / "summary.json").exists():
-        write_final_report(session, found.rows())
-    return found
 
 
 def _labels(session: Session, store: RunStore, state: State) -> Leakage:

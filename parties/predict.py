@@ -18,7 +18,7 @@ from parties.patience import Patience
 from parties.progress import Progress
 from parties.report import write_atomically
 from parties.session import Session, open_node, open_session, open_store
-from parties.sponsor import require_sponsor
+from parties.sponsor import complete_results, go_online, require_finished, require_sponsor
 from parties.store import RunStore
 from parties.traffic import Traffic
 from secure_gal.agreement import psi_domain
@@ -41,9 +41,7 @@ def predict(party_file: Path, ids: Path, out: Path, *, json: bool = False) -> in
     _check_paths(ids, out)
     store = open_store(session)
     try:
-        if store.value("phase") != b"finished":
-            raise SettingsError("run_dir", f"{session.party.run_dir} holds no finished learning stage; run: secure-gal "
-                                f"train {party_file}")  # fmt: skip
+        require_finished(session, store)
         return _predict(session, store, ids, out, Progress(json))
     finally:
         store.close()
@@ -62,8 +60,6 @@ def _check_paths(ids: Path, out: Path) -> None:
 
 
 def _predict(session: Session, store: RunStore, ids: Path, out: Path, progress: Progress) -> int:
-    from transport.curve import SponsorSocket
-
     state = State(store.state())
     encoder, codec = storage.load(state.raw("encoder"))
     model = SponsorData(session.party, session.study, session.file.resolve().parent,
@@ -72,19 +68,15 @@ def _predict(session: Session, store: RunStore, ids: Path, out: Path, progress: 
     wanted = tuple(table.ids)
     own, initial = _own_part(state, model, table, encoder, codec)
     role = _role(session, store, state, wanted, codec.outputs)
-    traffic = Traffic(store)
-    node, _ = open_node(session, store, role, traffic)
+    node, _ = open_node(session, store, role, Traffic(store))
+    complete_results(session, store, progress)
     loop = Loop(node, progress)
     loop.start()
-    assert session.party.bind is not None  # noqa: S101  (checked by load_party)
-    cards = {name: session.cards[name] for name in session.study.assistors}
-    socket = SponsorSocket(session.identity, cards, session.party.bind, progress.log)
-    loop.online(socket)
+    socket = go_online(session, loop, progress)
     patience = Patience(session.study.patience_seconds, progress, str(session.file), f"predict --ids {ids} --out {out}")
     try:
         loop.run(lambda: loop.done, lambda: patience.check(role.waiting_for(), socket.attached()))
     finally:
-        traffic.save()
         socket.close()
         node.close()
     total, missing = role.combine(initial, own)

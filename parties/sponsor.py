@@ -4,31 +4,31 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
-import msgspec
-
+from parties.certifier import Certifier
 from parties.ckks_key import open_cipher
 from parties.consent import go_beyond
 from parties.loop import Loop
 from parties.patience import Patience
 from parties.progress import Progress
+from parties.results import announce, write_results
 from parties.session import Session, admit, open_node, open_session, open_store
 from parties.store import RunStore
 from parties.traffic import Traffic
 from secure_gal.agreement import NONCE_BYTES
 from secure_gal.effects import Note, State
-from secure_gal.errors import SettingsError
+from secure_gal.errors import Paused, SettingsError
 from secure_gal.limits import LABELS, Beyond
+from secure_gal.protocol_settled import Settled
 from secure_gal.protocol_sponsor import SponsorProtocol
 from secure_gal.roles import Context, SponsorModel
-from transport.ledger import LEDGER
-from transport.ledger_entries import LedgerError
 
 if TYPE_CHECKING:
     from secure_gal.sum_sponsor import SumCipher
+    from transport.curve import SponsorSocket
 
 
 def require_sponsor(session: Session) -> None:
@@ -40,7 +40,7 @@ def require_sponsor(session: Session) -> None:
 def train(party_file: Path, *, beyond: Sequence[str] = (), json: bool = False) -> int:
     """Run the learning stage, or go on with one that was interrupted; returns the exit code.
 
-    A finished run is left as it is. Results: `summary.json` and `rounds.csv` in the run directory.
+    Of a finished one only what is missing is made up for: results that were not written, messages that did not arrive.
 
     Args:
         beyond: limits to go beyond, NAME=NUMBER each; see `go_beyond`.
@@ -53,24 +53,43 @@ def train(party_file: Path, *, beyond: Sequence[str] = (), json: bool = False) -
     progress.follow_logging()
     try:
         if store.value("phase") == b"finished":
-            progress.log(f"this study's learning stage is finished; its results are in {session.party.run_dir}")
-            return 0
+            return _settle(session, store, progress)
         return _learn(session, store, progress, go_beyond(session, store, beyond))
     finally:
         store.close()
 
 
-def write_final_report(session: Session, leakage: Sequence[Mapping[str, Any]] | None = None) -> Path:
-    """report.html of a finished run, with the verdict on its ledger; returns its path."""
-    from parties.audit import verify_ledger
-    from parties.report_html import write_report
-
+def report(party_file: Path) -> int:
+    """Write the results of a finished learning stage that are missing, without going online; returns the exit code."""
+    session = open_session(party_file)
+    require_sponsor(session)
+    store = open_store(session)
     try:
-        verdict = verify_ledger(session.party.run_dir / LEDGER, session.digest)
-        audit = {"ok": True} | msgspec.to_builtins(verdict) | {"beyond": verdict.beyond_in_words()}
-    except LedgerError as error:  # the results are there all the same; the report says what is wrong
-        audit = {"ok": False, "where": error.where, "line": error.line, "rule": error.rule}
-    return write_report(session.party.run_dir, session.study, audit, leakage)
+        require_finished(session, store)
+        node, _ = open_node(session, store, Settled(State(store.state())), Traffic(store))
+        try:
+            complete_results(session, store, Progress())
+        finally:
+            node.close()
+        return 0
+    finally:
+        store.close()
+
+
+def require_finished(session: Session, store: RunStore) -> None:
+    """Refuse a run directory without a finished learning stage."""
+    if store.value("phase") != b"finished":
+        raise SettingsError("run_dir", f"{session.party.run_dir} holds no finished learning stage; run: secure-gal "
+                            f"train {session.file}")  # fmt: skip
+
+
+def complete_results(session: Session, store: RunStore, progress: Progress) -> None:
+    """Write results that are missing, and say so where a command finds them missing that is not the one that learnt."""
+    written = write_results(session, store)
+    progress.log(f"this study's learning stage is finished; its results are in {session.party.run_dir}")
+    if written:
+        announce(store, progress)
+        progress.log(f"results that were missing, or not this run's, are written: {', '.join(written)}")
 
 
 def _role(session: Session, store: RunStore, model: SponsorModel) -> SponsorProtocol:
@@ -92,9 +111,9 @@ def _role(session: Session, store: RunStore, model: SponsorModel) -> SponsorProt
 def _learn(session: Session, store: RunStore, progress: Progress, beyond: Beyond) -> int:
     from parties.computing import Computing
     from parties.report import Report
+    from parties.report_html import REPORT
     from secure_gal.party_model import SponsorData
     from secure_gal.privatised_sponsor import PrivatisedSponsorData
-    from transport.curve import SponsorSocket
 
     began = time.monotonic()
     warn = lambda text: progress.note(Note("warning", {"text": text}))  # noqa: E731
@@ -106,26 +125,75 @@ def _learn(session: Session, store: RunStore, progress: Progress, beyond: Beyond
     traffic = Traffic(store)
     node, certifier = open_node(session, store, role, traffic)
     loop = Loop(node, progress)
-    computing = Computing(store, model, progress)
-    report = Report(session, store, traffic, role, progress, began, computing)
-    loop.on_note, loop.on_computed = report.on_note, computing.add
+    report = Report(session, store, traffic, role, progress, began)
+    loop.on_note, loop.on_computed = report.on_note, Computing(store, model, progress).add
     loop.start()
+    socket = go_online(session, loop, progress)
+    patience = Patience(session.study.patience_seconds, progress, str(session.file), "train")
+    try:
+        loop.run(lambda: role.phase == "finished",
+                 lambda: patience.check([*role.waiting_for(), *certifier.waiting_for()], socket.attached()))  # fmt: skip
+        report.save_times()
+        try:
+            _deliver(session, loop, certifier, socket)
+        finally:  # also without the last certificate
+            write_results(session, store)
+            announce(store, progress)
+            progress.log(f"report: {store.path / REPORT}")
+    finally:
+        socket.close()
+        node.close()
+    return 0
+
+
+def go_online(session: Session, loop: Loop, progress: Progress) -> SponsorSocket:
+    """Open the study's one port."""
+    from transport.curve import SponsorSocket
+
     assert session.party.bind is not None  # noqa: S101  (checked by load_party)
     others = {name: session.cards[name] for name in session.study.assistors}
     socket = SponsorSocket(session.identity, others, session.party.bind, progress.log)
     progress.note(Note("listening", {"bind": session.party.bind}))
     loop.online(socket)
-    patience = Patience(session.study.patience_seconds, progress, str(session.file), "train")
+    return socket
 
-    def finished() -> bool:
-        traffic.save()
-        return role.phase == "finished" and not certifier.pending
+
+def _settle(session: Session, store: RunStore, progress: Progress) -> int:
+    """Of a finished learning stage: results that are missing, messages and certificates that died with the process."""
+    node, certifier = open_node(session, store, Settled(State(store.state())), Traffic(store))
+    try:
+        complete_results(session, store, progress)
+        arrived = all(node.idle(name) for name in session.study.assistors)
+        if store.value("batch/ids") or (arrived and not certifier.pending):
+            return 0  # the messages of an open batch are delivered by `predict`
+        loop = Loop(node, progress)
+        loop.start()
+        socket = go_online(session, loop, progress)
+        try:
+            _deliver(session, loop, certifier, socket)
+        finally:
+            socket.close()
+        return 0
+    finally:
+        node.close()
+
+
+def _deliver(session: Session, loop: Loop, certifier: Certifier, socket: SponsorSocket) -> None:
+    """Stay online until every assistor has all that was sent to it, the last certificate above all.
+
+    Raises:
+        Paused: an assistor stays away whose signature a certificate lacks.
+    """
+    patience = Patience(session.study.patience_seconds, loop.progress, str(session.file), "train")
+
+    def lacking() -> list[str]:
+        return [name for name in session.study.assistors if not loop.node.idle(name)]
 
     try:
-        loop.run(finished, lambda: patience.check([*role.waiting_for(), *certifier.waiting_for()], socket.attached()))
-        report.finish()
-        progress.log(f"report: {write_final_report(session)}")
-    finally:
-        socket.close()
-        node.close()
-    return 0
+        loop.run(lambda: not certifier.pending and not lacking(),
+                 lambda: patience.check([*certifier.waiting_for(), *lacking()], socket.attached()))  # fmt: skip
+    except Paused:
+        if certifier.pending or loop.stop.asked:
+            raise
+        away = ", ".join(lacking())
+        loop.progress.log(f"{away}: the last messages were not confirmed; they are sent again when it comes back")

@@ -9,7 +9,7 @@ import fcntl
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,7 @@ class RunStore:
             raise EnvironmentFailure(
                 f"run_dir {run_dir} is in use by another process; stop that one, or use another run_dir"
             ) from None
+        self._with_every_step: dict[str, Callable[[], str]] = {}
         self._open(run_dir / "run.db")
 
     def _open(self, file: Path) -> None:
@@ -105,6 +106,10 @@ class RunStore:
         """Write a small text entry at once."""
         self._run([("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))])
 
+    def with_every_step(self, key: str, value: Callable[[], str]) -> None:
+        """Write this text entry with every commit, so that it tells of exactly the steps that are on disk."""
+        self._with_every_step[key] = value
+
     def state(self) -> dict[str, Value]:
         """The protocol state as of the last commit."""
         values: dict[str, Value] = {}
@@ -122,6 +127,11 @@ class RunStore:
         """The bytes saved under one key of the protocol state, without loading the rest; empty when there are none."""
         row = self._db.execute("SELECT value FROM state WHERE key=?", (key,)).fetchone()
         return bytes(row[0]) if row else b""
+
+    def values(self, prefix: str) -> dict[str, bytes]:
+        """As `value`, of all keys that start with `prefix`, by the rest of the key."""
+        found = self._db.execute("SELECT key, value FROM state WHERE substr(key, 1, ?)=?", (len(prefix), prefix))
+        return {key.removeprefix(prefix): bytes(blob) for key, blob in found}
 
     def holds(self, prefix: str) -> bool:
         """Whether any key of the protocol state starts with `prefix`."""
@@ -185,6 +195,8 @@ class RunStore:
         for peer, seq, frames in outgoing:
             packed = msgspec.msgpack.encode([bytes(frame) for frame in frames])
             work.append(("INSERT INTO outbox VALUES (?, ?, ?)", (peer, seq, packed)))
+        for key, text in self._with_every_step.items():
+            work.append(("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, text())))
         self._run([*work, *_ledger_work(ledger)])
         if secrets_changed:
             self._empty_log()

@@ -13,23 +13,15 @@ class Traffic:
     """Counts message bytes; a resend of stored bytes is not counted again."""
 
     def __init__(self, store: RunStore) -> None:
-        self._store = store
         saved = store.meta("traffic")
         self.counts: Counts = msgspec.json.decode(saved, type=Counts) if saved else {"sent": {}, "received": {}}
-        self._dirty = False
+        store.with_every_step("traffic", lambda: msgspec.json.encode(self.counts).decode())
 
     def count(self, direction: str, peer: str, kind: str, size: int) -> None:
         """Add one message."""
         kinds = self.counts[direction].setdefault(peer, {})
         kinds[kind] = kinds.get(kind, 0) + size
-        self._dirty = True
 
     def total(self, direction: str) -> int:
         """Bytes in one direction, all peers and kinds."""
         return sum(sum(kinds.values()) for kinds in self.counts[direction].values())
-
-    def save(self) -> None:
-        """Write the counts if they changed."""
-        if self._dirty:
-            self._store.set_meta("traffic", msgspec.json.encode(self.counts).decode())
-            self._dirty = False

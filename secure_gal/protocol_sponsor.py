@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -13,6 +14,8 @@ from secure_gal.alignment_sponsor import ClearAlignment, PrivateAlignment, Spons
 from secure_gal.assistance import Ensemble
 from secure_gal.effects import Compute, Done, Effect, Note, Send, State, as_array
 from secure_gal.errors import PeerViolation, StateError
+from secure_gal.learned import Learned
+from secure_gal.losses import metric_name
 from secure_gal.messages import Finished, Fitted, Hello, Message, RunSignature
 from secure_gal.roles import Context, SponsorModel
 from secure_gal.study import Study
@@ -206,6 +209,7 @@ class SponsorProtocol:
         self._enter("learning")
         train = int(found.train.sum())
         counts = {"aligned": len(found.own), "train": train, "validation": len(found.own) - train, "held": held}
+        self.state.put("counts", msgspec.json.encode(counts))
         warn = [Note("warning", {"text": found.warning})] if found.warning else []
         return [Note("aligned", counts), *warn, self._prepare()]
 
@@ -326,9 +330,15 @@ class SponsorProtocol:
                 self.state.put(f"alone/{key}", value)
         own = self._ensemble.coefficients(self._study.sponsor)
         self.state.put("own-coefficients", own)
+        self.state.put("learned", msgspec.json.encode(self._learned(alone)))
         self._enter("finishing")
         learned = Note("learned", {"rounds": len(self._ensemble.history), "kept": self._ensemble.kept})
         return [learned, *self._conclude()]
+
+    def _learned(self, alone: Ensemble | None) -> Learned:
+        made, name = self._ensemble, metric_name(self._study.task, self._ensemble.F.shape[1])
+        other = alone.kept_metric() if alone is not None else None
+        return Learned(made.kept, name, made.kept_metric(), other, self._model.metric_unit())
 
     def _conclude(self) -> list[Effect]:
         """Give every assistor what it needs to predict."""
@@ -346,14 +356,6 @@ class SponsorProtocol:
             return []
         self._enter("finished")
         return [Done()]
-
-    def new_ensemble(self, parties: tuple[str, ...]) -> Ensemble:
-        """A fresh ensemble over these parties, for comparisons."""
-        return self._model.ensemble(parties)
-
-    def true_metric(self) -> float | None:
-        """The metric of F^t on true labels where the study learns from released ones; it decides nothing."""
-        return self._model.true_metric(self._ensemble.F)
 
     def metric_unit(self) -> float:
         """What one unit of the metric is worth in the label's own unit."""
@@ -385,3 +387,6 @@ class SponsorProtocol:
     def _save_ensemble(self) -> None:
         for key, value in self._ensemble.state().items():
             self.state.put(f"ensemble/{key}", value)
+        true = self._model.true_metric(self._ensemble.F)
+        if true is not None:  # for the sponsor's results; it decides nothing
+            self.state.put(f"true-metric/{len(self._ensemble.history):04d}", np.array([true]))

@@ -25,7 +25,7 @@ LEAKAGE = [
 
 
 def summary(**changes: Any) -> dict[str, Any]:
-    """As parties/report.py writes it."""
+    """As parties/results.py writes it."""
     return {
         "format": 1, "study": "demo", "digest": "4a" * 32, "run": "14" * 32,
         "parties": {name: "-".join([f"{i}c0d"] * 16) for i, name in enumerate(PARTIES)},

@@ -95,6 +95,9 @@ class Arrays:
     def true_metric(self, outputs: np.ndarray) -> None:
         return None
 
+    def metric_unit(self) -> float:
+        return 1.0
+
     def alone(self) -> Ensemble:
         ensemble = self.ensemble((self.name,))
         while self.fits and not ensemble.finished:

@@ -19,7 +19,9 @@ ROWS = 150
 ASK = ("predict", "hospital.toml", "--ids", "new.csv", "--out", "predictions.csv")
 
 
-def write_study(folder: Path, ids: str, residuals: str = "none", predictions: str = "none") -> None:
+def write_study(
+    folder: Path, ids: str, residuals: str = "none", predictions: str = "none", validation: float = 0.0
+) -> None:
     """The demo's folders and settings over a small table of numbers; two rounds, and everything reproducible."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((ROWS, 9))
@@ -34,11 +36,11 @@ def write_study(folder: Path, ids: str, residuals: str = "none", predictions: st
     demo._write_settings(folder, demo._free_port(), residuals, ids, "fast")
     for party in demo.PARTIES:
         file = folder / party / "study.toml"
-        file.write_text(f'rounds = 2\nvalidation = 0.0\n{file.read_text()}predictions = "{predictions}"\n')
+        file.write_text(f'rounds = 2\nvalidation = {validation}\n{file.read_text()}predictions = "{predictions}"\n')
 
 
-def assist(folder: Path, name: str) -> subprocess.Popen[str]:
-    return cli(folder / name, "assist", f"{name}.toml", "--consent")
+def assist(folder: Path, name: str, *more: str) -> subprocess.Popen[str]:
+    return cli(folder / name, "assist", f"{name}.toml", "--consent", *more)
 
 
 def ended(process: subprocess.Popen[str], code: int = 0, seconds: float = 120) -> str:

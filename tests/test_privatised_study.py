@@ -111,8 +111,10 @@ def test_a_label_column_under_another_name_draws_no_new_releases(tmp_path: Path)
 
 def test_true_labels_are_reported_to_the_sponsor_only(tmp_path: Path) -> None:
     network = run(tmp_path, CLASSES, truths(CLASSES)[0])
-    value = network.sponsor.node.role.true_metric()
-    assert value is not None and 0.0 <= value <= 1.0
+    values = network.sponsor.store.values
+    found = [float(values[key][0]) for key in values if key.startswith("true-metric/")]
+    assert len(found) == 1 + len(network.sponsor.node.role.ensemble.history) and all(0.0 <= v <= 1.0 for v in found)
+    assert not any(key.startswith("true-metric/") for party in network.others for key in party.store.values)
 
 
 def test_a_clear_residual_is_refused_in_a_privatised_study(tmp_path: Path) -> None:

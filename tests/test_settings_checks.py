@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
@@ -19,19 +20,22 @@ import typer
 from parties import consent, doctor, predict, setup
 from parties.assistor import assist
 from parties.audit import verify_ledger
-from parties.computing import Computing
 from parties.progress import Progress
 from parties.report import Report, write_atomically
-from parties.session import open_session, open_store
+from parties.results import announce, write_results
+from parties.session import open_node, open_session, open_store
 from parties.sponsor import train
+from parties.traffic import Traffic
 from secure_gal.assistance import RoundRecord
 from secure_gal.data import read_table
-from secure_gal.effects import Note
+from secure_gal.effects import Note, State
 from secure_gal.encode import Columns, LabelCodec
 from secure_gal.errors import ConsentError, DataError, EnvironmentFailure, SettingsError
 from secure_gal.label_privacy import RangeInterval, RangeResponse
 from secure_gal.label_release import release_once, release_path
+from secure_gal.learned import Learned
 from secure_gal.learners import make_learner
+from secure_gal.protocol_settled import Settled
 from secure_gal.study import LearnerSettings
 from transport import curve
 
@@ -398,18 +402,19 @@ def reported(tmp_path: Path) -> Callable[[float | None], tuple[str, dict[str, An
         session = open_session(party(tmp_path))
         store, shown = open_store(session), io.StringIO()
         record = RoundRecord(1, 0.5, 0.6, 0.1, 1.0, True, {"hospital": 0.4, "lab": 0.6})
-        ensemble = SimpleNamespace(history=[record], kept=1, F=np.zeros((60, 1)), restore=lambda saved: None,
-                                   kept_metric=lambda: 0.1)  # fmt: skip
-        state = SimpleNamespace(keys=lambda prefix: [], array=lambda key: None)
-        role = SimpleNamespace(true_metric=lambda: true, metric_unit=lambda: 5.0, learners=("hospital", "lab"), run="r",
-                               ensemble=ensemble, state=state, new_ensemble=lambda parties: ensemble)  # fmt: skip
-        traffic = SimpleNamespace(total=lambda direction: 0, counts={})
+        role = SimpleNamespace(metric_unit=lambda: 5.0, ensemble=SimpleNamespace(history=[record]))
+        history = np.frombuffer(msgspec.msgpack.encode([record]), np.uint8)
+        saved: dict[str, Any] = {"ensemble/history": history, "counts": b"{}", "run": b"r"}
+        saved["learned"] = msgspec.json.encode(Learned(1, "mad", 0.1, 0.1, 5.0))
+        if true is not None:
+            saved["true-metric/0001"] = np.array([true])
+        store.commit(saved, {}, [])
         progress = Progress(stream=shown)
-        model = SimpleNamespace(computed_with={"kind": "linear"}, seconds_for_features=0.0)
-        computing = Computing(store, model, progress)  # type: ignore[arg-type]
-        report = Report(session, store, traffic, role, progress, 0.0, computing)  # type: ignore[arg-type]
+        report = Report(session, store, Traffic(store), role, progress, 0.0)  # type: ignore[arg-type]
         progress.note(report.on_note(Note("committed", {"record": record})))
-        report.finish()
+        open_node(session, store, Settled(State(store.state())), Traffic(store))[0].close()
+        write_results(session, store)
+        announce(store, progress)
         store.close()
         with (tmp_path / "run" / "rounds.csv").open() as file:
             return (

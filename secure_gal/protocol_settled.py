@@ -1,0 +1,48 @@
+"""The sponsor after the learning stage, with nothing to ask: what was sent is delivered, and certificates are completed."""
+
+from __future__ import annotations
+
+from secure_gal.effects import Done, Effect, Note, State
+from secure_gal.errors import PeerViolation, StateError
+from secure_gal.messages import Message
+
+STALE = frozenset({
+    "realign", "masked-ids", "tags", "predict-reply", "noised-predict-reply", "encrypted-predict-reply", "known-reply",
+    "part-key", "sealed-part", "summed-part",
+})  # fmt: skip
+"""Answers to prediction batches that were given up."""
+
+
+class Settled:
+    """Takes nothing but what is stale; legal only while no batch is open."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+    @property
+    def phase(self) -> str:
+        """finished."""
+        return self.state.text("phase", "new")
+
+    @property
+    def run(self) -> str:
+        """The run that the model was learnt in."""
+        return self.state.text("run")
+
+    def start(self) -> list[Effect]:
+        """Nothing is asked for."""
+        return [Done()]
+
+    def forget(self, peer: str) -> bool:
+        """An assistor's part of the model is gone with its run directory."""
+        return False
+
+    def receive(self, peer: str, message: Message) -> list[Effect]:
+        """Ignore what is stale; PeerViolation for everything else."""
+        if message.KIND not in STALE:
+            raise PeerViolation(peer, f"{message.KIND} is not legal after the learning stage")
+        return [Note("stale", {"peer": peer})]
+
+    def computed(self, tag: str, result: object) -> list[Effect]:
+        """No jobs are asked for here."""
+        raise StateError(f"no job is called {tag}")
