@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import os
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -71,18 +73,30 @@ def _predict(session: Session, store: RunStore, ids: Path, out: Path, progress: 
     node, _ = open_node(session, store, role, Traffic(store))
     complete_results(session, store, progress)
     loop = Loop(node, progress)
-    loop.start()
-    socket = go_online(session, loop, progress)
     patience = Patience(session.study.patience_seconds, progress, str(session.file), f"predict --ids {ids} --out {out}")
     try:
-        loop.run(lambda: loop.done, lambda: patience.check(role.waiting_for(), socket.attached()))
+        loop.start()
+        _say_since_when(store, role, progress)
+        if not loop.done:
+            with closing(go_online(session, loop, progress)) as socket:
+                loop.run(lambda: loop.done, lambda: patience.check(role.waiting_for(), socket.attached()))
     finally:
-        socket.close()
         node.close()
     total, missing = role.combine(initial, own)
     write_atomically(out, to_csv(table.written, total, missing, codec))
+    role.close()
+    store.commit(role.state.take_changes(), {}, [])
     progress.log(f"{len(wanted)} predictions written to {out}{_lacking(missing, session.study.protect.summed)}")
     return 0
+
+
+def _say_since_when(store: RunStore, role: PredictionProtocol, progress: Progress) -> None:
+    """A batch that goes on holds answers of the day on which it began."""
+    if not role.resumed:
+        store.set_meta("batch-began", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"))
+        return
+    progress.log(f"the batch of these ids that began on {store.meta('batch-began')} was not brought to its end: going on with "
+                 "it, nothing is asked or counted twice")  # fmt: skip
 
 
 def _lacking(missing: list[str], summed: bool) -> str:
@@ -135,7 +149,7 @@ def _own_part(
     initial = np.asarray(state.array("ensemble/F0"))
     if not model.fits:
         return np.zeros((len(table.ids), codec.outputs), dtype=np.float32), initial
-    coefficients = np.trim_zeros(state.array("own-coefficients"), "b")  # rounds run to hide the end have no model
+    coefficients = state.array("own-coefficients")
     models = [state.raw(f"model/{t:04d}") for t in range(1, len(coefficients) + 1)]
     _, part = model.part(table, tuple(table.ids), encoder, models, coefficients, codec.outputs)  # type: ignore[arg-type]
     return part, initial

@@ -16,6 +16,8 @@ from secure_gal.messages import EncryptedPredictReply, Message
 from secure_gal.protocol_predict import Domain, Part, PredictionProtocol
 from secure_gal.study import Study
 
+Bytes = npt.NDArray[np.uint8]
+
 
 class EncryptedPrediction(PredictionProtocol):
     """`PredictionProtocol` with `residuals = "ckks"`: a part is Enc(part / scale), scale from the end of training."""
@@ -42,9 +44,19 @@ class EncryptedPrediction(PredictionProtocol):
         self._check_known(peer, message.known)
         table = Table(self._parameters, len(message.known), self._outputs)
         check_replies(self._parameters, message.ciphertexts, table.ciphertexts, peer)
+        self.state.put(f"batch/reply/{peer}", message.ciphertexts)
+        self.state.put(f"batch/replied/{peer}", message.known)
+        return [self._decrypt(peer)]
+
+    def _take_up(self) -> list[Effect]:
+        effects = super()._take_up()
+        return effects + [self._decrypt(p) for p in self._study.assistors if f"batch/reply/{p}" in self.state]
+
+    def _decrypt(self, peer: str) -> Compute:
         self._opening.add(peer)
+        ciphertexts, known = self.state.array(f"batch/reply/{peer}"), self.state.array(f"batch/replied/{peer}")
         scale = float(self.state.array(f"scale/{peer}")[0])
-        return [Compute(f"decrypt/{peer}", lambda: self._open(peer, message, scale))]
+        return Compute(f"decrypt/{peer}", lambda: self._open(peer, ciphertexts, known, scale))
 
     def computed(self, tag: str, result: object) -> list[Effect]:
         """Take a decrypted part."""
@@ -52,12 +64,12 @@ class EncryptedPrediction(PredictionProtocol):
             return super().computed(tag, result)
         peer = tag.partition("/")[2]
         self._opening.discard(peer)
+        for key in ("reply", "replied"):
+            self.state.drop(f"batch/{key}/{peer}")
         return self._take(peer, cast(Part, result))
 
-    def _open(self, peer: str, message: EncryptedPredictReply, scale: float) -> Part:
-        values: npt.NDArray[np.float64] = self._cipher.decrypt(
-            message.ciphertexts, len(message.known), self._outputs, peer
-        )
+    def _open(self, peer: str, ciphertexts: Bytes, known: Bytes, scale: float) -> Part:
+        values: npt.NDArray[np.float64] = self._cipher.decrypt(ciphertexts, len(known), self._outputs, peer)
         values = values * scale
-        values[message.known == 0] = 0.0
-        return self._over_all_ids(peer, message.known, values)
+        values[known == 0] = 0.0
+        return self._over_all_ids(peer, known, values)

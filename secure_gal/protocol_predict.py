@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,6 +32,9 @@ class PredictionProtocol:
 
     With `ids = "psi"` the batch is aligned privately first, with fresh scalars, and each assistor is asked for rows by
     position only; an assistor that knows none of the ids is asked for no row.
+
+    A batch is open, and what was answered is kept under `batch/`, until `close`. The same ids go on with it after a
+    restart, so that no answer is asked for, counted or drawn twice; other ids give it up.
     """
 
     REPLY: type[Message] = PredictReply
@@ -44,6 +48,8 @@ class PredictionProtocol:
         self._pairs: PrivateAlignment | None = None
         self._asked: dict[str, npt.NDArray[np.int64]] = {}
         self.parts: dict[str, Part] = {}
+        self.resumed = False
+        """Whether `start` went on with a batch of an earlier process."""
 
     @property
     def phase(self) -> str:
@@ -60,16 +66,42 @@ class PredictionProtocol:
         return [peer for peer in self._study.assistors if peer not in self.parts]
 
     def start(self) -> list[Effect]:
-        """Ask, under a batch number that was never used before."""
-        self._number = int(self.state.text("batches", "0")) + 1
-        self.state.put("batches", str(self._number).encode())
+        """Ask, under a batch number that was never used before, or go on with the open batch of these ids."""
+        asked = _digest(self._ids)
+        self.resumed = self.state.raw("batch/ids") == asked
+        if not self.resumed:
+            self.close()
+            self.state.put("batch/ids", asked)
+            self.state.put("batches", str(int(self.state.text("batches", "0")) + 1).encode())
+        self._number = int(self.state.text("batches"))
         if self._domain is not None:
-            self.state.drop_all("match/")
             self._pairs = PrivateAlignment(self._study, self._ids, self.state, self._number, self._domain)
+        effects = self._take_up() if self.resumed else self._begin()
+        return effects if self.waiting_for() else [*effects, Done()]
+
+    def close(self) -> None:
+        """The answer is where it was wanted, or nobody wants it any more: forget it."""
+        self.state.drop_all("batch/")
+        self.state.drop_all("match/")
+
+    def _begin(self) -> list[Effect]:
+        if self._pairs is not None:
             return self._pairs.begin()
         request = PredictRequest(Batch(self._number), self._ids)
         self._asked = {peer: np.arange(len(self._ids)) for peer in self._study.assistors}
         return [Send(peer, request) for peer in self._study.assistors]
+
+    def _take_up(self) -> list[Effect]:
+        """What was answered is on disk, what was asked is in the outbox; only private alignments begin anew."""
+        for peer in self._study.assistors:
+            if self._pairs is None:
+                self._asked[peer] = np.arange(len(self._ids))
+            elif peer not in self._pairs.waiting_for():
+                self._asked[peer] = self._pairs.match(peer).own
+            if f"batch/known/{peer}" in self.state and f"batch/values/{peer}" in self.state:
+                known, values = self.state.array(f"batch/known/{peer}"), self.state.array(f"batch/values/{peer}")
+                self.parts[peer] = Part(known, values)
+        return self._pairs.begin() if self._pairs is not None else []
 
     def forget(self, peer: str) -> bool:
         """An assistor without the run's memory holds no models, so it cannot answer."""
@@ -142,6 +174,8 @@ class PredictionProtocol:
 
     def _take(self, peer: str, part: Part) -> list[Effect]:
         self.parts[peer] = part
+        self.state.put(f"batch/known/{peer}", part.known)
+        self.state.put(f"batch/values/{peer}", part.values)
         return [] if self.waiting_for() else [Done()]
 
     def combine(
@@ -156,3 +190,11 @@ class PredictionProtocol:
             for i in np.flatnonzero(part.known == 0):
                 missing[i] = f"{missing[i]};{peer}".lstrip(";")
         return total, missing
+
+
+def _digest(ids: Sequence[str]) -> bytes:
+    digest = hashlib.sha256(b"secure-gal/1 batch\0")
+    for entity in ids:
+        raw = entity.encode()
+        digest.update(len(raw).to_bytes(8, "little") + raw)
+    return digest.digest()

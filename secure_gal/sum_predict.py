@@ -58,14 +58,25 @@ class SumPrediction(PredictionProtocol):
             return [self._adder]
         return [p for p in self._others if p not in self._relayed] or [self._adder]
 
-    def start(self) -> list[Effect]:
-        """Ask who knows what, under a batch number that was never used before."""
-        effects = super().start()
+    def _begin(self) -> list[Effect]:
+        """Ask who knows what."""
         if self._pairs is not None:
-            return effects
-        self._asked = {}
+            return self._pairs.begin()
         ask = messages.KnownRequest(Batch(self._number), self._ids)
         return [Send(peer, ask) for peer in self._study.assistors]
+
+    def _take_up(self) -> list[Effect]:
+        state, prefix = self.state, "batch/known/"
+        self._known = {key.removeprefix(prefix): state.array(key) for key in state.keys(prefix)}
+        self._keyed = "batch/keyed" in state
+        self._relayed = {p for p in self._others if f"batch/relayed/{p}" in state}
+        if "batch/common" in state:
+            self._common = state.array("batch/common")
+        if "batch/total" in state:
+            self._total = state.array("batch/total")
+        elif "batch/sum" in state:
+            return [self._open()]
+        return self._pairs.begin() if self._pairs is not None else []
 
     def receive(self, peer: str, message: Message) -> list[Effect]:
         """Take one reply, or a step of the private alignment.
@@ -96,6 +107,7 @@ class SumPrediction(PredictionProtocol):
         if self._pairs is not None or peer in self._known or wrong:
             raise PeerViolation(peer, f"`known` must come once, with 0 or 1 for each of {len(self._ids)} ids")
         self._known[peer] = message.known
+        self.state.put(f"batch/known/{peer}", message.known)
         return self._ask()
 
     def _ask(self) -> list[Effect]:
@@ -109,8 +121,9 @@ class SumPrediction(PredictionProtocol):
                 continue
             held &= self._positions(peer) >= 0
         self._common = np.flatnonzero(held)
+        self.state.put("batch/common", self._common)
         if not len(self._common):
-            self._total = np.zeros((len(self._ids), self._outputs))
+            self._finish(np.zeros((len(self._ids), self._outputs)))
             return [Note("warning", {"text": "no row is known to every assistor; only the own part is used"}), Done()]
         return [self._request(self._adder)]
 
@@ -135,6 +148,7 @@ class SumPrediction(PredictionProtocol):
             raise PeerViolation(peer, "a key that was not asked for, or a second one")
         check_part_key(self._card, self._digest, self.run, self._number, message.announcement, peer)
         self._keyed = True
+        self.state.put("batch/keyed", b"1")
         return [effect for other in self._others for effect in (Send(other, message), self._request(other))]
 
     def _on_sealed(self, peer: str, message: SealedPart) -> list[Effect]:
@@ -142,8 +156,9 @@ class SumPrediction(PredictionProtocol):
         if early or peer in self._relayed or self._total is not None:
             raise PeerViolation(peer, "a part that was not asked for, or a second one")
         if message.batch.refused:
-            self._total = np.zeros((len(self._ids), self._outputs))
             self._common = np.zeros(0, dtype=np.int64)
+            self.state.put("batch/common", self._common)
+            self._finish(np.zeros((len(self._ids), self._outputs)))
             text = f"{peer} refuses this batch: {message.batch.refused[:200]}; without it no assistor's part is used"
             return [Note("warning", {"text": text}), Done()]
         if peer == self._adder:
@@ -152,24 +167,35 @@ class SumPrediction(PredictionProtocol):
         if len(message.sealed) != due:
             raise PeerViolation(peer, f"a sealed part of {len(message.sealed)} bytes, where {due} are due")
         self._relayed.add(peer)
+        self.state.put(f"batch/relayed/{peer}", b"1")
         return [Send(self._adder, messages.RelayedPart(message.batch, messages.Author(peer), message.sealed))]
 
     def _on_sum(self, peer: str, message: SummedPart) -> list[Effect]:
         complete = self._common is not None and self._relayed == set(self._others)
         if peer != self._adder or not complete or self._opening or self._total is not None:
             raise PeerViolation(peer, "a sum that was not asked for, or a second one")
-        layout, ciphertexts = self._layout(), message.ciphertexts
-        check_replies(SUM, ciphertexts, layout.ciphertexts, peer)
+        check_replies(SUM, message.ciphertexts, self._layout().ciphertexts, peer)
+        self.state.put("batch/sum", message.ciphertexts)
+        return [self._open()]
+
+    def _open(self) -> Compute:
         self._opening = True
-        return [Compute("open", lambda: self._cipher.decrypt_sum(ciphertexts, layout, peer))]
+        layout, ciphertexts = self._layout(), self.state.array("batch/sum")
+        return Compute("open", lambda: self._cipher.decrypt_sum(ciphertexts, layout, self._adder))
+
+    def _finish(self, total: npt.NDArray[np.float64]) -> None:
+        self._total = total
+        self.state.put("batch/total", total)
+        self.state.drop("batch/sum")
 
     def computed(self, tag: str, result: object) -> list[Effect]:
         """Take the decrypted sum, or a step of the private alignment."""
         if tag != "open":
             return super().computed(tag, result)
         scale = float(self.state.array(f"scale/{self._adder}")[0])
-        self._total = np.zeros((len(self._ids), self._outputs))
-        self._total[self._common] = cast(npt.NDArray[np.float64], result) * scale
+        total = np.zeros((len(self._ids), self._outputs))
+        total[self._common] = cast(npt.NDArray[np.float64], result) * scale
+        self._finish(total)
         return [Done()]
 
     def combine(

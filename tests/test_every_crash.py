@@ -19,6 +19,8 @@ from tests.simulation import Network
 from tests.study_in_memory import NAMES
 
 Answer = tuple[np.ndarray, list[str]]
+Batch = tuple[str, Answer, int, dict[str, str]]
+"""A mode, and in it a batch's answer, the steps that it took, and what it cost."""
 
 
 def every(stride: int) -> pytest.MarkDecorator:
@@ -41,6 +43,12 @@ def check_same(mode: str, found: Answer, wanted: Answer, atol: float = 1e-6) -> 
         assert np.allclose(found[0], wanted[0], rtol=0, atol=atol)
 
 
+def spent(network: Network) -> dict[str, str]:
+    """What the batch has cost every assistor's budgets."""
+    states = {party.name: party.node.role.state for party in network.others}
+    return {f"{name} {key}": state.text(key) for name, state in states.items() for key in ("answered", "replies")}
+
+
 def walk(make: Callable[[], Network], steps: int, stride: int, check: Callable[[Network], None]) -> None:
     """Kill every party at every step and both ways, or at every `stride`-th of these points."""
     points = [(at, victim, late) for at in range(steps) for victim in NAMES for late in (False, True)]
@@ -57,10 +65,10 @@ def walk(make: Callable[[], Network], steps: int, stride: int, check: Callable[[
 
 
 @pytest.fixture(scope="module", params=list(MODES))
-def undisturbed(request: pytest.FixtureRequest) -> tuple[str, Answer, int]:
+def undisturbed(request: pytest.FixtureRequest) -> Batch:
     network = asking(request.param)
     steps = steps_of(network)
-    return request.param, answer(network), steps
+    return request.param, answer(network), steps, spent(network)
 
 
 @pytest.mark.parametrize("mode", list(MODES))
@@ -74,15 +82,21 @@ def test_learning_ends_whoever_dies(stride: int, mode: str) -> None:
 
 
 @every(23)
-def test_a_prediction_ends_whoever_dies(stride: int, undisturbed: tuple[str, Answer, int]) -> None:
-    mode, wanted, steps = undisturbed
+def test_a_prediction_ends_whoever_dies(stride: int, undisturbed: Batch) -> None:
+    mode, wanted, steps, cost = undisturbed
     assert wanted[0].any()
-    walk(lambda: asking(mode), steps, stride, lambda found: check_same(mode, answer(found), wanted))
+
+    def check(network: Network) -> None:
+        check_same(mode, answer(network), wanted)
+        assert network.sponsor.node.role.state.text("batches") == "1", "the batch went on, it did not begin anew"
+        assert spent(network) == cost
+
+    walk(lambda: asking(mode), steps, stride, check)
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_a_prediction_over_a_link_that_breaks_and_repeats(seed: int, undisturbed: tuple[str, Answer, int]) -> None:
-    mode, wanted, _ = undisturbed
+def test_a_prediction_over_a_link_that_breaks_and_repeats(seed: int, undisturbed: Batch) -> None:
+    mode, wanted, _, cost = undisturbed
     network = asking(mode, seed=seed, loss=0.05)
     for turn in range(100_000):
         if not network.step():
@@ -90,11 +104,12 @@ def test_a_prediction_over_a_link_that_breaks_and_repeats(seed: int, undisturbed
         if network.random.random() < 0.05 and turn < 200:
             network.crash(network.random.choice(NAMES), network.random.random() < 0.5)
     check_same(mode, answer(network), wanted)
+    assert spent(network) == cost
 
 
 @every(7)
-def test_a_batch_that_was_given_up_leaves_the_next_one_alone(stride: int, undisturbed: tuple[str, Answer, int]) -> None:
-    mode, _, steps = undisturbed
+def test_a_batch_that_was_given_up_leaves_the_next_one_alone(stride: int, undisturbed: Batch) -> None:
+    mode, _, steps, _ = undisturbed
     others = IDS[::-1][:3]
     wanted = answer_of(mode, others)
     for at in range(0, steps, stride):

@@ -79,3 +79,45 @@ def test_a_reply_to_an_earlier_batch_is_ignored() -> None:
     role.start()
     role.receive("lab", reply([1], [9.0], number=4))
     assert role.waiting_for() == ["lab"]
+
+
+def begun(ids: tuple[str, ...] = ("a", "b", "c")) -> State:
+    """The sponsor's disk after the lab has answered and the process died."""
+    state = State({"phase": b"finished", "run": b"r"})
+    role = PredictionProtocol(study(protect=CLEAR), state, ids, 1)
+    role.start()
+    role.receive("lab", reply([1, 0, 1], [1.0, 0.0, 2.0]))
+    return state
+
+
+def test_the_same_ids_go_on_with_the_batch_that_was_not_closed() -> None:
+    state = begun()
+    role = PredictionProtocol(study(protect=CLEAR), state, ("a", "b", "c"), 1)
+    assert role.start() == [] and role.resumed and role.waiting_for() == ["insurer"], "requests wait in the outbox"
+    role.receive("insurer", reply([1, 0, 0], [0.5, 0.0, 0.0]))
+    wanted = role.combine(np.array([-1.0]), np.zeros((3, 1), np.float32))
+    whole = PredictionProtocol(study(protect=CLEAR), state, ("a", "b", "c"), 1)
+    assert whole.start() == [Done()] and not whole.waiting_for(), "all is on disk"
+    found = whole.combine(np.array([-1.0]), np.zeros((3, 1), np.float32))
+    assert np.array_equal(found[0], wanted[0]) and found[1] == wanted[1] == ["", "lab;insurer", "insurer"]
+    with pytest.raises(PeerViolation, match="second one"):
+        whole.receive("lab", reply([1, 0, 1], [1.0, 0.0, 2.0]))
+
+
+@pytest.mark.parametrize("ids", [("a", "c", "b"), ("a", "b"), ("ab", "c"), ("a", "b", "c", "d")])
+def test_other_ids_are_another_batch(ids: tuple[str, ...]) -> None:
+    state = begun()
+    role = PredictionProtocol(study(protect=CLEAR), state, ids, 1)
+    assert len([e for e in role.start() if isinstance(e, Send)]) == 2 and not role.resumed
+    assert role.waiting_for() == ["lab", "insurer"] and state.text("batches") == "2"
+    assert not state.keys("batch/values/")
+
+
+def test_a_batch_that_was_written_is_forgotten() -> None:
+    state = begun()
+    role = PredictionProtocol(study(protect=CLEAR), state, ("a", "b", "c"), 1)
+    role.start()
+    role.close()
+    assert not state.keys("batch/") and state.text("batches") == "1"
+    role = PredictionProtocol(study(protect=CLEAR), state, ("a", "b", "c"), 1)
+    assert len(role.start()) == 2 and not role.resumed and state.text("batches") == "2"

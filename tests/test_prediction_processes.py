@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,17 @@ from tests.test_processes import cli, wait_for
 
 pytestmark = pytest.mark.processes
 ROWS = 150
+DIES = (
+    "import errno, os, pathlib, sys\n"
+    "name, how, keep = sys.argv[1], sys.argv[2], os.replace\n"
+    "def replace(part, path):\n"
+    "    if pathlib.Path(path).name != name: return keep(part, path)\n"
+    "    if how == 'die': os._exit(137)\n"
+    "    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))\n"
+    "os.replace = replace\n"
+    "sys.argv = ['secure-gal', *sys.argv[3:]]\n"
+    "from parties.cli import main; main()\n"
+)
 ASK = ("predict", "hospital.toml", "--ids", "new.csv", "--out", "predictions.csv")
 
 
@@ -37,6 +50,12 @@ def write_study(
     for party in demo.PARTIES:
         file = folder / party / "study.toml"
         file.write_text(f'rounds = 2\nvalidation = {validation}\n{file.read_text()}predictions = "{predictions}"\n')
+
+
+def failing(folder: Path, file: str, how: str, *arguments: str) -> subprocess.Popen[str]:
+    """A command that dies, or whose disk is full, when it comes to write this file."""
+    command = [sys.executable, "-c", DIES, file, how, *arguments]
+    return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
 
 
 def assist(folder: Path, name: str, *more: str) -> subprocess.Popen[str]:
@@ -64,6 +83,24 @@ def learnt_scores(hospital: Path) -> dict[str, float]:
     return {f"{i:04d}": float(expit(f[i])) for i in range(0, ROWS, 3)}
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished study in the clear, whose assistors have ended."""
+    folder = tmp_path_factory.mktemp("finished")
+    write_study(folder, "clear")
+    labs = [assist(folder, name, "--once") for name in demo.PARTIES[1:]]
+    ended(cli(folder / "hospital", "train", "hospital.toml"))
+    for lab in labs:
+        ended(lab)
+    return folder
+
+
+@pytest.fixture
+def learnt(finished: Path, tmp_path: Path) -> Path:
+    """A copy of it of one's own."""
+    return Path(shutil.copytree(finished, tmp_path / "study"))
+
+
 def test_an_assistor_killed_during_the_private_alignment_of_a_prediction(tmp_path: Path) -> None:
     write_study(tmp_path, "psi")
     hospital = tmp_path / "hospital"
@@ -82,3 +119,26 @@ def test_an_assistor_killed_during_the_private_alignment_of_a_prediction(tmp_pat
             lab.kill()
             lab.communicate()
     assert scores(hospital / "predictions.csv") == pytest.approx(learnt_scores(hospital), abs=1e-6)
+
+
+@pytest.mark.parametrize("how", ["die", "full"])
+def test_an_answered_batch_whose_file_was_lost_is_written_and_nobody_is_asked_again(how: str, learnt: Path) -> None:
+    hospital = learnt / "hospital"
+    labs = {name: assist(learnt, name) for name in demo.PARTIES[1:]}
+    try:
+        ended(failing(hospital, "predictions.csv", how, *ASK), {"die": 137, "full": 5}[how])
+    finally:
+        for lab in labs.values():
+            lab.kill()
+            lab.communicate()
+    said = ended(cli(hospital, *ASK))  # with nobody there
+    assert "was not brought to its end" in said and "50 predictions written to predictions.csv" in said
+    assert scores(hospital / "predictions.csv") == pytest.approx(learnt_scores(hospital), abs=1e-6)
+    assert batches(hospital) == "1"
+
+
+def batches(hospital: Path) -> str:
+    store = RunStore(hospital / "run")
+    count = store.value("batches").decode()
+    store.close()
+    return count

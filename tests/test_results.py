@@ -9,8 +9,6 @@ import itertools
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,27 +28,10 @@ from secure_gal.messages import Batch, Ending, Finished, PredictReply
 from secure_gal.protocol_settled import Settled
 from tests.simulation import MemoryStore
 from tests.study_in_memory import ROUNDS, context, make_network, make_node, study
-from tests.test_prediction_processes import assist, ended, write_study
+from tests.test_prediction_processes import assist, ended, failing, write_study
 
 pytestmark = pytest.mark.processes
 FILES = ("summary.json", "rounds.csv", "report.html", "computing.json")
-DIES = (
-    "import errno, os, pathlib, sys\n"
-    "name, how, keep = sys.argv[1], sys.argv[2], os.replace\n"
-    "def replace(part, path):\n"
-    "    if pathlib.Path(path).name != name: return keep(part, path)\n"
-    "    if how == 'die': os._exit(137)\n"
-    "    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))\n"
-    "os.replace = replace\n"
-    "sys.argv = ['secure-gal', *sys.argv[3:]]\n"
-    "from parties.cli import main; main()\n"
-)
-
-
-def failing(folder: Path, file: str, how: str, *arguments: str) -> subprocess.Popen[str]:
-    """A command that dies, or whose disk is full, when it comes to write this file."""
-    command = [sys.executable, "-c", DIES, file, how, *arguments]
-    return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
 
 
 @pytest.fixture(scope="module")
