@@ -74,7 +74,8 @@ def _model(
         from secure_gal.party_model import AssistorData as kind
     model = kind(session.party, session.study, session.file.resolve().parent,
                  lambda text: progress.note(Note("warning", {"text": text})))  # fmt: skip
-    admit(session, store, model)
+    for text in admit(session, store, model):
+        progress.note(Note("warning", {"text": text}))
     budget.admit(model.table)
     model.on_read = budget.admit
     check_same_budget(store, budget)

@@ -103,17 +103,24 @@ def open_node(session: Session, store: RunStore, role: Role, traffic: Traffic) -
     return Node(role, store, codec, traffic.count, ledger, certifier, archive), certifier
 
 
-def admit(session: Session, store: RunStore, model: PartyModel) -> None:
+def admit(session: Session, store: RunStore, model: PartyModel) -> list[str]:
     """Look at this party's data before it goes online.
+
+    Returns:
+        What a person should know, in words.
 
     Raises:
         DataError: nothing could be learned from it (`secure_gal.data_check`).
-        SettingsError: a resumed run finds other ids than it began with.
+        SettingsError: a resumed run finds another table than it began with, or a prediction a column less.
     """
+    from parties.learnt_from import refuse_schema, remember_or_refuse
     from secure_gal.data_check import check_data
 
+    if store.value("phase") == b"serving":  # predictions are made from the table as it is
+        return refuse_schema(session, store, model.table)
     check_data(model.table, session.party, session.study)
-    check_same_ids(store, model.ids_digest(), session.party.data.path)
+    remember_or_refuse(session, store, model.table)
+    return []
 
 
 def check_same_budget(store: RunStore, budget: DataBudget) -> None:
@@ -123,12 +130,3 @@ def check_same_budget(store: RunStore, budget: DataBudget) -> None:
         raise SettingsError(str(budget.path), "is not the file that this run began to count in; put that one back, or start "
                             "anew with an empty run_dir on every side")  # fmt: skip
     store.set_meta("budget", budget.id)
-
-
-def check_same_ids(store: RunStore, ids_digest: str, path: Path) -> None:
-    """A resumed run must find the id list that it began with."""
-    before = store.meta("ids")
-    if before and before != ids_digest and store.begun:
-        raise SettingsError(str(path), "its ids have changed since this run began; restore the table, or start anew "
-                            "with an empty run_dir on every side")  # fmt: skip
-    store.set_meta("ids", ids_digest)

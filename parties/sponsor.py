@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -20,7 +21,7 @@ from parties.store import RunStore
 from parties.traffic import Traffic
 from secure_gal.agreement import NONCE_BYTES
 from secure_gal.effects import Note, State
-from secure_gal.errors import Paused, SettingsError
+from secure_gal.errors import DataError, Paused, SettingsError
 from secure_gal.limits import LABELS, Beyond
 from secure_gal.protocol_settled import Settled
 from secure_gal.protocol_sponsor import SponsorProtocol
@@ -163,19 +164,36 @@ def _settle(session: Session, store: RunStore, progress: Progress) -> int:
     node, certifier = open_node(session, store, Settled(State(store.state())), Traffic(store))
     try:
         complete_results(session, store, progress)
-        arrived = all(node.idle(name) for name in session.study.assistors)
-        if store.value("batch/ids") or (arrived and not certifier.pending):
-            return 0  # the messages of an open batch are delivered by `predict`
-        loop = Loop(node, progress)
-        loop.start()
-        socket = go_online(session, loop, progress)
-        try:
-            _deliver(session, loop, certifier, socket)
-        finally:
-            socket.close()
-        return 0
+        late = any(not node.idle(name) for name in session.study.assistors)
+        if (late or certifier.pending) and not store.value("batch/ids"):  # what an open batch asks `predict` delivers
+            loop = Loop(node, progress)
+            loop.start()
+            with closing(go_online(session, loop, progress)) as socket:
+                _deliver(session, loop, certifier, socket)
     finally:
         node.close()
+    _refuse_another_table(session, store, progress)
+    return 0
+
+
+def _refuse_another_table(session: Session, store: RunStore, progress: Progress) -> None:
+    """Whoever runs `train` on a table that was changed since is not told that it was learnt from.
+
+    Raises:
+        SettingsError: says what changed and how to learn again.
+    """
+    from parties.learnt_from import begin_anew, changes
+    from secure_gal.data import read_table
+
+    data = session.party.data
+    try:
+        table = read_table(data.path, data.id, data.label, data.categorical, session.study.form)
+    except DataError as error:
+        progress.log(f"the table was not compared with what was learnt from: {error}")
+        return
+    if what := changes(session, store, table):
+        raise SettingsError(str(data.path), f"is not what this finished study was learnt from: {what}. Its results and its "
+                            f"model stay as they are; to learn again: {begin_anew(session)}")  # fmt: skip
 
 
 def _deliver(session: Session, loop: Loop, certifier: Certifier, socket: SponsorSocket) -> None:

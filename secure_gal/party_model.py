@@ -5,7 +5,6 @@ Heavy imports (polars, scikit-learn, torch) happen inside the methods that need 
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -70,14 +69,6 @@ class PartyModel:
     def current_ids(self) -> tuple[str, ...]:
         """The ids in `[data] path` as it is on disk now."""
         return tuple(self._read(self._party.data.path).ids)
-
-    def ids_digest(self) -> str:
-        """SHA-256 over the id list: a resumed run must find the table that it began with."""
-        digest = hashlib.sha256()
-        for entity in self.ids:
-            raw = entity.encode()
-            digest.update(len(raw).to_bytes(8, "little") + raw)
-        return digest.hexdigest()
 
     def _read(self, path: Path) -> Table:
         data = self._party.data

@@ -130,6 +130,28 @@ def test_what_was_measured_of_leakage_outlives_the_report(folder: Path) -> None:
     assert again(folder)["report.html"] == before
 
 
+def test_a_finished_study_says_that_the_table_is_another_one(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 2, after everything that was missing is made up for: the table was not learnt from."""
+    table = folder / "hospital" / "hospital.csv"
+    kept = table.read_text()
+    header, first, *rows = kept.splitlines()
+    flipped = f"{first[:-1]}{1 - int(first[-1])}"
+    table.write_text("\n".join([header, flipped, *rows[:-2]]) + "\n")
+    with pytest.raises(
+        SettingsError, match=r"2 rows removed; the label of 1 row changed.*to learn again: .*empty run_dir"
+    ) as error:
+        again(folder)
+    assert error.value.exit_code == 2 and (folder / "hospital" / "run" / "summary.json").exists()
+    table.unlink()
+    capsys.readouterr()
+    again(folder)
+    assert "was not compared" in capsys.readouterr().err
+    table.write_text(kept)
+    again(folder)
+
+
 def test_no_results_of_a_learning_stage_that_goes_on(folder: Path) -> None:
     store = RunStore(folder / "hospital" / "run")
     store.commit({"phase": b"learning"}, {}, [])
