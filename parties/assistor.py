@@ -124,8 +124,11 @@ def _serve(session: Session, store: RunStore, once: bool, progress: Progress, be
     def finished() -> bool:
         return ending() and certifier.certified >= role.rounds and node.idle(sponsor)
 
+    def awaited() -> list[str]:
+        return [sponsor] if ending() and not socket.attached() else []
+
     try:
-        loop.run(finished, lambda: patience.check([sponsor] if ending() else [], socket.attached()))
+        loop.run(finished, lambda: patience.check(awaited(), socket.attached()))
     except Paused:
         if role.phase != "serving" or not loop.stop.asked:
             raise

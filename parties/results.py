@@ -18,7 +18,7 @@ from parties.progress import Progress
 from parties.report import ROUNDS, in_units, rounds_csv, times, true_metrics, versions, write_atomically
 from parties.session import Session
 from parties.store import RunStore
-from parties.traffic import Traffic
+from parties.traffic import counts_of
 from secure_gal.assistance import RoundRecord
 from secure_gal.learned import Learned
 from transport.ledger import LEDGER
@@ -111,7 +111,7 @@ def _summary(session: Session, store: RunStore, history: Sequence[RoundRecord], 
                     "rounds": round(sum(row["seconds"] for row in rows), 3),
                     **{f"sponsor_{phase}": seconds for phase, seconds in computing.phases(store).items()}},
         "computing": computing.record(store),
-        "bytes": Traffic(store).counts,
+        "bytes": counts_of(store),
         "versions": versions(),
     }  # fmt: skip
     text = json.dumps(made, indent=2) + "\n"

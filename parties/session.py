@@ -114,9 +114,10 @@ def admit(session: Session, store: RunStore, model: PartyModel) -> list[str]:
         SettingsError: a resumed run finds another table than it began with, or a prediction a column less.
     """
     from parties.learnt_from import refuse_schema, remember_or_refuse
-    from secure_gal.data_check import check_data
+    from secure_gal.data_check import check_data, check_size
 
     if store.value("phase") == b"serving":  # predictions are made from the table as it is
+        check_size(model.table, session.study)
         return refuse_schema(session, store, model.table)
     check_data(model.table, session.party, session.study)
     remember_or_refuse(session, store, model.table)

@@ -69,7 +69,8 @@ def report(party_file: Path) -> int:
         require_finished(session, store)
         node, _ = open_node(session, store, Settled(State(store.state())), Traffic(store))
         try:
-            complete_results(session, store, Progress())
+            complete_results(session, store, progress := Progress())
+            progress.log(f"results are in {session.party.run_dir}")
         finally:
             node.close()
         return 0
@@ -87,7 +88,6 @@ def require_finished(session: Session, store: RunStore) -> None:
 def complete_results(session: Session, store: RunStore, progress: Progress) -> None:
     """Write results that are missing, and say so where a command finds them missing that is not the one that learnt."""
     written = write_results(session, store)
-    progress.log(f"this study's learning stage is finished; its results are in {session.party.run_dir}")
     if written:
         announce(store, progress)
         progress.log(f"results that were missing, or not this run's, are written: {', '.join(written)}")
@@ -163,6 +163,7 @@ def _settle(session: Session, store: RunStore, progress: Progress) -> int:
     """Of a finished learning stage: results that are missing, messages and certificates that died with the process."""
     node, certifier = open_node(session, store, Settled(State(store.state())), Traffic(store))
     try:
+        progress.log(f"this study's learning stage is finished; its results are in {session.party.run_dir}")
         complete_results(session, store, progress)
         late = any(not node.idle(name) for name in session.study.assistors)
         if (late or certifier.pending) and not store.value("batch/ids"):  # what an open batch asks `predict` delivers

@@ -24,11 +24,16 @@ def check_data(table: Table, party: PartySettings, study: Study) -> list[str]:
     Raises:
         DataError: too many ids, labels that do not fit the task, or nothing to learn from; names the fix.
     """
+    check_size(table, study)
+    known = _check_labels(table, party, study) if party.party == study.sponsor else ""
+    return [*([known] if known else []), *(_check_features(table, party) if party.learner.kind != "none" else [])]
+
+
+def check_size(table: Table, study: Study) -> None:
+    """DataError where a table brings more ids to an alignment than the study allows."""
     if len(table.ids) > study.max_ids:
         raise DataError(str(table.path), f"holds {len(table.ids):,} ids, and the study allows max_ids = {study.max_ids:,}; take "
                         "out rows that no other party can hold, or agree on a larger max_ids in study.toml")  # fmt: skip
-    known = _check_labels(table, party, study) if party.party == study.sponsor else ""
-    return [*([known] if known else []), *(_check_features(table, party) if party.learner.kind != "none" else [])]
 
 
 def _check_labels(table: Table, party: PartySettings, study: Study) -> str:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from crypto.identity import Identity
 from parties.session import admit, open_session, open_store
 from parties.store import RunStore
-from secure_gal.errors import SettingsError
+from secure_gal.errors import DataError, SettingsError
 from secure_gal.party_model import AssistorData, PartyModel, SponsorData
 from tests.conftest import identity
 
@@ -186,6 +188,19 @@ def test_predictions_are_made_from_the_table_as_it_is(change: str, tmp_path: Pat
     assert start(file) == []
     write(tmp_path, "lab", table()[:1])  # nothing could be learnt from one row, but it can be predicted
     assert start(file) == []
+
+
+def test_more_ids_than_the_study_allows_are_named_while_serving_too(tmp_path: Path) -> None:
+    file = begin(tmp_path, "lab")
+    start(file, OVER["lab"])  # type: ignore[arg-type]
+    session = open_session(file)
+    few = dataclasses.replace(session, study=msgspec.structs.replace(session.study, max_ids=ROWS - 1))
+    store = open_store(session)
+    model = AssistorData(session.party, session.study, tmp_path, lambda text: None)
+    assert admit(session, store, model) == []
+    with pytest.raises(DataError, match="holds 60 ids, and the study allows max_ids = 59"):
+        admit(few, store, model)
+    store.close()
 
 
 def test_a_column_that_predictions_need_is_missed_by_name(tmp_path: Path) -> None:

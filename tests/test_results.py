@@ -20,8 +20,11 @@ from parties.assistor import assist as assist_here
 from parties.leakage import measure
 from parties.node import Node
 from parties.patience import Patience
+from parties.results import write_results
+from parties.session import open_session, open_store
 from parties.sponsor import report, train
 from parties.store import RunStore
+from parties.traffic import Traffic, counts_of
 from secure_gal.effects import State
 from secure_gal.errors import EnvironmentFailure, Paused, PeerViolation, SettingsError
 from secure_gal.messages import Batch, Ending, Finished, PredictReply
@@ -119,6 +122,19 @@ def test_a_summary_is_that_of_the_learning_stage_whatever_is_sent_later(folder: 
     store.close()
     (folder / "hospital" / "run" / "summary.json").unlink()
     assert again(folder) == found
+
+
+def test_bytes_are_counted_on_while_results_are_made_up_for(folder: Path) -> None:
+    session = open_session(folder / "hospital" / "hospital.toml")
+    store = open_store(session)
+    live = Traffic(store)
+    write_results(session, store)
+    live.count("sent", "lab-a", "predict-request", 7)
+    store.commit({"x": b"1"}, {}, [])
+    assert counts_of(store)["sent"]["lab-a"] == live.counts["sent"]["lab-a"] and "predict-request" in store.meta(
+        "traffic"
+    )
+    store.close()
 
 
 def test_what_was_measured_of_leakage_outlives_the_report(folder: Path) -> None:
