@@ -4,7 +4,7 @@ BIN := .venv/bin
 # PyTorch first, alone and pinned, so that a local CPU build is taken where there is one.
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-slow test-browser mutants lint clean
+.PHONY: demo test test-slow test-browser mutants campaign lint clean
 
 .venv/base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -33,6 +33,10 @@ test-browser: .venv/test
 mutants: .venv/test
 	$(BIN)/python -m benchmarks.mutants removed
 	$(BIN)/python -m benchmarks.mutants random --count 300
+
+# Minutes: processes killed at random moments, in every mode.
+campaign: .venv/test
+	$(BIN)/python -m benchmarks.campaign
 
 lint: .venv/test
 	$(BIN)/ruff check .

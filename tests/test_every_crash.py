@@ -1,7 +1,7 @@
 """Whoever dies, and wherever: learning and prediction end with the answer that they would have had.
 
 Each walk kills each party before each step, once with what it had sent lost and once with it arriving. By default a walk
-takes every so many of these points; the slow tests take them all.
+takes every so many of these points; the slow tests take them all, of learning every eleventh.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ Batch = tuple[str, Answer, int, dict[str, str]]
 """A mode, and in it a batch's answer, the steps that it took, and what it cost."""
 
 
-def every(stride: int) -> pytest.MarkDecorator:
-    """Every so many points by default, all of them among the slow tests."""
-    return pytest.mark.parametrize("stride", [stride, pytest.param(1, marks=pytest.mark.slow)])
+def every(stride: int, slow: int = 1) -> pytest.MarkDecorator:
+    """Every so many points by default, more of them among the slow tests."""
+    return pytest.mark.parametrize("stride", [stride, pytest.param(slow, marks=pytest.mark.slow)])
 
 
 def steps_of(network: Network) -> int:
@@ -72,7 +72,7 @@ def undisturbed(request: pytest.FixtureRequest) -> Batch:
 
 
 @pytest.mark.parametrize("mode", list(MODES))
-@every(401)
+@every(401, 11)
 def test_learning_ends_whoever_dies(stride: int, mode: str) -> None:
     network = beginning(mode)
     steps = steps_of(network)

@@ -22,7 +22,7 @@ from tests.study_in_memory import NAMES
 
 HEADS = {"head-request", "ledger-head", "ledger-heads", "heads-signature", "ledger-certificate"}
 """Kinds that the certifier takes: test_hostile_certifier.py."""
-STALE = {"masked-ids", "tags"}
+STALE = {"masked-ids", "tags", "realign"}
 """Ignored at the sponsor where a private alignment has ended."""
 
 

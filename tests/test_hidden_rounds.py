@@ -140,7 +140,9 @@ def write_study(folder: Path, residuals: str, predictions: str) -> np.ndarray:
 @pytest.mark.parametrize("predictions", ["none", pytest.param("sum", marks=pytest.mark.slow)])
 def test_a_finished_encrypted_study_of_few_rows_predicts(predictions: str, tmp_path: Path) -> None:
     y = write_study(tmp_path, "ckks", predictions)
-    labs = [demo._start(tmp_path / lab, "assist", f"{lab}.toml", "--consent") for lab in demo.PARTIES[1:]]
+    labs = [
+        demo._start(tmp_path / lab, "assist", f"{lab}.toml", *demo._consent(tmp_path / lab)) for lab in demo.PARTIES[1:]
+    ]
     try:
         demo._finish(demo._start(tmp_path / "hospital", "train", "hospital.toml"), "train", labs)
         ask = ("predict", "hospital.toml", "--ids", "new.csv", "--out", "predictions.csv")

@@ -59,7 +59,7 @@ def failing(folder: Path, file: str, how: str, *arguments: str) -> subprocess.Po
 
 
 def assist(folder: Path, name: str, *more: str) -> subprocess.Popen[str]:
-    return cli(folder / name, "assist", f"{name}.toml", "--consent", *more)
+    return cli(folder / name, "assist", f"{name}.toml", *demo._consent(folder / name), *more)
 
 
 def ended(process: subprocess.Popen[str], code: int = 0, seconds: float = 120) -> str:
