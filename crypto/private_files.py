@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,14 +37,24 @@ def replace(path: Path, data: bytes) -> None:
     Raises:
         OSError: it cannot be written; the old file is as it was.
     """
+    replace_in_parts(path, [data])
+
+
+def replace_in_parts(path: Path, parts: Iterable[bytes]) -> None:
+    """`replace` with data that is made as it is written, so that it never lies in memory as a whole.
+
+    Raises:
+        OSError: it cannot be written; the old file is as it was, also after an error of whatever makes the parts.
+    """
     part = path.with_name(path.name + ".part")
     try:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(data)
+            for data in parts:
+                file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
-    except OSError:
+    except BaseException:
         part.unlink(missing_ok=True)  # half of a file, on a disk that may be full
         raise
     folder = os.open(path.parent, os.O_RDONLY)

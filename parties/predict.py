@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +35,9 @@ from secure_gal.protocol_predict import PredictionProtocol
 
 if TYPE_CHECKING:
     from secure_gal.sum_sponsor import SumCipher
+
+BLOCK_ROWS = 1 << 16
+"""Rows of the predictions file that are made as text at a time."""
 
 
 def predict(party_file: Path, ids: Path, out: Path, *, json: bool = False) -> int:
@@ -155,15 +159,26 @@ def _own_part(
     return part, initial
 
 
-def to_csv(ids: pl.DataFrame, f: npt.NDArray[np.float64], missing: list[str], codec: LabelCodec) -> str:
-    """The predictions file: id columns as they came, prediction, p_<class> in ascending class order, and `missing`."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    probabilities = codec.probabilities(f)
+def to_csv(ids: pl.DataFrame, f: npt.NDArray[np.float64], missing: Sequence[str], codec: LabelCodec) -> Iterator[str]:
+    """The predictions file in parts: id columns as they came, prediction, p_<class> in ascending class order, `missing`.
+
+    Args:
+        ids: n rows, the id columns as text.
+        f: float64 (n, K).
+        missing: per row the parties without a part in it; the column is left out where no row lacks any.
+    """
+    named = any(missing)
     header = [*ids.columns, "prediction", *(f"p_{c}" for c in codec.classes)]
-    writer.writerow([*header, "missing"] if any(missing) else header)
-    values = codec.decode(f)
-    for i, entity in enumerate(ids.iter_rows()):
-        cells = [*entity, values[i], *(repr(float(p)) for p in probabilities[i])]
-        writer.writerow([*cells, missing[i]] if any(missing) else cells)
+    yield _lines([[*header, "missing"] if named else header])
+    for start in range(0, len(f), BLOCK_ROWS):
+        rows = slice(start, start + BLOCK_ROWS)
+        columns = [column.to_list() for column in ids[rows].get_columns()]
+        columns += [codec.decode(f[rows]), *codec.probabilities(f[rows]).T.tolist()]
+        yield _lines(zip(*columns, *([missing[rows]] if named else []), strict=True))
+
+
+def _lines(rows: Iterable[Sequence[Any]]) -> str:
+    """Rows as CSV; a number has every digit that brings it back."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(rows)
     return out.getvalue()

@@ -7,7 +7,7 @@ import io
 import json
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from crypto.private_files import replace
+from crypto.private_files import replace_in_parts
 from parties.progress import Progress
 from parties.session import Session
 from parties.store import RunStore
@@ -29,14 +29,18 @@ from secure_gal.protocol_sponsor import SponsorProtocol
 ROUNDS = "rounds.csv"
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str | Iterable[str]) -> None:
     """Replace a file whole, mode 0600: a reader sees the old one or the new one, and only its owner sees it.
+
+    Args:
+        text: the whole of it, or parts that are made as they are written.
 
     Raises:
         EnvironmentFailure: it cannot be written; the old one is as it was.
     """
+    parts = [text] if isinstance(text, str) else text
     try:
-        replace(path, text.encode())
+        replace_in_parts(path, (part.encode() for part in parts))
     except OSError as error:
         raise EnvironmentFailure(f"{path} cannot be written: {error.strerror}") from error
 

@@ -50,6 +50,8 @@ def normalise(columns: Sequence[Sequence[object]], form: IdForm, where: str) -> 
 
 
 def _check_types(column: Sequence[object], where: str) -> None:
+    if {*map(type, column)} in ({str}, {int}):
+        return
     for row, value in enumerate(column, 1):
         if value is None:
             raise DataError(where, f"row {row} has no id; fill or remove it")
@@ -77,6 +79,8 @@ def _join(parts: Sequence[str]) -> str:
 def _check_ids(
     columns: Sequence[Sequence[object]], written: list[list[str]], ids: list[str], form: IdForm, where: str
 ) -> None:
+    if _all_well(written, ids):
+        return
     first: dict[str, int] = {}
     for row, entity in enumerate(ids):
         shown = ", ".join(repr(column[row]) for column in columns)
@@ -91,6 +95,17 @@ def _check_ids(
             how = "stand for one id" if other != shown else "are the same id"
             raise DataError(where, f"{other} in row {before + 1} and {shown} in row {row + 1} {how} under the rule "
                             f"{form!r}; keep one row an id")  # fmt: skip
+
+
+def _all_well(written: list[list[str]], ids: list[str]) -> bool:
+    """Whether nothing can be held against these ids; else the row that is at fault, if one is, has to be looked for."""
+    if any("" in column for column in written) or len({*ids}) < len(ids):
+        return False
+    try:
+        "".join(ids).encode()
+    except UnicodeEncodeError:
+        return False
+    return all(len(entity) <= MAX_ID_BYTES // 4 for entity in ids)  # a character has at most four bytes
 
 
 def _utf8(entity: str, shown: str, row: int, where: str) -> bytes:

@@ -185,10 +185,11 @@ class PredictionProtocol:
         total = np.tile(initial, (len(self._ids), 1)) + own.astype(np.float64)
         missing = [""] * len(self._ids)
         for peer in self._study.assistors:
-            part = self.parts[peer]
+            part, longer = self.parts[peer], {"": peer}  # each text once, however many rows have it
             total += part.values
-            for i in np.flatnonzero(part.known == 0):
-                missing[i] = f"{missing[i]};{peer}".lstrip(";")
+            for i in np.flatnonzero(part.known == 0).tolist():
+                before = missing[i]
+                missing[i] = longer.setdefault(before, f"{before};{peer}")
         return total, missing
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from parties import predict
 from parties.predict import to_csv
 from secure_gal.effects import Done, Send, State
 from secure_gal.encode import LabelCodec
@@ -41,11 +42,50 @@ def test_parts_add_up_and_missing_parties_are_named() -> None:
     f, missing = role.combine(np.array([-1.0]), np.ones((3, 1), np.float32))
     assert f[:, 0].tolist() == [1.5, 0.0, 2.0] and missing == ["", "lab;insurer", "insurer"]
     codec = LabelCodec("classification", ("no", "yes"))
-    rows = list(csv.DictReader(io.StringIO(to_csv(PATIENTS, f, missing, codec))))
+    rows = list(csv.DictReader(io.StringIO("".join(to_csv(PATIENTS, f, missing, codec)))))
     assert list(rows[0]) == ["patient", "prediction", "p_no", "p_yes", "missing"]
     assert rows[0]["prediction"] == "yes" and float(rows[1]["p_yes"]) == 0.5 and rows[1]["missing"] == "lab;insurer"
-    complete = to_csv(PATIENTS, f, ["", "", ""], LabelCodec("regression", (), 10.0, 2.0))
+    complete = "".join(to_csv(PATIENTS, f, ["", "", ""], LabelCodec("regression", (), 10.0, 2.0)))
     assert complete.splitlines()[:2] == ["patient,prediction", "a,13.0"]
+
+
+class Read(list[str]):
+    """Counts how often an entry is read."""
+
+    reads = 0
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def]
+        taken = super().__getitem__(index)
+        self.reads += len(taken) if isinstance(index, slice) else 1
+        return taken
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        for entry in super().__iter__():
+            self.reads += 1
+            yield entry
+
+
+@pytest.mark.parametrize("last", ["", "lab"])
+def test_writing_predictions_takes_steps_in_proportion_to_the_rows(last: str) -> None:
+    n = 2000
+    missing = Read([""] * (n - 1) + [last])
+    ids = pl.DataFrame({"patient": [f"p{i}" for i in range(n)]})
+    lines = "".join(to_csv(ids, np.zeros((n, 1)), missing, LabelCodec("classification", (0, 1)))).splitlines()
+    assert len(lines) == n + 1 and lines[-1] == f"p{n - 1},0,0.5,0.5" + (",lab" if last else "")
+    assert missing.reads <= 3 * n
+
+
+def test_predictions_are_written_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predict, "BLOCK_ROWS", 3)
+    f, codec = np.random.default_rng(0).standard_normal((8, 3)), LabelCodec("classification", ("a", "b, c", '"d"'))
+    ids = pl.DataFrame({"name": [f"n{i}" for i in range(8)], "born": ["1"] * 8})
+    parts = list(predict.to_csv(ids, f, [""] * 7 + ["lab"], codec))
+    assert [part.count("\n") for part in parts] == [1, 3, 3, 2]
+    rows = list(csv.DictReader(io.StringIO("".join(parts))))
+    for row, scores in zip(rows, codec.probabilities(f), strict=True):
+        assert [float(row[f"p_{c}"]) for c in codec.classes] == scores.tolist(), "every digit is written"
+        assert row["prediction"] == codec.classes[int(scores.argmax())]
+    assert [row["missing"] for row in rows] == [""] * 7 + ["lab"] and rows[4]["name"] == "n4"
 
 
 def test_a_refusing_party_counts_as_missing() -> None:
