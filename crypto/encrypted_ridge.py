@@ -18,12 +18,15 @@ from crypto import ridge_blocks
 from crypto.ckks import PublicKeys, check_requests
 from crypto.seal_files import Bytes
 from crypto.shards import Array, Job, Worker, close, each, prepare, spread
+from crypto.work_folder import free_memory
 from secure_gal.errors import DataError, PeerViolation, StateError
 
 Progress = Callable[[float], None]
 
 CACHE_BYTES = 2**30
-"""Memory for encodings, all processes together. Those that do not fit are made again every round."""
+"""Memory for encodings, all processes together, at most. Those that do not fit are made again every round."""
+CACHE_SHARE = 4
+"""Encodings take at most one part in so many of the memory that is free when a fit is set up."""
 WORTHWHILE = 0.5
 """Seconds of work that make a process worth its start and the copies that go to it and back."""
 PRODUCT_SECONDS, ROTATION_SECONDS = 6.5e-9, 9e-8
@@ -44,10 +47,11 @@ class EncryptedRidge:
         u_train: float64 (N_train, p), what the inner products are taken with; p at most `keys.padded`.
         u_all: float64 (N_all, p), the rows to fit.
         cores: worker processes; by default every core that has half a second of a round's work to do.
-        cache_bytes: memory for encodings.
+        cache_bytes: memory for encodings; None for what the machine can spare, CACHE_BYTES at most.
 
     Raises:
         DataError: a value is not finite, there are no rows, or U_train' U_train is larger than 1.
+        EnvironmentFailure: there is no room for the temporary folder.
     """
 
     def __init__(
@@ -57,13 +61,13 @@ class EncryptedRidge:
         u_all: Array,
         *,
         cores: int | None = None,
-        cache_bytes: int = CACHE_BYTES,
+        cache_bytes: int | None = None,
     ) -> None:
         if u_train.ndim != 2 or u_all.ndim != 2 or not 1 <= u_train.shape[1] == u_all.shape[1] <= keys.padded:
             raise StateError(f"U of shapes {u_train.shape} and {u_all.shape} does not fit keys of width {keys.padded}")
         _check_operator(u_train)
         self._keys, self._cores = keys, cores
-        self._job = prepare(keys, u_train, u_all, cores or cpu_count(), cache_bytes)
+        self._job = prepare(keys, u_train, u_all, cores or cpu_count(), _room(cache_bytes))
         self._begun = False
 
     def __repr__(self) -> str:
@@ -142,11 +146,11 @@ def predict(keys: PublicKeys, head: bytes, outputs: int, u_new: Array, *, cores:
 class FittedRows:
     """Rows that are fitted again and again from encrypted heads; arguments and errors as for `predict`."""
 
-    def __init__(self, keys: PublicKeys, u: Array, *, cores: int | None = None, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(self, keys: PublicKeys, u: Array, *, cores: int | None = None, cache_bytes: int | None = None) -> None:
         if u.ndim != 2 or not 1 <= u.shape[1] <= keys.padded:
             raise StateError(f"U of shape {u.shape} does not fit keys of width {keys.padded}")
         self._keys = keys
-        self._job = prepare(keys, None, u, cores or cpu_count(), cache_bytes)
+        self._job = prepare(keys, None, u, cores or cpu_count(), _room(cache_bytes))
 
     def fitted(self, head: bytes, outputs: int) -> Bytes:
         """Sanitised fitted values, uint8 (C, reply_bytes)."""
@@ -155,6 +159,11 @@ class FittedRows:
     def close(self) -> None:
         """As `EncryptedRidge.close`."""
         close(self._job)
+
+
+def _room(cache_bytes: int | None) -> int:
+    """Memory for encodings."""
+    return min(CACHE_BYTES, free_memory() // CACHE_SHARE) if cache_bytes is None else cache_bytes
 
 
 def _split_head(keys: PublicKeys, head: bytes, outputs: int) -> list[bytes]:

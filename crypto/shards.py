@@ -7,11 +7,9 @@ one whose encodings it keeps, if that is still free.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from joblib import Parallel, delayed
 
+from crypto import work_folder
 from crypto.ckks import PublicKeys, named
 from crypto.ckks_public import Calculator
 from crypto.ridge_blocks import Encodings, Rows, Split
@@ -30,7 +29,8 @@ Array = npt.NDArray[np.float64]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 _COPY_ROWS = 2**16
-_PREFIX = "secure-gal-work-"
+_HEADER_BYTES = 256
+"""Bytes of an array file before its numbers, at most."""
 
 
 @dataclass(frozen=True)
@@ -61,56 +61,52 @@ class Job:
         return range(blocks * shard // self.shards, blocks * (shard + 1) // self.shards)
 
 
-def _sweep(place: Path) -> None:
-    """Remove what this user's processes that were killed have left behind: keys and U are nobody else's business."""
-    for folder in place.glob(f"{_PREFIX}*-*"):
-        owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
-        with contextlib.suppress(OSError):
-            if owner.isdigit() and folder.stat().st_uid == os.getuid() and not os.path.isdir(f"/proc/{owner}"):
-                shutil.rmtree(folder, ignore_errors=True)
-
-
 def prepare(keys: PublicKeys, u_train: Array | None, u_all: Array, cores: int, cache_bytes: int) -> Job:
-    """Write keys and U, rows clipped to norm 1, where processes can share them: in memory where there is /dev/shm.
+    """Write keys and U, rows clipped to norm 1, where processes can share them (`work_folder`).
 
     Raises:
         DataError: a value is not finite, or there are no rows.
+        EnvironmentFailure: there is no room for them.
     """
-    shared = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - mkdtemp makes a folder of mode 0700
-    _sweep(Path(shared or tempfile.gettempdir()))
-    folder = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=shared)
-    try:
-        (Path(folder) / "keys").write_bytes(keys.raw)
-        _write(Path(folder) / "all.npy", u_all)
-        if u_train is not None and not np.array_equal(u_train, u_all[: len(u_train)]):
-            _write(Path(folder) / "train.npy", u_train)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+    own = {"all.npy": u_all}
+    if u_train is not None and not np.array_equal(u_train, u_all[: len(u_train)]):
+        own["train.npy"] = u_train
+    if not all(map(len, own.values())):
+        raise DataError("[data]", "there are no rows to fit")
+
+    def fill(folder: Path) -> None:
+        (folder / "keys").write_bytes(keys.raw)
+        for name, u in own.items():
+            _write(folder / name, u)
+
+    work_folder.sweep()
+    folder = work_folder.claim(len(keys.raw) + sum(4 * u.size + _HEADER_BYTES for u in own.values()), fill)
     rows = (0 if u_train is None else len(u_train), len(u_all))
     blocks = (-(-rows[0] // keys.params.n), -(-rows[1] // keys.params.n))
     shards = max(1, min(cores, max(blocks)))
-    return Job(folder, keys.params.name, keys.padded, rows, blocks, shards, cache_bytes)
+    return Job(str(folder), keys.params.name, keys.padded, rows, blocks, shards, cache_bytes)
 
 
 def close(job: Job) -> None:
     """Remove a job's folder, by which processes see that its encodings are not needed any more."""
-    shutil.rmtree(job.folder, ignore_errors=True)
+    work_folder.release(Path(job.folder))
     _workers.pop(job.folder, None)
 
 
 def _write(path: Path, u: Array) -> None:
-    """U as float32 (its rounding, 2**-24, is far below the error of every parameter set), a part at a time."""
-    if not len(u):
-        raise DataError("[data]", "there are no rows to fit")
-    out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=u.shape)
-    for start in range(0, len(u), _COPY_ROWS):
-        part = u[start : start + _COPY_ROWS]
-        norms = np.sqrt(np.einsum("ij,ij->i", part, part))
-        if not np.isfinite(norms).all():
-            raise DataError("features", "U has values that are not finite")
-        out[start : start + _COPY_ROWS] = part / np.maximum(norms, 1.0)[:, None]
-    out.flush()
+    """U as float32 (its rounding, 2**-24, is far below the error of every parameter set), a part at a time.
+
+    Never through a map: a page for which there is no room would end the process.
+    """
+    with path.open("wb") as file:
+        layout = {"descr": "<f4", "fortran_order": False, "shape": u.shape}
+        np.lib.format.write_array_header_1_0(file, layout)
+        for start in range(0, len(u), _COPY_ROWS):
+            part = u[start : start + _COPY_ROWS]
+            norms = np.sqrt(np.einsum("ij,ij->i", part, part))
+            if not np.isfinite(norms).all():
+                raise DataError("features", "U has values that are not finite")
+            file.write(np.ascontiguousarray(part / np.maximum(norms, 1.0)[:, None], dtype="<f4").data)
 
 
 class Worker:

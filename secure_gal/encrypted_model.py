@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crypto.ckks import PublicKeys, check_keys, named, padded
+from crypto.work_folder import sweep
 from secure_gal.encrypted_party import EncryptedParty, answer
 from secure_gal.errors import SettingsError, StateError
 from secure_gal.features.encoded import RidgeFeatures
@@ -31,6 +32,7 @@ class EncryptedAssistorData(PartyModel):
 
     def __init__(self, party: PartySettings, study: Study, folder: Path, warn: Callable[[str], None]) -> None:
         refuse_unencryptable(party, study)
+        sweep()
         super().__init__(party, study, folder, warn)
         self._params = named(study.protect.parameter_set)
         self._encrypted: EncryptedParty | None = None
