@@ -17,6 +17,7 @@ An order of calls that works: `mask` on both sides, `parse_points`, `check_disti
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -28,6 +29,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from joblib import Parallel, cpu_count, delayed
 from monocypher import elligator_map  # type: ignore[import-not-found]
 
+from crypto.workers import owned
 from secure_gal.errors import DataError, PeerViolation, StateError
 
 Rows = npt.NDArray[np.uint8]
@@ -262,7 +264,7 @@ def _run(
         results = map(work, parts)
     else:
         pool = Parallel(n_jobs=cores, return_as="generator", pre_dispatch=2 * cores, batch_size=1)
-        results = pool(delayed(work)(part) for part in parts)
+        results = pool(delayed(owned)(os.getpid(), work, part) for part in parts)
     for block in results:
         yield np.frombuffer(block, dtype=np.uint8).reshape(-1, width)
 

@@ -23,6 +23,7 @@ from crypto import work_folder
 from crypto.ckks import PublicKeys, named
 from crypto.ckks_public import Calculator
 from crypto.ridge_blocks import Encodings, Rows, Split
+from crypto.workers import owned
 from secure_gal.errors import DataError
 
 Array = npt.NDArray[np.float64]
@@ -158,7 +159,7 @@ def spread(job: Job, task: Callable[[Worker, int], Result]) -> list[Result]:
     """The task's results for every shard, in order; the shards run side by side."""
     call = secrets.token_hex(8)
     pool = Parallel(n_jobs=job.shards, batch_size=1, pre_dispatch="all", max_nbytes=None)  # of one job: in this process
-    done = dict(pool(delayed(_turn)(job, call, task) for _ in range(job.shards)))
+    done = dict(pool(delayed(owned)(os.getpid(), _turn, job, call, task) for _ in range(job.shards)))
     shutil.rmtree(Path(job.folder) / call)
     return [done[shard] for shard in range(job.shards)]
 
@@ -182,7 +183,7 @@ def _turn(job: Job, call: str, task: Callable[[Worker, int], Result]) -> tuple[i
 def each(job: Job, task: Callable[[Worker, Item], Result], items: list[Item]) -> list[Result]:
     """The task's results for every item, in order, by whichever process is free."""
     pool = Parallel(n_jobs=min(job.shards, len(items)), batch_size=1, pre_dispatch="all", max_nbytes=None)
-    return list(pool(delayed(_item)(job, task, item) for item in items))
+    return list(pool(delayed(owned)(os.getpid(), _item, job, task, item) for item in items))
 
 
 def _item(job: Job, task: Callable[[Worker, Item], Result], item: Item) -> Result:
