@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from parties.budget import DataBudget
 from parties.computing import Computing
 from parties.consent import go_beyond, require_consent
-from parties.loop import Loop
+from parties.loop import Loop, stop_at_once
 from parties.patience import Patience
 from parties.progress import Progress
 from parties.session import Session, admit, check_same_budget, open_node, open_session, open_store
@@ -102,6 +102,7 @@ def _role(session: Session, store: RunStore, model: Any, beyond: Beyond, budget:
 def _serve(session: Session, store: RunStore, once: bool, progress: Progress, beyond: Beyond) -> int:
     from transport.curve import AssistorSocket
 
+    stop_at_once()
     budget = DataBudget(session.party.home)
     model = _model(session, store, progress, budget)
     role = _role(session, store, model, beyond, budget)

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from parties.cli_audit import audit_app
-from secure_gal.errors import SecureGalError, printable
+from parties.ending import ON_BROKEN_PIPE, end, explained, guarded
+from secure_gal.errors import printable
 
 app = typer.Typer(
     name="secure-gal",
@@ -111,7 +112,7 @@ def assist(
     """Assistor: dial out, serve learning and prediction until stopped."""
     from parties.assistor import assist as run
 
-    raise typer.Exit(run(file, once=once, consent=consent, beyond=beyond or (), json=json))
+    raise typer.Exit(guarded(lambda: run(file, once=once, consent=consent, beyond=beyond or (), json=json), file, json))
 
 
 @app.command()
@@ -119,7 +120,7 @@ def train(file: PartyFile, beyond: Beyond = None, json: Json = False) -> None:
     """Sponsor: open the one port and run the learning stage, or go on with an interrupted one."""
     from parties.sponsor import train as run
 
-    raise typer.Exit(run(file, beyond=beyond or (), json=json))
+    raise typer.Exit(guarded(lambda: run(file, beyond=beyond or (), json=json), file, json))
 
 
 @app.command()
@@ -127,7 +128,7 @@ def report(file: PartyFile) -> None:
     """Sponsor: write the results of a finished study that are missing from its run directory."""
     from parties.sponsor import report as run
 
-    raise typer.Exit(run(file))
+    raise typer.Exit(guarded(lambda: run(file), file, False))
 
 
 @app.command()
@@ -140,7 +141,7 @@ def predict(
     """Sponsor: predict new ids with the assistors' help."""
     from parties.predict import predict as run
 
-    raise typer.Exit(run(file, ids, out, json=json))
+    raise typer.Exit(guarded(lambda: run(file, ids, out, json=json), file, json))
 
 
 @app.command()
@@ -191,14 +192,20 @@ def _bare_consent(arguments: list[str]) -> list[str]:
 
 
 def main() -> None:
-    """Entry point: errors that a person can act on are one message and an exit code, never a traceback."""
+    """Entry point: whatever happens is one message and an exit code, never a traceback."""
+    code: object
     try:
         app(args=_bare_consent(sys.argv[1:]))
-    except SecureGalError as error:
-        print(f"error: {printable(str(error), keep=chr(10))}", file=sys.stderr)
-        raise SystemExit(error.exit_code) from None
+        code = 0
+    except SystemExit as asked:
+        code = ON_BROKEN_PIPE if isinstance(asked.__context__, BrokenPipeError) else asked.code
     except KeyboardInterrupt:
-        raise SystemExit(130) from None
+        code = 130
+    except Exception as error:  # a person gets one line, and we a log
+        known = explained(error, Path.cwd())
+        print(f"error: {printable(str(known), keep=chr(10))}", file=sys.stderr)
+        code = known.exit_code
+    end(code if isinstance(code, int) else 0)
 
 
 if __name__ == "__main__":

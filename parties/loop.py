@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import FrameType
 from typing import Any, Protocol
 
@@ -40,21 +41,34 @@ class Worker:
         self._jobs: queue.SimpleQueue[Compute] = queue.SimpleQueue()
         self._results: queue.SimpleQueue[tuple[str, object, float, BaseException | None]] = queue.SimpleQueue()
         self._wake = wake
+        self._open = 0
         threading.Thread(target=self._work, daemon=True, name="compute").start()
 
     def submit(self, job: Compute) -> None:
         """Queue a job."""
+        self._open += 1
         self._jobs.put(job)
 
-    def results(self) -> list[tuple[str, object, float]]:
-        """Finished jobs as (tag, result, seconds); a job's exception is raised here, in the loop's thread."""
-        finished = []
-        while not self._results.empty():
-            tag, result, seconds, error = self._results.get()
+    @property
+    def busy(self) -> bool:
+        """Whether a job is queued or running, or its result not yet taken."""
+        return self._open > 0
+
+    def results(self, wait: float = 0.0) -> list[tuple[str, object, float]]:
+        """Finished jobs as (tag, result, seconds), after `wait` seconds at most if there are none yet.
+
+        A job's exception is raised here, in the loop's thread.
+        """
+        finished: list[tuple[str, object, float]] = []
+        while True:
+            try:
+                tag, result, seconds, error = self._results.get(timeout=0.0 if finished else wait)
+            except queue.Empty:
+                return finished
+            self._open -= 1
             if error is not None:
                 raise error
             finished.append((tag, result, seconds))
-        return finished
 
     def _work(self) -> None:
         while True:
@@ -69,16 +83,51 @@ class Worker:
 
 
 class Stop:
-    """Turns SIGINT and SIGTERM into a flag that the loop reads between steps."""
+    """SIGINT and SIGTERM (unless they are ignored): a flag that the loop reads between steps, from `begin` to `end`.
+
+    Before and after they end the process at once, as a second one does: what counts is on the disk.
+    """
 
     def __init__(self) -> None:
         self.asked = False
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, self._on_signal)
+
+    def begin(self) -> None:
+        """Set the flag from now on."""
+        _on_stop(self._on_signal)
+
+    def end(self) -> None:
+        """From now on the process ends at once."""
+        _on_stop(signal.SIG_DFL)
+
+    def check(self) -> None:
+        """Paused if a person asked to stop."""
+        if self.asked:
+            raise Paused("stopped as asked; the state is saved, and the same command goes on from here")
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
+        self.end()
+
+
+def _on_stop(action: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, action)
+
+
+def stop_at_once() -> None:
+    """SIGINT and SIGTERM end the process at once, also in the middle of a library's code, where Python would wait.
+
+    Reading a table and opening a ledger may take long, and nothing needs to be saved before the loop begins.
+    """
+    import polars  # noqa: F401  (takes SIGINT over when it is imported, so that must not come later)
+
+    _on_stop(signal.SIG_DFL)
+
+
+cut_off = False
+"""Whether a loop was left while a job was running; its thread goes on as long as the process does."""
 
 
 class Loop:
@@ -95,15 +144,37 @@ class Loop:
         self.worker = Worker(self._wake)
 
     def start(self) -> None:
-        """Take up the saved state; what a resumed party needs in memory is computed before it goes online."""
+        """Take up the saved state; what a resumed party needs in memory is computed before it goes online.
+
+        Raises:
+            Paused: a person asked to stop; the state is as it was.
+        """
+        self.stop.begin()
         outcome = self.node.start()
-        while outcome.compute and outcome.compute[0].tag == "prepare":
-            job = outcome.compute.pop(0)
-            self._carry(outcome)
-            began = time.monotonic()
-            result = job.job()
-            outcome = self._computed(job.tag, result, time.monotonic() - began)
+        with self._cutting_off():
+            while outcome.compute and outcome.compute[0].tag == "prepare":
+                self.worker.submit(outcome.compute.pop(0))  # first: the others come after it in the worker
+                self._carry(outcome)
+                outcome = self._prepared()
         self._carry(outcome)
+
+    def _prepared(self) -> Outcome:
+        while True:
+            self.stop.check()
+            for tag, result, seconds in self.worker.results(wait=POLL_SECONDS):
+                if tag == "prepare":
+                    return self._computed(tag, result, seconds)
+                self._carry(self._computed(tag, result, seconds))
+
+    @contextlib.contextmanager
+    def _cutting_off(self) -> Iterator[None]:
+        """Remember whether a job was still running when this was left by an error."""
+        global cut_off
+        try:
+            yield
+        except BaseException:
+            cut_off = cut_off or self.worker.busy
+            raise
 
     def online(self, socket: Socket) -> None:
         """Use this socket from now on."""
@@ -115,15 +186,15 @@ class Loop:
         Raises:
             Paused: a person asked to stop; the state is saved.
         """
-        while not finished():
-            if self.stop.asked:
-                raise Paused("stopped as asked; the state is saved, and the same command goes on from here")
-            each()
-            assert self._socket is not None  # noqa: S101
-            for event in self._socket.poll(POLL_SECONDS):
-                self._handle(event)
-            for tag, result, seconds in self.worker.results():
-                self._carry(self._computed(tag, result, seconds))
+        assert self._socket is not None  # noqa: S101
+        with self._cutting_off():
+            while not finished():
+                self.stop.check()
+                each()
+                for event in self._socket.poll(POLL_SECONDS):
+                    self._handle(event)
+                for tag, result, seconds in self.worker.results():
+                    self._carry(self._computed(tag, result, seconds))
 
     def _computed(self, tag: str, result: object, seconds: float) -> Outcome:
         """Hand a job's result to the node, and how long it took to `on_computed`."""

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from parties.ckks_key import open_cipher
-from parties.loop import Loop
+from parties.loop import Loop, stop_at_once
 from parties.patience import Patience
 from parties.progress import Progress
 from parties.report import write_atomically
@@ -66,6 +66,7 @@ def _check_paths(ids: Path, out: Path) -> None:
 
 
 def _predict(session: Session, store: RunStore, ids: Path, out: Path, progress: Progress) -> int:
+    stop_at_once()
     state = State(store.state())
     encoder, codec = storage.load(state.raw("encoder"))
     model = SponsorData(session.party, session.study, session.file.resolve().parent,

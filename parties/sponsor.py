@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 from parties.certifier import Certifier
 from parties.ckks_key import open_cipher
 from parties.consent import go_beyond
-from parties.loop import Loop
+from parties.loop import Loop, stop_at_once
 from parties.patience import Patience
 from parties.progress import Progress
 from parties.results import announce, write_results
@@ -116,6 +116,7 @@ def _learn(session: Session, store: RunStore, progress: Progress, beyond: Beyond
     from secure_gal.party_model import SponsorData
     from secure_gal.privatised_sponsor import PrivatisedSponsorData
 
+    stop_at_once()
     began = time.monotonic()
     warn = lambda text: progress.note(Note("warning", {"text": text}))  # noqa: E731
     settings = (session.party, session.study, session.file.resolve().parent, warn)
@@ -138,6 +139,7 @@ def _learn(session: Session, store: RunStore, progress: Progress, beyond: Beyond
         try:
             _deliver(session, loop, certifier, socket)
         finally:  # also without the last certificate
+            loop.stop.end()
             write_results(session, store)
             announce(store, progress)
             progress.log(f"report: {store.path / REPORT}")

@@ -1,7 +1,7 @@
 """Errors say whose fault it was; each class fixes the exit code of the command line.
 
 Three families, as in h11: misuse by the person or our caller (`SettingsError`, `DataError`, `StateError`),
-a violation by a peer (`PeerViolation`), and a failing environment (`EnvironmentFailure`).
+a violation by a peer (`PeerViolation`), and a failing environment (`EnvironmentFailure`). `Bug` is all the rest.
 """
 
 from __future__ import annotations
@@ -92,6 +92,12 @@ class Paused(SecureGalError):
 
 
 class StateError(SecureGalError):
-    """Our own code asked for a step that is not legal in this state; the state is unchanged."""
+    """Our own code asked for a step that is not legal in this state: a bug of ours; the state is unchanged."""
 
     exit_code = 7
+
+
+class Bug(SecureGalError):
+    """Our own code failed in a way that nobody foresaw; what was committed is on the disk, and a log says where."""
+
+    exit_code = 70

@@ -68,10 +68,11 @@ def own_code(where: str, what: str) -> Iterator[None]:
 
     Raises:
         SettingsError: naming the setting, the error and the line it came from; the cause is kept.
+        MemoryError: as it was raised.
     """
     try:
         yield
-    except SecureGalError:
+    except (SecureGalError, MemoryError):  # what the machine refuses is no setting
         raise
     except Exception as error:  # whatever that code raises
         raise SettingsError(where, f"{what}: {type(error).__name__}: {error}{_line(error)}") from error
