@@ -8,6 +8,7 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from parties.limits import require_open_files
 from parties.session import Session, open_session
 from secure_gal import __version__
 from secure_gal.errors import SecureGalError
@@ -35,6 +36,7 @@ def examine(file: Path) -> tuple[list[str], bool]:
     step("keys and pins", lambda: _keys(open_session(file)))
     step("home", lambda: _home(open_session(file)))
     step("run_dir", lambda: _run_dir(load_party(file)[0].run_dir))
+    step("open files", lambda: require_open_files(load_party(file)[1]))
     step("network", lambda: _network(file))
     lines.append(f"ok    versions: {_versions()}")
     lines.append(f"ok    gpu: {_gpu()}")

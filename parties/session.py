@@ -11,6 +11,7 @@ from parties.archive import Archive
 from parties.budget import DataBudget
 from parties.certifier import Certifier
 from parties.consent import write_down
+from parties.limits import require_open_files
 from parties.node import Codec, Node, Role
 from parties.store import RunStore
 from parties.traffic import Traffic
@@ -61,7 +62,13 @@ def open_session(file: Path) -> Session:
 
 
 def open_store(session: Session) -> RunStore:
-    """Open and lock the run directory; another study's is refused once that study's run has begun."""
+    """Open and lock the run directory; another study's is refused once that study's run has begun.
+
+    Raises:
+        EnvironmentFailure: it cannot be used, or this process may not open as many files as the study needs.
+        SettingsError: it is another study's.
+    """
+    require_open_files(session.study)
     store = RunStore(session.party.run_dir)
     if store.meta("digest") == session.digest:
         return store
