@@ -31,6 +31,8 @@ CREATE TABLE outbox (peer TEXT, seq INTEGER, frames BLOB NOT NULL, PRIMARY KEY (
 CREATE TABLE ledger (seq INTEGER PRIMARY KEY, line BLOB NOT NULL, salts BLOB NOT NULL);
 CREATE TABLE link (peer TEXT PRIMARY KEY, store TEXT NOT NULL, sent INTEGER NOT NULL, received INTEGER NOT NULL);
 """
+FIXES = {"SQLITE_FULL": "free some disk space", "SQLITE_READONLY": "mount the disk for writing"}
+"""What helps, by SQLite's name of the error."""
 
 
 def _ledger_work(rows: Sequence[Row]) -> list[tuple[str, tuple[Any, ...]]]:
@@ -239,5 +241,6 @@ class RunStore:
         except sqlite3.Error as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            raise EnvironmentFailure(f"{self.path}/run.db could not be written: {error}; free some disk space and "
-                                     "start the same command again") from error  # fmt: skip
+            fix = FIXES.get(getattr(error, "sqlite_errorname", ""), "mend the disk")
+            raise EnvironmentFailure(f"{self.path}/run.db could not be written: {error}; {fix} and start the same command "
+                                     "again") from error  # fmt: skip

@@ -11,6 +11,8 @@ import pytest
 
 from benchmarks import harness
 from parties.limits import require_open_files
+from parties.store import RunStore
+from secure_gal.errors import EnvironmentFailure
 from secure_gal.study import Protect
 from tests.study_in_memory import study
 
@@ -39,3 +41,18 @@ def test_a_soft_limit_of_open_files_is_raised(
     monkeypatch.setattr(resource, "setrlimit", lambda what, new: limits.__setitem__(slice(2), new))
     text = require_open_files(study(protect=Protect(ids="clear")))
     assert limits == [after, hard] and "76 needed" in text
+
+
+def test_a_disk_that_became_read_only_is_named(tmp_path: Path) -> None:
+    store = RunStore(tmp_path / "run")
+    store._db.execute("PRAGMA query_only=1")
+    with pytest.raises(
+        EnvironmentFailure, match=r"run\.db could not be written: .*readonly.*mount the disk for writing"
+    ):
+        store.commit({"phase": b"x"}, {}, [])
+    store._db.execute("PRAGMA query_only=0")
+    store._db.execute(f"PRAGMA max_page_count={store._db.execute('PRAGMA page_count').fetchone()[0]}")
+    with pytest.raises(EnvironmentFailure, match=r"full; free some disk space"):
+        store.commit({"large": bytes(100_000)}, {}, [])
+    assert store.state() == {}, "all of a step or nothing"
+    store.close()
