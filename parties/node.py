@@ -19,7 +19,7 @@ from parties.certifier import KINDS as CERTIFIER_KINDS
 from parties.certifier import Certifier
 from parties.store import LinkRecord
 from secure_gal.effects import Compute, Done, Effect, Note, Send, State, Value
-from secure_gal.errors import PeerViolation, WrongName
+from secure_gal.errors import EnvironmentFailure, PeerViolation, WrongName
 from secure_gal.messages import Message
 from transport import wire
 from transport.ledger import Ledger, Row
@@ -60,11 +60,20 @@ class Store(Protocol):
 
 
 class Sync(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What both sides say when a channel comes up: who I am, who I took you for, what I have of yours."""
+    """What both sides say when a channel comes up: who I am, who I took you for, what I have of yours and you of mine.
+
+    Attributes:
+        store, peer_store: ids of my run directory and of the one I take for yours, or empty.
+        received: last sequence number of yours that is on my disk.
+        sent: last one of mine that can have left this house.
+        acknowledged: last one of mine that you said was on your disk.
+    """
 
     store: str
     peer_store: str
     received: int
+    sent: int
+    acknowledged: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +100,13 @@ REFUSED_STORE = (
     "this run has begun with another run directory of yours; restore that one, or start anew with an empty "
     "run_dir on every side"
 )
+ROLLED_BACK = (
+    "this run directory is older than what {peer} has seen of this run: it was restored from a backup, or another copy of "
+    "it is in use. Nothing was sent. Restore the newest copy there is and start the same command again; if there is none, "
+    "start anew with an empty run_dir on every side"
+)
 MAX_SYNC_BYTES = 1024
-"""Bytes of a sync frame; a real one has about 120."""
+"""Bytes of a sync frame; a real one has about 160."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +145,8 @@ class Node:
         self._codec = codec
         self._ledger, self._certifier, self._archive = ledger, certifier, archive
         self._links = store.links()
+        self._left = {peer: link.sent for peer, link in self._links.items()}
+        """By peer, the last message that can have left this house: what was made since the start waits for a sync."""
         self._synced: set[str] = set()
         self._misnamed: set[str] = set()
         self._on_bytes = on_bytes
@@ -153,7 +169,11 @@ class Node:
         self._synced.discard(peer)
 
     def sync(self, peer: str, payload: bytes) -> Outcome:
-        """The peer's sync arrived: resend what it lacks, or refuse when its memory and ours do not fit."""
+        """The peer's sync arrived: resend what it lacks, or refuse when its memory and ours do not fit.
+
+        Raises:
+            EnvironmentFailure: our run directory is older than what the peer has seen of it.
+        """
         theirs = self._read_sync(peer, payload)
         link, outcome = self._link(peer), Outcome()
         forgotten = link.store not in ("", theirs.store)
@@ -165,6 +185,7 @@ class Node:
             self._store.forget(peer, [self._ledger.peer_restart(peer)])
             self._ledger.flush()
             self._links[peer] = link = LinkRecord()
+            self._left[peer] = 0
         if link.store != theirs.store:
             link.store = theirs.store
             self._store.commit(self.role.state.take_changes(), {peer: link}, [])
@@ -173,10 +194,13 @@ class Node:
         if theirs.peer_store not in ("", self._store.id):
             outcome.transmit.append(self._sync(peer))  # it knew an earlier run directory of ours; it decides
             return outcome
-        if theirs.received > link.sent:
-            raise PeerViolation(peer, "it acknowledges messages that were never sent")
+        if theirs.received > self._left.get(peer, 0) or theirs.acknowledged > link.received:
+            raise EnvironmentFailure(ROLLED_BACK.format(peer=peer))
+        if theirs.received < self._acknowledged(peer) or theirs.sent < link.received:
+            return Outcome(notes=[Note("rolled-back", {"peer": peer})])  # it finds out from our sync
         self._store.acknowledge(peer, theirs.received)
         self._synced.add(peer)
+        self._left[peer] = link.sent
         if forgotten or theirs.peer_store != self._store.id:
             outcome.transmit.append(self._sync(peer))
         stored = self._store.outbox(peer, theirs.received)
@@ -250,6 +274,7 @@ class Node:
                     rows.append(self._logged("sent", peer, frames))
                     self._on_bytes("sent", peer, message.KIND, wire.size(frames))
                     if peer in self._synced:
+                        self._left[peer] = link.sent
                         outcome.transmit.append(Transmit(peer, "message", frames, link.sent))
                 case Compute():
                     outcome.compute.append(effect)
@@ -277,9 +302,12 @@ class Node:
     def _link(self, peer: str) -> LinkRecord:
         return self._links.setdefault(peer, LinkRecord())
 
+    def _acknowledged(self, peer: str) -> int:
+        return self._link(peer).sent - self._store.pending(peer)
+
     def _sync(self, peer: str) -> Transmit:
         link = self._link(peer)
-        body = Sync(self._store.id, link.store, link.received)
+        body = Sync(self._store.id, link.store, link.received, self._left.get(peer, 0), self._acknowledged(peer))
         return Transmit(peer, "sync", [msgspec.json.encode(body)])
 
     def _read_sync(self, peer: str, payload: bytes) -> Sync:
@@ -289,6 +317,6 @@ class Node:
             theirs = msgspec.json.decode(payload, type=Sync)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise PeerViolation(peer, "an unreadable sync frame") from error
-        if theirs.received < 0 or len(theirs.store) != 32:
+        if min(theirs.received, theirs.sent, theirs.acknowledged) < 0 or len(theirs.store) != 32:
             raise PeerViolation(peer, "a sync frame with impossible values")
         return theirs

@@ -25,6 +25,9 @@ _LINES = {
     "waiting": "waiting for {names} (up to {seconds:.0f} s more)",
     "warning": "warning: {text}",
     "refused-peer": "refused {peer}: {why}",
+    "rolled-back": "{peer}'s run directory is older than this run: it was restored from a backup, or another copy of it is "
+    "in use. Nothing more is sent to it; the study goes on when it comes back with its newest copy. If there is none, all "
+    "parties start anew with an empty run_dir",
     "refused": "refused to predict {rows} rows: {why}",
     "width": "{peer} encrypts with a padded width of {padded}",
     "keys": "got evaluation keys: {bytes:,} bytes",

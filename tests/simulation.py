@@ -11,7 +11,7 @@ from typing import Any
 
 from parties.node import Node, Outcome, Transmit
 from parties.store import LinkRecord
-from secure_gal.effects import Compute, Value
+from secure_gal.effects import Compute, Note, Value
 from transport.ledger import Row
 
 SHM = "/dev/shm" if Path("/dev/shm").is_dir() else None
@@ -103,6 +103,7 @@ class Network:
         self.random, self.loss = random.Random(seed), loss
         self.wires: dict[tuple[str, str], deque[Transmit]] = {}
         self.sent: list[tuple[str, str, list[bytes]]] = []
+        self.notes: list[tuple[Party, Note]] = []
         for other in others:
             self.connect(other)
 
@@ -127,6 +128,7 @@ class Network:
 
     def carry(self, party: Party, outcome: Outcome) -> None:
         party.jobs.extend(outcome.compute)
+        self.notes += [(party, note) for note in outcome.notes]
         for item in outcome.transmit:
             wire = self.wires[party.name, item.peer]
             if item.kind == "message":
