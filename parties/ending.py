@@ -32,7 +32,8 @@ FIXES = {
     errno.EPERM: "mend its owner or mode",
 }
 """What the machine can refuse, and what helps. Any other OSError is a bug of ours."""
-CORRUPT = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB"})
+OURS = frozenset({"SQLITE_ERROR", "SQLITE_CONSTRAINT", "SQLITE_MISMATCH", "SQLITE_MISUSE", "SQLITE_RANGE"})
+"""SQLite's names of errors that are bugs of ours; all others are the disk's, or a damaged file's."""
 SAYS_NO_DATA = (AttributeError, ImportError, NameError, TypeError, OSError, StateError)
 """Errors whose text names code or files; that of any other (ValueError, KeyError) may quote a value of the data."""
 
@@ -81,7 +82,7 @@ def known_as(error: BaseException) -> SecureGalError | None:
         why = f"memory was refused ({str(error) or 'no more was given'}); free some"
     elif isinstance(error, BrokenProcessPool):
         why = "a worker process was ended from outside, most likely for want of memory; free some"
-    elif isinstance(error, sqlite3.OperationalError) or getattr(error, "sqlite_errorname", "") in CORRUPT:
+    elif isinstance(error, sqlite3.DatabaseError) and getattr(error, "sqlite_errorname", "SQLITE_ERROR") not in OURS:
         why = f"run.db in run_dir: {error}; mend the disk, or restore the newest copy of run_dir"
     elif number in FIXES:
         name = getattr(error, "filename", None)

@@ -25,6 +25,12 @@ from secure_gal.errors import Bug, EnvironmentFailure, PeerViolation, SecureGalE
 SECRET = "4711.0815"
 
 
+def sqlite(name: str) -> sqlite3.DatabaseError:
+    error = sqlite3.DatabaseError("text")
+    error.sqlite_errorname = name
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "says"),
     [
@@ -39,7 +45,8 @@ SECRET = "4711.0815"
         ),
         (OSError(errno.EMFILE, "Too many open files"), "ulimit -n"),
         (zmq.ZMQError(errno.EMFILE), "Too many open files: this process may open more files with a larger `ulimit -n`"),
-        (sqlite3.OperationalError("disk I/O error"), "run.db in run_dir: disk I/O error"),
+        (sqlite("SQLITE_IOERR_READ"), "run.db in run_dir: text"),
+        (sqlite("SQLITE_CORRUPT"), "restore the newest copy of run_dir"),
         (concurrent.futures.process.BrokenProcessPool(), "a worker process was ended from outside"),
     ],
 )
@@ -48,6 +55,14 @@ def test_what_the_machine_refuses_is_named_with_its_fix(error: Exception, says: 
     assert isinstance(known, EnvironmentFailure) and known.exit_code == 5
     assert says in str(known) and "start the same command again" in str(known) and "\n" not in str(known)
     assert not list(tmp_path.iterdir()), "nobody needs a log of it"
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError(), KeyError(), FileNotFoundError(), sqlite("SQLITE_ERROR"), AssertionError()]
+)
+def test_anything_else_is_a_bug(error: Exception, tmp_path: Path) -> None:
+    assert ending.known_as(error) is None
+    assert isinstance(ending.explained(error, tmp_path), Bug)
 
 
 def fail(values: np.ndarray) -> None:
