@@ -77,7 +77,7 @@ def measure(folder: Path, mode: str, sizes: list[int]) -> list[dict[str, Any]]:
     case = harness.synthetic(folder, ROWS, COLUMNS, parties=2)
     harness.write_settings(folder, case, study=MODES[mode], learner='kind = "linear"\nfeatures = ["standardized"]')
     sponsor, helper = (folder / name for name in case.names)
-    assistor = demo._start(helper, "assist", f"{case.names[1]}.toml", "--consent")
+    assistor = demo._start(helper, "assist", f"{case.names[1]}.toml", *demo._consent(helper))
     try:
         demo._finish(demo._start(sponsor, "train", f"{case.names[0]}.toml"), "train", [assistor])
         return [{"mode": mode, "ids": n, **batch(sponsor, helper, assistor.pid, mode, n)} for n in sizes]

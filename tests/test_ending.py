@@ -18,7 +18,7 @@ import pytest
 import zmq
 
 from benchmarks import harness
-from parties import cli, ending
+from parties import cli, demo, ending
 from secure_gal import errors
 from secure_gal.errors import Bug, EnvironmentFailure, PeerViolation, SecureGalError, SettingsError, StateError
 
@@ -126,7 +126,7 @@ def test_an_illegal_step_of_ours_keeps_its_code_and_has_a_log(tmp_path: Path) ->
 
 
 def ends(monkeypatch: pytest.MonkeyPatch, app: Callable[[], object]) -> object:
-    monkeypatch.setattr(cli, "app", app)
+    monkeypatch.setattr(cli, "app", lambda args: app())
     with pytest.raises(SystemExit) as ended:
         cli.main()
     return ended.value.code
@@ -255,18 +255,18 @@ def test_a_stop_is_noticed_while_a_resumed_party_prepares(tmp_path: Path) -> Non
     )
     sponsor, assistor = (
         start(tmp_path / "p0", "train", "p0.toml"),
-        start(tmp_path / "p1", "assist", "p1.toml", "--consent"),
+        start(tmp_path / "p1", "assist", "p1.toml", *demo._consent(tmp_path / "p1")),
     )
     try:
         until(assistor, "evaluation keys")
         kill(assistor)
         (tmp_path / "p1" / "block").touch()
-        assistor = start(tmp_path / "p1", "assist", "p1.toml", "--consent")
+        assistor = start(tmp_path / "p1", "assist", "p1.toml", *demo._consent(tmp_path / "p1"))
         until(assistor, "BLOCKED")
         assistor.terminate()
         assert "the state is saved" in assistor.communicate(timeout=60)[1] and assistor.returncode == 6
         (tmp_path / "p1" / "block").unlink()
-        assistor = start(tmp_path / "p1", "assist", "p1.toml", "--consent", "--once")
+        assistor = start(tmp_path / "p1", "assist", "p1.toml", *demo._consent(tmp_path / "p1"), "--once")
         assert sponsor.communicate(timeout=120) and sponsor.returncode == 0
         assistor.communicate(timeout=60)
         assert assistor.returncode == 0
@@ -281,7 +281,7 @@ def test_a_stop_ends_worker_processes_in_the_middle_of_a_job(number: signal.Sign
     (tmp_path / "p1" / "block").touch()
     sponsor, assistor = (
         start(tmp_path / "p0", "train", "p0.toml"),
-        start(tmp_path / "p1", "assist", "p1.toml", "--consent"),
+        start(tmp_path / "p1", "assist", "p1.toml", *demo._consent(tmp_path / "p1")),
     )
     try:
         until(assistor, "BLOCKED")
@@ -306,7 +306,7 @@ library.pthread_mutex_lock(mutex)  # in C for ever: Python's own handlers never 
 def test_a_stop_before_anything_was_begun_ends_at_once(number: signal.Signals, tmp_path: Path) -> None:
     write(tmp_path, 'ids = "clear"', 'kind = "python:stuck:Learner"')
     (tmp_path / "p1" / "stuck.py").write_text(STUCK)
-    assistor = start(tmp_path / "p1", "assist", "p1.toml", "--consent")
+    assistor = start(tmp_path / "p1", "assist", "p1.toml", *demo._consent(tmp_path / "p1"))
     try:
         until(assistor, "BLOCKED")
         assistor.send_signal(number)
@@ -330,7 +330,7 @@ def test_refused_memory_is_named(tmp_path: Path) -> None:
     )
     sponsor, assistor = (
         start(tmp_path / "p0", "train", "p0.toml"),
-        start(tmp_path / "p1", "assist", "p1.toml", "--consent"),
+        start(tmp_path / "p1", "assist", "p1.toml", *demo._consent(tmp_path / "p1")),
     )
     try:
         err = sponsor.communicate(timeout=60)[1]

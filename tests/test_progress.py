@@ -38,7 +38,7 @@ def test_what_a_peer_says_cannot_steer_the_terminal(
     Progress(stream=shown).note(Note("warning", {"text": f"lab refuses this batch: {ESCAPES}"}))
     assert shown.getvalue().rstrip("\n").isprintable() and "\\x1b[2J" in shown.getvalue()
 
-    def refused() -> None:
+    def refused(args: list[str]) -> None:
         raise SettingsError("lab", f"refused this party: {ESCAPES}\nsecond line")
 
     monkeypatch.setattr(cli, "app", refused)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks import harness
+from parties import demo
 from secure_gal.errors import EnvironmentFailure
 from tests.simulation import MemoryStore, Network
 from tests.study_in_memory import final_f, make_network
@@ -106,7 +107,7 @@ def test_real_parties_are_told(name: str, tmp_path: Path) -> None:
     harness.write_settings(
         tmp_path, case, study='rounds = 40\npatience = 40\npatience_seconds = 3\n[protect]\nids = "clear"'
     )
-    commands = {"p0": ("train", "p0.toml"), "p1": ("assist", "p1.toml", "--consent")}
+    commands = {"p0": ("train", "p0.toml"), "p1": ("assist", "p1.toml", *demo._consent(tmp_path / "p1"))}
 
     def run(who: str) -> subprocess.Popen[str]:
         return start(tmp_path / who, *commands[who])
