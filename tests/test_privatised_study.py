@@ -106,7 +106,9 @@ def test_a_label_column_under_another_name_draws_no_new_releases(tmp_path: Path)
     assert (tmp_path / "releases" / "y.json").read_bytes() == before
     (tmp_path / "releases" / "y.json").rename(tmp_path / "releases" / "outcome.json")
     assert payloads(run(tmp_path, CLASSES, labels, "outcome")) == payloads(first)
-    sponsor_model(tmp_path, CLASSES, labels, "second", labels=2)
+    second = sponsor_model(tmp_path, CLASSES, labels, "second", labels=2)
+    second.prepare(np.arange(120), np.ones(120, dtype=np.bool_))
+    assert (tmp_path / "releases" / "second.json").exists()
 
 
 def test_true_labels_are_reported_to_the_sponsor_only(tmp_path: Path) -> None:
