@@ -76,10 +76,10 @@ def _predict(session: Session, store: RunStore, ids: Path, out: Path, progress: 
     own, initial = _own_part(state, model, table, encoder, codec)
     role = _role(session, store, state, wanted, codec.outputs)
     node, _ = open_node(session, store, role, Traffic(store))
-    complete_results(session, store, progress)
     loop = Loop(node, progress)
     patience = Patience(session.study.patience_seconds, progress, str(session.file), f"predict --ids {ids} --out {out}")
     try:
+        complete_results(session, store, progress)
         loop.start()
         _say_since_when(store, role, progress)
         if not loop.done:
