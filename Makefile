@@ -20,8 +20,10 @@ demo: .venv/base
 	rm -rf demo
 	$(BIN)/secure-gal demo --dir demo
 
+# A file of tests stays in one process, where its tests share what was costly to make. One thread a process: several
+# that wait for each other on too few cores took four times as long.
 test: .venv/test
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 test-slow: .venv/test
 	$(BIN)/python -m pytest -m slow

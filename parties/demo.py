@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import random
 import socket
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from secure_gal.errors import EnvironmentFailure, SettingsError
 PARTIES = ("hospital", "lab-a", "lab-b")
 COLUMNS = {"hospital": slice(0, 4), "lab-a": slice(4, 17), "lab-b": slice(17, 30)}
 HELD_OUT = 0.2
+PORTS = range(20_000, 32_000)
 
 
 def run(folder: Path, clear: bool = False) -> int:
@@ -134,9 +136,15 @@ def _write_settings(
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody uses, below those that the kernel gives to whoever dials out before it is opened."""
+    for port in random.SystemRandom().sample(PORTS, 100):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise EnvironmentFailure(f"no port from {PORTS.start} to {PORTS.stop} of 127.0.0.1 is free")
 
 
 def _consent(folder: Path) -> tuple[str, str]:
