@@ -159,12 +159,16 @@ class Loop:
         self._carry(outcome)
 
     def _prepared(self) -> Outcome:
-        while True:
+        prepared: Outcome | None = None
+        while prepared is None:
             self.stop.check()
             for tag, result, seconds in self.worker.results(wait=POLL_SECONDS):
+                outcome = self._computed(tag, result, seconds)
                 if tag == "prepare":
-                    return self._computed(tag, result, seconds)
-                self._carry(self._computed(tag, result, seconds))
+                    prepared = outcome
+                else:
+                    self._carry(outcome)
+        return prepared
 
     @contextlib.contextmanager
     def _cutting_off(self) -> Iterator[None]:

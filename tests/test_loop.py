@@ -1,0 +1,42 @@
+"""The loop hands every finished job to the node, also those that finish together."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+
+from parties.loop import Loop
+from parties.node import Outcome
+from parties.progress import Progress
+from secure_gal.effects import Compute
+
+
+class Node:
+    """A resumed party that prepares and has another job to do."""
+
+    def __init__(self) -> None:
+        self.computed_tags: list[str] = []
+
+    def start(self) -> Outcome:
+        return Outcome(compute=[Compute("prepare", lambda: 1), Compute("predict/1", lambda: 2)])
+
+    def computed(self, tag: str, result: object) -> Outcome:
+        self.computed_tags.append(tag)
+        return Outcome()
+
+
+def test_a_job_that_finishes_with_the_preparations_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    node = Node()
+    loop = Loop(node, Progress(stream=io.StringIO()))  # type: ignore[arg-type]
+    monkeypatch.setattr(loop.stop, "begin", lambda: None)
+    results = loop.worker.results
+
+    def both(wait: float = 0.0) -> list[Any]:
+        found = results(wait=60.0)
+        return found if len(found) == 2 else [*found, *results(wait=60.0)]
+
+    monkeypatch.setattr(loop.worker, "results", both)
+    loop.start()
+    assert sorted(node.computed_tags) == ["predict/1", "prepare"] and not loop.worker.busy
