@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from crypto.ckks import named
 from parties.ckks_key import open_cipher
 from parties.loop import Loop, stop_at_once
 from parties.patience import Patience
@@ -88,11 +90,25 @@ def _predict(session: Session, store: RunStore, ids: Path, out: Path, progress: 
     finally:
         node.close()
     total, missing = role.combine(initial, own)
-    write_atomically(out, to_csv(table.written, total, missing, codec))
+    write_atomically(out, to_csv(table.written, total, missing, codec, _places(session, state, codec)))
     role.close()
     store.commit(role.state.take_changes(), {}, [])
     progress.log(f"{len(wanted)} predictions written to {out}{_lacking(missing, session.study.protect.summed)}")
+    if session.study.protect.keyed:
+        progress.log("do not show them to any assistor: whoever computed them may find this study's key in them "
+                     "(docs/THREAT_MODEL.md)")  # fmt: skip
     return 0
+
+
+def _places(session: Session, state: State, codec: LabelCodec) -> int | None:
+    """Decimal places that mean something where parts are decrypted: those of their error in the label's own unit."""
+    if not session.study.protect.keyed:
+        return None
+    scales = [float(state.array(key)[0]) for key in state.keys("scale/")]
+    error = named(session.study.protect.parameter_set).error * (
+        max(scales) if session.study.protect.summed else sum(scales)
+    )
+    return max(0, math.ceil(-math.log10(error * codec.scale)))
 
 
 def _say_since_when(store: RunStore, role: PredictionProtocol, progress: Progress) -> None:
@@ -160,13 +176,16 @@ def _own_part(
     return part, initial
 
 
-def to_csv(ids: pl.DataFrame, f: npt.NDArray[np.float64], missing: Sequence[str], codec: LabelCodec) -> Iterator[str]:
+def to_csv(
+    ids: pl.DataFrame, f: npt.NDArray[np.float64], missing: Sequence[str], codec: LabelCodec, places: int | None = None
+) -> Iterator[str]:
     """The predictions file in parts: id columns as they came, prediction, p_<class> in ascending class order, `missing`.
 
     Args:
         ids: n rows, the id columns as text.
         f: float64 (n, K).
         missing: per row the parties without a part in it; the column is left out where no row lacks any.
+        places: decimal places of numbers; every digit that brings them back without.
     """
     named = any(missing)
     header = [*ids.columns, "prediction", *(f"p_{c}" for c in codec.classes)]
@@ -174,12 +193,16 @@ def to_csv(ids: pl.DataFrame, f: npt.NDArray[np.float64], missing: Sequence[str]
     for start in range(0, len(f), BLOCK_ROWS):
         rows = slice(start, start + BLOCK_ROWS)
         columns = [column.to_list() for column in ids[rows].get_columns()]
-        columns += [codec.decode(f[rows]), *codec.probabilities(f[rows]).T.tolist()]
+        values, probabilities = codec.decode(f[rows]), codec.probabilities(f[rows])
+        if places is not None:
+            probabilities = probabilities.round(places)
+            values = values if codec.classes else [repr(round(float(value), places)) for value in values]
+        columns += [values, *probabilities.T.tolist()]
         yield _lines(zip(*columns, *([missing[rows]] if named else []), strict=True))
 
 
 def _lines(rows: Iterable[Sequence[Any]]) -> str:
-    """Rows as CSV; a number has every digit that brings it back."""
+    """Rows as CSV."""
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows(rows)
     return out.getvalue()

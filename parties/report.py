@@ -27,6 +27,8 @@ from secure_gal.errors import EnvironmentFailure
 from secure_gal.protocol_sponsor import SponsorProtocol
 
 ROUNDS = "rounds.csv"
+DIGITS = 6
+"""Of losses, rates and weights that are made of decrypted values."""
 
 
 def write_atomically(path: Path, text: str | Iterable[str]) -> None:
@@ -87,7 +89,9 @@ class Report:
         self._store.set_meta("rounds", json.dumps(self._rounds))
         self.save_times()
         unit = self._role.metric_unit()
-        write_atomically(self._store.path / ROUNDS, rounds_csv(self._store, self._history, unit))
+        write_atomically(
+            self._store.path / ROUNDS, rounds_csv(self._store, self._history, unit, self._session.study.protect.keyed)
+        )
         mean = sum(r["seconds"] for r in self._rounds) / len(self._rounds)
         left = mean * (self._session.study.rounds - record.round)
         return Note("committed", {"record": in_units(record, unit), "bytes": sent + received, "seconds_left": left})
@@ -105,11 +109,12 @@ class Report:
         return self._role.ensemble.history
 
 
-def rounds_csv(store: RunStore, history: Sequence[RoundRecord], unit: float) -> str:
+def rounds_csv(store: RunStore, history: Sequence[RoundRecord], unit: float, keyed: bool) -> str:
     """One row a committed round; what was not measured, or was lost with a process that died, is left empty.
 
     Args:
         unit: what one unit of the metric is worth in the label's own.
+        keyed: as `in_units`.
     """
     measured: list[dict[str, Any]] = json.loads(store.meta("rounds") or "[]")
     true = true_metrics(store, unit)
@@ -120,16 +125,25 @@ def rounds_csv(store: RunStore, history: Sequence[RoundRecord], unit: float) -> 
     writer.writeheader()
     by_round = {row["round"]: row for row in measured}
     for record in history:
-        shown = in_units(record, unit)
+        shown = in_units(record, unit, keyed)
         row = {n: getattr(shown, n) for n in ("round", "train_loss", "valid_loss", "valid_metric", "eta")}
-        row |= {f"w_{p}": w for p, w in record.weights.items()} | by_round.get(record.round, {})
+        row |= {f"w_{p}": w for p, w in shown.weights.items()} | by_round.get(record.round, {})
         writer.writerow(row | ({"true_metric": true.get(record.round)} if true else {}))
     return out.getvalue()
 
 
-def in_units(record: RoundRecord, unit: float) -> RoundRecord:
-    """A round with its metric in the label's own unit; losses stay those of the standardised target."""
-    return msgspec.structs.replace(record, valid_metric=times(record.valid_metric, unit))
+def in_units(record: RoundRecord, unit: float, keyed: bool = False) -> RoundRecord:
+    """A round with its metric in the label's own unit; losses stay those of the standardised target.
+
+    Args:
+        keyed: it was made of decrypted values, so numbers have the digits that mean something.
+    """
+    shown = msgspec.structs.replace(record, valid_metric=times(record.valid_metric, unit))
+    if not keyed:
+        return shown
+    numbers = {n: getattr(shown, n) for n in ("train_loss", "valid_loss", "valid_metric", "eta")}
+    short = {n: None if v is None else float(f"{v:.{DIGITS}g}") for n, v in numbers.items()}
+    return msgspec.structs.replace(shown, **short, weights={p: round(w, DIGITS) for p, w in shown.weights.items()})
 
 
 def times(value: float | None, unit: float) -> float | None:

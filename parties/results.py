@@ -42,7 +42,7 @@ def write_results(session: Session, store: RunStore) -> list[str]:
     history = msgspec.msgpack.decode(store.value("ensemble/history"), type=list[RoundRecord])
     texts = {
         computing.FILE: computing.as_text(store),
-        ROUNDS: rounds_csv(store, history, learned.unit),
+        ROUNDS: rounds_csv(store, history, learned.unit, session.study.protect.keyed),
         SUMMARY: _summary(session, store, history, learned),
     }
     written = [name for name, text in texts.items() if _read(store.path / name) != text.encode()]
@@ -92,6 +92,7 @@ def _summary(session: Session, store: RunStore, history: Sequence[RoundRecord], 
         return store.meta("summary")
     rows: list[dict[str, Any]] = json.loads(store.meta("rounds") or "[]")
     ready = store.meta("seconds-from-ready")
+    keyed = session.study.protect.keyed
     made = {
         "format": FORMAT,
         "study": session.study.name,
@@ -105,7 +106,7 @@ def _summary(session: Session, store: RunStore, history: Sequence[RoundRecord], 
         "gal": times(learned.gal, learned.unit),
         "alone": times(learned.alone, learned.unit),
         "gal_on_true_labels": true_metrics(store, learned.unit).get(learned.kept),
-        "history": msgspec.to_builtins([in_units(record, learned.unit) for record in history]),
+        "history": msgspec.to_builtins([in_units(record, learned.unit, keyed) for record in history]),
         "seconds": {"total": round(float(store.meta("seconds") or 0.0), 3),
                     "from_ready": float(ready) if ready else None,
                     "rounds": round(sum(row["seconds"] for row in rows), 3),

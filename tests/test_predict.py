@@ -11,6 +11,8 @@ import pytest
 
 from parties import predict
 from parties.predict import to_csv
+from parties.report import in_units
+from secure_gal.assistance import RoundRecord
 from secure_gal.effects import Done, Send, State
 from secure_gal.encode import LabelCodec
 from secure_gal.errors import PeerViolation
@@ -161,3 +163,26 @@ def test_a_batch_that_was_written_is_forgotten() -> None:
     assert not state.keys("batch/") and state.text("batches") == "1"
     role = PredictionProtocol(study(protect=CLEAR), state, ("a", "b", "c"), 1)
     assert len(role.start()) == 2 and not role.resumed and state.text("batches") == "2"
+
+
+# --- digits that mean something ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("codec", [LabelCodec("classification", (0, 1)), LabelCodec("regression", (), 10.0, 2.0)])
+def test_decrypted_predictions_have_the_digits_of_their_error(codec: LabelCodec) -> None:
+    f = np.linspace(-1, 1, 7)[:, None] / 3
+    ids = pl.DataFrame({"id": [str(i) for i in range(7)]})
+    short, whole = ("".join(to_csv(ids, f, [""] * 7, codec, places)).splitlines()[1:] for places in (4, None))
+    for rounded, exact in zip(short, whole, strict=True):
+        numbers = [cell for cell in rounded.split(",")[1:] if "." in cell]
+        assert numbers and all(len(cell.partition(".")[2]) <= 4 for cell in numbers)
+        for a, b in zip(rounded.split(",")[1:], exact.split(",")[1:], strict=True):
+            assert abs(float(a) - float(b)) <= 0.5e-4 + 1e-12
+    assert any(len(cell.partition(".")[2]) > 8 for line in whole for cell in line.split(",")), "there are more without"
+
+
+def test_rounds_that_were_decrypted_have_six_digits() -> None:
+    record = RoundRecord(1, 1 / 3, None, 2 / 3, np.pi, True, {"lab": 1 / 7})
+    shown = in_units(record, 2.0, keyed=True)
+    assert (shown.train_loss, shown.valid_loss, shown.valid_metric, shown.eta) == (0.333333, None, 1.33333, 3.14159)
+    assert shown.weights == {"lab": 0.142857} and in_units(record, 1.0) == record
