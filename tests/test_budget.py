@@ -283,11 +283,16 @@ def test_every_table_that_an_assistor_reads_is_counted_for(tmp_path: Path) -> No
     session, budget = session_of(tmp_path), DataBudget(tmp_path / "keys")
     store = open_store(session)
     model = _model(session, store, Progress(), budget)
-    store.close()
     assert spend(budget, 10) and opened(tmp_path / "keys", ["8"], "other.csv").spent("rows") == 10
     (tmp_path / "lab.csv").write_text("id,a\n007,1\nnew,2\n")
     model.current_ids()
     assert opened(tmp_path / "keys", ["new"], "new.csv").spent("rows") == 10
+    store.set_meta("ids", "")  # the table may change, the file of counts may not
+    store.commit({"agreement": b"{}"}, {}, [])
+    (tmp_path / "keys" / FILE).unlink()
+    with pytest.raises(SettingsError, match="is not the file that this run began to count in"):
+        _model(session, store, Progress(), DataBudget(tmp_path / "keys"))
+    store.close()
 
 
 def test_check_shows_what_is_left_of_each_budget(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from crypto.ckks import PARAMETER_SETS
 from crypto.ckks_products import MAX_PRODUCTS_COST
+from parties.budget import DataBudget
 from parties.node import Node
 from secure_gal import messages
 from secure_gal.budget import Charge, Kind
@@ -34,6 +35,7 @@ from tests.study_in_memory import (
     make_party,
     spent,
     study,
+    table_of,
 )
 
 STRICT = PARAMETER_SETS["strict"]
@@ -87,6 +89,16 @@ def test_rows_are_counted_over_runs() -> None:
     assert (spent(first, "rows"), spent(first, "queries")) == (5, 5)
     first.boot()
     assert ask(first, 3, "r1") != "", "nor does a restart"
+
+
+def test_the_table_is_looked_at_before_a_batch_is_counted() -> None:
+    """It may have become the same data as one whose budget is used up."""
+    budget = MemoryBudget()
+    lab, other = capped(budget, 5), DataBudget(budget.path.parent)
+    other.admit(table_of(["Q"], budget.path.parent / "other.csv"))
+    assert other.spend("other", [Charge("rows", 4, None)]) is None
+    lab.node.role._model.current_ids = lambda: budget.admit(table_of(["r1", "Q"], budget.path.parent / "rows.csv"))  # type: ignore[attr-defined]
+    assert "rows to predict" in ask(lab, 1, "r1", "r2") and ask(lab, 2, "r1") == ""
 
 
 def test_this_partys_own_person_is_told_the_numbers() -> None:
@@ -181,6 +193,18 @@ def test_sums_of_other_runs_count_against_both_limits() -> None:
     ):
         run_of(test_sum_protocol.make_party, settings, budget, beyond=two)
     assert budget.spent("sums") == 6, "nothing was released, so nothing was spent"
+
+
+def test_a_run_spends_its_sums_once_however_often_it_hears_the_declarations() -> None:
+    """As after a crash between spending and committing."""
+    settings = study(protect=test_sum_protocol.CLEAR, loss="l2")
+    labs = [test_sum_protocol.make_party(name, settings) for name in NAMES[1:]]
+    network = Network(test_sum_protocol.make_party("hospital", settings), labs)
+    while "sum/widths" not in labs[0].store.values:
+        assert network.step()
+    products = spent(labs[0], "products")
+    assert labs[0].node.role._spend_run({"lab": 3, "insurer": 3}) == spent(labs[0], "sums") == ROUNDS  # type: ignore[attr-defined]
+    assert spent(labs[0], "products") == products > 0
 
 
 def test_inner_products_of_other_runs_count() -> None:
