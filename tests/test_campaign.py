@@ -50,7 +50,7 @@ def test_predictions_are_compared_with_f(tmp_path: Path) -> None:
 def test_one_study_gone_wrong_is_a_campaign_gone_wrong(
     harm: dict[str, int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    good = {"trials": 9, "studies": 2, "equal": 2, "predicted": 2}
+    good = {"trials": 9, "studies": 2, "compared": 2, "equal": 2, "asked": 2, "predicted": 2}
     assert show({"clear, psi": Tally(**good)})
     assert not show({"clear, psi": Tally(**good), "ckks, psi": Tally(**(good | harm), said=["hung: at once"])})
     assert "ckks, psi: hung: at once" in capsys.readouterr().out
