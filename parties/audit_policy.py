@@ -35,8 +35,9 @@ def read_opening(opening: Opening, where: str) -> tuple[Study, dict[str, Card]]:
         LedgerError: the digest does not cover this study with exactly these cards, or the owner has no part in it.
     """
     if opening.format != FORMAT:
+        first = f", secure-gal {study_digest.FIRST_RELEASE}" if opening.format == 1 else ""
         which = f"has ledger format {opening.format}; this version reads {FORMAT}: verify it with the one that wrote it"
-        raise LedgerError(where, 1, which)
+        raise LedgerError(where, 1, which + first)
     try:
         cards = [Card.from_bytes(bytes(raw) + b"\n") for raw in opening.cards]
         body = msgspec.json.decode(opening.study, type=dict[str, object])
@@ -60,10 +61,9 @@ def read_opening(opening: Opening, where: str) -> tuple[Study, dict[str, Card]]:
 
 
 def _another_version(version: object) -> str:
-    older = f"by secure-gal {study_digest.FIRST_RELEASE}" if version == 1 else "by another release"
     return (
-        f"tells of a study of version {str(version)[:20]}, written {older}; secure-gal {__version__} reads version "
-        f"{study_digest.VERSION}: verify it with the release that wrote it"
+        f"tells of a study of version {str(version)[:20]}; secure-gal {__version__} reads version {study_digest.VERSION}: "
+        "verify it with the release that wrote it"
     )
 
 

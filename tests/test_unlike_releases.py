@@ -179,7 +179,7 @@ def test_a_run_of_release_0_1_is_refused_with_both_ways_out(name: str, tmp_path:
     out = tmp_path / "out.csv"
     commands: list[Any] = [lambda: train(file), lambda: predict(file, tmp_path / "hospital.csv", out)]
     rule = r"began with secure-gal 0\.1 .*finish it, .* with secure-gal 0\.1 at every party; or begin anew with this release"
-    for command in commands if name == "hospital" else [lambda: assist(file, consent=True)]:
+    for command in commands if name == "hospital" else [lambda: assist(file, consent=open_session(file).digest)]:
         with pytest.raises(SettingsError, match=rule) as error:
             command()
         assert error.value.exit_code == 2
@@ -199,7 +199,7 @@ def test_a_run_directory_of_release_0_1_whose_run_never_began_is_taken_over(tmp_
     store.commit({"agreement": None}, {}, [])
     store.close()
     with pytest.raises(Online):
-        assist(file, consent=True)
+        assist(file, consent=open_session(file).digest)
     assert digest_and_release(file) == (open_session(file).digest, RELEASE)
 
 
@@ -214,15 +214,26 @@ def test_a_run_of_this_release_names_it(tmp_path: Path) -> None:
         open_store(open_session(file))
 
 
-def test_a_ledger_of_release_0_1_is_left_to_that_release(tmp_path: Path) -> None:
-    cards = [json.loads(text) for text in OLD["cards"].values()]
-    opening = {"entry": "opening", "seq": 1, "prev": "", "time": "2026-11-28T04:42:00Z", "format": 1, "owner": "lab",
-               "digest": OLD["digest"], "study": json.loads(OLD["canonical"]), "cards": cards}  # fmt: skip
+@pytest.mark.parametrize(
+    ("form", "version", "rule"),
+    [
+        (1, None, r"ledger format 1; this version reads 2: verify it with the one that wrote it, secure-gal 0\.1"),
+        (
+            2,
+            VERSION + 1,
+            r"a study of version 3; secure-gal .* reads version 2: verify it with the release that wrote it",
+        ),
+    ],
+)
+def test_a_ledger_of_another_release_is_left_to_that_release(
+    form: int, version: int | None, rule: str, tmp_path: Path
+) -> None:
+    cards, study_ = [json.loads(text) for text in OLD["cards"].values()], json.loads(OLD["canonical"])
+    opening = {"entry": "opening", "seq": 1, "prev": "", "time": "2026-11-28T04:42:00Z", "format": form, "owner": "lab",
+               "digest": OLD["digest"], "study": study_ | ({"version": version} if version else {}), "cards": cards}  # fmt: skip
     (tmp_path / "ledger.jsonl").write_bytes(msgspec.json.encode(opening) + b"\n")
     (tmp_path / "ledger.head").write_text("{}")
-    with pytest.raises(
-        LedgerError, match=r"a study of version 1, written by secure-gal 0\.1; .* verify it with the release"
-    ):
+    with pytest.raises(LedgerError, match=rule):
         verify_ledger(tmp_path / "ledger.jsonl", None)
 
 
