@@ -13,12 +13,12 @@ from parties.certifier import Certifier
 from parties.consent import write_down
 from parties.limits import require_open_files
 from parties.node import Codec, Node, Role
-from parties.store import RunStore
+from parties.store import RunStore, ends_there
 from parties.traffic import Traffic
 from secure_gal import __version__
 from secure_gal.errors import SettingsError
 from secure_gal.study import PartySettings, Study, load_party
-from secure_gal.study_digest import FIRST_RELEASE, VERSION
+from secure_gal.study_digest import VERSION
 from transport.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -85,13 +85,11 @@ def open_store(session: Session) -> RunStore:
 
 def _another_run(session: Session, store: RunStore) -> str:
     """Why a run that has begun cannot go on here, and what can be done."""
-    began, version = store.meta("release") or FIRST_RELEASE, store.meta("version") or "1"
+    began, version = store.meta("release"), store.meta("version")
     if version != str(VERSION):
         return (
             f"holds a run that began with secure-gal {began} (a study of version {version}); this is secure-gal "
-            f"{__version__} (version {VERSION}). A run ends on the release that it began with: finish it, predictions "
-            f"too, with secure-gal {began} at every party; or begin anew with this release and an empty run_dir at every "
-            "party"
+            f"{__version__} (version {VERSION}). {ends_there(began)}"
         )
     return (
         f"holds a run of another study or other keys (digest {store.meta('digest')[:16]}..., this one is "

@@ -18,6 +18,7 @@ import numpy as np
 
 from secure_gal.effects import ERASABLE, Value
 from secure_gal.errors import EnvironmentFailure, SettingsError
+from secure_gal.study_digest import FIRST_RELEASE
 from transport.ledger import Row
 
 FORMAT = 4
@@ -33,6 +34,14 @@ CREATE TABLE link (peer TEXT PRIMARY KEY, store TEXT NOT NULL, sent INTEGER NOT 
 """
 FIXES = {"SQLITE_FULL": "free some disk space", "SQLITE_READONLY": "mount the disk for writing"}
 """What helps, by SQLite's name of the error."""
+
+
+def ends_there(release: str) -> str:
+    """What can be done with a run that began with another release."""
+    return (
+        f"A run ends on the release that it began with: finish it, predictions too, with secure-gal {release} at every "
+        "party; or begin anew with this release and an empty run_dir at every party"
+    )
 
 
 def _ledger_work(rows: Sequence[Row]) -> list[tuple[str, tuple[Any, ...]]]:
@@ -80,9 +89,10 @@ class RunStore:
                 self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={FORMAT}; COMMIT;")
                 self._name_itself()
             elif version != FORMAT:
+                began = self.meta("release") or FIRST_RELEASE
                 self.close()
-                raise SettingsError(str(file), f"has format {version}, this version reads {FORMAT}; use the version "
-                                    "that wrote it, or another run_dir")  # fmt: skip
+                raise SettingsError(str(file), f"has format {version}, this version reads {FORMAT}: it is a run that began "
+                                    f"with secure-gal {began}. {ends_there(began)}")  # fmt: skip
             self.id = self.meta("store")
             self._empty_log()  # a crash may have come between an erasure and this
         except sqlite3.Error as error:

@@ -162,45 +162,40 @@ def test_the_same_release_is_not_mentioned() -> None:
 # a run ends on the release that it began with
 
 
-def begun_by_release_0_1(folder: Path, name: str) -> Path:
-    """A run directory as that release left it: a digest of its own, and nothing of releases or versions."""
+def of_release_0_1(folder: Path, name: str) -> Path:
+    """A run directory as that release left it: a format and digest of its own, and nothing of releases or versions."""
     file = party(folder, name, label=None) if name == "lab" else party(folder)
     store = open_store(open_session(file))
     store._run([("DELETE FROM meta WHERE key IN ('release', 'version')", ())])
     store.set_meta("digest", OLD["digest"])
-    store.commit({"agreement": b"{}", "phase": b"learning"}, {}, [])
+    store._db.execute("PRAGMA user_version=3")
     store.close()
     return file
 
 
 @pytest.mark.parametrize("name", ["hospital", "lab"])
 def test_a_run_of_release_0_1_is_refused_with_both_ways_out(name: str, tmp_path: Path) -> None:
-    file = begun_by_release_0_1(tmp_path, name)
-    out = tmp_path / "out.csv"
+    file = of_release_0_1(tmp_path, name)
+    before, out = (tmp_path / "run" / "run.db").read_bytes(), tmp_path / "out.csv"
     commands: list[Any] = [lambda: train(file), lambda: predict(file, tmp_path / "hospital.csv", out)]
-    rule = r"began with secure-gal 0\.1 .*finish it, .* with secure-gal 0\.1 at every party; or begin anew with this release"
+    rule = r"began with secure-gal 0\.1.*finish it, .* with secure-gal 0\.1 at every party; or begin anew with this release"
     for command in commands if name == "hospital" else [lambda: assist(file, consent=open_session(file).digest)]:
         with pytest.raises(SettingsError, match=rule) as error:
             command()
         assert error.value.exit_code == 2
-    assert digest_and_release(file) == (OLD["digest"], ""), "nothing was changed"
+    assert (tmp_path / "run" / "run.db").read_bytes() == before
 
 
-def digest_and_release(file: Path) -> tuple[str, str]:
-    store = RunStore(file.parent / "run")
-    found = store.meta("digest"), store.meta("release")
-    store.close()
-    return found
-
-
-def test_a_run_directory_of_release_0_1_whose_run_never_began_is_taken_over(tmp_path: Path) -> None:
-    file = begun_by_release_0_1(tmp_path, "lab")
-    store = RunStore(tmp_path / "run")
-    store.commit({"agreement": None}, {}, [])
+def test_a_run_that_never_began_is_taken_over(tmp_path: Path) -> None:
+    file = party(tmp_path, "lab", label=None)
+    store = open_store(open_session(file))
+    store.set_meta("version", str(VERSION - 1)), store.set_meta("release", "0.1.9"), store.set_meta("digest", "ab" * 32)
     store.close()
     with pytest.raises(Online):
         assist(file, consent=open_session(file).digest)
-    assert digest_and_release(file) == (open_session(file).digest, RELEASE)
+    store = RunStore(tmp_path / "run")
+    assert [store.meta(k) for k in ("digest", "release")] == [open_session(file).digest, RELEASE]
+    store.close()
 
 
 def test_a_run_of_this_release_names_it(tmp_path: Path) -> None:
