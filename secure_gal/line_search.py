@@ -51,6 +51,8 @@ def line_search(loss: Loss, y: npt.NDArray[Any], f: Array, g: Array) -> LineSear
     def above(eta: float) -> float:
         return slope(eta) + FLAT * abs(start)
 
+    if not above(high) > 0:  # fitted values so wild that no step of theirs can be judged: none is taken
+        return LineSearch(0.0, False)
     return LineSearch(sign * float(brentq(above, 0.0, high, xtol=1e-12 * high)), False)
 
 

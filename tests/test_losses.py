@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from secure_gal.losses import default_local_loss, get_loss, metric
+from secure_gal.line_search import line_search
+from secure_gal.losses import Loss, default_local_loss, get_loss, metric
 
 CASES = [("l1", 1), ("l2", 1), ("huber", 1), ("cross_entropy", 1), ("cross_entropy", 4)]
 
@@ -82,3 +83,16 @@ def test_accuracy_and_mean_absolute_deviation():
 def test_only_l1_has_an_l1_local_loss_by_default():
     defaults = {name: default_local_loss(name) for name in ("l1", "l2", "huber", "cross_entropy")}
     assert defaults == {"l1": "l1", "l2": "l2", "huber": "l2", "cross_entropy": "l2"}
+
+
+@pytest.mark.parametrize("slope", [-1.0, float("nan")])
+def test_a_slope_that_never_flattens_takes_no_step(slope: float) -> None:
+    """What a peer's fitted values can do to a loss that is not convex must not end the sponsor's process."""
+
+    class Falling(Loss):
+        def slope(self, y: object, f: object, g: object) -> float:
+            return slope if np.any(f) else -1.0
+
+    ones = np.ones((3, 1))
+    found = line_search(Falling("cross_entropy", 1), np.zeros(3), np.zeros((3, 1)), ones)
+    assert (found.eta, found.attained) == (0.0, False)
