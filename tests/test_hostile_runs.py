@@ -95,8 +95,8 @@ def test_control_frames_that_cannot_be_right() -> None:
         lab.sync("hospital", b"{}")
     with pytest.raises(PeerViolation, match="above"):
         lab.sync("hospital", b" " * 2000)
-    good = {"store": "a" * 32, "peer_store": "", "received": 0}
-    for field, value in (("received", -1), ("store", "a" * 31)):
+    good = {"store": "a" * 32, "peer_store": "", "received": 0, "sent": 0, "acknowledged": 0}
+    for field, value in (("received", -1), ("sent", -1), ("acknowledged", -1), ("store", "a" * 31)):
         with pytest.raises(PeerViolation, match="impossible"):
             lab.sync("hospital", msgspec.json.encode(good | {field: value}))
 
