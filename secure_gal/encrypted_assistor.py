@@ -18,7 +18,7 @@ from crypto.ckks import check_requests, named
 from secure_gal import messages, protocol_assistor
 from secure_gal.budget import Charge
 from secure_gal.effects import Compute, Done, Effect, Note, Send, State
-from secure_gal.errors import PeerViolation, SettingsError
+from secure_gal.errors import PeerViolation
 from secure_gal.messages import (
     EncryptedFinish,
     EncryptedResidual,
@@ -27,7 +27,6 @@ from secure_gal.messages import (
     Message,
 )
 from secure_gal.protocol_assistor import AssistorProtocol
-from secure_gal.reply_counts import budget_problem
 from secure_gal.roles import AssistorModel, Context
 
 Bytes = npt.NDArray[np.uint8]
@@ -117,8 +116,6 @@ class EncryptedAssistor(AssistorProtocol):
     # steps 6 to 6b: rows, width and keys
 
     def _check_budget(self, train: int, others: int) -> None:
-        if why := budget_problem(self._context.study, train, others):
-            raise SettingsError("study.toml", why)
         rounds, rows = self._context.study.rounds, train + others
         needed = self._account.replies(rounds * self._count(rows, self._outputs))
         self._account.require_room(needed, f"{rounds} rounds over {rows} rows and {self._outputs} outputs")

@@ -234,7 +234,8 @@ class AssistorProtocol:
         return [Note("aligned", {"rows": len(positions), "train": int(train.sum())}), self._prepare()]
 
     def _check_budget(self, train: int, others: int) -> None:
-        """SettingsError where the rounds over so many rows would give away more than was agreed; none in the clear."""
+        """SettingsError where the rounds over so many rows alone would give away more than may be, ConsentError where they
+        would with what the data has given away before; none in the clear."""
 
     def _on_residual(self, message: Residual) -> list[Effect]:
         due = messages.PrivatisedResidual if self._context.study.protect.privatised else Residual

@@ -21,7 +21,7 @@ from secure_gal import messages, protocol_assistor
 from secure_gal.budget import Charge
 from secure_gal.effects import Compute, Effect, Note, Send, State
 from secure_gal.encrypted_assistor import EncryptedModel
-from secure_gal.errors import ConsentError, PeerViolation, SettingsError
+from secure_gal.errors import ConsentError, PeerViolation
 from secure_gal.limits import OWN_SUMS, SUMS
 from secure_gal.messages import (
     Batch,
@@ -39,7 +39,6 @@ from secure_gal.messages import (
     Weights,
 )
 from secure_gal.protocol_assistor import AssistorProtocol
-from secure_gal.reply_counts import budget_problem
 from secure_gal.roles import AssistorModel, Context
 from secure_gal.sum_aggregator import KINDS, Calculator, SumAggregator, open_calculator
 from secure_gal.sum_declaration import check_declaration, digest_rows
@@ -153,8 +152,6 @@ class SumAssistor(AssistorProtocol):
 
     def _check_budget(self, train: int, others: int) -> None:
         study = self._context.study
-        if why := budget_problem(study, train, others):
-            raise SettingsError("study.toml", why)
         layout = Layout(train, others, self._outputs)
         needed = self._account.replies(study.rounds * layout.ciphertexts)
         self._account.require_room(needed, f"{study.rounds} rounds of these rows")

@@ -297,3 +297,4 @@ def test_a_study_that_alone_is_above_tau_names_the_study(monkeypatch: pytest.Mon
         SettingsError, match=r"study\.toml: 3 rounds over 120 rows and 1 outputs are 3 reply ciphertexts"
     ):
         run_of(test_encrypted_protocol.make_party, test_encrypted_protocol.STUDY, MemoryBudget())
+    run_of(test_encrypted_protocol.make_party, test_encrypted_protocol.STUDY, MemoryBudget(), beyond={"tau": 3})
