@@ -141,7 +141,7 @@ def _budgets(session: Session, table: Table) -> list[str]:
     spent = look(party.home, table)
     most = "; no max_rows is set" if party.max_rows is None else f" of {party.max_rows:,} (max_rows)"
     lines = [
-        f"budgets of this data over all keys, runs and studies ({party.home / FILE}):",
+        f"budgets of this data over all keys, runs and studies ({party.home / FILE}; deleting it resets them):",
         f"- ids that were asked about: {spent['queries']:,} of {study.max_queries:,} (max_queries)",
         f"- rows predicted: {spent['rows']:,}{most}",
     ]
