@@ -1,7 +1,8 @@
-"""Parties are killed at random moments of learning and of a prediction, in every mode: nothing is lost, nothing hangs.
+"""Parties are killed at random moments of learning and of a prediction, in every mode and over bad lines: nothing is lost,
+nothing hangs.
 
     python -m benchmarks.campaign                       # 200 trials, 15 minutes at most; exit code 1 if one went wrong
-    python -m benchmarks.campaign --modes ckks --trials 20 --seed 3
+    python -m benchmarks.campaign --modes ckks --trials 20 --seed 3 --links slow,corrupting
 
 A trial is one kill (-9 or -ABRT) of one of three processes, which is started again with the same command. Each study
 takes several, then its F is compared with that of the same study undisturbed (same bits where ids and residuals are
@@ -21,10 +22,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.special import expit
 
+from benchmarks.line import Line, mbit
 from parties import demo
 from parties.store import RunStore
 
@@ -44,9 +47,27 @@ LINES_BEFORE, SECONDS_BEFORE = 7, 0.2
 PAUSED = 6
 STUDY = 'rounds = {rounds}\nvalidation = 0.0\n[protect]\nids = "{ids}"\n{protect}\n'
 Link = Callable[[int], AbstractContextManager[int]]
-LINKS: dict[str, Link] = {"loopback": nullcontext}
-"""By name what stands between the assistors and the sponsor's port: given that port, the port that they dial. Slow, cut and
-corrupting lines belong here."""
+OFTEN = 300_000
+"""Bytes between two things that go wrong on a bad line, on average: a few in an encrypted study's keys."""
+
+
+@contextmanager
+def over(port: int, **traits: int) -> Iterator[int]:
+    """A line of 40 Mbit/s and 100 ms round trip with these traits."""
+    with Line(("127.0.0.1", port), mbit(40), 0.05) as line:
+        for name, value in traits.items():
+            setattr(line, name, value)
+        yield line.port
+
+
+LINKS: dict[str, Link] = {
+    "loopback": nullcontext,
+    "slow": over,
+    "cut": partial(over, cut_every=OFTEN),
+    "corrupting": partial(over, flip_every=OFTEN),
+    "stalling": partial(over, stall_every=10 * OFTEN),
+}
+"""By name what stands between the assistors and the sponsor's port: given that port, the port that they dial."""
 
 
 @dataclass(frozen=True)
@@ -234,23 +255,38 @@ def run_study(folder: Path, kills: int, chance: random.Random) -> int:
         study.end()
 
 
+def dial(folder: Path, port: int) -> None:
+    """Let the assistors dial this port of loopback."""
+    for lab in demo.PARTIES[1:]:
+        file = folder / lab / f"{lab}.toml"
+        file.write_text(f'address = "tcp://127.0.0.1:{port}"\n{file.read_text()}')
+
+
 def trial(
-    origin: Path, wanted: np.ndarray, mode: Mode, ids: str, kills: int, chance: random.Random, tally: Tally
+    origin: Path, wanted: np.ndarray, mode: Mode, ids: str, link: str, kills: int, chance: random.Random, tally: Tally
 ) -> None:
     """One disturbed study beside the undisturbed one."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(shutil.copytree(origin, Path(name) / "study"))
         tally.studies += 1
         tally.trials += kills
+        port = int(
+            (folder / "hospital" / "hospital.toml")
+            .read_text()
+            .partition('bind = "tcp://127.0.0.1:')[2]
+            .partition('"')[0]
+        )
         try:
-            run_study(folder, kills, chance)
+            with LINKS[link](port) as near:
+                dial(folder, near)
+                run_study(folder, kills, chance)
         except Hung as error:
             tally.hung += 1
-            tally.said.append(f"hung: {error}")
+            tally.said.append(f"hung ({link}): {error}")
             return
         except RuntimeError as error:
             tally.lost += 1
-            tally.said.append(f"lost: {error}")
+            tally.said.append(f"lost ({link}): {error}")
             return
         lacking, f = results_lack(folder), outputs(folder)
         if lacking:
@@ -270,7 +306,7 @@ def error_of(mode: Mode, ids: str) -> float | None:
     return mode.error if mode.error is None or ids == "clear" else max(mode.error, SECRET_ORDER)
 
 
-def campaign(name: str, ids: str, trials: int, kills: int, seed: int, deadline: float) -> Tally:
+def campaign(name: str, ids: str, links: Sequence[str], trials: int, kills: int, seed: int, deadline: float) -> Tally:
     """All studies of one mode, one after the other; ends early at the deadline (of the monotonic clock)."""
     mode, tally, chance = MODES[name], Tally(), random.Random(f"{name} {ids} {seed}")
     with tempfile.TemporaryDirectory() as scratch:
@@ -282,7 +318,8 @@ def campaign(name: str, ids: str, trials: int, kills: int, seed: int, deadline: 
         for home in reference.glob("*/keys/releases"):  # labels are released once: all studies learn from the same
             shutil.copytree(home, origin / home.relative_to(reference))
         while tally.trials < trials and time.monotonic() < deadline:
-            trial(origin, wanted, mode, ids, min(kills, trials - tally.trials), chance, tally)
+            some = min(kills, trials - tally.trials)
+            trial(origin, wanted, mode, ids, chance.choice(links), some, chance, tally)
     return tally
 
 
@@ -311,6 +348,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=15.0, help="no study begins later")
     parser.add_argument("--modes", default=",".join(MODES), help="separated by commas")
     parser.add_argument("--ids", default="clear,psi")
+    parser.add_argument("--links", default=",".join(LINKS), help="what studies run over, drawn for each")
     parser.add_argument("--kills", type=int, default=9, help="in one study")
     parser.add_argument("--jobs", type=int, default=2, help="modes at a time")
     parser.add_argument("--seed", type=int, default=0)
@@ -321,7 +359,7 @@ def main() -> None:
     share = -(-chosen.trials // len(pairs))
 
     def one(pair: tuple[str, str]) -> Any:
-        return campaign(*pair, share, chosen.kills, chosen.seed, deadline)
+        return campaign(*pair, chosen.links.split(","), share, chosen.kills, chosen.seed, deadline)
 
     with ThreadPoolExecutor(chosen.jobs) as pool:
         tallies = dict(zip([f"{mode}, {ids}" for mode, ids in pairs], pool.map(one, pairs), strict=True))

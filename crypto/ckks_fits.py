@@ -28,9 +28,9 @@ MAX_PART = 16.0
 """Largest |sum of all parts| of a prediction in the sponsor's unit, so each of A assistors may encrypt 16 / A."""
 DIFFERENCE_BYTES = seal_files.packed_bytes(1, TRAINING.reply_levels, TRAINING.n) + SEED_BYTES
 """The sponsor's own f_1 - r: encrypted with the secret key, so its second polynomial is a seed."""
-_PUBLIC_BYTES = SUM._public_key_bytes
+PUBLIC_BYTES = SUM._public_key_bytes
 _SWITCH_BYTES = SUM._galois_key_bytes
-PRODUCT_KEYS_BYTES = _PUBLIC_BYTES + 2 * _SWITCH_BYTES
+PRODUCT_KEYS_BYTES = PUBLIC_BYTES + 2 * _SWITCH_BYTES
 """Public key, relinearisation key, conjugation key."""
 
 
@@ -149,8 +149,8 @@ class ProductKeys:
     def __init__(self, raw: bytes) -> None:
         body, context = np.frombuffer(raw, dtype=np.uint8), ckks.context(SUM)
         self.public, self.relin, self.galois = sealapi.PublicKey(), sealapi.RelinKeys(), sealapi.GaloisKeys()
-        relin, conjugation = body[_PUBLIC_BYTES:][:_SWITCH_BYTES], body[_PUBLIC_BYTES + _SWITCH_BYTES :]
-        seal_files.load(self.public, context, ckks._key_members(SUM, body[:_PUBLIC_BYTES], b""))
+        relin, conjugation = body[PUBLIC_BYTES:][:_SWITCH_BYTES], body[PUBLIC_BYTES + _SWITCH_BYTES :]
+        seal_files.load(self.public, context, ckks._key_members(SUM, body[:PUBLIC_BYTES], b""))
         parms = tuple(context.key_parms_id())
         seal_files.load(self.relin, context, seal_files.galois_members(parms, 1, {0: _switch_parts(relin)}))
         keys = {SUM.n - 1: _switch_parts(conjugation)}  # Galois element 2n - 1 has index n - 1
@@ -164,7 +164,7 @@ class ProductKeys:
         """Check keys that arrived; PeerViolation."""
         if len(raw) != PRODUCT_KEYS_BYTES:
             raise PeerViolation(peer, f"product keys of {len(raw)} bytes; {PRODUCT_KEYS_BYTES} are due")
-        ckks.check_public_key(SUM, raw[:_PUBLIC_BYTES], peer)
+        ckks.check_public_key(SUM, raw[:PUBLIC_BYTES], peer)
         try:
             return cls(raw)
         except (ValueError, RuntimeError):

@@ -113,7 +113,8 @@ def _serve(session: Session, store: RunStore, once: bool, progress: Progress, be
     loop.start()
     sponsor = session.study.sponsor
     address = session.party.address or session.study.address
-    socket = AssistorSocket(session.identity, session.cards[sponsor], address, session.party.proxy, progress.log)
+    socket = AssistorSocket(session.identity, session.cards[sponsor], address, session.party.proxy, progress.log,
+                            busy=lambda: loop.worker.busy)  # fmt: skip
     progress.note(Note("dialling", {"address": address}))
     loop.online(socket)
 
@@ -129,7 +130,7 @@ def _serve(session: Session, store: RunStore, once: bool, progress: Progress, be
         return [sponsor] if ending() and not socket.attached() else []
 
     try:
-        loop.run(finished, lambda: patience.check(awaited(), socket.attached()))
+        loop.run(finished, lambda: patience.check(awaited(), socket.attached(), at_work=loop.worker.busy))
     except Paused:
         if role.phase != "serving" or not loop.stop.asked:
             raise

@@ -15,7 +15,7 @@ from parties.node import Node, Outcome, Transmit
 from parties.progress import Progress
 from secure_gal.effects import Compute, Note
 from secure_gal.errors import Paused, SettingsError
-from transport.events import Ack, Attached, Event, Lost, Message, Refused, Sync
+from transport.events import Ack, Attached, Begun, Event, Lost, Message, Refused, Sync
 
 POLL_SECONDS = 0.25
 """Longest wait in one poll: how late a signal or a patience limit may be noticed."""
@@ -25,7 +25,7 @@ class Socket(Protocol):
     """What `SponsorSocket` and `AssistorSocket` share."""
 
     def poll(self, timeout: float) -> Iterable[Event]: ...
-    def send_message(self, peer: str, frames: Sequence[Any]) -> None: ...
+    def send_message(self, peer: str, seq: int, frames: Sequence[Any]) -> None: ...
     def send_sync(self, peer: str, payload: bytes) -> None: ...
     def send_ack(self, peer: str, seq: int) -> None: ...
     def refuse(self, peer: str, reason: str) -> None: ...
@@ -215,6 +215,8 @@ class Loop:
                 self.node.lost(peer)
             case Sync(peer, payload):
                 self._carry(self.node.sync(peer, payload))
+            case Begun(peer, head, rest):
+                self._carry(self.node.begun(peer, head, rest))
             case Message(peer, frames):
                 self._carry(self.node.message(peer, frames))
             case Ack(peer, seq):
@@ -236,7 +238,7 @@ class Loop:
             return  # it waits in the outbox and goes out after the next sync
         match item.kind:
             case "message":
-                self._socket.send_message(item.peer, item.frames)
+                self._socket.send_message(item.peer, item.seq, item.frames)
             case "ack":
                 self._socket.send_ack(item.peer, item.seq)
             case "sync":

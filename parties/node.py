@@ -128,6 +128,11 @@ class Codec:
         """One authenticated, strictly decoded message of `peer`."""
         return wire.decode(frames, sender=self.cards[peer], recipient=self.identity.card.name, limits=wire.Limits())
 
+    def announced(self, peer: str, head: Sequence[Any], rest: int) -> wire.Header:
+        """The checked header of a message of `peer` of which the payload, `rest` bytes, is still to come."""
+        recipient = self.identity.card.name
+        return wire.announced(head, rest, sender=self.cards[peer], recipient=recipient, limits=wire.Limits())
+
 
 BEFORE_RUN = frozenset({"hello", "run-offer"})
 """Message kinds that are sent before a run exists, and so carry an empty run."""
@@ -206,6 +211,19 @@ class Node:
         stored = self._store.outbox(peer, theirs.received)
         outcome.transmit += [Transmit(peer, "message", frames, seq) for seq, frames in stored]
         return outcome
+
+    def begun(self, peer: str, head: Sequence[Any], rest: int) -> Outcome:
+        """A message in pieces has begun: what is on the disk already need not come again.
+
+        Raises:
+            PeerViolation: it could not be legal whatever `rest` bytes followed; they are not waited for.
+        """
+        try:
+            header = self._codec.announced(peer, head, rest)
+        except WrongName:  # noted once it is whole
+            return Outcome()
+        received = self._link(peer).received
+        return Outcome(transmit=[Transmit(peer, "ack", seq=received)] if header.seq <= received else [])
 
     def message(self, peer: str, frames: Sequence[Any]) -> Outcome:
         """A message arrived: process it once, whatever happens; acknowledge it when it is on disk.

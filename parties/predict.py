@@ -86,7 +86,8 @@ def _predict(session: Session, store: RunStore, ids: Path, out: Path, progress: 
         _say_since_when(store, role, progress)
         if not loop.done:
             with closing(go_online(session, loop, progress)) as socket:
-                loop.run(lambda: loop.done, lambda: patience.check(role.waiting_for(), socket.attached()))
+                loop.run(lambda: loop.done, lambda: patience.check(role.waiting_for(), socket.attached(),
+                                                                   at_work=loop.worker.busy or socket.active()))  # fmt: skip
     finally:
         node.close()
     total, missing = role.combine(initial, own)

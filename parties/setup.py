@@ -221,8 +221,9 @@ def _label_warning(session: Session, ids: Sequence[str]) -> list[str]:
 
 
 def check_party(file: Path) -> str:
-    """Validate settings, keys, pins, learner and data offline; returns the manifest, and warnings about the data."""
+    """Validate settings, keys, pins, learner and data offline; returns the manifest, the bytes to come, and warnings."""
     session = open_session(file)
+    from parties.ahead import bytes_ahead
     from secure_gal.data_check import check_data
     from secure_gal.party_model import PartyModel
 
@@ -239,4 +240,5 @@ def check_party(file: Path) -> str:
     if session.study.protect.keyed:
         more = [*more, _replies(session, len(model.ids))]
     last = "\n".join([f"this party {session.party.party}: {data}; everything checked", *more])
-    return f"{manifest(session.study, session.fingerprints)}\n\n{warnings}{last}"
+    head = f"{manifest(session.study, session.fingerprints)}\n\n{bytes_ahead(session, model)}\n\n"
+    return f"{head}{warnings}{last}"

@@ -134,7 +134,8 @@ def _learn(session: Session, store: RunStore, progress: Progress, beyond: Beyond
     patience = Patience(session.study.patience_seconds, progress, str(session.file), "train")
     try:
         loop.run(lambda: role.phase == "finished",
-                 lambda: patience.check([*role.waiting_for(), *certifier.waiting_for()], socket.attached()))  # fmt: skip
+                 lambda: patience.check([*role.waiting_for(), *certifier.waiting_for()], socket.attached(),
+                                        at_work=loop.worker.busy or socket.active()))  # fmt: skip
         report.save_times()
         try:
             _deliver(session, loop, certifier, socket)
@@ -212,7 +213,8 @@ def _deliver(session: Session, loop: Loop, certifier: Certifier, socket: Sponsor
 
     try:
         loop.run(lambda: not certifier.pending and not lacking(),
-                 lambda: patience.check([*certifier.waiting_for(), *lacking()], socket.attached()))  # fmt: skip
+                 lambda: patience.check([*certifier.waiting_for(), *lacking()], socket.attached(),
+                                        at_work=loop.worker.busy or socket.active()))  # fmt: skip
     except Paused:
         if certifier.pending or loop.stop.asked:
             raise

@@ -13,14 +13,17 @@ from tests.conftest import identity
 from transport import curve
 from transport import events as ev
 from transport.curve import AssistorSocket, SponsorSocket
-from transport.events import Ack, Attached, Event, Lost, Message, Refused, Sync
+from transport.events import Ack, Attached, Begun, Event, Lost, Message, Refused, Sync
+from transport.link import MAX_SMALL_BYTES
+from transport.pieces import ANSWER_BYTES, PREFIX_BYTES
+from transport.wire import CHUNK
 
 
 class Bench:
     def __init__(self) -> None:
         self.logs: list[str] = []
         self.open: list[SponsorSocket | AssistorSocket] = []
-        self.now = 0.0
+        self.now, self.busy = 0.0, False
         cards = {name: identity(name).card for name in ("lab", "insurer")}
         self.sponsor = SponsorSocket(
             identity("hospital"), cards, "tcp://127.0.0.1:*", self.logs.append, lambda: self.now
@@ -29,7 +32,9 @@ class Bench:
 
     def dial(self, who: Identity, sponsor: str = "hospital") -> AssistorSocket:
         card = identity(sponsor).card
-        socket = AssistorSocket(who, card, self.sponsor.endpoint, None, self.logs.append, lambda: self.now)
+        socket = AssistorSocket(
+            who, card, self.sponsor.endpoint, None, self.logs.append, lambda: self.now, lambda: self.busy
+        )
         self.open.append(socket)
         return socket
 
@@ -61,7 +66,8 @@ def bench() -> Iterator[Bench]:
 def test_a_pinned_key_gets_in_under_its_own_name(bench: Bench) -> None:
     lab = bench.dial(identity("lab"))
     assert Attached("lab") in bench.pump(lab, until=Attached)
-    bench.pump(lab, until=Attached)
+    while not lab.attached():
+        bench.pump(lab, until=Attached, turns=1)
     lab.send_sync("hospital", b"s")
     assert Sync("lab", b"s") in bench.pump(lab, until=Sync)
     bench.sponsor.send_ack("lab", 7)
@@ -69,11 +75,10 @@ def test_a_pinned_key_gets_in_under_its_own_name(bench: Bench) -> None:
 
 
 def test_a_large_message_arrives_whole(bench: Bench) -> None:
-    lab = bench.dial(identity("lab"))
-    bench.pump(lab, until=Attached)
-    frames = [b"h", b"s", b"t", *(bytes([i]) * curve.CHUNK for i in range(4))]
-    lab.send_message("hospital", frames)
-    (message,) = [e for e in bench.pump(lab, until=Message) if isinstance(e, Message)]
+    lab = bench.connected()
+    frames = [b"h", b"s", b"t", *(bytes([i]) * CHUNK for i in range(4))]
+    lab.send_message("hospital", 1, frames)
+    (message,) = [e for e in bench.pump(lab, until=Message, turns=20_000) if isinstance(e, Message)]
     assert [bytes(f) for f in message.frames] == frames
 
 
@@ -101,6 +106,18 @@ def test_the_wrong_server_key_is_refused(bench: Bench) -> None:
     assert not bench.pump(lab, until=Attached, turns=25)
 
 
+@pytest.mark.parametrize("side", ["sponsor", "assistor"])
+def test_another_version_of_the_link_is_named(bench: Bench, side: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Version 1 sent attach and welcome without a second frame."""
+    older, where = (AssistorSocket, 0) if side == "assistor" else (SponsorSocket, 1)
+    real = older._raw
+    monkeypatch.setattr(older, "_raw", lambda s, f: real(s, f[: where + 1] if f[where] in (b"A", b"W") else f))
+    lab = bench.dial(identity("lab"))
+    (refused,) = [event for event in bench.pump(lab, until=Refused) if isinstance(event, Refused)]
+    assert refused.peer == "hospital" and "install the same release on both sides" in refused.reason
+    assert any("refused lab: it runs a release" in line for line in bench.logs) is (side == "assistor")
+
+
 def test_a_second_connection_is_refused_while_the_first_answers(bench: Bench) -> None:
     first = bench.dial(identity("lab"))
     bench.pump(first, until=Attached)
@@ -126,24 +143,39 @@ def test_a_silent_peer_is_lost(bench: Bench) -> None:
     assert bench.sponsor.poll(0) == [Lost("lab")]
 
 
+def test_the_sponsor_tells_work_from_a_standstill(bench: Bench) -> None:
+    lab = bench.connected()
+    lab.send_message("hospital", 1, [b"h", b"s", b"t"])
+    bench.pump(lab, until=Message)
+    assert bench.sponsor.active() and not bench.sponsor.active(), "a message has moved, once"
+    for busy in (True, False):
+        bench.busy = busy
+        bench.now += curve.PING_SECONDS + 0.1
+        while bench.sponsor.active() is not busy:
+            bench.pump(lab, until=Lost, turns=1)
+
+
 def test_a_port_in_use(bench: Bench) -> None:
     with pytest.raises(EnvironmentFailure, match="another process"):
         SponsorSocket(identity("hospital"), {}, bench.sponsor.endpoint, bench.logs.append)
 
 
-def test_a_frame_above_the_bound_never_arrives(bench: Bench) -> None:
+@pytest.mark.parametrize("to", ["sponsor", "assistor"])
+def test_a_frame_above_the_bound_never_arrives(bench: Bench, to: str) -> None:
     """libzmq drops the connection on which it comes, in either direction; the assistor dials again and goes on."""
     lab = bench.connected()
-    whole = [b"h", b"s", b"t"]
+    over = [ev.PIECE, bytes(PREFIX_BYTES), bytes(curve.MAX_FRAME_BYTES + 1)]
+    if to == "sponsor":
+        lab._raw(over)
+    else:
+        bench.sponsor._send("lab", over)
+    seen = bench.pump(lab, until=Lost)
+    assert Lost("hospital") in seen and not any(isinstance(e, Message | Begun) for e in seen)
+    while not (lab.attached() and bench.sponsor.attached()):
+        bench.pump(lab, until=Attached, turns=1)
+    whole = [b"h", b"s", b"t", bytes(curve.MAX_FRAME_BYTES)]
     for sender, peer in ((lab, "hospital"), (bench.sponsor, "lab")):
-        sender.send_message(peer, [*whole, bytes(curve.MAX_FRAME_BYTES + 1)])
-        assert not [e for e in bench.pump(lab, until=Message, turns=15) if isinstance(e, Message)]
-        bench.now += curve.PING_SECONDS + 1
-        bench.pump(lab, until=Message, turns=5)  # a ping into a connection that is gone keeps nobody waiting
-        bench.now += curve.SILENCE_SECONDS + 1
-        assert [e for e in bench.pump(lab, until=Attached) if isinstance(e, Attached)], "the connection was not dropped"
-        bench.pump(lab, until=Attached, turns=10)
-        sender.send_message(peer, [*whole, bytes(curve.CHUNK)])
+        sender.send_message(peer, 1, whole)
         assert any(isinstance(e, Message) for e in bench.pump(lab, until=Message))
 
 
@@ -156,11 +188,13 @@ def test_control_frames_are_bounded_and_strict(bench: Bench, to: str) -> None:
     else:
         routing = bench.sponsor._connections["lab"].routing
         send = lambda frames: bench.sponsor._socket.send_multipart([routing, *frames])  # noqa: E731
-    over = bytes(curve.MAX_SMALL_BYTES + 1)
+    over = bytes(MAX_SMALL_BYTES + 1)
     for frames in (
         [ev.SYNC, over], [ev.REFUSE, over], [ev.ACK, bytes(7)], [ev.ACK, bytes(9)], [ev.SYNC], [ev.SYNC, b"a", b"b"],
-        [ev.ACK], [ev.MESSAGE, b"h", b"s"], [ev.MESSAGE, *[b""] * (curve.MAX_FRAMES + 1)], [ev.PING, bytes(7)],
-        [ev.PING], [ev.PONG], [b"?", b"x"], [b""],
+        [ev.ACK], [ev.PIECE], [ev.PIECE, bytes(PREFIX_BYTES)], [ev.PIECE, bytes(PREFIX_BYTES - 1), b"x"],
+        [ev.PIECE, bytes(PREFIX_BYTES), b"x"], [ev.PIECE, b"h", b"s", b"t"], [ev.HELD], [ev.HELD, bytes(ANSWER_BYTES - 1)],
+        [ev.HELD, bytes(ANSWER_BYTES + 1)], [ev.PING, bytes(8)], [ev.PING, bytes(10)], [ev.PING], [ev.PONG], [b"?", b"x"],
+        [b""],
     ):  # fmt: skip
         send(frames)
     send([ev.SYNC, over[:-1]])

@@ -152,3 +152,18 @@ def test_a_sponsor_without_features() -> None:
     blocks = [Arrays(n, 5).x[:120] for n in NAMES[1:]]
     gal = GAL("regression", names=NAMES[1:], rounds=3, patience=10).fit(blocks, Arrays("hospital").y[:, 0])
     assert np.array_equal(gal.F_, final_f(network))
+
+
+def test_a_message_in_pieces_is_judged_by_its_head() -> None:
+    network = make_network()
+    while not any(sender == "lab" for sender, _, _ in network.sent):
+        network.step()
+    frames = next(frames for sender, _, frames in network.sent if sender == "lab")
+    sponsor = network.sponsor.node
+    head, rest = frames[:3], sum(map(len, frames[3:]))
+    assert sponsor.begun("lab", head, rest).transmit == []
+    with pytest.raises(PeerViolation, match="bytes follow a header"):
+        sponsor.begun("lab", head, rest + 1)
+    network.run()
+    (ack,) = sponsor.begun("lab", head, rest).transmit  # it is on the disk: the rest need not come again
+    assert (ack.kind, ack.seq) == ("ack", sponsor._links["lab"].received)

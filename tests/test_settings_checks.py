@@ -49,7 +49,7 @@ class Online(Exception):
 
 @pytest.fixture(autouse=True)
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    def online(*_: object) -> None:
+    def online(*_: object, **__: object) -> None:
         raise Online
 
     for name in ("SponsorSocket", "AssistorSocket"):

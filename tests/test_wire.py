@@ -158,6 +158,23 @@ def test_the_receivers_limits_apply() -> None:
         decoded(encoded(messages.Ids(("aaaaaaaaaaaa",))), json_bytes=10)
 
 
+def test_a_header_is_judged_before_its_payload_is_there() -> None:
+    head, rest = encoded()[:3], 24
+
+    def announced(head: list[bytes], rest: int, **limits: int) -> wire.Header:
+        card = identity("lab").card
+        return wire.announced(head, rest, sender=card, recipient="hospital", limits=wire.Limits(**limits))
+
+    assert announced(head, rest).kind == "residual"
+    for bad, limits in ((rest + 1, {}), (rest - 1, {}), (0, {}), (rest, {"rows": 2})):
+        with pytest.raises(PeerViolation, match=r"bytes follow|at most 2 rows"):
+            announced(head, bad, **limits)
+    with pytest.raises(PeerViolation, match="signature"):
+        announced([head[0], identity("insurer").sign(wire.SIGN_LABEL + head[0]), head[2]], rest)
+    with pytest.raises(PeerViolation, match="do not fit"):
+        announced(resigned(b'"shape":[3,2]', b'"shape":[2,2]')[:3], rest)
+
+
 def test_another_partys_signature() -> None:
     frames = encoded()
     frames[1] = identity("insurer").sign(wire.SIGN_LABEL + frames[0])

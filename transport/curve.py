@@ -6,6 +6,7 @@ The author of a frame is the key that ZAP authenticated, never a name or socket 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import secrets
 import time
@@ -15,28 +16,28 @@ from typing import Any, cast
 
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
-from zmq.utils.monitor import parse_monitor_message
 
 from crypto.identity import Card, Identity
 from secure_gal.errors import EnvironmentFailure
 from transport import events as ev
-from transport.events import Ack, Attached, Event, Lost, Message, Refused, Sync
-from transport.wire import CHUNK
+from transport.events import Attached, Event, Lost, Refused
+from transport.link import Link
+from transport.monitor import Log, Monitor
+from transport.pieces import MOST_PIECE
 
-MAX_FRAME_BYTES = CHUNK + 4096
+MAX_FRAME_BYTES = MOST_PIECE + 4096
 """Bytes of one ZeroMQ frame; libzmq drops a connection that sends a larger one."""
-MAX_FRAMES = 1024
-"""Frames of one message: 8 GiB of payload."""
-MAX_SMALL_BYTES = 1024
-"""Bytes of a control frame's body."""
-CONTEST_SECONDS = 2.0
-"""How long the first of two connections with one key has to answer before the second takes over."""
 PING_SECONDS = 2.0
+CONTEST_SECONDS = 5.0
+"""How long the first of two connections with one key may say nothing before the second takes over: more than two pings,
+and less than SILENCE_SECONDS, after which the second would dial again."""
 SILENCE_SECONDS = 15.0
-"""A peer that said nothing for this long (it pings every PING_SECONDS) is lost."""
-_FAILED = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
-
-Log = Callable[[str], None]
+"""A peer of which nothing arrived for this long (it pings every PING_SECONDS, and pieces count) is lost."""
+FRAMES_A_POLL = 256
+"""Messages taken from ZeroMQ in one poll, so that a fast peer does not keep the loop from its other work."""
+TOKEN_BYTES = 8
+PING_BYTES = TOKEN_BYTES + 1
+"""A ping's body: a token, which comes back, and 1 while its sender computes, else 0."""
 Clock = Callable[[], float]
 
 
@@ -45,26 +46,13 @@ def _options(socket: zmq.Socket[bytes]) -> None:
     socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
     socket.setsockopt(zmq.HEARTBEAT_IVL, 5000)
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 15000)
-    socket.setsockopt(zmq.HANDSHAKE_IVL, 10000)
+    socket.setsockopt(zmq.HANDSHAKE_IVL, 15000)
     socket.setsockopt(zmq.SNDHWM, 0)
     socket.setsockopt(zmq.IMMEDIATE, 1)
 
 
-def _event(peer: str, frames: Sequence[Any]) -> Event | None:
-    """Control frames that mean the same on both sides; None for anything malformed or unknown."""
-    op, body = bytes(frames[0]), frames[1:]
-    if op == ev.MESSAGE and 3 <= len(body) <= MAX_FRAMES:
-        return Message(peer, body)
-    if len(body) != 1 or len(body[0]) > MAX_SMALL_BYTES:
-        return None
-    raw = bytes(body[0])
-    if op == ev.ACK and len(raw) == 8:
-        return Ack(peer, int.from_bytes(raw, "little"))
-    if op == ev.SYNC:
-        return Sync(peer, raw)
-    if op == ev.REFUSE:
-        return Refused(peer, raw.decode("utf-8", "replace"))
-    return None
+def _ping(token: bytes, busy: bool = False) -> bytes:
+    return token + bytes([busy])
 
 
 class _Wake:
@@ -104,26 +92,11 @@ class _KnownKeys:
         return False
 
 
-class _Monitor:
-    """Logs failed handshakes once a kind."""
-
-    def __init__(self, socket: zmq.Socket[bytes], texts: Mapping[int, str], log: Log) -> None:
-        self.socket = socket.get_monitor_socket(_FAILED)
-        self._texts, self._log = texts, log
-        self._seen: set[int] = set()
-
-    def read(self) -> None:
-        while self.socket.poll(0):
-            event = parse_monitor_message(self.socket.recv_multipart())["event"]
-            if event not in self._seen and event in self._texts:
-                self._seen.add(event)
-                self._log(self._texts[event])
-
-
 @dataclass(slots=True)
 class _Connection:
     routing: bytes
     heard: float
+    busy: bool = False
 
 
 @dataclass(slots=True)
@@ -160,13 +133,14 @@ class SponsorSocket:
         self._socket.curve_secretkey = identity.curve_secret
         self._socket.curve_publickey = identity.card.curve_key
         self._socket.zap_domain = b"secure-gal"
-        self._monitor = _Monitor(self._socket, {
-            zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: "refused a client that does not speak CURVE, or that has an old card of this "
+        self._monitor = Monitor(self._socket, {
+            zmq.EVENT_DISCONNECTED: "refused a client that does not speak CURVE, or that has an old card of this "
             "party",
             zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: "a client's handshake failed",
         }, log)  # fmt: skip
         self._wake = _Wake()
         self._connections: dict[str, _Connection] = {}
+        self._links = {name: Link(name, functools.partial(self._send, name), clock) for name in cards}
         self._contests: dict[str, _Contest] = {}
         try:
             self._socket.bind(bind)
@@ -191,21 +165,26 @@ class SponsorSocket:
         self._auth.stop()
         self._context.destroy(linger=2000)
 
-    def send_message(self, peer: str, frames: Sequence[Any]) -> None:
-        """Send a message's frames, if the peer is attached."""
-        self._send(peer, [ev.MESSAGE, *frames])
+    def active(self) -> bool:
+        """Whether a peer computes, by its last ping, or bytes of a message moved since the last call."""
+        moved = [link.take_moved() for link in self._links.values()]
+        return any(moved) or any(connection.busy for connection in self._connections.values())
+
+    def send_message(self, peer: str, seq: int, frames: Sequence[Any]) -> None:
+        """Send a message's frames, in pieces if it is long."""
+        self._links[peer].send_message(seq, frames)
 
     def send_sync(self, peer: str, payload: bytes) -> None:
         """Send a sync payload."""
-        self._send(peer, [ev.SYNC, payload])
+        self._links[peer].send_sync(payload)
 
     def send_ack(self, peer: str, seq: int) -> None:
         """Acknowledge everything up to `seq`."""
-        self._send(peer, [ev.ACK, seq.to_bytes(8, "little")])
+        self._links[peer].send_ack(seq)
 
     def refuse(self, peer: str, reason: str) -> None:
         """Tell the peer why it is refused, and detach it."""
-        self._send(peer, [ev.REFUSE, reason.encode()[:MAX_SMALL_BYTES]])
+        self._links[peer].refuse(reason)
         self._connections.pop(peer, None)
 
     def poll(self, timeout: float) -> list[Event]:
@@ -217,9 +196,10 @@ class SponsorSocket:
         self._wake.drain()
         self._monitor.read()
         happened: list[Event] = []
-        while self._socket.poll(0):
-            parts = self._socket.recv_multipart(copy=False)
-            happened += self._on_frames(parts)
+        for _ in range(FRAMES_A_POLL):
+            if not self._socket.poll(0):
+                break
+            happened += self._on_frames(self._socket.recv_multipart(copy=False))
         return happened + self._on_time()
 
     def _on_frames(self, parts: Sequence[zmq.Frame]) -> Iterable[Event]:
@@ -228,6 +208,10 @@ class SponsorSocket:
         if name is None:
             return []
         op, current = bytes(frames[0]), self._connections.get(name)
+        if op == ev.ATTACH and frames[1:] != [ev.VERSION]:
+            self._log(f"refused {name}: {ev.OTHER_VERSION}")
+            self._raw([routing, ev.REFUSE, ev.OTHER_VERSION.encode()])
+            return []
         if current is None or current.routing != routing:
             if op != ev.ATTACH:
                 self._raw([routing, ev.REATTACH])
@@ -235,21 +219,24 @@ class SponsorSocket:
             return self._on_attach(name, routing)
         current.heard = self._clock()
         if op == ev.ATTACH:
-            self._raw([routing, ev.WELCOME])
+            self._links[name].restart()
+            self._raw([routing, ev.WELCOME, ev.VERSION])
             return [Attached(name)]
-        if op == ev.PING and len(frames) == 2 and len(frames[1]) == 8:
-            self._raw([routing, ev.PONG, bytes(frames[1])])
+        if op == ev.PING and len(frames) == 2 and len(frames[1]) == PING_BYTES:
+            current.busy = bool(frames[1][TOKEN_BYTES])
+            self._raw([routing, ev.PONG, bytes(frames[1][:TOKEN_BYTES])])
             return []
         if op == ev.PONG:
             self._on_pong(name, frames)
             return []
-        event = _event(name, frames)
-        return [event] if event else []
+        return self._links[name].receive(frames)
 
     def _on_attach(self, name: str, routing: bytes) -> list[Event]:
-        current = self._connections.get(name)
-        token = secrets.token_bytes(8)
-        if current is None or not self._raw([current.routing, ev.PING, token]):
+        current, contest = self._connections.get(name), self._contests.get(name)
+        if contest and contest.routing == routing:
+            return []  # it asks again; the first connection has its time all the same
+        token = secrets.token_bytes(TOKEN_BYTES)
+        if current is None or not self._raw([current.routing, ev.PING, _ping(token)]):
             return self._admit(name, routing)
         self._contests[name] = _Contest(routing, token, self._clock() + CONTEST_SECONDS)
         return []
@@ -265,18 +252,21 @@ class SponsorSocket:
     def _admit(self, name: str, routing: bytes) -> list[Event]:
         before: list[Event] = [Lost(name)] if name in self._connections else []
         self._connections[name] = _Connection(routing, self._clock())
-        self._raw([routing, ev.WELCOME])
+        self._links[name].restart()
+        self._raw([routing, ev.WELCOME, ev.VERSION])
         return [*before, Attached(name)]
 
     def _on_time(self) -> list[Event]:
         now, happened = self._clock(), []
         for name, contest in list(self._contests.items()):
-            if now >= contest.deadline:
+            current = self._connections.get(name)
+            if now >= max(contest.deadline, current.heard + CONTEST_SECONDS if current else 0.0):
                 del self._contests[name]
                 happened += self._admit(name, contest.routing)
         for name, connection in list(self._connections.items()):
             if now - connection.heard > SILENCE_SECONDS:
                 del self._connections[name]
+                self._links[name].restart()
                 happened.append(Lost(name))
         return happened
 
@@ -301,21 +291,22 @@ class AssistorSocket:
     Args:
         sponsor: the sponsor's pinned card; a server without that key cannot complete the handshake.
         address: tcp://HOST:PORT to dial; `proxy` is HOST:PORT of a SOCKS5 proxy or None.
+        busy: whether this party computes; its pings say so, and so a sponsor knows work from a standstill.
     """
 
     def __init__(
         self, identity: Identity, sponsor: Card, address: str, proxy: str | None, log: Log,
-        clock: Clock = time.monotonic,
+        clock: Clock = time.monotonic, busy: Callable[[], bool] = lambda: False,
     ) -> None:  # fmt: skip
-        self._identity, self._sponsor = identity, sponsor
+        self._identity, self._sponsor, self._busy = identity, sponsor, busy
         self._address, self._proxy, self._log, self._clock = address, proxy, log, clock
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._wake = _Wake()
         self._up = False
+        self._link = Link(sponsor.name, self._raw, clock)
         self._texts: dict[int, str] = {
             zmq.EVENT_HANDSHAKE_FAILED_AUTH: f"{sponsor.name} refused this party's key: has it pinned this card?",
-            zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: f"the server at {address} does not speak CURVE with the key pinned for "
-            f"{sponsor.name}",
+            zmq.EVENT_DISCONNECTED: f"the server at {address} does not speak CURVE with the key pinned for {sponsor.name}",
             zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: f"no handshake with {address}: is it {sponsor.name}, with the pinned key?",
         }
         self._dial()
@@ -329,10 +320,17 @@ class AssistorSocket:
         self._socket.curve_secretkey = self._identity.curve_secret
         if self._proxy:
             self._socket.setsockopt_string(zmq.SOCKS_PROXY, self._proxy)
-        self._monitor = _Monitor(self._socket, self._texts, self._log)
+        self._monitor = Monitor(self._socket, self._texts, self._log)
         self._socket.connect(self._address)
-        self._heard = self._pinged = self._clock()
-        self._raw([ev.ATTACH])
+        self._heard = self._pinged = self._dialled = self._clock()
+        self._ended = False
+        self._attach()
+
+    def _attach(self) -> None:
+        """What is queued for an earlier connection is not for this one."""
+        self._up, self._attached_at = False, self._clock()
+        self._link.restart()
+        self._raw([ev.ATTACH, ev.VERSION])
 
     def attached(self) -> set[str]:
         """The sponsor's name while the channel is up."""
@@ -349,29 +347,21 @@ class AssistorSocket:
         self._socket.close(linger=linger)
         self._context.destroy(linger=linger)
 
-    def send_message(self, peer: str, frames: Sequence[Any]) -> None:
-        """Send a message's frames."""
-        self._raw([ev.MESSAGE, *frames])
+    def send_message(self, peer: str, seq: int, frames: Sequence[Any]) -> None:
+        """Send a message's frames, in pieces if it is long."""
+        self._link.send_message(seq, frames)
 
     def send_sync(self, peer: str, payload: bytes) -> None:
         """Send a sync payload."""
-        self._raw([ev.SYNC, payload])
+        self._link.send_sync(payload)
 
     def send_ack(self, peer: str, seq: int) -> None:
         """Acknowledge everything up to `seq`."""
-        self._raw([ev.ACK, seq.to_bytes(8, "little")])
+        self._link.send_ack(seq)
 
     def refuse(self, peer: str, reason: str) -> None:
         """Tell the sponsor why it is refused."""
-        self._raw([ev.REFUSE, reason.encode()[:MAX_SMALL_BYTES]])
-
-    def _raw(self, frames: list[Any]) -> None:
-        """Send, or drop it where libzmq has given the connection up: what matters is sent again after the next sync.
-
-        It does so for good when the sponsor breaks a rule of ZeroMQ's own, and would wait here without end.
-        """
-        with contextlib.suppress(zmq.Again):
-            self._socket.send_multipart(frames, zmq.NOBLOCK, copy=False)
+        self._link.refuse(reason)
 
     def poll(self, timeout: float) -> list[Event]:
         """Wait up to `timeout` seconds and return what happened, in order."""
@@ -380,39 +370,54 @@ class AssistorSocket:
             poller.register(source, zmq.POLLIN)
         poller.poll(int(timeout * 1000))
         self._wake.drain()
-        self._monitor.read()
+        self._ended |= self._monitor.read()
         happened: list[Event] = []
-        while self._socket.poll(0):
+        for _ in range(FRAMES_A_POLL):
+            if not self._socket.poll(0):
+                break
             frames = [part.buffer for part in self._socket.recv_multipart(copy=False)]
             self._heard = self._clock()
             happened += self._on_frames(frames)
         return happened + self._on_time()
 
     def _on_frames(self, frames: Sequence[Any]) -> list[Event]:
-        op, name = bytes(frames[0]), self._sponsor.name
+        op = bytes(frames[0])
         if op == ev.WELCOME:
+            if frames[1:] != [ev.VERSION]:
+                return [Refused(self._sponsor.name, ev.OTHER_VERSION)]
             self._up = True
-            return [Attached(name)]
-        if op == ev.REATTACH:
-            self._raw([ev.ATTACH])
+            self._link.restart()
+            return [Attached(self._sponsor.name)]
+        if op == ev.REATTACH:  # of everything that was queued for an earlier connection; one answer is enough
+            if self._up or self._clock() - self._attached_at >= PING_SECONDS:
+                self._attach()
             return []
-        if op == ev.PING and len(frames) == 2 and len(frames[1]) == 8:
-            self._raw([ev.PONG, bytes(frames[1])])
+        if op == ev.PING and len(frames) == 2 and len(frames[1]) == PING_BYTES:
+            self._raw([ev.PONG, bytes(frames[1][:TOKEN_BYTES])])
             return []
-        if op == ev.PONG:
-            return []
-        event = _event(name, frames)
-        return [event] if event else []
+        return [] if op == ev.PONG else self._link.receive(frames)
 
     def _on_time(self) -> list[Event]:
         now = self._clock()
-        if now - self._heard > SILENCE_SECONDS:
-            was_up, self._up = self._up, False
-            self._socket.disable_monitor()
-            self._socket.close(linger=0)
-            self._dial()
-            return [Lost(self._sponsor.name)] if was_up else []
-        if now - self._pinged > PING_SECONDS and self._up:
+        over = self._ended and (self._up or now - self._dialled > PING_SECONDS)
+        if over or now - self._heard > SILENCE_SECONDS:
+            return self._redial()
+        if now - self._pinged > PING_SECONDS:
             self._pinged = now
-            self._raw([ev.PING, secrets.token_bytes(8)])
+            self._raw([ev.PING, _ping(secrets.token_bytes(TOKEN_BYTES), self._busy())])
         return []
+
+    def _redial(self) -> list[Event]:
+        """Begin with a new socket: libzmq gives one up for good after a byte that was changed on the way, and keeps what
+        is queued for a connection that is gone."""
+        was_up = self._up
+        self._socket.disable_monitor()
+        self._socket.close(linger=0)
+        self._dial()
+        return [Lost(self._sponsor.name)] if was_up else []
+
+    def _raw(self, frames: list[Any]) -> None:
+        """Send, or drop it where libzmq has given the connection up and would wait here without end: what matters is
+        sent again after the next sync."""
+        with contextlib.suppress(zmq.Again):
+            self._socket.send_multipart(frames, zmq.NOBLOCK, copy=False)

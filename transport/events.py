@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-MESSAGE, ATTACH, WELCOME, REATTACH, PING, PONG, ACK, REFUSE, SYNC = (bytes([c]) for c in b"MAWRPOKBS")
-"""First frame: a message; attach, welcome, please attach again; ping, pong; acknowledge; refuse; sync."""
+PIECE, HELD, ATTACH, WELCOME, REATTACH, PING, PONG, ACK, REFUSE, SYNC = (bytes([c]) for c in b"MHAWRPOKBS")
+"""First frame: a piece of a message, how much is held of one; attach, welcome, please attach again; ping, pong;
+acknowledge; refuse; sync."""
+VERSION = bytes([2])
+"""Second frame of attach and welcome. Version 1 had none, and sent messages whole."""
+OTHER_VERSION = "it runs a release with another version of the link; install the same release on both sides"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,15 @@ class Lost:
     """The channel to this peer is gone or silent."""
 
     peer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A message that takes several pieces has begun: header, signature and salts, and the bytes that are to follow."""
+
+    peer: str
+    head: Sequence[Any] = field(repr=False)
+    rest: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,4 +69,4 @@ class Refused:
     reason: str
 
 
-Event = Attached | Lost | Message | Ack | Sync | Refused
+Event = Attached | Lost | Begun | Message | Ack | Sync | Refused

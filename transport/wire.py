@@ -111,12 +111,43 @@ def encode(
     return [raw, identity.sign(SIGN_LABEL + raw), b"".join(salts), *chunks]
 
 
+def announced(head: Sequence[Any], rest: int, *, sender: Card, recipient: str, limits: Limits) -> Header:
+    """The header of a message whose payload, `rest` bytes, is still to come: signed, and within the limits.
+
+    Args:
+        head: the first three frames.
+
+    Raises:
+        PeerViolation: naming the peer and the first rule that they break.
+    """
+    header, _ = _opened(head, sender, recipient, limits)
+    if rest != sum(info.nbytes for info in header.fields):
+        raise PeerViolation(sender.name, f"{header.kind}: {rest} bytes follow a header that says otherwise")
+    return header
+
+
 def decode(frames: Sequence[Any], *, sender: Card, recipient: str, limits: Limits) -> Received:
     """Parse, verify and check one message; `sender` is the card of the authenticated channel's peer.
 
     Raises:
         PeerViolation: naming the peer and the first rule that the frames break.
     """
+    peer = sender.name
+    header, kind = _opened(frames, sender, recipient, limits)
+    values: dict[str, Any] = {}
+    rest, salts = list(frames[3:]), bytes(frames[2])
+    for index, (spec, info) in enumerate(zip(kind.FIELDS, header.fields, strict=True)):
+        count = math.ceil(info.nbytes / CHUNK)
+        parts, rest = rest[:count], rest[count:]
+        salt = salts[index * SALT_BYTES : (index + 1) * SALT_BYTES]
+        values[spec.name] = _value(peer, spec, info, parts, salt)
+    if rest:
+        raise PeerViolation(peer, f"{header.kind} has {len(rest)} frames too many")
+    return Received(header, bytes(frames[1]), kind(**values, round=header.round))
+
+
+def _opened(frames: Sequence[Any], sender: Card, recipient: str, limits: Limits) -> tuple[Header, type[Message]]:
+    """Everything that can be checked before a payload is there."""
     peer = sender.name
     header, raw = _header(peer, frames)
     signature = bytes(frames[1])
@@ -130,17 +161,9 @@ def decode(frames: Sequence[Any], *, sender: Card, recipient: str, limits: Limit
         raise PeerViolation(peer, f"unknown message kind {header.kind!r}")
     if len(header.fields) != len(kind.FIELDS) or len(frames[2]) != SALT_BYTES * len(kind.FIELDS):
         raise PeerViolation(peer, f"{header.kind} has {len(kind.FIELDS)} fields, each with a salt")
-    values: dict[str, Any] = {}
-    rest, salts = list(frames[3:]), bytes(frames[2])
-    for index, (spec, info) in enumerate(zip(kind.FIELDS, header.fields, strict=True)):
+    for spec, info in zip(kind.FIELDS, header.fields, strict=True):
         _check_info(peer, header.kind, spec, info, limits)
-        count = math.ceil(info.nbytes / CHUNK)
-        parts, rest = rest[:count], rest[count:]
-        salt = salts[index * SALT_BYTES : (index + 1) * SALT_BYTES]
-        values[spec.name] = _value(peer, spec, info, parts, salt)
-    if rest:
-        raise PeerViolation(peer, f"{header.kind} has {len(rest)} frames too many")
-    return Received(header, signature, kind(**values, round=header.round))
+    return header, kind
 
 
 def size(frames: Sequence[Any]) -> int:

@@ -1,0 +1,174 @@
+"""How many bytes a study moves and between whom, from its settings and its number of rows: before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from secure_gal.split import split_rows
+from secure_gal.study import Study
+
+HEADER_BYTES = 500
+"""Header, signature and salts of a message, about."""
+CERTIFICATE_MESSAGES, CERTIFIED_BYTES = 5, 400
+"""Messages of a round's certificate with each assistor, and what they say of each party, about."""
+AGREEMENT_MESSAGES = 10
+"""Messages around the rounds, about; two of them hold the study's text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """All messages of one kind from one party to another, in bytes; `what` names their purpose."""
+
+    message: str
+    sender: str
+    receiver: str
+    nbytes: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """What a study of so many rows moves if every party holds all of them, and every round is run.
+
+    Attributes:
+        rows: N, training and validation rows.
+        id_bytes: of the list of N ids, as JSON; only `ids = "clear"` sends it.
+    """
+
+    study: Study
+    rows: int
+    id_bytes: int
+
+    def learning(self) -> list[Flow]:
+        """Of the learning stage, by kind and pair of parties."""
+        summed = self.study.protect.summed
+        rounds = self._summed() if summed else self._encrypted() if self.study.protect.encrypted else self._clear()
+        return [flow for flow in (*self._alignment(), *rounds, *self._overhead()) if flow.nbytes]
+
+    def predicting(self, ids: int) -> list[Flow]:
+        """Of one batch of so many ids, all of them known to everybody."""
+        private = self.study.protect.ids == "psi"
+        asked = self._private(ids, "predict-rows", 4 * ids) if private else self._in_the_clear(ids)
+        parts = self._summed_parts(ids) if self.study.protect.summed else self._parts(ids)
+        return [flow for flow in (*asked, *parts) if flow.nbytes]
+
+    @property
+    def _train(self) -> int:
+        return int(split_rows(self.rows, self.study.validation, self.study.seed).sum())
+
+    def _down(self, message: str, nbytes: int, what: str, to: Iterable[str] = ()) -> Iterator[Flow]:
+        """From the sponsor to these assistors, or all."""
+        for peer in to or self.study.assistors:
+            yield Flow(message, self.study.sponsor, peer, nbytes, what)
+
+    def _up(self, message: str, nbytes: int, what: str, of: Iterable[str] = ()) -> Iterator[Flow]:
+        """From these assistors, or all, to the sponsor."""
+        for peer in of or self.study.assistors:
+            yield Flow(message, peer, self.study.sponsor, nbytes, what)
+
+    def _alignment(self) -> Iterator[Flow]:
+        rows = 5 * self.rows  # a position of 4 bytes, and a flag
+        if self.study.protect.ids == "psi":
+            return self._private(self.rows, "rows", rows)
+        return iter([*self._up("ids", self.id_bytes, "alignment"), *self._down("rows", rows, "alignment")])
+
+    def _private(self, ids: int, last: str, nbytes: int) -> Iterator[Flow]:
+        from crypto.psi import POINT_BYTES, tag_bytes
+
+        yield from self._up("masked-ids", POINT_BYTES * self.rows, "alignment")
+        yield from self._down("masked-query", POINT_BYTES * ids, "alignment")
+        yield from self._up("tags", tag_bytes(ids, self.rows) * ids, "alignment")
+        yield from self._down(last, nbytes, "alignment")
+
+    def _in_the_clear(self, ids: int) -> Iterator[Flow]:
+        listed = self.id_bytes * ids // max(1, self.rows)
+        if self.study.protect.summed:
+            yield from self._down("known-request", listed, "alignment")
+            yield from self._up("known-reply", ids, "alignment")
+        yield from self._down("predict-request", listed, "alignment")
+
+    def _clear(self) -> Iterator[Flow]:
+        protect, rounds = self.study.protect, self.study.rounds
+        noised = "noised-" if protect.predictions == "noise" else ""
+        yield from self._residuals()
+        yield from self._up(f"{noised}fitted", 4 * self.rows * self.study.k * rounds, "fits")
+        yield from self._down("finish", 8 * rounds, "residuals")
+
+    def _residuals(self) -> Iterator[Flow]:
+        """In the clear, every round."""
+        kind = "privatised-residual" if self.study.protect.privatised else "residual"
+        return self._down(kind, 4 * self._train * self.study.k * self.study.rounds, "residuals")
+
+    def _requests(self) -> Iterator[Flow]:
+        """As ciphertexts, every round and at the end, and the keys to compute on them."""
+        from crypto.ckks import named
+        from crypto.ckks_slots import Table
+
+        params = named(self.study.protect.parameter_set)
+        request = Table(params, self._train, self.study.k).requests * params.request_bytes
+        yield from self._down("evaluation-keys", params.keys_bytes(1), "keys")
+        yield from self._down("encrypted-residual", request * self.study.rounds, "residuals")
+        yield from self._down("encrypted-finish", request, "residuals")
+
+    def _encrypted(self) -> Iterator[Flow]:
+        yield from self._requests()
+        yield from self._up("encrypted-fitted", self._replies(self.rows) * self.study.rounds, "fits")
+
+    def _replies(self, rows: int) -> int:
+        from crypto.ckks import named
+        from crypto.ckks_slots import Table
+
+        params = named(self.study.protect.parameter_set)
+        return Table(params, rows, self.study.k).ciphertexts * params.reply_bytes
+
+    def _summed(self) -> Iterator[Flow]:
+        from crypto import ckks_fits
+        from crypto.ckks_products import PRODUCT_BYTES, pairs
+        from crypto.seal import OVERHEAD_BYTES
+
+        study, adder, rounds = self.study, (self.study.adder,), self.study.rounds
+        others = [peer for peer in study.assistors if peer != study.adder]
+        layout = ckks_fits.Layout(self._train, self.rows - self._train, self.study.k)
+        sealed = (layout.fit_bytes + OVERHEAD_BYTES) * rounds
+        if study.protect.encrypted:
+            yield from self._requests()
+        else:
+            yield from self._residuals()
+            yield from self._down("evaluation-keys", ckks_fits.PUBLIC_BYTES, "keys")
+        yield from self._down("product-keys", ckks_fits.PRODUCT_KEYS_BYTES, "keys", adder)
+        yield from self._up("sealed-fitted", sealed, "fits", others)
+        yield from self._down("relayed-fitted", sealed * len(others), "fits", adder)
+        if study.weights == "fitted":
+            own, numbers = (
+                layout.training.ciphertexts * ckks_fits.DIFFERENCE_BYTES,
+                len(pairs(len(study.assistors), True)),
+            )
+            yield from self._down("own-difference", own * rounds, "fits", adder)
+            yield from self._up("inner-products", numbers * PRODUCT_BYTES * rounds, "fits", adder)
+        yield from self._up("weighted-sum", layout.ciphertexts * ckks_fits.SUM.reply_bytes * rounds, "fits", adder)
+
+    def _parts(self, ids: int) -> Iterator[Flow]:
+        encrypted, noised = self.study.protect.encrypted, self.study.protect.predictions == "noise"
+        kind = "encrypted-predict-reply" if encrypted else "noised-predict-reply" if noised else "predict-reply"
+        return self._up(kind, ids + (self._replies(ids) if encrypted else 4 * ids * self.study.k), "parts")
+
+    def _summed_parts(self, ids: int) -> Iterator[Flow]:
+        from crypto import ckks_fits
+        from crypto.seal import OVERHEAD_BYTES
+
+        adder = self.study.adder
+        others = [peer for peer in self.study.assistors if peer != adder]
+        layout = ckks_fits.Layout(0, ids, self.study.k)
+        sealed = layout.fit_bytes + OVERHEAD_BYTES
+        yield from self._up("sealed-part", sealed, "parts", others)
+        yield from self._down("relayed-part", sealed * len(others), "parts", (adder,))
+        yield from self._up("summed-part", layout.ciphertexts * ckks_fits.SUM.reply_bytes, "parts", (adder,))
+
+    def _overhead(self) -> Iterator[Flow]:
+        """Headers, signatures, certificates, the agreement: about as much each way."""
+        messages = AGREEMENT_MESSAGES + self.study.rounds * (2 + CERTIFICATE_MESSAGES)
+        said = self.study.rounds * len(self.study.parties) * CERTIFIED_BYTES
+        half = (messages * HEADER_BYTES + said) // 2
+        yield from self._down("", half, "headers")
+        yield from self._up("", half, "headers")
