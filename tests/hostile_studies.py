@@ -39,7 +39,7 @@ MODES = {
 
 def settings(mode: str) -> Study:
     protect = MODES[mode]
-    # With validation rows, a random order of rows and noise would decide which rounds are kept.
+    # Private ids have a random order: with validation rows, that would decide which rounds are kept.
     return study(
         protect=protect, loss="l2", rounds=ROUNDS, validation=0.0 if protect.ids == "psi" or protect.noise else 0.2
     )

@@ -9,7 +9,7 @@ from secure_gal import messages
 from secure_gal.effects import State
 from secure_gal.errors import PeerViolation
 from tests.hostile import Change, Play, cut, inner, later, nan, put, repeat
-from tests.hostile_studies import play, prediction
+from tests.hostile_studies import MODES, play, prediction
 
 PREDICTION: list[tuple[str, str, Change, str]] = [
     ("clear", "predict-reply", put(part=nan), "finite rows"),
@@ -61,7 +61,8 @@ def test_a_changed_reply_to_a_batch(mode: str, kind: str, change: Change, rule: 
     assert found.value.peer == sender and asked.state.take_changes() == {}
     made.run()
     total, missing = asked.combine(np.zeros(1), np.zeros((2, 1), np.float32))
-    assert total.all() and missing == ["", ""]
+    assert missing == ["", ""]
+    assert total.all() or MODES[mode].noise is not None, "with noise it is chance whether any party helped"
 
 
 @pytest.mark.parametrize(
