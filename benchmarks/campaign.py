@@ -35,6 +35,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.special import expit
 
+from benchmarks import harness
 from benchmarks.line import Line, mbit
 from parties import demo
 from parties.store import RunStore
@@ -113,10 +114,6 @@ class Tally:
     said: list[str] = field(default_factory=list)
 
 
-BEYOND = ("--beyond", "sums=1000", "--beyond", "own-sums=1000")
-"""Many studies of the same data, one after the other."""
-
-
 class Hung(Exception):
     """Nothing moves any more."""
 
@@ -127,7 +124,8 @@ class Study:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.commands: dict[str, tuple[str, ...]] = {
-            lab: ("assist", f"{lab}.toml", *demo._consent(folder / lab), *BEYOND) for lab in demo.PARTIES[1:]
+            lab: ("assist", f"{lab}.toml", *demo._consent(folder / lab), *harness._beyond(folder / lab))
+            for lab in demo.PARTIES[1:]
         }
         self.running: dict[str, subprocess.Popen[bytes]] = {}
 
