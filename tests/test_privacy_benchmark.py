@@ -86,8 +86,9 @@ def test_sums_are_those_of_the_clear_reference(diabetes: People) -> None:
         fits = {name: party.fit_round(round_, residual) for name, party in parties.items()}
         record = commit_in_the_clear(ensemble, fits, diabetes.train, names(diabetes)[1:])
         due = sum(record.weights[name] * fits[name] for name in names(diabetes)[1:])
-        assert np.abs(total - due).max() < 1e-3 * np.abs(residual).max()
-        assert np.abs(weights - [record.weights[name] for name in names(diabetes)[1:]]).max() < 1e-3
+        # Inner products carry the noise at decryption (decision 17): at 283 rows it moves a weight by some 1e-3.
+        assert np.abs(total - due).max() < 1e-2 * np.abs(residual).max()
+        assert np.abs(weights - [record.weights[name] for name in names(diabetes)[1:]]).max() < 1e-2
     # A request on 4 primes in two readings; the other's fit, 2 polynomials on 2 primes; a seeded difference on 2.
     assert seen.aggregator.shape == (2, int(diabetes.train.sum()), 8 + 3 + 2)
     gains = [f.gain.value for f in privacy_attacks.on_other_columns(seen)]
