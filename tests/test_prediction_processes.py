@@ -121,7 +121,7 @@ def test_an_assistor_killed_during_the_private_alignment_of_a_prediction(tmp_pat
     assert scores(hospital / "predictions.csv") == pytest.approx(learnt_scores(hospital), abs=1e-6)
 
 
-@pytest.mark.parametrize("how", ["die", "full"])
+@pytest.mark.parametrize("how", ["die", pytest.param("full", marks=pytest.mark.slow)])
 def test_an_answered_batch_whose_file_was_lost_is_written_and_nobody_is_asked_again(how: str, learnt: Path) -> None:
     hospital = learnt / "hospital"
     labs = {name: assist(learnt, name) for name in demo.PARTIES[1:]}
