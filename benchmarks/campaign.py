@@ -5,9 +5,9 @@ nothing hangs.
     python -m benchmarks.campaign --modes ckks --trials 20 --seed 3 --links slow,corrupting
 
 A trial is one kill (-9 or -ABRT) of one of three processes, which is started again with the same command, as is one that
-died of a signal by itself (libzmq aborts under some flipped bytes). Each study takes several, then its F is compared with that of the same study undisturbed (same bits where ids and residuals are
-clear; not at all where noise is drawn anew in every study), and its predictions of the rows that it learnt from with its
-own F.
+died of a signal by itself (libzmq aborts under some flipped bytes). Each study takes several, then its F is compared
+with that of the same study undisturbed (same bits where ids and residuals are clear; not at all where noise is drawn anew
+in every study), and its predictions of the rows that it learnt from with its own F.
 """
 
 from __future__ import annotations
@@ -48,8 +48,9 @@ LINES_BEFORE, SECONDS_BEFORE = 7, 0.2
 PAUSED = 6
 STUDY = 'rounds = {rounds}\nvalidation = 0.0\n[protect]\nids = "{ids}"\n{protect}\n'
 Link = Callable[[int], AbstractContextManager[int]]
-OFTEN = 300_000
-"""Bytes between two things that go wrong on a bad line, on average: a few in an encrypted study's keys."""
+OFTEN = 3_000_000
+"""Bytes between two things that go wrong on a bad line, on average: some in an encrypted study's keys. Each costs a
+second, a stall twenty."""
 
 
 @contextmanager
