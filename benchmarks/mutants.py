@@ -5,10 +5,10 @@
     python -m benchmarks.mutants check              the kept list still fits the code; runs nothing
     python -m benchmarks.mutants table              what has been found
 
-Each mutant is made in a copy of the tree, which the default suite is run against until its first failure: first the
-files that concern the mutated one, then, if they all pass, the rest. A failure counts if it comes again, and does not
-come on the code as it is. Verdicts are kept after every mutant in a JSON file,
-so the same command goes on where it was stopped. A mutant that no test can tell is `equivalent`, and says why.
+Each mutant is made in a copy of the tree, and shown to the tests of the default suite that run its lines
+(`mutants_reach`), until the first failure; with `--all`, to every other test after them. A failure counts if it comes
+again, and does not come on the code as it is. Verdicts are kept after every mutant in a JSON file, so the same command
+goes on where it was stopped. A mutant that no test can tell is `equivalent`, and says why.
 """
 
 from __future__ import annotations
@@ -29,73 +29,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.mutants_drawn import draw
+from benchmarks.mutants_reach import Reach, measure, read
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = Path(__file__).with_name("removed_protections.toml")
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.toml")
 OUT = Path(__file__).with_name("results") / "mutants.json"
-FIRST_SECONDS, REST_SECONDS = 600, 3600
+NAMED_SECONDS, REST_SECONDS = 600, 3600
 """A mutant whose tests run longer than this hangs them, which is a failure too."""
-HOSTILE = ("tests/test_hostile_peers.py", "tests/test_hostile_runs.py", "tests/test_hostile_bytes.py")
-CIPHERS = ("tests/test_release_twice.py", "tests/test_ckks.py", "tests/test_sanitise.py", "tests/test_hostile_bytes.py")
-SUMS = (
-    "tests/test_sum_protocol.py",
-    "tests/test_sum_packing.py",
-    "tests/test_sum_erasure.py",
-    "tests/test_sum_weights.py",
-)
-FIRST: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("crypto/certificate", ("tests/test_hostile_certifier.py", "tests/test_ledger.py", "tests/test_audit.py")),
-    ("crypto/merkle", ("tests/test_ledger.py", "tests/test_audit.py")),
-    ("crypto/identity", ("tests/test_bad_input.py", "tests/test_wire.py")),
-    ("crypto/private_files", ("tests/test_bad_input.py", "tests/test_released_labels.py")),
-    ("crypto/psi", ("tests/test_psi.py", "tests/test_private_alignment.py")),
-    ("crypto/seal.py", ("tests/test_seal.py", "tests/test_hostile_bytes.py")),
-    ("crypto/label_privacy", ("tests/test_label_privacy.py", "tests/test_released_labels.py")),
-    ("crypto/gaussian", ("tests/test_noise.py",)),
-    ("crypto/interval", ("tests/test_noise.py",)),
-    ("crypto/uniform", ("tests/test_noise.py", "tests/test_dithering.py", "tests/test_sanitise.py")),
-    ("crypto/dithering", ("tests/test_dithering.py", "tests/test_release_twice.py")),
-    ("crypto/embedding", ("tests/test_dithering.py", "tests/test_sanitise.py")),
-    ("crypto/ckks_products", ("tests/test_release_twice.py", "tests/test_sum_packing.py", "tests/test_hostile_bytes.py")),
-    ("crypto/ckks_fits", ("tests/test_hostile_bytes.py", "tests/test_sum_packing.py", "tests/test_release_twice.py")),
-    ("crypto/ckks_add", ("tests/test_sum_fresh.py",)),
-    ("crypto/shards", ("tests/test_encrypted_ridge.py", "tests/test_ckks.py")),
-    ("crypto/encrypted_ridge", ("tests/test_encrypted_ridge.py", "tests/test_ckks.py")),
-    ("crypto/ridge_blocks", ("tests/test_encrypted_ridge.py", *CIPHERS)),
-    ("crypto/", (*CIPHERS, "tests/test_encrypted_ridge.py", "tests/test_sum_packing.py")),
-    ("secure_gal/sum_", (*HOSTILE, *SUMS, "tests/test_every_message.py")),
-    ("secure_gal/encrypted_", (*HOSTILE, "tests/test_encrypted_protocol.py", "tests/test_encrypted_study.py")),
-    ("secure_gal/align", (*HOSTILE, "tests/test_private_alignment.py", "tests/test_protocol.py")),
-    ("secure_gal/label", ("tests/test_released_labels.py", "tests/test_privatised_study.py")),
-    ("secure_gal/privatised", ("tests/test_privatised_study.py", "tests/test_released_labels.py")),
-    ("secure_gal/assistance", ("tests/test_assistance.py", "tests/test_algorithm.py", "tests/test_protocol.py")),
-    ("secure_gal/ids", ("tests/test_ids.py",)),
-    ("secure_gal/", (*HOSTILE, "tests/test_hostile_prediction.py", "tests/test_protocol.py", "tests/test_every_message.py")),
-    ("transport/pieces", ("tests/test_pieces.py", "tests/test_links.py")),
-    ("transport/link", ("tests/test_curve.py", "tests/test_links.py")),
-    ("transport/monitor", ("tests/test_curve.py", "tests/test_links.py")),
-    ("transport/curve", ("tests/test_curve.py", "tests/test_processes.py")),
-    ("transport/ledger", ("tests/test_ledger.py", "tests/test_audit.py", "tests/test_audit_evidence.py")),
-    ("transport/", ("tests/test_wire.py", "tests/test_protocol.py")),
-    ("parties/certifier", ("tests/test_hostile_certifier.py", "tests/test_protocol.py")),
-    ("parties/audit", ("tests/test_audit.py", "tests/test_audit_evidence.py")),
-    ("parties/cli_audit", ("tests/test_audit.py", "tests/test_processes.py")),
-    ("parties/report", ("tests/test_report_html.py", "tests/test_report_charts.py", "tests/test_processes.py")),
-    ("parties/consent", ("tests/test_consent.py",)),
-    ("parties/exposure", ("tests/test_sum_study.py", "tests/test_sum_processes.py")),
-    ("parties/store", ("tests/test_bad_input.py", "tests/test_sum_erasure.py", "tests/test_processes.py")),
-    ("parties/node", ("tests/test_hostile_runs.py", "tests/test_protocol.py")),
-    ("parties/leakage", ("tests/test_leakage.py",)),
-    ("parties/progress", ("tests/test_progress.py", "tests/test_processes.py")),
-    ("parties/patience", ("tests/test_patience.py",)),
-    ("parties/computing", ("tests/test_computing.py", "tests/test_processes.py")),
-    ("parties/archive", ("tests/test_archive.py", "tests/test_audit.py")),
-    ("parties/predict", ("tests/test_predict.py", "tests/test_processes.py")),
-    ("parties/setup", ("tests/test_bad_input.py", "tests/test_settings_checks.py", "tests/test_processes.py")),
-    ("parties/", ("tests/test_processes.py", "tests/test_bad_input.py", "tests/test_encrypted_processes.py")),
-)  # fmt: skip
-"""By the beginning of the mutated file's path, the first that fits: the tests most likely to fail on it."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +56,11 @@ class Mutant:
         body = json.dumps([hashlib.sha256((ROOT / self.file).read_bytes()).hexdigest(), self.at, self.old, self.new])
         return hashlib.sha256(body.encode()).hexdigest()[:16]
 
+    def lines(self) -> tuple[int, int]:
+        """The first and the last line that the edit touches."""
+        first = (ROOT / self.file).read_text()[: self.at].count("\n") + 1
+        return first, first + self.old.count("\n")
+
     def apply(self, folder: Path) -> str:
         """Edit the file in a copy of the tree; returns the text as it was."""
         path = folder / self.file
@@ -126,7 +72,7 @@ class Mutant:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a mutant: detected (by which test), hung, survived, undecided (the rest was not run), or equivalent."""
+    """What became of a mutant: detected (by which test), hung, survived, or equivalent."""
 
     id: str
     name: str
@@ -194,32 +140,29 @@ class Copy:
         self._clock = int(time.time()) - 1_000_000
         self._sound: set[str] = set()
 
-    def stages(self, mutant: Mutant) -> list[tuple[str, ...]]:
-        """The test files to begin with: those that the list names, then those that are near the file."""
-        near = next(tests for start, tests in FIRST if mutant.file.startswith(start))
-        later = tuple(test for test in near if test not in mutant.first)
-        return [stage for stage in (mutant.first, later) if stage]
-
-    def judge(self, mutant: Mutant, rest: bool) -> tuple[str, str]:
+    def judge(self, mutant: Mutant, reach: Reach, rest: bool) -> tuple[str, str]:
         """(verdict, the test that failed)."""
-        stages = [(stage, FIRST_SECONDS) for stage in self.stages(mutant)]
-        done = [f"--ignore={test}" for stage, _ in stages for test in stage]
-        for stage, seconds in [*stages, *([(("tests", *done), REST_SECONDS)] if rest else [])]:
+        first, last = mutant.lines()
+        tests = reach.of(mutant.file, first, last) or reach.of(mutant.file, 1, last + 10_000)
+        stages: list[tuple[tuple[str, ...], int]] = [(mutant.first, NAMED_SECONDS)] if mutant.first else []
+        stages += [(tuple(tests), REST_SECONDS)] if tests else []
+        stages += [(("tests",), REST_SECONDS)] if rest or not tests else []
+        for stage, seconds in stages:
             found, by = self._try(mutant, stage, seconds)
             if found == "hung" or (found == "detected" and self._holds(mutant, by)):
                 return found, by
-        return ("survived" if rest else "undecided"), ""
+        return "survived", ""
 
     def _holds(self, mutant: Mutant, test: str) -> bool:
         """Whether a test that failed fails on the mutant again, and not on the code as it is."""
         if "::" not in test:  # a file that could not even be collected
             return True
         if test not in self._sound:
-            if self._run((test,), FIRST_SECONDS)[0] != "survived":
+            if self._run((test,), NAMED_SECONDS)[0] != "survived":
                 print(f"{test} fails on code that was not changed, and does not count", flush=True)
                 return False
             self._sound.add(test)
-        return self._try(mutant, (test,), FIRST_SECONDS)[0] != "survived"
+        return self._try(mutant, (test,), NAMED_SECONDS)[0] != "survived"
 
     def _try(self, mutant: Mutant, arguments: tuple[str, ...], seconds: int) -> tuple[str, str]:
         before, path = mutant.apply(self.folder), self.folder / mutant.file
@@ -278,10 +221,18 @@ class Book:
         os.replace(part, self._path)
 
 
-def run(mutants: Sequence[Mutant], book: Book, workers: int, rest: bool) -> list[Verdict]:
-    """Judge those that have no verdict yet."""
+def mapped(folder: Path, workers: int) -> Reach:
+    """The map of tests and lines in this folder, made first where there is none."""
+    if not folder.exists():
+        Copy(folder)
+        measure(folder, workers)
+    return read(folder)
+
+
+def run(mutants: Sequence[Mutant], book: Book, reach: Reach, workers: int, rest: bool) -> list[Verdict]:
+    """Judge those that have no verdict yet, and survivors again: a test may have come since."""
     known = equivalents()
-    todo = [m for m in mutants if m.id not in book.verdicts or (rest and book.verdicts[m.id].verdict == "undecided")]
+    todo = [m for m in mutants if m.id not in book.verdicts or book.verdicts[m.id].verdict == "survived"]
     with tempfile.TemporaryDirectory(prefix="secure-gal-mutants-") as made, ThreadPoolExecutor(workers) as pool:
         copies = []
         for number in range(workers):
@@ -292,8 +243,8 @@ def run(mutants: Sequence[Mutant], book: Book, workers: int, rest: bool) -> list
             for mutant in todo[number::workers]:
                 began = time.monotonic()
                 why = known.get(place(mutant), "")
-                verdict, by = ("equivalent", why) if why else copies[number].judge(mutant, rest)
-                line = (ROOT / mutant.file).read_text()[: mutant.at].count("\n") + 1
+                verdict, by = ("equivalent", why) if why else copies[number].judge(mutant, reach, rest)
+                line = mutant.lines()[0]
                 book.add(Verdict(mutant.id, mutant.name, mutant.file, line, mutant.old, mutant.new, verdict, by,
                                  round(time.monotonic() - began, 1)))  # fmt: skip
                 print(f"{verdict:<10} {mutant.file}:{line} {mutant.name}  {by}", flush=True)
@@ -306,12 +257,12 @@ def summary(verdicts: Iterable[Verdict]) -> str:
     """Counts, and each mutant that no test failed on."""
     listed = list(verdicts)
     counts = {kind: sum(v.verdict == kind for v in listed) for kind in
-              ("detected", "hung", "survived", "undecided", "equivalent")}  # fmt: skip
-    found, decided = counts["detected"] + counts["hung"], len(listed) - counts["equivalent"] - counts["undecided"]
+              ("detected", "hung", "survived", "equivalent")}  # fmt: skip
+    found, decided = counts["detected"] + counts["hung"], len(listed) - counts["equivalent"]
     lines = [", ".join(f"{number} {kind}" for kind, number in counts.items() if number)]
-    lines.append(f"{found} of {decided} that are decided and not equivalent: {found / max(1, decided):.1%}")
+    lines.append(f"{found} of {decided} that are not equivalent: {found / max(1, decided):.1%}")
     for v in listed:
-        if v.verdict in ("survived", "undecided", "equivalent"):
+        if v.verdict in ("survived", "equivalent"):
             lines.append(f"{v.verdict:<10} {v.file}:{v.line} {v.name}: {v.old!r} -> {v.new!r} {v.by}")
     return "\n".join(lines)
 
@@ -323,7 +274,10 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=300, help="random mutants (default 300)")
     parser.add_argument("--seed", type=int, default=1, help="of the draw (default 1)")
     parser.add_argument("--workers", type=int, default=1, help="mutants at a time (default 1)")
-    parser.add_argument("--first-only", action="store_true", help="run the first tests alone; the others are undecided")
+    parser.add_argument("--all", action="store_true", help="show a survivor to the tests that do not run its lines too")
+    parser.add_argument(
+        "--map", type=Path, help="where the map of tests and lines is, or is made; kept for the next call"
+    )
     parser.add_argument("--out", type=Path, default=OUT, help="the file of verdicts")
     asked = parser.parse_args()
     book = Book(asked.out)
@@ -334,9 +288,11 @@ def main() -> None:
     if asked.what == "check":
         print(f"{len(mutants)} removed protections fit the code")
         return
-    verdicts = run(mutants, book, asked.workers, not asked.first_only)
+    with tempfile.TemporaryDirectory(prefix="secure-gal-reach-") as made:
+        reach = mapped(asked.map or Path(made) / "map", asked.workers)
+    verdicts = run(mutants, book, reach, asked.workers, asked.all)
     print(summary(verdicts))
-    if asked.what == "removed" and any(v.verdict in ("survived", "undecided") for v in verdicts):
+    if asked.what == "removed" and any(v.verdict == "survived" for v in verdicts):
         raise SystemExit(1)
 
 

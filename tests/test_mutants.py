@@ -10,6 +10,7 @@ import pytest
 from benchmarks import mutants
 from benchmarks.mutants import Book, Copy, Mutant, Verdict, drawn, kept, summary
 from benchmarks.mutants_drawn import edits
+from benchmarks.mutants_reach import Reach, measure, read
 
 
 def test_every_removed_protection_still_fits_the_code() -> None:
@@ -28,10 +29,26 @@ def test_a_snippet_that_is_gone_is_named(tmp_path: Path, monkeypatch: pytest.Mon
         kept()
 
 
-def test_every_mutated_file_has_tests_to_begin_with() -> None:
-    files = [test for _, tests in mutants.FIRST for test in tests]
-    assert all((mutants.ROOT / test).exists() for test in files)
-    assert all(any(m.file.startswith(start) for start, _ in mutants.FIRST) for m in drawn(300, 0))
+def test_tests_that_run_a_line_come_by_the_cost_of_their_file() -> None:
+    lines = {"a.py": {3: frozenset({"t/x.py::slow", "t/y.py::one", "t/y.py::two"}), 4: frozenset({"t/z.py::other"})}}
+    reach = Reach(lines, {"t/y.py::two": 1.0, "t/y.py::one": 1.0, "t/x.py::slow": 9.0, "t/z.py::other": 0.1})
+    assert reach.of("a.py", 3, 3) == ["t/y.py::two", "t/y.py::one", "t/x.py::slow"]
+    assert reach.of("a.py", 3, 4)[0] == "t/z.py::other"
+    assert reach.of("a.py", 1, 2) == reach.of("b.py", 1, 9) == []
+
+
+def test_the_map_knows_what_a_test_ran_here_and_in_its_processes(tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "code.py").write_text("def far():\n    return 1\n\n\ndef near():\n    return 2\n")
+    (tmp_path / "tests" / "test_it.py").write_text(
+        "import code_under, subprocess, sys\n\n\ndef test_near():\n    assert code_under.near() == 2\n\n\n"
+        "def test_far():\n    subprocess.run([sys.executable, '-c', 'import code_under; code_under.far()'], check=True)\n"
+    )
+    (tmp_path / "code.py").rename(tmp_path / "code_under.py")
+    measure(tmp_path, 1)
+    reach = read(tmp_path)
+    assert reach.of("code_under.py", 6, 6) == ["tests/test_it.py::test_near"]
+    assert reach.of("code_under.py", 2, 2) == ["tests/test_it.py::test_far"]
 
 
 def test_draws_are_the_same_for_a_seed_and_change_something() -> None:
@@ -75,11 +92,11 @@ def test_equivalent_mutants_are_found_where_they_are() -> None:
 
 def test_verdicts_are_kept_and_counted(tmp_path: Path) -> None:
     book = Book(tmp_path / "book.json")
-    for number, kind in enumerate(("detected", "detected", "survived", "equivalent", "undecided")):
+    for number, kind in enumerate(("detected", "hung", "survived", "equivalent")):
         book.add(Verdict(str(number), "n", "f.py", 1, "a", "b", kind, "", 1.0))
     again = Book(tmp_path / "book.json")
     assert again.verdicts == book.verdicts
-    assert "2 of 3 that are decided and not equivalent: 66.7%" in summary(again.verdicts.values())
+    assert "2 of 3 that are not equivalent: 66.7%" in summary(again.verdicts.values())
 
 
 def test_a_failure_counts_if_it_comes_again_and_only_on_the_mutant(
@@ -96,17 +113,22 @@ def test_a_failure_counts_if_it_comes_again_and_only_on_the_mutant(
         return answers.pop(0)
 
     monkeypatch.setattr(copy, "_run", answer)
-    detected, survived = ("detected", fails), ("survived", "")
+    detected, survived, near = ("detected", fails), ("survived", ""), "tests/test_near.py::test_it"
+    reach = Reach({mutant.file: {mutant.lines()[0]: frozenset({near})}}, {})
     answers[:] = [detected, survived, detected]
-    assert copy.judge(mutant, rest=True) == detected
+    assert copy.judge(mutant, reach, rest=True) == detected
     assert seen == [(True, mutant.first), (False, (fails,)), (True, (fails,))] and path.read_text() == original
+    seen.clear()
     answers[:] = [detected, survived, survived, survived]  # known to be sound; by chance; near; rest
-    assert copy.judge(mutant, rest=True) == survived and not answers
+    assert copy.judge(mutant, reach, rest=True) == survived and not answers
+    assert [tests for _, tests in seen[-2:]] == [(near,), ("tests",)]
     answers[:] = [survived, survived]
-    assert copy.judge(mutant, rest=False) == ("undecided", "")
+    assert copy.judge(mutant, reach, rest=False) == survived and not answers
+    answers[:] = [survived, survived]
+    assert copy.judge(mutant, Reach({}, {}), rest=False) == survived and seen[-1][1] == ("tests",)
     answers[:] = [("hung", "after 1 s")]
-    assert copy.judge(mutant, rest=False)[0] == "hung"
+    assert copy.judge(mutant, reach, rest=False)[0] == "hung"
     copy._sound.clear()
     answers[:] = [detected, detected, survived]
-    assert copy.judge(mutant, rest=False) == ("undecided", "") and not answers
+    assert copy.judge(mutant, reach, rest=False) == survived and not answers
     assert f"{fails} fails on code that was not changed" in capsys.readouterr().out
