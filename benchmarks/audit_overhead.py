@@ -2,9 +2,10 @@
 
     python -m benchmarks.audit_overhead --out results.json
 
-*Verify*: one core, every signature checked, entries of two signers in turn. *Write*: one entry, committed to SQLite in the
-transaction that a protocol step needs anyway, with and without the ledger, in turns, then appended with its head signed.
-*Share*: that price times the entries of the busiest party (the sponsor), over the wall time of the study by real
+*Verify*: one core, every signature checked, entries of two signers in turn. *Write*: one entry, committed to SQLite in
+the transaction that a protocol step needs anyway, with and without the ledger, in turns, then appended with its head
+signed. *Share*: that price times the entries of the busiest party (the sponsor), over the wall time of the study by
+real
 processes: breast cancer in the clear, the worst case, for it moves the most messages a second.
 """
 
@@ -84,8 +85,15 @@ class Writer:
         """A signed message of a round."""
         values = np.zeros((rows, 1), dtype=np.float32)
         message = messages.Residual(values, seq) if sender == "a" else messages.Fitted(values, seq)
-        return wire.encode(message, study=self.digest, run=RUN, sender=sender, recipient=recipient, seq=seq,
-                           identity=self.identities[sender])  # fmt: skip
+        return wire.encode(
+            message,
+            study=self.digest,
+            run=RUN,
+            sender=sender,
+            recipient=recipient,
+            seq=seq,
+            identity=self.identities[sender],
+        )
 
 
 def verify_speed(entries: int) -> dict[str, float]:
@@ -187,8 +195,11 @@ def show(results: dict[str, Any]) -> None:
     table = Table(title="the ledger's price")
     for column in ("what", "measured", "must be"):
         table.add_column(column)
-    table.add_row(f"verify {verify['entries']:,} entries, one core", f"{verify['seconds']:.1f} s "
-                  f"({verify['cpu_seconds']:.1f} s of processor time)", "under 20 s")  # fmt: skip
+    table.add_row(
+        f"verify {verify['entries']:,} entries, one core",
+        f"{verify['seconds']:.1f} s ({verify['cpu_seconds']:.1f} s of processor time)",
+        "under 20 s",
+    )
     table.add_row("size of an entry", f"{verify['bytes_an_entry']:.0f} bytes", "")
     table.add_row("one step's commit without the ledger", f"{write['step_ms']:.2f} ms", "")
     table.add_row("more with it", f"{write['extra_ms']:.2f} ms (processor {write['cpu_ms']:.2f} ms)", "")

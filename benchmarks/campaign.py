@@ -1,13 +1,13 @@
-"""Parties are killed at random moments of learning and of a prediction, in every mode and over bad lines: nothing is lost,
-nothing hangs.
+"""Parties are killed at random moments of learning and of a prediction, in every mode and over bad lines: nothing is
+lost, nothing hangs.
 
     python -m benchmarks.campaign                       # 200 trials, 15 minutes at most; exit code 1 if one went wrong
     python -m benchmarks.campaign --modes ckks --trials 20 --seed 3 --links slow,corrupting
 
-A trial is one kill (-9 or -ABRT) of one of three processes, which is started again with the same command, as is one that
-died of a signal by itself (libzmq aborts under some flipped bytes). Each study takes several, then its F is compared
-with that of the same study undisturbed (same bits where ids and residuals are clear; not at all where noise is drawn anew
-in every study), and its predictions of the rows that it learnt from with its own F.
+A trial is one kill (-9 or -ABRT) of one of three processes, which is started again with the same command, as is one
+that died of a signal by itself (libzmq aborts under some flipped bytes). Each study takes several, then its F is
+compared with that of the same study undisturbed (same bits where ids and residuals are clear; not at all where noise is
+drawn anew in every study), and its predictions of the rows that it learnt from with its own F.
 """
 
 from __future__ import annotations
@@ -78,8 +78,9 @@ class Mode:
 
     Attributes:
         protect: lines of `[protect]` besides `ids`.
-        error: largest difference of F from that of the undisturbed study, as a share of its largest value; None where noise
-            decides the outcome: with sums that of the inner products, which moves weights (undisturbed studies differ by 5%).
+        error: largest difference of F from that of the undisturbed study, as a share of its largest value; None where
+            noise decides the outcome: with sums that of the inner products, which moves weights (undisturbed studies
+            differ by 5%).
         predicted: largest difference of a prediction from the probability that F gives; None where it is noised.
     """
 

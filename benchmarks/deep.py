@@ -4,10 +4,10 @@
                               [--rows N] [--rounds T] [--epochs N] [--batch N] [--width N] [--precision NAME]
                               [--ciphertexts] [--out FILE]
 
-Methods: `alone` (the sponsor's network and GAL's rounds), `joint` (one party that has everything), `gal` (every party its
-network, in the clear), `dms` (the same with one extractor for all rounds), `heads` (label-free encoders and ridge heads,
-the kind that is fitted on ciphertexts: computed in the clear, same mathematics, or with --ciphertexts through CKKS),
-`alone_heads` and `joint_heads`. CIFAR-10 needs pillow.
+Methods: `alone` (the sponsor's network and GAL's rounds), `joint` (one party that has everything), `gal` (every party
+its network, in the clear), `dms` (the same with one extractor for all rounds), `heads` (label-free encoders and ridge
+heads, the kind that is fitted on ciphertexts: computed in the clear, same mathematics, or with --ciphertexts through
+CKKS), `alone_heads` and `joint_heads`. CIFAR-10 needs pillow.
 """
 
 from __future__ import annotations
@@ -61,20 +61,51 @@ class Case:
 
 
 CASES = {
-    "mnist": Case(data.mnist, "cnn", {}, {"width": 8, "epochs": 2, "batch": 128}, {"ridge": 0.3, "encoder_width": 1023},
-                  paper={"alone": 24.2, "joint": 99.4, "gal": 96.3, "dms": 96.3}),
-    "cifar10": Case(data.cifar10, "cnn", {}, {"width": 8, "epochs": 2, "batch": 128},
-                    {"ridge": 1.0, "encoder_width": 1023}, paper={"alone": 46.3, "joint": 80.1, "gal": 74.3, "dms": 67.0}),
-    "physionet": Case(partial(data.physionet, target="In-hospital_death"), "lstm", {"epochs": 10, "dropout": 0.2},
-                      {"hidden": 16, "epochs": 2}, {"ridge": 1.0, "encoder_epochs": 10}, "auroc",
-                      paper={"alone": 0.78, "joint": 0.82, "gal": 0.88, "dms": 0.81}),
-    "stay": Case(partial(data.physionet, target="Length_of_stay"), "lstm", {"epochs": 10, "dropout": 0.2},
-                 {"hidden": 16, "epochs": 2}, {"ridge": 1.0, "encoder_epochs": 10}, "mad", "l1"),
-    "modelnet": Case(data.modelnet10, "cnn", {"epochs": 10, "batch": 128, "width": 32},
-                     {"width": 8, "epochs": 2, "batch": 128}, {"ridge": 0.3}, quick_rows=600),
-}  # fmt: skip
-"""The paper's figures beside `physionet` are those of MIMIC-III: other patients, other features. Its ModelNet40 is another
-set, so no figure stands beside `modelnet`. Head strengths were chosen on a part of the training rows."""
+    "mnist": Case(
+        data.mnist,
+        "cnn",
+        {},
+        {"width": 8, "epochs": 2, "batch": 128},
+        {"ridge": 0.3, "encoder_width": 1023},
+        paper={"alone": 24.2, "joint": 99.4, "gal": 96.3, "dms": 96.3},
+    ),
+    "cifar10": Case(
+        data.cifar10,
+        "cnn",
+        {},
+        {"width": 8, "epochs": 2, "batch": 128},
+        {"ridge": 1.0, "encoder_width": 1023},
+        paper={"alone": 46.3, "joint": 80.1, "gal": 74.3, "dms": 67.0},
+    ),
+    "physionet": Case(
+        partial(data.physionet, target="In-hospital_death"),
+        "lstm",
+        {"epochs": 10, "dropout": 0.2},
+        {"hidden": 16, "epochs": 2},
+        {"ridge": 1.0, "encoder_epochs": 10},
+        "auroc",
+        paper={"alone": 0.78, "joint": 0.82, "gal": 0.88, "dms": 0.81},
+    ),
+    "stay": Case(
+        partial(data.physionet, target="Length_of_stay"),
+        "lstm",
+        {"epochs": 10, "dropout": 0.2},
+        {"hidden": 16, "epochs": 2},
+        {"ridge": 1.0, "encoder_epochs": 10},
+        "mad",
+        "l1",
+    ),
+    "modelnet": Case(
+        data.modelnet10,
+        "cnn",
+        {"epochs": 10, "batch": 128, "width": 32},
+        {"width": 8, "epochs": 2, "batch": 128},
+        {"ridge": 0.3},
+        quick_rows=600,
+    ),
+}
+"""The paper's figures beside `physionet` are those of MIMIC-III: other patients, other features. Its ModelNet40 is
+another set, so no figure stands beside `modelnet`. Head strengths were chosen on a part of the training rows."""
 
 
 def run(case: Case, method: str, chosen: argparse.Namespace, split: data.Split) -> dict[str, Any]:
@@ -100,8 +131,16 @@ def run(case: Case, method: str, chosen: argparse.Namespace, split: data.Split) 
     trail = [_score(case.metric, f, gal, split.test_y) for f in stages]
     gal.close()
     saved = [sum(len(storage.dump(model)) for model in models) for models in gal.models_.values()]
-    result = {"method": method, case.metric: trail[-1], "rounds": gal.ensemble_.kept, "seconds_fit": round(seconds, 1),
-              "after_round": trail, "saved_mb": round(sum(saved) / 1e6, 2), "parties": len(blocks), "residuals": "ckks" if cipher else "clear"}  # fmt: skip
+    result = {
+        "method": method,
+        case.metric: trail[-1],
+        "rounds": gal.ensemble_.kept,
+        "seconds_fit": round(seconds, 1),
+        "after_round": trail,
+        "saved_mb": round(sum(saved) / 1e6, 2),
+        "parties": len(blocks),
+        "residuals": "ckks" if cipher else "clear",
+    }
     if not heads:
         result["options"] = learners[0].options
     if method in case.paper:
@@ -157,9 +196,12 @@ def machine(device: str, precision: str) -> dict[str, Any]:
     from secure_gal.learners.devices import choose_device, placement, uses_bfloat16
 
     chosen = choose_device(device)
-    return {"machine": f"{platform.machine()}, {torch.get_num_threads()} threads, Python {platform.python_version()}, "
-            f"torch {torch.__version__}, numpy {np.__version__}", "gpu": torch.cuda.is_available(),
-            "networks": str(placement(chosen, uses_bfloat16(precision or "auto", chosen)))}  # fmt: skip
+    return {
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, Python {platform.python_version()}, "
+        f"torch {torch.__version__}, numpy {np.__version__}",
+        "gpu": torch.cuda.is_available(),
+        "networks": str(placement(chosen, uses_bfloat16(precision or "auto", chosen))),
+    }
 
 
 def add(result: dict[str, Any], run_: dict[str, Any], out: Path | None) -> None:
@@ -201,9 +243,16 @@ def main() -> None:
     rows = chosen.rows or (case.quick_rows if chosen.quick else sys.maxsize)
     split = case.load(chosen.data, rows, 1000 if chosen.quick else sys.maxsize, chosen.seed)
     command = " ".join(sys.argv[1:]).replace(str(chosen.data), "DIR")
-    result: dict[str, Any] = {"case": chosen.case, "date": time.strftime("%Y-%m-%d"), "command": command,
-                              **machine(chosen.device, chosen.precision), "rows": len(split.y), "test_rows": len(split.test_y),
-                              "quick": chosen.quick, "runs": []}  # fmt: skip
+    result: dict[str, Any] = {
+        "case": chosen.case,
+        "date": time.strftime("%Y-%m-%d"),
+        "command": command,
+        **machine(chosen.device, chosen.precision),
+        "rows": len(split.y),
+        "test_rows": len(split.test_y),
+        "quick": chosen.quick,
+        "runs": [],
+    }
     for method in methods:
         add(result, run(case, method, chosen, split), chosen.out)
     if not chosen.out:

@@ -27,16 +27,25 @@ from benchmarks import deep, deep_data
 
 BASE: dict[str, Any] = {"epochs": 2, "precision": "bfloat16", "jpeg": 0}
 CHANGES: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("gal", {}), ("gal", {"jpeg": 1}), ("gal", {"jpeg": 2}), ("gal", {"epochs": 1}), ("gal", {"epochs": 5}),
-    ("gal", {"epochs": 10}), ("gal", {"precision": "float32"}), ("heads", {}), ("heads", {"jpeg": 1}), ("heads", {"jpeg": 2}),
-)  # fmt: skip
+    ("gal", {}),
+    ("gal", {"jpeg": 1}),
+    ("gal", {"jpeg": 2}),
+    ("gal", {"epochs": 1}),
+    ("gal", {"epochs": 5}),
+    ("gal", {"epochs": 10}),
+    ("gal", {"precision": "float32"}),
+    ("heads", {}),
+    ("heads", {"jpeg": 1}),
+    ("heads", {"jpeg": 2}),
+)
 SHIFTS = ((4, 4), (2, 6))
 """Where the grid of each further compression begins, down and across, inside 8 x 8 blocks (16 x 16 for colour)."""
 QUALITY = 75
 
 
 def compressed(images: np.ndarray, shift: tuple[int, int]) -> np.ndarray:
-    """Images (n, 3, 32, 32), uint8, compressed once more on a grid that begins elsewhere; edges are mirrored around it."""
+    """Images (n, 3, 32, 32), uint8, compressed once more on a grid that begins elsewhere; edges are mirrored around
+    it."""
     from PIL import Image
 
     (down, across), result = shift, np.empty_like(images)
@@ -71,11 +80,22 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=2, help="seeds, which also choose the rows")
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
-    common = {"rounds": chosen.rounds, "width": chosen.width, "batch": 128, "quick": False, "ciphertexts": False,
-              "device": "auto"}  # fmt: skip
+    common = {
+        "rounds": chosen.rounds,
+        "width": chosen.width,
+        "batch": 128,
+        "quick": False,
+        "ciphertexts": False,
+        "device": "auto",
+    }
     command = " ".join(sys.argv[1:]).replace(str(chosen.data), "DIR")
-    result: dict[str, Any] = {"date": time.strftime("%Y-%m-%d"), "command": command,
-                              **deep.machine("auto", BASE["precision"]), "base": BASE | common, "runs": []}  # fmt: skip
+    result: dict[str, Any] = {
+        "date": time.strftime("%Y-%m-%d"),
+        "command": command,
+        **deep.machine("auto", BASE["precision"]),
+        "base": BASE | common,
+        "runs": [],
+    }
     for seed in range(chosen.repeats):
         studies = splits(chosen.data, chosen.rows, seed)
         for method, change in CHANGES:

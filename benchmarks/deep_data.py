@@ -21,10 +21,42 @@ GRID = (2, 4)
 """Patches down and across: the paper's M=8."""
 VIEWS = 12
 HOURS = 48
-MONITOR = ("HR", "RespRate", "SysABP", "DiasABP", "MAP", "NISysABP", "NIDiasABP", "NIMAP", "Temp", "SaO2", "Urine", "GCS",
-           "MechVent")  # fmt: skip
-LABORATORY = ("BUN", "Creatinine", "Glucose", "HCO3", "HCT", "K", "Na", "Mg", "Platelets", "WBC", "ALT", "AST", "ALP",
-              "Bilirubin", "Albumin", "Lactate", "Cholesterol", "TroponinI", "TroponinT")  # fmt: skip
+MONITOR = (
+    "HR",
+    "RespRate",
+    "SysABP",
+    "DiasABP",
+    "MAP",
+    "NISysABP",
+    "NIDiasABP",
+    "NIMAP",
+    "Temp",
+    "SaO2",
+    "Urine",
+    "GCS",
+    "MechVent",
+)
+LABORATORY = (
+    "BUN",
+    "Creatinine",
+    "Glucose",
+    "HCO3",
+    "HCT",
+    "K",
+    "Na",
+    "Mg",
+    "Platelets",
+    "WBC",
+    "ALT",
+    "AST",
+    "ALP",
+    "Bilirubin",
+    "Albumin",
+    "Lactate",
+    "Cholesterol",
+    "TroponinI",
+    "TroponinT",
+)
 BLOOD_GAS = ("pH", "PaCO2", "PaO2", "FiO2")
 DEMOGRAPHICS = ("Age", "Gender", "Height", "ICUType", "Weight")
 
@@ -50,7 +82,8 @@ def mnist(folder: Path, rows: int, test_rows: int, seed: int) -> Split:
 
 
 def cifar10(folder: Path, rows: int, test_rows: int, seed: int) -> Split:
-    """32 x 32 colour images out of JPEG copies of quality 75, a patch of 16 x 8 a party; the data set's own test part."""
+    """32 x 32 colour images out of JPEG copies of quality 75, a patch of 16 x 8 a party; the data set's own test
+    part."""
     return patches(*cifar10_images(folder, rows, test_rows, seed))
 
 
@@ -72,12 +105,19 @@ def modelnet10(folder: Path, rows: int, test_rows: int, seed: int) -> Split:
     chosen = _first(len(x), rows, seed)
     views, new_views = _render(x[chosen]), _render(new[:test_rows])
     blocks, tests = _encoded([(a, b) for a, b in zip(views, new_views, strict=True)])
-    return Split(blocks, np.stack(blocks, axis=1), y[chosen].astype(np.int64), tests, np.stack(tests, axis=1),
-                 new_y[:test_rows].astype(np.int64))  # fmt: skip
+    return Split(
+        blocks,
+        np.stack(blocks, axis=1),
+        y[chosen].astype(np.int64),
+        tests,
+        np.stack(tests, axis=1),
+        new_y[:test_rows].astype(np.int64),
+    )
 
 
 def physionet(folder: Path, rows: int, test_rows: int, seed: int, target: str) -> Split:
-    """First 48 hours in intensive care: monitor (the sponsor), laboratory, blood gas, demographics; 80/20 over patients.
+    """First 48 hours in intensive care: monitor (the sponsor), laboratory, blood gas, demographics; 80/20 over
+    patients.
 
     Args:
         target: `In-hospital_death`, or `Length_of_stay` in days (patients without one are left out).
@@ -95,8 +135,10 @@ def physionet(folder: Path, rows: int, test_rows: int, seed: int, target: str) -
                 static.append(person)
                 outcomes.append(outcome)
     y = np.array(outcomes, dtype=np.int64 if target == "In-hospital_death" else np.float64)
-    series = [np.concatenate([np.stack(values)[:, :, at], np.stack(counts)[:, :, [g]]], axis=2)
-              for g, at in enumerate(_groups())]  # fmt: skip
+    series = [
+        np.concatenate([np.stack(values)[:, :, at], np.stack(counts)[:, :, [g]]], axis=2)
+        for g, at in enumerate(_groups())
+    ]
     test, train = split(len(y), seed)
     train, test = train[:rows], test[:test_rows]
     blocks, tests = _encoded([(s[train], s[test]) for s in series])
@@ -171,7 +213,8 @@ def _groups() -> list[list[int]]:
 
 
 def _patient(raw: str) -> tuple[Array, Array, Array]:
-    """(hourly means (48, 36), NaN where nothing was measured; measurements a group and hour (48, 3); demographics (5,))."""
+    """(hourly means (48, 36), NaN where nothing was measured; measurements a group and hour (48, 3); demographics
+    (5,))."""
     names, groups = [*MONITOR, *LABORATORY, *BLOOD_GAS], (MONITOR, LABORATORY, BLOOD_GAS)
     place = {name: i for i, name in enumerate(names)}
     group_of = {name: g for g, group in enumerate(groups) for name in group}

@@ -10,8 +10,8 @@ just before: plaintext products with their additions, rotations, reading request
 
 Peers do the same products in the way a user would write first, and are *extrapolated* from a sample of each primitive:
 CKKSVector (TenSEAL; a dot product a column for g, then its product with the column for f: the encrypted scalar that
-`dot` gives takes `mm` with the column as a one-row matrix, since `*` refuses vectors of different sizes), HEU (OU-2048) and python-paillier (2048 bits) by scalar products.
-A peer that is not installed is reported and left out.
+`dot` gives takes `mm` with the column as a one-row matrix, since `*` refuses vectors of different sizes), HEU (OU-2048)
+and python-paillier (2048 bits) by scalar products. A peer that is not installed is reported and left out.
 """
 
 from __future__ import annotations
@@ -109,8 +109,12 @@ def ours(name: str, rows: int, columns: int, outputs: int) -> dict[str, Any]:
         if cores == 1:
             timed, needed = primitives(keys, requests), counts(params, rows, columns, outputs)
             floor = sum(timed[what] * number for what, number in needed.items())
-            result |= {"floor": floor, "over_floor": again / floor, "counts": needed,
-                       "primitive_ms": {what: 1e3 * seconds for what, seconds in timed.items()}}  # fmt: skip
+            result |= {
+                "floor": floor,
+                "over_floor": again / floor,
+                "counts": needed,
+                "primitive_ms": {what: 1e3 * seconds for what, seconds in timed.items()},
+            }
         result |= {f"first_{cores}": first, f"round_{cores}": again}
         replies = job.fit(requests, outputs, "sponsor")
         job.close()
@@ -177,7 +181,8 @@ def table(results: list[dict[str, Any]]) -> str:
     """One line a size and parameter set."""
     cores = os.cpu_count() or 1
     lines = [
-        f"{'size':>14} {'set':>7} {'1 core':>8} {f'{cores} cores':>8} {'floor':>8} {'first':>7} {'error':>8}  others (s)"
+        f"{'size':>14} {'set':>7} {'1 core':>8} {f'{cores} cores':>8} {'floor':>8} {'first':>7} {'error':>8}  others "
+        f"(s)"
     ]
     for row in results:
         others = ", ".join(
@@ -185,7 +190,8 @@ def table(results: list[dict[str, Any]]) -> str:
             for name, cost in row["peers"].items()
         )
         lines.append(
-            f"{row['size']:>14} {row['set']:>7} {row['round_1']:8.3f} {row[f'round_{cores}']:8.3f} {row['over_floor']:7.2f}x"
+            f"{row['size']:>14} {row['set']:>7} {row['round_1']:8.3f} {row[f'round_{cores}']:8.3f} "
+            f"{row['over_floor']:7.2f}x"
             f" {row['first_1']:7.2f} {row['error']:8.1e}  {others}"
         )
     return "\n".join(lines)

@@ -97,16 +97,30 @@ def measure_networks(rows: int, epochs: int, device: str) -> list[dict[str, Any]
         x = rng.normal(size=(rows, *shape)).astype(np.float32)
         r = rng.normal(size=(rows, OUTPUTS)).astype(np.float32)
         plain = seconds(lambda k=kind, a=x, b=r: plain_fit(k, a, b, epochs, device), device)
-        records.append({"what": f"{kind}, plain PyTorch", "device": device, "precision": "float32", "seconds_round": plain,
-                        "samples_per_s": rows * epochs / plain})  # fmt: skip
+        records.append(
+            {
+                "what": f"{kind}, plain PyTorch",
+                "device": device,
+                "precision": "float32",
+                "seconds_round": plain,
+                "samples_per_s": rows * epochs / plain,
+            }
+        )
         settings: list[dict[str, Any]] = [{"precision": "float32"}, {"precision": "bfloat16"}]
         if compiler():
             settings.append({"precision": "float32" if device == "cpu" else "bfloat16", "compile": True})
         for options in settings:
             ours = seconds(lambda k=kind, a=x, b=r, o=options: our_fit(k, a, b, epochs, device, **o), device)
-            records.append({"what": kind + (", compiled" if "compile" in options else ""), "device": device,
-                            "precision": options["precision"], "seconds_round": ours, "samples_per_s": rows * epochs / ours,
-                            "speed_over_plain": plain / ours})  # fmt: skip
+            records.append(
+                {
+                    "what": kind + (", compiled" if "compile" in options else ""),
+                    "device": device,
+                    "precision": options["precision"],
+                    "seconds_round": ours,
+                    "samples_per_s": rows * epochs / ours,
+                    "speed_over_plain": plain / ours,
+                }
+            )
         for record in records[-1 - len(settings) :]:
             print(json.dumps(record), file=sys.stderr, flush=True)
     return records
@@ -122,9 +136,16 @@ def measure_encoders(rows: int, epochs: int, device: str) -> list[dict[str, Any]
         encoder = Encoder.fit(x, 0, options)
         mapping = seconds(lambda a=x, e=encoder: e.transform(a), device)
         passes = 1 if kind == "kmeans" else epochs
-        records.append({"what": f"encoder {kind}", "device": "cpu" if kind == "kmeans" else device, "precision": "float32",
-                        "seconds_training": training, "training_samples_per_s": rows * passes / training,
-                        "mapping_samples_per_s": rows / mapping})  # fmt: skip
+        records.append(
+            {
+                "what": f"encoder {kind}",
+                "device": "cpu" if kind == "kmeans" else device,
+                "precision": "float32",
+                "seconds_training": training,
+                "training_samples_per_s": rows * passes / training,
+                "mapping_samples_per_s": rows / mapping,
+            }
+        )
         print(json.dumps(records[-1]), file=sys.stderr, flush=True)
     return records
 
@@ -142,8 +163,8 @@ def main() -> None:
     devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     result = {
         "date": time.strftime("%Y-%m-%d"),
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, Python {platform.python_version()}, torch "
-        f"{torch.__version__}",
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, Python {platform.python_version()}, "
+        f"torch {torch.__version__}",
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none on this machine: CUDA not measured",
         "rows": chosen.rows,
         "epochs": chosen.epochs,

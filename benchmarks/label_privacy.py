@@ -56,8 +56,10 @@ def learn(
         training.loss, training.y, train, task, tuple(names), "fitted", "search", PATIENCE, ROUNDS, "l2"
     )
     settings = LearnerSettings(features=features)
-    parties = {name: LocalParty(name, x, train, make_learner(settings, Path(), "l2", m), 0)
-               for m, (name, x) in enumerate(zip(names, blocks, strict=True))}  # fmt: skip
+    parties = {
+        name: LocalParty(name, x, train, make_learner(settings, Path(), "l2", m), 0)
+        for m, (name, x) in enumerate(zip(names, blocks, strict=True))
+    }
     models: dict[str, list[Any]] = {name: [] for name in names}
     while not ensemble.finished:
         residual, fitted = ensemble.residual(), {}
@@ -125,12 +127,16 @@ def regression_once(
     interval = RangeInterval(*bounds)  # its `training` takes any values as they are
     if epsilon is None:
         reported = IntervalMechanism(*bounds).respond(y[rows], words).estimates
-        return {"true labels": error(interval.training(y[rows], train, "l2")),
-                "interval privacy": error(interval.training(reported, train, "l2"))}  # fmt: skip
+        return {
+            "true labels": error(interval.training(y[rows], train, "l2")),
+            "interval privacy": error(interval.training(reported, train, "l2")),
+        }
     scheme = RangeResponse(epsilon, *bounds)
     released = scheme.mechanism.respond(scheme.bins.codes(y[rows]), words)
-    return {"none": error(interval.training(scheme.bins.values[released], train, "l2")),
-            "corrected": error(scheme.training(released.astype(np.float64), train, "l2"))}  # fmt: skip
+    return {
+        "none": error(interval.training(scheme.bins.values[released], train, "l2")),
+        "corrected": error(scheme.training(released.astype(np.float64), train, "l2")),
+    }
 
 
 def regression_set(name: str, folder: Path) -> tuple[list[np.ndarray], np.ndarray]:
@@ -184,8 +190,11 @@ def show(name: str, found: dict[str, Any]) -> Table:
     for epsilon, methods in found.items():
         for method, values in methods.items():
             cells = [f"{v['mean']:.4f} ± {v['standard_error']:.4f}" for v in values.values()]
-            cells += [f"{v['corrected_minus_this']:+.4f} ± {v['its_standard_error']:.4f}"
-                      for v in values.values() if "corrected_minus_this" in v]  # fmt: skip
+            cells += [
+                f"{v['corrected_minus_this']:+.4f} ± {v['its_standard_error']:.4f}"
+                for v in values.values()
+                if "corrected_minus_this" in v
+            ]
             table.add_row("" if epsilon == "none" else epsilon, method, *cells)
     return table
 

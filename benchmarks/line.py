@@ -2,10 +2,10 @@
 
     with Line(("127.0.0.1", 7001), rate=mbit(3), delay=0.1) as line:   # 200 ms there and back
         ...                                                            # dial tcp://127.0.0.1:{line.port}
-        line.cut()                                                     # every connection is reset; new ones are accepted
-        line.stalled = True                                            # nothing moves, nothing is closed
-        line.flip_every = 1 << 20                                      # now and then a bit, a cut, a stall: once in about
-        line.cut_every = line.stall_every = 10 << 20                   # so many bytes, either way
+        line.cut()                                                     # every connection is reset; new ones are
+        accepted line.stalled = True                                            # nothing moves, nothing is closed
+        line.flip_every = 1 << 20                                      # now and then a bit, a cut, a stall: once in
+        about line.cut_every = line.stall_every = 10 << 20                   # so many bytes, either way
 
 Each direction serialises at `rate`, which all connections share, and then takes `delay`. The line keeps no more than
 `BUFFERED_SECONDS` of what waits for its turn: what a sender sends too early waits in its own kernel. A test that owns
@@ -63,14 +63,19 @@ class Line:
     Attributes:
         carried: bytes that came out of the line, by direction: "up" to the target, "down" from it.
         stalled: while true nothing moves.
-        flip_every, cut_every, stall_every: flip one bit, reset a connection, or let nothing move for `STALL_SECONDS`, once
+        flip_every, cut_every, stall_every: flip one bit, reset a connection, or let nothing move for `STALL_SECONDS`,
+        once
             in about so many bytes; 0 for never.
     """
 
     def __init__(
-        self, target: tuple[str, int], rate: float | None = None, delay: float = 0.0,
-        clock: Callable[[], float] = time.monotonic, seed: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        target: tuple[str, int],
+        rate: float | None = None,
+        delay: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+        seed: int = 0,
+    ) -> None:
         self._target, self._rate, self._delay, self._clock = target, rate, delay, clock
         self._random = random.Random(seed)
         self._listener = socket.create_server(("127.0.0.1", 0))

@@ -61,9 +61,12 @@ def _study(chosen: argparse.Namespace, rate: float | None, delay: float) -> dict
             measured = harness.run(folder, case)
             carried = dict(line.carried)
     return {
-        "mbit": rate, "round_trip": 2 * delay, "bytes": measured["bytes"], "carried": carried,
+        "mbit": rate,
+        "round_trip": 2 * delay,
+        "bytes": measured["bytes"],
+        "carried": carried,
         "seconds": measured["seconds"]["with_start_up"],
-    }  # fmt: skip
+    }
 
 
 def _show(results: list[dict[str, Any]]) -> None:
@@ -73,9 +76,14 @@ def _show(results: list[dict[str, Any]]) -> None:
     for r in results:
         ratio = f"{r['ratio']:.2f}{' !' if r['ratio'] > ALLOWED else ''}" if "ratio" in r else ""
         table.add_row(
-            str(r["mbit"] or "no limit"), f"{r['round_trip']:.1f}", f"{r['bytes'] / 1e6:.1f}",
-            f"{sum(r['carried'].values()) / 1e6:.1f}", f"{r['seconds']:.1f}", str(r.get("floor", "")), ratio,
-        )  # fmt: skip
+            str(r["mbit"] or "no limit"),
+            f"{r['round_trip']:.1f}",
+            f"{r['bytes'] / 1e6:.1f}",
+            f"{sum(r['carried'].values()) / 1e6:.1f}",
+            f"{r['seconds']:.1f}",
+            str(r.get("floor", "")),
+            ratio,
+        )
     Console().print(table)
 
 

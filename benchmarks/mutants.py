@@ -181,8 +181,15 @@ class Copy:
     def _run(self, arguments: Sequence[str], seconds: int) -> tuple[str, str]:
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--tb=no", *arguments]
         env = os.environ | {"PYTHONPATH": str(self.folder), "PYTHONHASHSEED": "0"}
-        with subprocess.Popen(command, cwd=self.folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              text=True, start_new_session=True) as process:  # fmt: skip
+        with subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        ) as process:
             try:
                 out, _ = process.communicate(timeout=seconds)
             except subprocess.TimeoutExpired:
@@ -245,8 +252,19 @@ def run(mutants: Sequence[Mutant], book: Book, reach: Reach, workers: int, rest:
                 why = known.get(place(mutant), "")
                 verdict, by = ("equivalent", why) if why else copies[number].judge(mutant, reach, rest)
                 line = mutant.lines()[0]
-                book.add(Verdict(mutant.id, mutant.name, mutant.file, line, mutant.old, mutant.new, verdict, by,
-                                 round(time.monotonic() - began, 1)))  # fmt: skip
+                book.add(
+                    Verdict(
+                        mutant.id,
+                        mutant.name,
+                        mutant.file,
+                        line,
+                        mutant.old,
+                        mutant.new,
+                        verdict,
+                        by,
+                        round(time.monotonic() - began, 1),
+                    )
+                )
                 print(f"{verdict:<10} {mutant.file}:{line} {mutant.name}  {by}", flush=True)
 
         list(pool.map(work, range(workers)))
@@ -256,8 +274,7 @@ def run(mutants: Sequence[Mutant], book: Book, reach: Reach, workers: int, rest:
 def summary(verdicts: Iterable[Verdict]) -> str:
     """Counts, and each mutant that no test failed on."""
     listed = list(verdicts)
-    counts = {kind: sum(v.verdict == kind for v in listed) for kind in
-              ("detected", "hung", "survived", "equivalent")}  # fmt: skip
+    counts = {kind: sum(v.verdict == kind for v in listed) for kind in ("detected", "hung", "survived", "equivalent")}
     found, decided = counts["detected"] + counts["hung"], len(listed) - counts["equivalent"]
     lines = [", ".join(f"{number} {kind}" for kind, number in counts.items() if number)]
     lines.append(f"{found} of {decided} that are not equivalent: {found / max(1, decided):.1%}")

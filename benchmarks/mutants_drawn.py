@@ -1,7 +1,7 @@
 """Random edits of Python code, drawn with equal chances over every place where one can be made.
 
-Comparisons, boolean and arithmetic operators, numbers, truth values, conditions and whole statements are changed; texts,
-annotations, docstrings and what a `__repr__` says are not.
+Comparisons, boolean and arithmetic operators, numbers, truth values, conditions and whole statements are changed;
+texts, annotations, docstrings and what a `__repr__` says are not.
 """
 
 from __future__ import annotations
@@ -14,19 +14,46 @@ from itertools import islice
 from pathlib import Path
 
 SCOPE = (
-    "crypto/*.py", "transport/*.py", "parties/*.py", "secure_gal/agreement.py", "secure_gal/align*.py",
-    "secure_gal/protocol_*.py", "secure_gal/encrypted_*.py", "secure_gal/sum_*.py", "secure_gal/privatised_sponsor.py",
-    "secure_gal/label_*.py", "secure_gal/ids.py", "secure_gal/effects.py", "secure_gal/assistance.py",
-)  # fmt: skip
+    "crypto/*.py",
+    "transport/*.py",
+    "parties/*.py",
+    "secure_gal/agreement.py",
+    "secure_gal/align*.py",
+    "secure_gal/protocol_*.py",
+    "secure_gal/encrypted_*.py",
+    "secure_gal/sum_*.py",
+    "secure_gal/privatised_sponsor.py",
+    "secure_gal/label_*.py",
+    "secure_gal/ids.py",
+    "secure_gal/effects.py",
+    "secure_gal/assistance.py",
+)
 COMPARE: dict[type[ast.cmpop], type[ast.cmpop]] = {
-    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
-    ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
-}  # fmt: skip
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+}
 ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
-    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult, ast.Mod: ast.Mult,
-    ast.Pow: ast.Mult, ast.LShift: ast.RShift, ast.RShift: ast.LShift, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Add,
+    ast.Div: ast.Mult,
+    ast.FloorDiv: ast.Mult,
+    ast.Mod: ast.Mult,
+    ast.Pow: ast.Mult,
+    ast.LShift: ast.RShift,
+    ast.RShift: ast.LShift,
+    ast.BitAnd: ast.BitOr,
+    ast.BitOr: ast.BitAnd,
     ast.BitXor: ast.BitAnd,
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)

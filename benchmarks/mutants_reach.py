@@ -2,8 +2,8 @@
 
 A test that never runs a line cannot fail on an edit of it. The default suite is run once under coverage.py, with the
 running test as the context of every line, in the processes that a test starts as well (a `sitecustomize` in the copied
-tree starts coverage in each). Lines that a killed process ran are missed, for it writes no data: whoever wants to be sure
-of a survivor shows it to all tests.
+tree starts coverage in each). Lines that a killed process ran are missed, for it writes no data: whoever wants to be
+sure of a survivor shows it to all tests.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ class Reach:
     seconds: dict[str, float]
 
     def of(self, file: str, first: int, last: int) -> list[str]:
-        """The tests that run one of these lines, files with little to run before others; empty if only imports run them.
+        """The tests that run one of these lines, files with little to run before others; empty if only imports run
+        them.
 
         Tests of one file stay together, where they share what was costly to make.
         """
@@ -69,8 +70,20 @@ def measure(tree: Path, workers: int) -> None:
     (tree / "sitecustomize.py").write_text(CUSTOMIZE)
     (tree / "reach_plugin.py").write_text(PLUGIN)
     env = os.environ | {"PYTHONPATH": str(tree), DATA: str(tree / ".reach"), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "reach_plugin", "--tb=line",
-               f"--junitxml={tree / 'reach.xml'}", "-o", "junit_family=xunit1"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "reach_plugin",
+        "--tb=line",
+        f"--junitxml={tree / 'reach.xml'}",
+        "-o",
+        "junit_family=xunit1",
+    ]
     if workers > 1:
         command += ["-n", str(workers), "--dist", "loadfile"]
     env.pop("PYTEST_CURRENT_TEST", None)

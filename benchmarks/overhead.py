@@ -5,8 +5,8 @@
     python -m benchmarks.overhead --predictions sum     # sums only (see sum_overhead.py)
 
 Cases: breast (3 parties), default_credit (2 parties; DIR holds fate/default_credit_hetero_{guest,host}.csv) with
-standardised features and with `auto`, and synthetic tables of growing size. Seconds are from the last party's greeting to
-the summary; memory is a party's whole process tree.
+standardised features and with `auto`, and synthetic tables of growing size. Seconds are from the last party's greeting
+to the summary; memory is a party's whole process tree.
 """
 
 from __future__ import annotations
@@ -113,10 +113,17 @@ def show(results: list[dict[str, Any]]) -> None:
         metric = r["test_accuracy"] or next(v["gal"] for k, v in r.items() if k in ("auc", "accuracy", "mad"))
         seconds = r["seconds"]["from_ready"]
         table.add_row(
-            r["case"], r["features"], r["mode"], str(r["rounds"]), f"{metric:.4f}", f"{r['f_error']:.1e}", f"{seconds:.2f}",
-            f"{seconds / clear[r['case'], r['features']]:.2f}", f"{r['bytes'] / 1e6:.1f}",
+            r["case"],
+            r["features"],
+            r["mode"],
+            str(r["rounds"]),
+            f"{metric:.4f}",
+            f"{r['f_error']:.1e}",
+            f"{seconds:.2f}",
+            f"{seconds / clear[r['case'], r['features']]:.2f}",
+            f"{r['bytes'] / 1e6:.1f}",
             ", ".join(str(v) for v in r["peak_memory_mb"].values()),
-        )  # fmt: skip
+        )
     Console(width=140).print(table)
 
 

@@ -3,14 +3,15 @@
     python -m benchmarks.predict                                # 1 to 1,000,000 ids; clear, encrypted, ids private
     python -m benchmarks.predict --sizes 1,1000 --modes clear --out predict.json
 
-A study of 2,000 rows and 8 columns a party is learnt once a mode; then the assistor's table is given as many new rows as
-are asked for, and `secure-gal predict` is run. CPU seconds are those of the whole command at the sponsor, its start
+A study of 2,000 rows and 8 columns a party is learnt once a mode; then the assistor's table is given as many new rows
+as are asked for, and `secure-gal predict` is run. CPU seconds are those of the whole command at the sponsor, its start
 included, and those that the assistor's process tree took meanwhile; memory is the largest of each tree.
 
 `floor` is CPU of what cannot be left out, each timed alone just before in the shortest way there is: a process that
 imports the libraries, reading both tables (polars), finding the ids (a join), the values of two linear models (NumPy),
-writing the file (polars), hashing every byte twice; where it applies, the primitives of a CKKS answer and its decryption,
-and masking every id of both tables twice (hash to the curve once, X25519 twice). `over` is the cost over it.
+writing the file (polars), hashing every byte twice; where it applies, the primitives of a CKKS answer and its
+decryption, and masking every id of both tables twice (hash to the curve once, X25519 twice). `over` is the cost over
+it.
 """
 
 from __future__ import annotations
@@ -115,7 +116,8 @@ def batch(sponsor: Path, helper: Path, assistor: int, mode: str, n: int) -> dict
 
 
 def _new_rows(sponsor: Path, helper: Path, n: int) -> None:
-    """The sponsor's new.parquet, and the assistor's table of the training rows with the same new ids in another order."""
+    """The sponsor's new.parquet, and the assistor's table of the training rows with the same new ids in another
+    order."""
     rng = np.random.default_rng(n)
     old = pl.read_parquet(helper / "data.parquet").head(ROWS)
     ids = np.arange(ROWS, ROWS + n).astype(str)
@@ -223,10 +225,17 @@ def show(results: list[dict[str, Any]]) -> None:
     for row in results:
         cpu_, peak = row["cpu"], row["peak_memory_mb"]
         table.add_row(
-            row["mode"], f"{row['ids']:,}", f"{row['wall']:.2f}", f"{cpu_['sponsor']:.2f}", f"{cpu_['assistor']:.2f}",
-            f"{sum(row['floor'].values()):.2f}", f"{row['over']:.2f}x", f"{row['bytes'] / 1e6:.2f}",
-            str(peak.get("sponsor", 0)), str(peak.get("assistor", 0)),
-        )  # fmt: skip
+            row["mode"],
+            f"{row['ids']:,}",
+            f"{row['wall']:.2f}",
+            f"{cpu_['sponsor']:.2f}",
+            f"{cpu_['assistor']:.2f}",
+            f"{sum(row['floor'].values()):.2f}",
+            f"{row['over']:.2f}x",
+            f"{row['bytes'] / 1e6:.2f}",
+            str(peak.get("sponsor", 0)),
+            str(peak.get("assistor", 0)),
+        )
     Console(width=130).print(table)
 
 

@@ -71,9 +71,12 @@ class Mode:
 def label_modes(source: Source) -> list[Mode]:
     """What protects labels: against an assistor that reads residuals."""
     spoilers: list[tuple[str, Spoil]] = [
-        (f"paper's quantile-clipped Laplace, alpha {alpha:g}", lambda r, rng, a=alpha: quantile_clipped_laplace(r, a, rng))
+        (
+            f"paper's quantile-clipped Laplace, alpha {alpha:g}",
+            lambda r, rng, a=alpha: quantile_clipped_laplace(r, a, rng),
+        )
         for alpha in ALPHAS
-    ]  # fmt: skip
+    ]
     spoilers.append(("paper's quantile intervals", quantile_intervals))
     return [
         *(Mode(f"dp, epsilon {e:g}", partial(released, epsilon=e), ("epsilon", e)) for e in EPSILONS),

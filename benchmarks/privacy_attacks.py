@@ -21,8 +21,8 @@ SPAN = "share of the columns inside the recovered space"
 CIPHER_FLOOR = 1e-2
 """Directions of decrypted fitted values weaker than this are noise (`fast`: below 1e-3 of the largest residual)."""
 CLEAR_FLOORS = (columns.FLOOR, 0.03, 0.1)
-"""In the clear weak directions are exact, but may mislead an attacker who knows few rows: on digits some pixels are 0 in
-all of these."""
+"""In the clear weak directions are exact, but may mislead an attacker who knows few rows: on digits some pixels are 0
+in all of these."""
 
 
 def on_residuals(seen: Transcript) -> list[Finding]:
@@ -58,9 +58,14 @@ def on_other_columns(seen: SumTranscript) -> list[Finding]:
     """The aggregator against the other assistor's columns, from the ciphertexts of its fits and of everything else."""
     people, train = seen.people, seen.people.train
     return columns.with_known_rows(
-        people.blocks[2][train], columns.stacked(seen.aggregator), people.blocks[1][train], people.names[1],
-        seed=people.seed, repeats=KNOWN_DRAWS, attack="regression on known rows, aggregator",
-    )  # fmt: skip
+        people.blocks[2][train],
+        columns.stacked(seen.aggregator),
+        people.blocks[1][train],
+        people.names[1],
+        seed=people.seed,
+        repeats=KNOWN_DRAWS,
+        attack="regression on known rows, aggregator",
+    )
 
 
 def on_fitted(seen: Transcript, *, floors: Sequence[float] = CLEAR_FLOORS, noise: float | None = None) -> list[Finding]:
@@ -110,9 +115,17 @@ def on_sums(seen: SumTranscript) -> list[Finding]:
     asked[:, people.train] = seen.residuals
     joint = columns.column_space(columns.stacked(seen.sums), floor=CIPHER_FLOOR)
     found = sums.sum_attacks(
-        people.blocks[1:], seen.sums, asked, seen.weights, seen.widths, people.blocks[0], people.names,
-        seed=people.seed, repeats=KNOWN_DRAWS, floor=CIPHER_FLOOR,
-    )  # fmt: skip
+        people.blocks[1:],
+        seen.sums,
+        asked,
+        seen.weights,
+        seen.widths,
+        people.blocks[0],
+        people.names,
+        seed=people.seed,
+        repeats=KNOWN_DRAWS,
+        floor=CIPHER_FLOOR,
+    )
     for block, names in zip(people.blocks[1:], people.names, strict=True):
         found += in_space(block, joint, people.blocks[0], names, people.seed)
     return found
@@ -133,10 +146,19 @@ def in_space(block: Array, space: Array, own: Array, names: Sequence[str], seed:
 
     truth, guess, without = block[~half], inside(np.hstack([own, space])), inside(own)
     return [
-        resampled("R2", truth[:, j], guess[:, j], without[:, j], seed=seed, attack=SPAN, target=name, rounds="all",
-                  knows="half of the rows")
+        resampled(
+            "R2",
+            truth[:, j],
+            guess[:, j],
+            without[:, j],
+            seed=seed,
+            attack=SPAN,
+            target=name,
+            rounds="all",
+            knows="half of the rows",
+        )
         for j, name in enumerate(names)
-    ]  # fmt: skip
+    ]
 
 
 def on_code_reports(people: People) -> list[Finding]:
@@ -151,9 +173,18 @@ def on_code_reports(people: People) -> list[Finding]:
     guess = np.rint((np.ceil(low) + np.floor(high)) / 2).astype(np.int64)
     without = np.full_like(truth, labels.commonest(truth))
     return [
-        resampled("balanced accuracy", truth, guess, without, seed=people.seed, attack="codes that a report leaves",
-                  target="labels", rounds="1", knows="nothing")
-    ]  # fmt: skip
+        resampled(
+            "balanced accuracy",
+            truth,
+            guess,
+            without,
+            seed=people.seed,
+            attack="codes that a report leaves",
+            target="labels",
+            rounds="1",
+            knows="nothing",
+        )
+    ]
 
 
 def _truth(people: People) -> Array:

@@ -2,14 +2,14 @@
 
 Two attacks by the sponsor, who has the key, on what the encrypted ridge computes below `Calculator.sanitise`:
 
-*Recovery of U.* A partial sum of the first stage is sum_b u_b * a_b, with a_b the request rotated by b and u_b diagonals
-of U. The sponsor can rotate its own request, so as many requests as babies give a linear system for the u_b.
-*Signs of columns.* Whole replies, both stages. Turning a column's sign turns one of U's and changes no fitted value, so a
-study's results do not tell it. The sponsor, who knows all data but the sign, repeats the circuit with either sign, without
-noise or dither, and compares second polynomials; where neither fits, all decrypted slots. Without dither (`crypto.dithering`)
-fits of U *as encoded* do differ, by what was rounded off: on sanitised replies of `fast` that scores above chance, more so
-with more rows. Whole replies do not give U by a linear system, because their other factor, the first stage's result, is
-unknown too.
+*Recovery of U.* A partial sum of the first stage is sum_b u_b * a_b, with a_b the request rotated by b and u_b
+diagonals of U. The sponsor can rotate its own request, so as many requests as babies give a linear system for the u_b.
+*Signs of columns.* Whole replies, both stages. Turning a column's sign turns one of U's and changes no fitted value, so
+a study's results do not tell it. The sponsor, who knows all data but the sign, repeats the circuit with either sign,
+without noise or dither, and compares second polynomials; where neither fits, all decrypted slots. Without dither
+(`crypto.dithering`) fits of U *as encoded* do differ, by what was rounded off: on sanitised replies of `fast` that
+scores above chance, more so with more rows. Whole replies do not give U by a linear system, because their other factor,
+the first stage's result, is unknown too.
 
 The product cannot leave sanitising or dither out; the classes here override single steps of it.
 
@@ -155,10 +155,19 @@ def recovery(u: Array, unit: Array, cipher: SecretContext, calculator: _FirstSum
             for baby, plain in enumerate(plains):
                 _place(guess, _slots(plain.astype(np.uint64), calculator), giant * split.babies, baby)
     return [
-        resampled("R2", u[:, j], guess[: len(u), j], np.zeros(len(u)), seed=seed, attack="recovery of U",
-                  target=str(j), rounds="all", knows="its own requests and keys")
+        resampled(
+            "R2",
+            u[:, j],
+            guess[: len(u), j],
+            np.zeros(len(u)),
+            seed=seed,
+            attack="recovery of U",
+            target=str(j),
+            rounds="all",
+            knows="its own requests and keys",
+        )
         for j in range(u.shape[1] - 1)
-    ]  # fmt: skip
+    ]
 
 
 def _slots(plain: Array, calculator: Calculator) -> Array:
@@ -184,14 +193,20 @@ def _place(guess: Array, values: Array, back: int, ahead: int) -> None:
 
 
 def signs(
-    u: Array, unit: Array, cipher: SecretContext, calculator: Calculator, encodings: type[Encodings],
-    repeat: Calculator, seed: int,
-) -> list[Finding]:  # fmt: skip
-    """Signs of columns of U, from whole replies by `calculator` and `encodings`; the sponsor repeats the circuit with `repeat`.
+    u: Array,
+    unit: Array,
+    cipher: SecretContext,
+    calculator: Calculator,
+    encodings: type[Encodings],
+    repeat: Calculator,
+    seed: int,
+) -> list[Finding]:
+    """Signs of columns of U, from whole replies by `calculator` and `encodings`; the sponsor repeats the circuit with
+    `repeat`.
 
-    It takes the candidate whose second polynomial is the reply's. Where none is, the one whose decrypted slots lie nearer
-    to the mean of the replies, which under Gaussian noise is the likelier one. One finding from one reply, one from all
-    REPLIES to the same residual, which is more than as many rounds would tell.
+    It takes the candidate whose second polynomial is the reply's. Where none is, the one whose decrypted slots lie
+    nearer to the mean of the replies, which under Gaussian noise is the likelier one. One finding from one reply, one
+    from all REPLIES to the same residual, which is more than as many rounds would tell.
     """
     rng, requests = np.random.default_rng(seed), cipher.encrypt(unit)
     plain, truth, guesses = next(_replies(repeat, _Rounded, u, requests)), [], []
@@ -203,10 +218,19 @@ def signs(
         sent = np.stack(list(islice(_replies(calculator, encodings, turned if truth[-1] else u, requests), REPLIES)))
         guesses.append([_guess(candidates, sent[:count], cipher) for count in (1, REPLIES)])
     return [
-        resampled("balanced accuracy", np.array(truth), found, np.zeros(GAMES, dtype=np.int64), seed=seed,
-                  attack="signs of columns", target="one column", rounds=rounds, knows="all data but the sign")
+        resampled(
+            "balanced accuracy",
+            np.array(truth),
+            found,
+            np.zeros(GAMES, dtype=np.int64),
+            seed=seed,
+            attack="signs of columns",
+            target="one column",
+            rounds=rounds,
+            knows="all data but the sign",
+        )
         for rounds, found in zip(("1", "all"), np.array(guesses).T, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def _guess(candidates: Array, sent: Array, cipher: SecretContext) -> int:

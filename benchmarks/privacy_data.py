@@ -77,9 +77,12 @@ def load(name: str, folder: Path) -> Source:
     told = x.std(axis=0) > 0
     x = x[:, told]
     return Source(
-        name, (x - x.mean(axis=0)) / x.std(axis=0), tuple(np.array(named)[told].tolist()), int(told[:own].sum()),
+        name,
+        (x - x.mean(axis=0)) / x.std(axis=0),
+        tuple(np.array(named)[told].tolist()),
+        int(told[:own].sum()),
         y.astype(np.int64 if name in CLASSES else np.float64),
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,12 @@ def people(source: Source, seed: int, *, columns: int | None = None, most: int =
     test, rows = accuracy_data.split(len(y), seed)
     dealt = [np.arange(source.own), *halves]
     return People(
-        source, seed, [x[rows][:, part] for part in dealt], [x[test][:, part] for part in dealt],
-        [[source.names[j] for j in half] for half in halves], y[rows], y[test], split_rows(len(rows), VALIDATION, seed),
-    )  # fmt: skip
+        source,
+        seed,
+        [x[rows][:, part] for part in dealt],
+        [x[test][:, part] for part in dealt],
+        [[source.names[j] for j in half] for half in halves],
+        y[rows],
+        y[test],
+        split_rows(len(rows), VALIDATION, seed),
+    )

@@ -22,7 +22,8 @@ MOST_PEOPLE = 250
 
 
 def on_numbers(source: Source, seed: int) -> dict[str, list[Finding]]:
-    """Findings by mode: an assistor's learning rates times weights, and its inner products; the aggregator's weights."""
+    """Findings by mode: an assistor's learning rates times weights, and its inner products; the aggregator's
+    weights."""
     dealt = people(source, seed, most=MOST_PEOPLE)
     targets = np.random.default_rng(seed).permutation(np.flatnonzero(dealt.train))[:TARGETS]
     truth = dealt.y[targets]
@@ -30,9 +31,9 @@ def on_numbers(source: Source, seed: int) -> dict[str, list[Finding]]:
     def simulated(summed: bool) -> Array:
         """(S, C, J): the numbers with each target at each class."""
         every = np.arange(len(dealt.y))
-        return np.stack([
-            [numbers(dealt, np.where(every == i, c, dealt.y), summed) for c in range(source.classes)] for i in targets
-        ])  # fmt: skip
+        return np.stack(
+            [[numbers(dealt, np.where(every == i, c, dealt.y), summed) for c in range(source.classes)] for i in targets]
+        )
 
     clear = np.stack([numbers(dealt, dealt.y, False)] * TARGETS)
     received = _padded(record_sums(dealt, rounds=ROUNDS, listen=False).weights)

@@ -18,15 +18,24 @@ ROUNDS = ("1", "3", "10", "all")
 """Rounds whose findings are kept; every round is attacked."""
 LABELS = ("labels", "one label", "one column")
 """Targets that are no columns with names of their own."""
-PER_COLUMN = {"none": "regression on known rows", "ckks (fast)": "regression on known rows",
-              "ckks+sum": "regression on sums, known rows"}  # fmt: skip
+PER_COLUMN = {
+    "none": "regression on known rows",
+    "ckks (fast)": "regression on known rows",
+    "ckks+sum": "regression on sums, known rows",
+}
 """By mode the attack that is listed column by column too."""
 CURVES = {
-    "epsilon": (("sign of the residual", "labels", "all"), ("value of the residual", "labels", "all"),
-                ("model on known labels", "labels", "all")),
-    "noise": (("regression on known rows", "mean column", "all"), ("independent components", "mean column", "all"),
-              ("share of the columns inside the recovered space", "mean column", "all")),
-}  # fmt: skip
+    "epsilon": (
+        ("sign of the residual", "labels", "all"),
+        ("value of the residual", "labels", "all"),
+        ("model on known labels", "labels", "all"),
+    ),
+    "noise": (
+        ("regression on known rows", "mean column", "all"),
+        ("independent components", "mean column", "all"),
+        ("share of the columns inside the recovered space", "mean column", "all"),
+    ),
+}
 """Attack, target and rounds of what a curve shows beside the metrics."""
 Key = tuple[str, str, str, str, str]
 
@@ -105,20 +114,35 @@ class Report:
         return {
             "held_out": {mode: {m: _ends(e) for m, e in found.items()} for mode, found in self.metrics().items()},
             "curves": {
-                curve: [point | {
-                    "held_out": {m: _ends(e) for m, e in point["held_out"].items()},
-                    "attacks": {a: [_rounded(f.score.value), _rounded(f.baseline.value)]
-                                for a, f in point["attacks"].items()},
-                } for point in points]
+                curve: [
+                    point
+                    | {
+                        "held_out": {m: _ends(e) for m, e in point["held_out"].items()},
+                        "attacks": {
+                            a: [_rounded(f.score.value), _rounded(f.baseline.value)]
+                            for a, f in point["attacks"].items()
+                        },
+                    }
+                    for point in points
+                ]
                 for curve, points in self.curves().items()
             },
             "findings": [
-                {"mode": mode, "attack": f.attack, "target": f.target, "rounds": f.rounds, "knows": f.knows,
-                 "measure": f.measure, "score": _ends(f.score), "baseline": _ends(f.baseline), "gain": _ends(f.gain)}
+                {
+                    "mode": mode,
+                    "attack": f.attack,
+                    "target": f.target,
+                    "rounds": f.rounds,
+                    "knows": f.knows,
+                    "measure": f.measure,
+                    "score": _ends(f.score),
+                    "baseline": _ends(f.baseline),
+                    "gain": _ends(f.gain),
+                }
                 for mode, f in self.findings()
             ],
             "r2_by_column_score_low_high_baseline": columns,
-        }  # fmt: skip
+        }
 
     def tables(self) -> Iterator[Table]:
         """One row a mode and attack, then one table a curve."""

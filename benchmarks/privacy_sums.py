@@ -125,14 +125,19 @@ def record_sums(people: People, *, rounds: int = ROUNDS, listen: bool = True) ->
             outputs = outputs + assistor.part(combination(ensemble, name, residuals), x)
     parties.close()
     return SumTranscript(
-        people, np.stack(sums), np.stack(residuals), np.stack(weights),
-        [assistor.features.width for assistor in parties.assistors], np.stack(heard),
+        people,
+        np.stack(sums),
+        np.stack(residuals),
+        np.stack(weights),
+        [assistor.features.width for assistor in parties.assistors],
+        np.stack(heard),
         held_out(people, training, outputs),
-    )  # fmt: skip
+    )
 
 
 def _gram(cipher: SumContext, products: Array, own: Array, layout: Layout) -> Array:
-    """Gram matrix of all parties' differences from the residual, the sponsor first, as `SumSponsor` puts it together."""
+    """Gram matrix of all parties' differences from the residual, the sponsor first, as `SumSponsor` puts it
+    together."""
     assistors = next(m for m in range(1, len(products) + 1) if len(pairs(m, True)) == len(products))
     listed, gram = pairs(assistors, True), np.zeros((assistors + 1, assistors + 1))
     values = cipher.decrypt_products(products, len(listed), Products.of(layout.training, True), "party-1")

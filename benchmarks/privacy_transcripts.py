@@ -62,9 +62,17 @@ def names(people: People) -> Names:
 def new_ensemble(people: People, training: Training, rounds: int) -> Ensemble:
     """At F^0; every round is run, since patience would only shorten transcripts."""
     return Ensemble(
-        training.loss, training.y, people.train, people.source.task, names(people), "fitted", "search", rounds, rounds,
+        training.loss,
+        training.y,
+        people.train,
+        people.source.task,
+        names(people),
+        "fitted",
+        "search",
+        rounds,
+        rounds,
         "l2",
-    )  # fmt: skip
+    )
 
 
 @dataclass
@@ -97,9 +105,13 @@ def local(people: People, m: int, noise: float | None = None) -> Clear:
 
 
 def record_clear(
-    people: People, training: Training | None = None, *, spoil: Spoil | None = None, noise: float | None = None,
+    people: People,
+    training: Training | None = None,
+    *,
+    spoil: Spoil | None = None,
+    noise: float | None = None,
     rounds: int = ROUNDS,
-) -> Transcript:  # fmt: skip
+) -> Transcript:
     """A study without ciphertexts.
 
     Args:
@@ -114,8 +126,10 @@ def record_clear(
     while not ensemble.finished:
         residual, round_ = ensemble.residual(), len(ensemble.history) + 1
         received.append(residual if spoil is None else spoil(residual, rng).astype(np.float32))
-        fits = {name: party.fit_round(round_, received[-1] if m else residual)
-                for m, (name, party) in enumerate(parties.items())}  # fmt: skip
+        fits = {
+            name: party.fit_round(round_, received[-1] if m else residual)
+            for m, (name, party) in enumerate(parties.items())
+        }
         ensemble.commit(fits)
         fitted.append([fits[name] for name in names(people)[1:]])
     outputs = np.tile(ensemble.F0, (len(people.y_new), 1))
@@ -123,9 +137,11 @@ def record_clear(
         if ensemble.kept:
             outputs = outputs + party.part(ensemble.coefficients(name), x)
     return Transcript(
-        people, np.stack(received), [np.stack(rows) for rows in zip(*fitted, strict=True)],
+        people,
+        np.stack(received),
+        [np.stack(rows) for rows in zip(*fitted, strict=True)],
         held_out(people, training, outputs),
-    )  # fmt: skip
+    )
 
 
 def record_encrypted(people: People, *, rounds: int = ROUNDS) -> Transcript:
@@ -152,9 +168,11 @@ def record_encrypted(people: People, *, rounds: int = ROUNDS) -> Transcript:
             outputs = outputs + party.part(combination(ensemble, name, residuals), x)
         party.close()
     return Transcript(
-        people, np.stack(received), [np.stack(rows) for rows in zip(*fitted, strict=True)],
+        people,
+        np.stack(received),
+        [np.stack(rows) for rows in zip(*fitted, strict=True)],
         held_out(people, training, outputs),
-    )  # fmt: skip
+    )
 
 
 class Listener:

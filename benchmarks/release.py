@@ -102,9 +102,12 @@ def main() -> None:
             "forged": [forged(params, params.release_bits + step) for step in range(-4, 30, 2)],
         }
         result[params.name] = found
-        print(f"{params.name}: {found['bits']} bits; {chosen.replies} replies: {found['with_noise']:.4f} of the key right "
-              f"(chance at most {found['chance']:.4f}), without noise {found['without']:.4f} of two replies, "
-              f"with one unit {found['with_one_unit']:.4f}", file=sys.stderr)  # fmt: skip
+        print(
+            f"{params.name}: {found['bits']} bits; {chosen.replies} replies: {found['with_noise']:.4f} of the key "
+            f"right (chance at most {found['chance']:.4f}), without noise {found['without']:.4f} of two replies, "
+            f"with one unit {found['with_one_unit']:.4f}",
+            file=sys.stderr,
+        )
         for row in found["forged"]:
             told = "noticed" if row["noticed"] else f"{row['right']:.4f} right, values {row['deviation_of_values']:.1e}"
             print(f"    forged with delta 2^{row['log2_delta']}: {told}", file=sys.stderr)

@@ -39,8 +39,8 @@ WIDER = ((10, 10), (3, 17))
 """On columns as they are only."""
 MAPS = {"columns": COLUMNS, "fourier": FOURIER, "fourier, fresh": FRESH}
 FEW_ROWS, FEATURES = 80, 7
-"""Single fits are solved for in studies so small that `ridge = "auto"` leaves 7 features of each map: beyond about 12 an
-assistor solving takes minutes."""
+"""Single fits are solved for in studies so small that `ridge = "auto"` leaves 7 features of each map: beyond about 12
+an assistor solving takes minutes."""
 FIT_WIDTHS = ((1, 1), (3, 3))
 FIT_ROUNDS = (7, 14, 20)
 SUCCESS = 0.5
@@ -64,12 +64,21 @@ def measure(ring: Ring, widths: Sequence[int], dominant: bool, name: str, repeat
     rows = []
     for rounds, found in gains.items():
         best, mean = (interval(np.array([reduce(g) for g in found])) for reduce in (max, np.mean))
-        rows.append({
-            "widths": list(widths), "dominant": dominant, "map": name, "rounds": rounds,
-            "ratio": rounds / sum(widths), "own_ratio": rounds / min(widths),
-            "best": best.value, "best_low": best.low, "best_high": best.high, "mean": mean.value,
-            "succeeds": best.value > SUCCESS,
-        })  # fmt: skip
+        rows.append(
+            {
+                "widths": list(widths),
+                "dominant": dominant,
+                "map": name,
+                "rounds": rounds,
+                "ratio": rounds / sum(widths),
+                "own_ratio": rounds / min(widths),
+                "best": best.value,
+                "best_low": best.low,
+                "best_high": best.high,
+                "mean": mean.value,
+                "succeeds": best.value > SUCCESS,
+            }
+        )
     return rows
 
 
@@ -83,10 +92,18 @@ def measure_fits(ring: Ring, widths: Sequence[int], name: str, repeats: int) -> 
     rows = []
     for rounds, pairs in found.items():
         solved, alone = (interval(np.array(values)) for values in zip(*pairs, strict=True))
-        rows.append({
-            "widths": list(widths), "map": name, "rounds": rounds, "ratio": rounds / (FEATURES * len(widths)),
-            "solved": solved.value, "solved_low": solved.low, "solved_high": solved.high, "sum_alone": alone.value,
-        })  # fmt: skip
+        rows.append(
+            {
+                "widths": list(widths),
+                "map": name,
+                "rounds": rounds,
+                "ratio": rounds / (FEATURES * len(widths)),
+                "solved": solved.value,
+                "solved_low": solved.low,
+                "solved_high": solved.high,
+                "sum_alone": alone.value,
+            }
+        )
     return rows
 
 

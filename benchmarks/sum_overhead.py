@@ -1,9 +1,10 @@
 """What sum-only predictions cost: `python -m benchmarks.overhead --predictions sum [--data DIR]`.
 
 Every case runs in four modes by real processes, ten rounds each: in the clear, with individual encrypted predictions
-(`strict`), and with sums only, under encrypted and under clear residuals. Traffic counts both hops of what is relayed. F
-of sums is held against clear GAL under the same weight constraint, computed here from the same tables and rows. M = 4 at
-N = 30,000, K = 1 and at N = 10,000, K = 10 are the cases that the limits of 3.5x in time and 2.5x in traffic are set for.
+(`strict`), and with sums only, under encrypted and under clear residuals. Traffic counts both hops of what is relayed.
+F of sums is held against clear GAL under the same weight constraint, computed here from the same tables and rows. M = 4
+at N = 30,000, K = 1 and at N = 10,000, K = 10 are the cases that the limits of 3.5x in time and 2.5x in traffic are set
+for.
 """
 
 from __future__ import annotations
@@ -139,9 +140,15 @@ def show(results: list[dict[str, Any]]) -> None:
         metric = r["test_accuracy"] or next(v["gal"] for k, v in r.items() if k in ("auc", "accuracy", "mad"))
         seconds, other = r["seconds"]["from_ready"], base.get(r["case"])
         table.add_row(
-            r["case"], r["mode"], str(r["rounds"]), f"{metric:.4f}", f"{r['f_error']:.1e}" if "f_error" in r else "",
-            f"{seconds:.2f}", f"{seconds / other['seconds']['from_ready']:.2f}" if other else "",
-            f"{r['bytes'] / 1e6:.1f}", f"{r['bytes'] / other['bytes']:.2f}" if other else "",
+            r["case"],
+            r["mode"],
+            str(r["rounds"]),
+            f"{metric:.4f}",
+            f"{r['f_error']:.1e}" if "f_error" in r else "",
+            f"{seconds:.2f}",
+            f"{seconds / other['seconds']['from_ready']:.2f}" if other else "",
+            f"{r['bytes'] / 1e6:.1f}",
+            f"{r['bytes'] / other['bytes']:.2f}" if other else "",
             ", ".join(str(v) for v in r["peak_memory_mb"].values()),
-        )  # fmt: skip
+        )
     Console(width=150).print(table)

@@ -64,9 +64,13 @@ class Transcript:
     def single_fits(self, rounds: int, width: int, seed: int) -> tuple[float, float]:
         """R2 of the assistors' fits of round `rounds`, by solving for spaces of this width, and by the sum alone."""
         spaces = recover_spaces(
-            self.sums[:rounds], self.residuals[:rounds], self.weights[:rounds], [width] * len(self.columns), seed=seed,
+            self.sums[:rounds],
+            self.residuals[:rounds],
+            self.weights[:rounds],
+            [width] * len(self.columns),
+            seed=seed,
             floor=FLOOR,
-        )  # fmt: skip
+        )
         truth, residual = self.fits[rounds - 1, :, :, 0], self.residuals[rounds - 1, :, 0]
         solved = [r2(fit, u @ (u.T @ residual)) for fit, u in zip(truth, spaces, strict=True)]
         correlated = [abs(squared_correlation(fit, self.sums[rounds - 1, :, 0])) for fit in truth]
@@ -91,9 +95,14 @@ class Ring:
 
 
 def record(
-    ring: Ring, widths: Sequence[int], dominant: bool, learner: LearnerSettings, rounds: int, seed: int,
+    ring: Ring,
+    widths: Sequence[int],
+    dominant: bool,
+    learner: LearnerSettings,
+    rounds: int,
+    seed: int,
     rows: int = ROWS,
-) -> Transcript:  # fmt: skip
+) -> Transcript:
     """A study of so many rounds; assistors' columns have exponential distributions, the label two classes.
 
     Args:
@@ -111,8 +120,9 @@ def record(
     names = tuple(f"p{m}" for m in range(len(widths) + 1))
     everyone = np.ones(rows, dtype=bool)
     y = (score > np.median(score)).astype(np.int64)
-    ensemble = Ensemble(get_loss("cross_entropy", 1), y, everyone, "classification", names, "fitted", "search", rounds,
-                        rounds, "l2")  # fmt: skip
+    ensemble = Ensemble(
+        get_loss("cross_entropy", 1), y, everyone, "classification", names, "fitted", "search", rounds, rounds, "l2"
+    )
     parties = [
         LocalParty(
             name,

@@ -38,7 +38,8 @@ class ParameterSet:
         request_bits: a residual r is encrypted as r * 2**request_bits.
         first_bits: U enters the inner products as U * 2**first_bits.
         second_bits: U enters the fitted values as U * 2**second_bits.
-        flooding_bits: a reply's coefficients get noise of standard deviation sigma = 2**flooding_bits; none where it is 0.
+        flooding_bits: a reply's coefficients get noise of standard deviation sigma = 2**flooding_bits; none where it is
+            0.
         release_bits: whoever decrypts adds noise of standard deviation 2**release_bits to the coefficients.
         max_babies: limit of rotated copies of a request; they carry the largest data-dependent noise.
         kappa: what the assistor's data can add to the view of a sponsor who keeps all replies has statistical distance
@@ -83,7 +84,8 @@ class ParameterSet:
         return self.n // 2
 
     def packed(self, rows: int) -> int:
-        """How many outputs share a ciphertext: the most, as a power of two, that leave room for so many rows of each."""
+        """How many outputs share a ciphertext: the most, as a power of two, that leave room for so many rows of
+        each."""
         count = self.max_packed
         while count > 1 and count * rows > self.n:
             count //= 2
@@ -169,36 +171,95 @@ class ParameterSet:
 _SUM_SECURITY = "128-bit security (ePrint 2024/463: 300 of at most 430 bits)"
 PARAMETER_SETS = {
     "strict": ParameterSet(
-        name="strict", n=16384, levels=3, request_bits=88, first_bits=41, second_bits=43, flooding_bits=90,
-        release_bits=86, reply_kept=(4, 10), max_babies=16, kappa=40, secrecy=46, error=1e-4,
+        name="strict",
+        n=16384,
+        levels=3,
+        request_bits=88,
+        first_bits=41,
+        second_bits=43,
+        flooding_bits=90,
+        release_bits=86,
+        reply_kept=(4, 10),
+        max_babies=16,
+        kappa=40,
+        secrecy=46,
+        error=1e-4,
         security="192-bit security (ePrint 2024/463: 240 of at most 305 bits)",
     ),
     "fast": ParameterSet(
-        name="fast", n=8192, levels=2, request_bits=56, first_bits=25, second_bits=29, flooding_bits=92,
-        release_bits=91, reply_kept=(4, 9), max_babies=8, kappa=14, secrecy=18, error=1e-3,
+        name="fast",
+        n=8192,
+        levels=2,
+        request_bits=56,
+        first_bits=25,
+        second_bits=29,
+        flooding_bits=92,
+        release_bits=91,
+        reply_kept=(4, 9),
+        max_babies=8,
+        kappa=14,
+        secrecy=18,
+        error=1e-3,
         security="128-bit security (ePrint 2024/463: 180 of at most 214 bits)",
     ),
-}  # fmt: skip
+}
 """By name, for encrypted fits that the sponsor decrypts one by one; `strict` is the default."""
 SUM_SETS = {
     # Decision 0010: one ring, and three stages of what is made from one request. `sum` is what the key's owner gets;
     # the other two go to the aggregator, which multiplies by up to 2**64 and 2**20 to get there.
     "sum": ParameterSet(
-        name="sum", n=16384, levels=4, request_bits=90, first_bits=39, second_bits=103, flooding_bits=90,
-        release_bits=86, reply_kept=(4, 10), max_babies=16, max_packed=16, kappa=40, secrecy=43, error=2e-4,
+        name="sum",
+        n=16384,
+        levels=4,
+        request_bits=90,
+        first_bits=39,
+        second_bits=103,
+        flooding_bits=90,
+        release_bits=86,
+        reply_kept=(4, 10),
+        max_babies=16,
+        max_packed=16,
+        kappa=40,
+        secrecy=43,
+        error=2e-4,
         security=_SUM_SECURITY,
     ),
     "sum-training": ParameterSet(
-        name="sum-training", n=16384, levels=4, request_bits=90, first_bits=39, second_bits=39, flooding_bits=0,
-        release_bits=0, reply_kept=(14, 19), max_babies=16, max_packed=16, kappa=0, secrecy=0, error=0.0,
-        reply_levels=3, security=_SUM_SECURITY,
-    ),
-    "sum-rows": ParameterSet(
-        name="sum-rows", n=16384, levels=4, request_bits=90, first_bits=39, second_bits=83, flooding_bits=0,
-        release_bits=0, reply_kept=(8, 13), max_babies=16, max_packed=16, kappa=0, secrecy=0, error=0.0,
+        name="sum-training",
+        n=16384,
+        levels=4,
+        request_bits=90,
+        first_bits=39,
+        second_bits=39,
+        flooding_bits=0,
+        release_bits=0,
+        reply_kept=(14, 19),
+        max_babies=16,
+        max_packed=16,
+        kappa=0,
+        secrecy=0,
+        error=0.0,
+        reply_levels=3,
         security=_SUM_SECURITY,
     ),
-}  # fmt: skip
+    "sum-rows": ParameterSet(
+        name="sum-rows",
+        n=16384,
+        levels=4,
+        request_bits=90,
+        first_bits=39,
+        second_bits=83,
+        flooding_bits=0,
+        release_bits=0,
+        reply_kept=(8, 13),
+        max_babies=16,
+        max_packed=16,
+        kappa=0,
+        secrecy=0,
+        error=0.0,
+        security=_SUM_SECURITY,
+    ),
+}
 """By name, for sum-only predictions."""
 
 
@@ -344,7 +405,8 @@ def spread(leading: npt.NDArray[np.unsignedinteger]) -> bool:
     """Whether a polynomial may hide something, by its coefficients' leading digits (n,): half of them are not zero.
 
     What honest parties send is uniform: of n = 8,192 digits of four bits or more, half are zero with probability below
-    2**-9000. A zero polynomial hides nothing, and SEAL will not compute with it; a small one may become zero on the way.
+    2**-9000. A zero polynomial hides nothing, and SEAL will not compute with it; a small one may become zero on the
+    way.
     """
     return bool(2 * np.count_nonzero(leading) > len(leading))
 
@@ -353,8 +415,8 @@ def read_reply(params: ParameterSet, row: Bytes, peer: str) -> tuple[wide.Limbs,
     """Both polynomials of a reply uint8 (reply_bytes,), as whole numbers.
 
     Raises:
-        PeerViolation: a number that is not below the product of the primes; or a second polynomial of zero or next to it
-            (`spread`), with which a ciphertext is no ciphertext.
+        PeerViolation: a number that is not below the product of the primes; or a second polynomial of zero or next to
+            it (`spread`), with which a ciphertext is no ciphertext.
     """
     cut = params.reply_kept[0] * params.n
     if not spread(row[cut + params.reply_kept[1] - 1 :: params.reply_kept[1]]):

@@ -1,7 +1,7 @@
 """Fitted values on their way to the aggregator, and the keys of sum-only predictions (decision 0010).
 
-One ring, `sum`. Training rows and all other rows have ciphertexts of their own: a fit of training rows keeps three primes,
-because it is multiplied by another one; every other row keeps two. Nothing here needs the secret key.
+One ring, `sum`. Training rows and all other rows have ciphertexts of their own: a fit of training rows keeps three
+primes, because it is multiplied by another one; every other row keeps two. Nothing here needs the secret key.
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ class Layout:
         return body[:cut].reshape(-1, TRAINING.reply_bytes), body[cut:].reshape(-1, ROWS.reply_bytes)
 
     def check(self, fit: bytes, peer: str) -> None:
-        """Refuse a fit that nothing could be computed with; raises as `crypto.ckks.check_replies`, and for its length."""
+        """Refuse a fit that nothing could be computed with; raises as `crypto.ckks.check_replies`, and for its
+        length."""
         for params, table, part in zip(
             (TRAINING, ROWS), (self.training, self.rest), self.split(fit, peer), strict=True
         ):
@@ -125,8 +126,11 @@ class EncryptionKey:
         """
         for values in (train, others):
             if values.size and not np.abs(values).max() <= largest:
-                raise DataError("[learner]", f"fitted values must be finite and at most {largest:g} times the largest residual "
-                                "to be encrypted; this fit has diverged")  # fmt: skip
+                raise DataError(
+                    "[learner]",
+                    f"fitted values must be finite and at most {largest:g} times the largest residual "
+                    "to be encrypted; this fit has diverged",
+                )
         return self._encrypt(TRAINING, train) + self._encrypt(ROWS, others)
 
     def _encrypt(self, params: ckks.ParameterSet, values: npt.NDArray[np.float64]) -> bytes:

@@ -1,7 +1,8 @@
 """What the aggregator computes on fits it cannot read: their inner products, and their weighted sum (decision 0010).
 
-With d_m = f_m - r, the weights of GAL's step e follow from the Gram matrix of the d_m alone, because they add up to one.
-A block's product z_i conj(z_j), summed over its slots, is the constant coefficient of the product polynomial, up to a
+With d_m = f_m - r, the weights of GAL's step e follow from the Gram matrix of the d_m alone, because they add up to
+one. A block's product z_i conj(z_j), summed over its slots, is the constant coefficient of the product polynomial, up
+to a
 factor: so nothing is rotated, and what is released is one LWE sample (a polynomial and *one* number), in which no other
 coefficient can be seen (sample extraction: Chillotti et al., ASIACRYPT 2016, section 4.2).
 """
@@ -53,10 +54,10 @@ LIFT_BITS = 1 + TRAINING.first_bits + TRAINING.second_bits
 class Products:
     """Scale and noise of a study's released numbers, from what is public about it; both ends compute the same.
 
-    A difference d = f - r is brought to scale 2**`bits` on two primes, the largest with which no inner product can wrap.
-    Its rounding e there, of deviation sqrt(n / 18) a coefficient, is 2**-`bits` of a value; the coefficients it meets
-    have L2 norm `length`, so that an inner product holds v = <d_i, e_j> + <e_i, d_j> of deviation `rounding`. All noise is
-    sized by it.
+    A difference d = f - r is brought to scale 2**`bits` on two primes, the largest with which no inner product can
+    wrap. Its rounding e there, of deviation sqrt(n / 18) a coefficient, is 2**-`bits` of a value; the coefficients it
+    meets have L2 norm `length`, so that an inner product holds v = <d_i, e_j> + <e_i, d_j> of deviation `rounding`. All
+    noise is sized by it.
 
     Attributes:
         values: of one fit of training rows, N_train * K.
@@ -76,7 +77,8 @@ class Products:
 
     @property
     def bits(self) -> int:
-        """log2 of the scale of a difference: its mean product over the slots is at most 2 * longest**2 * ciphertexts."""
+        """log2 of the scale of a difference: its mean product over the slots is at most 2 * longest**2 *
+        ciphertexts."""
         largest = math.log2(2 * self.longest**2 * self.ciphertexts)
         return math.floor((math.log2(math.prod(PRODUCT_PRIMES)) - 1 - largest) / 2)
 
@@ -114,7 +116,8 @@ class Products:
 
     @property
     def release_bits(self) -> int:
-        """log2 of the deviation of the noise at decryption: at least 40 bits (`crypto.release`) after SUM.tau numbers."""
+        """log2 of the deviation of the noise at decryption: at least 40 bits (`crypto.release`) after SUM.tau
+        numbers."""
         return math.ceil(math.log2(self.key_noise) + (40 + release.MARGIN - 1 + math.log2(SUM.tau)) / 2)
 
     def distance(self, rounds: int, numbers: int) -> float:
@@ -133,7 +136,8 @@ class Products:
 
 
 class NoDifference(Exception):
-    """A fit is the very ciphertext of the residual, or next to it, which no model's fit is; `author` is its place among all."""
+    """A fit is the very ciphertext of the residual, or next to it, which no model's fit is; `author` is its place among
+    all."""
 
     def __init__(self, author: int) -> None:
         super().__init__(author)
@@ -169,7 +173,8 @@ class SumCalculator:
         return out
 
     def _lifted(self, rows: Bytes, peer: str) -> sealapi.Ciphertext:
-        """The sum of requests Enc(r) that share a ciphertext, at the scale and on the primes of a fit of training rows."""
+        """The sum of requests Enc(r) that share a ciphertext, at the scale and on the primes of a fit of training
+        rows."""
         out, one = self._request(rows[0], peer), sealapi.Plaintext()
         for row in rows[1:]:
             self._evaluator.add_inplace(out, self._request(row, peer))
@@ -189,9 +194,13 @@ class SumCalculator:
     # inner products
 
     def products(
-        self, fits: Sequence[Bytes], residual: Bytes | Values,
-        difference: Bytes, table: Table, peer: str,
-    ) -> Bytes:  # fmt: skip
+        self,
+        fits: Sequence[Bytes],
+        residual: Bytes | Values,
+        difference: Bytes,
+        table: Table,
+        peer: str,
+    ) -> Bytes:
         """Mean products of the differences from the residual, each released as one number.
 
         Args:
@@ -236,9 +245,13 @@ class SumCalculator:
         return plain
 
     def _differences(
-        self, rows: Sequence[Bytes], lifted: sealapi.Ciphertext | None, plain: sealapi.Plaintext | None,
-        study: Products, peer: str,
-    ) -> list[sealapi.Ciphertext]:  # fmt: skip
+        self,
+        rows: Sequence[Bytes],
+        lifted: sealapi.Ciphertext | None,
+        plain: sealapi.Plaintext | None,
+        study: Products,
+        peer: str,
+    ) -> list[sealapi.Ciphertext]:
         out = []
         for author, row in enumerate(rows):
             fit = self._fit(TRAINING, row, peer)
@@ -273,9 +286,12 @@ class SumCalculator:
         return out
 
     def _accumulate(
-        self, sums: dict[tuple[int, int], sealapi.Ciphertext], pair: tuple[int, int], a: sealapi.Ciphertext,
+        self,
+        sums: dict[tuple[int, int], sealapi.Ciphertext],
+        pair: tuple[int, int],
+        a: sealapi.Ciphertext,
         b: sealapi.Ciphertext,
-    ) -> None:  # fmt: skip
+    ) -> None:
         product = sealapi.Ciphertext()
         self._evaluator.multiply(a, b, product)
         if pair in sums:
@@ -386,8 +402,8 @@ def products_problem(layout: Layout, rounds: int, assistors: int, ridge: bool) -
         return f"{layout.train} training rows and {layout.outputs} outputs are too many for inner products"
     if Products.of(layout.training, ridge).distance(rounds, numbers) > 2.0**-PRODUCT_KAPPA:
         return (
-            f"{rounds} rounds of {numbers} inner products are more than the parameter set hides the assistors' data in, to "
-            f"{PRODUCT_KAPPA} bits"
+            f"{rounds} rounds of {numbers} inner products are more than the parameter set hides the assistors' data "
+            f"in, to {PRODUCT_KAPPA} bits"
         )
     return ""
 

@@ -1,7 +1,8 @@
 """The secret side of CKKS: the sponsor's key, encryption of residuals, decryption of fits. Assistors never import it.
 
-CKKS is not IND-CPA-D (Li and Micciancio, EUROCRYPT 2021): whoever sees exact decryptions can find the key. So everything
-that is decrypted here gets noise before anything else sees it (`crypto.release`), and is counted (`crypto.releases`).
+CKKS is not IND-CPA-D (Li and Micciancio, EUROCRYPT 2021): whoever sees exact decryptions can find the key. So
+everything that is decrypted here gets noise before anything else sees it (`crypto.release`), and is counted
+(`crypto.releases`).
 """
 
 from __future__ import annotations
@@ -216,7 +217,8 @@ class SecretContext:
         return PeerViolation(peer, rule)
 
     def _check(self, table: Table, slots: list[Slots], fresh: bool, peer: str) -> None:
-        """Hold decrypted slots against what they can be: cheap, and passed by whoever forges with care (decision 0017)."""
+        """Hold decrypted slots against what they can be: cheap, and passed by whoever forges with care (decision
+        0017)."""
         padding = [np.zeros(0)]
         for index, found in enumerate(slots):
             both = np.concatenate([found.real, found.imag])

@@ -1,11 +1,12 @@
 """Encoding U without telling more of it than the fit does: random dither before a plaintext's coefficients are rounded.
 
 A plaintext's coefficients are integers. Rounded to the nearest, they make the fit that of a slightly other U, and which
-other one is a function of the data: the sponsor, who decrypts the fit, would see it wherever flooding does not drown it.
-So the sum of two uniform numbers of -1/2..1/2 is added to every coefficient before it is rounded. Then mean and variance
-of the whole error, rounding and dither, are 0 and 1/4 whatever the coefficient is (triangular dither, not subtracted:
-Lipshitz, Wannamaker, Vanderkooy, *Quantization and Dither*, J. Audio Eng. Soc. 40(5), 1992). Without it, the error was
-1/12 in mean square and told. The dither is drawn anew for every plaintext, from a stream cipher keyed by the operating system.
+other one is a function of the data: the sponsor, who decrypts the fit, would see it wherever flooding does not drown
+it. So the sum of two uniform numbers of -1/2..1/2 is added to every coefficient before it is rounded. Then mean and
+variance of the whole error, rounding and dither, are 0 and 1/4 whatever the coefficient is (triangular dither, not
+subtracted: Lipshitz, Wannamaker, Vanderkooy, *Quantization and Dither*, J. Audio Eng. Soc. 40(5), 1992). Without it,
+the error was 1/12 in mean square and told. The dither is drawn anew for every plaintext, from a stream cipher keyed by
+the operating system.
 
 SEAL encodes slots, so the dither goes through the embedding first. That is exact to about 2^-50 of a slot's value; a
 scale beyond that (`second_bits` of the set `sum`) leaves the rounding of SEAL's own transform, which is as small.

@@ -1,4 +1,5 @@
-"""The canonical embedding of CKKS (Cheon et al. 2017) in SEAL's order: coefficients of a polynomial and values of its slots."""
+"""The canonical embedding of CKKS (Cheon et al. 2017) in SEAL's order: coefficients of a polynomial and values of its
+slots."""
 
 from __future__ import annotations
 

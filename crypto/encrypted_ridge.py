@@ -30,7 +30,8 @@ CACHE_SHARE = 4
 WORTHWHILE = 0.5
 """Seconds of work that make a process worth its start and the copies that go to it and back."""
 PRODUCT_SECONDS, ROTATION_SECONDS = 6.5e-9, 9e-8
-"""Seconds a coefficient and prime of a plaintext product and of a rotation; measured on one x86-64 core, only a guide."""
+"""Seconds a coefficient and prime of a plaintext product and of a rotation; measured on one x86-64 core, only a
+guide."""
 NORM_SLACK = 1.001
 """U_train' U_train may exceed 1 by this much for rounding."""
 
@@ -178,7 +179,8 @@ def _spread_fitted(job: Job, heads: list[bytes]) -> Bytes:
 
 
 def _worthwhile(keys: PublicKeys, job: Job, outputs: int) -> int:
-    """How many processes a round keeps busy for WORTHWHILE seconds each; starting one and passing it work costs time."""
+    """How many processes a round keeps busy for WORTHWHILE seconds each; starting one and passing it work costs
+    time."""
     params, blocks = keys.params, sum(job.blocks)
     products, turns = blocks * keys.padded, blocks * 2 * math.sqrt(keys.padded) + math.log2(params.n)
     seconds = outputs * (products * PRODUCT_SECONDS + turns * ROTATION_SECONDS) * params.n * params.levels

@@ -150,15 +150,23 @@ class Identity:
             SettingsError: a key of that name is already there.
         """
         name = self.card.name
-        file = _KeyFile(FORMAT, name, self._signing.private_bytes_raw().hex(), self.curve_secret.decode(),
-                        self.card.curve_key.decode())  # fmt: skip
+        file = _KeyFile(
+            FORMAT,
+            name,
+            self._signing.private_bytes_raw().hex(),
+            self.curve_secret.decode(),
+            self.card.curve_key.decode(),
+        )
         try:
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_new(home / f"{name}.key", msgspec.json.encode(file) + b"\n", 0o600)
             write_new(home / f"{name}.card", self.card.to_bytes(), 0o644)
         except FileExistsError as error:
-            raise SettingsError(str(error.filename), "is already there and is never overwritten; move it away first, "
-                                "and tell every party that your card changes") from None  # fmt: skip
+            raise SettingsError(
+                str(error.filename),
+                "is already there and is never overwritten; move it away first, "
+                "and tell every party that your card changes",
+            ) from None
         except OSError as error:
             raise EnvironmentFailure(f"{home}: keys could not be written: {error.strerror}") from error
 
@@ -236,8 +244,10 @@ class Pins:
         """
         path = self._folder / f"{card.name}.card"
         if path.exists() and not replace and self.get(card.name) != card:
-            raise SettingsError(str(path), f"another card of {card.name} is pinned; compare fingerprints by another "
-                                "channel, then use --replace")  # fmt: skip
+            raise SettingsError(
+                str(path),
+                f"another card of {card.name} is pinned; compare fingerprints by another channel, then use --replace",
+            )
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         part = path.with_suffix(".part")
         part.write_bytes(card.to_bytes())

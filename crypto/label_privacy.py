@@ -4,9 +4,9 @@
 2011; Ghazi et al., NeurIPS 2021). Everything else (rows, ids, features, the K values or the range) counts as public.
 *Mechanism*: each row's value is released independently, as it is with probability `keep / 2**64`, as each of the K - 1
 other values with probability `other / 2**64` (Warner 1965; Kairouz, Bonawitz and Ramage, ICML 2016). The largest odds
-ratio of any output is `keep / other <= e**epsilon`, so one release is epsilon-DP for every row, and whatever is computed
-from it later costs nothing more. **Releasing the same row again, in another run or study, adds the epsilons**: the first
-release must be kept and given again.
+ratio of any output is `keep / other <= e**epsilon`, so one release is epsilon-DP for every row, and whatever is
+computed from it later costs nothing more. **Releasing the same row again, in another run or study, adds the epsilons**:
+the first release must be kept and given again.
 *Rounding*, always towards privacy: epsilon is the decimal number that the settings say, e**epsilon is rounded down
 (a truncated series in integers), `other` is rounded up. No floating point stands between a code and its release.
 *Bins*: a number is clipped to a public range and replaced by one of equal bins (randomised response on bins: Ghazi et

@@ -32,7 +32,8 @@ def write_new(path: Path, data: bytes, mode: int) -> None:
 
 
 def replace(path: Path, data: bytes) -> None:
-    """Write a file, mode 0600, in place of the one that is there; after it returns neither a crash nor a power cut undoes it.
+    """Write a file, mode 0600, in place of the one that is there; after it returns neither a crash nor a power cut
+    undoes it.
 
     Raises:
         OSError: it cannot be written; the old file is as it was.

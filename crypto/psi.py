@@ -192,8 +192,8 @@ def tag_bytes(own: int, peers: int) -> int:
 def parse_points(raw: bytes, count: int, peer: str) -> Rows:
     """Read masked ids strictly, uint8 (count, 32).
 
-    Repeats are looked for by `check_distinct` when all have come. Points of the twist and points with a component of small
-    order pass; the decision record says why that is safe.
+    Repeats are looked for by `check_distinct` when all have come. Points of the twist and points with a component of
+    small order pass; the decision record says why that is safe.
 
     Raises:
         PeerViolation: another count, a coordinate that is not below 2**255 - 19, or a point of small order.

@@ -1,8 +1,8 @@
 """What decrypted values tell of the secret key, and the noise that hides it (decision 0017).
 
-CKKS is not IND-CPA-D (Li and Micciancio, EUROCRYPT 2021): a decrypted value is the message plus an error that depends on
-the key, and whoever knows message and ciphertext finds the key from the error. So noise of deviation sigma goes onto every
-coefficient before anything else sees what was decrypted. With `t` the L2 norm of the error over a ciphertext's
+CKKS is not IND-CPA-D (Li and Micciancio, EUROCRYPT 2021): a decrypted value is the message plus an error that depends
+on the key, and whoever knows message and ciphertext finds the key from the error. So noise of deviation sigma goes onto
+every coefficient before anything else sees what was decrypted. With `t` the L2 norm of the error over a ciphertext's
 coefficients and `tau` released ciphertexts, the key has kappa bits of security against whoever sees all of them (Li,
 Micciancio, Schultz and Sorrell, *Securing Approximate Homomorphic Encryption Using Differential Privacy*, CRYPTO 2022,
 with rho-KL differential privacy rho = tau t**2 / (2 sigma**2)) where
@@ -11,15 +11,16 @@ with rho-KL differential privacy rho = tau t**2 / (2 sigma**2)) where
 
 The attacker is taken to know every message, every other party's data, and all that whoever computed the reply drew.
 
-*Not Gaussian noise, and the same bound.* Bits are those of Micciancio and Walter (EUROCRYPT 2018): who guesses right with
-probability (1 + delta) / 2 whenever it answers, which it does with probability alpha, has advantage alpha delta**2. For two
-worlds at squared Hellinger distance H**2 that is at most 2 H**2, by Cauchy-Schwarz over the events of the two answers;
-H**2 <= tau J t**2 / 8 with the Fisher information J <= 1.004 / sigma**2 of `crypto.flooding`, also where later messages
-depend on earlier answers. So the advantage is at most tau t**2 / (4 sigma**2) * 1.004: 2**6 below what is claimed.
+*Not Gaussian noise, and the same bound.* Bits are those of Micciancio and Walter (EUROCRYPT 2018): who guesses right
+with probability (1 + delta) / 2 whenever it answers, which it does with probability alpha, has advantage alpha
+delta**2. For two worlds at squared Hellinger distance H**2 that is at most 2 H**2, by Cauchy-Schwarz over the events of
+the two answers; H**2 <= tau J t**2 / 8 with the Fisher information J <= 1.004 / sigma**2 of `crypto.flooding`, also
+where later messages depend on earlier answers. So the advantage is at most tau t**2 / (4 sigma**2) * 1.004: 2**6 below
+what is claimed.
 
 *Never twice.* Noise is a function of the ciphertext and a secret of its own beside the key (HMAC-SHA-256 as a
-pseudorandom function, keying ChaCha20): whoever decrypts the same ciphertext again, after a crash or in another run, finds
-the same values, so noise cannot be averaged away.
+pseudorandom function, keying ChaCha20): whoever decrypts the same ciphertext again, after a crash or in another run,
+finds the same values, so noise cannot be averaged away.
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ def rounding_unit(params: ParameterSet) -> float:
 
 
 def _parts(params: ParameterSet) -> float:
-    """Of the fits and parts in a weighted sum: weights of a round add up to 1, parts of a prediction are PARTS at most."""
+    """Of the fits and parts in a weighted sum: weights of a round add up to 1, parts of a prediction are PARTS at
+    most."""
     if params.name != "sum":
         return 0.0
     training, rows = SUM_SETS["sum-training"], SUM_SETS["sum-rows"]
@@ -101,12 +103,14 @@ def padding_deviation(params: ParameterSet) -> float:
 
 
 def spread_limit(count: int) -> float:
-    """Largest mean square of `count` padding values in units of `padding_deviation`: six deviations, and 5% to spare."""
+    """Largest mean square of `count` padding values in units of `padding_deviation`: six deviations, and 5% to
+    spare."""
     return 1.05 + 6 * math.sqrt(2 / count)
 
 
 def on_grid(params: ParameterSet, values: Values) -> Values:
-    """Values without the digits that mean nothing: multiples of a power of two, an eighth of their deviation at most."""
+    """Values without the digits that mean nothing: multiples of a power of two, an eighth of their deviation at
+    most."""
     step = 2.0 ** (math.floor(math.log2(deviation(params))) - 3)
     return np.rint(values / step) * step
 

@@ -1,7 +1,8 @@
 """Which ciphertexts a secret key has decrypted, how its peers' noise adds up, and when it may decrypt no more.
 
-The noise of `crypto.release` covers a number of ciphertexts *under one key*, whatever runs and studies they belong to. So
-the count lies beside the key and outlives every run directory. An answer that is refused after decryption is an answer,
+The noise of `crypto.release` covers a number of ciphertexts *under one key*, whatever runs and studies they belong to.
+So the count lies beside the key and outlives every run directory. An answer that is refused after decryption is an
+answer,
 too: it tells one bit about the key, so the first one ends it.
 """
 
@@ -160,9 +161,10 @@ class Releases:
     def _retired(self) -> KeyRetired:
         where = "the CKKS key" if self._key is None else str(self._key)
         return KeyRetired(
-            where, f"this key has ended: {self._reason}. Nothing more can be decrypted under it; learn anew with an "
-            "empty run_dir at every party, which makes another key"
-        )  # fmt: skip
+            where,
+            f"this key has ended: {self._reason}. Nothing more can be decrypted under it; learn anew with an "
+            "empty run_dir at every party, which makes another key",
+        )
 
 
 def erase(path: Path) -> None:

@@ -67,7 +67,8 @@ def ciphertext_bytes(params: ParameterSet) -> int:
 
 
 class Encodings:
-    """Plaintexts of one stage by (block, giant, baby), dithered: kept, as long as there is room, since every round uses them.
+    """Plaintexts of one stage by (block, giant, baby), dithered: kept, as long as there is room, since every round uses
+    them.
 
     Those that are made again have fresh dither; either way the fit is that of U in expectation.
     """

@@ -6,8 +6,8 @@ ChaCha20-Poly1305 (RFC 8439) under a key that is used once, so that its nonce ma
 stands the sender's Ed25519 signature over labels, the associated data, both keys and the payload's digest (sign then
 encrypt, with the recipient named in what is signed, so that a recipient cannot pass it on as addressed to another).
 
-The recipient's key is made for one purpose in one run, signed by its owner and erased when that purpose has ended: it is
-not the CURVE key, whose loss would open the channels of every study.
+The recipient's key is made for one purpose in one run, signed by its owner and erased when that purpose has ended: it
+is not the CURVE key, whose loss would open the channels of every study.
 """
 
 from __future__ import annotations
@@ -93,8 +93,11 @@ class SealingKey:
             shared = self._private.exchange(X25519PublicKey.from_public_bytes(fresh))
             plain = ChaCha20Poly1305(_derive(shared, fresh, self.public)).decrypt(_NONCE, body, binding.to_bytes())
         except (InvalidTag, ValueError):  # ValueError: a point of small order (RFC 7748, section 6.1)
-            raise PeerViolation(peer, f"a message of {binding.sender} cannot be unsealed: it was not sealed to this key "
-                                f"for {binding.what} {binding.number}, about other rows, or changed on the way") from None  # fmt: skip
+            raise PeerViolation(
+                peer,
+                f"a message of {binding.sender} cannot be unsealed: it was not sealed to this key "
+                f"for {binding.what} {binding.number}, about other rows, or changed on the way",
+            ) from None
         signature, payload = plain[:SIGNATURE_BYTES], plain[SIGNATURE_BYTES:]
         try:
             verify(sender, _statement(binding, fresh, self.public, payload), signature)
@@ -112,8 +115,8 @@ def check_key(owner: Card, study: str, run: str, purpose: str, public: bytes, si
     """Refuse a sealing key that its owner has not signed for this purpose in this run; `peer` is who delivered it.
 
     Raises:
-        PeerViolation: wrong length, or the signature does not verify; of the owner, who signed it: a point of small order,
-            to which nothing can be sealed.
+        PeerViolation: wrong length, or the signature does not verify; of the owner, who signed it: a point of small
+            order, to which nothing can be sealed.
     """
     try:
         verify(owner, key_statement(study, run, purpose, public), signature if len(public) == PUBLIC_BYTES else b"")

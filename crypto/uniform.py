@@ -1,4 +1,5 @@
-"""Uniform random words of the operating system or of a stream cipher that it keys, and uniform numbers made of them; nothing here takes a seed."""
+"""Uniform random words of the operating system or of a stream cipher that it keys, and uniform numbers made of them;
+nothing here takes a seed."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ def system_words(count: int) -> Words:
 
 
 def stream_words(count: int, key: bytes | None = None) -> npt.NDArray[np.uint32]:
-    """`count` words (count,), uniform over 0..2**32-1, of ChaCha20 (RFC 8439) under a fresh key of the operating system's.
+    """`count` words (count,), uniform over 0..2**32-1, of ChaCha20 (RFC 8439) under a fresh key of the operating
+    system's.
 
     For many words at once: several times as fast as `system_words`.
 

@@ -1,9 +1,10 @@
 """Coefficients modulo a product of primes as whole numbers, and their leading bytes: how replies travel.
 
-SEAL keeps a coefficient as its residues by several primes of 60 bits. A reply is rounded in the number itself, which the
-Chinese remainder theorem gives (Garner, *The Residue Number System*, 1959). A number of a polynomial's n coefficients is
-a list of `limbs`, uint64 (n,) each, least significant first. Products by a constant modulo a prime are Shoup's (see
-Harvey, *Faster arithmetic for number-theoretic transforms*, J. Symb. Comp. 2014): no division, no 128-bit type.
+SEAL keeps a coefficient as its residues by several primes of 60 bits. A reply is rounded in the number itself, which
+the Chinese remainder theorem gives (Garner, *The Residue Number System*, 1959). A number of a polynomial's n
+coefficients is a list of `limbs`, uint64 (n,) each, least significant first. Products by a constant modulo a prime are
+Shoup's (see Harvey, *Faster arithmetic for number-theoretic transforms*, J. Symb. Comp. 2014): no division, no 128-bit
+type.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Private temporary folders for the processes of one job: in memory where there is room, else on disk.
 
-A process that maps a file of a full /dev/shm is killed by SIGBUS, with no word to anyone. So room is looked for first, and
-files are written by `write`, which reports a full disk, before anybody maps them. A folder is locked while its owner
-lives, however that ends: what can be locked by another process is a dead one's, and is removed.
+A process that maps a file of a full /dev/shm is killed by SIGBUS, with no word to anyone. So room is looked for first,
+and files are written by `write`, which reports a full disk, before anybody maps them. A folder is locked while its
+owner lives, however that ends: what can be locked by another process is a dead one's, and is removed.
 """
 
 from __future__ import annotations
@@ -60,8 +60,10 @@ def claim(size: int, fill: Callable[[Path], object]) -> Path:
             if error.errno not in NO_ROOM:
                 raise
             tried.append(f"{place}: {error.strerror}")
-    raise EnvironmentFailure(f"{_megabytes(size + SPARE_BYTES)} of work files have no room: {'; '.join(tried)}. Free some, or "
-                             "name a folder that has it in TMPDIR")  # fmt: skip
+    raise EnvironmentFailure(
+        f"{_megabytes(size + SPARE_BYTES)} of work files have no room: {'; '.join(tried)}. Free some, or "
+        "name a folder that has it in TMPDIR"
+    )
 
 
 def _filled(place: Path, fill: Callable[[Path], object]) -> Path:

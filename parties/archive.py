@@ -1,8 +1,8 @@
 """The optional payload archive: every message whole, encrypted at rest under a key of the party's own.
 
-One file a ledger entry, `archive/SEQ.sealed`: nonce (12 bytes) and ChaCha20-Poly1305 (RFC 8439) of the message's frames,
-with the ledger number as associated data. It is written before the step is committed, so every entry of the ledger has
-its file; one that was never committed is overwritten by the next entry of that number.
+One file a ledger entry, `archive/SEQ.sealed`: nonce (12 bytes) and ChaCha20-Poly1305 (RFC 8439) of the message's
+frames, with the ledger number as associated data. It is written before the step is committed, so every entry of the
+ledger has its file; one that was never committed is overwritten by the next entry of that number.
 """
 
 from __future__ import annotations
@@ -55,8 +55,10 @@ class Archive:
                 os.fsync(file.fileno())
             os.replace(part, path)
         except OSError as error:
-            raise EnvironmentFailure(f"{path}: the archive could not be written: {error.strerror}; nothing of this step "
-                                     "was sent. Free some disk space and start the same command again") from error  # fmt: skip
+            raise EnvironmentFailure(
+                f"{path}: the archive could not be written: {error.strerror}; nothing of this step "
+                "was sent. Free some disk space and start the same command again"
+            ) from error
 
     def read(self, seq: int) -> list[bytes]:
         """The frames of entry `seq`.

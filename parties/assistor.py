@@ -72,8 +72,12 @@ def _model(
         from secure_gal.encrypted_model import EncryptedAssistorData as kind
     else:
         from secure_gal.party_model import AssistorData as kind
-    model = kind(session.party, session.study, session.file.resolve().parent,
-                 lambda text: progress.note(Note("warning", {"text": text})))  # fmt: skip
+    model = kind(
+        session.party,
+        session.study,
+        session.file.resolve().parent,
+        lambda text: progress.note(Note("warning", {"text": text})),
+    )
     for text in admit(session, store, model):
         progress.note(Note("warning", {"text": text}))
     budget.admit(model.table)
@@ -83,8 +87,16 @@ def _model(
 
 
 def _role(session: Session, store: RunStore, model: Any, beyond: Beyond, budget: DataBudget) -> AssistorProtocol:
-    context = Context(session.study, session.digest, session.canonical, session.identity, session.cards,
-                              session.party.max_rows, beyond, budget)  # fmt: skip
+    context = Context(
+        session.study,
+        session.digest,
+        session.canonical,
+        session.identity,
+        session.cards,
+        session.party.max_rows,
+        beyond,
+        budget,
+    )
     state, nonce, protect = State(store.state()), secrets.token_bytes(NONCE_BYTES), session.study.protect
     if protect.summed:
         from secure_gal.sum_assistor import SumAssistor
@@ -113,8 +125,14 @@ def _serve(session: Session, store: RunStore, once: bool, progress: Progress, be
     loop.start()
     sponsor = session.study.sponsor
     address = session.party.address or session.study.address
-    socket = AssistorSocket(session.identity, session.cards[sponsor], address, session.party.proxy, progress.log,
-                            busy=lambda: loop.worker.busy)  # fmt: skip
+    socket = AssistorSocket(
+        session.identity,
+        session.cards[sponsor],
+        address,
+        session.party.proxy,
+        progress.log,
+        busy=lambda: loop.worker.busy,
+    )
     progress.note(Note("dialling", {"address": address}))
     loop.online(socket)
 

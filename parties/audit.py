@@ -160,8 +160,11 @@ class Checker:
 
     def check(self, entry: Entry) -> None:
         """Every rule for one line behind the opening."""
-        self._require(entry.prev == self._prev, "does not follow from the line before it: one of the two was changed, "
-                      "or lines were inserted or removed between them")  # fmt: skip
+        self._require(
+            entry.prev == self._prev,
+            "does not follow from the line before it: one of the two was changed, "
+            "or lines were inserted or removed between them",
+        )
         match entry:
             case MessageEntry():
                 self._message(entry)
@@ -187,9 +190,10 @@ class Checker:
     def _message(self, entry: MessageEntry) -> None:
         header, owner = entry.header, self._opening.owner
         ends = (owner, entry.peer) if entry.direction == "sent" else (entry.peer, owner)
-        self._require((header.sender, header.recipient) == ends and entry.peer != owner,
-                      f"says {entry.direction}, peer {entry.peer}, but the message is from {header.sender} to "
-                      f"{header.recipient}")  # fmt: skip
+        self._require(
+            (header.sender, header.recipient) == ends and entry.peer != owner,
+            f"says {entry.direction}, peer {entry.peer}, but the message is from {header.sender} to {header.recipient}",
+        )
         card = self.cards.get(entry.peer)
         self._require(card is not None and card.fingerprint == entry.key, f"{entry.peer} has no such key in this study")
         try:
@@ -204,8 +208,9 @@ class Checker:
         self._agreed |= header.kind not in BEFORE_AGREEMENT
         link = (entry.direction, entry.peer)
         expected = self._links.get(link, 0) + 1
-        self._require(header.seq == expected, f"message {header.seq} {_preposition(entry)} {entry.peer} where "
-                      f"{expected} was due")  # fmt: skip
+        self._require(
+            header.seq == expected, f"message {header.seq} {_preposition(entry)} {entry.peer} where {expected} was due"
+        )
         self._links[link] = expected
         self._counts[entry.direction] += 1
 
@@ -213,8 +218,10 @@ class Checker:
         certificate = entry.certificate
         here = (certificate.study, certificate.run) == (self._opening.digest, self._run)
         self._require(here, "is a certificate of another study or run")
-        self._require(certificate.round > self._round, f"a certificate of round {certificate.round} after one of "
-                      f"round {self._round}")  # fmt: skip
+        self._require(
+            certificate.round > self._round,
+            f"a certificate of round {certificate.round} after one of round {self._round}",
+        )
         try:
             check_certificate(self._opening.owner, self.cards, certificate)
         except PeerViolation as error:
@@ -234,19 +241,37 @@ class Checker:
         if head.study != opening.digest:
             raise LedgerError(name, 0, "is the head of another study's ledger")
         if head.head.seq != self._seq:
-            raise LedgerError(self._where, min(head.head.seq + 1, self._seq), f"the owner signed {head.head.seq} lines, here "
-                              f"are {self._seq}: lines were cut off or added at the end (or the process died there; "
-                              "opening the run again completes both)")  # fmt: skip
+            raise LedgerError(
+                self._where,
+                min(head.head.seq + 1, self._seq),
+                f"the owner signed {head.head.seq} lines, here "
+                f"are {self._seq}: lines were cut off or added at the end (or the process died there; "
+                "opening the run again completes both)",
+            )
         if head.head.root != merkle.root(self._peaks).hex():
-            raise LedgerError(self._where, self._seq, "the owner signed other lines than these; where the chain holds, "
-                              "the last line was changed")  # fmt: skip
+            raise LedgerError(
+                self._where,
+                self._seq,
+                "the owner signed other lines than these; where the chain holds, the last line was changed",
+            )
 
     def verdict(self) -> Verdict:
         """The sums, once everything passed."""
         counts, opening = self._counts, self._opening
-        return Verdict(opening.owner, self.study.name, opening.digest, self._run, self._seq, counts["sent"],
-                       counts["received"], counts["certificates"], self._certified.seq, counts["repairs"],
-                       merkle.root(self._peaks).hex(), self._beyond)  # fmt: skip
+        return Verdict(
+            opening.owner,
+            self.study.name,
+            opening.digest,
+            self._run,
+            self._seq,
+            counts["sent"],
+            counts["received"],
+            counts["certificates"],
+            self._certified.seq,
+            counts["repairs"],
+            merkle.root(self._peaks).hex(),
+            self._beyond,
+        )
 
     def _require(self, fine: bool, rule: str) -> None:
         if not fine:

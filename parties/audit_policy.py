@@ -62,8 +62,8 @@ def read_opening(opening: Opening, where: str) -> tuple[Study, dict[str, Card]]:
 
 def _another_version(version: object) -> str:
     return (
-        f"tells of a study of version {str(version)[:20]}; secure-gal {__version__} reads version {study_digest.VERSION}: "
-        "verify it with the release that wrote it"
+        f"tells of a study of version {str(version)[:20]}; secure-gal {__version__} reads version "
+        f"{study_digest.VERSION}: verify it with the release that wrote it"
     )
 
 

@@ -110,8 +110,9 @@ def _salts(path: Path, seq: int) -> tuple[str, ...]:
         with closing(sqlite3.connect(uri, uri=True)) as connection:
             row = connection.execute("SELECT salts FROM ledger WHERE seq=?", (seq,)).fetchone()
     except sqlite3.Error as error:
-        raise SettingsError(str(database), f"salts never leave the run directory with the ledger; prove a salt there "
-                            f"({error})") from error  # fmt: skip
+        raise SettingsError(
+            str(database), f"salts never leave the run directory with the ledger; prove a salt there ({error})"
+        ) from error
     raw = bytes(row[0]) if row else b""
     return tuple(raw[i : i + SALT_BYTES].hex() for i in range(0, len(raw), SALT_BYTES))
 
@@ -153,8 +154,21 @@ def verify_proof(path: Path, cards: Sequence[Card], payloads: Mapping[str, bytes
     if root is None or root.hex() != head.root:
         raise LedgerError(where, 0, f"the line is not line {entry.seq} of the ledger that {owner} signed")
     _check_payloads(where, proof, entry, payloads)
-    return Proven(owner, header.study, entry.seq, head.seq, entry.direction, header.sender, header.recipient, header.kind,
-                  header.round, header.run, entry.time.isoformat(), certified_by, tuple(sorted(payloads)))  # fmt: skip
+    return Proven(
+        owner,
+        header.study,
+        entry.seq,
+        head.seq,
+        entry.direction,
+        header.sender,
+        header.recipient,
+        header.kind,
+        header.round,
+        header.run,
+        entry.time.isoformat(),
+        certified_by,
+        tuple(sorted(payloads)),
+    )
 
 
 def _check_anchor(

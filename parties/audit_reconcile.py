@@ -100,8 +100,11 @@ def reconcile(paths: Sequence[Path]) -> Agreement:
     known = _known_certificates(books.values())
     for owner, book in books.items():
         _check_certified(owner, book, known)
-        tail += [f"{holder.path}, line {line}: certificate {round_} has not reached {owner}"
-                 for round_, (holder, line, _) in known.items() if round_ not in book.certificates]  # fmt: skip
+        tail += [
+            f"{holder.path}, line {line}: certificate {round_} has not reached {owner}"
+            for round_, (holder, line, _) in known.items()
+            if round_ not in book.certificates
+        ]
     absent = tuple(name for name in next(iter(books.values())).parties if name not in books)
     return Agreement(tuple(books), verdicts[0].digest, max(runs, default=""), matched, len(known), tuple(tail), absent)
 
@@ -111,13 +114,24 @@ def _compare(sender: str, sent_by: _Book, receiver: str, got_by: _Book) -> tuple
     sent, got = sent_by.links.get(("sent", receiver), {}), got_by.links.get(("received", sender), {})
     for seq, (line, digest) in got.items():
         if seq not in sent:
-            raise LedgerError(str(got_by.path), line, f"has message {seq} from {sender}, signed by {sender}; "
-                              f"{sent_by.path} has not: it was cut off or rewritten")  # fmt: skip
+            raise LedgerError(
+                str(got_by.path),
+                line,
+                f"has message {seq} from {sender}, signed by {sender}; "
+                f"{sent_by.path} has not: it was cut off or rewritten",
+            )
         if sent[seq][1] != digest:
-            raise LedgerError(str(got_by.path), line, f"message {seq} from {sender} is not the one in {sent_by.path}, "
-                              f"line {sent[seq][0]}, although {sender} signed both")  # fmt: skip
-    tail = [f"{sent_by.path}, line {line}: message {seq} from {sender} has not reached {receiver}"
-            for seq, (line, _) in sent.items() if seq not in got]  # fmt: skip
+            raise LedgerError(
+                str(got_by.path),
+                line,
+                f"message {seq} from {sender} is not the one in {sent_by.path}, "
+                f"line {sent[seq][0]}, although {sender} signed both",
+            )
+    tail = [
+        f"{sent_by.path}, line {line}: message {seq} from {sender} has not reached {receiver}"
+        for seq, (line, _) in sent.items()
+        if seq not in got
+    ]
     return len(got), tail
 
 
@@ -132,23 +146,36 @@ def _known_certificates(books: Iterable[_Book]) -> _Known:
         for round_, (line, certificate) in book.certificates.items():
             holder, first, other = known.setdefault(round_, (book, line, certificate))
             if other.statement() != certificate.statement():
-                raise LedgerError(str(book.path), line, f"certificate {round_} is another one than in {holder.path}, "
-                                  f"line {first}: the parties signed two histories")  # fmt: skip
+                raise LedgerError(
+                    str(book.path),
+                    line,
+                    f"certificate {round_} is another one than in {holder.path}, "
+                    f"line {first}: the parties signed two histories",
+                )
     return known
 
 
 def _check_certified(owner: str, book: _Book, known: _Known) -> None:
     """The owner's ledger still begins with the lines that it signed in each certificate, whoever holds that."""
-    wanted = {certificate.heads[owner].seq: (certificate.heads[owner].root, f"{holder.path}, line {line}")
-              for holder, line, certificate in known.values()}  # fmt: skip
+    wanted = {
+        certificate.heads[owner].seq: (certificate.heads[owner].root, f"{holder.path}, line {line}")
+        for holder, line, certificate in known.values()
+    }
     last = max(wanted, default=0)
     if last > len(book.leaves):
-        raise LedgerError(str(book.path), len(book.leaves), f"ends here, but {owner} signed {last} lines in the "
-                          f"certificate of {wanted[last][1]}: it was cut off")  # fmt: skip
+        raise LedgerError(
+            str(book.path),
+            len(book.leaves),
+            f"ends here, but {owner} signed {last} lines in the certificate of {wanted[last][1]}: it was cut off",
+        )
     peaks: merkle.Peaks = ()
     for number, leaf in enumerate(book.leaves, 1):
         peaks = merkle.append(peaks, leaf)
         root, where = wanted.get(number, ("", ""))
         if root and merkle.root(peaks).hex() != root:
-            raise LedgerError(str(book.path), number, f"up to here these are not the lines that {owner} signed in the "
-                              f"certificate of {where}: they were rewritten")  # fmt: skip
+            raise LedgerError(
+                str(book.path),
+                number,
+                f"up to here these are not the lines that {owner} signed in the "
+                f"certificate of {where}: they were rewritten",
+            )

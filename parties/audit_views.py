@@ -116,10 +116,17 @@ def as_json(contents: Contents) -> dict[str, object]:
     if contents.filter == Filter():
         return {"agreed": agreed, "totals": totals}
     messages = [
-        {"line": entry.seq, "time": entry.time, "direction": entry.direction, "peer": entry.peer,
-         "round": entry.header.round, "kind": entry.header.kind, "fields": msgspec.to_builtins(entry.header.fields)}
+        {
+            "line": entry.seq,
+            "time": entry.time,
+            "direction": entry.direction,
+            "peer": entry.peer,
+            "round": entry.header.round,
+            "kind": entry.header.kind,
+            "fields": msgspec.to_builtins(entry.header.fields),
+        }
         for entry in contents.kept
-    ]  # fmt: skip
+    ]
     return {"agreed": agreed, "totals": totals, "messages": messages}
 
 

@@ -1,13 +1,14 @@
 """Durable counts of what one table gave away: `budget.db` in the party's home, over all its keys, runs and studies.
 
 *The same data.* A table is counted together with every table of this home that has an id in common with it, that was
-read from the same file, or that is counted together with such a one. Ids are compared as they stand in the file, whatever
-a study's `id_form` makes of them, without case, white space, punctuation and leading zeros. So a new run directory, key,
-study or way of writing ids, a row more or a changed id begins no new count; a table that shares nothing does.
+read from the same file, or that is counted together with such a one. Ids are compared as they stand in the file,
+whatever a study's `id_form` makes of them, without case, white space, punctuation and leading zeros. So a new run
+directory, key, study or way of writing ids, a row more or a changed id begins no new count; a table that shares nothing
+does.
 
-*The file.* One SQLite database: one transaction spends or refuses, for all processes of this home; entries are only ever
-added. It holds 64-bit digests of ids and paths. Whoever deletes it resets every count but sees to it that no run which
-began with it goes on (`DataBudget.id`); so does whoever puts an older copy in its place, which nothing can tell.
+*The file.* One SQLite database: one transaction spends or refuses, for all processes of this home; entries are only
+ever added. It holds 64-bit digests of ids and paths. Whoever deletes it resets every count but sees to it that no run
+which began with it goes on (`DataBudget.id`); so does whoever puts an older copy in its place, which nothing can tell.
 """
 
 from __future__ import annotations
@@ -230,10 +231,14 @@ def _mark(what: bytes, text: str) -> int:
 
 
 def _other_file(path: Path) -> EnvironmentFailure:
-    return EnvironmentFailure(f"{path} was deleted or replaced while this run goes on, and with it what this party's data "
-                              "has given away; put it back and start the same command again")  # fmt: skip
+    return EnvironmentFailure(
+        f"{path} was deleted or replaced while this run goes on, and with it what this party's data "
+        "has given away; put it back and start the same command again"
+    )
 
 
 def _unusable(path: Path, error: sqlite3.Error) -> EnvironmentFailure:
-    return EnvironmentFailure(f"{path}: {error}; nothing is computed that cannot be counted. Is it a budget of secure-gal, "
-                              "and the disk not full? Restore it from a copy if it is damaged")  # fmt: skip
+    return EnvironmentFailure(
+        f"{path}: {error}; nothing is computed that cannot be counted. Is it a budget of secure-gal, "
+        "and the disk not full? Restore it from a copy if it is damaged"
+    )

@@ -39,9 +39,15 @@ class Certifier:
     """
 
     def __init__(
-        self, study: Study, digest: str, identity: Identity, cards: Mapping[str, Card], state: State,
-        head: Callable[[], LogHead], run: Callable[[], str],
-    ) -> None:  # fmt: skip
+        self,
+        study: Study,
+        digest: str,
+        identity: Identity,
+        cards: Mapping[str, Card],
+        state: State,
+        head: Callable[[], LogHead],
+        run: Callable[[], str],
+    ) -> None:
         self._study, self._digest, self._identity, self._cards = study, digest, identity, cards
         self._state, self._head, self._run = state, head, run
         self._name = identity.card.name

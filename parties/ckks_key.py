@@ -34,14 +34,18 @@ def open_cipher(session: Session, store: RunStore) -> SecretContext:
     used = store.meta(USED)
     path = session.party.home / used if used else current_key(session.party.home, session.digest)
     if used and not path.exists() and not path.with_name(path.name + RETIRED).exists():
-        raise SettingsError(str(path), "this run began with this key, and it is gone: restore it, or learn anew with an empty "
-                            "run_dir at every party")  # fmt: skip
+        raise SettingsError(
+            str(path),
+            "this run began with this key, and it is gone: restore it, or learn anew with an empty "
+            "run_dir at every party",
+        )
     if not used and not path.exists():
         kind.generate(params).save(path)
     cipher = kind.load(path)
     if cipher.params != params:
-        raise SettingsError(str(path), f"is a key of the parameter set {cipher.params.name!r}, the study names "
-                            f"{params.name!r}")  # fmt: skip
+        raise SettingsError(
+            str(path), f"is a key of the parameter set {cipher.params.name!r}, the study names {params.name!r}"
+        )
     store.set_meta(USED, path.name)
     return cipher
 

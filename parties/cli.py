@@ -102,8 +102,8 @@ def assist(
         typer.Option(
             "--consent",
             metavar="DIGEST",
-            help="Consent, without being asked, to what the study with this digest reveals (`check` prints both; 16 or more "
-            "digits). Alone it asks, on a terminal.",
+            help="Consent, without being asked, to what the study with this digest reveals (`check` prints both; 16 or "
+            "more digits). Alone it asks, on a terminal.",
         ),
     ] = None,
     beyond: Beyond = None,

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 audit_app = typer.Typer(
     name="audit",
     help="Evidence of every message that was sent and received.\n\nA run directory holds ledger.jsonl (one line a "
-    "message: signed header, no payload) and ledger.head (its owner's signature over the whole); hand out both together. "
-    "They reveal names, times, sizes and salted digests, and no data.\n\nNobody but its owner can change a ledger, and "
-    "the owner only behind the last certificate, which all parties signed: `reconcile` with another party's ledger "
-    "shows it.\n\nExit codes: 0 verified, 1 not verified (the message names the line), 2 unusable input.",
+    "message: signed header, no payload) and ledger.head (its owner's signature over the whole); hand out both "
+    "together. They reveal names, times, sizes and salted digests, and no data.\n\nNobody but its owner can change a "
+    "ledger, and the owner only behind the last certificate, which all parties signed: `reconcile` with another "
+    "party's ledger shows it.\n\nExit codes: 0 verified, 1 not verified (the message names the line), 2 unusable "
+    "input.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -102,8 +103,10 @@ def reconcile(
     if json:
         _print_json({"ok": True}, agreement)
         return
-    typer.echo(f"the ledgers of {', '.join(agreement.owners)} agree: {agreement.matched:,} messages sent and received, "
-               f"{agreement.certificates} certificates")  # fmt: skip
+    typer.echo(
+        f"the ledgers of {', '.join(agreement.owners)} agree: {agreement.matched:,} messages sent and received, "
+        f"{agreement.certificates} certificates"
+    )
     if agreement.absent:
         typer.echo(f"not compared, no ledger given: {', '.join(agreement.absent)}")
     for line in agreement.tail:
@@ -116,11 +119,14 @@ def prove(
     seq: Annotated[int, typer.Option("--seq", help="The line number, as `audit show` and `audit verify` count.")],
     salt: Annotated[
         bool,
-        typer.Option("--salt", help="Put the salts in: whoever holds the payload can then show that it is this one, and "
-                     "whoever can guess it can test guesses. Needs run.db beside the ledger."),
+        typer.Option(
+            "--salt",
+            help="Put the salts in: whoever holds the payload can then show that it is this one, and "
+            "whoever can guess it can test guesses. Needs run.db beside the ledger.",
+        ),
     ] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Where to write it; entry-N.proof if not given.")] = None,
-) -> None:  # fmt: skip
+) -> None:
     """Write a small file with which a third party can check one message offline."""
     from parties.audit_proof import prove as make
     from secure_gal.errors import EnvironmentFailure
@@ -163,7 +169,8 @@ def verify_proof(
         f"clock\nstudy {proven.study}\nrun   {proven.run or '(before a run was agreed)'}"
     )
     typer.echo(
-        f"its place is certified by {', '.join(proven.certified_by)} (signatures checked; give more cards to check more)"
+        f"its place is certified by {', '.join(proven.certified_by)} (signatures checked; give more cards to check "
+        f"more)"
         if proven.certified_by
         else f"its place is vouched for by {proven.owner} alone: no certificate covers it"
     )

@@ -53,8 +53,8 @@ def require_consent(
         ask = confirmed
     if not given and (ask is None or not ask(question(session, open_))):
         raise ConsentError(
-            f"{question(session, open_)}\nnot consented, so nothing was sent: read `secure-gal check {session.file}`, then "
-            f"run: secure-gal assist {session.file} --consent {session.digest[:LEAST_DIGITS]}"
+            f"{question(session, open_)}\nnot consented, so nothing was sent: read `secure-gal check {session.file}`, "
+            f"then run: secure-gal assist {session.file} --consent {session.digest[:LEAST_DIGITS]}"
         )
     store.set_meta(KEY, session.digest)
 

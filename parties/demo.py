@@ -148,7 +148,8 @@ def _free_port() -> int:
 
 
 def _consent(folder: Path) -> tuple[str, str]:
-    """What consents to the study of the party in this folder; between machines a person reads `secure-gal check` first."""
+    """What consents to the study of the party in this folder; between machines a person reads `secure-gal check`
+    first."""
     return "--consent", open_session(folder / f"{folder.name}.toml").digest[:LEAST_DIGITS]
 
 
@@ -208,7 +209,8 @@ def _print_results(folder: Path, data: dict[str, Any], results: list[Result]) ->
     console.print(
         f"The files are in {folder}. By hand, between machines, each in its own folder:\n"
         "  every party   secure-gal keygen NAME --home keys, then secure-gal trust OTHER.card --home keys\n"
-        f"  laboratories  cd {folder / 'lab-a'} && secure-gal assist lab-a.toml {' '.join(_consent(folder / 'lab-a'))}\n"
+        f"  laboratories  cd {folder / 'lab-a'} && secure-gal assist lab-a.toml "
+        f"{' '.join(_consent(folder / 'lab-a'))}\n"
         f"  hospital      cd {folder / 'hospital'} && secure-gal train hospital.toml\n"
         "  hospital      secure-gal predict hospital.toml --ids new.csv --out predictions.csv",
         highlight=False,

@@ -64,8 +64,10 @@ def explained(error: Exception, folder: Path) -> SecureGalError:
     where = f"where it happened is in {log}, without any data" if log else "no log could be written"
     if known is not None:
         return StateError(f"a bug of secure-gal: {known}; {where}. Please report it")
-    return Bug(f"a bug of secure-gal ({type(error).__name__}); {where}. Please report it. What was committed is on the disk, "
-               "and the same command goes on from there")  # fmt: skip
+    return Bug(
+        f"a bug of secure-gal ({type(error).__name__}); {where}. Please report it. What was committed is on the disk, "
+        "and the same command goes on from there"
+    )
 
 
 def known_as(error: BaseException) -> SecureGalError | None:

@@ -88,8 +88,11 @@ def _columns(session: Session, state: State) -> Leakage:
     if not rounds:
         raise SettingsError("run_dir", f"{session.party.run_dir} holds no fitted round")
     if protect.summed:
-        raise SettingsError("[protect] predictions", 'with "sum" nobody reads what one party fitted; what the sums give away '
-                            "takes every party's data to score: python -m benchmarks.privacy")  # fmt: skip
+        raise SettingsError(
+            "[protect] predictions",
+            'with "sum" nobody reads what one party fitted; what the sums give away '
+            "takes every party's data to score: python -m benchmarks.privacy",
+        )
     if protect.encrypted:
         sent = _stand_ins(state, x, train, (rounds, session.study.k))
     else:
@@ -105,8 +108,8 @@ def _columns(session: Session, state: State) -> Leakage:
 def _stand_ins(
     state: State, x: npt.NDArray[Any], train: npt.NDArray[np.bool_], shape: tuple[int, int]
 ) -> npt.NDArray[Any]:
-    """Fitted values U (U' r) for random r of (T, K): this party cannot read what the sponsor decrypts, but the space is the
-    same."""
+    """Fitted values U (U' r) for random r of (T, K): this party cannot read what the sponsor decrypts, but the space is
+    the same."""
     _, features = storage.load(state.raw("encoder"))
     u = features.transform(x)
     r = np.random.default_rng(0).standard_normal((shape[0], int(train.sum()), shape[1]))

@@ -74,8 +74,11 @@ def remember_or_refuse(session: Session, store: RunStore, table: Table) -> None:
         store.set_meta(META, _write(_look(session, store, table)))
         return
     if what := changes(session, store, table):
-        raise SettingsError(str(table.path), f"is not what this run began with: {what}. Restore it as it was, and the same "
-                            f"command goes on; or begin anew: {begin_anew(session)}")  # fmt: skip
+        raise SettingsError(
+            str(table.path),
+            f"is not what this run began with: {what}. Restore it as it was, and the same "
+            f"command goes on; or begin anew: {begin_anew(session)}",
+        )
 
 
 def refuse_schema(session: Session, store: RunStore, table: Table) -> list[str]:
@@ -90,8 +93,11 @@ def refuse_schema(session: Session, store: RunStore, table: Table) -> list[str]:
     before, now = read(store.meta(META)).columns, columns_of(table)
     lost = _schema(before, {name: held for name, held in now.items() if name in before})
     if lost:
-        raise SettingsError(str(table.path), f"has changed since it was learnt from: {'; '.join(lost)}. Its rows and values may "
-                            "change, but predictions need the columns that were learnt from: restore them")  # fmt: skip
+        raise SettingsError(
+            str(table.path),
+            f"has changed since it was learnt from: {'; '.join(lost)}. Its rows and values may "
+            "change, but predictions need the columns that were learnt from: restore them",
+        )
     new = [name for name in now if name not in before]
     return (
         [f"{table.path.name}: {_names('column added', new)}; predictions do not use what was not learnt from"]
@@ -103,8 +109,8 @@ def refuse_schema(session: Session, store: RunStore, table: Table) -> list[str]:
 def begin_anew(session: Session) -> str:
     """What to do to learn from a table as it is now."""
     return (
-        f"with an empty run_dir at every party (here: move {session.party.run_dir} away), the same commands learn from the "
-        "tables as they are"
+        f"with an empty run_dir at every party (here: move {session.party.run_dir} away), the same commands learn "
+        f"from the tables as they are"
     )
 
 
@@ -129,8 +135,11 @@ def _schema(before: dict[str, str], now: dict[str, str]) -> list[str]:
     removed = [name for name in before if name not in now]
     said = [_names("column added", added)] if added else []
     said += [_names("column removed", removed)] if removed else []
-    said += [f"column {name} held {held} and holds {now[name]}" for name, held in before.items()
-             if name in now and _unlike(held, now[name])]  # fmt: skip
+    said += [
+        f"column {name} held {held} and holds {now[name]}"
+        for name, held in before.items()
+        if name in now and _unlike(held, now[name])
+    ]
     if before.keys() == now.keys() and list(before) != list(now):
         said.append("the same columns in another order")
     return said
@@ -198,10 +207,15 @@ def _held(column: pl.Series | ArrayRows) -> str:
 
 def _settings(session: Session) -> dict[str, str]:
     learner, data = session.party.learner, session.party.data
-    words = {"[learner] kind": learner.kind, "[learner] loss": learner.loss or "not set",
-             "[learner] features": ", ".join(learner.maps), "[learner] fresh_features": str(learner.fresh_features),
-             "[data] id": data.id if isinstance(data.id, str) else ", ".join(data.id),
-             "[data] label": data.label or "not set", "[data] categorical": ", ".join(data.categorical)}  # fmt: skip
+    words = {
+        "[learner] kind": learner.kind,
+        "[learner] loss": learner.loss or "not set",
+        "[learner] features": ", ".join(learner.maps),
+        "[learner] fresh_features": str(learner.fresh_features),
+        "[data] id": data.id if isinstance(data.id, str) else ", ".join(data.id),
+        "[data] label": data.label or "not set",
+        "[data] categorical": ", ".join(data.categorical),
+    }
     options = {f"[learner.options] {name}": str(value) for name, value in sorted(learner.options.items())}
     return words | {name: value for name, value in options.items() if name.split()[-1] not in PLACE}
 

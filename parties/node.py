@@ -101,9 +101,9 @@ REFUSED_STORE = (
     "run_dir on every side"
 )
 ROLLED_BACK = (
-    "this run directory is older than what {peer} has seen of this run: it was restored from a backup, or another copy of "
-    "it is in use. Nothing was sent. Restore the newest copy there is and start the same command again; if there is none, "
-    "start anew with an empty run_dir on every side"
+    "this run directory is older than what {peer} has seen of this run: it was restored from a backup, or another "
+    "copy of it is in use. Nothing was sent. Restore the newest copy there is and start the same command again; if "
+    "there is none, start anew with an empty run_dir on every side"
 )
 MAX_SYNC_BYTES = 1024
 """Bytes of a sync frame; a real one has about 160."""
@@ -142,9 +142,15 @@ class Node:
     """One party's end of all its links."""
 
     def __init__(
-        self, role: Role, store: Store, codec: Codec, on_bytes: Callable[[str, str, str, int], None],
-        ledger: Ledger, certifier: Certifier, archive: Archive | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        role: Role,
+        store: Store,
+        codec: Codec,
+        on_bytes: Callable[[str, str, str, int], None],
+        ledger: Ledger,
+        certifier: Certifier,
+        archive: Archive | None = None,
+    ) -> None:
         self.role = role
         self._store = store
         self._codec = codec

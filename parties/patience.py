@@ -65,8 +65,12 @@ class Patience:
         still = sorted(name for name, seconds in self._still.items() if seconds >= self._seconds)
         goes_on = f"go on with: secure-gal {self._command} {self._file}"
         if late:
-            raise Paused(f"{', '.join(late)} did not come within {self._seconds:g} s; the study is saved. When it is back, "
-                         f"{goes_on}")  # fmt: skip
+            raise Paused(
+                f"{', '.join(late)} did not come within {self._seconds:g} s; the study is saved. When it is back, "
+                f"{goes_on}"
+            )
         if still:
-            raise Paused(f"{', '.join(still)}: connected, but for {self._seconds:g} s nothing came and nobody computes; the "
-                         f"study is saved. Look at that party's log, start it again, and {goes_on}")  # fmt: skip
+            raise Paused(
+                f"{', '.join(still)}: connected, but for {self._seconds:g} s nothing came and nobody computes; the "
+                f"study is saved. Look at that party's log, start it again, and {goes_on}"
+            )

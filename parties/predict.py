@@ -56,7 +56,8 @@ def predict(party_file: Path, ids: Path, out: Path, *, json: bool = False) -> in
 
 
 def _check_paths(ids: Path, out: Path) -> None:
-    """What can be wrong with both is found before anything is sent: an answered batch counts against a party's limits."""
+    """What can be wrong with both is found before anything is sent: an answered batch counts against a party's
+    limits."""
     if not ids.is_file():
         raise SettingsError("--ids", f"{ids}: no such file; it is looked up from the current folder, {Path.cwd()}")
     if out.is_dir():
@@ -71,8 +72,12 @@ def _predict(session: Session, store: RunStore, ids: Path, out: Path, progress: 
     stop_at_once()
     state = State(store.state())
     encoder, codec = storage.load(state.raw("encoder"))
-    model = SponsorData(session.party, session.study, session.file.resolve().parent,
-                        lambda text: progress.note(Note("warning", {"text": text})))  # fmt: skip
+    model = SponsorData(
+        session.party,
+        session.study,
+        session.file.resolve().parent,
+        lambda text: progress.note(Note("warning", {"text": text})),
+    )
     table = _rows(session, ids, model)
     wanted = tuple(table.ids)
     own, initial = _own_part(state, model, table, encoder, codec)
@@ -86,8 +91,12 @@ def _predict(session: Session, store: RunStore, ids: Path, out: Path, progress: 
         _say_since_when(store, role, progress)
         if not loop.done:
             with closing(go_online(session, loop, progress)) as socket:
-                loop.run(lambda: loop.done, lambda: patience.check(role.waiting_for(), socket.attached(),
-                                                                   at_work=loop.worker.busy or socket.active()))  # fmt: skip
+                loop.run(
+                    lambda: loop.done,
+                    lambda: patience.check(
+                        role.waiting_for(), socket.attached(), at_work=loop.worker.busy or socket.active()
+                    ),
+                )
     finally:
         node.close()
     total, missing = role.combine(initial, own)
@@ -96,8 +105,10 @@ def _predict(session: Session, store: RunStore, ids: Path, out: Path, progress: 
     store.commit(role.state.take_changes(), {}, [])
     progress.log(f"{len(wanted)} predictions written to {out}{_lacking(missing, session.study.protect.summed)}")
     if session.study.protect.keyed:
-        progress.log("do not show them to any assistor: whoever computed them may find this study's key in them "
-                     "(docs/THREAT_MODEL.md)")  # fmt: skip
+        progress.log(
+            "do not show them to any assistor: whoever computed them may find this study's key in them "
+            "(docs/THREAT_MODEL.md)"
+        )
     return 0
 
 
@@ -117,8 +128,10 @@ def _say_since_when(store: RunStore, role: PredictionProtocol, progress: Progres
     if not role.resumed:
         store.set_meta("batch-began", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"))
         return
-    progress.log(f"the batch of these ids that began on {store.meta('batch-began')} was not brought to its end: going on with "
-                 "it, nothing is asked or counted twice")  # fmt: skip
+    progress.log(
+        f"the batch of these ids that began on {store.meta('batch-began')} was not brought to its end: going on with "
+        "it, nothing is asked or counted twice"
+    )
 
 
 def _lacking(missing: list[str], summed: bool) -> str:
@@ -159,8 +172,11 @@ def _rows(session: Session, ids: Path, model: SponsorData) -> Table:
     where = {entity: i for i, entity in enumerate(model.ids)}
     absent = [entity for entity in table.ids if entity not in where]
     if absent:
-        raise DataError(str(ids), f"holds ids alone, and {len(absent)} of them are not in {data.path} (first: {absent[0]!r}); "
-                        "add the feature columns to the file")  # fmt: skip
+        raise DataError(
+            str(ids),
+            f"holds ids alone, and {len(absent)} of them are not in {data.path} (first: {absent[0]!r}); "
+            "add the feature columns to the file",
+        )
     return Table(table.ids, model.table.frame[[where[e] for e in table.ids]], None, ids, table.written)
 
 
@@ -180,7 +196,8 @@ def _own_part(
 def to_csv(
     ids: pl.DataFrame, f: npt.NDArray[np.float64], missing: Sequence[str], codec: LabelCodec, places: int | None = None
 ) -> Iterator[str]:
-    """The predictions file in parts: id columns as they came, prediction, p_<class> in ascending class order, `missing`.
+    """The predictions file in parts: id columns as they came, prediction, p_<class> in ascending class order,
+    `missing`.
 
     Args:
         ids: n rows, the id columns as text.

@@ -25,9 +25,9 @@ _LINES = {
     "waiting": "waiting for {names} (up to {seconds:.0f} s more)",
     "warning": "warning: {text}",
     "refused-peer": "refused {peer}: {why}",
-    "rolled-back": "{peer}'s run directory is older than this run: it was restored from a backup, or another copy of it is "
-    "in use. Nothing more is sent to it; the study goes on when it comes back with its newest copy. If there is none, all "
-    "parties start anew with an empty run_dir",
+    "rolled-back": "{peer}'s run directory is older than this run: it was restored from a backup, or another copy of "
+    "it is in use. Nothing more is sent to it; the study goes on when it comes back with its newest copy. If there is "
+    "none, all parties start anew with an empty run_dir",
     "refused": "refused to predict {rows} rows: {why}",
     "width": "{peer} encrypts with a padded width of {padded}",
     "keys": "got evaluation keys: {bytes:,} bytes",
@@ -112,8 +112,10 @@ class Progress:
         left = f"  ~{fields['seconds_left']:.0f} s left" if fields.get("seconds_left") else ""
         sent = f"  {fields['bytes'] / 1e6:.1f} MB" if fields.get("bytes") else ""
         of = f"/{self._rounds}" if self._rounds else ""
-        return (f"round {record.round}{of}  train {record.train_loss:.5f}{valid}  eta {record.eta:.3g}  "
-                f"weights {weights}{sent}{left}{end}")  # fmt: skip
+        return (
+            f"round {record.round}{of}  train {record.train_loss:.5f}{valid}  eta {record.eta:.3g}  "
+            f"weights {weights}{sent}{left}{end}"
+        )
 
 
 def _aligned(fields: Mapping[str, Any]) -> str:

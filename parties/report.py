@@ -83,8 +83,12 @@ class Report:
         now = time.monotonic()
         sent, received = self._traffic.total("sent"), self._traffic.total("received")
         seconds = now - (self._since if self._since is not None else self._began)
-        row: dict[str, Any] = {"round": record.round, "seconds": round(seconds, 4), "bytes_sent": sent - self._bytes[0],
-               "bytes_received": received - self._bytes[1]}  # fmt: skip
+        row: dict[str, Any] = {
+            "round": record.round,
+            "seconds": round(seconds, 4),
+            "bytes_sent": sent - self._bytes[0],
+            "bytes_received": received - self._bytes[1],
+        }
         self._rounds = [r for r in self._rounds if r["round"] < record.round] + [row]
         self._store.set_meta("rounds", json.dumps(self._rounds))
         self.save_times()
@@ -97,7 +101,8 @@ class Report:
         return Note("committed", {"record": in_units(record, unit), "bytes": sent + received, "seconds_left": left})
 
     def save_times(self) -> None:
-        """Seconds of the learning stage so far, over restarts; those since all had greeted only where there was none."""
+        """Seconds of the learning stage so far, over restarts; those since all had greeted only where there was
+        none."""
         now = time.monotonic()
         self._store.set_meta("seconds", repr(self._before + now - self._began))
         if self._ready is not None and not self._before:
@@ -118,8 +123,18 @@ def rounds_csv(store: RunStore, history: Sequence[RoundRecord], unit: float, key
     """
     measured: list[dict[str, Any]] = json.loads(store.meta("rounds") or "[]")
     true = true_metrics(store, unit)
-    names = ["round", "train_loss", "valid_loss", "valid_metric", "eta", *(f"w_{p}" for p in history[0].weights),
-             "seconds", "bytes_sent", "bytes_received", *(["true_metric"] if true else [])]  # fmt: skip
+    names = [
+        "round",
+        "train_loss",
+        "valid_loss",
+        "valid_metric",
+        "eta",
+        *(f"w_{p}" for p in history[0].weights),
+        "seconds",
+        "bytes_sent",
+        "bytes_received",
+        *(["true_metric"] if true else []),
+    ]
     out = io.StringIO()
     writer = csv.DictWriter(out, names, lineterminator="\n")
     writer.writeheader()

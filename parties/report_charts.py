@@ -115,10 +115,18 @@ def line_chart(
     for i, (name, value) in enumerate(levels.items()):
         y = axis.y(value)
         curves.append(Curve(f"{name} {value:.4g}", f"level l{i}", f"M{LEFT} {y}H{WIDTH - RIGHT}"))
-    alt = "; ".join([_in_words(name, values) for name, values in shown.items()]
-                    + [f"{name} {value:.4g}" for name, value in levels.items()])  # fmt: skip
-    return Chart(title, f"{title} over {count} rounds: {alt}.", _round_ticks(count), axis.ticks(), tuple(curves),
-                 round_x(kept - 1, count) if kept else None)  # fmt: skip
+    alt = "; ".join(
+        [_in_words(name, values) for name, values in shown.items()]
+        + [f"{name} {value:.4g}" for name, value in levels.items()]
+    )
+    return Chart(
+        title,
+        f"{title} over {count} rounds: {alt}.",
+        _round_ticks(count),
+        axis.ticks(),
+        tuple(curves),
+        round_x(kept - 1, count) if kept else None,
+    )
 
 
 def share_chart(title: str, series: Mapping[str, Values], kept: int) -> Chart | None:
@@ -143,8 +151,9 @@ def share_chart(title: str, series: Mapping[str, Values], kept: int) -> Chart | 
         curves.append(Curve(name, f"bar s{i}", path))
     means = "; ".join(f"{name} {sum(values) / count:.2f}" for name, values in shares.items())
     alt = f"{title} over {count} rounds, stacked to 1; means: {means}."
-    return Chart(title, alt, _round_ticks(count), axis.ticks(), tuple(curves),
-                 round_x(kept - 1, count) if kept else None)  # fmt: skip
+    return Chart(
+        title, alt, _round_ticks(count), axis.ticks(), tuple(curves), round_x(kept - 1, count) if kept else None
+    )
 
 
 def _fold(shares: Mapping[str, Sequence[float]]) -> dict[str, Sequence[float]]:

@@ -35,17 +35,40 @@ PHASES = {
     "Agreement": ("hello", "run-offer", "run-signature", "run-agreement"),
     "Alignment of rows": ("ids", "realign", "masked-ids", "masked-query", "tags", "rows"),
     "Assistance rounds": (
-        "features", "evaluation-keys", "declared", "declarations", "product-keys", "residual", "privatised-residual",
-        "encrypted-residual", "fitted", "noised-fitted", "encrypted-fitted", "sealed-fitted", "relayed-fitted",
-        "own-difference", "inner-products", "weights", "weighted-sum",
+        "features",
+        "evaluation-keys",
+        "declared",
+        "declarations",
+        "product-keys",
+        "residual",
+        "privatised-residual",
+        "encrypted-residual",
+        "fitted",
+        "noised-fitted",
+        "encrypted-fitted",
+        "sealed-fitted",
+        "relayed-fitted",
+        "own-difference",
+        "inner-products",
+        "weights",
+        "weighted-sum",
     ),
     "Evidence": ("head-request", "ledger-head", "ledger-heads", "heads-signature", "ledger-certificate"),
     "End of learning": ("finish", "encrypted-finish", "finished"),
     "Prediction": (
-        "predict-rows", "predict-request", "predict-reply", "noised-predict-reply", "encrypted-predict-reply",
-        "known-request", "known-reply", "part-key", "sealed-part", "relayed-part", "summed-part",
+        "predict-rows",
+        "predict-request",
+        "predict-reply",
+        "noised-predict-reply",
+        "encrypted-predict-reply",
+        "known-request",
+        "known-reply",
+        "part-key",
+        "sealed-part",
+        "relayed-part",
+        "summed-part",
     ),
-}  # fmt: skip
+}
 OTHER_PHASE = "Other"
 SECONDS = {
     "total": "whole learning stage, waiting for parties included",
@@ -105,9 +128,14 @@ def settings(study: Study) -> dict[str, str]:
 
 
 def render(
-    summary: Row, rounds: Sequence[Row], disclosures: Sequence[Disclosure], protections: Mapping[str, str],
-    audit: Row | None = None, leakage: Sequence[Row] | None = None, settings: Mapping[str, str] | None = None,
-) -> str:  # fmt: skip
+    summary: Row,
+    rounds: Sequence[Row],
+    disclosures: Sequence[Disclosure],
+    protections: Mapping[str, str],
+    audit: Row | None = None,
+    leakage: Sequence[Row] | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> str:
     """The page as text.
 
     Args:
@@ -118,12 +146,25 @@ def render(
         settings: name -> value of further settings for the header.
     """
     page = _template().render(
-        s=summary, parties=summary["parties"], settings=settings or {}, protections=protections,
-        disclosures=disclosures, audit=audit, leakage=leakage, leakage_columns=_columns(leakage or ()),
-        metric=METRICS.get(summary["metric"], summary["metric"]), lower=summary["metric"] in LOWER_IS_BETTER,
-        gain=_gain(summary), charts=_charts(summary, rounds), rounds=rounds, round_columns=_columns(rounds),
-        times=_times(summary["seconds"]), computing=_computing(summary["computing"]), traffic=_traffic(summary["bytes"]), links=_links(summary["bytes"]),
-    )  # fmt: skip
+        s=summary,
+        parties=summary["parties"],
+        settings=settings or {},
+        protections=protections,
+        disclosures=disclosures,
+        audit=audit,
+        leakage=leakage,
+        leakage_columns=_columns(leakage or ()),
+        metric=METRICS.get(summary["metric"], summary["metric"]),
+        lower=summary["metric"] in LOWER_IS_BETTER,
+        gain=_gain(summary),
+        charts=_charts(summary, rounds),
+        rounds=rounds,
+        round_columns=_columns(rounds),
+        times=_times(summary["seconds"]),
+        computing=_computing(summary["computing"]),
+        traffic=_traffic(summary["bytes"]),
+        links=_links(summary["bytes"]),
+    )
     return page.encode("utf-8", "replace").decode()  # a path in a message may hold bytes that are no text
 
 
@@ -140,8 +181,11 @@ def _template() -> jinja2.Template:
 def _charts(summary: Row, rounds: Sequence[Row]) -> list[Chart]:
     name = METRICS.get(summary["metric"], summary["metric"])
     kept = int(summary["kept"])
-    levels = {label: value for label, key in (("sponsor alone", "alone"), ("all data pooled", "pooled"))
-              if (value := _number(summary.get(key))) is not None}  # fmt: skip
+    levels = {
+        label: value
+        for label, key in (("sponsor alone", "alone"), ("all data pooled", "pooled"))
+        if (value := _number(summary.get(key))) is not None
+    }
 
     def column(key: str) -> list[float | None]:
         return [_number(row.get(key)) for row in rounds]
@@ -152,7 +196,7 @@ def _charts(summary: Row, rounds: Sequence[Row]) -> list[Chart]:
         line_chart("Loss", {"training": column("train_loss"), "validation": column("valid_loss")}, {}, kept),
         line_chart("Learning rate", {"eta": column("eta")}, {}, kept, from_zero=True),
         share_chart("Weights of the parties", weights, kept),
-    )  # fmt: skip
+    )
     return [chart for chart in charts if chart]
 
 
@@ -193,8 +237,12 @@ def _traffic(counts: Mapping[str, Mapping[str, Mapping[str, int]]]) -> dict[str,
     known = {kind for kinds in PHASES.values() for kind in kinds}
     phases = PHASES | {OTHER_PHASE: tuple(kind for kind in sizes if kind not in known)}
     largest = max(sizes.values(), default=0) or 1
-    rows = {phase: [(kind, sent.get(kind, 0), received.get(kind, 0), sizes[kind] / largest)
-                    for kind in kinds if kind in sizes] for phase, kinds in phases.items()}  # fmt: skip
+    rows = {
+        phase: [
+            (kind, sent.get(kind, 0), received.get(kind, 0), sizes[kind] / largest) for kind in kinds if kind in sizes
+        ]
+        for phase, kinds in phases.items()
+    }
     return {phase: kinds for phase, kinds in rows.items() if kinds}
 
 

@@ -107,14 +107,16 @@ def _summary(session: Session, store: RunStore, history: Sequence[RoundRecord], 
         "alone": times(learned.alone, learned.unit),
         "gal_on_true_labels": true_metrics(store, learned.unit).get(learned.kept),
         "history": msgspec.to_builtins([in_units(record, learned.unit, keyed) for record in history]),
-        "seconds": {"total": round(float(store.meta("seconds") or 0.0), 3),
-                    "from_ready": float(ready) if ready else None,
-                    "rounds": round(sum(row["seconds"] for row in rows), 3),
-                    **{f"sponsor_{phase}": seconds for phase, seconds in computing.phases(store).items()}},
+        "seconds": {
+            "total": round(float(store.meta("seconds") or 0.0), 3),
+            "from_ready": float(ready) if ready else None,
+            "rounds": round(sum(row["seconds"] for row in rows), 3),
+            **{f"sponsor_{phase}": seconds for phase, seconds in computing.phases(store).items()},
+        },
         "computing": computing.record(store),
         "bytes": counts_of(store),
         "versions": versions(),
-    }  # fmt: skip
+    }
     text = json.dumps(made, indent=2) + "\n"
     store.set_meta("summary", text)
     return text

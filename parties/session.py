@@ -57,8 +57,9 @@ def open_session(file: Path) -> Session:
         )
     cards = {name: identity.card if name == party.party else pinned[name] for name in study.parties}
     fingerprints = {name: card.fingerprint for name, card in cards.items()}
-    return Session(file, party, study, identity, cards, fingerprints, study.digest(fingerprints),
-                   study.canonical(fingerprints))  # fmt: skip
+    return Session(
+        file, party, study, identity, cards, fingerprints, study.digest(fingerprints), study.canonical(fingerprints)
+    )
 
 
 def open_store(session: Session) -> RunStore:
@@ -133,6 +134,9 @@ def check_same_budget(store: RunStore, budget: DataBudget) -> None:
     """A resumed run must find the file that it began to count in."""
     before = store.meta("budget")
     if before and before != budget.id and store.begun:
-        raise SettingsError(str(budget.path), "is not the file that this run began to count in; put that one back, or start "
-                            "anew with an empty run_dir on every side")  # fmt: skip
+        raise SettingsError(
+            str(budget.path),
+            "is not the file that this run began to count in; put that one back, or start "
+            "anew with an empty run_dir on every side",
+        )
     store.set_meta("budget", budget.id)

@@ -105,8 +105,10 @@ def keygen(name: str, home: Path) -> str:
     """Make and save keys; returns what to tell the person."""
     identity = Identity.generate(name)
     identity.save(home)
-    return (f"fingerprint {identity.card.fingerprint}\n{home / f'{name}.key'}: private, stays on this machine\n"
-            f"{home / f'{name}.card'}: give it to every other party, and read them the fingerprint")  # fmt: skip
+    return (
+        f"fingerprint {identity.card.fingerprint}\n{home / f'{name}.key'}: private, stays on this machine\n"
+        f"{home / f'{name}.card'}: give it to every other party, and read them the fingerprint"
+    )
 
 
 def trust_card(path: Path, home: Path, replace: bool, confirm: Callable[[str], bool]) -> str:
@@ -153,7 +155,8 @@ def _budgets(session: Session, table: Table) -> list[str]:
 
 
 def _sums(session: Session, columns: int, spent: Mapping[Kind, int]) -> list[str]:
-    """What is known before the study about T*K against the assistors' features: this party's own share, and the past."""
+    """What is known before the study about T*K against the assistors' features: this party's own share, and the
+    past."""
     from crypto.ckks_products import MAX_PRODUCTS_COST
     from secure_gal.sum_exposure import LIMIT, OWN_LIMIT, equations
 
@@ -161,18 +164,19 @@ def _sums(session: Session, columns: int, spent: Mapping[Kind, int]) -> list[str
     count = equations(study.rounds, study.k) + before
     past = f", {before:,} of them released before" if before else ""
     fresh = (
-        ". fresh_features: every round's sums are about a new map, so that there are T times as many unknowns and no single "
-        "fit of this party can be solved for; the limits are about columns, which every map shows, and stay as they are"
+        ". fresh_features: every round's sums are about a new map, so that there are T times as many unknowns and no "
+        "single fit of this party can be solved for; the limits are about columns, which every map shows, and "
+        "stay as they are"
     )
     own = count / max(1, columns)
     beyond = "" if own <= OWN_LIMIT else ", which is beyond it"
     share = 100 * spent["products"] / MAX_PRODUCTS_COST
     return [
-        f"- sums: T*K = {count:,} equations{past}, against {columns} columns here (or the features made of them, if these are "
-        f"fewer), a ratio of {own:.2f}{beyond}, and those of the other {len(study.assistors) - 1} assistors; above "
-        f"{OWN_LIMIT:g} for each of those here or {LIMIT:g} for each of all, `assist` takes part only with --beyond "
-        "own-sums=NUMBER or sums=NUMBER, because over rounds the sums are linear equations in the assistors' features"
-        f"{fresh if session.party.learner.fresh_features else ''}",
+        f"- sums: T*K = {count:,} equations{past}, against {columns} columns here (or the features made of them, if "
+        f"these are fewer), a ratio of {own:.2f}{beyond}, and those of the other {len(study.assistors) - 1} assistors; "
+        f"above {OWN_LIMIT:g} for each of those here or {LIMIT:g} for each of all, `assist` takes part only with "
+        "--beyond own-sums=NUMBER or sums=NUMBER, because over rounds the sums are linear equations in the "
+        f"assistors' features{fresh if session.party.learner.fresh_features else ''}",
         f"- inner products: {share:.2g}% of what hides them",
     ]
 
@@ -195,20 +199,22 @@ def _replies(session: Session, rows: int) -> str:
     beyond = budget_problem(study, train, rows - train)
     needed = learning_replies(study, train, rows - train)
     text = (
-        f"replies: learning takes {needed:,} of tau = {params.tau:,} reply ciphertexts if all {rows:,} rows here take part"
+        f"replies: learning takes {needed:,} of tau = {params.tau:,} reply ciphertexts if all {rows:,} rows here "
+        f"take part"
         f"{f', too many: {beyond}' if beyond else ''}"
     )
     if session.party.party != study.sponsor:
         return text
     used, due = released(session.party.home, session.digest, params), learning_decryptions(study, train, rows - train)
     return (
-        f"{text}\nkey: {used:,} of {params.tau:,} ciphertexts decrypted so far under this study's key, over all its runs; "
-        f"learning decrypts {due:,}"
+        f"{text}\nkey: {used:,} of {params.tau:,} ciphertexts decrypted so far under this study's key, over all its "
+        f"runs; learning decrypts {due:,}"
     )
 
 
 def _label_warning(session: Session, ids: Sequence[str]) -> list[str]:
-    """Why a sponsor's labels would not be released, at most one line: `train` can be told to go on, so it is a warning."""
+    """Why a sponsor's labels would not be released, at most one line: `train` can be told to go on, so it is a
+    warning."""
     if not session.study.protect.privatised or session.party.party != session.study.sponsor:
         return []
     from secure_gal.privatised_sponsor import check_known_labels
@@ -221,7 +227,8 @@ def _label_warning(session: Session, ids: Sequence[str]) -> list[str]:
 
 
 def check_party(file: Path) -> str:
-    """Validate settings, keys, pins, learner and data offline; returns the manifest, the bytes to come, and warnings."""
+    """Validate settings, keys, pins, learner and data offline; returns the manifest, the bytes to come, and
+    warnings."""
     session = open_session(file)
     from parties.ahead import bytes_ahead
     from secure_gal.data_check import check_data

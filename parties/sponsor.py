@@ -81,8 +81,9 @@ def report(party_file: Path) -> int:
 def require_finished(session: Session, store: RunStore) -> None:
     """Refuse a run directory without a finished learning stage."""
     if store.value("phase") != b"finished":
-        raise SettingsError("run_dir", f"{session.party.run_dir} holds no finished learning stage; run: secure-gal "
-                            f"train {session.file}")  # fmt: skip
+        raise SettingsError(
+            "run_dir", f"{session.party.run_dir} holds no finished learning stage; run: secure-gal train {session.file}"
+        )
 
 
 def complete_results(session: Session, store: RunStore, progress: Progress) -> None:
@@ -133,9 +134,14 @@ def _learn(session: Session, store: RunStore, progress: Progress, beyond: Beyond
     socket = go_online(session, loop, progress)
     patience = Patience(session.study.patience_seconds, progress, str(session.file), "train")
     try:
-        loop.run(lambda: role.phase == "finished",
-                 lambda: patience.check([*role.waiting_for(), *certifier.waiting_for()], socket.attached(),
-                                        at_work=loop.worker.busy or socket.active()))  # fmt: skip
+        loop.run(
+            lambda: role.phase == "finished",
+            lambda: patience.check(
+                [*role.waiting_for(), *certifier.waiting_for()],
+                socket.attached(),
+                at_work=loop.worker.busy or socket.active(),
+            ),
+        )
         report.save_times()
         try:
             _deliver(session, loop, certifier, socket)
@@ -196,8 +202,11 @@ def _refuse_another_table(session: Session, store: RunStore, progress: Progress)
         progress.log(f"the table was not compared with what was learnt from: {error}")
         return
     if what := changes(session, store, table):
-        raise SettingsError(str(data.path), f"is not what this finished study was learnt from: {what}. Its results and its "
-                            f"model stay as they are; to learn again: {begin_anew(session)}")  # fmt: skip
+        raise SettingsError(
+            str(data.path),
+            f"is not what this finished study was learnt from: {what}. Its results and its "
+            f"model stay as they are; to learn again: {begin_anew(session)}",
+        )
 
 
 def _deliver(session: Session, loop: Loop, certifier: Certifier, socket: SponsorSocket) -> None:
@@ -212,9 +221,12 @@ def _deliver(session: Session, loop: Loop, certifier: Certifier, socket: Sponsor
         return [name for name in session.study.assistors if not loop.node.idle(name)]
 
     try:
-        loop.run(lambda: not certifier.pending and not lacking(),
-                 lambda: patience.check([*certifier.waiting_for(), *lacking()], socket.attached(),
-                                        at_work=loop.worker.busy or socket.active()))  # fmt: skip
+        loop.run(
+            lambda: not certifier.pending and not lacking(),
+            lambda: patience.check(
+                [*certifier.waiting_for(), *lacking()], socket.attached(), at_work=loop.worker.busy or socket.active()
+            ),
+        )
     except Paused:
         if certifier.pending or loop.stop.asked:
             raise

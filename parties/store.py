@@ -91,8 +91,11 @@ class RunStore:
             elif version != FORMAT:
                 began = self.meta("release") or FIRST_RELEASE
                 self.close()
-                raise SettingsError(str(file), f"has format {version}, this version reads {FORMAT}: it is a run that began "
-                                    f"with secure-gal {began}. {ends_there(began)}")  # fmt: skip
+                raise SettingsError(
+                    str(file),
+                    f"has format {version}, this version reads {FORMAT}: it is a run that began "
+                    f"with secure-gal {began}. {ends_there(began)}",
+                )
             self.id = self.meta("store")
             self._empty_log()  # a crash may have come between an erasure and this
         except sqlite3.Error as error:
@@ -252,5 +255,6 @@ class RunStore:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             fix = FIXES.get(getattr(error, "sqlite_errorname", ""), "mend the disk")
-            raise EnvironmentFailure(f"{self.path}/run.db could not be written: {error}; {fix} and start the same command "
-                                     "again") from error  # fmt: skip
+            raise EnvironmentFailure(
+                f"{self.path}/run.db could not be written: {error}; {fix} and start the same command again"
+            ) from error

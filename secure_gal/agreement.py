@@ -101,7 +101,8 @@ def read(peer: str, text: str) -> Reading:
 
 
 def unlike(peer: str, theirs: Reading) -> str:
-    """Which releases the sides run where they differ, and who must upgrade where they cannot share a study; else empty."""
+    """Which releases the sides run where they differ, and who must upgrade where they cannot share a study; else
+    empty."""
     both = f"{peer} runs secure-gal {theirs.release}, this party secure-gal {__version__}"
     if theirs.version == VERSION:
         return "" if theirs.release == __version__ else both

@@ -74,8 +74,11 @@ def combine(
     own = order[held[order]]
     pairs = ", ".join(f"{len(match.own)} with {name}" for name, match in matches.items())
     if not len(own) or any(not len(match.own) for match in matches.values()):
-        raise DataError("alignment", f"no id is common to all parties (the sponsor shares {pairs}); do the id columns "
-                        "hold the same kind of id, written the same way?")  # fmt: skip
+        raise DataError(
+            "alignment",
+            f"no id is common to all parties (the sponsor shares {pairs}); do the id columns "
+            "hold the same kind of id, written the same way?",
+        )
     train = split_rows(len(own), validation, seed)
     coverage, positions = {}, {}
     for name, match in matches.items():

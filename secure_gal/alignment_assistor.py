@@ -39,9 +39,13 @@ class AssistorAlignment:
     """
 
     def __init__(
-        self, study: Study, ids: Callable[[], Sequence[str]], state: State, domain: Callable[[int, int], bytes],
+        self,
+        study: Study,
+        ids: Callable[[], Sequence[str]],
+        state: State,
+        domain: Callable[[int, int], bytes],
         ask: Callable[[int], None],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._study, self._ids, self._state, self._domain, self._ask = study, ids, state, domain, ask
         self._attempt: _Attempt | None = None
 

@@ -119,7 +119,8 @@ class PrivateAlignment:
         return [peer for peer in self._study.assistors if self._key(peer, "own") not in self._state]
 
     def receive(self, peer: str, message: Message) -> list[Effect]:
-        """Take a wish to begin anew, masked ids or tags; PeerViolation for what cannot be right. Stale ones are ignored."""
+        """Take a wish to begin anew, masked ids or tags; PeerViolation for what cannot be right. Stale ones are
+        ignored."""
         match message:
             case Realign():
                 return self._on_lost(peer, message.step)

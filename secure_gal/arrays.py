@@ -1,7 +1,7 @@
 """Images and series by entity id: `.npz`, or `.npy` read from disk as it is needed with a table of ids beside it.
 
-An `.npz` holds `x`, one array a column of `[data] id` and, at a sponsor, one of the label's name. A `.npy` holds x alone
-and is memory-mapped; ids and label stand in a table of the same stem beside it (`images.npy`, `images.csv`). x is
+An `.npz` holds `x`, one array a column of `[data] id` and, at a sponsor, one of the label's name. A `.npy` holds x
+alone and is memory-mapped; ids and label stand in a table of the same stem beside it (`images.npy`, `images.csv`). x is
     (N, L, d)        series; NaN is a missing value, and steps after a row's last value are padding. An `.npz` may
                      instead say how long each row is: `lengths` (N,);
     (N, C, H, W)     images;
@@ -41,10 +41,12 @@ class ArrayRows:
     """
 
     def __init__(
-        self, base: npt.NDArray[Any], index: npt.NDArray[np.int64] | None = None,
+        self,
+        base: npt.NDArray[Any],
+        index: npt.NDArray[np.int64] | None = None,
         encode: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]] | None = None,
         inner: tuple[int, ...] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._base, self._encode = base, encode
         self._index = np.arange(len(base)) if index is None else index
         self.shape: tuple[int, ...] = (len(self._index), *(inner or base.shape[1:]))
@@ -115,8 +117,10 @@ def _read_npz(
         raise DataError(str(path), f"cannot be read as .npz: {error}") from error
     known = {*columns, "x", "lengths", *([label_column] if label_column else [])}
     if stray := sorted(held.keys() - known):
-        raise DataError(str(path), f"holds arrays that have no meaning here: {', '.join(stray[:20])}; expected "
-                        f"{', '.join(sorted(known))}")  # fmt: skip
+        raise DataError(
+            str(path),
+            f"holds arrays that have no meaning here: {', '.join(stray[:20])}; expected {', '.join(sorted(known))}",
+        )
     x, lengths = held.pop("x", None), held.pop("lengths", None)
     for name in columns:
         if name not in held:
@@ -128,8 +132,10 @@ def _read_npz(
         expected = len(values) if x is None else len(x)
         if values.ndim != 1 or len(values) != expected:
             per_step = "; for a label at every step, give every step an id of its own" if values.ndim == 2 else ""
-            raise DataError(str(path), f"array {name!r} has shape {values.shape}; expected ({expected},), one value a "
-                            f"row of x{per_step}")  # fmt: skip
+            raise DataError(
+                str(path),
+                f"array {name!r} has shape {values.shape}; expected ({expected},), one value a row of x{per_step}",
+            )
     return None if x is None else ArrayRows(x), held, path
 
 
@@ -137,8 +143,11 @@ def _member(path: Path, file: Any, name: str) -> npt.NDArray[Any]:
     try:
         return np.asarray(file[name])
     except ValueError as error:
-        raise DataError(str(path), f"array {name!r} holds Python objects or is damaged ({error}); save plain numbers, and "
-                        "ids as whole numbers or fixed-width text")  from error  # fmt: skip
+        raise DataError(
+            str(path),
+            f"array {name!r} holds Python objects or is damaged ({error}); save plain numbers, and "
+            "ids as whole numbers or fixed-width text",
+        ) from error
 
 
 def _read_npy(path: Path) -> tuple[ArrayRows, dict[str, npt.NDArray[Any]], Path]:
@@ -159,8 +168,11 @@ def _read_npy(path: Path) -> tuple[ArrayRows, dict[str, npt.NDArray[Any]], Path]
 def check_arrays(path: Path, x: npt.NDArray[Any], lengths: npt.NDArray[Any] | None) -> None:
     """Shape, type, lengths and values of x; DataError."""
     if x.ndim not in (SERIES, IMAGES, VIEWS) or 0 in x.shape:
-        raise DataError(str(path), f"x has shape {x.shape}; expected series (N, L, d), images (N, C, H, W) or images in "
-                        "views (N, V, C, H, W), nothing empty")  # fmt: skip
+        raise DataError(
+            str(path),
+            f"x has shape {x.shape}; expected series (N, L, d), images (N, C, H, W) or images in "
+            "views (N, V, C, H, W), nothing empty",
+        )
     if x.dtype.kind not in "uif" or x.dtype.itemsize > 8:
         raise DataError(str(path), f"x has type {x.dtype}; expected whole or floating-point numbers")
     if lengths is not None:
@@ -172,8 +184,11 @@ def check_arrays(path: Path, x: npt.NDArray[Any], lengths: npt.NDArray[Any] | No
         wrong = np.isinf(block) if x.ndim == SERIES else ~np.isfinite(block)
         where = np.flatnonzero(wrong.reshape(len(block), -1).any(axis=1))
         if len(where):
-            raise DataError(str(path), f"row {row + where[0] + 1} of x has a value that is infinite or not a number; "
-                            "correct or remove that row")  # fmt: skip
+            raise DataError(
+                str(path),
+                f"row {row + where[0] + 1} of x has a value that is infinite or not a number; "
+                "correct or remove that row",
+            )
         if x.ndim == SERIES:
             _check_not_empty(path, block, row, lengths)
         row += len(block)
@@ -187,8 +202,10 @@ def _check_lengths(path: Path, x: npt.NDArray[Any], lengths: npt.NDArray[Any]) -
     wrong = (lengths < 1) | (lengths > x.shape[1])
     if wrong.any():
         row = int(wrong.argmax())
-        raise DataError(str(path), f"row {row + 1} has length {lengths[row]}; accepted: 1 to {x.shape[1]} steps "
-                        "(remove empty series)")  # fmt: skip
+        raise DataError(
+            str(path),
+            f"row {row + 1} has length {lengths[row]}; accepted: 1 to {x.shape[1]} steps (remove empty series)",
+        )
 
 
 def _check_not_empty(path: Path, block: npt.NDArray[np.float32], row: int, lengths: npt.NDArray[Any] | None) -> None:
@@ -197,8 +214,10 @@ def _check_not_empty(path: Path, block: npt.NDArray[np.float32], row: int, lengt
         there &= np.arange(block.shape[1]) < lengths[row : row + len(block), None]
     empty = ~there.any(axis=1)
     if empty.any():
-        raise DataError(str(path), f"row {row + int(empty.argmax()) + 1} of x is an empty series (no value at any step); "
-                        "remove that row")  # fmt: skip
+        raise DataError(
+            str(path),
+            f"row {row + int(empty.argmax()) + 1} of x is an empty series (no value at any step); remove that row",
+        )
 
 
 def _padded(x: npt.NDArray[Any], lengths: npt.NDArray[Any]) -> npt.NDArray[np.float32]:

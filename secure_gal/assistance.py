@@ -41,9 +41,18 @@ class Ensemble:
     """
 
     def __init__(
-        self, loss: Loss, y: npt.NDArray[Any], train: npt.NDArray[np.bool_], task: str, parties: tuple[str, ...],
-        weights: str, learning_rate: str | float, patience: int, rounds: int, local_loss: str,
-    ) -> None:  # fmt: skip
+        self,
+        loss: Loss,
+        y: npt.NDArray[Any],
+        train: npt.NDArray[np.bool_],
+        task: str,
+        parties: tuple[str, ...],
+        weights: str,
+        learning_rate: str | float,
+        patience: int,
+        rounds: int,
+        local_loss: str,
+    ) -> None:
         self.loss, self.task, self.parties = loss, task, parties
         self._y, self._train = y, train
         self._weights, self._rate = weights, learning_rate
@@ -90,9 +99,14 @@ class Ensemble:
         self._stuck = found.eta == 0.0 or not found.attained
         valid_loss, valid_metric = self._valid()
         record = RoundRecord(
-            len(self.history) + 1, self.loss.value(y[train], self.F[train]), valid_loss, valid_metric, found.eta,
-            found.attained, {p: float(v) for p, v in zip(self.parties, w, strict=True)},
-        )  # fmt: skip
+            len(self.history) + 1,
+            self.loss.value(y[train], self.F[train]),
+            valid_loss,
+            valid_metric,
+            found.eta,
+            found.attained,
+            {p: float(v) for p, v in zip(self.parties, w, strict=True)},
+        )
         self.history.append(record)
         return record
 
@@ -113,7 +127,8 @@ class Ensemble:
 
     @property
     def _learnt(self) -> int:
-        """Rounds up to the one in which nothing was left to learn; what is run after it hides the end, and has no model."""
+        """Rounds up to the one in which nothing was left to learn; what is run after it hides the end, and has no
+        model."""
         ends = (r.round for r in self.history if r.eta == 0.0 or not r.attained)
         return next(ends, len(self.history))
 

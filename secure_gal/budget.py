@@ -1,7 +1,8 @@
 """What an assistor's data may still give away, counted over all keys, runs and studies on the same data.
 
 A protocol object spends before it computes, and what was spent is never given back: after a crash between spending and
-answering, the same request is counted twice. What counts as the same data, and where the counts are kept: `parties.budget`.
+answering, the same request is counted twice. What counts as the same data, and where the counts are kept:
+`parties.budget`.
 """
 
 from __future__ import annotations
@@ -112,8 +113,11 @@ class Account:
             ConsentError: with what the data has given away before.
         """
         if charge.limit is not None and charge.amount > charge.limit:
-            raise SettingsError("study.toml", f"{what} are {charge.amount} {WORDS[charge.kind]}; the parameter set hides an "
-                                f"assistor's data for at most {charge.limit}: {MORE[charge.kind]}")  # fmt: skip
+            raise SettingsError(
+                "study.toml",
+                f"{what} are {charge.amount} {WORDS[charge.kind]}; the parameter set hides an "
+                f"assistor's data for at most {charge.limit}: {MORE[charge.kind]}",
+            )
         if charge.limit is not None and self.spent(charge.kind) + charge.amount > charge.limit:
             raise ConsentError(self.shortage(charge))
 
@@ -136,6 +140,6 @@ class Account:
         """Why a charge does not fit, and what to do, for this party's own person: peers need not know of other runs."""
         words, name = WORDS[short.kind], self._context.identity.card.name
         return (
-            f"{name} goes no further: {short.amount:,} {words}, after the {self.spent(short.kind):,} of all keys, runs and "
-            f"studies on the same data, are more than the limit of {short.limit:,}; {MORE[short.kind]}"
+            f"{name} goes no further: {short.amount:,} {words}, after the {self.spent(short.kind):,} of all keys, "
+            f"runs and studies on the same data, are more than the limit of {short.limit:,}; {MORE[short.kind]}"
         )

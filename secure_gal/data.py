@@ -20,7 +20,8 @@ MOSTLY_NUMERIC = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """ids (N,) as the study compares them, features (N rows), labels if the file has them, and the id columns as text."""
+    """ids (N,) as the study compares them, features (N rows), labels if the file has them, and the id columns as
+    text."""
 
     ids: list[str] = field(repr=False)
     frame: pl.DataFrame | ArrayRows = field(repr=False)
@@ -30,9 +31,13 @@ class Table:
 
 
 def read_table(
-    path: Path, id_column: str | tuple[str, ...], label_column: str | None, categorical: tuple[str, ...] = (),
-    form: IdForm | None = None, labelled: bool = True,
-) -> Table:  # fmt: skip
+    path: Path,
+    id_column: str | tuple[str, ...],
+    label_column: str | None,
+    categorical: tuple[str, ...] = (),
+    form: IdForm | None = None,
+    labelled: bool = True,
+) -> Table:
     """Read a table, or arrays, and check ids and label.
 
     Args:
@@ -63,8 +68,11 @@ def _read_arrays(
         frame = _read(source, (*columns, *([label_column] if label_column else [])))
         stray = [name for name in frame.columns if name not in (*columns, label_column)]
         if stray:
-            raise DataError(str(source), f"stands beside {path.name} for its ids and label only, and has other columns: "
-                            f"{', '.join(stray[:20])}; remove them")  # fmt: skip
+            raise DataError(
+                str(source),
+                f"stands beside {path.name} for its ids and label only, and has other columns: "
+                f"{', '.join(stray[:20])}; remove them",
+            )
         if x is not None and len(x) != frame.height:
             raise DataError(
                 str(source), f"has {frame.height} rows and {path.name} has {len(x)}; they go together row by row"
@@ -79,8 +87,11 @@ def _read_arrays(
 def _as_column(path: Path, name: str, values: npt.NDArray[Any], is_id: bool) -> pl.Series:
     accepted = "uiU" if is_id else "uiUfb"
     if values.dtype.kind not in accepted:
-        raise DataError(str(path), f"array {name!r} has type {values.dtype}; expected whole numbers or fixed-width text"
-                        f"{'' if is_id else ', or floating-point numbers'}")  # fmt: skip
+        raise DataError(
+            str(path),
+            f"array {name!r} has type {values.dtype}; expected whole numbers or fixed-width text"
+            f"{'' if is_id else ', or floating-point numbers'}",
+        )
     return pl.Series(
         name, np.char.strip(values).tolist() if values.dtype.kind == "U" and not is_id else values.tolist()
     )
@@ -151,8 +162,11 @@ def _labels(path: Path, column: str | None, frame: pl.DataFrame) -> list[Any] | 
     label = frame[column]
     missing = label.is_null() | (label.is_nan() if label.dtype.is_float() else pl.Series([False] * len(label)))
     if missing.any():
-        raise DataError(str(path), f"row {1 + int(missing.arg_max() or 0)} has no label in column {column!r}; "
-                        "remove unlabelled rows from the training table")  # fmt: skip
+        raise DataError(
+            str(path),
+            f"row {1 + int(missing.arg_max() or 0)} has no label in column {column!r}; "
+            "remove unlabelled rows from the training table",
+        )
     return label.to_list()
 
 
@@ -167,11 +181,17 @@ def _check_text(path: Path, frame: pl.DataFrame, categorical: tuple[str, ...]) -
         row = int(text.arg_max() or 0)
         with_points = _not_numbers(column, column.str.replace(",", ".", literal=True))[1]
         if with_points >= MOSTLY_NUMERIC and with_points > share:
-            raise DataError(str(path), f"column {name!r} holds numbers with decimal commas: row {row + 1} has {column[row]!r}; "
-                            f'write them with points, or declare the column: [data] categorical = ["{name}"]')  # fmt: skip
+            raise DataError(
+                str(path),
+                f"column {name!r} holds numbers with decimal commas: row {row + 1} has {column[row]!r}; "
+                f'write them with points, or declare the column: [data] categorical = ["{name}"]',
+            )
         if share >= MOSTLY_NUMERIC:
-            raise DataError(str(path), f"column {name!r} holds numbers but row {row + 1} has {column[row]!r}; correct it, "
-                            f'or declare the column: [data] categorical = ["{name}"]')  # fmt: skip
+            raise DataError(
+                str(path),
+                f"column {name!r} holds numbers but row {row + 1} has {column[row]!r}; correct it, "
+                f'or declare the column: [data] categorical = ["{name}"]',
+            )
 
 
 def _not_numbers(column: pl.Series, written: pl.Series) -> tuple[pl.Series, float]:

@@ -1,6 +1,7 @@
 """What can be held against a party's data before anything is sent: found later, every party has aligned in vain.
 
-The whole table is looked at. That its training rows alone have, say, one class shows only once the common rows are known.
+The whole table is looked at. That its training rows alone have, say, one class shows only once the common rows are
+known.
 """
 
 from __future__ import annotations
@@ -32,8 +33,11 @@ def check_data(table: Table, party: PartySettings, study: Study) -> list[str]:
 def check_size(table: Table, study: Study) -> None:
     """DataError where a table brings more ids to an alignment than the study allows."""
     if len(table.ids) > study.max_ids:
-        raise DataError(str(table.path), f"holds {len(table.ids):,} ids, and the study allows max_ids = {study.max_ids:,}; take "
-                        "out rows that no other party can hold, or agree on a larger max_ids in study.toml")  # fmt: skip
+        raise DataError(
+            str(table.path),
+            f"holds {len(table.ids):,} ids, and the study allows max_ids = {study.max_ids:,}; take "
+            "out rows that no other party can hold, or agree on a larger max_ids in study.toml",
+        )
 
 
 def _check_labels(table: Table, party: PartySettings, study: Study) -> str:
@@ -47,8 +51,11 @@ def _check_labels(table: Table, party: PartySettings, study: Study) -> str:
     codec = LabelCodec.fit(study.task, labels, np.ones(len(labels), dtype=np.bool_))
     codec.check_classes(len(labels))
     if codec.outputs != study.k:
-        raise DataError("[data] label", f"the label has {len(codec.classes)} classes, and the study {study.k} outputs: write "
-                        f"`outputs = {codec.outputs}` in study.toml, at every party")  # fmt: skip
+        raise DataError(
+            "[data] label",
+            f"the label has {len(codec.classes)} classes, and the study {study.k} outputs: write "
+            f"`outputs = {codec.outputs}` in study.toml, at every party",
+        )
     return ""
 
 

@@ -23,7 +23,8 @@ ROWS_A_CLASS = 10
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """A table's columns by what they are encoded as: numbers, levels by column (ascending), and what to tell a person."""
+    """A table's columns by what they are encoded as: numbers, levels by column (ascending), and what to tell a
+    person."""
 
     numeric: list[str] = field(default_factory=list)
     levels: dict[str, list[str]] = field(default_factory=dict)
@@ -38,11 +39,15 @@ class Columns:
         """
         absent = [name for name in categorical if name not in frame.columns]
         if absent:
-            raise DataError("[data] categorical", f"no such column: {', '.join(absent)}; the table's feature columns are "
-                            f"{', '.join(frame.columns[:20])}")  # fmt: skip
+            raise DataError(
+                "[data] categorical",
+                f"no such column: {', '.join(absent)}; the table's feature columns are {', '.join(frame.columns[:20])}",
+            )
         if not frame.width:
-            raise DataError("[data]", "the table has no feature columns; add some (a sponsor may go without: [learner] "
-                            'kind = "none")')  # fmt: skip
+            raise DataError(
+                "[data]",
+                'the table has no feature columns; add some (a sponsor may go without: [learner] kind = "none")',
+            )
         found, unlike = cls(), []
         for name in frame.columns:
             column = frame[name].drop_nulls()
@@ -53,12 +58,16 @@ class Columns:
             else:
                 found.levels[name] = levels = _levels(frame, name)
                 if len(levels) > max(FEW_LEVELS, len(column) / 2):
-                    unlike.append(f"column {name!r} has {len(levels)} different texts in {len(column)} rows, each one a "
-                                  "column of its own; if it is an identifier or free text, remove it, or name it in "
-                                  "[data] id")  # fmt: skip
+                    unlike.append(
+                        f"column {name!r} has {len(levels)} different texts in {len(column)} rows, each one a "
+                        "column of its own; if it is an identifier or free text, remove it, or name it in "
+                        "[data] id"
+                    )
         if not found.numeric and not found.levels:
-            raise DataError("[data]", "every feature column is constant or empty on the training rows; there is nothing "
-                            "to learn from")  # fmt: skip
+            raise DataError(
+                "[data]",
+                "every feature column is constant or empty on the training rows; there is nothing to learn from",
+            )
         found.warnings.extend(unlike)
         return found
 
@@ -123,8 +132,11 @@ class TableEncoder:
 def _levels(frame: pl.DataFrame, name: str) -> list[str]:
     found = sorted(frame[name].cast(pl.String).drop_nulls().unique().to_list())
     if len(found) > MAX_LEVELS:
-        raise DataError("[data]", f"column {name!r} has {len(found)} levels (at most {MAX_LEVELS}); is it an identifier or "
-                        "free text? Remove it from the table")  # fmt: skip
+        raise DataError(
+            "[data]",
+            f"column {name!r} has {len(found)} levels (at most {MAX_LEVELS}); is it an identifier or "
+            "free text? Remove it from the table",
+        )
     return found
 
 
@@ -171,8 +183,11 @@ class LabelCodec:
                     "[data] label", f"the common rows have one class only ({classes[0]!r}); nothing to learn"
                 )
             if len(classes) > MAX_LEVELS:
-                raise DataError("[data] label", f"the label has {len(classes)} different values in {len(labels)} rows (at "
-                                f'most {MAX_LEVELS} classes); is task = "regression" meant?')  # fmt: skip
+                raise DataError(
+                    "[data] label",
+                    f"the label has {len(classes)} different values in {len(labels)} rows (at "
+                    f'most {MAX_LEVELS} classes); is task = "regression" meant?',
+                )
             return cls(task, classes)
         values = _targets(labels)[train]
         scale = float(values.std())
@@ -192,8 +207,11 @@ class LabelCodec:
         numbers = [c for c in self.classes if not isinstance(c, str)]
         fractions = any(isinstance(c, float) for c in numbers)
         if len(numbers) > FEW_LEVELS and (fractions or rows < ROWS_A_CLASS * len(self.classes)):
-            raise DataError("[data] label", f"the label has {len(self.classes)} different values in {rows} rows; is task = "
-                            '"regression" meant? If they are classes, give them names, such as c17')  # fmt: skip
+            raise DataError(
+                "[data] label",
+                f"the label has {len(self.classes)} different values in {rows} rows; is task = "
+                '"regression" meant? If they are classes, give them names, such as c17',
+            )
 
     def encode(self, labels: Sequence[Any]) -> npt.NDArray[Any]:
         """int64 (N,) class codes, or float64 (N, 1) standardised targets."""
@@ -230,12 +248,17 @@ def _targets(labels: Sequence[Any]) -> npt.NDArray[np.float64]:
         values = np.array([float(label) for label in labels], dtype=np.float64)
     except (TypeError, ValueError) as error:
         row = next(i for i, label in enumerate(labels) if not _is_number(label))
-        raise DataError("[data] label", f"a regression target must be a number (with a decimal point); row {row + 1} has "
-                        f"{labels[row]!r}: correct or remove it") from error  # fmt: skip
+        raise DataError(
+            "[data] label",
+            f"a regression target must be a number (with a decimal point); row {row + 1} has "
+            f"{labels[row]!r}: correct or remove it",
+        ) from error
     if not np.isfinite(values).all():
         row = int(np.isfinite(values).argmin())
-        raise DataError("[data] label", f"a target is infinite or not a number: row {row + 1} has {labels[row]!r}; correct "
-                        "or remove it")  # fmt: skip
+        raise DataError(
+            "[data] label",
+            f"a target is infinite or not a number: row {row + 1} has {labels[row]!r}; correct or remove it",
+        )
     return values
 
 

@@ -20,9 +20,14 @@ class EncryptedLocal:
     """One assistor and the sponsor's dealings with it: rows x float64 (N, q), training mask, learner settings."""
 
     def __init__(
-        self, name: str, x: npt.NDArray[np.float64], train: npt.NDArray[np.bool_], learner: LearnerSettings, seed: int,
+        self,
+        name: str,
+        x: npt.NDArray[np.float64],
+        train: npt.NDArray[np.bool_],
+        learner: LearnerSettings,
+        seed: int,
         cipher: SecretContext,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._name, self._train, self._cipher = name, train, cipher
         self.features = ridge_features(learner, x[train], Path.cwd(), derive_seed("features", seed, name))
         self._party = EncryptedParty(self.features, x, train, cipher.params)

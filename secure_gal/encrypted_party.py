@@ -18,9 +18,13 @@ class EncryptedParty:
     """Rows x float64 (N, q) in study order, their training mask, and the features that were fitted to them."""
 
     def __init__(
-        self, features: RidgeFeatures, x: npt.NDArray[np.float64], train: npt.NDArray[np.bool_], params: ParameterSet,
+        self,
+        features: RidgeFeatures,
+        x: npt.NDArray[np.float64],
+        train: npt.NDArray[np.bool_],
+        params: ParameterSet,
         cores: int | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._features, self._params, self._cores = features, params, cores
         self._u = features.transform(x[study_order(train)])
         self._train_rows = int(train.sum())
@@ -66,9 +70,13 @@ class EncryptedParty:
 
 
 def answer(
-    features: RidgeFeatures, keys: PublicKeys, head: bytes, outputs: int, x: npt.NDArray[np.float64],
+    features: RidgeFeatures,
+    keys: PublicKeys,
+    head: bytes,
+    outputs: int,
+    x: npt.NDArray[np.float64],
     known: npt.NDArray[np.uint8],
-) -> Bytes:  # fmt: skip
+) -> Bytes:
     """Enc(part) of n ids from the encrypted head, 0 where unknown; x float64 (known.sum(), q)."""
     if not len(known):  # none of the batch's ids is this party's
         return np.zeros((0, keys.params.reply_bytes), dtype=np.uint8)

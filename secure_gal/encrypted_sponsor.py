@@ -122,7 +122,8 @@ class EncryptedSponsor(SponsorProtocol):
     def _encrypt_parts(
         self, residual: npt.NDArray[np.float32], masks: dict[str, npt.NDArray[np.bool_]]
     ) -> dict[str, Bytes]:
-        """By assistor, the residual of the training rows that it holds; one encryption serves all that hold the same."""
+        """By assistor, the residual of the training rows that it holds; one encryption serves all that hold the
+        same."""
         unit, _ = to_unit(residual)
         done: dict[bytes, Bytes] = {}
         for mask in masks.values():
@@ -156,9 +157,13 @@ class EncryptedSponsor(SponsorProtocol):
         return Compute(f"decrypt/{peer}", job)
 
     def _open(
-        self, peer: str, ciphertexts: Bytes, residual: npt.NDArray[np.float32], held: npt.NDArray[np.bool_],
+        self,
+        peer: str,
+        ciphertexts: Bytes,
+        residual: npt.NDArray[np.float32],
+        held: npt.NDArray[np.bool_],
         train: npt.NDArray[np.bool_],
-    ) -> npt.NDArray[np.float32]:  # fmt: skip
+    ) -> npt.NDArray[np.float32]:
         """Fitted values float32 (N_m, K) of the rows that this assistor holds, in study order.
 
         Args:

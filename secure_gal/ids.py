@@ -59,8 +59,11 @@ def _check_types(column: Sequence[object], where: str) -> None:
         if type(value) not in (str, int):
             raise DataError(where, f"row {row} has {value!r} as id; ids are text or whole numbers")
         if type(value) is not type(column[0]):
-            raise DataError(where, f"row 1 has the id {column[0]!r} and row {row} has {value!r}: text and numbers "
-                            "mixed; write the whole column as text")  # fmt: skip
+            raise DataError(
+                where,
+                f"row 1 has the id {column[0]!r} and row {row} has {value!r}: text and numbers "
+                "mixed; write the whole column as text",
+            )
 
 
 def _write(value: object, form: IdForm) -> str:
@@ -85,16 +88,22 @@ def _check_ids(
     for row, entity in enumerate(ids):
         shown = ", ".join(repr(column[row]) for column in columns)
         if not all(column[row] for column in written):
-            raise DataError(where, f"row {row + 1}: nothing is left of the id {shown} under the rule {form!r}; "
-                            "fill or remove it, or choose another rule")  # fmt: skip
+            raise DataError(
+                where,
+                f"row {row + 1}: nothing is left of the id {shown} under the rule {form!r}; "
+                "fill or remove it, or choose another rule",
+            )
         if len(_utf8(entity, shown, row, where)) > MAX_ID_BYTES:
             raise DataError(where, f"row {row + 1}: an id is longer than {MAX_ID_BYTES} bytes; is this the id column?")
         before = first.setdefault(entity, row)
         if before != row:
             other = ", ".join(repr(column[before]) for column in columns)
             how = "stand for one id" if other != shown else "are the same id"
-            raise DataError(where, f"{other} in row {before + 1} and {shown} in row {row + 1} {how} under the rule "
-                            f"{form!r}; keep one row an id")  # fmt: skip
+            raise DataError(
+                where,
+                f"{other} in row {before + 1} and {shown} in row {row + 1} {how} under the rule "
+                f"{form!r}; keep one row an id",
+            )
 
 
 def _all_well(written: list[list[str]], ids: list[str]) -> bool:

@@ -104,8 +104,10 @@ class ClassResponse:
         try:
             return self.codec.encode(labels)
         except KeyError as error:
-            raise DataError("[data] label", f"a row has label {error.args[0]!r}, which is none of the study's classes "
-                            f"{list(self.codec.classes)!r}") from None  # fmt: skip
+            raise DataError(
+                "[data] label",
+                f"a row has label {error.args[0]!r}, which is none of the study's classes {list(self.codec.classes)!r}",
+            ) from None
 
     def training(self, released: Array, train: npt.NDArray[np.bool_], loss_name: str) -> Training:
         """See `LabelScheme`."""

@@ -3,8 +3,8 @@
 Without it a sponsor that starts a study anew draws new noise, and an assistor averages it away: n releases cost n times
 epsilon. Permanent randomised response, as in RAPPOR (Erlingsson, Pihur and Korolova, CCS 2014): the file lies in the
 party's home, not in a run directory, holds releases and never true labels, and is on disk before a release is used.
-A label that is corrected later keeps its first release. A label column that was renamed looks like a second label of the
-same people, whose epsilon would add to the first: nobody is released twice under two names without a word.
+A label that is corrected later keeps its first release. A label column that was renamed looks like a second label of
+the same people, whose epsilon would add to the first: nobody is released twice under two names without a word.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def release_path(home: Path, label: str) -> Path:
 
 def release_once(
     path: Path, scheme: LabelScheme, ids: Sequence[str], labels: Sequence[Any], ids_as: str, most: int = 1
-) -> Array:  # fmt: skip
+) -> Array:
     """The release float64 (N,) of every row: the kept one for a known id, else a fresh one that is kept.
 
     Args:
@@ -100,10 +100,12 @@ def _refuse_elsewhere(path: Path, new: Sequence[str], ids_as: str, most: int) ->
     if not found or max(counts.values()) < most:
         return
     raise SettingsError(
-        "[data] label", f"{unquote(path.stem)!r} is a new name, and for {len(counts)} of its ids a label was released before "
-        f"{' and '.join(text for _, text in found)}. If it is the same label, rename that file to {path.name}, and nothing is "
-        "drawn. If it is another label of the same people, its epsilon adds to the first; to accept that: secure-gal train FILE "
-        f"--beyond {LABELS}={1 + max(counts.values())}")  # fmt: skip
+        "[data] label",
+        f"{unquote(path.stem)!r} is a new name, and for {len(counts)} of its ids a label was released before "
+        f"{' and '.join(text for _, text in found)}. If it is the same label, rename that file to {path.name}, and "
+        "nothing is drawn. If it is another label of the same people, its epsilon adds to the first; to accept that: "
+        f"secure-gal train FILE --beyond {LABELS}={1 + max(counts.values())}",
+    )
 
 
 def _read(path: Path, statement: str, ids_as: str) -> dict[str, float]:
@@ -112,13 +114,19 @@ def _read(path: Path, statement: str, ids_as: str) -> dict[str, float]:
         return {}
     file = _load(path)
     if file.statement != statement:
-        raise SettingsError(str(path), f"these labels were released before by: {file.statement}. This study asks for: "
-                            f"{statement}. Both together cost the sum of both epsilons; to accept that, move the file "
-                            "away")  # fmt: skip
+        raise SettingsError(
+            str(path),
+            f"these labels were released before by: {file.statement}. This study asks for: "
+            f"{statement}. Both together cost the sum of both epsilons; to accept that, move the file "
+            "away",
+        )
     if file.ids != ids_as:
-        raise SettingsError(str(path), f"these labels were released before for ids {file.ids}; this study has them {ids_as}, so "
-                            "everyone's label would be released again and both epsilons add up; set id_form, [protect] ids "
-                            "and [data] id as they were, or move the file away to accept that")  # fmt: skip
+        raise SettingsError(
+            str(path),
+            f"these labels were released before for ids {file.ids}; this study has them {ids_as}, so "
+            "everyone's label would be released again and both epsilons add up; set id_form, [protect] ids "
+            "and [data] id as they were, or move the file away to accept that",
+        )
     return file.releases
 
 
@@ -131,8 +139,9 @@ def _load(path: Path) -> _File:
     except OSError as error:
         raise SettingsError(str(path), f"cannot be read: {error.strerror}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(str(path), "is damaged; restore it from a backup: new releases would add to its "
-                            "epsilon") from error  # fmt: skip
+        raise SettingsError(
+            str(path), "is damaged; restore it from a backup: new releases would add to its epsilon"
+        ) from error
     if file.format != FORMAT or len(file.releases) > MAX_ROWS:
         raise SettingsError(str(path), f"is no file of releases of format {FORMAT}")
     return file

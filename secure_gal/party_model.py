@@ -138,9 +138,14 @@ class PartyModel:
         return self._local
 
     def part(
-        self, table: Table, ids: tuple[str, ...], encoder: Encoder | None, models: list[bytes],
-        coefficients: npt.NDArray[np.float64], k: int,
-    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:  # fmt: skip
+        self,
+        table: Table,
+        ids: tuple[str, ...],
+        encoder: Encoder | None,
+        models: list[bytes],
+        coefficients: npt.NDArray[np.float64],
+        k: int,
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
         """(known uint8 (n,), part float32 (n, K)) of a prediction; 0 where the id is not in `table`."""
         known, rows = look_up(table, ids)
         part = np.zeros((len(ids), k), dtype=np.float32)
@@ -219,9 +224,17 @@ class SponsorData(PartyModel):
         study = self._study
         loss = get_loss(study.loss_name, self.codec.outputs)
         return Ensemble(
-            loss, self.y, self.train, study.task, parties, study.weights, study.learning_rate, study.patience,
-            study.rounds, self._party.learner.loss or default_local_loss(study.loss_name),
-        )  # fmt: skip
+            loss,
+            self.y,
+            self.train,
+            study.task,
+            parties,
+            study.weights,
+            study.learning_rate,
+            study.patience,
+            study.rounds,
+            self._party.learner.loss or default_local_loss(study.loss_name),
+        )
 
     def true_metric(self, outputs: npt.NDArray[np.float64]) -> float | None:
         """The metric on true labels where the study learns from released ones; None where they are the same."""

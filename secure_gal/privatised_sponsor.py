@@ -30,7 +30,8 @@ def label_scheme(protect: Protect) -> LabelScheme:
 
 
 def check_known_labels(party: PartySettings, study: Study, ids: Sequence[str], labels: int = 1) -> None:
-    """Look, before anything is sent, whether these people's labels were released before in a way that this would add to.
+    """Look, before anything is sent, whether these people's labels were released before in a way that this would add
+    to.
 
     Raises:
         SettingsError: they were; names the file and what to do.
@@ -60,7 +61,7 @@ class PrivatisedSponsorData(SponsorData):
 
     def __init__(
         self, party: PartySettings, study: Study, folder: Path, warn: Callable[[str], None], labels: int = 1
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(party, study, folder, warn)
         self._scheme, self._labels = label_scheme(study.protect), labels
         check_known_labels(party, study, self.ids, labels)
@@ -88,9 +89,17 @@ class PrivatisedSponsorData(SponsorData):
         if self._loss is None:
             raise StateError("an ensemble was asked for before the labels were released")
         return Ensemble(
-            self._loss, self.y, self.train, study.task, parties, study.weights, study.learning_rate, study.patience,
-            study.rounds, self._party.learner.loss or default_local_loss(study.loss_name),
-        )  # fmt: skip
+            self._loss,
+            self.y,
+            self.train,
+            study.task,
+            parties,
+            study.weights,
+            study.learning_rate,
+            study.patience,
+            study.rounds,
+            self._party.learner.loss or default_local_loss(study.loss_name),
+        )
 
     def true_metric(self, outputs: Array) -> float | None:
         """The metric of F (N, K) on the validation rows' true labels: for the sponsor's eyes, it decides nothing."""

@@ -25,7 +25,7 @@ from secure_gal.messages import (
     Rows,
     RunAgreement,
     RunOffer,
-)  # fmt: skip
+)
 from secure_gal.residual_rules import residual_problem
 from secure_gal.roles import AssistorModel, Context
 from secure_gal.study_digest import VERSION
@@ -234,8 +234,8 @@ class AssistorProtocol:
         return [Note("aligned", {"rows": len(positions), "train": int(train.sum())}), self._prepare()]
 
     def _check_budget(self, train: int, others: int) -> None:
-        """SettingsError where the rounds over so many rows alone would give away more than may be, ConsentError where they
-        would with what the data has given away before; none in the clear."""
+        """SettingsError where the rounds over so many rows alone would give away more than may be, ConsentError where
+        they would with what the data has given away before; none in the clear."""
 
     def _on_residual(self, message: Residual) -> list[Effect]:
         due = messages.PrivatisedResidual if self._context.study.protect.privatised else Residual

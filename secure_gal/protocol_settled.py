@@ -1,4 +1,5 @@
-"""The sponsor after the learning stage, with nothing to ask: what was sent is delivered, and certificates are completed."""
+"""The sponsor after the learning stage, with nothing to ask: what was sent is delivered, and certificates are
+completed."""
 
 from __future__ import annotations
 
@@ -6,10 +7,20 @@ from secure_gal.effects import Done, Effect, Note, State
 from secure_gal.errors import PeerViolation, StateError
 from secure_gal.messages import Message
 
-STALE = frozenset({
-    "realign", "masked-ids", "tags", "predict-reply", "noised-predict-reply", "encrypted-predict-reply", "known-reply",
-    "part-key", "sealed-part", "summed-part",
-})  # fmt: skip
+STALE = frozenset(
+    {
+        "realign",
+        "masked-ids",
+        "tags",
+        "predict-reply",
+        "noised-predict-reply",
+        "encrypted-predict-reply",
+        "known-reply",
+        "part-key",
+        "sealed-part",
+        "summed-part",
+    }
+)
 """Answers to prediction batches that were given up."""
 
 

@@ -76,8 +76,13 @@ class SponsorProtocol:
         """The assistors whose message this phase still needs."""
         if self.phase == "aligning":
             return self._alignment.waiting_for()
-        prefix = {"greeting": "hello/", "signing": "signature/", "declaring": "width/", "learning": "fitted/",
-                  "finishing": "finished/"}.get(self.phase)  # fmt: skip
+        prefix = {
+            "greeting": "hello/",
+            "signing": "signature/",
+            "declaring": "width/",
+            "learning": "fitted/",
+            "finishing": "finished/",
+        }.get(self.phase)
         return [] if prefix is None else [p for p in self._study.assistors if prefix + p not in self.state]
 
     def start(self) -> list[Effect]:

@@ -45,10 +45,20 @@ class GAL:
     """
 
     def __init__(
-        self, task: str = "classification", loss: str = "auto", rounds: int = 10, learners: Any = "linear",
-        names: Sequence[str] | None = None, weights: str = "fitted", learning_rate: str | float = "search",
-        validation: float = 0.2, patience: int = 3, seed: int = 0, residuals: str = "none", parameters: str = "strict",
-    ) -> None:  # fmt: skip
+        self,
+        task: str = "classification",
+        loss: str = "auto",
+        rounds: int = 10,
+        learners: Any = "linear",
+        names: Sequence[str] | None = None,
+        weights: str = "fitted",
+        learning_rate: str | float = "search",
+        validation: float = 0.2,
+        patience: int = 3,
+        seed: int = 0,
+        residuals: str = "none",
+        parameters: str = "strict",
+    ) -> None:
         self.residuals, self.parameters = residuals, parameters
         self.task, self.loss, self.rounds, self.learners, self.names = task, loss, rounds, learners, names
         self.weights, self.learning_rate, self.validation = weights, learning_rate, validation
@@ -70,9 +80,17 @@ class GAL:
             self.close()
         self._encrypted, self._closed, self._forms = {}, False, None
         self._study = checked_study(
-            self.residuals, self.parameters, task=self.task, loss=self.loss, rounds=self.rounds, weights=self.weights,
-            learning_rate=self.learning_rate, validation=self.validation, patience=self.patience, seed=self.seed,
-        )  # fmt: skip
+            self.residuals,
+            self.parameters,
+            task=self.task,
+            loss=self.loss,
+            rounds=self.rounds,
+            weights=self.weights,
+            learning_rate=self.learning_rate,
+            validation=self.validation,
+            patience=self.patience,
+            seed=self.seed,
+        )
         listed, labels = list_blocks(blocks), read_labels(y)
         self._names = checked_names(self.names, len(listed))
         self._learners = checked_learners(self.learners, self._names, self._study.protect.encrypted)
@@ -97,9 +115,17 @@ class GAL:
             self.classes_ = np.asarray(labels[np.unique(coded, return_index=True)[1]])
         loss = get_loss(study.loss_name, study.k)
         self.ensemble_ = Ensemble(
-            loss, coded, self.train_mask_, study.task, names, study.weights, study.learning_rate, study.patience,
-            study.rounds, default_local_loss(study.loss_name),
-        )  # fmt: skip
+            loss,
+            coded,
+            self.train_mask_,
+            study.task,
+            names,
+            study.weights,
+            study.learning_rate,
+            study.patience,
+            study.rounds,
+            default_local_loss(study.loss_name),
+        )
         self._encrypted = encrypted = self._encrypted_parties(names, blocks)
         parties = {
             name: LocalParty(name, x, self.train_mask_, self._learner(m), study.seed)

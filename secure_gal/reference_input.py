@@ -37,8 +37,11 @@ class BlockForm:
         if new.inner[skipped:] != self.inner[skipped:]:
             raise DataError(new.where, f"has rows of shape {new.inner}, but {self.inner} was trained on")
         if new.columns and self.columns and new.columns != self.columns:
-            raise DataError(new.where, f"has the columns {', '.join(new.columns)}, but {', '.join(self.columns)} were "
-                            "trained on, in this order")  # fmt: skip
+            raise DataError(
+                new.where,
+                f"has the columns {', '.join(new.columns)}, but {', '.join(self.columns)} were "
+                "trained on, in this order",
+            )
 
 
 def list_blocks(blocks: Any) -> list[Any]:
@@ -108,8 +111,11 @@ def _check_finite(x: Array, columns: tuple[str, ...], where: str) -> None:
         return
     row, *place = (int(i) for i in np.argwhere(wrong)[0])
     column = repr(columns[place[-1]]) if columns else ", ".join(map(str, place))
-    raise DataError(where, f"column {column} holds {x[row, *place]} in row {row}; accepted: finite numbers. Fill "
-                    "missing values first; a further column may say where")  # fmt: skip
+    raise DataError(
+        where,
+        f"column {column} holds {x[row, *place]} in row {row}; accepted: finite numbers. Fill "
+        "missing values first; a further column may say where",
+    )
 
 
 def read_labels(y: Any) -> npt.NDArray[Any]:

@@ -103,8 +103,11 @@ def checked_learners(learners: object, names: Sequence[str], encrypted: bool) ->
 
 def _refuse_unencryptable(learner: LearnerSettings | Learner, where: str) -> None:
     if not isinstance(learner, LearnerSettings):
-        raise SettingsError(where, "an object must see the residual; accepted with residuals='ckks': 'linear', or "
-                            "LearnerSettings of it with any features")  # fmt: skip
+        raise SettingsError(
+            where,
+            "an object must see the residual; accepted with residuals='ckks': 'linear', or "
+            "LearnerSettings of it with any features",
+        )
     if why := encryptable(learner):
         raise SettingsError(where, why)
 
@@ -135,8 +138,11 @@ def _adapted(estimator: Any, where: str) -> Learner:
     from sklearn.base import BaseEstimator, clone, is_classifier
 
     if isinstance(estimator, BaseEstimator) and is_classifier(estimator):
-        raise SettingsError(where, f"{type(estimator).__name__} is a classifier, and what a party fits is the "
-                            "pseudo-residual, a number, for any task; accepted: a regressor")  # fmt: skip
+        raise SettingsError(
+            where,
+            f"{type(estimator).__name__} is a classifier, and what a party fits is the "
+            "pseudo-residual, a number, for any task; accepted: a regressor",
+        )
 
     def fresh(seed: int) -> Any:
         open_ = [key for key, value in estimator.get_params().items() if key.endswith("random_state") and value is None]
@@ -148,7 +154,9 @@ def _adapted(estimator: Any, where: str) -> Learner:
 def check_fitted(name: str, fitted: npt.NDArray[np.float32], rows: int, outputs: int) -> None:
     """SettingsError unless a party's own model answered with finite values (N, K)."""
     if fitted.shape != (rows, outputs):
-        raise SettingsError(f"learners ({name})", f"predict returned shape {fitted.shape}; accepted: {(rows, outputs)}"
-                            ", one column for each of the residual")  # fmt: skip
+        raise SettingsError(
+            f"learners ({name})",
+            f"predict returned shape {fitted.shape}; accepted: {(rows, outputs)}, one column for each of the residual",
+        )
     if not np.isfinite(fitted).all():
         raise SettingsError(f"learners ({name})", "predict returned values that are infinite or not a number")

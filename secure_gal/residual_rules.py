@@ -1,10 +1,10 @@
 """What a residual in the clear can be, loss by loss: an assistor checks it before it fits anything to it.
 
 What a party answers is linear in the residual for many learners, so a crafted one reads the party's data: a unit vector
-returns a row of its smoothing matrix. An honest r = -dL_1(y, F) / dF lies in the range of its loss, and in round 1 it is
-a function of the labels alone, because F^0 is. Every rule here holds for whatever an honest sponsor sends, with room for
-float32 and nothing else. What they leave open is in THREAT_MODEL.md: a sponsor may still lie about its labels, and from
-round 2 on about the direction.
+returns a row of its smoothing matrix. An honest r = -dL_1(y, F) / dF lies in the range of its loss, and in round 1 it
+is a function of the labels alone, because F^0 is. Every rule here holds for whatever an honest sponsor sends, with room
+for float32 and nothing else. What they leave open is in THREAT_MODEL.md: a sponsor may still lie about its labels, and
+from round 2 on about the direction.
 """
 
 from __future__ import annotations

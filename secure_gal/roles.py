@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Context:
     """Everything fixed about this party in this study.
 
-    `max_rows` is an assistor's own cap on predictions, `budget` counts what its data gives away; `beyond` are the limits
-    that a person let this party go beyond (`secure_gal.limits`), each with the number accepted instead.
+    `max_rows` is an assistor's own cap on predictions, `budget` counts what its data gives away; `beyond` are the
+    limits that a person let this party go beyond (`secure_gal.limits`), each with the number accepted instead.
     """
 
     study: Study

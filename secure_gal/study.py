@@ -83,7 +83,8 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     assistors: tuple[str, ...]
     loss: Literal["auto", "cross_entropy", "l2", "l1", "huber"] = "auto"
     outputs: int | None = None
-    """K as the file gives it; `k` is what counts. Which classes there are, and in which order, stays with the sponsor."""
+    """K as the file gives it; `k` is what counts. Which classes there are, and in which order, stays with the
+    sponsor."""
     rounds: int = 10
     weights: Literal["fitted", "uniform"] = "fitted"
     learning_rate: Literal["search"] | float = "search"
@@ -293,8 +294,13 @@ def check_study(study: Study, path: Path) -> None:
     _require(0 <= study.seed < 2**32, path, "seed", study.seed, "0 to 4294967295")
     classifies = study.task == "classification"
     fits = study.loss == "auto" or classifies == (study.loss == "cross_entropy")
-    _require(fits, path, "loss", study.loss, f"{'cross_entropy' if classifies else 'l2, l1 or huber'} for "
-             f"task {study.task!r}, or auto")  # fmt: skip
+    _require(
+        fits,
+        path,
+        "loss",
+        study.loss,
+        f"{'cross_entropy' if classifies else 'l2, l1 or huber'} for task {study.task!r}, or auto",
+    )
 
     _check_outputs(study, path)
     _check_protect(study, path)
@@ -305,8 +311,13 @@ def _check_outputs(study: Study, path: Path) -> None:
     if study.task == "regression":
         _require(study.k == 1, path, "outputs", study.k, "1 for a regression")
         return
-    _require(study.k == 1 or 3 <= study.k <= most, path, "outputs", study.k,
-             f"1 for two classes, which share one output, else the number of classes, at most {most}")  # fmt: skip
+    _require(
+        study.k == 1 or 3 <= study.k <= most,
+        path,
+        "outputs",
+        study.k,
+        f"1 for two classes, which share one output, else the number of classes, at most {most}",
+    )
     distinct = classes is None or len({class_of(label) for label in classes}) == len(classes)
     _require(distinct, path, "protect.classes", classes, 'classes that differ from each other; 1 and "1" are the same')
     named = outputs_of(len(classes)) if classes else study.k
@@ -321,22 +332,42 @@ def _check_protect(study: Study, path: Path) -> None:
         dp == (epsilon is not None), path, "protect.epsilon", epsilon, 'a number with residuals = "dp", else nothing'
     )
     _require(epsilon is None or 0.01 <= epsilon <= 20, path, "protect.epsilon", epsilon, "0.01 to 20")
-    _require(not (ip and classifies), path, "protect.residuals", "ip",
-             '"dp" for classification: half of the class labels would be named exactly by an interval')  # fmt: skip
+    _require(
+        not (ip and classifies),
+        path,
+        "protect.residuals",
+        "ip",
+        '"dp" for classification: half of the class labels would be named exactly by an interval',
+    )
     needs = dp and classifies
-    _require(needs == (protect.classes is not None), path, "protect.classes", protect.classes,
-             'the list of all classes with residuals = "dp" and task = "classification", else nothing')  # fmt: skip
+    _require(
+        needs == (protect.classes is not None),
+        path,
+        "protect.classes",
+        protect.classes,
+        'the list of all classes with residuals = "dp" and task = "classification", else nothing',
+    )
     needs = protect.privatised and not classifies
-    _require(needs == (range_ is not None), path, "protect.label_range", range_,
-             '[low, high] with residuals = "dp" or "ip" and task = "regression", else nothing')  # fmt: skip
+    _require(
+        needs == (range_ is not None),
+        path,
+        "protect.label_range",
+        range_,
+        '[low, high] with residuals = "dp" or "ip" and task = "regression", else nothing',
+    )
     noised = protect.predictions == "noise"
     _require(
         noised == (noise is not None), path, "protect.noise", noise, 'a number with predictions = "noise", else nothing'
     )
     positive = all(v is None or (math.isfinite(v) and v > 0) for v in (noise, protect.clip))
     _require(positive, path, "protect.noise", (noise, protect.clip), "noise and clip above 0")
-    _require(not (noised and protect.encrypted), path, "protect.predictions", "noise",
-             'residuals other than "ckks": an assistor cannot add noise to fitted values that it cannot see')  # fmt: skip
+    _require(
+        not (noised and protect.encrypted),
+        path,
+        "protect.predictions",
+        "noise",
+        'residuals other than "ckks": an assistor cannot add noise to fitted values that it cannot see',
+    )
     _check_sum(study, path)
 
 
@@ -346,11 +377,19 @@ def _check_sum(study: Study, path: Path) -> None:
         _require(not named, path, "aggregator", named, 'nothing, unless [protect] predictions = "sum"')
         return
     if len(study.assistors) < 2:
-        raise SettingsError(str(path), f'`protect.predictions` is "sum" with the one assistor {study.assistors[0]}: a sum of one '
-                            'is the value itself, so it would hide nothing; accepted: two or more assistors, or "none"')  # fmt: skip
+        raise SettingsError(
+            str(path),
+            f'`protect.predictions` is "sum" with the one assistor {study.assistors[0]}: a sum of one '
+            'is the value itself, so it would hide nothing; accepted: two or more assistors, or "none"',
+        )
     _require(named in ("", *study.assistors), path, "aggregator", named, f"one of {', '.join(study.assistors)}")
-    _require(study.rows == "common", path, "rows", study.rows,
-             '"common" with predictions = "sum": a row that fewer than two assistors hold would have a sum of one')  # fmt: skip
+    _require(
+        study.rows == "common",
+        path,
+        "rows",
+        study.rows,
+        '"common" with predictions = "sum": a row that fewer than two assistors hold would have a sum of one',
+    )
 
 
 def _is_tcp(address: str) -> bool:
@@ -360,8 +399,13 @@ def _is_tcp(address: str) -> bool:
 
 def _check_party(party: PartySettings, study: Study, path: Path) -> None:
     several = not isinstance(party.data.id, str)
-    _require(not several or study.protect.ids == "psi", path, "data.id", party.data.id,
-             'one column; several make an id together only with ids = "psi"')  # fmt: skip
+    _require(
+        not several or study.protect.ids == "psi",
+        path,
+        "data.id",
+        party.data.id,
+        'one column; several make an id together only with ids = "psi"',
+    )
     _require(bool(party.data.id), path, "data.id", party.data.id, "a column, or a list of columns")
     _require(party.party in study.parties, path, "party", party.party, f"one of {', '.join(study.parties)}")
     kind, fresh = party.learner.kind, party.learner.fresh_features

@@ -15,15 +15,44 @@ VERSION = 2
 FIRST_RELEASE = "0.1"
 """The release of version 1, which keeps no record of its release and tells it nobody."""
 LABEL = b"secure-gal/2 study digest\0"
-STUDY_FIELDS = frozenset({
-    "name", "task", "sponsor", "assistors", "loss", "outputs", "rounds", "weights", "learning_rate", "validation",
-    "patience", "patience_seconds", "seed", "rows", "id_form", "max_ids", "max_queries", "aggregator",
-    "leakage_threshold", "protect",
-})  # fmt: skip
+STUDY_FIELDS = frozenset(
+    {
+        "name",
+        "task",
+        "sponsor",
+        "assistors",
+        "loss",
+        "outputs",
+        "rounds",
+        "weights",
+        "learning_rate",
+        "validation",
+        "patience",
+        "patience_seconds",
+        "seed",
+        "rows",
+        "id_form",
+        "max_ids",
+        "max_queries",
+        "aggregator",
+        "leakage_threshold",
+        "protect",
+    }
+)
 """Fields of a study that version 2 began with, but for the address. Nothing is ever added or taken away here."""
-PROTECT_FIELDS = frozenset({
-    "ids", "residuals", "predictions", "parameters", "epsilon", "classes", "label_range", "noise", "clip",
-})  # fmt: skip
+PROTECT_FIELDS = frozenset(
+    {
+        "ids",
+        "residuals",
+        "predictions",
+        "parameters",
+        "epsilon",
+        "classes",
+        "label_range",
+        "noise",
+        "clip",
+    }
+)
 """The same of `[protect]`."""
 
 

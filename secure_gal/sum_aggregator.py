@@ -1,4 +1,5 @@
-"""The aggregator: the assistor that adds up what the sponsor may see only as a sum (PROTOCOL.md steps 8b to 8f, 13b, 13c).
+"""The aggregator: the assistor that adds up what the sponsor may see only as a sum (PROTOCOL.md steps 8b to 8f, 13b,
+13c).
 
 It holds ciphertexts under the sponsor's key and no key. It releases, for each round once, the inner products and one
 sum over *all* assistors; for each prediction batch once, one sum over all of them. What a round released is never
@@ -47,9 +48,13 @@ class Calculator(Protocol):
     """What computes on ciphertexts (`crypto.ckks_products.SumCalculator`)."""
 
     def products(
-        self, fits: Sequence[Bytes], residual: Bytes | npt.NDArray[np.float64], difference: Bytes, table: Table,
+        self,
+        fits: Sequence[Bytes],
+        residual: Bytes | npt.NDArray[np.float64],
+        difference: Bytes,
+        table: Table,
         peer: str,
-    ) -> Bytes: ...  # fmt: skip
+    ) -> Bytes: ...
     def weighted_sum(self, fits: Sequence[tuple[Bytes, Bytes]], weights: Sequence[int], peer: str) -> Bytes: ...
 
 
@@ -67,9 +72,12 @@ class SumAggregator:
     """
 
     def __init__(
-        self, context: Context, state: State, run: Callable[[], str],
+        self,
+        context: Context,
+        state: State,
+        run: Callable[[], str],
         calculator: Callable[[bytes, str], Calculator] = open_calculator,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._state, self._keys = state, SealingKeys(context, state, run)
         study = context.study
         self._name, self._sponsor, self._assistors = context.identity.card.name, study.sponsor, study.assistors
@@ -276,7 +284,8 @@ class SumAggregator:
         return [Compute(f"batch/{number}", lambda: self._sum(raw, layout, parts, steps))]
 
     def _forget_before(self, number: int) -> None:
-        """Parts of earlier batches, which the sponsor gave up, can never become complete any more; keys go with them."""
+        """Parts of earlier batches, which the sponsor gave up, can never become complete any more; keys go with
+        them."""
         self._keys.erase_parts(number - 1)
         for prefix in ("sum/part/", "sum/own/", "sum/about/"):
             for key in self._state.keys(prefix):

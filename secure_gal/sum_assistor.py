@@ -1,8 +1,9 @@
 """The assistor where the sponsor sees sums only (PROTOCOL.md, "Sums only").
 
-What differs: before the first round every assistor declares its width and checks everyone's; a fit leaves as ciphertexts
-under the sponsor's key, sealed to the aggregator, never to the sponsor; and so does a part of a prediction. One of
-the assistors is the aggregator besides. `SumAssistor` fits in the clear, its child in `sum_encrypted_assistor` on ciphertexts.
+What differs: before the first round every assistor declares its width and checks everyone's; a fit leaves as
+ciphertexts under the sponsor's key, sealed to the aggregator, never to the sponsor; and so does a part of a prediction.
+One of the assistors is the aggregator besides. `SumAssistor` fits in the clear, its child in `sum_encrypted_assistor`
+on ciphertexts.
 """
 
 from __future__ import annotations
@@ -91,9 +92,13 @@ class SumAssistor(AssistorProtocol):
     SERVES_WITH_KEYS = True
 
     def __init__(
-        self, context: Context, model: AssistorModel | EncryptedModel, state: State, nonce: bytes,
+        self,
+        context: Context,
+        model: AssistorModel | EncryptedModel,
+        state: State,
+        nonce: bytes,
         calculator: Callable[[bytes, str], Calculator] = open_calculator,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(context, model, state, nonce)  # type: ignore[arg-type]
         self._sums = cast(SumModel, model)
         self._name = context.identity.card.name

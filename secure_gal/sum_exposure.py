@@ -15,8 +15,8 @@ import math
 from collections.abc import Mapping
 
 LIMIT = 0.1
-"""T*K / sum p_m above which nothing is fitted unless a person goes beyond this limit by name. In no measured study at or below both limits did the attacker gain more
-than half of the best column's variance, on average; at 0.15 it did."""
+"""T*K / sum p_m above which nothing is fitted unless a person goes beyond this limit by name. In no measured study at
+or below both limits did the attacker gain more than half of the best column's variance, on average; at 0.15 it did."""
 OWN_LIMIT = 0.2
 """The same of T*K / p_m of this assistor."""
 STATEMENT_LABEL = b"secure-gal/1 declared width\0"
@@ -49,10 +49,11 @@ def reason(count: int, widths: Mapping[str, int], name: str, sums: float = LIMIT
         return ""
     few = f". With {widths[name]} features no ratio is low enough: the first sum is a noisy copy of one of them"
     return (
-        f"the sums of all runs on this data are T*K = {count} equations for the assistors' {sum(widths.values())} features "
-        f"({listed}): a ratio of {ratio:.2f} (limit {sums:g}), and of {own:.2f} for its own features (limit {own_sums:.2f})"
-        f"{few if OWN_LIMIT * widths[name] < 1 else ''}. Above a limit the sponsor may reconstruct features from the sums. "
-        f"Use fewer rounds or more columns, or go beyond on purpose: {_flags(ratio, own)}"
+        f"the sums of all runs on this data are T*K = {count} equations for the assistors' {sum(widths.values())} "
+        f"features ({listed}): a ratio of {ratio:.2f} (limit {sums:g}), and of {own:.2f} for its own features (limit "
+        f"{own_sums:.2f})"
+        f"{few if OWN_LIMIT * widths[name] < 1 else ''}. Above a limit the sponsor may reconstruct features from the "
+        f"sums. Use fewer rounds or more columns, or go beyond on purpose: {_flags(ratio, own)}"
     )
 
 

@@ -1,7 +1,7 @@
 """`fresh_features` where residuals are ciphertexts too: a feature map and an encrypted head for every round.
 
-One head cannot serve rounds of different maps, so the learning stage ends with Enc(c_t r^t) for every round that was run
-instead of their sum (c_t = 0 for rounds that are not kept, which the ciphertext hides), and a part is the sum of T.
+One head cannot serve rounds of different maps, so the learning stage ends with Enc(c_t r^t) for every round that was
+run instead of their sum (c_t = 0 for rounds that are not kept, which the ciphertext hides), and a part is the sum of T.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ Bytes = npt.NDArray[np.uint8]
 
 
 class SumFreshData(SumEncryptedData):
-    """`SumEncryptedData` whose map is drawn anew in every round; all rounds use keys of the first map's padded width."""
+    """`SumEncryptedData` whose map is drawn anew in every round; all rounds use keys of the first map's padded
+    width."""
 
     fresh = True
 

@@ -1,4 +1,5 @@
-"""An assistor's data where its fits go to the aggregator: made on ciphertexts, or made in the clear and then encrypted."""
+"""An assistor's data where its fits go to the aggregator: made on ciphertexts, or made in the clear and then
+encrypted."""
 
 from __future__ import annotations
 

@@ -33,9 +33,16 @@ class SumPrediction(PredictionProtocol):
     """
 
     def __init__(
-        self, study: Study, state: State, ids: tuple[str, ...], outputs: int, cipher: SumCipher, digest: str, card: Card,
+        self,
+        study: Study,
+        state: State,
+        ids: tuple[str, ...],
+        outputs: int,
+        cipher: SumCipher,
+        digest: str,
+        card: Card,
         domain: Domain | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(study, state, ids, outputs, domain)
         self._cipher, self._adder, self._digest, self._card = cipher, study.adder, digest, card
         self._keyed = False
@@ -111,7 +118,8 @@ class SumPrediction(PredictionProtocol):
         return self._ask()
 
     def _ask(self) -> list[Effect]:
-        """Once everyone's rows are known: ask the aggregator for those that all know, and for a key to seal parts to."""
+        """Once everyone's rows are known: ask the aggregator for those that all know, and for a key to seal parts
+        to."""
         if self._common is not None or self.waiting_for():
             return []
         held = np.ones(len(self._ids), dtype=np.bool_)

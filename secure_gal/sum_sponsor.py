@@ -1,4 +1,5 @@
-"""The sponsor that sees sums only (PROTOCOL.md, "Sums only"): it relays sealed fits, and decrypts what the aggregator adds.
+"""The sponsor that sees sums only (PROTOCOL.md, "Sums only"): it relays sealed fits, and decrypts what the aggregator
+adds.
 
 `SumSponsor` sends residuals as the clear protocol does, `SumEncryptedSponsor` as ciphertexts. In both, what it can read
 in a round are the inner products from which the weights follow, and one weighted sum.

@@ -26,7 +26,8 @@ def constrained_weights(gram: Array, assistors: list[int]) -> Array:
     """argmin w'Hw over the simplex with w >= W_MIN for at least two of `assistors`; exact up to STEP.
 
     For a pair (i, j) the feasible set is W_MIN (e_i + e_j) + (1 - 2 W_MIN) v with v in the simplex. With
-    C = (1 - 2 W_MIN) I + a 1', a = W_MIN (e_i + e_j), that is w = C v: a least-norm point again, and the best pair wins.
+    C = (1 - 2 W_MIN) I + a 1', a = W_MIN (e_i + e_j), that is w = C v: a least-norm point again, and the best pair
+    wins.
 
     Args:
         gram: H = D'D, D = [f_m - r], (M, M).
@@ -72,9 +73,13 @@ def weights_problem(weights: Array, uniform: bool) -> str:
 
 
 def commit_in_the_clear(
-    ensemble: Ensemble, fitted: Mapping[str, npt.NDArray[np.float32]], train: npt.NDArray[np.bool_],
-    assistors: tuple[str, ...], *, uniform: bool = False,
-) -> RoundRecord:  # fmt: skip
+    ensemble: Ensemble,
+    fitted: Mapping[str, npt.NDArray[np.float32]],
+    train: npt.NDArray[np.bool_],
+    assistors: tuple[str, ...],
+    *,
+    uniform: bool = False,
+) -> RoundRecord:
     """One round as a study with `predictions = "sum"` does it, from all fitted values: the oracle of tests."""
     residual = ensemble.residual().astype(np.float64)
     columns = [fitted[p].astype(np.float64) for p in ensemble.parties]

@@ -1,7 +1,7 @@
 """Roles without network or disk, and what a hostile peer might send them.
 
-`Play` carries messages between protocol objects in order and keeps what each of them would have on disk, so that a role can
-be rebuilt (`Build`) at any moment of an honest run and be attacked there, as often as wanted.
+`Play` carries messages between protocol objects in order and keeps what each of them would have on disk, so that a role
+can be rebuilt (`Build`) at any moment of an honest run and be attacked there, as often as wanted.
 """
 
 from __future__ import annotations

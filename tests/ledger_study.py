@@ -57,8 +57,14 @@ class LedgerStudy:
             self.open(name)
 
     def open(self, name: str) -> Ledger:
-        opened = Ledger.open(self.folders[name], self.identities[name], self.canonical, self.digest,
-                             self.cards.values(), self.journals[name])  # fmt: skip
+        opened = Ledger.open(
+            self.folders[name],
+            self.identities[name],
+            self.canonical,
+            self.digest,
+            self.cards.values(),
+            self.journals[name],
+        )
         self.ledgers[name] = opened
         return opened
 
@@ -75,8 +81,15 @@ class LedgerStudy:
     def send(self, sender: str, recipient: str, message: messages.Message, arrives: bool = True) -> None:
         seq = self.links[sender, recipient] = self.links.get((sender, recipient), 0) + 1
         run = "" if message.KIND in ("hello", "run-offer") else self.run
-        frames = wire.encode(message, study=self.digest, run=run, sender=sender, recipient=recipient, seq=seq,
-                             identity=self.identities[sender])  # fmt: skip
+        frames = wire.encode(
+            message,
+            study=self.digest,
+            run=run,
+            sender=sender,
+            recipient=recipient,
+            seq=seq,
+            identity=self.identities[sender],
+        )
         self.log(sender, self.ledgers[sender].message("sent", self.cards[recipient], frames))
         if arrives:
             self.log(recipient, self.ledgers[recipient].message("received", self.cards[sender], frames))

@@ -66,7 +66,8 @@ class Mode:
 
     @property
     def exact(self) -> bool:
-        """Whether a batch's parts are the same bits whoever died: the secret order of a private alignment moves some."""
+        """Whether a batch's parts are the same bits whoever died: the secret order of a private alignment moves
+        some."""
         return self.protect.ids == "clear"
 
     def party(self, name: str) -> Party:

@@ -27,28 +27,50 @@ LEAKAGE = [
 def summary(**changes: Any) -> dict[str, Any]:
     """As parties/results.py writes it."""
     return {
-        "format": 1, "study": "demo", "digest": "4a" * 32, "run": "14" * 32,
+        "format": 1,
+        "study": "demo",
+        "digest": "4a" * 32,
+        "run": "14" * 32,
         "parties": {name: "-".join([f"{i}c0d"] * 16) for i, name in enumerate(PARTIES)},
         "rows": {"aligned": 455, "train": 364, "validation": 91, "held": {"hospital": 455, "lab-a": 569, "lab-b": 570}},
-        "rounds": 4, "kept": 3, "metric": "auc", "gal": 0.9931, "alone": 0.9712,
+        "rounds": 4,
+        "kept": 3,
+        "metric": "auc",
+        "gal": 0.9931,
+        "alone": 0.9712,
         "seconds": {"total": 3.518, "from_ready": None, "rounds": 1.82, "sponsor_prepare": 0.873},
-        "computing": {"kind": "cnn", "device": "CPU, 3 threads", "precision": "float32",
-                      "seconds": {"prepare": 0.873, "alone": 1.25, "fit": [0.401, 0.612]}},
-        "bytes": {"sent": {"lab-a": {"hello": 11, "residual": 7772}, "lab-b": {"residual": 7773}},
-                  "received": {"lab-a": {"fitted": 9220}, "lab-b": {"fitted": 9221, "novelty": 5}}},
+        "computing": {
+            "kind": "cnn",
+            "device": "CPU, 3 threads",
+            "precision": "float32",
+            "seconds": {"prepare": 0.873, "alone": 1.25, "fit": [0.401, 0.612]},
+        },
+        "bytes": {
+            "sent": {"lab-a": {"hello": 11, "residual": 7772}, "lab-b": {"residual": 7773}},
+            "received": {"lab-a": {"fitted": 9220}, "lab-b": {"fitted": 9221, "novelty": 5}},
+        },
         "versions": {"python": "3.11.7", "secure-gal": "0.2.0"},
-    } | changes  # fmt: skip
+    } | changes
 
 
 def rounds(count: int = 4) -> list[dict[str, str]]:
     """As csv.DictReader gives them; round 2 has no validation metric."""
     return [
-        {"round": str(r), "train_loss": repr(0.4 / r), "valid_loss": repr(0.5 / r),
-         "valid_metric": "" if r == 2 else repr(0.98 + r / 1000), "eta": repr(20.0 + r),
-         "w_hospital": "0.0", "w_lab-a": repr(0.1 * (r % 9)), "w_lab-b": repr(1 - 0.1 * (r % 9)), "seconds": "0.0128",
-         "bytes_sent": "13886", "bytes_received": "14610"}
+        {
+            "round": str(r),
+            "train_loss": repr(0.4 / r),
+            "valid_loss": repr(0.5 / r),
+            "valid_metric": "" if r == 2 else repr(0.98 + r / 1000),
+            "eta": repr(20.0 + r),
+            "w_hospital": "0.0",
+            "w_lab-a": repr(0.1 * (r % 9)),
+            "w_lab-b": repr(1 - 0.1 * (r % 9)),
+            "seconds": "0.0128",
+            "bytes_sent": "13886",
+            "bytes_received": "14610",
+        }
         for r in range(1, count + 1)
-    ]  # fmt: skip
+    ]
 
 
 def page(study: Study = STUDY, **changes: Any) -> str:

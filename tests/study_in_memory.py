@@ -136,19 +136,22 @@ def make_node(role: object, store: MemoryStore, fixed: Context) -> Node:
     return Node(role, store, codec, lambda *_: None, ledger, certifier)  # type: ignore[arg-type]
 
 
-def context(
-    name: str, settings: Study, beyond: Beyond | None = None, budget: DataBudget | None = None
-) -> Context:  # fmt: skip
+def context(name: str, settings: Study, beyond: Beyond | None = None, budget: DataBudget | None = None) -> Context:
     """Of one party; an assistor's budget is a fresh one unless it is given."""
     everyone = {other: identity(other).card for other in NAMES}
     prints = {n: c.fingerprint for n, c in everyone.items()}
-    return Context(settings, settings.digest(prints), settings.canonical(prints), identity(name), everyone,
-                   beyond=beyond or {}, budget=budget or MemoryBudget())  # fmt: skip
+    return Context(
+        settings,
+        settings.digest(prints),
+        settings.canonical(prints),
+        identity(name),
+        everyone,
+        beyond=beyond or {},
+        budget=budget or MemoryBudget(),
+    )
 
 
-def make_party(
-    name: str, the_study: Study | None = None, fits: bool = True, budget: DataBudget | None = None
-) -> Party:  # fmt: skip
+def make_party(name: str, the_study: Study | None = None, fits: bool = True, budget: DataBudget | None = None) -> Party:
     fixed = context(name, the_study or study(), budget=budget)
 
     def make(store: MemoryStore) -> Node:

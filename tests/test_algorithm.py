@@ -110,8 +110,9 @@ def test_one_organisation_is_gradient_boosting() -> None:
     assert np.allclose(ours.predict([x]), theirs.predict(x), atol=1e-4)  # residuals travel as float32
 
 
-@pytest.mark.parametrize(("task", "loss"), [("regression", "l2"), ("regression", "l1"), ("regression", "huber"),
-                                            ("classification", "auto")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("task", "loss"), [("regression", "l2"), ("regression", "l1"), ("regression", "huber"), ("classification", "auto")]
+)
 def test_the_training_loss_never_rises(task: str, loss: str) -> None:
     rng = np.random.default_rng(5)
     blocks = [rng.standard_normal((150, 3)) for _ in range(3)]
@@ -127,8 +128,9 @@ def test_theorem_1_linear_least_squares_over_the_joint_span() -> None:
     rng = np.random.default_rng(6)
     blocks = [rng.standard_normal((100, 3)) for _ in range(3)]
     y = np.hstack(blocks) @ rng.standard_normal(9) + rng.standard_normal(100)
-    gal = GAL("regression", rounds=200, validation=0, patience=999,
-              learners=LearnerSettings(options={"ridge": 0.0})).fit(blocks, y)  # fmt: skip
+    gal = GAL(
+        "regression", rounds=200, validation=0, patience=999, learners=LearnerSettings(options={"ridge": 0.0})
+    ).fit(blocks, y)
     design = np.hstack([*blocks, np.ones((100, 1))])
     best = y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
     assert np.mean((gal.predict(blocks) - y) ** 2) == pytest.approx(np.mean(best**2), rel=1e-4)

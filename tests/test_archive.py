@@ -20,8 +20,15 @@ def kept(tmp_path: Path) -> tuple[LedgerStudy, Archive, bytes]:
     """A ledger with one residual, and its archive."""
     study = LedgerStudy(tmp_path)
     study.agree()
-    frames = wire.encode(messages.Residual(np.arange(6, dtype=np.float32).reshape(3, 2), 1), study=study.digest,
-                         run=study.run, sender="hospital", recipient="lab", seq=3, identity=identity("hospital"))  # fmt: skip
+    frames = wire.encode(
+        messages.Residual(np.arange(6, dtype=np.float32).reshape(3, 2), 1),
+        study=study.digest,
+        run=study.run,
+        sender="hospital",
+        recipient="lab",
+        seq=3,
+        identity=identity("hospital"),
+    )
     row = study.ledgers["hospital"].message("sent", study.cards["lab"], frames)
     archive = Archive(tmp_path / "hospital", identity("hospital"))
     archive.write(row.seq, frames)
@@ -57,8 +64,15 @@ def test_altered_renamed_or_foreign_files_are_refused(kept: tuple[LedgerStudy, A
 def test_a_payload_that_is_not_the_ledgers_is_refused(kept: tuple[LedgerStudy, Archive, bytes], tmp_path: Path) -> None:
     study, archive, line = kept
     seq = int(line.split(b'"seq":')[1].split(b",")[0])
-    other = wire.encode(messages.Residual(np.zeros((3, 2), np.float32), 1), study=study.digest, run=study.run,
-                        sender="hospital", recipient="lab", seq=3, identity=identity("hospital"))  # fmt: skip
+    other = wire.encode(
+        messages.Residual(np.zeros((3, 2), np.float32), 1),
+        study=study.digest,
+        run=study.run,
+        sender="hospital",
+        recipient="lab",
+        seq=3,
+        identity=identity("hospital"),
+    )
     archive.write(seq, other)
     with pytest.raises(SettingsError, match="not the payload"):
         extract(archive, line, tmp_path / "out")

@@ -127,7 +127,7 @@ def spoilt(value: float, row: int = 7, kind: type = np.float32) -> np.ndarray:
         ({"id": IDS.astype(object)}, "Python objects"),
         ({"weight": np.ones(N)}, "no meaning here: weight"),
     ],
-)  # fmt: skip
+)
 def test_bad_arrays(tmp_path: Path, arrays: dict[str, np.ndarray], message: str) -> None:
     with pytest.raises(DataError, match=message):
         read(write(tmp_path / "a.npz", **arrays), "y" if "y" in arrays else None)
@@ -375,8 +375,14 @@ def test_a_sponsor_that_died_after_its_last_round_finds_its_map(
 
 
 def test_an_encrypted_assistor_answers_from_images_what_ridge_answers(tmp_path: Path) -> None:
-    study = Study("s", "classification", "hospital", "tcp://x:1", ("lab",),
-                  protect=Protect(ids="clear", residuals="ckks", parameters="fast"))  # fmt: skip
+    study = Study(
+        "s",
+        "classification",
+        "hospital",
+        "tcp://x:1",
+        ("lab",),
+        protect=Protect(ids="clear", residuals="ckks", parameters="fast"),
+    )
     learner = LearnerSettings(features="encoder", options={"encoder_width": 31, "encoder_file": "lab.encoder"})
     path = write(tmp_path / "lab.npz")
     model = EncryptedAssistorData(party(tmp_path, "lab", path, learner), study, tmp_path, lambda text: None)

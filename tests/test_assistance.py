@@ -39,9 +39,18 @@ def problem(seed, parties=None, spread=1.0):
 
 @pytest.mark.parametrize(
     ("loss", "spread"),
-    [("l2", 1.0), ("l2", 10.0), ("l2", 100.0), ("l1.5", 1.0), ("l1.5", 10.0), ("l4", 1.0), ("l4", 10.0),
-     ("l1.5", 100.0), ("l4", 100.0)],
-)  # fmt: skip
+    [
+        ("l2", 1.0),
+        ("l2", 10.0),
+        ("l2", 100.0),
+        ("l1.5", 1.0),
+        ("l1.5", 10.0),
+        ("l4", 1.0),
+        ("l4", 10.0),
+        ("l1.5", 100.0),
+        ("l4", 100.0),
+    ],
+)
 def test_weights_satisfy_the_kkt_conditions(loss, spread):
     for seed in range(40):
         residual, fitted = problem(seed, spread=spread)

@@ -262,8 +262,10 @@ def test_consent_and_limits_that_were_gone_beyond_are_shown(agreed: LedgerStudy)
     _, contents = read_contents(agreed.path("lab"), Filter(round=99))
     lines = agreements(contents)
     assert [line.partition(": ")[2] for line in lines] == [
-        "consented to the study", "went beyond the limit sums of 0.1, up to 2.5", "went beyond the limit sums of 0.1, up to 0.3",
-    ]  # fmt: skip
+        "consented to the study",
+        "went beyond the limit sums of 0.1, up to 2.5",
+        "went beyond the limit sums of 0.1, up to 0.3",
+    ]
     assert as_json(contents)["agreed"][1]["stated"] == 2.5  # type: ignore[index]
 
 

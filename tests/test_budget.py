@@ -267,8 +267,9 @@ def test_sums_of_an_earlier_release_count_for_every_table(tmp_path: Path) -> Non
 def test_a_damaged_file_of_an_earlier_release_is_refused(raw: bytes, tmp_path: Path) -> None:
     (tmp_path / BEFORE).write_bytes(raw)
     read: list[Callable[[], object]] = [
-        lambda: opened(tmp_path), lambda: look(tmp_path, table_of(IDS, tmp_path / "t")),
-    ]  # fmt: skip
+        lambda: opened(tmp_path),
+        lambda: look(tmp_path, table_of(IDS, tmp_path / "t")),
+    ]
     for attempt in read:
         with pytest.raises(SettingsError, match="not a readable budget of sums"):
             attempt()
@@ -303,9 +304,10 @@ def test_check_shows_what_is_left_of_each_budget(tmp_path: Path) -> None:
     budget.spend("r", [Charge("rows", 3, None), Charge("queries", 1000, None), Charge("replies", 20, None)])
     shown = check_party(session.file)
     for line in (
-        "- ids that were asked about: 1,000 of 10,000,000 (max_queries)", "- rows predicted: 3; no max_rows is set",
+        "- ids that were asked about: 1,000 of 10,000,000 (max_queries)",
+        "- rows predicted: 3; no max_rows is set",
         "- reply ciphertexts: 20 of 65,536 (tau)",
-    ):  # fmt: skip
+    ):
         assert line in shown
     session.file.write_text("max_rows = 50\n" + session.file.read_text())
     assert "- rows predicted: 3 of 50 (max_rows)" in check_party(session.file)

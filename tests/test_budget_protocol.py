@@ -109,7 +109,8 @@ def test_this_partys_own_person_is_told_the_numbers() -> None:
 
 
 def test_ids_asked_about_are_counted_over_runs_and_studies() -> None:
-    """Three runs of 120 ids are more than 300, though each alone is not: nobody broke a rule, and the study goes no further."""
+    """Three runs of 120 ids are more than 300, though each alone is not: nobody broke a rule, and the study goes no
+    further."""
     budget, make = MemoryBudget(), test_private_alignment.make_party
     settings = study(protect=Protect(ids="psi"), validation=0.0, max_queries=300)
     run_of(make, settings, budget)
@@ -183,7 +184,8 @@ def test_predictions_of_another_run_leave_less_of_tau() -> None:
 
 
 def test_sums_of_other_runs_count_against_both_limits() -> None:
-    """Three rounds of two times three features; the third run would be the ninth sum, and needs more than was stated."""
+    """Three rounds of two times three features; the third run would be the ninth sum, and needs more than was
+    stated."""
     budget, settings = MemoryBudget(), study(protect=test_sum_protocol.CLEAR, loss="l2")
     two = {"sums": 1.0, "own-sums": 2.0}
     for _ in range(2):
@@ -251,8 +253,9 @@ def test_a_crash_between_spending_and_committing_errs_to_the_safe_side() -> None
         lab = network.parties["lab"]
         commit = lab.store.commit
 
-        def broken(*arguments: object, store: MemoryStore = lab.store, real: Callable[..., None] = commit,
-                   last: int = fails) -> None:  # fmt: skip
+        def broken(
+            *arguments: object, store: MemoryStore = lab.store, real: Callable[..., None] = commit, last: int = fails
+        ) -> None:
             if store.commits == last:
                 store.commit = real  # type: ignore[method-assign]
                 raise EnvironmentFailure("the disk is full")

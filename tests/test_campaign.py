@@ -27,8 +27,9 @@ def test_its_studies_are_of_the_modes_that_it_names(mode: str, ids: str, tmp_pat
 
 def test_f_is_the_same_bits_where_nothing_reorders_or_encrypts() -> None:
     assert {(mode, ids) for mode in MODES for ids in ("clear", "psi") if error_of(MODES[mode], ids) == 0.0} == {
-        ("clear", "clear"), ("dp", "clear"),
-    }  # fmt: skip
+        ("clear", "clear"),
+        ("dp", "clear"),
+    }
 
 
 def test_predictions_are_compared_with_f(tmp_path: Path) -> None:

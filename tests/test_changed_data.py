@@ -20,8 +20,14 @@ from tests.conftest import identity
 
 ROWS = 60
 Rows = list[dict[str, str]]
-STUDY = 'name="s"\ntask="classification"\nsponsor="hospital"\naddress="tcp://h:7001"\nassistors=["lab"]\n[protect]\nids="{ids}"\n'
-PARTY = 'study="study.toml"\nparty="{name}"\nhome="keys"\nrun_dir="run"\n{bind}[data]\npath="{file}"\nid="id"\n{label}[learner]\n{learner}'
+STUDY = (
+    'name="s"\ntask="classification"\nsponsor="hospital"\naddress="tcp://h:7001"\nassistors=["lab"]\n'
+    '[protect]\nids="{ids}"\n'
+)
+PARTY = (
+    'study="study.toml"\nparty="{name}"\nhome="keys"\nrun_dir="run"\n{bind}'
+    '[data]\npath="{file}"\nid="id"\n{label}[learner]\n{learner}'
+)
 BEGUN = {"hospital": {"rows": np.arange(ROWS), "phase": b"learning"}, "lab": {"agreement": b"{}", "phase": b"learning"}}
 OVER = {"hospital": {"phase": b"finished"}, "lab": {"phase": b"serving"}}
 
@@ -29,10 +35,15 @@ OVER = {"hospital": {"phase": b"finished"}, "lab": {"phase": b"serving"}}
 def table() -> Rows:
     rng = np.random.default_rng(3)
     return [
-        {"id": f"p{i:02d}", "age": f"{20 + i % 50}", "dose": f"{rng.normal():.3f}", "ward": "north" if i % 2 else "south",
-         "y": "yes" if rng.random() < 0.5 else "no"}
+        {
+            "id": f"p{i:02d}",
+            "age": f"{20 + i % 50}",
+            "dose": f"{rng.normal():.3f}",
+            "ward": "north" if i % 2 else "south",
+            "y": "yes" if rng.random() < 0.5 else "no",
+        }
         for i in range(ROWS)
-    ]  # fmt: skip
+    ]
 
 
 def write(folder: Path, name: str, rows: Rows) -> None:

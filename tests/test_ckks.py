@@ -273,8 +273,15 @@ def test_a_request_under_another_key_gives_a_refused_reply() -> None:
 
 def test_replies_of_the_wrong_shape() -> None:
     good = reply("fast", np.zeros(9))
-    for bad, rows, outputs in [(good, 9, 2), (good, FAST.n + 1, 1), (good[:0], 9, 1), (good[:, :-1], 9, 1),
-                               (good[:, 1:], 9, 1), (good[0], 9, 1), (good.astype(np.int64), 9, 1)]:  # fmt: skip
+    for bad, rows, outputs in [
+        (good, 9, 2),
+        (good, FAST.n + 1, 1),
+        (good[:0], 9, 1),
+        (good[:, :-1], 9, 1),
+        (good[:, 1:], 9, 1),
+        (good[0], 9, 1),
+        (good.astype(np.int64), 9, 1),
+    ]:
         with pytest.raises(PeerViolation):
             secret("fast").decrypt(bad, rows, outputs, PEER)
 

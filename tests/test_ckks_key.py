@@ -1,4 +1,5 @@
-"""The study's CKKS key in the sponsor's home: one for all runs of a digest, with an account that no run directory resets."""
+"""The study's CKKS key in the sponsor's home: one for all runs of a digest, with an account that no run directory
+resets."""
 
 from __future__ import annotations
 
@@ -76,12 +77,15 @@ def test_the_account_is_read_without_the_key(tmp_path: Path) -> None:
     assert released(tmp_path, DIGEST, FAST) == 1
 
 
-@pytest.mark.parametrize(("protect", "said"), [
-    (Protect(residuals="ckks", parameters="fast"), "8,192 values"),
-    (Protect(residuals="ckks"), "16,384 values"),
-    (Protect(predictions="sum"), "16,384 values"),
-    (Protect(), ""),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("protect", "said"),
+    [
+        (Protect(residuals="ckks", parameters="fast"), "8,192 values"),
+        (Protect(residuals="ckks"), "16,384 values"),
+        (Protect(predictions="sum"), "16,384 values"),
+        (Protect(), ""),
+    ],
+)
 def test_the_manifest_says_who_must_not_see_predictions(protect: Protect, said: str) -> None:
     text = manifest(study(protect=protect), dict.fromkeys(NAMES, "fingerprint"))
     assert ("predictions must not be shown to whoever computed them" in text) == bool(said)

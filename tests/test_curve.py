@@ -190,12 +190,28 @@ def test_control_frames_are_bounded_and_strict(bench: Bench, to: str) -> None:
         send = lambda frames: bench.sponsor._socket.send_multipart([routing, *frames])  # noqa: E731
     over = bytes(MAX_SMALL_BYTES + 1)
     for frames in (
-        [ev.SYNC, over], [ev.REFUSE, over], [ev.ACK, bytes(7)], [ev.ACK, bytes(9)], [ev.SYNC], [ev.SYNC, b"a", b"b"],
-        [ev.ACK], [ev.PIECE], [ev.PIECE, bytes(PREFIX_BYTES)], [ev.PIECE, bytes(PREFIX_BYTES - 1), b"x"],
-        [ev.PIECE, bytes(PREFIX_BYTES), b"x"], [ev.PIECE, b"h", b"s", b"t"], [ev.HELD], [ev.HELD, bytes(ANSWER_BYTES - 1)],
-        [ev.HELD, bytes(ANSWER_BYTES + 1)], [ev.PING, bytes(8)], [ev.PING, bytes(10)], [ev.PING], [ev.PONG], [b"?", b"x"],
+        [ev.SYNC, over],
+        [ev.REFUSE, over],
+        [ev.ACK, bytes(7)],
+        [ev.ACK, bytes(9)],
+        [ev.SYNC],
+        [ev.SYNC, b"a", b"b"],
+        [ev.ACK],
+        [ev.PIECE],
+        [ev.PIECE, bytes(PREFIX_BYTES)],
+        [ev.PIECE, bytes(PREFIX_BYTES - 1), b"x"],
+        [ev.PIECE, bytes(PREFIX_BYTES), b"x"],
+        [ev.PIECE, b"h", b"s", b"t"],
+        [ev.HELD],
+        [ev.HELD, bytes(ANSWER_BYTES - 1)],
+        [ev.HELD, bytes(ANSWER_BYTES + 1)],
+        [ev.PING, bytes(8)],
+        [ev.PING, bytes(10)],
+        [ev.PING],
+        [ev.PONG],
+        [b"?", b"x"],
         [b""],
-    ):  # fmt: skip
+    ):
         send(frames)
     send([ev.SYNC, over[:-1]])
     send([ev.ACK, (9).to_bytes(8, "little")])

@@ -11,8 +11,9 @@ import pytest
 from benchmarks import deep, deep_costs, deep_data
 from secure_gal.learners import check_shape, encryptable, make_learner
 
-QUICK = argparse.Namespace(quick=True, epochs=0, batch=0, width=0, precision="", rounds=2, device="cpu", ciphertexts=False,
-                           seed=0)  # fmt: skip
+QUICK = argparse.Namespace(
+    quick=True, epochs=0, batch=0, width=0, precision="", rounds=2, device="cpu", ciphertexts=False, seed=0
+)
 
 
 def test_patches_are_dealt_out_row_by_row() -> None:
@@ -37,7 +38,10 @@ def test_an_object_looks_the_same_from_opposite_sides_of_a_mirror() -> None:
 
 
 def test_a_patient_is_read_by_the_hour() -> None:
-    raw = "Time,Parameter,Value\n00:00,Age,76\n00:00,Height,-1\n00:10,HR,80\n00:50,HR,90\n02:00,pH,7.4\n03:00,HR,-1\n48:00,K,4"
+    raw = (
+        "Time,Parameter,Value\n00:00,Age,76\n00:00,Height,-1\n00:10,HR,80\n00:50,HR,90\n02:00,pH,7.4\n"
+        "03:00,HR,-1\n48:00,K,4"
+    )
     hourly, seen, person = deep_data._patient(raw)
     assert hourly[0, 0] == 85
     assert np.isnan(hourly[1:, 0]).all()

@@ -147,8 +147,9 @@ def test_it_stops_early_on_the_held_out_tenth_and_says_so(caplog: pytest.LogCapt
 
 def test_a_cosine_schedule_ends_near_zero_and_clipping_bounds_the_step() -> None:
     x, r = images(64)
-    bounded = TorchLearner(lambda inner, k: network(nn.Flatten(), 30, k), "l4", "cpu", epochs=2, clip=1e-9,
-                           schedule="cosine", rate=1e-3)  # fmt: skip
+    bounded = TorchLearner(
+        lambda inner, k: network(nn.Flatten(), 30, k), "l4", "cpu", epochs=2, clip=1e-9, schedule="cosine", rate=1e-3
+    )
     assert np.isfinite(bounded.fit(x * 1e3, r * 1e3, 0).predict(x)).all()
 
 

@@ -1,4 +1,5 @@
-"""An encrypted, privately aligned study by real processes: killed and resumed, audited, and no secret at an assistor."""
+"""An encrypted, privately aligned study by real processes: killed and resumed, audited, and no secret at an
+assistor."""
 
 from __future__ import annotations
 

@@ -98,9 +98,12 @@ class Head(Arrays):
 
 
 def make_party(
-    name: str, the_study: Study = STUDY, stretch: float = 1.0, beyond: Beyond | None = None,
+    name: str,
+    the_study: Study = STUDY,
+    stretch: float = 1.0,
+    beyond: Beyond | None = None,
     budget: DataBudget | None = None,
-) -> Party:  # fmt: skip
+) -> Party:
     fixed = context(name, the_study, beyond, budget)
 
     def make(store: MemoryStore) -> Node:

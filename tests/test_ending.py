@@ -79,7 +79,8 @@ def caught(work: Callable[[], object]) -> Exception:
 
 class RemoteTraceback(Exception):
     def __str__(self) -> str:
-        return f'"""\nTraceback (most recent call last):\n  File "/x/far.py", line 3, in away\n    f(x)\nValueError: {SECRET}\n"""'
+        where = 'Traceback (most recent call last):\n  File "/x/far.py", line 3, in away\n    f(x)'
+        return f'"""\n{where}\nValueError: {SECRET}\n"""'
 
 
 def test_a_bug_is_one_line_and_a_log_without_data(tmp_path: Path) -> None:

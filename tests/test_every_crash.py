@@ -1,7 +1,7 @@
 """Whoever dies, and wherever: learning and prediction end with the answer that they would have had.
 
-Each walk kills each party before each step, once with what it had sent lost and once with it arriving. By default a walk
-takes every so many of these points; the slow tests take them all, of learning every eleventh.
+Each walk kills each party before each step, once with what it had sent lost and once with it arriving. By default a
+walk takes every so many of these points; the slow tests take them all, of learning every eleventh.
 """
 
 from __future__ import annotations
@@ -77,8 +77,9 @@ def test_learning_ends_whoever_dies(stride: int, mode: str) -> None:
     network = beginning(mode)
     steps = steps_of(network)
     wanted = outputs_by_row(network)
-    walk(lambda: beginning(mode), steps, stride,
-         lambda found: check_same(mode, outputs_by_row(found), wanted, atol=1e-4))  # fmt: skip
+    walk(
+        lambda: beginning(mode), steps, stride, lambda found: check_same(mode, outputs_by_row(found), wanted, atol=1e-4)
+    )
 
 
 @every(23)

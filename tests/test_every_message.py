@@ -1,8 +1,9 @@
-"""Every message at every moment: for each role and phase, what is accepted stands in a table, and nothing else breaks anything.
+"""Every message at every moment: for each role and phase, what is accepted stands in a table, and nothing else breaks
+anything.
 
 At every moment of an honest run, each role is rebuilt from its disk and given every message of that run, of the other
-modes' runs, and each of them with one field at the edge of what the wire lets through. Whatever is refused is refused as the
-peer's violation (or as settings that differ) and changes nothing; whatever is accepted can be computed with.
+modes' runs, and each of them with one field at the edge of what the wire lets through. Whatever is refused is refused
+as the peer's violation (or as settings that differ) and changes nothing; whatever is accepted can be computed with.
 """
 
 from __future__ import annotations
@@ -68,7 +69,10 @@ SPONSOR: dict[str, dict[str, set[str]]] = {
         "signing": {"run-signature"},
         "aligning": STALE if "psi" in protect.ids else {"ids"},
         "learning": {
-            "clear": {"fitted"}, "private ids": {"fitted"}, "privatised": {"fitted"}, "noised": {"noised-fitted"},
+            "clear": {"fitted"},
+            "private ids": {"fitted"},
+            "privatised": {"fitted"},
+            "noised": {"noised-fitted"},
             "ckks": {"encrypted-fitted"},
         }.get(mode, {"sealed-fitted", "inner-products", "weighted-sum"}),
         "declaring": {"declared"} if protect.summed else {"features"},
@@ -76,7 +80,7 @@ SPONSOR: dict[str, dict[str, set[str]]] = {
         "finished": set(),
     }
     for mode, protect in MODES.items()
-}  # fmt: skip
+}
 ASSISTOR: dict[str, dict[str, set[str]]] = {
     mode: {
         "greeted": {"run-offer"},
@@ -99,8 +103,13 @@ ASSISTOR: dict[str, dict[str, set[str]]] = {
 }
 
 
-REPLIES = {"clear": "predict-reply", "private ids": "predict-reply", "privatised": "predict-reply",
-           "noised": "noised-predict-reply", "ckks": "encrypted-predict-reply"}  # fmt: skip
+REPLIES = {
+    "clear": "predict-reply",
+    "private ids": "predict-reply",
+    "privatised": "predict-reply",
+    "noised": "noised-predict-reply",
+    "ckks": "encrypted-predict-reply",
+}
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -113,7 +122,8 @@ def test_what_a_role_takes_in_each_phase(mode: str) -> None:
                 continue
             seen.add(key)
             sponsor = name == "hospital"
-            # A party that is taken up again prepares before it goes online; only at first do messages come while it does.
+            # A party that is taken up again prepares before it goes online; only at first do messages come while it
+            # does.
             for prepared in {True, "encoder" in made.disk[name]}:
                 rebuilt = functools.partial(made.copy, name, prepared=prepared)
                 legal = (SPONSOR if sponsor else ASSISTOR)[mode][rebuilt().phase]

@@ -39,8 +39,18 @@ def separable() -> tuple[np.ndarray, np.ndarray]:
 def ended(rounds: int) -> Ensemble:
     """Over labels of two classes that one party's fit separates at once, with so many rounds run."""
     y = separable()[1]
-    made = Ensemble(get_loss("cross_entropy", 1), y, np.ones(ROWS, dtype=bool), "classification", ("a",), "fitted",
-                    "search", 3, ROUNDS, "l2")  # fmt: skip
+    made = Ensemble(
+        get_loss("cross_entropy", 1),
+        y,
+        np.ones(ROWS, dtype=bool),
+        "classification",
+        ("a",),
+        "fitted",
+        "search",
+        3,
+        ROUNDS,
+        "l2",
+    )
     for _ in range(rounds):
         made.commit({"a": np.where(y == 1, 1.0, -1.0)[:, None].astype(np.float32)})
     return made
@@ -73,8 +83,18 @@ class Wide(Arrays):
         self.x = self.x * [1.0, 0.0, 0.0] + np.where(self.codes, 4.0, -4.0)[:, None] * [1.0, 0.0, 0.0]
 
     def ensemble(self, parties: tuple[str, ...]) -> Ensemble:
-        return Ensemble(get_loss("cross_entropy", 1), self.codes[self.rows], self.train, "classification", parties,
-                        "fitted", "search", 10, self.rounds, "l2")  # fmt: skip
+        return Ensemble(
+            get_loss("cross_entropy", 1),
+            self.codes[self.rows],
+            self.train,
+            "classification",
+            parties,
+            "fitted",
+            "search",
+            10,
+            self.rounds,
+            "l2",
+        )
 
     def part(self, table, ids, encoder, models, coefficients, k):  # type: ignore[no-untyped-def]
         return np.ones(len(ids)), collapse([storage.load(m) for m in models], coefficients, self.x)

@@ -1,4 +1,5 @@
-"""Bytes that no honest party sends: refused in the peer's name before they are kept, so that the run goes on once it is mended."""
+"""Bytes that no honest party sends: refused in the peer's name before they are kept, so that the run goes on once it is
+mended."""
 
 from __future__ import annotations
 
@@ -129,8 +130,13 @@ def test_released_numbers_that_hide_nothing(cipher: SumContext) -> None:
     bare[1, :-CONSTANT_BYTES] = 0
     beyond[0, -CONSTANT_BYTES:] = 255
     wide[1, :KEPT] = 255
-    for bad, rule in ((bare, "polynomial is zero"), (beyond, "not below its modulus"), (wide, "not below its modulus"),
-                      (good[:1], "is due"), (good[:, :-1], "is due")):  # fmt: skip
+    for bad, rule in (
+        (bare, "polynomial is zero"),
+        (beyond, "not below its modulus"),
+        (wide, "not below its modulus"),
+        (good[:1], "is due"),
+        (good[:, :-1], "is due"),
+    ):
         refused(partial(read_products, bad, 2, PEER), rule)
         refused(partial(cipher.decrypt_products, bad, 2, study, PEER), rule)
 
@@ -152,7 +158,8 @@ def test_fits_and_differences_that_cannot_be_computed_with() -> None:
 
 
 def test_a_fit_that_is_the_residuals_own_ciphertext(cipher: SumContext) -> None:
-    """Every assistor can compute it, and SEAL refuses to compute with the difference, which is zero but for rounding."""
+    """Every assistor can compute it, and SEAL refuses to compute with the difference, which is zero but for
+    rounding."""
     calculator, table = SumCalculator(ProductKeys.from_bytes(cipher.product_keys(), PEER)), Table(TRAINING, 40, 1)
     residual = cipher.encrypt(np.linspace(-1, 1, 40)[:, None])
     lifted = calculator._lifted(residual, PEER)
@@ -304,8 +311,15 @@ def forged(frames: list[bytes], sender: str, recipient: str, change: Callable[[A
     """The same message with other content, as its sender could have signed it."""
     received = wire.decode(frames, sender=identity(sender).card, recipient=recipient, limits=wire.Limits())
     header = received.header
-    return wire.encode(change(received.message), study=header.study, run=header.run, sender=sender, recipient=recipient,
-                       seq=header.seq, identity=identity(sender))  # fmt: skip
+    return wire.encode(
+        change(received.message),
+        study=header.study,
+        run=header.run,
+        sender=sender,
+        recipient=recipient,
+        seq=header.seq,
+        identity=identity(sender),
+    )
 
 
 @pytest.mark.parametrize(("mode", "kind", "change", "rule"), CASES, ids=[f"{c[0]}: {c[1]} {c[3]}" for c in CASES])

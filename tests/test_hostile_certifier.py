@@ -35,9 +35,14 @@ class Bench:
     def certifier(self, name: str) -> Certifier:
         fixed = self.fixed
         return Certifier(
-            fixed.study, fixed.digest, identity(name), fixed.cards, self.states[name], lambda: self.heads[name],
+            fixed.study,
+            fixed.digest,
+            identity(name),
+            fixed.cards,
+            self.states[name],
+            lambda: self.heads[name],
             lambda: "cd" * 32,
-        )  # fmt: skip
+        )
 
     def post(self, name: str, effects: list[Any]) -> None:
         self.sent += [(name, e.peer, e.message) for e in effects if isinstance(e, Send)]
@@ -70,16 +75,35 @@ CERTIFIER: list[tuple[str, str, Callable[[Any, Bench], Message], str]] = [
     ("lab", "ledger-heads", lambda m, b: put(heads=b.heads | {"nobody": OTHER})(m), "every party and of nobody else"),
     ("lab", "ledger-heads", lambda m, b: put(heads=b.heads | {"insurer": LogHead(0, "ab" * 32)})(m), "impossible"),
     ("lab", "ledger-heads", lambda m, b: put(round=2)(m), "out of turn"),
-    ("lab", "ledger-certificate", lambda m, b: certificate(heads=b.heads | {"insurer": OTHER})(m), "not over the heads"),
+    (
+        "lab",
+        "ledger-certificate",
+        lambda m, b: certificate(heads=b.heads | {"insurer": OTHER})(m),
+        "not over the heads",
+    ),
     ("lab", "ledger-certificate", lambda m, b: certificate(round=2)(m), "not over the heads"),
     ("lab", "ledger-certificate", lambda m, b: certificate(run="ef" * 32)(m), "not over the heads"),
     ("lab", "ledger-certificate", lambda m, b: certificate(study="ef" * 32)(m), "not over the heads"),
-    ("lab", "ledger-certificate", lambda m, b: certificate(
-        signatures=m.certificate.signatures | {"insurer": b.signed("insurer", run="ef" * 32)})(m), "does not verify"),
-    ("lab", "ledger-certificate", lambda m, b: certificate(
-        signatures=m.certificate.signatures | {"hospital": b.signed("lab")})(m), "does not verify"),
-    ("lab", "ledger-certificate", lambda m, b: certificate(
-        signatures={"lab": m.certificate.signatures["lab"]})(m), "every party and by nobody else"),
+    (
+        "lab",
+        "ledger-certificate",
+        lambda m, b: certificate(signatures=m.certificate.signatures | {"insurer": b.signed("insurer", run="ef" * 32)})(
+            m
+        ),
+        "does not verify",
+    ),
+    (
+        "lab",
+        "ledger-certificate",
+        lambda m, b: certificate(signatures=m.certificate.signatures | {"hospital": b.signed("lab")})(m),
+        "does not verify",
+    ),
+    (
+        "lab",
+        "ledger-certificate",
+        lambda m, b: certificate(signatures={"lab": m.certificate.signatures["lab"]})(m),
+        "every party and by nobody else",
+    ),
     ("lab", "ledger-certificate", lambda m, b: put(round=2)(m), "out of turn"),
     ("lab", "head-request", lambda m, b: messages.LedgerHead(OTHER, 1), "not for this party"),
     ("lab", "head-request", lambda m, b: messages.HeadsSignature("00", 1), "not for this party"),
@@ -96,9 +120,13 @@ CERTIFIER: list[tuple[str, str, Callable[[Any, Bench], Message], str]] = [
     ("hospital", "heads-signature", lambda m, b: put(signature=b.signed("hospital"))(m), "does not verify"),
     ("hospital", "heads-signature", lambda m, b: put(signature=b.signed("lab", run="ef" * 32))(m), "does not verify"),
     ("hospital", "heads-signature", lambda m, b: put(signature=b.signed("lab", round_=2))(m), "does not verify"),
-    ("hospital", "heads-signature", lambda m, b: put(
-        signature=b.signed("lab", heads=b.heads | {"insurer": OTHER}))(m), "does not verify"),
-]  # fmt: skip
+    (
+        "hospital",
+        "heads-signature",
+        lambda m, b: put(signature=b.signed("lab", heads=b.heads | {"insurer": OTHER}))(m),
+        "does not verify",
+    ),
+]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """A hostile peer at every step: one table for each role, of what is refused, by which rule and in whose name.
 
-A row says where the honest run stands (before which message to whom), how that message is changed, and which rule refuses
-it. Every refusal leaves the state as it was, and the honest message is taken after it.
+A row says where the honest run stands (before which message to whom), how that message is changed, and which rule
+refuses it. Every refusal leaves the state as it was, and the honest message is taken after it.
 """
 
 from __future__ import annotations
@@ -73,7 +73,13 @@ ASSISTOR: list[Row] = [
     ("clear", "lab", "residual", put(values=cut), "shape"),
     ("clear", "lab", "finish", put(coefficients=np.ones(ROUNDS + 1)), "no more"),
     ("clear", "lab", "finish", put(coefficients=nan), "finite"),
-    ("privatised", "lab", "privatised-residual", lambda m: messages.Residual(m.values, m.round), "agreed on privatised"),
+    (
+        "privatised",
+        "lab",
+        "privatised-residual",
+        lambda m: messages.Residual(m.values, m.round),
+        "agreed on privatised",
+    ),
     ("clear", "lab", "residual", lambda m: messages.PrivatisedResidual(m.values, m.round), "agreed on residual"),
     ("private ids", "lab", "rows", put(positions=repeat), "repeat"),
     ("private ids", "lab", "rows", inner("step", attempt=lambda a: a + 1), "not aligned"),
@@ -86,7 +92,7 @@ ASSISTOR: list[Row] = [
     ("sums", "lab", "declarations", put(declarations={}), "every assistor"),
     ("sums", "lab", "evaluation-keys", lambda m: messages.ProductKeys(m.keys), "after its evaluation keys"),
     ("sums", "insurer", "evaluation-keys", lambda m: messages.ProductKeys(m.keys), "for the aggregator"),
-]  # fmt: skip
+]
 
 SPONSOR: list[Row] = [
     ("clear", "hospital", "hello", inner("greeting", nonce="ab" * 15), "32 lower-case hex"),

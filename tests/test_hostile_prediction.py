@@ -1,4 +1,5 @@
-"""A hostile assistor in a prediction: what the sponsor refuses of a batch, in whose name, and that the batch goes on."""
+"""A hostile assistor in a prediction: what the sponsor refuses of a batch, in whose name, and that the batch goes
+on."""
 
 from __future__ import annotations
 
@@ -67,9 +68,15 @@ def test_a_changed_reply_to_a_batch(mode: str, kind: str, change: Change, rule: 
 
 @pytest.mark.parametrize(
     ("mode", "kind"),
-    [("clear", "predict-reply"), ("ckks", "encrypted-predict-reply"), ("sums", "known-reply"), ("sums", "part-key"),
-     ("sums", "sealed-part"), ("sums", "summed-part")],
-)  # fmt: skip
+    [
+        ("clear", "predict-reply"),
+        ("ckks", "encrypted-predict-reply"),
+        ("sums", "known-reply"),
+        ("sums", "part-key"),
+        ("sums", "sealed-part"),
+        ("sums", "summed-part"),
+    ],
+)
 def test_a_reply_that_comes_twice(mode: str, kind: str) -> None:
     made = predicting(mode)
     message, sender = made.until("hospital", kind), made.sender

@@ -82,8 +82,11 @@ def test_no_prediction_batch_names_more_rows_than_ids_were_asked_about() -> None
     for batch, asked in ((1, 2), (2, 5), (3, 1)):
         step = masked(role, batch)
         ask(role, step, asked)
-        refused(role, messages.PredictRows(np.arange(asked + 1, dtype=np.uint32), step),
-                f"names {asked + 1} rows after asking about {asked} ids")  # fmt: skip
+        refused(
+            role,
+            messages.PredictRows(np.arange(asked + 1, dtype=np.uint32), step),
+            f"names {asked + 1} rows after asking about {asked} ids",
+        )
         role.receive("hospital", messages.PredictRows(np.arange(asked, dtype=np.uint32), step))
     assert [role._context.budget.spent(kind) for kind in ("rows", "queries")] == [8, 8]
 

@@ -1,4 +1,5 @@
-"""One run, one story: nothing of another run passes, nobody comes back with an empty memory, all is written before it is sent."""
+"""One run, one story: nothing of another run passes, nobody comes back with an empty memory, all is written before it
+is sent."""
 
 from __future__ import annotations
 
@@ -62,8 +63,10 @@ def test_only_a_peer_that_has_joined_nothing_may_come_back_with_an_empty_directo
             if not forgot:
                 assert role.state.take_changes() == {} and role.phase == phase
     assert {key for key, found in phases.items() if found == {True}} == {
-        "hospital greeting", "lab greeted", "lab signed",
-    }  # fmt: skip
+        "hospital greeting",
+        "lab greeted",
+        "lab signed",
+    }
     assert all(len(found) == 1 for found in phases.values()) and len(phases) >= 10
     asked = prediction("clear", State({"phase": b"finished"}))
     assert not asked.forget("lab")
@@ -112,11 +115,15 @@ def test_a_message_of_another_study_or_run_is_refused() -> None:
     digest, seq = context("lab", study()).digest, lab.store.links()["hospital"].received + 1
 
     def frames(about: str, run: str, number: int = seq) -> list[Any]:
-        return wire.encode(rows, study=about, run=run, sender="hospital", recipient="lab", seq=number,
-                           identity=identity("hospital"))  # fmt: skip
+        return wire.encode(
+            rows, study=about, run=run, sender="hospital", recipient="lab", seq=number, identity=identity("hospital")
+        )
 
-    for about, run, rule in (("ab" * 32, role.run, "another study"), (digest, "ab" * 32, "another run"),
-                             (digest, "", "another run")):  # fmt: skip
+    for about, run, rule in (
+        ("ab" * 32, role.run, "another study"),
+        (digest, "ab" * 32, "another run"),
+        (digest, "", "another run"),
+    ):
         with pytest.raises(PeerViolation, match=rule):
             lab.node.message("hospital", frames(about, run))
     assert lab.store.commits == before and role.phase == "aligning"

@@ -78,8 +78,11 @@ def test_words_divide_into_keep_and_equal_stretches(k, epsilon):
 
 def p_value(rr, true):
     counts = np.bincount(rr.privatise(np.full(DRAWS, true)), minlength=rr.values)
-    return lambda other: chisquare(counts, [DRAWS * float(Fraction(other.keep if c == true else other.other, WORD))
-                                            for c in range(rr.values)]).pvalue  # fmt: skip
+    return lambda other: (
+        chisquare(
+            counts, [DRAWS * float(Fraction(other.keep if c == true else other.other, WORD)) for c in range(rr.values)]
+        ).pvalue
+    )
 
 
 @pytest.mark.parametrize(("k", "epsilon"), [(2, 1.0), (5, 2.0)])

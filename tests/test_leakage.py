@@ -44,8 +44,8 @@ def test_clear_residuals_give_every_label(runs: Path) -> None:
 
 def test_ciphertexts_give_nothing_beyond_the_baseline(runs: Path) -> None:
     found = leakage.measure(runs / "encrypted/hospital/hospital.toml")
-    # Over fresh encryptions the gain of clustering, the noisier of the two, has mean 0 and deviation 0.035: the bound is
-    # five deviations away, one false alarm in a million.
+    # Over fresh encryptions the gain of clustering, the noisier of the two, has mean 0 and deviation 0.035: the bound
+    # is five deviations away, one false alarm in a million.
     assert len(found.findings) >= 2 and all(f.gain.value <= 0.18 for f in found.findings)
 
 

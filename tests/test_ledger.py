@@ -65,8 +65,10 @@ def test_a_whole_study_verifies(tmp_path: Path) -> None:
     made = whole_study(tmp_path)
     verdicts = [verify_ledger(path, made.digest) for path in made.paths()]
     assert [(v.owner, v.sent, v.received, v.certificates) for v in verdicts] == [
-        ("hospital", 8, 10, 2), ("lab", 5, 4, 2), ("insurer", 5, 4, 2),
-    ]  # fmt: skip
+        ("hospital", 8, 10, 2),
+        ("lab", 5, 4, 2),
+        ("insurer", 5, 4, 2),
+    ]
     assert all(v.run == RUN and v.repairs == 0 and v.certified_entries == v.entries - 1 for v in verdicts)
     assert made.path("lab").stat().st_mode & 0o777 == 0o600
 
@@ -169,16 +171,23 @@ def test_a_full_disk_is_an_error_before_anything_is_sent(tmp_path: Path, monkeyp
 
 def frames_of(made: LedgerStudy, seq: int) -> list[object]:
     message = messages.Finished(messages.Ending("finished"))
-    return wire.encode(message, study=made.digest, run=made.run, sender="lab", recipient="hospital", seq=seq,
-                       identity=identity("lab"))  # fmt: skip
+    return wire.encode(
+        message, study=made.digest, run=made.run, sender="lab", recipient="hospital", seq=seq, identity=identity("lab")
+    )
 
 
 def test_a_journal_of_another_study_is_refused_and_an_orphan_is_kept(tmp_path: Path) -> None:
     made = whole_study(tmp_path, rounds=1)
     other = LedgerStudy(tmp_path / "other", study(seed=1))
     with pytest.raises(SettingsError, match="another study or party"):
-        Ledger.open(made.folders["lab"], identity("lab"), other.canonical, other.digest, other.cards.values(),
-                    made.journals["lab"])  # fmt: skip
+        Ledger.open(
+            made.folders["lab"],
+            identity("lab"),
+            other.canonical,
+            other.digest,
+            other.cards.values(),
+            made.journals["lab"],
+        )
     old = made.path("lab").read_bytes()
     made.journals["lab"] = MemoryJournal()  # the store began anew before a run was agreed
     made.open("lab").close()

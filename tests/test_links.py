@@ -1,6 +1,7 @@
 """Whole studies over real sockets and lines that are slow, cut, silent or lying.
 
-Time is the test's own: a turn carries what the line can carry in `TURN` seconds, and moves everybody's clock by as much.
+Time is the test's own: a turn carries what the line can carry in `TURN` seconds, and moves everybody's clock by as
+much.
 """
 
 from __future__ import annotations

@@ -42,7 +42,8 @@ def test_the_map_knows_what_a_test_ran_here_and_in_its_processes(tmp_path: Path)
     (tmp_path / "code.py").write_text("def far():\n    return 1\n\n\ndef near():\n    return 2\n")
     (tmp_path / "tests" / "test_it.py").write_text(
         "import code_under, subprocess, sys\n\n\ndef test_near():\n    assert code_under.near() == 2\n\n\n"
-        "def test_far():\n    subprocess.run([sys.executable, '-c', 'import code_under; code_under.far()'], check=True)\n"
+        "def test_far():\n    subprocess.run([sys.executable, '-c', 'import code_under; code_under.far()'], "
+        "check=True)\n"
     )
     (tmp_path / "code.py").rename(tmp_path / "code_under.py")
     measure(tmp_path, 1)
@@ -62,7 +63,8 @@ def test_draws_are_the_same_for_a_seed_and_change_something() -> None:
 def test_what_is_changed_of_a_file(tmp_path: Path) -> None:
     file = tmp_path / "a.py"
     file.write_text(
-        '"""Doc 1."""\n\ndef f(x: int = 1) -> int:\n    """é 2."""\n    if "é" and x < 3:\n        raise E(f"{x + 1}")\n    return x + 2\n'
+        '"""Doc 1."""\n\ndef f(x: int = 1) -> int:\n    """é 2."""\n    if "é" and x < 3:\n        raise E(f"{x + '
+        '1}")\n    return x + 2\n'
     )
     found = [(e.what, e.old, e.new) for e in edits(tmp_path, file)]
     assert found == [

@@ -33,9 +33,7 @@ class Overlapping(Arrays):
         self.ids = tuple(self.ids[i] if i < 120 else f"{name}-{i}" for i in keep)
 
 
-def make_party(
-    name: str, settings: Study, budget: DataBudget | None = None, beyond: Beyond | None = None
-) -> Party:  # fmt: skip
+def make_party(name: str, settings: Study, budget: DataBudget | None = None, beyond: Beyond | None = None) -> Party:
     fixed = context(name, settings, beyond, budget)
 
     def make(store: MemoryStore) -> Node:

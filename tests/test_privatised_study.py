@@ -96,7 +96,8 @@ def test_equal_releases_give_equal_bytes_whatever_the_labels_are(protect: Protec
 
 
 def test_a_label_column_under_another_name_draws_no_new_releases(tmp_path: Path) -> None:
-    """Before anybody has aligned with the sponsor; with the file of releases renamed as well, the bytes are the same."""
+    """Before anybody has aligned with the sponsor; with the file of releases renamed as well, the bytes are the
+    same."""
     labels = truths(CLASSES)[0]
     first = run(tmp_path, CLASSES, labels)
     before = (tmp_path / "releases" / "y.json").read_bytes()

@@ -110,9 +110,14 @@ def test_a_certificate_before_the_agreement_is_refused_and_not_answered() -> Non
         agreed = lab.node.role.run if run is None else run
         link = lab.node._link("hospital").received
         early = wire.encode(
-            messages.HeadRequest(1), study=lab.node._codec.digest, run=agreed, sender="hospital", recipient="lab",
-            seq=link + 1, identity=identity("hospital"),
-        )  # fmt: skip
+            messages.HeadRequest(1),
+            study=lab.node._codec.digest,
+            run=agreed,
+            sender="hospital",
+            recipient="lab",
+            seq=link + 1,
+            identity=identity("hospital"),
+        )
         before = lab.node._ledger.head
         with pytest.raises(PeerViolation, match=r"another run|before the run was agreed on"):
             lab.node.message("hospital", early)
@@ -136,9 +141,14 @@ def test_a_right_key_under_a_wrong_name_is_refused_and_the_study_goes_on() -> No
     network = make_network()
     lab = network.parties["lab"]
     as_insurer = wire.encode(
-        messages.Finished(messages.Ending("finished")), study="ab" * 32, run="", sender="insurer",
-        recipient="hospital", seq=1, identity=identity("lab"),
-    )  # fmt: skip
+        messages.Finished(messages.Ending("finished")),
+        study="ab" * 32,
+        run="",
+        sender="insurer",
+        recipient="hospital",
+        seq=1,
+        identity=identity("lab"),
+    )
     first = network.sponsor.node.message("lab", as_insurer)
     assert [n.what for n in first.notes] == ["refused-peer"] and first.transmit == []
     assert network.sponsor.node.message("lab", as_insurer).notes == [], "logged once"

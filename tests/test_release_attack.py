@@ -1,10 +1,10 @@
 """What whoever sees decrypted values beside the ciphertexts can find of the secret key (Li and Micciancio 2021).
 
-The attacker here has more than any party: every message, everything that was drawn while the reply was computed, and the
-phase before the reply was rounded. What a decryption adds is then e = delta s + (what is known) + noise, with delta, the
-rounding of c1, known to it and s the key: learning with errors without a modulus, where least squares is as good as it
-gets (Bootle, Delaplace, Espitau, Fouque and Tibouchi, ASIACRYPT 2018). Each attack is run without the noise, too, and with
-less of it: there it finds the key, so it can fail.
+The attacker here has more than any party: every message, everything that was drawn while the reply was computed, and
+the phase before the reply was rounded. What a decryption adds is then e = delta s + (what is known) + noise, with
+delta, the rounding of c1, known to it and s the key: learning with errors without a modulus, where least squares is as
+good as it gets (Bootle, Delaplace, Espitau, Fouque and Tibouchi, ASIACRYPT 2018). Each attack is run without the noise,
+too, and with less of it: there it finds the key, so it can fail.
 """
 
 from __future__ import annotations

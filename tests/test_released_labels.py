@@ -200,7 +200,8 @@ def test_another_way_of_writing_ids_is_not_a_new_person(tmp_path):
 
 
 def test_a_renamed_label_is_not_released_again(tmp_path):
-    """Nor with a row more, an id less or another case; whoever names the old file after the new column draws nothing."""
+    """Nor with a row more, an id less or another case; whoever names the old file after the new column draws
+    nothing."""
     first = release_once(tmp_path / "benign.json", COINS, IDS, [0] * 200, AS)
     raw = (tmp_path / "benign.json").read_bytes()
     for ids in (IDS, [*IDS, "new"], IDS[:1], ["new", IDS[-1]]):
@@ -245,17 +246,26 @@ def test_text_numbers_and_the_order_of_classes_make_no_other_release(tmp_path):
             release_once(tmp_path / "named" / "y.json", ClassResponse(0.5, classes), IDS, [classes[0]] * 200, AS)
 
 
-@pytest.mark.parametrize(("label", "file"), [("y", "y.json"), ("a b", "a b.json"), ("a/b", "a%2Fb.json"), ("../x", "..%2Fx.json"), ("a%2Fb", "a%252Fb.json")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("label", "file"),
+    [("y", "y.json"), ("a b", "a b.json"), ("a/b", "a%2Fb.json"), ("../x", "..%2Fx.json"), ("a%2Fb", "a%252Fb.json")],
+)
 def test_a_label_is_kept_in_the_folder_of_releases_whatever_it_is_called(tmp_path, label, file):
     assert release_path(tmp_path, label) == tmp_path / "releases" / file
 
 
-@pytest.mark.parametrize("change", [
-    lambda raw: b"", lambda raw: raw[:-3], lambda raw: raw + b"x", lambda raw: b"\xff" * 50,
-    lambda raw: json.dumps(json.loads(raw) | {"more": 1}).encode(),
-    lambda raw: json.dumps(json.loads(raw) | {"format": 2}).encode(),
-    lambda raw: json.dumps(json.loads(raw) | {"releases": {"id0": "1"}}).encode(),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda raw: b"",
+        lambda raw: raw[:-3],
+        lambda raw: raw + b"x",
+        lambda raw: b"\xff" * 50,
+        lambda raw: json.dumps(json.loads(raw) | {"more": 1}).encode(),
+        lambda raw: json.dumps(json.loads(raw) | {"format": 2}).encode(),
+        lambda raw: json.dumps(json.loads(raw) | {"releases": {"id0": "1"}}).encode(),
+    ],
+)
 def test_a_damaged_memory_is_refused_and_not_drawn_anew(tmp_path, change):
     file = tmp_path / "r"
     release_once(file, COINS, IDS, [0] * 200, AS)

@@ -44,10 +44,21 @@ def browse(path: Path, profile: Path, scheme: str = LIGHT) -> tuple[str, list[st
     chromium = shutil.which("chromium")
     assert chromium, "no chromium: apt-get install chromium"
     command = [
-        chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-        "--disable-background-networking", "--disable-component-update", "--disable-sync", "--enable-logging=stderr",
-        f"--user-data-dir={profile}", f"--blink-settings=preferredColorScheme={scheme}", "--dump-dom", path.as_uri(),
-    ]  # fmt: skip
+        chromium,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--enable-logging=stderr",
+        f"--user-data-dir={profile}",
+        f"--blink-settings=preferredColorScheme={scheme}",
+        "--dump-dom",
+        path.as_uri(),
+    ]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )

@@ -33,8 +33,12 @@ HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7*7 }}&am
 def references(document: Document, text: str) -> list[str]:
     """Everything that could make a browser load something, or run something."""
     loading = {"src", "srcset", "href", "xlink:href", "data", "poster", "action", "formaction", "background", "style"}
-    found = [f"{tag} {key}" for tag, attributes in document.elements for key in attributes
-             if key in loading or key.startswith("on")]  # fmt: skip
+    found = [
+        f"{tag} {key}"
+        for tag, attributes in document.elements
+        for key in attributes
+        if key in loading or key.startswith("on")
+    ]
     active = {"script", "link", "iframe", "object", "embed", "base", "img"}
     found += [tag for tag, _ in document.elements if tag in active]
     return found + re.findall(r"https?://|url\(|@import|image-set\(", text)
@@ -138,10 +142,16 @@ def test_it_is_small_accessible_and_complete_in_itself() -> None:
 def test_nothing_from_outside_becomes_markup() -> None:
     def filled(word: str) -> Document:
         run = summary(
-            study=word, digest=word, run=word, metric=word, parties={word: word}, versions={word: word},
-            rows={word: word, "held": {word: word}}, seconds={"total": 1.0, word: 1.0},
+            study=word,
+            digest=word,
+            run=word,
+            metric=word,
+            parties={word: word},
+            versions={word: word},
+            rows={word: word, "held": {word: word}},
+            seconds={"total": 1.0, word: 1.0},
             bytes={"sent": {word: {word: 1}}, "received": {}},
-        )  # fmt: skip
+        )
         lines = [{**row, f"w_{word}": "0.5", word: word} for row in rounds()]
         line = Disclosure(word, word, word, word, word, word)
         return Document(
@@ -176,8 +186,15 @@ def test_both_colour_schemes_can_be_read() -> None:
     schemes = [dict(re.findall(r"--(\w[\w-]*): (#\w+)", block)) for block in blocks]
     assert len(schemes) == 3  # light, dark, print
     for colours in schemes:
-        pairs = [("ink", "page"), ("ink", "card"), ("soft", "card"), ("soft", "page"), ("good", "good-tint"),
-                 ("warn", "warn-tint"), ("good", "card")]  # fmt: skip
+        pairs = [
+            ("ink", "page"),
+            ("ink", "card"),
+            ("soft", "card"),
+            ("soft", "page"),
+            ("good", "good-tint"),
+            ("warn", "warn-tint"),
+            ("good", "card"),
+        ]
         assert all(contrast(colours[a], colours[b]) >= 4.5 for a, b in pairs)
         assert [i for i in range(MAX_SHARES) if contrast(colours[f"s{i}"], colours["card"]) < 2.8] == []
 

@@ -26,9 +26,16 @@ def test_opens_for_its_recipient(ids: dict[str, Identity]) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"study": "00" * 32}, {"run": "00" * 32}, {"what": "part"}, {"number": 4}, {"sender": "hospital"},
-     {"recipient": "hospital"}, {"about": "other rows"}],
-)  # fmt: skip
+    [
+        {"study": "00" * 32},
+        {"run": "00" * 32},
+        {"what": "part"},
+        {"number": 4},
+        {"sender": "hospital"},
+        {"recipient": "hospital"},
+        {"about": "other rows"},
+    ],
+)
 def test_every_part_of_the_binding_counts(change: dict[str, object], ids: dict[str, Identity]) -> None:
     sealed = seal(ids["lab"], KEY.public, BINDING, b"payload")
     with pytest.raises(PeerViolation, match="cannot be unsealed"):
@@ -81,10 +88,13 @@ def test_a_key_is_its_owners_and_for_one_purpose_of_one_run(ids: dict[str, Ident
     signature = KEY.announce(ids["insurer"], STUDY, RUN, "part 1")
     check_key(ids["insurer"].card, STUDY, RUN, "part 1", KEY.public, signature, "hospital")
     for owner, run, purpose, public in (
-        ("lab", RUN, "part 1", KEY.public), ("insurer", STUDY, "part 1", KEY.public), ("insurer", RUN, "part 1", bytes(32)),
-        ("insurer", RUN, "part 1", KEY.public[:31]), ("insurer", RUN, "part 11", KEY.public),
+        ("lab", RUN, "part 1", KEY.public),
+        ("insurer", STUDY, "part 1", KEY.public),
+        ("insurer", RUN, "part 1", bytes(32)),
+        ("insurer", RUN, "part 1", KEY.public[:31]),
+        ("insurer", RUN, "part 11", KEY.public),
         ("insurer", RUN, "fitted", KEY.public),
-    ):  # fmt: skip
+    ):
         with pytest.raises(PeerViolation, match="did not sign"):
             check_key(ids[owner].card, STUDY, run, purpose, public, signature, "hospital")
 

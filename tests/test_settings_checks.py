@@ -1,4 +1,5 @@
-"""What a person meets: every mistake that can be seen is named before a port opens or anything is sent, with the fix."""
+"""What a person meets: every mistake that can be seen is named before a port opens or anything is sent, with the
+fix."""
 
 from __future__ import annotations
 
@@ -62,8 +63,15 @@ def table(**changes: Any) -> dict[str, Any]:
     return {name: column for name, column in {**columns, **changes}.items() if column is not None}
 
 
-def party(folder: Path, name: str = "hospital", task: str = "regression", study: str = "", data: str = "",
-          learner: str = "", **changes: Any) -> Path:  # fmt: skip
+def party(
+    folder: Path,
+    name: str = "hospital",
+    task: str = "regression",
+    study: str = "",
+    data: str = "",
+    learner: str = "",
+    **changes: Any,
+) -> Path:
     """The files of one party, its keys, and a table with these columns changed (None: left out)."""
     (folder / "study.toml").write_text(STUDY.format(task=task) + study)
     own = 'label="label"\n' if name == "hospital" else ""

@@ -1,7 +1,8 @@
-"""The curious sponsor over many rounds: where its attack on real sums begins to succeed, and what fresh features change.
+"""The curious sponsor over many rounds: where its attack on real sums begins to succeed, and what fresh features
+change.
 
-Sums here were encrypted, added, flooded and decrypted by the code of studies; `benchmarks.sum_exposure` measures the same
-on more of them. What one round's whole transcript gives to sponsor and aggregator: test_sum_study.py.
+Sums here were encrypted, added, flooded and decrypted by the code of studies; `benchmarks.sum_exposure` measures the
+same on more of them. What one round's whole transcript gives to sponsor and aggregator: test_sum_study.py.
 """
 
 from __future__ import annotations
@@ -101,9 +102,17 @@ def test_the_sponsor_of_a_networked_study_reconstructs_columns_from_its_own_tran
         residuals.append(sent["values"])
     blocks = [Rows(name).x[train] for name in NAMES]
     found = sum_attacks(
-        blocks[1:], np.stack(sums), np.stack(residuals), np.array([[r.weights[p] for p in NAMES[1:]] for r in history]),
-        [4, 4], blocks[0], [[f"{m}.{j}" for j in range(4)] for m in range(2)], seed=0, repeats=1, floor=FLOOR,
-    )  # fmt: skip
+        blocks[1:],
+        np.stack(sums),
+        np.stack(residuals),
+        np.array([[r.weights[p] for p in NAMES[1:]] for r in history]),
+        [4, 4],
+        blocks[0],
+        [[f"{m}.{j}" for j in range(4)] for m in range(2)],
+        seed=0,
+        repeats=1,
+        floor=FLOOR,
+    )
     known = [f.gain.value for f in found if f.attack == "regression on sums, known rows"]
     assert len(known) == 8 and max(known) > 0.9
     print("gains by regression:", np.round(known, 2))

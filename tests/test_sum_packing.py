@@ -1,4 +1,5 @@
-"""Several outputs in one ciphertext: placed and found again, fitted and summed as in the clear, within the noise's bound."""
+"""Several outputs in one ciphertext: placed and found again, fitted and summed as in the clear, within the noise's
+bound."""
 
 from __future__ import annotations
 

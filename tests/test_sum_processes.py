@@ -1,4 +1,5 @@
-"""Sum-only studies by real processes: aligned privately, killed and resumed, predicted, audited; no secret at an assistor."""
+"""Sum-only studies by real processes: aligned privately, killed and resumed, predicted, audited; no secret at an
+assistor."""
 
 from __future__ import annotations
 

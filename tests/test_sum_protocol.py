@@ -199,9 +199,14 @@ class FreshHead(Head, Fresh):
 
 
 def make_party(
-    name: str, the_study: Study, *, fits: bool = True, beyond: Beyond = ANY_SUMS,
-    budget: DataBudget | None = None, kind: type[Model] | None = None,
-) -> Party:  # fmt: skip
+    name: str,
+    the_study: Study,
+    *,
+    fits: bool = True,
+    beyond: Beyond = ANY_SUMS,
+    budget: DataBudget | None = None,
+    kind: type[Model] | None = None,
+) -> Party:
     fixed, encrypted = context(name, the_study, beyond, budget), the_study.protect.encrypted
 
     def make(store: MemoryStore) -> Node:
@@ -563,8 +568,10 @@ def test_studies_that_cannot_be_summed_are_refused(tmp_path) -> None:  # type: i
     from secure_gal.study import load_study
 
     def text(assistors: str, more: str) -> str:
-        return (f'name = "s"\ntask = "regression"\nsponsor = "a"\naddress = "tcp://h:1"\nassistors = {assistors}\n{more}\n'
-                '[protect]\npredictions = "sum"\n')  # fmt: skip
+        return (
+            f'name = "s"\ntask = "regression"\nsponsor = "a"\naddress = "tcp://h:1"\nassistors = {assistors}\n{more}\n'
+            '[protect]\npredictions = "sum"\n'
+        )
 
     for assistors, more, rule in (
         ('["b"]', "", "a sum of one is the value itself"),

@@ -1,4 +1,5 @@
-"""Sum-only studies with real ciphertexts: the clear answer, and what a curious sponsor or aggregator can make of all it got.
+"""Sum-only studies with real ciphertexts: the clear answer, and what a curious sponsor or aggregator can make of all it
+got.
 
 An attack regresses what it is after on every number that the transcript has for a row (decrypted where the attacker
 holds the key, else the words of ciphertexts and sealed bytes), on half of the rows, and is scored on the other half.

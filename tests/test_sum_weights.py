@@ -24,10 +24,14 @@ def best_by_search(h: np.ndarray, assistors: list[int]) -> float:
             low = np.zeros(len(h))
             low[[i, j]] = W_MIN
             result = minimize(
-                lambda w: w @ h @ w, np.full(len(h), 1 / len(h)), jac=lambda w: 2 * h @ w, method="SLSQP",
-                bounds=[(x, 1) for x in low], constraints=[{"type": "eq", "fun": lambda w: w.sum() - 1}],
+                lambda w: w @ h @ w,
+                np.full(len(h), 1 / len(h)),
+                jac=lambda w: 2 * h @ w,
+                method="SLSQP",
+                bounds=[(x, 1) for x in low],
+                constraints=[{"type": "eq", "fun": lambda w: w.sum() - 1}],
                 options={"ftol": 1e-14, "maxiter": 500},
-            )  # fmt: skip
+            )
             found = min(found, float(result.fun))
     return found
 

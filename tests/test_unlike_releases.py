@@ -115,8 +115,10 @@ def test_a_release_to_come_is_told_that_this_party_is_behind() -> None:
 def test_unlike_releases_that_read_the_same_study_are_told_and_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agreement, "__version__", "0.2.7")
     lab = make_party("lab")
-    (hello,) = [wire.decode(frames, sender=identity("lab").card, recipient="hospital", limits=wire.Limits())
-                for _, frames in lab.store.outbox("hospital", 0)]  # fmt: skip
+    (hello,) = [
+        wire.decode(frames, sender=identity("lab").card, recipient="hospital", limits=wire.Limits())
+        for _, frames in lab.store.outbox("hospital", 0)
+    ]
     monkeypatch.setattr(agreement, "__version__", RELEASE)
     notes = make_party("hospital").node.role.receive("lab", hello.message)
     assert [note.what for note in notes] == ["unlike-release", "greeted"]
@@ -130,10 +132,22 @@ def test_unlike_releases_that_read_the_same_study_are_told_and_go_on(monkeypatch
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "null", '{"a":' * 100_000,
-     '{"release":1}', '{"release":"\\u001b[31m"}', '{"release":"' + "9" * 33 + '"}',
-     '{"version":true}', '{"version":0}', '{"version":"2"}', '{"version":1e9}', '{"version":' + "9" * 40 + "}"],
-)  # fmt: skip
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        '{"a":' * 100_000,
+        '{"release":1}',
+        '{"release":"\\u001b[31m"}',
+        '{"release":"' + "9" * 33 + '"}',
+        '{"version":true}',
+        '{"version":0}',
+        '{"version":"2"}',
+        '{"version":1e9}',
+        '{"version":' + "9" * 40 + "}",
+    ],
+)
 def test_a_study_that_cannot_be_read_is_the_peers_violation(text: str) -> None:
     node = make_party("hospital").node
     with pytest.raises(PeerViolation, match=r"lab .* its study"):
@@ -178,7 +192,7 @@ def test_a_run_of_release_0_1_is_refused_with_both_ways_out(name: str, tmp_path:
     file = of_release_0_1(tmp_path, name)
     before, out = (tmp_path / "run" / "run.db").read_bytes(), tmp_path / "out.csv"
     commands: list[Any] = [lambda: train(file), lambda: predict(file, tmp_path / "hospital.csv", out)]
-    rule = r"began with secure-gal 0\.1.*finish it, .* with secure-gal 0\.1 at every party; or begin anew with this release"
+    rule = r"began with secure-gal 0\.1.*finish it, .* with secure-gal 0\.1 at every party; or begin anew with this re"
     for command in commands if name == "hospital" else [lambda: assist(file, consent=open_session(file).digest)]:
         with pytest.raises(SettingsError, match=rule) as error:
             command()
@@ -224,8 +238,17 @@ def test_a_ledger_of_another_release_is_left_to_that_release(
     form: int, version: int | None, rule: str, tmp_path: Path
 ) -> None:
     cards, study_ = [json.loads(text) for text in OLD["cards"].values()], json.loads(OLD["canonical"])
-    opening = {"entry": "opening", "seq": 1, "prev": "", "time": "2026-11-28T04:42:00Z", "format": form, "owner": "lab",
-               "digest": OLD["digest"], "study": study_ | ({"version": version} if version else {}), "cards": cards}  # fmt: skip
+    opening = {
+        "entry": "opening",
+        "seq": 1,
+        "prev": "",
+        "time": "2026-11-28T04:42:00Z",
+        "format": form,
+        "owner": "lab",
+        "digest": OLD["digest"],
+        "study": study_ | ({"version": version} if version else {}),
+        "cards": cards,
+    }
     (tmp_path / "ledger.jsonl").write_bytes(msgspec.json.encode(opening) + b"\n")
     (tmp_path / "ledger.head").write_text("{}")
     with pytest.raises(LedgerError, match=rule):

@@ -21,7 +21,8 @@ from tests.study_in_memory import NAMES, Arrays, N, make_party, study
 
 
 def unforeseen(volume: Volume, moved: Mapping[str, int], besides: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """Kinds of messages whose bytes are other than foretold, but for a header each; what says nothing of rows has none."""
+    """Kinds of messages whose bytes are other than foretold, but for a header each; what says nothing of rows has
+    none."""
     told: Counter[str] = Counter()
     for flow in volume.learning():
         told[flow.message] += flow.nbytes

@@ -87,8 +87,10 @@ class _KnownKeys:
             return True
         if key not in self._logged and len(self._logged) < 1000:
             self._logged.add(key)
-            self._log(f"refused a connection with the unknown key {key.decode('ascii', 'replace')}; if it is a party's, "
-                      "pin its card with: secure-gal trust NAME.card")  # fmt: skip
+            self._log(
+                f"refused a connection with the unknown key {key.decode('ascii', 'replace')}; if it is a party's, "
+                "pin its card with: secure-gal trust NAME.card"
+            )
         return False
 
 
@@ -133,11 +135,15 @@ class SponsorSocket:
         self._socket.curve_secretkey = identity.curve_secret
         self._socket.curve_publickey = identity.card.curve_key
         self._socket.zap_domain = b"secure-gal"
-        self._monitor = Monitor(self._socket, {
-            zmq.EVENT_DISCONNECTED: "refused a client that does not speak CURVE, or that has an old card of this "
-            "party",
-            zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: "a client's handshake failed",
-        }, log)  # fmt: skip
+        self._monitor = Monitor(
+            self._socket,
+            {
+                zmq.EVENT_DISCONNECTED: "refused a client that does not speak CURVE, or that has an old card of this "
+                "party",
+                zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: "a client's handshake failed",
+            },
+            log,
+        )
         self._wake = _Wake()
         self._connections: dict[str, _Connection] = {}
         self._links = {name: Link(name, functools.partial(self._send, name), clock) for name in cards}
@@ -146,8 +152,10 @@ class SponsorSocket:
             self._socket.bind(bind)
         except zmq.ZMQError as error:
             self.close()
-            raise EnvironmentFailure(f"bind {bind} failed: {error.strerror}; is another process using that port? Stop "
-                                     "it, or change `bind` here and `address` in study.toml") from error  # fmt: skip
+            raise EnvironmentFailure(
+                f"bind {bind} failed: {error.strerror}; is another process using that port? Stop "
+                "it, or change `bind` here and `address` in study.toml"
+            ) from error
         self.endpoint = cast(bytes, self._socket.getsockopt(zmq.LAST_ENDPOINT)).decode().rstrip("\0")
 
     def attached(self) -> set[str]:
@@ -295,9 +303,15 @@ class AssistorSocket:
     """
 
     def __init__(
-        self, identity: Identity, sponsor: Card, address: str, proxy: str | None, log: Log,
-        clock: Clock = time.monotonic, busy: Callable[[], bool] = lambda: False,
-    ) -> None:  # fmt: skip
+        self,
+        identity: Identity,
+        sponsor: Card,
+        address: str,
+        proxy: str | None,
+        log: Log,
+        clock: Clock = time.monotonic,
+        busy: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._identity, self._sponsor, self._busy = identity, sponsor, busy
         self._address, self._proxy, self._log, self._clock = address, proxy, log, clock
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -306,8 +320,8 @@ class AssistorSocket:
         self._link = Link(sponsor.name, self._raw, clock)
         self._texts: dict[int, str] = {
             zmq.EVENT_HANDSHAKE_FAILED_AUTH: f"{sponsor.name} refused this party's key: has it pinned this card?",
-            zmq.EVENT_DISCONNECTED: f"the server at {address} does not speak CURVE with the key pinned for {sponsor.name}",
-            zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: f"no handshake with {address}: is it {sponsor.name}, with the pinned key?",
+            zmq.EVENT_DISCONNECTED: f"the server at {address} does not speak CURVE with {sponsor.name}'s pinned key",
+            zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: f"no handshake with {address}: is it {sponsor.name}, with its key?",
         }
         self._dial()
 
@@ -408,8 +422,8 @@ class AssistorSocket:
         return []
 
     def _redial(self) -> list[Event]:
-        """Begin with a new socket: libzmq gives one up for good after a byte that was changed on the way, and keeps what
-        is queued for a connection that is gone."""
+        """Begin with a new socket: libzmq gives one up for good after a byte that was changed on the way, and keeps
+        what is queued for a connection that is gone."""
         was_up = self._up
         self._socket.disable_monitor()
         self._socket.close(linger=0)

@@ -194,7 +194,8 @@ class Ledger:
                 _write_all(self._file, b"".join(line + b"\n" for line in self._unwritten))
                 self._unwritten = []
             # In place: a newer head is never shorter and fits a disk sector, so readers see the old or the new one. A
-            # rename would flush the file on ext4 and cost more than all the rest; a torn head is signed again on opening.
+            # rename would flush the file on ext4 and cost more than all the rest; a torn head is signed again on
+            # opening.
             self._head_file.seek(0)
             _write_all(self._head_file, msgspec.json.encode(signed) + b"\n")
         except OSError as error:
@@ -251,10 +252,14 @@ def _set_aside(path: Path) -> None:
 
 
 def _altered(path: Path, line: int) -> EnvironmentFailure:
-    return EnvironmentFailure(f"{path}, line {line}: is not what this run wrote. Move the file away and keep it as "
-                              "evidence; the same command then writes the ledger again from run.db")  # fmt: skip
+    return EnvironmentFailure(
+        f"{path}, line {line}: is not what this run wrote. Move the file away and keep it as "
+        "evidence; the same command then writes the ledger again from run.db"
+    )
 
 
 def _unwritable(path: Path, error: OSError) -> EnvironmentFailure:
-    return EnvironmentFailure(f"{path}: the ledger could not be written: {error.strerror}; nothing that it lacks was "
-                              "sent. Mend that and start the same command again")  # fmt: skip
+    return EnvironmentFailure(
+        f"{path}: the ledger could not be written: {error.strerror}; nothing that it lacks was "
+        "sent. Mend that and start the same command again"
+    )

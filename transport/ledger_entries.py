@@ -34,7 +34,8 @@ class LedgerError(SecureGalError):
 
 
 class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="entry"):
-    """What every line begins with: its number, the leaf hash (hex) of the line before ('' in line 1), the time (UTC)."""
+    """What every line begins with: its number, the leaf hash (hex) of the line before ('' in line 1), the time
+    (UTC)."""
 
     seq: int
     prev: str

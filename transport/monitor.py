@@ -9,8 +9,8 @@ from zmq.utils.monitor import parse_monitor_message
 
 _WHY = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 _WATCHED = _WHY | zmq.EVENT_DISCONNECTED
-"""Never HANDSHAKE_FAILED_PROTOCOL: in libzmq 4.3.5 telling of it overwrites errno (`curve_mechanism_base.cpp`), so that a
-connection with a changed byte is not closed but left standing, and aborts the process when it is touched again
+"""Never HANDSHAKE_FAILED_PROTOCOL: in libzmq 4.3.5 telling of it overwrites errno (`curve_mechanism_base.cpp`), so that
+a connection with a changed byte is not closed but left standing, and aborts the process when it is touched again
 (`stream_engine_base.cpp`, upstream issue 4841). Unwatched, such a connection is closed at once."""
 
 Log = Callable[[str], None]

@@ -182,8 +182,11 @@ def _header(peer: str, frames: Sequence[Any]) -> tuple[Header, bytes]:
     if msgspec.json.encode(header) != raw:
         raise PeerViolation(peer, "the header is not canonical")
     if header.version != VERSION:
-        raise PeerViolation(peer, f"speaks protocol version {header.version}; this version speaks {VERSION}: "
-                            "install the same release on both sides")  # fmt: skip
+        raise PeerViolation(
+            peer,
+            f"speaks protocol version {header.version}; this version speaks {VERSION}: "
+            "install the same release on both sides",
+        )
     if not _is_hex(header.study) or (header.run and not _is_hex(header.run)):
         raise PeerViolation(peer, "study and run must be 64 hex digits")
     if header.seq < 1 or header.round < 0:

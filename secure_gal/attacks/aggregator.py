@@ -34,9 +34,13 @@ def labels_from_products(
 
 
 def labels_by_simulation(
-    labels: npt.NDArray[np.int64], observed: Array, simulated: Array, *, seed: int,
+    labels: npt.NDArray[np.int64],
+    observed: Array,
+    simulated: Array,
+    *,
+    seed: int,
     attack: str = "simulation of weights and rates",
-) -> Finding:  # fmt: skip
+) -> Finding:
     """Guess one unknown label at a time from numbers observed, by simulating the study with every possible value.
 
     The attacker knows all data but this one label, the adversary of differential privacy, and takes the value whose

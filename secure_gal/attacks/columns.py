@@ -29,9 +29,15 @@ ROWS = 20_000
 
 
 def column_attacks(
-    columns: Array, fitted: npt.NDArray[Any], own: Array | None, names: Sequence[str], *, seed: int,
-    repeats: int = REPEATS, floor: float = FLOOR,
-) -> list[Finding]:  # fmt: skip
+    columns: Array,
+    fitted: npt.NDArray[Any],
+    own: Array | None,
+    names: Sequence[str],
+    *,
+    seed: int,
+    repeats: int = REPEATS,
+    floor: float = FLOOR,
+) -> list[Finding]:
     """Both attacks on every column of one assistor.
 
     Args:
@@ -68,9 +74,15 @@ def column_space(vectors: Array, *, centred: bool = True, floor: float = FLOOR) 
 
 
 def blind(
-    columns: Array, space: Array, own: Array | None, names: Sequence[str], *, seed: int, rounds: str = "all",
+    columns: Array,
+    space: Array,
+    own: Array | None,
+    names: Sequence[str],
+    *,
+    seed: int,
+    rounds: str = "all",
     attack: str = "independent components",
-) -> list[Finding]:  # fmt: skip
+) -> list[Finding]:
     """Recover columns up to order, sign, scale and offset, knowing nothing; space (N, d) is `column_space`.
 
     Components have no names and no sign: both are given on one half of the rows, so that the squared correlations add
@@ -81,10 +93,19 @@ def blind(
     guess = _matched(truth, _components(space[rows], seed), naming)[~naming]
     without = _matched(truth, np.zeros((len(rows), 0)) if own is None else own[rows], naming)[~naming]
     return [
-        resampled("squared correlation", truth[~naming, j], guess[:, j], without[:, j], seed=seed, attack=attack,
-                  target=name, rounds=rounds, knows="names and signs of components")
+        resampled(
+            "squared correlation",
+            truth[~naming, j],
+            guess[:, j],
+            without[:, j],
+            seed=seed,
+            attack=attack,
+            target=name,
+            rounds=rounds,
+            knows="names and signs of components",
+        )
         for j, name in enumerate(names)
-    ]  # fmt: skip
+    ]
 
 
 def _components(space: Array, seed: int) -> Array:
@@ -115,9 +136,16 @@ def _matched(truth: Array, guesses: Array, naming: npt.NDArray[np.bool_]) -> Arr
 
 
 def with_known_rows(
-    columns: Array, space: Array, own: Array | None, names: Sequence[str], *, seed: int, repeats: int = REPEATS,
-    rounds: str = "all", attack: str = "regression on known rows",
-) -> list[Finding]:  # fmt: skip
+    columns: Array,
+    space: Array,
+    own: Array | None,
+    names: Sequence[str],
+    *,
+    seed: int,
+    repeats: int = REPEATS,
+    rounds: str = "all",
+    attack: str = "regression on known rows",
+) -> list[Finding]:
     """Reconstruct columns on rows held out, where the sponsor knows the values of a tenth of the rows (`known_rows`).
 
     Score: ridge on own columns and the space, on either, or the mean, whichever does best on known rows. Baseline: the

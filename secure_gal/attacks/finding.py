@@ -74,9 +74,12 @@ class Finding:
     def row(self) -> dict[str, str | float | None]:
         """Flat, for a table and for JSON, which has no nan: None stands for it."""
         out: dict[str, str | float | None] = {
-            "attack": self.attack, "target": self.target, "rounds": self.rounds, "knows": self.knows,
+            "attack": self.attack,
+            "target": self.target,
+            "rounds": self.rounds,
+            "knows": self.knows,
             "measure": self.measure,
-        }  # fmt: skip
+        }
         for name in ("score", "baseline", "gain", "leak"):
             estimate: Estimate = getattr(self, name)
             for end, number in (("", estimate.value), ("_low", estimate.low), ("_high", estimate.high)):
@@ -144,9 +147,12 @@ def resampled(
     got, base = score(truth, guess), score(truth, without)
     gains = pairs[:, 0] - pairs[:, 1]
     return Finding(
-        measure=measure, score=estimate(got, pairs[:, 0]), baseline=estimate(base, pairs[:, 1]),
-        gain=estimate(got - base, gains), **about,
-    )  # fmt: skip
+        measure=measure,
+        score=estimate(got, pairs[:, 0]),
+        baseline=estimate(base, pairs[:, 1]),
+        gain=estimate(got - base, gains),
+        **about,
+    )
 
 
 def repeated(measure: str, pairs: Sequence[tuple[float, float]], **about: str) -> Finding:

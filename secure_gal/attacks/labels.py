@@ -65,9 +65,18 @@ def direct(labels: Labels, residuals: npt.NDArray[Any], *, seed: int) -> list[Fi
     for number, residual in [*enumerate(residuals, start=1), ("all", residuals.mean(axis=0))]:
         guess = _read(residual, classes)
         findings.append(
-            resampled(measure, labels, guess, constant, seed=seed, attack=attack, target="labels", rounds=str(number),
-                      knows="nothing")
-        )  # fmt: skip
+            resampled(
+                measure,
+                labels,
+                guess,
+                constant,
+                seed=seed,
+                attack=attack,
+                target="labels",
+                rounds=str(number),
+                knows="nothing",
+            )
+        )
     return findings
 
 
@@ -90,9 +99,16 @@ def clustering(labels: Labels, received: Array, own: Array | None, *, rounds: st
     same = np.zeros(len(rows), dtype=np.int64)
     without = _named(truth, same if own is None else _clusters(own[rows], count, seed), count, naming)
     return resampled(
-        "balanced accuracy", truth[~naming], guess[~naming], without[~naming], seed=seed,
-        attack="clusters of what was received", target="labels", rounds=rounds, knows="names of clusters",
-    )  # fmt: skip
+        "balanced accuracy",
+        truth[~naming],
+        guess[~naming],
+        without[~naming],
+        seed=seed,
+        attack="clusters of what was received",
+        target="labels",
+        rounds=rounds,
+        knows="names of clusters",
+    )
 
 
 def _clusters(x: Array, count: int, seed: int) -> npt.NDArray[Any]:
@@ -117,9 +133,15 @@ def _named(truth: Labels, clusters: npt.NDArray[Any], count: int, naming: npt.ND
 
 
 def with_known_labels(
-    labels: Labels, received: Array, own: Array | None, *, seed: int, rounds: str = "all", repeats: int = REPEATS,
+    labels: Labels,
+    received: Array,
+    own: Array | None,
+    *,
+    seed: int,
+    rounds: str = "all",
+    repeats: int = REPEATS,
     attack: str = "model on known labels",
-) -> Finding:  # fmt: skip
+) -> Finding:
     """A model for the other labels from own columns and everything received, where some people's labels are known.
 
     The attacker knows a tenth of the labels (`known_rows`). It picks its model, and whether to use the messages at
@@ -133,6 +155,10 @@ def with_known_labels(
         guess, without = fit(own, received, labels, draw)
         pairs.append((score(truth, guess), score(truth, without)))
     return repeated(
-        "balanced accuracy" if is_classes(labels) else "R2", pairs, attack=attack, target="labels", rounds=rounds,
+        "balanced accuracy" if is_classes(labels) else "R2",
+        pairs,
+        attack=attack,
+        target="labels",
+        rounds=rounds,
         knows=f"{len(plan[0].known)} labels" + ("" if own is None else ", own columns"),
-    )  # fmt: skip
+    )

@@ -54,9 +54,13 @@ class Leakage:
 
 
 def label_leakage(
-    labels: npt.NDArray[Any], sent: npt.NDArray[Any], *, threshold: float | None = None, seed: int = 0,
+    labels: npt.NDArray[Any],
+    sent: npt.NDArray[Any],
+    *,
+    threshold: float | None = None,
+    seed: int = 0,
     repeats: int = label_inference.REPEATS,
-) -> Leakage:  # fmt: skip
+) -> Leakage:
     """What a sponsor gave away of its labels.
 
     Args:
@@ -74,9 +78,13 @@ def label_leakage(
 
 
 def byte_leakage(
-    labels: npt.NDArray[Any], sent: npt.NDArray[Any], *, threshold: float | None = None, seed: int = 0,
+    labels: npt.NDArray[Any],
+    sent: npt.NDArray[Any],
+    *,
+    threshold: float | None = None,
+    seed: int = 0,
     repeats: int = label_inference.REPEATS,
-) -> Leakage:  # fmt: skip
+) -> Leakage:
     """What a sponsor gave away of its labels in messages without a readable sign, such as ciphertexts.
 
     Args:
@@ -91,9 +99,14 @@ def byte_leakage(
 
 
 def column_leakage(
-    columns: Array, sent: npt.NDArray[Any], names: Sequence[str], *, threshold: float | None = None, seed: int = 0,
+    columns: Array,
+    sent: npt.NDArray[Any],
+    names: Sequence[str],
+    *,
+    threshold: float | None = None,
+    seed: int = 0,
     repeats: int = label_inference.REPEATS,
-) -> Leakage:  # fmt: skip
+) -> Leakage:
     """What an assistor gave away of its columns.
 
     Args:

@@ -1,8 +1,8 @@
 """Finding a CKKS key from decrypted values beside their ciphertexts (Li and Micciancio, EUROCRYPT 2021).
 
 Whoever knows the message knows e = delta * s + noise for every reply, with delta, what was rounded off its second
-polynomial, known to whoever made it, and s the key: learning with errors without a modulus, where least squares over all
-replies is about as good as it gets (Bootle, Delaplace, Espitau, Fouque and Tibouchi, ASIACRYPT 2018).
+polynomial, known to whoever made it, and s the key: learning with errors without a modulus, where least squares over
+all replies is about as good as it gets (Bootle, Delaplace, Espitau, Fouque and Tibouchi, ASIACRYPT 2018).
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def shown(a: Array, rows: int) -> Array:
 
 
 def least_squares(pairs: Iterable[tuple[Array, Array]]) -> Array:
-    """The s (n,) that explains errors = delta * s best, slot by slot, from pairs (delta, error) of coefficients (n,)."""
+    """The s (n,) that explains errors = delta * s best, slot by slot, from pairs (delta, error) of coefficients
+    (n,)."""
     first, error = next(given := iter(pairs))
     d = _slots(first)
     above, below = d.conj() * _slots(error), np.abs(d) ** 2
@@ -52,7 +53,8 @@ def matched(pairs: Iterable[tuple[Array, Array]]) -> Array:
 
 
 def hits(found: Array, key: Array) -> float:
-    """Share of a ternary key's coefficients that are right: rounded, or cut into three equal parts, whichever is better."""
+    """Share of a ternary key's coefficients that are right: rounded, or cut into three equal parts, whichever is
+    better."""
     low, high = np.quantile(found, [1 / 3, 2 / 3])
     cut = np.where(found < low, -1, np.where(found > high, 1, 0))
     return max(float(np.mean(guess == key)) for guess in (cut, np.clip(np.rint(found), -1, 1)))

@@ -37,10 +37,18 @@ def exposure(rounds: int, outputs: int, widths: Sequence[int]) -> float:
 
 
 def sum_attacks(
-    columns: Sequence[Array], sums: npt.NDArray[Any], residuals: npt.NDArray[Any], weights: Array,
+    columns: Sequence[Array],
+    sums: npt.NDArray[Any],
+    residuals: npt.NDArray[Any],
+    weights: Array,
     widths: Sequence[int],
-    own: Array | None, names: Sequence[Sequence[str]], *, seed: int, repeats: int = REPEATS, floor: float = FLOOR,
-) -> list[Finding]:  # fmt: skip
+    own: Array | None,
+    names: Sequence[Sequence[str]],
+    *,
+    seed: int,
+    repeats: int = REPEATS,
+    floor: float = FLOOR,
+) -> list[Finding]:
     """Every assistor's columns from sums: blindly, inside its own recovered space, and by regression on known rows.
 
     Args:

@@ -1,7 +1,8 @@
 """Label-free feature maps: what a party computes in the clear, on its own rows, before a head meets the residual.
 
-A map sees the encoded matrix x float64 (N, q) of the training rows (`encoder`: images and series too) and a seed, never a label or a residual, so the same
-features serve every round, and only the linear last layer has to be fitted where residuals are ciphertexts.
+A map sees the encoded matrix x float64 (N, q) of the training rows (`encoder`: images and series too) and a seed, never
+a label or a residual, so the same features serve every round, and only the linear last layer has to be fitted where
+residuals are ciphertexts.
 """
 
 from __future__ import annotations
@@ -51,14 +52,20 @@ def check_fresh(names: tuple[str, ...]) -> None:
     fixed = [name for name in names if name not in RANDOM]
     if fixed:
         what = "holds the columns as they are, which are" if fixed == ["auto"] else "is"
-        raise SettingsError("[learner] fresh_features", f"true with features = {list(names)!r}: {fixed[0]!r} {what} the same "
-                            f"in every round; accepted: {', '.join(RANDOM)}, or both")  # fmt: skip
+        raise SettingsError(
+            "[learner] fresh_features",
+            f"true with features = {list(names)!r}: {fixed[0]!r} {what} the same "
+            f"in every round; accepted: {', '.join(RANDOM)}, or both",
+        )
 
 
 def fit_features(
-    names: tuple[str, ...], x_train: npt.NDArray[np.float64] | ArrayRows, folder: Path, seed: int,
+    names: tuple[str, ...],
+    x_train: npt.NDArray[np.float64] | ArrayRows,
+    folder: Path,
+    seed: int,
     encoder: EncoderOptions | None = None,
-) -> FeatureMap:  # fmt: skip
+) -> FeatureMap:
     """The union of these maps, fitted to the training rows.
 
     Args:

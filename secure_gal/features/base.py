@@ -80,9 +80,12 @@ class Union:
 def check_width(width: int, what: str) -> None:
     """SettingsError, naming the fix, where Phi would be wider than MAX_WIDTH."""
     if width > MAX_WIDTH:
-        raise SettingsError("[learner] features", f"{what} make {width} features, more than {MAX_WIDTH}; drop a map "
-                            'from the list, leave out columns with many levels, or use features = "auto", which fits '
-                            "the width to the data")  # fmt: skip
+        raise SettingsError(
+            "[learner] features",
+            f"{what} make {width} features, more than {MAX_WIDTH}; drop a map "
+            'from the list, leave out columns with many levels, or use features = "auto", which fits '
+            "the width to the data",
+        )
 
 
 def row_blocks(rows: int) -> Iterator[slice]:

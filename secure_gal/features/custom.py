@@ -64,8 +64,11 @@ def fit(name: str, x: Array, folder: Path, seed: int) -> Custom:
         if isinstance(inner, torch.nn.Module):
             return Custom(name, inner.eval().requires_grad_(False), x)
     if not (hasattr(inner, "fit") and hasattr(inner, "transform")):
-        raise SettingsError(WHERE, f"{name!r} returned {type(inner).__name__}; expected a transformer with fit and "
-                            "transform, or a torch.nn.Module")  # fmt: skip
+        raise SettingsError(
+            WHERE,
+            f"{name!r} returned {type(inner).__name__}; expected a transformer with fit and "
+            "transform, or a torch.nn.Module",
+        )
     if "random_state" in getattr(inner, "get_params", dict)():
         inner.set_params(random_state=seed)
     return Custom(name, inner.fit(np.asarray(x)), x)

@@ -22,9 +22,14 @@ class RidgeFeatures:
 
     @classmethod
     def fit(
-        cls, names: tuple[str, ...], ridge: float | str, x_train: Any, folder: Path, seed: int,
+        cls,
+        names: tuple[str, ...],
+        ridge: float | str,
+        x_train: Any,
+        folder: Path,
+        seed: int,
         encoder: EncoderOptions | None = None,
-    ) -> RidgeFeatures:  # fmt: skip
+    ) -> RidgeFeatures:
         """Fit map and basis to encoded training rows (N_train, q); of Phi only one block of rows is in memory.
 
         Args:

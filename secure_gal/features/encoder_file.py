@@ -61,15 +61,21 @@ def read(path: Path, kind: str, inner: tuple[int, ...], options: EncoderOptions)
     except (KeyError, msgspec.DecodeError) as error:
         raise SettingsError(str(path), "is not an encoder file of secure-gal; remove it to train anew") from error
     if header.format != FORMAT:
-        raise SettingsError(str(path), f"is encoder format {header.format}; this version reads {FORMAT}: use the version "
-                            "that wrote it, or remove the file to train anew")  # fmt: skip
+        raise SettingsError(
+            str(path),
+            f"is encoder format {header.format}; this version reads {FORMAT}: use the version "
+            "that wrote it, or remove the file to train anew",
+        )
     # A series may be longer or shorter than in training; its columns may not change.
     same = (
         header.inner[1:] == inner[1:] and len(header.inner) == len(inner) if len(inner) == 2 else header.inner == inner
     )
     if header.kind != kind or not same:
-        raise SettingsError(str(path), f"holds a {header.kind!r} encoder for rows of shape {header.inner}; this party has "
-                            f"{kind!r} and {inner}: name another encoder_file")  # fmt: skip
+        raise SettingsError(
+            str(path),
+            f"holds a {header.kind!r} encoder for rows of shape {header.inner}; this party has "
+            f"{kind!r} and {inner}: name another encoder_file",
+        )
     try:
         mean, matrix = held.pop("projection.mean"), held.pop("projection.matrix")
         encoder = Encoder(kind, inner, _core(kind, inner, held, options.device), mean, matrix)
@@ -77,8 +83,9 @@ def read(path: Path, kind: str, inner: tuple[int, ...], options: EncoderOptions)
     except (KeyError, ValueError, RuntimeError) as error:
         raise SettingsError(str(path), f"is incomplete or damaged ({error}); remove it to train anew") from error
     if encoder.width > options.width:
-        raise SettingsError(str(path), f"gives {encoder.width} features; [learner.options] encoder_width allows "
-                            f"{options.width}")  # fmt: skip
+        raise SettingsError(
+            str(path), f"gives {encoder.width} features; [learner.options] encoder_width allows {options.width}"
+        )
     return encoder
 
 

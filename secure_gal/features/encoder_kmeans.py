@@ -1,8 +1,8 @@
 """k-means patch features for images: Coates, Lee and Ng (AISTATS 2011), Coates and Ng (ICML 2011).
 
-Small patches are brought to one brightness and contrast and whitened; spherical k-means learns a dictionary D of them; a
-patch z is encoded as max(0, Dz - THRESHOLD) and max(0, -Dz - THRESHOLD) (the soft threshold of the 2011 ICML paper), and
-codes are averaged over the cells of a grid. No label, no residual, no gradient: seconds on a CPU. NumPy alone.
+Small patches are brought to one brightness and contrast and whitened; spherical k-means learns a dictionary D of them;
+a patch z is encoded as max(0, Dz - THRESHOLD) and max(0, -Dz - THRESHOLD) (the soft threshold of the 2011 ICML paper),
+and codes are averaged over the cells of a grid. No label, no residual, no gradient: seconds on a CPU. NumPy alone.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ class KMeansPatches:
 
     @classmethod
     def fit(cls, x: Any, seed: int) -> KMeansPatches:
-        """Learn from encoded training images x (N, C, H, W) or (N, V, C, H, W); the same seed gives the same features."""
+        """Learn from encoded training images x (N, C, H, W) or (N, V, C, H, W); the same seed gives the same
+        features."""
         rng = np.random.default_rng(seed)
         chosen = np.sort(rng.permutation(len(x))[: min(len(x), 20_000)])
         images = _merge_views(np.asarray(x[chosen], dtype=np.float32))

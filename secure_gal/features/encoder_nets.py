@@ -31,8 +31,8 @@ class TableBody(nn.Module):
 
 
 class ImageBody(nn.Module):
-    """Images (n, C, H, W), or views, averaged, to (n, 9 width): each of three blocks, averaged over its pixels' quarters
-    (the last over all)."""
+    """Images (n, C, H, W), or views, averaged, to (n, 9 width): each of three blocks, averaged over its pixels'
+    quarters (the last over all)."""
 
     def __init__(self, inner: tuple[int, ...], width: int) -> None:
         super().__init__()
@@ -42,8 +42,10 @@ class ImageBody(nn.Module):
             channels = width
         self.blocks = nn.ModuleList(blocks)
         self.shrink, self.quarters, self.whole = (
-            nn.MaxPool2d(2, ceil_mode=True), nn.AdaptiveAvgPool2d(2), nn.AdaptiveAvgPool2d(1),
-        )  # fmt: skip
+            nn.MaxPool2d(2, ceil_mode=True),
+            nn.AdaptiveAvgPool2d(2),
+            nn.AdaptiveAvgPool2d(1),
+        )
         self.columns = 9 * width
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -58,8 +60,8 @@ class ImageBody(nn.Module):
 
 
 class SeriesBody(nn.Module):
-    """Series (n, L, d), NaN after a row's last step, to (n, 3 width + 4 d): mean, largest and last state of three dilated
-    convolutions, and mean, largest, smallest and last of what went in."""
+    """Series (n, L, d), NaN after a row's last step, to (n, 3 width + 4 d): mean, largest and last state of three
+    dilated convolutions, and mean, largest, smallest and last of what went in."""
 
     def __init__(self, inner: tuple[int, ...], width: int) -> None:
         super().__init__()
@@ -92,8 +94,10 @@ class SeriesBody(nn.Module):
 
 
 BODIES: dict[str, tuple[type[TableBody] | type[ImageBody] | type[SeriesBody], int]] = {
-    "denoising": (TableBody, 256), "vicreg": (ImageBody, 96), "masked": (SeriesBody, 64),
-}  # fmt: skip
+    "denoising": (TableBody, 256),
+    "vicreg": (ImageBody, 96),
+    "masked": (SeriesBody, 64),
+}
 """Body and its width, by kind of encoder."""
 
 
@@ -105,8 +109,8 @@ def new_body(kind: str, inner: tuple[int, ...]) -> TableBody | ImageBody | Serie
 
 @dataclass(frozen=True, slots=True)
 class NetFeatures:
-    """A trained, frozen body; float32 without autocast, so that features do not depend on where they are computed by more
-    than rounding."""
+    """A trained, frozen body; float32 without autocast, so that features do not depend on where they are computed by
+    more than rounding."""
 
     kind: str
     inner: tuple[int, ...]

@@ -42,8 +42,10 @@ def train(kind: str, x: Any, seed: int, epochs: int, device_name: str) -> NetFea
             task = OBJECTIVES[kind](body, inner).to(device)
             _optimise(task, Inputs(x, device), epochs, generator)
         except torch.cuda.OutOfMemoryError as error:
-            raise EnvironmentFailure(f"the GPU ran out of memory training the encoder, at {BATCH} rows a step; free memory "
-                                     'on it, or use [learner] device = "cpu"') from error  # fmt: skip
+            raise EnvironmentFailure(
+                f"the GPU ran out of memory training the encoder, at {BATCH} rows a step; free memory "
+                'on it, or use [learner] device = "cpu"'
+            ) from error
     return NetFeatures(kind, inner, body.to("cpu").eval().requires_grad_(False), device_name)
 
 
@@ -86,7 +88,8 @@ class Denoising(nn.Module):
 
 
 class Masked(nn.Module):
-    """Whole steps of a series are zeroed and restored from those around them (Zerveas et al., KDD 2021, by convolution)."""
+    """Whole steps of a series are zeroed and restored from those around them (Zerveas et al., KDD 2021, by
+    convolution)."""
 
     def __init__(self, body: SeriesBody, inner: tuple[int, ...]) -> None:
         super().__init__()
@@ -102,8 +105,8 @@ class Masked(nn.Module):
 
 
 class VICReg(nn.Module):
-    """VICReg (Bardes, Ponce and LeCun, ICLR 2022): two disturbed copies get the same code; variance and decorrelation of
-    the code's columns keep it from collapsing."""
+    """VICReg (Bardes, Ponce and LeCun, ICLR 2022): two disturbed copies get the same code; variance and decorrelation
+    of the code's columns keep it from collapsing."""
 
     def __init__(self, body: ImageBody, inner: tuple[int, ...]) -> None:
         super().__init__()

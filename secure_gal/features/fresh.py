@@ -1,7 +1,7 @@
 """`[learner] fresh_features`: every round draws its feature map anew, from a secret of the party's own (decision 0010).
 
-With one map for all rounds an assistor's fits are f^t = H r^t with one matrix H, and enough of them can be solved for it.
-With a map a round there is a new matrix H^t for every residual. Only maps that are random have anything to draw: a
+With one map for all rounds an assistor's fits are f^t = H r^t with one matrix H, and enough of them can be solved for
+it. With a map a round there is a new matrix H^t for every residual. Only maps that are random have anything to draw: a
 union with a deterministic map, which `auto` is, would bring the same columns back in every round.
 """
 
@@ -22,7 +22,8 @@ LABEL = b"secure-gal/1 fresh feature map\0"
 
 
 class FreshModel:
-    """A linear model with the map that was drawn for it; complete in itself, so that it can be saved and loaded alone."""
+    """A linear model with the map that was drawn for it; complete in itself, so that it can be saved and loaded
+    alone."""
 
     def __init__(self, features: Prepared, inner: Model) -> None:
         self._features, self._inner = features, inner
@@ -43,9 +44,12 @@ class FreshLearner:
     """
 
     def __init__(
-        self, names: tuple[str, ...], prepare: Callable[[FeatureMap, Array], Prepared], inner: Learner,
+        self,
+        names: tuple[str, ...],
+        prepare: Callable[[FeatureMap, Array], Prepared],
+        inner: Learner,
         secret: Callable[[], bytes],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._names, self._prepare, self._inner, self._secret = names, prepare, inner, secret
 
     @property

@@ -21,8 +21,18 @@ if TYPE_CHECKING:
 
 POWERS = ("l1", "l1.5", "l2", "l4")
 LOSSES = {"linear": POWERS, "mlp": POWERS, "cnn": POWERS, "lstm": POWERS, "gru": POWERS, "gb": ("l1", "l2"), "svm": ()}
-TORCH = {"epochs", "batch", "rate", "weight_decay", "patience", "clip", "schedule", "precision", "compile",
-         "share_extractor"}  # fmt: skip
+TORCH = {
+    "epochs",
+    "batch",
+    "rate",
+    "weight_decay",
+    "patience",
+    "clip",
+    "schedule",
+    "precision",
+    "compile",
+    "share_extractor",
+}
 RECURRENT = TORCH | {"hidden", "layers", "dropout", "output"}
 OPTIONS = {
     "linear": {"ridge"},
@@ -56,9 +66,12 @@ ONE_MAP = (
 
 
 def make_learner(
-    settings: LearnerSettings, folder: Path, default_loss: str = "l2", seed: int = 0,
+    settings: LearnerSettings,
+    folder: Path,
+    default_loss: str = "l2",
+    seed: int = 0,
     secret: Callable[[], bytes] = bytes,
-) -> Learner:  # fmt: skip
+) -> Learner:
     """The learner that `[learner]` names.
 
     Args:
@@ -102,12 +115,18 @@ def check_shape(settings: LearnerSettings, dimensions: int) -> None:
     if kind.startswith("python:") or kind == "none":
         return
     if kind not in TAKES[dimensions]:
-        raise SettingsError("[learner] kind", f"{kind!r} does not take {SHAPES[dimensions]}; accepted for it: "
-                            f"{', '.join(TAKES[dimensions])} or python:MODULE:FACTORY")  # fmt: skip
+        raise SettingsError(
+            "[learner] kind",
+            f"{kind!r} does not take {SHAPES[dimensions]}; accepted for it: "
+            f"{', '.join(TAKES[dimensions])} or python:MODULE:FACTORY",
+        )
     flat = [name for name in settings.maps if name not in ON_ARRAYS and not name.startswith("python:")]
     if kind == "linear" and dimensions > 2 and flat:
-        raise SettingsError("[learner] features", f"{flat[0]!r} does not take {SHAPES[dimensions]}; accepted for it: "
-                            f"{', '.join(ON_ARRAYS)} or python:MODULE:FACTORY")  # fmt: skip
+        raise SettingsError(
+            "[learner] features",
+            f"{flat[0]!r} does not take {SHAPES[dimensions]}; accepted for it: "
+            f"{', '.join(ON_ARRAYS)} or python:MODULE:FACTORY",
+        )
 
 
 def encryptable(settings: LearnerSettings, default_loss: str = "l2") -> str:
@@ -202,8 +221,10 @@ def _torch(kind: str, loss: str, device: str, options: dict[str, Any]) -> Learne
     if not isinstance(shared, bool):
         raise SettingsError("[learner.options] share_extractor", f"{shared!r}; accepted: true, false")
     if shared and loss != "l2":
-        raise SettingsError("[learner.options] share_extractor", f"true with loss {loss!r}; every round's head is a ridge "
-                            'fit: set [learner] loss = "l2"')  # fmt: skip
+        raise SettingsError(
+            "[learner.options] share_extractor",
+            f'true with loss {loss!r}; every round\'s head is a ridge fit: set [learner] loss = "l2"',
+        )
     if kind == "mlp":
         from secure_gal.learners.mlp import mlp
 
@@ -230,8 +251,9 @@ def _check(settings: LearnerSettings, kind: str, options: dict[str, Any], folder
     known = OPTIONS[kind] | (ENCODER if kind == "linear" and "encoder" in settings.maps else set())
     unknown = sorted(options.keys() - known)
     if unknown:
-        raise SettingsError("[learner.options]", f"unknown {', '.join(unknown)} for {kind!r}; accepted: "
-                            f"{', '.join(sorted(known))}")  # fmt: skip
+        raise SettingsError(
+            "[learner.options]", f"unknown {', '.join(unknown)} for {kind!r}; accepted: {', '.join(sorted(known))}"
+        )
     if kind != "linear":
         return
     from secure_gal.features import check_features, check_fresh

@@ -1,7 +1,8 @@
 """Batch norm's statistics for evaluation, taken anew from the current weights.
 
-The usual running averages lag behind: after the few steps of a local fit on a small party's rows they are mostly what they
-began as. Wu and Johnson, Rethinking "Batch" in BatchNorm (arXiv 2105.07576), section 3: average over a few batches instead.
+The usual running averages lag behind: after the few steps of a local fit on a small party's rows they are mostly what
+they began as. Wu and Johnson, Rethinking "Batch" in BatchNorm (arXiv 2105.07576), section 3: average over a few batches
+instead.
 """
 
 from __future__ import annotations

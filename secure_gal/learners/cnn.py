@@ -14,7 +14,8 @@ DEFAULTS = {"epochs": 10, "batch": 512, "rate": 1e-3, "schedule": "cosine"}
 
 
 class ConvBody(nn.Module):
-    """Images (n, C, H, W) to (n, features): blocks of 3x3 convolution, batch norm, ReLU and 2x2 max-pool, then the mean.
+    """Images (n, C, H, W) to (n, features): blocks of 3x3 convolution, batch norm, ReLU and 2x2 max-pool, then the
+    mean.
 
     Images in views (n, V, C, H, W) go through the same blocks, and the largest value over views is taken (Su et al.,
     ICCV 2015). Pools round up, so an image may be as small as one pixel.
@@ -25,9 +26,11 @@ class ConvBody(nn.Module):
         parts: list[nn.Module] = []
         for width in widths:
             parts += [
-                nn.Conv2d(channels, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(),
+                nn.Conv2d(channels, width, 3, padding=1),
+                nn.BatchNorm2d(width),
+                nn.ReLU(),
                 nn.MaxPool2d(2, ceil_mode=True),
-            ]  # fmt: skip
+            ]
             channels = width
         self.blocks = nn.Sequential(*parts[:-1], nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.features = channels

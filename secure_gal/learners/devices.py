@@ -39,8 +39,9 @@ def uses_bfloat16(precision: str, device: torch.device) -> bool:
         raise SettingsError("[learner.options] precision", f"{precision!r}; accepted: {', '.join(PRECISIONS)}")
     able = device.type != "cuda" or torch.cuda.is_bf16_supported()
     if precision == "bfloat16" and not able:
-        raise SettingsError("[learner.options] precision", f'{torch.cuda.get_device_name(device)} has no bfloat16; use '
-                            '"float32"')  # fmt: skip
+        raise SettingsError(
+            "[learner.options] precision", f'{torch.cuda.get_device_name(device)} has no bfloat16; use "float32"'
+        )
     return precision == "bfloat16" or (precision == "auto" and device.type == "cuda" and able)
 
 
@@ -77,10 +78,14 @@ def out_of_memory(batch: int, attempt: Callable[[int], object]) -> EnvironmentFa
         except torch.cuda.OutOfMemoryError:
             smaller //= 2
             continue
-        return EnvironmentFailure(f"the GPU ran out of memory at batch {batch}; a step of {smaller} rows fits: set "
-                                  f"[learner.options] batch = {smaller}")  # fmt: skip
-    return EnvironmentFailure("the GPU ran out of memory even at one row; free memory on it, choose a smaller network in "
-                              '[learner.options], or [learner] device = "cpu"')  # fmt: skip
+        return EnvironmentFailure(
+            f"the GPU ran out of memory at batch {batch}; a step of {smaller} rows fits: set "
+            f"[learner.options] batch = {smaller}"
+        )
+    return EnvironmentFailure(
+        "the GPU ran out of memory even at one row; free memory on it, choose a smaller network in "
+        '[learner.options], or [learner] device = "cpu"'
+    )
 
 
 def placement(device: torch.device, bfloat16: bool) -> Placement:

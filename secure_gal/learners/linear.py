@@ -75,6 +75,11 @@ class LinearLearner:
             gradient = np.append(x.T @ slope + 2 * self._ridge * theta[:-1], slope.sum())
             return float(np.mean(np.abs(left) ** power) + self._ridge * theta[:-1] @ theta[:-1]), gradient
 
-        found = minimize(objective, np.zeros(x.shape[1] + 1), jac=True, method="L-BFGS-B",
-                         options={"maxiter": 2000, "ftol": 1e-14, "gtol": 1e-9})  # fmt: skip
+        found = minimize(
+            objective,
+            np.zeros(x.shape[1] + 1),
+            jac=True,
+            method="L-BFGS-B",
+            options={"maxiter": 2000, "ftol": 1e-14, "gtol": 1e-9},
+        )
         return np.asarray(found.x[:-1] * scale), float(found.x[-1] * scale)

@@ -16,7 +16,8 @@ OUTPUTS = ("last", "mean")
 
 
 class RecurrentBody(nn.Module):
-    """Series (n, L, d), NaN after a row's last step, to (n, hidden): the state at the last step, or the mean over steps.
+    """Series (n, L, d), NaN after a row's last step, to (n, hidden): the state at the last step, or the mean over
+    steps.
 
     Since the head is linear, the mean over steps of the states is the mean of a per-step output: every step of the
     series is asked for the target, not the last one alone.

@@ -81,8 +81,11 @@ class SharedModel:
             SettingsError: it is another one.
         """
         if first._digest != self._digest:
-            raise SettingsError("run_dir", "the saved heads belong to another feature map or extractor than round 1's; "
-                                "train anew in an empty run_dir")  # fmt: skip
+            raise SettingsError(
+                "run_dir",
+                "the saved heads belong to another feature map or extractor than round 1's; "
+                "train anew in an empty run_dir",
+            )
         self._shared = first._shared
 
 
@@ -164,6 +167,9 @@ class SharedLearner:
         try:
             raw = path.read_bytes()
         except OSError as error:
-            raise SettingsError(str(path), f"the feature map or extractor of this run cannot be read ({error.strerror}); "
-                                "train anew in an empty run_dir") from None  # fmt: skip
+            raise SettingsError(
+                str(path),
+                f"the feature map or extractor of this run cannot be read ({error.strerror}); "
+                "train anew in an empty run_dir",
+            ) from None
         self._shared = storage.load(raw)

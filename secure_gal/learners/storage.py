@@ -27,6 +27,9 @@ def load(raw: bytes) -> Any:
     import joblib
 
     if not raw.startswith(FORMAT):
-        raise SettingsError("run_dir", f"a saved model has another format (expected {FORMAT.decode().strip()!r}); use "
-                            "the version that wrote it, or train anew in an empty run_dir")  # fmt: skip
+        raise SettingsError(
+            "run_dir",
+            f"a saved model has another format (expected {FORMAT.decode().strip()!r}); use "
+            "the version that wrote it, or train anew in an empty run_dir",
+        )
     return joblib.load(io.BytesIO(raw[len(FORMAT) :]))

@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 HELD_OUT = 0.1
 """Share of the residual's rows kept aside for early stopping."""
 PREDICT_VALUES = 1 << 17
-"""Input values of a forward pass without gradients: bounds its memory whatever the shape of a row. A block's activations
-are up to 64 times that: 32 MiB, where 60,000 patches at once would take gigabytes and leave every cache."""
+"""Input values of a forward pass without gradients: bounds its memory whatever the shape of a row. A block's
+activations are up to 64 times that: 32 MiB, where 60,000 patches at once would take gigabytes and leave every cache."""
 RESIDENT_BYTES = 4 << 30
 """Bytes of float32 inputs up to which they are read once and kept on the device; larger ones are read by batch."""
 SCHEDULES = ("constant", "cosine")
@@ -79,8 +79,9 @@ def forward_all(module: nn.Module, x: Any, device: torch.device, bfloat16: bool)
                 batch = laid_out(torch.from_numpy(np.array(x[start : start + step], dtype=np.float32)).to(device))
                 parts.append(module(batch).reshape(len(batch), -1).float().cpu().numpy())
     except torch.cuda.OutOfMemoryError as error:
-        raise EnvironmentFailure('the GPU ran out of memory while predicting; free memory on it, or use [learner] device = '
-                                 '"cpu"') from error  # fmt: skip
+        raise EnvironmentFailure(
+            'the GPU ran out of memory while predicting; free memory on it, or use [learner] device = "cpu"'
+        ) from error
     finally:
         module.to("cpu")
     return np.concatenate(parts)
@@ -120,10 +121,21 @@ class TorchLearner:
     """
 
     def __init__(
-        self, build: Build, loss: str, device: str, *, epochs: int = 50, batch: int = 256, rate: float = 3e-3,
-        weight_decay: float = 1e-4, patience: int = 5, clip: float = 5.0, schedule: str = "constant",
-        precision: str = "auto", compile: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        build: Build,
+        loss: str,
+        device: str,
+        *,
+        epochs: int = 50,
+        batch: int = 256,
+        rate: float = 3e-3,
+        weight_decay: float = 1e-4,
+        patience: int = 5,
+        clip: float = 5.0,
+        schedule: str = "constant",
+        precision: str = "auto",
+        compile: bool = False,
+    ) -> None:
         for name, value in (("epochs", epochs), ("batch", batch), ("patience", patience)):
             _require(type(value) is int and value >= 1, name, value, "a whole number, 1 or more")
         for name, number in (("rate", rate), ("clip", clip)):
@@ -132,8 +144,12 @@ class TorchLearner:
         _require(decays, "weight_decay", weight_decay, "a number, 0 or more")
         _require(schedule in SCHEDULES, "schedule", schedule, ", ".join(SCHEDULES))
         _require(isinstance(compile, bool), "compile", compile, "true, false")
-        _require(not compile or compiler() is not None, "compile", compile, "false, since no C++ compiler is here: install "
-                 "g++, or name one in the environment variable CXX")  # fmt: skip
+        _require(
+            not compile or compiler() is not None,
+            "compile",
+            compile,
+            "false, since no C++ compiler is here: install g++, or name one in the environment variable CXX",
+        )
         uses_bfloat16(precision, choose_device(device))
         self._build, self._power, self._device, self._precision = build, POWERS[loss], device, precision
         self._epochs, self._batch, self._rate, self._decay = epochs, batch, float(rate), float(weight_decay)
@@ -194,9 +210,15 @@ class TorchLearner:
         self._loss(output, target).backward()  # type: ignore[no-untyped-call]
 
     def _train(
-        self, module: nn.Module, x: Inputs, r: torch.Tensor, rows: torch.Tensor, held: torch.Tensor,
-        generator: torch.Generator, device: torch.device,
-    ) -> None:  # fmt: skip
+        self,
+        module: nn.Module,
+        x: Inputs,
+        r: torch.Tensor,
+        rows: torch.Tensor,
+        held: torch.Tensor,
+        generator: torch.Generator,
+        device: torch.device,
+    ) -> None:
         adam = torch.optim.AdamW(module.parameters(), lr=self._rate, weight_decay=self._decay)
         decline = torch.optim.lr_scheduler.CosineAnnealingLR(adam, self._epochs) if self._schedule == "cosine" else None
         run: Callable[[torch.Tensor], torch.Tensor] = torch.compile(module) if self._compile else module
@@ -227,9 +249,14 @@ class TorchLearner:
             module.load_state_dict(best)
 
     def _step(
-        self, run: Callable[[torch.Tensor], torch.Tensor], module: nn.Module, adam: torch.optim.Optimizer,
-        inputs: torch.Tensor, target: torch.Tensor, mixed: bool,
-    ) -> None:  # fmt: skip
+        self,
+        run: Callable[[torch.Tensor], torch.Tensor],
+        module: nn.Module,
+        adam: torch.optim.Optimizer,
+        inputs: torch.Tensor,
+        target: torch.Tensor,
+        mixed: bool,
+    ) -> None:
         adam.zero_grad(set_to_none=True)
         with torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=mixed):
             output = run(inputs)
@@ -258,8 +285,12 @@ def _require(ok: bool, name: str, value: object, accepted: str) -> None:
 def whole(options: dict[str, Any], name: str, default: int, low: int, high: int) -> int:
     """Take a whole-number option out of `options`; SettingsError outside low..high."""
     value = options.pop(name, default)
-    _require(isinstance(value, int) and not isinstance(value, bool) and low <= value <= high, name, value,
-             f"a whole number, {low} to {high}")  # fmt: skip
+    _require(
+        isinstance(value, int) and not isinstance(value, bool) and low <= value <= high,
+        name,
+        value,
+        f"a whole number, {low} to {high}",
+    )
     return int(value)
 
 

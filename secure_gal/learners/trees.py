@@ -86,7 +86,7 @@ def support_vectors(options: dict[str, Any]) -> EstimatorLearner:
 
 
 def _tried(learner: EstimatorLearner) -> EstimatorLearner:
-    """The learner, its options tried on eight rows: scikit-learn checks them in `fit` only, and a study's first fit comes
-    after ids have been aligned."""
+    """The learner, its options tried on eight rows: scikit-learn checks them in `fit` only, and a study's first fit
+    comes after ids have been aligned."""
     learner.fit(np.linspace(0.0, 1.0, 8)[:, None], np.zeros((8, 1), dtype=np.float32), 0)
     return learner

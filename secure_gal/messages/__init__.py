@@ -56,27 +56,105 @@ from secure_gal.messages.sums import (
 )
 
 Message = (
-    Hello | RunOffer | RunSignature | RunAgreement | Ids | Realign | MaskedIds | MaskedQuery | Tags | PredictRows
-    | Rows | Residual | PrivatisedResidual | Fitted | NoisedFitted
-    | Features | EvaluationKeys | EncryptedResidual | EncryptedFitted | EncryptedFinish | EncryptedPredictReply
-    | HeadRequest | LedgerHead | LedgerHeads | HeadsSignature | LedgerCertificate
-    | Finish | Finished | PredictRequest | PredictReply | NoisedPredictReply
-    | Declared | Declarations | ProductKeys | SealedFitted | RelayedFitted | OwnDifference | InnerProducts | Weights
-    | WeightedSum | KnownRequest | KnownReply | PartKey | SealedPart | RelayedPart | SummedPart
-)  # fmt: skip
+    Hello
+    | RunOffer
+    | RunSignature
+    | RunAgreement
+    | Ids
+    | Realign
+    | MaskedIds
+    | MaskedQuery
+    | Tags
+    | PredictRows
+    | Rows
+    | Residual
+    | PrivatisedResidual
+    | Fitted
+    | NoisedFitted
+    | Features
+    | EvaluationKeys
+    | EncryptedResidual
+    | EncryptedFitted
+    | EncryptedFinish
+    | EncryptedPredictReply
+    | HeadRequest
+    | LedgerHead
+    | LedgerHeads
+    | HeadsSignature
+    | LedgerCertificate
+    | Finish
+    | Finished
+    | PredictRequest
+    | PredictReply
+    | NoisedPredictReply
+    | Declared
+    | Declarations
+    | ProductKeys
+    | SealedFitted
+    | RelayedFitted
+    | OwnDifference
+    | InnerProducts
+    | Weights
+    | WeightedSum
+    | KnownRequest
+    | KnownReply
+    | PartKey
+    | SealedPart
+    | RelayedPart
+    | SummedPart
+)
 
 MESSAGES: dict[str, type[Message]] = {
     kind.KIND: kind
     for kind in (
-        Hello, RunOffer, RunSignature, RunAgreement, Ids, Realign, MaskedIds, MaskedQuery, Tags, PredictRows,
-        Rows, Residual, PrivatisedResidual, Fitted, NoisedFitted,
-        Features, EvaluationKeys, EncryptedResidual, EncryptedFitted, EncryptedFinish, EncryptedPredictReply,
-        HeadRequest, LedgerHead, LedgerHeads, HeadsSignature, LedgerCertificate,
-        Finish, Finished, PredictRequest, PredictReply, NoisedPredictReply,
-        Declared, Declarations, ProductKeys, SealedFitted, RelayedFitted, OwnDifference, InnerProducts, Weights,
-        WeightedSum, KnownRequest, KnownReply, PartKey, SealedPart, RelayedPart, SummedPart,
+        Hello,
+        RunOffer,
+        RunSignature,
+        RunAgreement,
+        Ids,
+        Realign,
+        MaskedIds,
+        MaskedQuery,
+        Tags,
+        PredictRows,
+        Rows,
+        Residual,
+        PrivatisedResidual,
+        Fitted,
+        NoisedFitted,
+        Features,
+        EvaluationKeys,
+        EncryptedResidual,
+        EncryptedFitted,
+        EncryptedFinish,
+        EncryptedPredictReply,
+        HeadRequest,
+        LedgerHead,
+        LedgerHeads,
+        HeadsSignature,
+        LedgerCertificate,
+        Finish,
+        Finished,
+        PredictRequest,
+        PredictReply,
+        NoisedPredictReply,
+        Declared,
+        Declarations,
+        ProductKeys,
+        SealedFitted,
+        RelayedFitted,
+        OwnDifference,
+        InnerProducts,
+        Weights,
+        WeightedSum,
+        KnownRequest,
+        KnownReply,
+        PartKey,
+        SealedPart,
+        RelayedPart,
+        SummedPart,
     )
-}  # fmt: skip
+}
 
 __all__ = [
     "IN_THE_CLEAR",

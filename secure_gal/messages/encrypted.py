@@ -64,8 +64,8 @@ class EncryptedFinish:
     """Step 10 under encryption: the learning stage is over, and Enc(R_m), R_m = sum_t eta^t w_m^t r^t.
 
     The sum is over the kept rounds and scaled to max|R_m| = 1 (or 0 throughout), so it shows neither w nor eta nor how
-    many rounds were kept. To an assistor with fresh features instead of R_m its terms, one for each round that was run, 0
-    for one that is not kept: (T C K, b).
+    many rounds were kept. To an assistor with fresh features instead of R_m its terms, one for each round that was run,
+    0 for one that is not kept: (T C K, b).
     """
 
     KIND: ClassVar[str] = "encrypted-finish"
