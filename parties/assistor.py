@@ -16,8 +16,9 @@ from parties.progress import Progress
 from parties.session import Session, admit, check_same_budget, open_node, open_session, open_store
 from parties.store import RunStore
 from parties.traffic import Traffic
+from secure_gal import events
 from secure_gal.agreement import NONCE_BYTES
-from secure_gal.effects import Note, State
+from secure_gal.effects import State
 from secure_gal.errors import Paused
 from secure_gal.limits import Beyond
 from secure_gal.protocol_assistor import AssistorProtocol
@@ -76,10 +77,10 @@ def _model(
         session.party,
         session.study,
         session.file.resolve().parent,
-        lambda text: progress.note(Note("warning", {"text": text})),
+        progress.warn,
     )
     for text in admit(session, store, model):
-        progress.note(Note("warning", {"text": text}))
+        progress.warn(text)
     budget.admit(model.table)
     model.on_read = budget.admit
     check_same_budget(store, budget)
@@ -130,10 +131,10 @@ def _serve(session: Session, store: RunStore, once: bool, progress: Progress, be
         session.cards[sponsor],
         address,
         session.party.proxy,
-        progress.log,
+        progress.transport,
         busy=lambda: loop.worker.busy,
     )
-    progress.note(Note("dialling", {"address": address}))
+    progress.show(events.Dialling(address))
     loop.online(socket)
 
     patience = Patience(session.study.patience_seconds, progress, str(session.file), "assist --once")

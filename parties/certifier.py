@@ -7,6 +7,7 @@ moment, so that neither a party's history nor the sponsor's relaying can be rewr
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import assert_never
 
 import msgspec
 
@@ -20,7 +21,8 @@ from crypto.certificate import (
     check_signature,
 )
 from crypto.identity import Card, Identity
-from secure_gal.effects import Effect, Note, Send, State
+from secure_gal import events
+from secure_gal.effects import Effect, Send, State
 from secure_gal.errors import PeerViolation
 from secure_gal.messages import HeadRequest, HeadsSignature, LedgerCertificate, LedgerHead, LedgerHeads, Message
 from secure_gal.study import Study
@@ -77,7 +79,7 @@ class Certifier:
 
     def after(self, effects: list[Effect]) -> list[Effect]:
         """At the sponsor: a committed round is due for a certificate; one after the other, in order."""
-        committed = [e.fields["record"].round for e in effects if isinstance(e, Note) and e.what == "committed"]
+        committed = [round_ for effect in effects if (round_ := _committed(effect)) is not None]
         if not committed:
             return []
         was_pending = self.pending
@@ -189,4 +191,17 @@ class Certifier:
             self._state.put("certify/due", due)
         self._state.put("certify/done", str(certificate.round).encode())
         self._completed.append(certificate)
-        return [Note("certified", {"round": certificate.round})]
+        return [events.Certified(certificate.round)]
+
+
+def _committed(effect: Effect) -> int | None:
+    """The round that is due for a certificate after this effect."""
+    if not isinstance(effect, events.Milestone):
+        return None
+    match effect:
+        case events.Committed(record):
+            return record.round
+        case events.RunAgreed() | events.RoundBegun() | events.Learned() | events.Certified():
+            return None
+        case _:
+            assert_never(effect)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from parties.progress import Progress
 from parties.report import write_atomically
 from parties.store import RunStore
+from secure_gal import events
 
 if TYPE_CHECKING:
     from secure_gal.party_model import PartyModel
@@ -28,7 +29,7 @@ class Computing:
     def __init__(self, store: RunStore, model: PartyModel, progress: Progress) -> None:
         self._store, self._model, self._progress = store, model, progress
         self._seconds = _seconds(store)
-        self._said = ""
+        self._said: events.LearnerUsed | None = None
         if self._seconds:  # a process that died may have noted more than it wrote down
             write_atomically(store.path / FILE, as_text(store))
 
@@ -47,10 +48,10 @@ class Computing:
     def _say(self) -> None:
         known = self._model.computed_with
         self._store.set_meta("computed-with", json.dumps(known))
-        words = "; ".join(known[name] for name in ("kind", "features", "device", "precision") if name in known)
-        if words != self._said:
-            self._said = words
-            self._progress.log(f"learner: {words}")
+        learner = events.LearnerUsed(known["kind"], known.get("features"), known.get("device"), known.get("precision"))
+        if learner != self._said:
+            self._said = learner
+            self._progress.show(learner)
 
 
 def _seconds(store: RunStore) -> dict[str, float]:

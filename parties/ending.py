@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -44,14 +43,16 @@ def guarded(work: Callable[[], int], file: Path, as_json: bool) -> int:
     Raises:
         SecureGalError: what went wrong, without `--json`.
     """
+    from parties.json_lines import json_line, utc_now
+    from secure_gal.events import Failed
+
     try:
         return work()
     except Exception as error:  # the one place that takes any: a person gets one line
         known = explained(error, _run_dir(file))
         if not as_json:
             raise known from error
-        event = {"event": "error", "exit_code": known.exit_code, "text": printable(str(known), keep="\n")}
-        print(json.dumps(event), file=sys.stderr, flush=True)
+        print(json_line(Failed(known.exit_code, str(known)), utc_now()), file=sys.stderr, flush=True)
         return known.exit_code
 
 

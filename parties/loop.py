@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 from parties.node import Node, Outcome, Transmit
 from parties.progress import Progress
-from secure_gal.effects import Compute, Note
+from secure_gal import events
+from secure_gal.effects import Compute
 from secure_gal.errors import Paused, SettingsError
 from transport.events import Ack, Attached, Begun, Event, Lost, Message, Refused, Sync
 
@@ -139,7 +140,7 @@ class Loop:
         self.stop = Stop()
         self.done = False
         self._socket: Socket | None = None
-        self.on_note: Callable[[Note], Note] = lambda note: note
+        self.on_event: Callable[[events.Event], events.Event] = lambda event: event
         self.on_computed: Callable[[str, float], None] = lambda tag, seconds: None
         self.worker = Worker(self._wake)
 
@@ -208,10 +209,10 @@ class Loop:
     def _handle(self, event: Event) -> None:
         match event:
             case Attached(peer):
-                self.progress.note(Note("attached", {"peer": peer}))
+                self.progress.show(events.Connected(peer))
                 self._carry(self.node.attached(peer))
             case Lost(peer):
-                self.progress.note(Note("lost", {"peer": peer}))
+                self.progress.show(events.Disconnected(peer))
                 self.node.lost(peer)
             case Sync(peer, payload):
                 self._carry(self.node.sync(peer, payload))
@@ -225,8 +226,8 @@ class Loop:
                 raise SettingsError(peer, f"refused this party: {reason}")
 
     def _carry(self, outcome: Outcome) -> None:
-        for note in outcome.notes:
-            self.progress.note(self.on_note(note))
+        for event in outcome.events:
+            self.progress.show(self.on_event(event))
         for item in outcome.transmit:
             self._transmit(item)
         for job in outcome.compute:

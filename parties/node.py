@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, assert_never
 
 import msgspec
 
@@ -18,8 +18,10 @@ from parties.archive import Archive
 from parties.certifier import KINDS as CERTIFIER_KINDS
 from parties.certifier import Certifier
 from parties.store import LinkRecord
-from secure_gal.effects import Compute, Done, Effect, Note, Send, State, Value
+from secure_gal import events
+from secure_gal.effects import Compute, Done, Effect, Send, State, Value
 from secure_gal.errors import EnvironmentFailure, PeerViolation, WrongName
+from secure_gal.events import Event, Fact
 from secure_gal.messages import Message
 from transport import wire
 from transport.ledger import Ledger, Row
@@ -92,7 +94,7 @@ class Outcome:
 
     transmit: list[Transmit] = field(default_factory=list)
     compute: list[Compute] = field(default_factory=list)
-    notes: list[Note] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
     done: bool = False
 
 
@@ -191,8 +193,8 @@ class Node:
         if forgotten:
             if not self.role.forget(peer):
                 why = "its run directory is not the one that this run began with"
-                note = Note("refused-peer", {"peer": peer, "why": why})
-                return Outcome([Transmit(peer, "refuse", [REFUSED_STORE.encode()])], notes=[note])
+                refused = events.RefusedPeer(peer, why)
+                return Outcome([Transmit(peer, "refuse", [REFUSED_STORE.encode()])], events=[refused])
             self._store.forget(peer, [self._ledger.peer_restart(peer)])
             self._ledger.flush()
             self._links[peer] = link = LinkRecord()
@@ -208,7 +210,7 @@ class Node:
         if theirs.received > self._left.get(peer, 0) or theirs.acknowledged > link.received:
             raise EnvironmentFailure(ROLLED_BACK.format(peer=peer))
         if theirs.received < self._acknowledged(peer) or theirs.sent < link.received:
-            return Outcome(notes=[Note("rolled-back", {"peer": peer})])  # it finds out from our sync
+            return Outcome(events=[events.RolledBack(peer)])  # it finds out from our sync
         self._store.acknowledge(peer, theirs.received)
         self._synced.add(peer)
         self._left[peer] = link.sent
@@ -240,9 +242,9 @@ class Node:
         try:
             received = self._codec.decode(peer, frames)
         except WrongName as error:
-            notes = [] if peer in self._misnamed else [Note("refused-peer", {"peer": peer, "why": error.rule})]
+            refused: list[Event] = [] if peer in self._misnamed else [events.RefusedPeer(peer, error.rule)]
             self._misnamed.add(peer)  # logged once
-            return Outcome(notes=notes)
+            return Outcome(events=refused)
         link, header = self._link(peer), received.header
         if header.seq <= link.received:
             return Outcome(transmit=[Transmit(peer, "ack", seq=link.received)])
@@ -302,16 +304,18 @@ class Node:
                         outcome.transmit.append(Transmit(peer, "message", frames, link.sent))
                 case Compute():
                     outcome.compute.append(effect)
-                case Note():
-                    outcome.notes.append(effect)
                 case Done():
                     outcome.done = True
+                case Fact():
+                    outcome.events.append(effect)
+                case _:
+                    assert_never(effect)
         rows += [self._ledger.certificate(certificate) for certificate in self._certifier.take_completed()]
         changes = self.role.state.take_changes()
         if changes or touched or outgoing or rows:
             self._store.commit(changes, {peer: self._links[peer] for peer in touched}, outgoing, rows)
             self._ledger.flush()  # before anything is transmitted or acknowledged
-        if any(isinstance(effect, Note) and effect.what == "certified" for effect in effects):
+        if any(map(_settles, outcome.events)):
             self._ledger.sync()
         if from_:
             outcome.transmit.insert(0, Transmit(from_, "ack", seq=self._links[from_].received))
@@ -344,3 +348,16 @@ class Node:
         if min(theirs.received, theirs.sent, theirs.acknowledged) < 0 or len(theirs.store) != 32:
             raise PeerViolation(peer, "a sync frame with impossible values")
         return theirs
+
+
+def _settles(event: Event) -> bool:
+    """Whether the ledger must be on the disk, and not only in the database, once this has happened."""
+    if not isinstance(event, events.Milestone):
+        return False
+    match event:
+        case events.Certified():
+            return True
+        case events.RunAgreed() | events.RoundBegun() | events.Committed() | events.Learned():
+            return False
+        case _:
+            assert_never(event)

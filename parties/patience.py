@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from parties.progress import Progress
-from secure_gal.effects import Note
+from secure_gal import events
 from secure_gal.errors import Paused
 
 REMIND_SECONDS = 30.0
@@ -58,7 +58,7 @@ class Patience:
         if away and now - self._said >= REMIND_SECONDS:
             self._said = now
             left = self._seconds - (now - min(self._since.values()))
-            self._progress.note(Note("waiting", {"names": ", ".join(away), "seconds": left}))
+            self._progress.show(events.Waiting(", ".join(away), left))
 
     def _give_up(self, now: float) -> None:
         late = [name for name, since in self._since.items() if now - since >= self._seconds]

@@ -26,9 +26,10 @@ from parties.session import Session, open_node, open_session, open_store
 from parties.sponsor import complete_results, go_online, require_finished, require_sponsor
 from parties.store import RunStore
 from parties.traffic import Traffic
+from secure_gal import events
 from secure_gal.agreement import psi_domain
 from secure_gal.data import Table, read_table
-from secure_gal.effects import Note, State
+from secure_gal.effects import State
 from secure_gal.encode import LabelCodec
 from secure_gal.errors import DataError, SettingsError
 from secure_gal.learners import storage
@@ -76,7 +77,7 @@ def _predict(session: Session, store: RunStore, ids: Path, out: Path, progress: 
         session.party,
         session.study,
         session.file.resolve().parent,
-        lambda text: progress.note(Note("warning", {"text": text})),
+        progress.warn,
     )
     table = _rows(session, ids, model)
     wanted = tuple(table.ids)
@@ -103,12 +104,9 @@ def _predict(session: Session, store: RunStore, ids: Path, out: Path, progress: 
     write_atomically(out, to_csv(table.written, total, missing, codec, _places(session, state, codec)))
     role.close()
     store.commit(role.state.take_changes(), {}, [])
-    progress.log(f"{len(wanted)} predictions written to {out}{_lacking(missing, session.study.protect.summed)}")
+    progress.show(_written(out, missing, session.study.protect.summed))
     if session.study.protect.keyed:
-        progress.log(
-            "do not show them to any assistor: whoever computed them may find this study's key in them "
-            "(docs/THREAT_MODEL.md)"
-        )
+        progress.show(events.KeepFromAssistors())
     return 0
 
 
@@ -128,19 +126,11 @@ def _say_since_when(store: RunStore, role: PredictionProtocol, progress: Progres
     if not role.resumed:
         store.set_meta("batch-began", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"))
         return
-    progress.log(
-        f"the batch of these ids that began on {store.meta('batch-began')} was not brought to its end: going on with "
-        "it, nothing is asked or counted twice"
-    )
+    progress.show(events.BatchResumed(store.meta("batch-began")))
 
 
-def _lacking(missing: list[str], summed: bool) -> str:
-    """How many predictions lack a part, and where to see which."""
-    rows = sum(map(bool, missing))
-    if not rows:
-        return ""
-    rule = " (with sums a row has it only if every assistor knows the row)" if summed else ""
-    return f"; {rows} of them without some assistor's part, named in the column `missing`{rule}"
+def _written(out: Path, missing: list[str], summed: bool) -> events.PredictionsWritten:
+    return events.PredictionsWritten(len(missing), str(out), sum(map(bool, missing)), summed)
 
 
 def _role(session: Session, store: RunStore, state: State, wanted: tuple[str, ...], outputs: int) -> PredictionProtocol:

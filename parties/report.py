@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
 import numpy as np
@@ -20,9 +20,8 @@ from parties.progress import Progress
 from parties.session import Session
 from parties.store import RunStore
 from parties.traffic import Traffic
-from secure_gal import __version__
+from secure_gal import __version__, events
 from secure_gal.assistance import RoundRecord
-from secure_gal.effects import Note
 from secure_gal.errors import EnvironmentFailure
 from secure_gal.protocol_sponsor import SponsorProtocol
 
@@ -48,7 +47,7 @@ def write_atomically(path: Path, text: str | Iterable[str]) -> None:
 
 
 class Report:
-    """Follows the sponsor's notes and keeps rounds.csv and the run's times on disk."""
+    """Follows the sponsor's events and keeps rounds.csv and the run's times on disk."""
 
     def __init__(
         self,
@@ -68,18 +67,27 @@ class Report:
         self._rounds: list[dict[str, Any]] = json.loads(saved) if saved else []
         self._before = float(store.meta("seconds") or 0.0)
 
-    def on_note(self, note: Note) -> Note:
+    def on_event(self, event: events.Event) -> events.Event:
         """Add what only this side of the protocol knows (time and bytes) to a committed round."""
-        if note.what == "run":
-            self._ready = time.monotonic()
-        if note.what == "round-begins":
-            self._since = time.monotonic()
-            self._bytes = (self._traffic.total("sent"), self._traffic.total("received"))
-        if note.what == "learned":
-            self.save_times()
-        if note.what != "committed":
-            return note
-        record = note.fields["record"]
+        if not isinstance(event, events.Milestone):
+            return event
+        match event:
+            case events.RunAgreed():
+                self._ready = time.monotonic()
+            case events.RoundBegun():
+                self._since = time.monotonic()
+                self._bytes = (self._traffic.total("sent"), self._traffic.total("received"))
+            case events.Learned():
+                self.save_times()
+            case events.Committed(record):
+                return self._committed(record)
+            case events.Certified():
+                pass
+            case _:
+                assert_never(event)
+        return event
+
+    def _committed(self, record: RoundRecord) -> events.Committed:
         now = time.monotonic()
         sent, received = self._traffic.total("sent"), self._traffic.total("received")
         seconds = now - (self._since if self._since is not None else self._began)
@@ -98,7 +106,7 @@ class Report:
         )
         mean = sum(r["seconds"] for r in self._rounds) / len(self._rounds)
         left = mean * (self._session.study.rounds - record.round)
-        return Note("committed", {"record": in_units(record, unit), "bytes": sent + received, "seconds_left": left})
+        return events.Committed(in_units(record, unit), sent + received, left)
 
     def save_times(self) -> None:
         """Seconds of the learning stage so far, over restarts; those since all had greeted only where there was

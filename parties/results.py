@@ -19,6 +19,7 @@ from parties.report import ROUNDS, in_units, rounds_csv, times, true_metrics, ve
 from parties.session import Session
 from parties.store import RunStore
 from parties.traffic import counts_of
+from secure_gal import events
 from secure_gal.assistance import RoundRecord
 from secure_gal.learned import Learned
 from transport.ledger import LEDGER
@@ -80,10 +81,8 @@ def announce(store: RunStore, progress: Progress) -> None:
     summary = json.loads(store.meta("summary"))
     metric, gal, alone, true = (summary[key] for key in ("metric", "gal", "alone", "gal_on_true_labels"))
     if gal is not None and alone is not None:
-        which = "" if true is None else " on released labels"
-        truth = "" if true is None else f"; on true labels GAL {true:.4f}"
-        progress.log(f"validation {metric}{which}: GAL {gal:.4f}, sponsor alone {alone:.4f}{truth}")
-    progress.log(f"results: {store.path / SUMMARY}")
+        progress.show(events.Scored(metric, gal, alone, true))
+    progress.show(events.ResultsWritten(str(store.path / SUMMARY)))
 
 
 def _summary(session: Session, store: RunStore, history: Sequence[RoundRecord], learned: Learned) -> str:

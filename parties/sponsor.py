@@ -19,8 +19,9 @@ from parties.results import announce, write_results
 from parties.session import Session, admit, open_node, open_session, open_store
 from parties.store import RunStore
 from parties.traffic import Traffic
+from secure_gal import events
 from secure_gal.agreement import NONCE_BYTES
-from secure_gal.effects import Note, State
+from secure_gal.effects import State
 from secure_gal.errors import DataError, Paused, SettingsError
 from secure_gal.limits import LABELS, Beyond
 from secure_gal.protocol_settled import Settled
@@ -70,7 +71,7 @@ def report(party_file: Path) -> int:
         node, _ = open_node(session, store, Settled(State(store.state())), Traffic(store))
         try:
             complete_results(session, store, progress := Progress())
-            progress.log(f"results are in {session.party.run_dir}")
+            progress.show(events.ResultsIn(str(session.party.run_dir)))
         finally:
             node.close()
         return 0
@@ -91,7 +92,7 @@ def complete_results(session: Session, store: RunStore, progress: Progress) -> N
     written = write_results(session, store)
     if written:
         announce(store, progress)
-        progress.log(f"results that were missing, or not this run's, are written: {', '.join(written)}")
+        progress.show(events.ResultsCompleted(", ".join(written)))
 
 
 def _role(session: Session, store: RunStore, model: SponsorModel) -> SponsorProtocol:
@@ -119,8 +120,7 @@ def _learn(session: Session, store: RunStore, progress: Progress, beyond: Beyond
 
     stop_at_once()
     began = time.monotonic()
-    warn = lambda text: progress.note(Note("warning", {"text": text}))  # noqa: E731
-    settings = (session.party, session.study, session.file.resolve().parent, warn)
+    settings = (session.party, session.study, session.file.resolve().parent, progress.warn)
     privatised, labels = session.study.protect.privatised, int(beyond.get(LABELS, 1))
     model = PrivatisedSponsorData(*settings, labels) if privatised else SponsorData(*settings)
     admit(session, store, model)
@@ -129,7 +129,7 @@ def _learn(session: Session, store: RunStore, progress: Progress, beyond: Beyond
     node, certifier = open_node(session, store, role, traffic)
     loop = Loop(node, progress)
     report = Report(session, store, traffic, role, progress, began)
-    loop.on_note, loop.on_computed = report.on_note, Computing(store, model, progress).add
+    loop.on_event, loop.on_computed = report.on_event, Computing(store, model, progress).add
     loop.start()
     socket = go_online(session, loop, progress)
     patience = Patience(session.study.patience_seconds, progress, str(session.file), "train")
@@ -149,7 +149,7 @@ def _learn(session: Session, store: RunStore, progress: Progress, beyond: Beyond
             loop.stop.end()
             write_results(session, store)
             announce(store, progress)
-            progress.log(f"report: {store.path / REPORT}")
+            progress.show(events.ReportWritten(str(store.path / REPORT)))
     finally:
         socket.close()
         node.close()
@@ -162,8 +162,8 @@ def go_online(session: Session, loop: Loop, progress: Progress) -> SponsorSocket
 
     assert session.party.bind is not None  # noqa: S101  (checked by load_party)
     others = {name: session.cards[name] for name in session.study.assistors}
-    socket = SponsorSocket(session.identity, others, session.party.bind, progress.log)
-    progress.note(Note("listening", {"bind": session.party.bind}))
+    socket = SponsorSocket(session.identity, others, session.party.bind, progress.transport)
+    progress.show(events.Listening(session.party.bind))
     loop.online(socket)
     return socket
 
@@ -172,7 +172,7 @@ def _settle(session: Session, store: RunStore, progress: Progress) -> int:
     """Of a finished learning stage: results that are missing, messages and certificates that died with the process."""
     node, certifier = open_node(session, store, Settled(State(store.state())), Traffic(store))
     try:
-        progress.log(f"this study's learning stage is finished; its results are in {session.party.run_dir}")
+        progress.show(events.AlreadyLearned(str(session.party.run_dir)))
         complete_results(session, store, progress)
         late = any(not node.idle(name) for name in session.study.assistors)
         if (late or certifier.pending) and not store.value("batch/ids"):  # what an open batch asks `predict` delivers
@@ -199,7 +199,7 @@ def _refuse_another_table(session: Session, store: RunStore, progress: Progress)
     try:
         table = read_table(data.path, data.id, data.label, data.categorical, session.study.form)
     except DataError as error:
-        progress.log(f"the table was not compared with what was learnt from: {error}")
+        progress.show(events.NotCompared(str(error)))
         return
     if what := changes(session, store, table):
         raise SettingsError(
@@ -230,5 +230,4 @@ def _deliver(session: Session, loop: Loop, certifier: Certifier, socket: Sponsor
     except Paused:
         if certifier.pending or loop.stop.asked:
             raise
-        away = ", ".join(lacking())
-        loop.progress.log(f"{away}: the last messages were not confirmed; they are sent again when it comes back")
+        loop.progress.show(events.Undelivered(", ".join(lacking())))

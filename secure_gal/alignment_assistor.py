@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import numpy.typing as npt
 
-from secure_gal import messages
-from secure_gal.effects import Compute, Effect, Note, Send, State
+from secure_gal import events, messages
+from secure_gal.effects import Compute, Effect, Send, State
 from secure_gal.errors import PeerViolation
 from secure_gal.messages import MaskedQuery, Step
 from secure_gal.study import Study
@@ -62,7 +62,7 @@ class AssistorAlignment:
         step, ids = Step(batch, number), self._ids()
         self._attempt = _Attempt(step, ids)
         domain = self._domain(batch, number)
-        note = Note("masking", {"rows": len(ids)})
+        note = events.Masking(len(ids))
         return [note, Compute(f"psi/{number}", lambda: _mask(ids, domain))]
 
     def computed(self, tag: str, result: object) -> list[Effect]:
@@ -76,7 +76,7 @@ class AssistorAlignment:
             tags = cast(npt.NDArray[np.uint8], result)
             self._state.put(f"tagged/{number}", str(attempt.step.batch).encode())
             self._state.drop("untagged")
-            return [Note("tagged", {"rows": len(tags)}), Send(self._study.sponsor, messages.Tags(tags, attempt.step))]
+            return [events.Tagged(len(tags)), Send(self._study.sponsor, messages.Tags(tags, attempt.step))]
         side, order, points = cast("tuple[PsiSide, npt.NDArray[np.int64], npt.NDArray[np.uint8]]", result)
         attempt.side = side
         self._state.put(f"order/{number}", order)
@@ -94,7 +94,7 @@ class AssistorAlignment:
 
         sponsor, attempt, count = self._study.sponsor, self._attempt, len(message.points)
         if attempt is None or attempt.step != message.step:
-            return [Note("stale", {"peer": sponsor})]
+            return [events.Stale(sponsor)]
         if attempt.side is None:
             raise PeerViolation(sponsor, "masked ids came before this party's were sent")
         if f"asked/{attempt.step.attempt}" in self._state:

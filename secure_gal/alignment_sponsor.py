@@ -10,9 +10,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from secure_gal import messages
+from secure_gal import events, messages
 from secure_gal.align import Match, match_clear
-from secure_gal.effects import Compute, Effect, Note, Send, State
+from secure_gal.effects import Compute, Effect, Send, State
 from secure_gal.errors import PeerViolation, StateError
 from secure_gal.messages import Ids, MaskedIds, Message, Realign, Step, Tags
 from secure_gal.study import Study
@@ -136,7 +136,7 @@ class PrivateAlignment:
         if step.attempt:
             raise PeerViolation(peer, "asks to begin an attempt by number")
         if step.batch != self._batch or peer not in self.waiting_for():
-            return [Note("stale", {"peer": peer})]
+            return [events.Stale(peer)]
         self._pairs.pop(peer, None)
         return [Send(peer, messages.Realign(step))]
 
@@ -145,7 +145,7 @@ class PrivateAlignment:
 
         pair, step = self._pairs.get(peer), message.step
         if step.batch != self._batch or peer not in self.waiting_for():
-            return [Note("stale", {"peer": peer})]
+            return [events.Stale(peer)]
         if step.attempt < 1 or (pair is not None and step.attempt <= pair.attempt):
             raise PeerViolation(peer, "masked ids of an attempt that is over")
         count = len(message.points)
@@ -155,7 +155,7 @@ class PrivateAlignment:
         check_distinct(points, peer)
         self._pairs[peer] = _Pair(step.attempt, points=count)
         domain = self._domain(peer, self._batch, step.attempt)
-        note = Note("masking", {"rows": len(self._ids)})
+        note = events.Masking(len(self._ids))
         return [note, Compute(f"psi/{peer}/{step.attempt}", lambda: _mask(self._ids, domain, points, peer))]
 
     def computed(self, tag: str, result: object) -> list[Effect]:
@@ -177,7 +177,7 @@ class PrivateAlignment:
 
         pair = self._pairs.get(peer)
         if pair is None or (message.step.batch, message.step.attempt) != (self._batch, pair.attempt):
-            return [Note("stale", {"peer": peer})]
+            return [events.Stale(peer)]
         if pair.order is None or pair.answer is not None:
             raise PeerViolation(peer, "tags came before they were asked for, or twice")
         expected = (len(self._ids), _tag_bytes(len(self._ids), pair.points))
@@ -198,7 +198,7 @@ class PrivateAlignment:
         self._state.put(self._key(peer, "held"), str(pair.points).encode())
         self._state.put(self._key(peer, "attempt"), str(pair.attempt).encode())
         del self._pairs[peer]
-        return [Note("pair-aligned", {"peer": peer, "common": len(own), "held": pair.points})]
+        return [events.PairAligned(peer, len(own), pair.points)]
 
     def match(self, peer: str) -> Match:
         """The common ids of one pair; `theirs` counts in the secret order of the assistor's masked ids."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from secure_gal.events import Event
 from secure_gal.messages import Message
 
 Value = npt.NDArray[Any] | bytes
@@ -31,19 +32,11 @@ class Compute:
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
-    """Something a person may want to see; `fields` holds plain values only, never payloads."""
-
-    what: str
-    fields: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class Done:
     """This role has nothing left to do in this stage."""
 
 
-Effect = Send | Compute | Note | Done
+Effect = Send | Compute | Event | Done
 ERASABLE = "secret/"
 """State entries under this prefix are bytes that leave no trace in the run directory once they were dropped."""
 

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from crypto.ckks import check_requests, named
-from secure_gal import messages, protocol_assistor
+from secure_gal import events, messages, protocol_assistor
 from secure_gal.budget import Charge
-from secure_gal.effects import Compute, Done, Effect, Note, Send, State
+from secure_gal.effects import Compute, Done, Effect, Send, State
 from secure_gal.errors import PeerViolation
 from secure_gal.messages import (
     EncryptedFinish,
@@ -128,7 +128,7 @@ class EncryptedAssistor(AssistorProtocol):
                 return []
             self.state.put("declared", b"1")
             width = messages.Width(self._encrypted.padded)
-            return [Note("prepared"), Send(self._sponsor, messages.Features(width))]
+            return [events.Prepared(), Send(self._sponsor, messages.Features(width))]
         effects: list[Effect] = [self._use_keys()]
         if "residual" in self.state:
             effects.append(self._fit())
@@ -143,7 +143,7 @@ class EncryptedAssistor(AssistorProtocol):
         self._encrypted.check_keys(raw, self._sponsor)
         self.state.put("keys", raw)
         self._enter("learning")
-        return [Note("keys", {"bytes": len(message.keys)}), self._use_keys()]
+        return [events.GotKeys(len(message.keys)), self._use_keys()]
 
     def _use_keys(self) -> Compute:
         raw = self.state.raw("keys")
@@ -177,7 +177,7 @@ class EncryptedAssistor(AssistorProtocol):
     def _fitted_encrypted(self, round_: int, replies: Bytes) -> list[Effect]:
         self.state.put("round", str(round_).encode())
         self.state.drop("residual")
-        return [Note("round", {"round": round_}), Send(self._sponsor, messages.EncryptedFitted(replies, round_))]
+        return [events.RoundFitted(round_), Send(self._sponsor, messages.EncryptedFitted(replies, round_))]
 
     # steps 10 and 11: the end of the learning stage
 
@@ -204,7 +204,7 @@ class EncryptedAssistor(AssistorProtocol):
         self.state.drop("combination")
         self._enter("serving")
         finished = Send(self._sponsor, messages.Finished(Ending("finished")))
-        return [Note("finished-encrypted", {"rounds": self.rounds}), finished, Done()]
+        return [events.FinishedEncrypted(self.rounds), finished, Done()]
 
     # steps 12 and 13: prediction
 
@@ -225,7 +225,7 @@ class EncryptedAssistor(AssistorProtocol):
         known, replies = result
         self.state.drop(f"request/{number}")
         reply = messages.EncryptedPredictReply(messages.Batch(int(number)), known, replies)
-        return [Note("predicted", {"rows": len(known), "known": int(known.sum())}), Send(self._sponsor, reply)]
+        return [events.Predicted(len(known), int(known.sum())), Send(self._sponsor, reply)]
 
     def _count(self, rows: int, outputs: int) -> int:
         """Reply ciphertexts for this many rows."""

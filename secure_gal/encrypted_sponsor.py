@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from crypto.ckks import check_replies, named
 from crypto.ckks_slots import Table
-from secure_gal import messages, protocol_sponsor
-from secure_gal.effects import Compute, Effect, Note, Send, State
+from secure_gal import events, messages, protocol_sponsor
+from secure_gal.effects import Compute, Effect, Send, State
 from secure_gal.encrypted_rows import study_order, to_unit
 from secure_gal.errors import PeerViolation
 from secure_gal.messages import EncryptedFitted, Features, Message
@@ -60,7 +60,7 @@ class EncryptedSponsor(SponsorProtocol):
         if kind == "decrypt":
             self.state.put(f"fitted/{rest}", cast(npt.NDArray[np.float32], result))
             self.state.drop(f"cipher/{rest}")
-            return [Note("fitted", {"peer": rest, "round": self.round}), *self._commit_if_complete()]
+            return [events.PeerFitted(rest, self.round), *self._commit_if_complete()]
         if kind == "conclude":
             return self._concluded(cast("dict[str, tuple[Bytes, float]]", result))
         return super().computed(tag, result)
@@ -85,7 +85,7 @@ class EncryptedSponsor(SponsorProtocol):
         if not 1 <= padded <= self._widest or padded & (padded - 1):
             raise PeerViolation(peer, f"a padded width must be a power of two, at most {self._widest}")
         self.state.put(f"width/{peer}", str(padded).encode())
-        return [Note("width", {"peer": peer, "padded": padded}), self._make_keys(peer)]
+        return [events.Width(peer, padded), self._make_keys(peer)]
 
     def _make_keys(self, peer: str) -> Compute:
         padded = int(self.state.text(f"width/{peer}"))
@@ -110,7 +110,7 @@ class EncryptedSponsor(SponsorProtocol):
         if not self._ensemble.finished or self._over or "hiding" in self.state:
             return super()._next()
         self.state.put("hiding", b"1")
-        return [Note("hiding"), *super()._next()]
+        return [events.Hiding(), *super()._next()]
 
     def _send_residual(self) -> list[Effect]:
         residual, masks = self._ensemble.residual(), self._masks()

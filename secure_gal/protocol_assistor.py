@@ -8,10 +8,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from secure_gal import agreement, messages
+from secure_gal import agreement, events, messages
 from secure_gal.alignment_assistor import AssistorAlignment
 from secure_gal.budget import WORDS, Account, Charge
-from secure_gal.effects import Compute, Done, Effect, Note, Send, State
+from secure_gal.effects import Compute, Done, Effect, Send, State
 from secure_gal.errors import PeerViolation, SettingsError, StateError
 from secure_gal.messages import (
     Ending,
@@ -88,7 +88,7 @@ class AssistorProtocol:
             self._enter("greeted")
             greeting = messages.Greeting(self._nonce.hex(), agreement.reading(self._context.canonical))
             return [Send(self._sponsor, messages.Hello(greeting))]
-        effects: list[Effect] = [Note("resumed", {"phase": self.phase})]
+        effects: list[Effect] = [events.Resumed(self.phase)]
         if self.phase in ("declaring", "learning", "concluding"):
             effects.append(self._prepare())
         effects += self._alignment.resume()
@@ -153,7 +153,7 @@ class AssistorProtocol:
         if kind == "prepare":
             self.state.put("encoder", result)  # type: ignore[arg-type]
             self.state.put("prepared", b"1")
-            return [self._fit()] if "residual" in self.state else [Note("prepared")]
+            return [self._fit()] if "residual" in self.state else [events.Prepared()]
         if kind == "fit":
             return self._fitted(int(number), result)  # type: ignore[arg-type]
         if kind == "predict":
@@ -182,7 +182,7 @@ class AssistorProtocol:
         self.state.put("run", run.encode())
         self._enter("signed")
         mine = messages.Signatures({context.identity.card.name: signature})
-        notes: list[Effect] = [Note("unlike-release", {"how": unlike})] if unlike else []
+        notes: list[Effect] = [events.UnlikeRelease(unlike)] if unlike else []
         return [*notes, Send(self._sponsor, messages.RunSignature(mine))]
 
     def _on_agreement(self, message: RunAgreement) -> list[Effect]:
@@ -194,7 +194,7 @@ class AssistorProtocol:
             agreement.check_signature(self._sponsor, card, self._context.digest, self.run, signature)
         self.state.put("agreement", msgspec.json.encode(message.signatures))
         self._enter("aligning")
-        run = Note("run", {"run": self.run})
+        run = events.RunAgreed(self.run)
         return [run] if self._private else [run, Send(self._sponsor, messages.Ids(tuple(self._model.ids)))]
 
     # steps 5 to 11: alignment and learning
@@ -231,7 +231,7 @@ class AssistorProtocol:
         self.state.put("positions", positions)
         self.state.put("train", train)
         self._enter(self.AFTER_ROWS)
-        return [Note("aligned", {"rows": len(positions), "train": int(train.sum())}), self._prepare()]
+        return [events.RowsKnown(len(positions), int(train.sum())), self._prepare()]
 
     def _check_budget(self, train: int, others: int) -> None:
         """SettingsError where the rounds over so many rows alone would give away more than may be, ConsentError where
@@ -272,7 +272,7 @@ class AssistorProtocol:
         fitted = messages.Fitted(values, round_)
         if self._noised:
             fitted = messages.NoisedFitted(self._with_noise(values, np.ones(1)), round_)
-        return [Note("round", {"round": round_}), Send(self._sponsor, fitted)]
+        return [events.RoundFitted(round_), Send(self._sponsor, fitted)]
 
     @property
     def _noised(self) -> bool:
@@ -302,7 +302,7 @@ class AssistorProtocol:
         self._enter("serving")
         ending = Ending(message.ending.reason)
         return [
-            Note("finished", {"rounds": self.rounds, "kept": len(message.coefficients)}),
+            events.Finished(self.rounds, len(message.coefficients)),
             Send(self._sponsor, messages.Finished(ending)),
             Done(),
         ]
@@ -339,7 +339,7 @@ class AssistorProtocol:
             refused = self._refuse(
                 messages.Batch(number, f"this party's budget of {WORDS[short.kind]} does not allow it")
             )
-            return [Note("refused", {"rows": len(ids), "why": self._account.shortage(short)}), refused]
+            return [events.Refused(len(ids), self._account.shortage(short)), refused]
         key = f"request/{number}"
         self.state.put(key, msgspec.json.encode(ids))
         return [self._predict(key)]
@@ -370,7 +370,7 @@ class AssistorProtocol:
             part = self._with_noise(part, self.state.array("coefficients"))
             part[known == 0] = 0.0
             reply = messages.NoisedPredictReply(messages.Batch(int(number)), known, part)
-        note = Note("predicted", {"rows": len(known), "known": int(known.sum())})
+        note = events.Predicted(len(known), int(known.sum()))
         return [note, Send(self._sponsor, reply)]
 
     @property

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from secure_gal import messages
+from secure_gal import events, messages
 from secure_gal.alignment_sponsor import PrivateAlignment
-from secure_gal.effects import Done, Effect, Note, Send, State
+from secure_gal.effects import Done, Effect, Send, State
 from secure_gal.errors import PeerViolation, StateError
 from secure_gal.messages import Batch, EncryptedPredictReply, Message, NoisedPredictReply, PredictReply, PredictRequest
 from secure_gal.study import Study
@@ -121,13 +121,13 @@ class PredictionProtocol:
             raise PeerViolation(peer, f"{message.KIND} is not legal during prediction")
         batch = message.batch
         if batch.number < self._number:
-            return [Note("stale", {"peer": peer})]
+            return [events.Stale(peer)]
         if batch.number > self._number or peer in self.parts or peer not in self._asked:
             raise PeerViolation(peer, "a reply to a batch that was not asked for, or a second one")
         if batch.refused:
             nothing = Part(np.zeros(len(self._ids), np.uint8), np.zeros((len(self._ids), self._outputs)))
             why = f"{peer} refuses this batch: {batch.refused[:200]}; its part is 0"
-            return [Note("warning", {"text": why}), *self._take(peer, nothing)]
+            return [events.Warned(why), *self._take(peer, nothing)]
         return self._on_reply(peer, message)
 
     def _ask(self) -> list[Effect]:

@@ -3,7 +3,8 @@ completed."""
 
 from __future__ import annotations
 
-from secure_gal.effects import Done, Effect, Note, State
+from secure_gal import events
+from secure_gal.effects import Done, Effect, State
 from secure_gal.errors import PeerViolation, StateError
 from secure_gal.messages import Message
 
@@ -52,7 +53,7 @@ class Settled:
         """Ignore what is stale; PeerViolation for everything else."""
         if message.KIND not in STALE:
             raise PeerViolation(peer, f"{message.KIND} is not legal after the learning stage")
-        return [Note("stale", {"peer": peer})]
+        return [events.Stale(peer)]
 
     def computed(self, tag: str, result: object) -> list[Effect]:
         """No jobs are asked for here."""

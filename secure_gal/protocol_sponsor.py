@@ -8,11 +8,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from secure_gal import agreement, messages
+from secure_gal import agreement, events, messages
 from secure_gal.align import combine
 from secure_gal.alignment_sponsor import ClearAlignment, PrivateAlignment, SponsorAlignment
 from secure_gal.assistance import Ensemble
-from secure_gal.effects import Compute, Done, Effect, Note, Send, State, as_array
+from secure_gal.effects import Compute, Done, Effect, Send, State, as_array
 from secure_gal.errors import PeerViolation, StateError
 from secure_gal.learned import Learned
 from secure_gal.losses import metric_name
@@ -91,7 +91,7 @@ class SponsorProtocol:
             self.state.put("nonce", self._nonce.hex().encode())
             self._enter("greeting")
             return []
-        effects: list[Effect] = [Note("resumed", {"phase": self.phase})]
+        effects: list[Effect] = [events.Resumed(self.phase)]
         if self.phase == "aligning":
             effects += self._alignment.begin()
         elif self.phase in ("declaring", "learning", "finishing"):
@@ -117,7 +117,7 @@ class SponsorProtocol:
             if self.phase == "aligning":
                 return [*self._alignment.receive(peer, message), *self._align_if_complete()]
             if self.phase in AFTER_ALIGNMENT and self._study.protect.ids == "psi":
-                return [Note("stale", {"peer": peer})]  # of an attempt that was given up
+                return [events.Stale(peer)]  # of an attempt that was given up
         if message.KIND not in self.TRANSITIONS.get(self.phase, frozenset()) or peer not in self.waiting_for():
             raise PeerViolation(peer, f"{message.KIND} is not legal while {self.phase}, or came twice")
         match message:
@@ -153,15 +153,15 @@ class SponsorProtocol:
     def _on_hello(self, peer: str, message: Hello) -> list[Effect]:
         mine, theirs = self._context.canonical, agreement.read(peer, message.greeting.study)
         unlike = agreement.unlike(peer, theirs)
-        notes: list[Effect] = [Note("unlike-release", {"how": unlike})] if unlike else []
+        notes: list[Effect] = [events.UnlikeRelease(unlike)] if unlike else []
         if theirs.canonical != mine:
             if theirs.version == VERSION:
                 how = agreement.differences(mine, theirs.canonical)
-                notes.append(Note("study-differs", {"peer": peer, "how": how}))
+                notes.append(events.StudyDiffers(peer, how))
             return [*notes, Send(peer, messages.RunOffer(messages.Nonces({}, agreement.reading(mine))))]
         agreement.check_nonce(peer, message.greeting.nonce)
         self.state.put(f"hello/{peer}", message.greeting.nonce.encode())
-        notes.append(Note("greeted", {"peer": peer}))
+        notes.append(events.Greeted(peer))
         if self.waiting_for():
             return notes
         nonces = {p: self.state.text(f"hello/{p}") for p in self._study.assistors}
@@ -186,7 +186,7 @@ class SponsorProtocol:
         self._enter("aligning")
         agreed = messages.RunAgreement(messages.Signatures(everyone))
         sends: list[Effect] = [Send(p, agreed) for p in self._study.assistors]
-        return [Note("run", {"run": self.run}), *sends, *self._alignment.begin()]
+        return [events.RunAgreed(self.run), *sends, *self._alignment.begin()]
 
     # steps 5 and 6: alignment
 
@@ -215,8 +215,9 @@ class SponsorProtocol:
         train = int(found.train.sum())
         counts = {"aligned": len(found.own), "train": train, "validation": len(found.own) - train, "held": held}
         self.state.put("counts", msgspec.json.encode(counts))
-        warn = [Note("warning", {"text": found.warning})] if found.warning else []
-        return [Note("aligned", counts), *warn, self._prepare()]
+        aligned = events.Aligned(len(found.own), train, len(found.own) - train, held)
+        warn = [events.Warned(found.warning)] if found.warning else []
+        return [aligned, *warn, self._prepare()]
 
     def _prepare(self) -> Compute:
         rows, train = self.state.array("rows"), self._train()
@@ -265,7 +266,7 @@ class SponsorProtocol:
     def _next(self) -> list[Effect]:
         if self._over:
             return [Compute("alone", self._model.alone)]
-        return [Note("round-begins", {"round": self.round}), *self._send_residual(), *self._own_fit()]
+        return [events.RoundBegun(self.round), *self._send_residual(), *self._own_fit()]
 
     def _send_residual(self) -> list[Effect]:
         residual = self._ensemble.residual()
@@ -301,7 +302,7 @@ class SponsorProtocol:
         if not np.isfinite(message.values).all() or np.abs(message.values).max() > MAX_FITTED:
             raise PeerViolation(peer, f"fitted values must be finite and at most {MAX_FITTED:g} in size")
         self.state.put(f"fitted/{peer}", self._over_all_rows(peer, message.values))
-        return [Note("fitted", {"peer": peer, "round": self.round}), *self._commit_if_complete()]
+        return [events.PeerFitted(peer, self.round), *self._commit_if_complete()]
 
     def _check_round(self, peer: str, message: Message) -> None:
         """Refuse an answer to a residual that was not sent, or not in this round."""
@@ -325,7 +326,7 @@ class SponsorProtocol:
         self._save_ensemble()
         self.state.drop_all("fitted/")
         self.state.drop("own")
-        return [Note("committed", {"record": record}), *self._next()]
+        return [events.Committed(record), *self._next()]
 
     # steps 10 and 11: the end of the learning stage
 
@@ -337,7 +338,7 @@ class SponsorProtocol:
         self.state.put("own-coefficients", own)
         self.state.put("learned", msgspec.json.encode(self._learned(alone)))
         self._enter("finishing")
-        learned = Note("learned", {"rounds": len(self._ensemble.history), "kept": self._ensemble.kept})
+        learned = events.Learned(len(self._ensemble.history), self._ensemble.kept)
         return [learned, *self._conclude()]
 
     def _learned(self, alone: Ensemble | None) -> Learned:

@@ -18,7 +18,8 @@ from crypto.ckks_fits import WEIGHT_BITS, Layout
 from crypto.ckks_fits import ProductKeys as LoadedKeys
 from crypto.ckks_products import NoDifference, SumCalculator, products_problem
 from crypto.ckks_slots import Table
-from secure_gal.effects import Compute, Effect, Note, Send, State
+from secure_gal import events
+from secure_gal.effects import Compute, Effect, Send, State
 from secure_gal.encrypted_rows import to_unit
 from secure_gal.errors import PeerViolation, SettingsError, StateError
 from secure_gal.messages import (
@@ -227,7 +228,7 @@ class SumAggregator:
                 state.drop(key)
             state.drop_all("sum/fit/")
             return [
-                Note("summed", {"round": int(rest)}),
+                events.Summed(int(rest)),
                 Send(self._sponsor, WeightedSum(cast(Bytes, result), int(rest))),
             ]
         if kind == "batch":

@@ -18,9 +18,9 @@ import numpy.typing as npt
 from crypto.ckks_fits import Layout
 from crypto.ckks_products import MAX_PRODUCTS_COST, products_cost
 from crypto.seal import seal
-from secure_gal import messages, protocol_assistor
+from secure_gal import events, messages, protocol_assistor
 from secure_gal.budget import Charge
-from secure_gal.effects import Compute, Effect, Note, Send, State
+from secure_gal.effects import Compute, Effect, Send, State
 from secure_gal.encrypted_assistor import EncryptedModel
 from secure_gal.errors import ConsentError, PeerViolation
 from secure_gal.limits import OWN_SUMS, SUMS
@@ -176,7 +176,7 @@ class SumAssistor(AssistorProtocol):
         effects: list[Effect] = []
         if "declared" not in self.state:
             self.state.put("declared", b"1")
-            effects = [Note("prepared"), Send(self._sponsor, messages.Declared(self._declaration()))]
+            effects = [events.Prepared(), Send(self._sponsor, messages.Declared(self._declaration()))]
         if "keys" in self.state:
             effects.append(self._use_keys())
         return [*effects, *self._pending()]
@@ -206,7 +206,7 @@ class SumAssistor(AssistorProtocol):
         count = self._spend_run(widths)
         self.state.put("sum/widths", msgspec.json.encode(widths))
         self.state.put("sum/sealing-key", bytes.fromhex(found[context.study.adder].sealing_key))
-        return [Note("exposure", {"equations": count, "ratio": round(exposure(count, widths), 3)}), *self._pending()]
+        return [events.Exposure(count, round(exposure(count, widths), 3)), *self._pending()]
 
     def _spend_run(self, widths: Mapping[str, int]) -> int:
         """Count all of this run's sums and inner products, once; T*K of all runs on this party's data.
@@ -242,7 +242,7 @@ class SumAssistor(AssistorProtocol):
         self.state.put("keys", raw)
         if self.aggregator is None:
             self._enter("learning")
-        return [Note("keys", {"bytes": len(message.keys)}), self._use_keys()]
+        return [events.GotKeys(len(message.keys)), self._use_keys()]
 
     def _on_product_keys(self, message: ProductKeys) -> list[Effect]:
         if self.aggregator is None or "keys" not in self.state:
@@ -282,7 +282,7 @@ class SumAssistor(AssistorProtocol):
         residual = self.state.array("residual")
         self.state.put("round", str(round_).encode())
         self.state.drop("residual")
-        note = Note("round", {"round": round_})
+        note = events.RoundFitted(round_)
         if self.aggregator is not None:
             return [note, *self.aggregator.own_fit(fit, residual)]
         sealed = self._seal(FITTED, round_, self.state.text("sum/rows"), fit, self.state.raw("sum/sealing-key"))
@@ -353,7 +353,7 @@ class SumAssistor(AssistorProtocol):
         self.state.drop(f"sum/part-key/{number}")
         if not known.all():
             return [self._refuse(Batch(number, "this party does not know every id that was asked for"))]
-        note = Note("predicted", {"rows": len(known), "known": int(known.sum())})
+        note = events.Predicted(len(known), int(known.sum()))
         if self.aggregator is not None:
             return [note, *self.aggregator.own_part(number, part.tobytes())]
         sealed = self._seal(PART, number, digest_rows(ids, b""), part.tobytes(), public)

@@ -16,8 +16,8 @@ from crypto.ckks import check_replies
 from crypto.ckks_fits import SUM, Layout
 from crypto.identity import Card
 from crypto.seal import OVERHEAD_BYTES
-from secure_gal import messages
-from secure_gal.effects import Compute, Done, Effect, Note, Send, State
+from secure_gal import events, messages
+from secure_gal.effects import Compute, Done, Effect, Send, State
 from secure_gal.errors import PeerViolation
 from secure_gal.messages import Batch, KnownReply, Message, PartKey, SealedPart, SummedPart
 from secure_gal.protocol_predict import Domain, Part, PredictionProtocol
@@ -96,7 +96,7 @@ class SumPrediction(PredictionProtocol):
         if peer not in self._study.assistors or not isinstance(message, KnownReply | PartKey | SealedPart | SummedPart):
             raise PeerViolation(peer, f"{message.KIND} is not legal during prediction")
         if message.batch.number < self._number:
-            return [Note("stale", {"peer": peer})]
+            return [events.Stale(peer)]
         if message.batch.number > self._number:
             raise PeerViolation(peer, "a reply to a batch that was not asked for")
         match message:
@@ -132,7 +132,7 @@ class SumPrediction(PredictionProtocol):
         self.state.put("batch/common", self._common)
         if not len(self._common):
             self._finish(np.zeros((len(self._ids), self._outputs)))
-            return [Note("warning", {"text": "no row is known to every assistor; only the own part is used"}), Done()]
+            return [events.Warned("no row is known to every assistor; only the own part is used"), Done()]
         return [self._request(self._adder)]
 
     def _positions(self, peer: str) -> npt.NDArray[np.int64]:
@@ -168,7 +168,7 @@ class SumPrediction(PredictionProtocol):
             self.state.put("batch/common", self._common)
             self._finish(np.zeros((len(self._ids), self._outputs)))
             text = f"{peer} refuses this batch: {message.batch.refused[:200]}; without it no assistor's part is used"
-            return [Note("warning", {"text": text}), Done()]
+            return [events.Warned(text), Done()]
         if peer == self._adder:
             raise PeerViolation(peer, "the aggregator seals no part")
         due = OVERHEAD_BYTES + self._layout().fit_bytes

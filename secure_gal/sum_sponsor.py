@@ -17,8 +17,8 @@ from crypto.ckks import check_replies
 from crypto.ckks_fits import SUM, Layout
 from crypto.ckks_products import Products, pairs, read_products
 from crypto.seal import OVERHEAD_BYTES
-from secure_gal import messages, protocol_sponsor
-from secure_gal.effects import Compute, Effect, Note, Send, State
+from secure_gal import events, messages, protocol_sponsor
+from secure_gal.effects import Compute, Effect, Send, State
 from secure_gal.encrypted_rows import study_order, to_unit
 from secure_gal.encrypted_sponsor import NORM_SLACK, Cipher, EncryptedSponsor
 from secure_gal.errors import PeerViolation
@@ -104,7 +104,7 @@ class SumSponsor(SponsorProtocol):
         if (item.padded > 0) != encrypted or item.padded & (item.padded - 1):
             raise PeerViolation(peer, "a padded width is a power of two under encrypted residuals, and 0 otherwise")
         self.state.put(f"declared/{peer}", msgspec.json.encode(item))
-        return [Note("width", {"peer": peer, "padded": item.padded or item.width}), *self._key_if_complete()]
+        return [events.Width(peer, item.padded or item.width), *self._key_if_complete()]
 
     def _key_if_complete(self) -> list[Effect]:
         if self.waiting_for():
@@ -143,7 +143,7 @@ class SumSponsor(SponsorProtocol):
             )
         self.state.put(f"sealed/{peer}", b"1")
         relayed = messages.RelayedFitted(messages.Author(peer), message.sealed, message.round)
-        return [Note("fitted", {"peer": peer, "round": self.round}), Send(self._adder, relayed)]
+        return [events.PeerFitted(peer, self.round), Send(self._adder, relayed)]
 
     def _commit_if_complete(self) -> list[Effect]:
         """What follows once the sponsor's own fit is there: also how an interrupted round goes on."""
@@ -250,7 +250,7 @@ class SumSponsor(SponsorProtocol):
         for prefix in ("sum/", "sealed/"):
             self.state.drop_all(prefix)
         self.state.drop("own")
-        return [Note("committed", {"record": record}), *self._next()]
+        return [events.Committed(record), *self._next()]
 
     def _conclude(self) -> list[Effect]:
         """Coefficients in units of one scale for all, so that no assistor's part of a prediction is far above 1.

@@ -9,9 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from parties.node import Node, Outcome, Transmit
 from parties.store import LinkRecord
-from secure_gal.effects import Compute, Note, Value
+from secure_gal.effects import Compute, Value
+from secure_gal.events import Event
 from transport.ledger import Row
 
 SHM = "/dev/shm" if Path("/dev/shm").is_dir() else None
@@ -103,7 +106,7 @@ class Network:
         self.random, self.loss = random.Random(seed), loss
         self.wires: dict[tuple[str, str], deque[Transmit]] = {}
         self.sent: list[tuple[str, str, list[bytes]]] = []
-        self.notes: list[tuple[Party, Note]] = []
+        self.events: list[tuple[Party, Event]] = []
         for other in others:
             self.connect(other)
 
@@ -128,7 +131,9 @@ class Network:
 
     def carry(self, party: Party, outcome: Outcome) -> None:
         party.jobs.extend(outcome.compute)
-        self.notes += [(party, note) for note in outcome.notes]
+        for event in outcome.events:
+            msgspec.convert(msgspec.to_builtins(event), type(event), strict=True)  # types are what they say
+            self.events.append((party, event))
         for item in outcome.transmit:
             wire = self.wires[party.name, item.peer]
             if item.kind == "message":

@@ -15,9 +15,9 @@ from crypto.ckks import PARAMETER_SETS
 from crypto.ckks_products import MAX_PRODUCTS_COST
 from parties.budget import DataBudget
 from parties.node import Node
-from secure_gal import messages
+from secure_gal import events, messages
 from secure_gal.budget import Charge, Kind
-from secure_gal.effects import Compute, Note, Send, State
+from secure_gal.effects import Compute, Send, State
 from secure_gal.errors import ConsentError, EnvironmentFailure, PeerViolation, SettingsError
 from secure_gal.limits import limits_of, read_beyond
 from secure_gal.party_model import AssistorData
@@ -103,9 +103,9 @@ def test_the_table_is_looked_at_before_a_batch_is_counted() -> None:
 
 def test_this_partys_own_person_is_told_the_numbers() -> None:
     lab = capped(MemoryBudget(), 2)
-    note, _ = lab.node.role.receive("hospital", messages.PredictRequest(messages.Batch(1), ("r1", "r2", "r3")))
-    assert isinstance(note, Note) and "3 rows to predict, after the 0 of all" in note.fields["why"]
-    assert "limit of 2; raise max_rows in this party's own file" in note.fields["why"]
+    event, _ = lab.node.role.receive("hospital", messages.PredictRequest(messages.Batch(1), ("r1", "r2", "r3")))
+    assert isinstance(event, events.Refused) and "3 rows to predict, after the 0 of all" in event.why
+    assert "limit of 2; raise max_rows in this party's own file" in event.why
 
 
 def test_ids_asked_about_are_counted_over_runs_and_studies() -> None:

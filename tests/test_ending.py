@@ -161,6 +161,7 @@ def test_with_json_an_error_is_an_event(tmp_path: Path, capsys: pytest.CaptureFi
     file = tmp_path / "p.toml"
     assert ending.guarded(violate, file, as_json=True) == 4
     event = json.loads(capsys.readouterr().err)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", event.pop("time"))
     assert event == {"event": "error", "exit_code": 4, "text": "lab broke a rule of the protocol: too\\x1bmuch"}
     with pytest.raises(PeerViolation):
         ending.guarded(violate, file, as_json=False)

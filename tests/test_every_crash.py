@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from secure_gal import messages
+from secure_gal import events, messages
 from secure_gal.effects import Send
 from secure_gal.errors import PeerViolation
 from tests.predictions_in_memory import IDS, MODES, answer, ask, asking, beginning, outputs_by_row
@@ -143,7 +143,7 @@ def test_a_restarted_assistor_masks_nothing_for_a_batch_that_nobody_asks_about()
     lab.boot()
     assert [e.message.KIND for e in lab.node.role.start() if isinstance(e, Send)] == ["realign"] and not lab.jobs
     sponsor = asking("psi").sponsor.node.role
-    assert [getattr(e, "what", "") for e in sponsor.receive("lab", messages.Realign(messages.Step(7, 0)))] == ["stale"]
+    assert sponsor.receive("lab", messages.Realign(messages.Step(7, 0))) == [events.Stale("lab")]
 
 
 def test_an_assistor_may_not_choose_the_attempt() -> None:

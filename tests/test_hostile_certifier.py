@@ -11,8 +11,9 @@ import pytest
 
 from crypto.certificate import Certificate, LogHead, certificate_statement
 from parties.certifier import Certifier
-from secure_gal import messages
-from secure_gal.effects import Note, Send, State
+from secure_gal import events, messages
+from secure_gal.assistance import RoundRecord
+from secure_gal.effects import Send, State
 from secure_gal.errors import PeerViolation
 from secure_gal.messages import Message
 from tests.conftest import identity
@@ -29,8 +30,8 @@ class Bench:
         self.fixed = context("lab", study())
         self.certifiers = {name: self.certifier(name) for name in NAMES}
         self.sent: list[tuple[str, str, Message]] = []
-        record = type("Record", (), {"round": 1})()
-        self.post("hospital", self.certifiers["hospital"].after([Note("committed", {"record": record})]))
+        record = RoundRecord(1, 0.5, None, None, 1.0, True, {})
+        self.post("hospital", self.certifiers["hospital"].after([events.Committed(record)]))
 
     def certifier(self, name: str) -> Certifier:
         fixed = self.fixed

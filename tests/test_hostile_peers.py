@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from crypto.ckks_fits import SUM
-from secure_gal import agreement, messages
-from secure_gal.effects import Compute, Note, Send, State
+from secure_gal import agreement, events, messages
+from secure_gal.effects import Compute, Send, State
 from secure_gal.errors import PeerViolation, SettingsError
 from secure_gal.messages import Batch, Message
 from secure_gal.sum_exposure import statement
@@ -231,7 +231,7 @@ def test_rows_are_counted_against_an_assistors_own_cap_over_restarts() -> None:
     made._take("lab", lab.computed(job.tag, job.job()))
     lab = made.copy("lab", prepared=False)
     refusal, reply = lab.receive("hospital", messages.PredictRequest(Batch(2), ("r3", "r4")))
-    assert isinstance(refusal, Note) and refusal.what == "refused"
+    assert isinstance(refusal, events.Refused)
     assert "budget of rows to predict" in reply.message.batch.refused and not len(reply.message.part)
     (job,) = lab.receive("hospital", messages.PredictRequest(Batch(3), ("r3",)))
     assert isinstance(job, Compute), "one row is left"

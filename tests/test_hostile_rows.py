@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from crypto.psi import PsiSide
-from secure_gal import messages
+from secure_gal import events, messages
 from secure_gal.effects import Compute, Send, State, Value
 from secure_gal.errors import PeerViolation
 from secure_gal.messages import Shape, Step
@@ -108,7 +108,7 @@ def test_a_second_query_in_one_attempt_is_refused() -> None:
     (job,) = role.receive("hospital", again)
     refused(role, again, "a second query in one attempt")
     role.computed(job.tag, job.job())
-    assert [getattr(e, "what", "") for e in role.receive("hospital", again)] == ["stale"]
+    assert role.receive("hospital", again) == [events.Stale("hospital")]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from parties.budget import DataBudget
 from parties.node import Node
-from secure_gal import agreement, messages
+from secure_gal import agreement, events, messages
 from secure_gal.effects import Send, State
 from secure_gal.errors import PeerViolation
 from secure_gal.limits import Beyond
@@ -226,7 +226,7 @@ def test_an_earlier_batchs_query_is_ignored_and_unaligned_rows_are_refused(finis
     role, step = answering(finished)
     points = np.ones((1, 32), dtype=np.uint8)
     stale = messages.MaskedQuery(points, messages.Step(7, step.attempt - 1))
-    assert [getattr(e, "what", "") for e in role.receive("hospital", stale)] == ["stale"]
+    assert role.receive("hospital", stale) == [events.Stale("hospital")]
     with pytest.raises(PeerViolation, match="not aligned"):
         role.receive("hospital", messages.PredictRows(np.zeros(1, np.uint32), messages.Step(7, step.attempt)))
     with pytest.raises(PeerViolation, match="not legal"):

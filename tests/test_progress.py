@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import json
 import logging
+from datetime import UTC, datetime
 
 import pytest
 
 from parties import cli
 from parties.progress import Progress
-from secure_gal.effects import Note
+from secure_gal import events
 from secure_gal.errors import SettingsError
 
 
@@ -20,9 +21,13 @@ def test_epochs_of_a_long_fit_are_shown() -> None:
     logging.getLogger("secure_gal.learners.torch_trainer").info("epoch %d of %d", 3, 50)
     assert shown.getvalue() == "epoch 3 of 50\n"
     as_json = io.StringIO()
-    Progress(True, as_json).follow_logging()
+    Progress(True, as_json, clock=lambda: datetime(2026, 11, 28, 8, 30, tzinfo=UTC)).follow_logging()
     logging.getLogger("secure_gal.learners.torch_trainer").info("epoch 4")
-    assert json.loads(as_json.getvalue()) == {"event": "transport", "text": "epoch 4"}
+    assert json.loads(as_json.getvalue()) == {
+        "time": "2026-11-28T08:30:00.000Z",
+        "event": "log",
+        "text": "epoch 4",
+    }
     assert "epoch 4" not in shown.getvalue(), "the last one follows alone"
     logging.getLogger("secure_gal").handlers = []
 
@@ -35,7 +40,7 @@ def test_what_a_peer_says_cannot_steer_the_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shown = io.StringIO()
-    Progress(stream=shown).note(Note("warning", {"text": f"lab refuses this batch: {ESCAPES}"}))
+    Progress(stream=shown).show(events.Warned(f"lab refuses this batch: {ESCAPES}"))
     assert shown.getvalue().rstrip("\n").isprintable() and "\\x1b[2J" in shown.getvalue()
 
     def refused(args: list[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from secure_gal import messages
+from secure_gal import events, messages
 from secure_gal.errors import PeerViolation, SettingsError
 from secure_gal.reference import GAL
 from tests.conftest import identity
@@ -150,8 +150,8 @@ def test_a_right_key_under_a_wrong_name_is_refused_and_the_study_goes_on() -> No
         identity=identity("lab"),
     )
     first = network.sponsor.node.message("lab", as_insurer)
-    assert [n.what for n in first.notes] == ["refused-peer"] and first.transmit == []
-    assert network.sponsor.node.message("lab", as_insurer).notes == [], "logged once"
+    assert [type(event) for event in first.events] == [events.RefusedPeer] and first.transmit == []
+    assert network.sponsor.node.message("lab", as_insurer).events == [], "logged once"
     network.run()
     assert lab.store.values["phase"] == b"serving" and final_f(network).shape == (120, 1)
 

@@ -25,6 +25,7 @@ from parties.session import open_session, open_store
 from parties.sponsor import report, train
 from parties.store import RunStore
 from parties.traffic import Traffic, counts_of
+from secure_gal import events
 from secure_gal.effects import State
 from secure_gal.errors import EnvironmentFailure, Paused, PeerViolation, SettingsError
 from secure_gal.messages import Batch, Ending, Finished, PredictReply
@@ -219,6 +220,6 @@ def settled(store: MemoryStore) -> Node:
 def test_after_the_end_only_answers_to_what_was_given_up_are_ignored() -> None:
     role = Settled(State({"phase": b"finished"}))
     stale = PredictReply(Batch(1), np.zeros(0, np.uint8), np.zeros((0, 1), np.float32))
-    assert [e.what for e in role.receive("lab", stale)] == ["stale"]  # type: ignore[union-attr]
+    assert role.receive("lab", stale) == [events.Stale("lab")]
     with pytest.raises(PeerViolation, match="not legal after"):
         role.receive("lab", Finished(Ending("finished")))

@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks import harness
 from parties import demo
+from secure_gal import events
 from secure_gal.errors import EnvironmentFailure
 from tests.simulation import MemoryStore, Network
 from tests.study_in_memory import final_f, make_network
@@ -36,9 +37,9 @@ def restore(store: MemoryStore, kept: dict[str, object]) -> None:
         setattr(store, name, value)
 
 
-def told(network: Network, name: str) -> list[tuple[str, str]]:
+def told(network: Network, name: str) -> list[tuple[str, type]]:
     """Who was told what when they heard of the party called `name`; the network runs on until nothing is left."""
-    return [(party.name, note.what) for party, note in network.notes if note.fields.get("peer") == name]
+    return [(party.name, type(event)) for party, event in network.events if getattr(event, "peer", "") == name]
 
 
 @pytest.mark.parametrize("name", ["hospital", "lab"])
@@ -65,11 +66,11 @@ def test_a_restored_copy_is_found_by_both_sides_or_lost_nothing(name: str, seed:
             except EnvironmentFailure as failure:
                 assert "restored from a backup" in str(failure) and "empty run_dir" in str(failure)
                 others = {"lab", "insurer"} if name == "hospital" else {"hospital"}
-                assert {who for who, what in told(network, name) if what == "rolled-back"} <= others
+                assert {who for who, what in told(network, name) if what is events.RolledBack} <= others
                 found += 1
             else:
                 assert np.array_equal(final_f(network), final_f(whole)), "nothing had been lost"
-                assert not [what for _, what in told(network, name) if what == "rolled-back"]
+                assert not [what for _, what in told(network, name) if what is events.RolledBack]
     assert found >= AT_LEAST
 
 
@@ -91,7 +92,7 @@ def test_the_other_side_is_told_and_goes_on_with_the_right_copy(name: str) -> No
         first, second = network.sponsor, other
         listener, speaker = (second, first) if name == "hospital" else (first, second)
         outcome = listener.node.sync(speaker.name, speaker.node.attached(listener.name).transmit[0].frames[0])
-        assert [note.what for note in outcome.notes] == ["rolled-back"] and not outcome.transmit
+        assert [type(event) for event in outcome.events] == [events.RolledBack] and not outcome.transmit
     restore(party.store, newest)
     network.crash(name)
     network.run()

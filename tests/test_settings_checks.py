@@ -21,15 +21,16 @@ import typer
 from parties import consent, doctor, predict, setup
 from parties.assistor import assist
 from parties.audit import verify_ledger
-from parties.progress import Progress
+from parties.progress import Progress, text_of
 from parties.report import Report, write_atomically
 from parties.results import announce, write_results
 from parties.session import open_node, open_session, open_store
 from parties.sponsor import train
 from parties.traffic import Traffic
+from secure_gal import events
 from secure_gal.assistance import RoundRecord
 from secure_gal.data import read_table
-from secure_gal.effects import Note, State
+from secure_gal.effects import State
 from secure_gal.encode import Columns, LabelCodec
 from secure_gal.errors import ConsentError, DataError, EnvironmentFailure, SettingsError
 from secure_gal.label_privacy import RangeInterval, RangeResponse
@@ -359,9 +360,12 @@ def test_the_label_of_rows_to_predict_is_ignored(tmp_path: Path) -> None:
 
 
 def test_predictions_without_a_part_are_counted() -> None:
-    assert predict._lacking(["", ""], True) == ""
-    assert predict._lacking(["", "lab", "lab;insurer"], False).startswith("; 2 of them without")
-    assert "only if every assistor knows the row" in predict._lacking(["lab;insurer"], True)
+    def said(missing: list[str], summed: bool) -> str:
+        return text_of(predict._written(Path("p.csv"), missing, summed))
+
+    assert said(["", ""], True) == "2 predictions written to p.csv"
+    assert said(["", "lab", "lab;insurer"], False).startswith("3 predictions written to p.csv; 2 of them without")
+    assert "only if every assistor knows the row" in said(["lab;insurer"], True)
 
 
 def test_a_file_that_cannot_be_written_leaves_no_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -419,7 +423,7 @@ def reported(tmp_path: Path) -> Callable[[float | None], tuple[str, dict[str, An
         store.commit(saved, {}, [])
         progress = Progress(stream=shown)
         report = Report(session, store, Traffic(store), role, progress, 0.0)  # type: ignore[arg-type]
-        progress.note(report.on_note(Note("committed", {"record": record})))
+        progress.show(report.on_event(events.Committed(record)))
         open_node(session, store, Settled(State(store.state())), Traffic(store))[0].close()
         write_results(session, store)
         announce(store, progress)

@@ -15,13 +15,13 @@ from parties.assistor import assist
 from parties.audit import verify_ledger
 from parties.node import Node
 from parties.predict import predict
-from parties.progress import Progress
+from parties.progress import text_of
 from parties.session import open_session, open_store
 from parties.sponsor import train
 from parties.store import RunStore
 from secure_gal import __version__ as RELEASE
-from secure_gal import agreement, messages
-from secure_gal.effects import Note, Send, State
+from secure_gal import agreement, events, messages
+from secure_gal.effects import Send, State
 from secure_gal.errors import PeerViolation, SettingsError
 from secure_gal.protocol_assistor import AssistorProtocol
 from secure_gal.protocol_sponsor import SponsorProtocol
@@ -64,8 +64,8 @@ def test_a_hello_of_release_0_1_is_answered_and_both_sides_are_told() -> None:
     node = sponsor_of_old_parties(store)
     node.start()
     outcome = node.message("lab", [bytes.fromhex(frame) for frame in OLD["hello"]])
-    (note,) = outcome.notes
-    shown = Progress()._text(note)
+    (event,) = outcome.events
+    shown = text_of(event)
     assert f"lab runs secure-gal 0.1, this party secure-gal {RELEASE}" in shown and "lab must upgrade" in shown
     assert node.role.waiting_for() == ["lab", "insurer"], "the study waits for the lab's upgrade"
     ((_, frames),) = store.outbox("lab", 0)
@@ -103,9 +103,9 @@ def test_a_release_to_come_is_told_that_this_party_is_behind() -> None:
     mine = agreement.reading(context("hospital", study()).canonical)
     node = make_party("hospital").node
     greeting = messages.Greeting("00" * 16, changed(mine, version=VERSION + 1, release="3.1.0", later=1))
-    note, send = node.role.receive("lab", messages.Hello(greeting))
-    assert isinstance(note, Note) and "lab runs secure-gal 3.1.0" in note.fields["how"]
-    assert "this party must upgrade" in note.fields["how"]
+    event, send = node.role.receive("lab", messages.Hello(greeting))
+    assert isinstance(event, events.UnlikeRelease) and "lab runs secure-gal 3.1.0" in event.how
+    assert "this party must upgrade" in event.how
     assert isinstance(send, Send) and isinstance(send.message, messages.RunOffer)
     lab = make_party("lab").node
     with pytest.raises(SettingsError, match=r"this party must upgrade"):
@@ -120,14 +120,14 @@ def test_unlike_releases_that_read_the_same_study_are_told_and_go_on(monkeypatch
         for _, frames in lab.store.outbox("hospital", 0)
     ]
     monkeypatch.setattr(agreement, "__version__", RELEASE)
-    notes = make_party("hospital").node.role.receive("lab", hello.message)
-    assert [note.what for note in notes] == ["unlike-release", "greeted"]
-    assert notes[0].fields["how"] == f"lab runs secure-gal 0.2.7, this party secure-gal {RELEASE}"
+    unlike, greeted = make_party("hospital").node.role.receive("lab", hello.message)
+    assert isinstance(unlike, events.UnlikeRelease) and greeted == events.Greeted("lab")
+    assert unlike.how == f"lab runs secure-gal 0.2.7, this party secure-gal {RELEASE}"
     nonces = {name: "00" * 16 for name in NAMES} | {"lab": lab.store.values["nonce"].decode()}
     effects = lab.node.role.receive(
         "hospital", messages.RunOffer(messages.Nonces(nonces, hello.message.greeting.study))
     )
-    assert [getattr(e, "what", type(e).__name__) for e in effects] == ["unlike-release", "Send"]
+    assert [type(effect) for effect in effects] == [events.UnlikeRelease, Send]
 
 
 @pytest.mark.parametrize(
@@ -160,17 +160,17 @@ def test_a_study_that_cannot_be_read_is_the_peers_violation(text: str) -> None:
 
 def test_the_same_release_is_not_mentioned() -> None:
     network = make_network()
-    noted: list[str] = []
+    noted: list[type] = []
     carry = Network.carry
 
     def listen(self: Network, party: Any, outcome: Any) -> None:
-        noted.extend(note.what for note in outcome.notes)
+        noted.extend(type(event) for event in outcome.events)
         carry(self, party, outcome)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Network, "carry", listen)
         network.run()
-    assert "greeted" in noted and "unlike-release" not in noted
+    assert events.Greeted in noted and events.UnlikeRelease not in noted
 
 
 # a run ends on the release that it began with
