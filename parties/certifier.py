@@ -24,11 +24,18 @@ from crypto.identity import Card, Identity
 from secure_gal import events
 from secure_gal.effects import Effect, Send, State
 from secure_gal.errors import PeerViolation
-from secure_gal.messages import HeadRequest, HeadsSignature, LedgerCertificate, LedgerHead, LedgerHeads, Message
+from secure_gal.messages import (
+    HeadRequest,
+    HeadsSignature,
+    LedgerCertificate,
+    LedgerHead,
+    LedgerHeads,
+    Message,
+    kinds_of,
+)
 from secure_gal.study import Study
 
-KINDS = frozenset(kind.KIND for kind in (HeadRequest, LedgerHead, LedgerHeads, HeadsSignature, LedgerCertificate))
-TO_SPONSOR = (LedgerHead, HeadsSignature)
+KINDS = kinds_of("Evidence")
 _HEADS = msgspec.json.Decoder(dict[str, LogHead])
 
 
@@ -97,7 +104,7 @@ class Certifier:
         Raises:
             PeerViolation: it is out of turn, its heads are not those that were given, or a signature does not verify.
         """
-        if isinstance(message, TO_SPONSOR) != (self._name == self._study.sponsor):
+        if ("assistor" in message.ABOUT.senders) != (self._name == self._study.sponsor):
             raise PeerViolation(peer, f"{message.KIND} is not for this party")
         match message:
             case HeadRequest():

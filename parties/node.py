@@ -22,7 +22,7 @@ from secure_gal import events
 from secure_gal.effects import Compute, Done, Effect, Send, State, Value
 from secure_gal.errors import EnvironmentFailure, PeerViolation, WrongName
 from secure_gal.events import Event, Fact
-from secure_gal.messages import Message
+from secure_gal.messages import MESSAGES, Message
 from transport import wire
 from transport.ledger import Ledger, Row
 
@@ -136,7 +136,7 @@ class Codec:
         return wire.announced(head, rest, sender=self.cards[peer], recipient=recipient, limits=wire.Limits())
 
 
-BEFORE_RUN = frozenset({"hello", "run-offer"})
+BEFORE_RUN = frozenset(kind for kind, found in MESSAGES.items() if found.ABOUT.before_run)
 """Message kinds that are sent before a run exists, and so carry an empty run."""
 
 

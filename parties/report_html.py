@@ -14,7 +14,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jinja2
 
@@ -22,6 +22,7 @@ from parties.report import write_atomically
 from parties.report_charts import Chart, line_chart, share_chart
 from secure_gal.errors import SettingsError
 from secure_gal.manifest import Disclosure, in_the_clear, who_learns_what
+from secure_gal.messages import Phase, in_step_order, kinds_of
 from secure_gal.study import Study
 
 TEMPLATE = "report.html.jinja"
@@ -31,44 +32,8 @@ METRICS = {"auc": "AUC", "mad": "mean absolute deviation"}
 UNPROTECTED = frozenset({"clear", "none"})
 """Values of a protection, in settings and in who-learns-what, that mean there is none."""
 
-PHASES = {
-    "Agreement": ("hello", "run-offer", "run-signature", "run-agreement"),
-    "Alignment of rows": ("ids", "realign", "masked-ids", "masked-query", "tags", "rows"),
-    "Assistance rounds": (
-        "features",
-        "evaluation-keys",
-        "declared",
-        "declarations",
-        "product-keys",
-        "residual",
-        "privatised-residual",
-        "encrypted-residual",
-        "fitted",
-        "noised-fitted",
-        "encrypted-fitted",
-        "sealed-fitted",
-        "relayed-fitted",
-        "own-difference",
-        "inner-products",
-        "weights",
-        "weighted-sum",
-    ),
-    "Evidence": ("head-request", "ledger-head", "ledger-heads", "heads-signature", "ledger-certificate"),
-    "End of learning": ("finish", "encrypted-finish", "finished"),
-    "Prediction": (
-        "predict-rows",
-        "predict-request",
-        "predict-reply",
-        "noised-predict-reply",
-        "encrypted-predict-reply",
-        "known-request",
-        "known-reply",
-        "part-key",
-        "sealed-part",
-        "relayed-part",
-        "summed-part",
-    ),
-}
+PHASES = {phase: in_step_order(kinds_of(phase)) for phase in get_args(Phase)}
+"""Message kinds by the phase that their classes name, in the order of their steps."""
 OTHER_PHASE = "Other"
 SECONDS = {
     "total": "whole learning stage, waiting for parties included",

@@ -80,7 +80,7 @@ class LedgerStudy:
 
     def send(self, sender: str, recipient: str, message: messages.Message, arrives: bool = True) -> None:
         seq = self.links[sender, recipient] = self.links.get((sender, recipient), 0) + 1
-        run = "" if message.KIND in ("hello", "run-offer") else self.run
+        run = "" if message.ABOUT.before_run else self.run
         frames = wire.encode(
             message,
             study=self.digest,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,7 +143,8 @@ def decode(frames: Sequence[Any], *, sender: Card, recipient: str, limits: Limit
         values[spec.name] = _value(peer, spec, info, parts, salt)
     if rest:
         raise PeerViolation(peer, f"{header.kind} has {len(rest)} frames too many")
-    return Received(header, bytes(frames[1]), kind(**values, round=header.round))
+    make: Callable[..., Message] = kind
+    return Received(header, bytes(frames[1]), make(**values, round=header.round))
 
 
 def _opened(frames: Sequence[Any], sender: Card, recipient: str, limits: Limits) -> tuple[Header, type[Message]]:

@@ -8,6 +8,7 @@ from typing import ClassVar
 import msgspec
 
 from secure_gal.messages.fields import FieldSpec
+from secure_gal.messages.kinds import DOWN, UP, Message, message
 
 
 class Greeting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,41 +35,42 @@ class Signatures(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     signatures: dict[str, str]
 
 
+@message("hello", step="1", phase="Agreement", route=UP, before_run=True)
 @dataclass(frozen=True, slots=True)
-class Hello:
-    """Step 1, assistor to sponsor: nonce and study, before anything else."""
+class Hello(Message):
+    """Nonce (128 bits), the assistor's canonical reading of the study, its release; before anything else."""
 
-    KIND: ClassVar[str] = "hello"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("greeting", "public", "json", json_type=Greeting),)
     greeting: Greeting
     round: int = 0
 
 
+@message("run-offer", step="2", phase="Agreement", route=DOWN, before_run=True)
 @dataclass(frozen=True, slots=True)
-class RunOffer:
-    """Step 2, sponsor to assistor: all nonces, hence the run."""
+class RunOffer(Message):
+    """Every party's nonce; run = SHA-256(study digest, nonces). Without nonces: "our studies differ", or our releases,
+    with the sponsor's reading and release."""
 
-    KIND: ClassVar[str] = "run-offer"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("nonces", "public", "json", json_type=Nonces),)
     nonces: Nonces
     round: int = 0
 
 
+@message("run-signature", step="3", phase="Agreement", route=UP)
 @dataclass(frozen=True, slots=True)
-class RunSignature:
-    """Step 3, assistor to sponsor: its signature over (study digest, run)."""
+class RunSignature(Message):
+    """Ed25519 signature over (study digest, run)."""
 
-    KIND: ClassVar[str] = "run-signature"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("signatures", "public", "json", json_type=Signatures),)
     signatures: Signatures
     round: int = 0
 
 
+@message("run-agreement", step="4", phase="Agreement", route=DOWN)
 @dataclass(frozen=True, slots=True)
-class RunAgreement:
-    """Step 4, sponsor to assistor: all M signatures; each receiver checks every one."""
+class RunAgreement(Message):
+    """All M signatures; each receiver checks every one against its own pinned cards."""
 
-    KIND: ClassVar[str] = "run-agreement"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("signatures", "public", "json", json_type=Signatures),)
     signatures: Signatures
     round: int = 0

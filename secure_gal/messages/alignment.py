@@ -10,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from secure_gal.messages.fields import MASKED, FieldSpec
+from secure_gal.messages.kinds import DOWN, UP, Message, message
 
 
+@message("ids", step="5", phase="Alignment of rows", route=UP)
 @dataclass(frozen=True, slots=True)
-class Ids:
-    """Step 5, assistor to sponsor: the ids of its rows, in its own order (`ids = "clear"`)."""
+class Ids(Message):
+    """The ids of its rows, in its own order."""
 
-    KIND: ClassVar[str] = "ids"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
         FieldSpec("ids", "clear", "json", json_type=tuple[str, ...], many_ids=True),
     )
@@ -39,24 +40,24 @@ IN_THE_CLEAR = Step(0, 0)
 """The step of rows that were aligned in the clear."""
 
 
+@message("realign", step="5a", phase="Alignment of rows", route=DOWN, back=True, setting='ids = "psi"')
 @dataclass(frozen=True, slots=True)
-class Realign:
-    """Step 5a (`ids = "psi"`), sponsor to assistor: begin a private alignment, or begin it anew.
+class Realign(Message):
+    """Begin batch b (0: the learning stage), or begin it anew.
 
     Assistor to sponsor: it was restarted in the middle of this one, whose scalar is gone, and asks to begin it anew.
     """
 
-    KIND: ClassVar[str] = "realign"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("step", "public", "json", json_type=Step),)
     step: Step
     round: int = 0
 
 
+@message("masked-ids", step="5b", phase="Alignment of rows", route=UP, setting='ids = "psi"')
 @dataclass(frozen=True, slots=True)
-class MaskedIds:
-    """Step 5b, assistor to sponsor: its ids masked by its scalar, in a secret order; uint8 (N_m, 32)."""
+class MaskedIds(Message):
+    """`a H(y)` of all its ids, in a secret order; uint8 (N_m, 32)."""
 
-    KIND: ClassVar[str] = "masked-ids"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
         FieldSpec("points", "psi", "|u1", 2, bounds=MASKED),
         FieldSpec("step", "public", "json", json_type=Step),
@@ -66,11 +67,11 @@ class MaskedIds:
     round: int = 0
 
 
+@message("masked-query", step="5c", phase="Alignment of rows", route=DOWN, setting='ids = "psi"')
 @dataclass(frozen=True, slots=True)
-class MaskedQuery:
-    """Step 5c, sponsor to assistor: the sponsor's ids masked by its scalar, in a secret order; uint8 (N_1, 32)."""
+class MaskedQuery(Message):
+    """`s H(x)` of the sponsor's ids, in a secret order; uint8 (N_1, 32)."""
 
-    KIND: ClassVar[str] = "masked-query"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
         FieldSpec("points", "psi", "|u1", 2, bounds=MASKED),
         FieldSpec("step", "public", "json", json_type=Step),
@@ -80,11 +81,11 @@ class MaskedQuery:
     round: int = 0
 
 
+@message("tags", step="5d", phase="Alignment of rows", route=UP, setting='ids = "psi"')
 @dataclass(frozen=True, slots=True)
-class Tags:
-    """Step 5d, assistor to sponsor: short tags of the doubly masked query, in its order; uint8 (N_1, b)."""
+class Tags(Message):
+    """Truncated hashes of `a s H(x)`, in the order of 5c, 9 to 11 bytes each; uint8 (N_1, b)."""
 
-    KIND: ClassVar[str] = "tags"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
         FieldSpec("tags", "psi", "|u1", 2, bounds=MASKED),
         FieldSpec("step", "public", "json", json_type=Step),
@@ -100,14 +101,15 @@ class Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     outputs: int
 
 
+@message("rows", step="6", phase="Alignment of rows", route=DOWN)
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """Step 6, sponsor to assistor: positions (N,) in the id list it sent (masked or not), in the study's row order.
+class Rows(Message):
+    """Positions (N,) in the id list of step 5 or 5b (and of which attempt), in the study's row order; training mask; K,
+    which must be the study's.
 
     `train` (N,) is 1 for training rows and 0 for validation rows; it was drawn without looking at labels.
     """
 
-    KIND: ClassVar[str] = "rows"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
         FieldSpec("positions", "clear", "<u4", 1),
         FieldSpec("train", "public", "|u1", 1),

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from secure_gal.messages.fields import CIPHERTEXTS, FieldSpec
+from secure_gal.messages.kinds import DOWN, UP, Message, message
 from secure_gal.messages.rounds import Ending
 
 
@@ -19,56 +20,57 @@ class Width(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     padded: int
 
 
+@message("features", step="6a", phase="Assistance rounds", route=UP, setting='residuals = "ckks"')
 @dataclass(frozen=True, slots=True)
-class Features:
-    """Step 6a (`residuals = "ckks"`), assistor to sponsor: the padded width of its encrypted head."""
+class Features(Message):
+    """P: the width of U padded to a power of two."""
 
-    KIND: ClassVar[str] = "features"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("width", "public", "json", json_type=Width),)
     width: Width
     round: int = 0
 
 
+@message("evaluation-keys", step="6b", phase="Assistance rounds", route=DOWN, setting='residuals = "ckks"')
 @dataclass(frozen=True, slots=True)
-class EvaluationKeys:
-    """Step 6b, sponsor to assistor: public key and the Galois keys in use for that width, packed bytes (b,)."""
+class EvaluationKeys(Message):
+    """Public key and the Galois keys in use for P, packed; the parameter set is the study's, by name."""
 
-    KIND: ClassVar[str] = "evaluation-keys"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("keys", "public", "|u1", 1, bounds=("key_bytes",)),)
     keys: npt.NDArray[np.uint8] = field(repr=False)
     round: int = 0
 
 
+@message("encrypted-residual", step="7", phase="Assistance rounds", route=DOWN, setting='residuals = "ckks"')
 @dataclass(frozen=True, slots=True)
-class EncryptedResidual:
-    """Step 7 under encryption: Enc(r^t) of the training rows, scaled to max|r| = 1; ciphertexts uint8 (C K, b)."""
+class EncryptedResidual(Message):
+    """Enc(r^t / max|r^t|) of the training rows; one encryption serves all assistors; uint8 (C K, b)."""
 
-    KIND: ClassVar[str] = "encrypted-residual"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("ciphertexts", "ckks", "|u1", 2, bounds=CIPHERTEXTS),)
     ciphertexts: npt.NDArray[np.uint8] = field(repr=False)
     round: int
 
 
+@message("encrypted-fitted", step="8", phase="Assistance rounds", route=UP, setting='residuals = "ckks"')
 @dataclass(frozen=True, slots=True)
-class EncryptedFitted:
-    """Step 8 under encryption: Enc(f_m^t), training rows first, then validation rows; uint8 (C K, b)."""
+class EncryptedFitted(Message):
+    """Enc(f_m^t / max|r^t|), training rows then validation rows; re-randomised and flooded; uint8 (C K, b)."""
 
-    KIND: ClassVar[str] = "encrypted-fitted"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("ciphertexts", "ckks", "|u1", 2, bounds=CIPHERTEXTS),)
     ciphertexts: npt.NDArray[np.uint8] = field(repr=False)
     round: int
 
 
+@message("encrypted-finish", step="10", phase="End of learning", route=DOWN, setting='residuals = "ckks"')
 @dataclass(frozen=True, slots=True)
-class EncryptedFinish:
-    """Step 10 under encryption: the learning stage is over, and Enc(R_m), R_m = sum_t eta^t w_m^t r^t.
+class EncryptedFinish(Message):
+    """Enc(R_m / max|R_m|), `R_m = sum_t eta^t w_m^t r^t` over the kept rounds; to an assistor with fresh features
+    instead its terms Enc(eta^t w_m^t r^t) of every round that was run, Enc(0) where it is not kept.
 
     The sum is over the kept rounds and scaled to max|R_m| = 1 (or 0 throughout), so it shows neither w nor eta nor how
     many rounds were kept. To an assistor with fresh features instead of R_m its terms, one for each round that was run,
     0 for one that is not kept: (T C K, b).
     """
 
-    KIND: ClassVar[str] = "encrypted-finish"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
         FieldSpec("ciphertexts", "ckks", "|u1", 2, bounds=CIPHERTEXTS),
         FieldSpec("ending", "public", "json", json_type=Ending),

@@ -7,52 +7,53 @@ from typing import ClassVar
 
 from crypto.certificate import Certificate, LogHead
 from secure_gal.messages.fields import FieldSpec
+from secure_gal.messages.kinds import DOWN, UP, Message, message
 
 
+@message("head-request", step="9a", phase="Evidence", route=DOWN)
 @dataclass(frozen=True, slots=True)
-class HeadRequest:
-    """Step 9a, sponsor to assistor: a round is committed; give your ledger's head."""
+class HeadRequest(Message):
+    """Round t is committed; give your ledger's head."""
 
-    KIND: ClassVar[str] = "head-request"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = ()
     round: int
 
 
+@message("ledger-head", step="9b", phase="Evidence", route=UP)
 @dataclass(frozen=True, slots=True)
-class LedgerHead:
-    """Step 9b, assistor to sponsor: its ledger's head."""
+class LedgerHead(Message):
+    """Number and Merkle root of its ledger's lines."""
 
-    KIND: ClassVar[str] = "ledger-head"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("head", "public", "json", json_type=LogHead),)
     head: LogHead
     round: int
 
 
+@message("ledger-heads", step="9c", phase="Evidence", route=DOWN)
 @dataclass(frozen=True, slots=True)
-class LedgerHeads:
-    """Step 9c, sponsor to assistor: every party's head by name, to be signed."""
+class LedgerHeads(Message):
+    """Every party's head by name; each checks that its own is the one it gave."""
 
-    KIND: ClassVar[str] = "ledger-heads"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("heads", "public", "json", json_type=dict[str, LogHead]),)
     heads: dict[str, LogHead]
     round: int
 
 
+@message("heads-signature", step="9d", phase="Evidence", route=UP)
 @dataclass(frozen=True, slots=True)
-class HeadsSignature:
-    """Step 9d, assistor to sponsor: its signature (hex) over all heads."""
+class HeadsSignature(Message):
+    """Signature over all heads."""
 
-    KIND: ClassVar[str] = "heads-signature"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("signature", "public", "json", json_type=str),)
     signature: str
     round: int
 
 
+@message("ledger-certificate", step="9e", phase="Evidence", route=DOWN)
 @dataclass(frozen=True, slots=True)
-class LedgerCertificate:
-    """Step 9e, sponsor to assistor: the certificate of a round, signed by every party."""
+class LedgerCertificate(Message):
+    """All heads, all M signatures; every party logs it."""
 
-    KIND: ClassVar[str] = "ledger-certificate"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("certificate", "public", "json", json_type=Certificate),)
     certificate: Certificate
     round: int

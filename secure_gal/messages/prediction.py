@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from secure_gal.messages.alignment import Step
 from secure_gal.messages.fields import CIPHERTEXTS, FieldSpec
+from secure_gal.messages.kinds import DOWN, UP, Message, message
 
 
 class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -20,11 +21,11 @@ class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     refused: str = ""
 
 
+@message("predict-rows", step="12", phase="Prediction", route=DOWN, setting='ids = "psi"')
 @dataclass(frozen=True, slots=True)
-class PredictRows:
-    """Step 12 under `ids = "psi"`: positions (n,) in the secret order of that attempt's masked ids, to be predicted."""
+class PredictRows(Message):
+    """Positions (n,) in the order of that batch's 5b, to be predicted; replaces `predict-request`."""
 
-    KIND: ClassVar[str] = "predict-rows"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
         FieldSpec("positions", "clear", "<u4", 1),
         FieldSpec("step", "public", "json", json_type=Step),
@@ -34,11 +35,11 @@ class PredictRows:
     round: int = 0
 
 
+@message("predict-request", step="12", phase="Prediction", route=DOWN)
 @dataclass(frozen=True, slots=True)
-class PredictRequest:
-    """Step 12, sponsor to assistor: ids to be predicted."""
+class PredictRequest(Message):
+    """Batch number, ids to be predicted."""
 
-    KIND: ClassVar[str] = "predict-request"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
         FieldSpec("batch", "public", "json", json_type=Batch),
         FieldSpec("ids", "clear", "json", json_type=tuple[str, ...], many_ids=True),
@@ -48,14 +49,14 @@ class PredictRequest:
     round: int = 0
 
 
+@message("predict-reply", step="13", phase="Prediction", route=UP)
 @dataclass(frozen=True, slots=True)
-class PredictReply:
-    """Step 13, assistor to sponsor: its part sum_t eta^t w_m^t f_m^t(x), float32 (n, K); 0 for unknown ids.
+class PredictReply(Message):
+    """Which ids it knows, and sum_t eta^t w_m^t f_m^t(x) for them, 0 for the others; float32 (n, K).
 
     `known` (n,) is 1 where the id was found. A refusal has n = 0 and a reason in `batch`.
     """
 
-    KIND: ClassVar[str] = "predict-reply"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
         FieldSpec("batch", "public", "json", json_type=Batch),
         FieldSpec("known", "clear", "|u1", 1),
@@ -67,11 +68,11 @@ class PredictReply:
     round: int = 0
 
 
+@message("noised-predict-reply", step="13", phase="Prediction", route=UP, setting='predictions = "noise"')
 @dataclass(frozen=True, slots=True)
 class NoisedPredictReply(PredictReply):
-    """Step 13 under `predictions = "noise"`: a clipped part with Gaussian noise; 0 for unknown ids."""
+    """A clipped part with the noise that sum_t c_t (clipped f_t + noise) would have; 0 for unknown ids."""
 
-    KIND: ClassVar[str] = "noised-predict-reply"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
         FieldSpec("batch", "public", "json", json_type=Batch),
         FieldSpec("known", "clear", "|u1", 1),
@@ -79,14 +80,14 @@ class NoisedPredictReply(PredictReply):
     )
 
 
+@message("encrypted-predict-reply", step="13", phase="Prediction", route=UP, setting='residuals = "ckks"')
 @dataclass(frozen=True, slots=True)
-class EncryptedPredictReply:
-    """Step 13 under encryption: Enc(its part) of all n ids asked for, 0 where unknown; uint8 (C K, b).
+class EncryptedPredictReply(Message):
+    """Which ids it knows, and Enc(U_new G_m), `G_m = U' R_m` computed once; re-randomised and flooded; uint8 (C K, b).
 
     `known` (n,) is 1 where the id was found. A refusal has no rows, no ciphertexts, and a reason in `batch`.
     """
 
-    KIND: ClassVar[str] = "encrypted-predict-reply"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
         FieldSpec("batch", "public", "json", json_type=Batch),
         FieldSpec("known", "clear", "|u1", 1),

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from secure_gal.messages.fields import FieldSpec
+from secure_gal.messages.kinds import DOWN, UP, Message, message
 
 
 class Ending(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -18,51 +19,51 @@ class Ending(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: Literal["finished", "stopped", "failed"]
 
 
+@message("residual", step="7", phase="Assistance rounds", route=DOWN)
 @dataclass(frozen=True, slots=True)
-class Residual:
-    """Step 7, sponsor to assistor: the pseudo-residual r^t of the training rows, float32 (N_train, K)."""
+class Residual(Message):
+    """r^t of the training rows, float32 (N_train, K)."""
 
-    KIND: ClassVar[str] = "residual"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("values", "clear", "<f4", 2),)
     values: npt.NDArray[np.float32] = field(repr=False)
     round: int
 
 
+@message("privatised-residual", step="7", phase="Assistance rounds", route=DOWN, setting='residuals = "dp" or "ip"')
 @dataclass(frozen=True, slots=True)
 class PrivatisedResidual(Residual):
-    """Step 7 under `residuals = "dp"` or `"ip"`: a residual that saw released labels only."""
+    """A residual that saw released labels only; replaces `residual`."""
 
-    KIND: ClassVar[str] = "privatised-residual"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("values", "privatised", "<f4", 2),)
 
 
+@message("fitted", step="8", phase="Assistance rounds", route=UP)
 @dataclass(frozen=True, slots=True)
-class Fitted:
-    """Step 8, assistor to sponsor: fitted values f_m^t of all aligned rows, float32 (N, K)."""
+class Fitted(Message):
+    """f_m^t of all rows, float32 (N, K)."""
 
-    KIND: ClassVar[str] = "fitted"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("values", "clear", "<f4", 2),)
     values: npt.NDArray[np.float32] = field(repr=False)
     round: int
 
 
+@message("noised-fitted", step="8", phase="Assistance rounds", route=UP, setting='predictions = "noise"')
 @dataclass(frozen=True, slots=True)
 class NoisedFitted(Fitted):
-    """Step 8 under `predictions = "noise"`: clipped fitted values with Gaussian noise."""
+    """Clipped fitted values with Gaussian noise; replaces `fitted`."""
 
-    KIND: ClassVar[str] = "noised-fitted"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("values", "noised", "<f4", 2),)
 
 
+@message("finish", step="10", phase="End of learning", route=DOWN)
 @dataclass(frozen=True, slots=True)
-class Finish:
-    """Step 10, sponsor to assistor: the learning stage is over.
+class Finish(Message):
+    """eta^t w_m^t of the kept rounds for this assistor alone, float64 (T_kept,); the learning stage is over.
 
     `coefficients` float64 (T_kept,) are eta^t * w_m^t of the kept rounds for this assistor alone; with them it
     answers a prediction with one collapsed value a row (clear studies only).
     """
 
-    KIND: ClassVar[str] = "finish"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
         FieldSpec("coefficients", "clear", "<f8", 1),
         FieldSpec("ending", "public", "json", json_type=Ending),
@@ -72,11 +73,11 @@ class Finish:
     round: int = 0
 
 
+@message("finished", step="11", phase="End of learning", route=UP)
 @dataclass(frozen=True, slots=True)
-class Finished:
-    """Step 11, assistor to sponsor: the end of the learning stage is on this party's disk."""
+class Finished(Message):
+    """The end of the learning stage is on its disk."""
 
-    KIND: ClassVar[str] = "finished"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("ending", "public", "json", json_type=Ending),)
     ending: Ending
     round: int = 0

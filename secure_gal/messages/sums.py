@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from secure_gal.messages.fields import CIPHERTEXTS, SEALED, FieldSpec
+from secure_gal.messages.kinds import DOWN, FROM_AGGREGATOR, RELAYED, TO_AGGREGATOR, UP, Message, message
 from secure_gal.messages.prediction import Batch
 
 
@@ -35,21 +36,22 @@ class Author(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
 
 
+@message("declared", step="6a", phase="Assistance rounds", route=UP, setting='predictions = "sum"')
 @dataclass(frozen=True, slots=True)
-class Declared:
-    """Step 6a under `predictions = "sum"`, assistor to sponsor: width, and the aggregator's sealing key."""
+class Declared(Message):
+    """Padded width, number of features, whether its map is fresh every round; signed. The aggregator adds its signed
+    sealing key for fits."""
 
-    KIND: ClassVar[str] = "declared"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("declaration", "public", "json", json_type=Declaration),)
     declaration: Declaration
     round: int = 0
 
 
+@message("declarations", step="6b", phase="Assistance rounds", route=DOWN, setting='predictions = "sum"')
 @dataclass(frozen=True, slots=True)
-class Declarations:
-    """Step 6b under `predictions = "sum"`, sponsor to assistor: every assistor's declaration by name."""
+class Declarations(Message):
+    """All of them by name; each assistor checks signatures, and T*K against all widths and its own."""
 
-    KIND: ClassVar[str] = "declarations"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
         FieldSpec("declarations", "public", "json", json_type=dict[str, Declaration]),
     )
@@ -57,31 +59,31 @@ class Declarations:
     round: int = 0
 
 
+@message("product-keys", step="6c", phase="Assistance rounds", route=TO_AGGREGATOR, setting='predictions = "sum"')
 @dataclass(frozen=True, slots=True)
-class ProductKeys:
-    """Step 6c under `predictions = "sum"`, sponsor to aggregator: public, relinearisation and conjugation key."""
+class ProductKeys(Message):
+    """Public, relinearisation and conjugation key, for products; `evaluation-keys` go out as under encryption."""
 
-    KIND: ClassVar[str] = "product-keys"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("keys", "public", "|u1", 1, bounds=("key_bytes",)),)
     keys: npt.NDArray[np.uint8] = field(repr=False)
     round: int = 0
 
 
+@message("sealed-fitted", step="8a", phase="Assistance rounds", route=UP, setting='predictions = "sum"')
 @dataclass(frozen=True, slots=True)
-class SealedFitted:
-    """Step 8a, assistor to sponsor: Enc(f_m^t) of all rows, sealed to the aggregator."""
+class SealedFitted(Message):
+    """Enc(f_m^t) of all rows, sealed to the aggregator."""
 
-    KIND: ClassVar[str] = "sealed-fitted"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("sealed", "sealed", "|u1", 1, bounds=SEALED),)
     sealed: npt.NDArray[np.uint8] = field(repr=False)
     round: int
 
 
+@message("relayed-fitted", step="8b", phase="Assistance rounds", route=TO_AGGREGATOR, setting='predictions = "sum"')
 @dataclass(frozen=True, slots=True)
-class RelayedFitted:
-    """Step 8b, sponsor to aggregator: the same bytes, and who sealed them."""
+class RelayedFitted(Message):
+    """The same bytes, with their author."""
 
-    KIND: ClassVar[str] = "relayed-fitted"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
         FieldSpec("author", "public", "json", json_type=Author),
         FieldSpec("sealed", "sealed", "|u1", 1, bounds=SEALED),
@@ -91,51 +93,51 @@ class RelayedFitted:
     round: int
 
 
+@message("own-difference", step="8c", phase="Assistance rounds", route=TO_AGGREGATOR, setting='predictions = "sum"')
 @dataclass(frozen=True, slots=True)
-class OwnDifference:
-    """Step 8c, sponsor to aggregator: Enc(f_1^t - r^t) of the training rows; no ciphertexts without features."""
+class OwnDifference(Message):
+    """Enc(f_1^t - r^t) of the training rows; no ciphertexts without features."""
 
-    KIND: ClassVar[str] = "own-difference"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("ciphertexts", "ckks", "|u1", 2, bounds=CIPHERTEXTS),)
     ciphertexts: npt.NDArray[np.uint8] = field(repr=False)
     round: int
 
 
+@message("inner-products", step="8d", phase="Assistance rounds", route=FROM_AGGREGATOR, setting='predictions = "sum"')
 @dataclass(frozen=True, slots=True)
-class InnerProducts:
-    """Step 8d, aggregator to sponsor: the encrypted inner products of the differences f_m^t - r^t; uint8 (J, b)."""
+class InnerProducts(Message):
+    """The inner products of the differences f_m^t - r^t over all training rows, flooded; uint8 (J, b)."""
 
-    KIND: ClassVar[str] = "inner-products"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("ciphertexts", "ckks", "|u1", 2, bounds=CIPHERTEXTS),)
     ciphertexts: npt.NDArray[np.uint8] = field(repr=False)
     round: int
 
 
+@message("weights", step="8e", phase="Assistance rounds", route=TO_AGGREGATOR, setting='predictions = "sum"')
 @dataclass(frozen=True, slots=True)
-class Weights:
-    """Step 8e, sponsor to aggregator: w_m^t of the assistors in the study's order, float64 (A,)."""
+class Weights(Message):
+    """w_m^t of the assistors in the study's order, float64 (A,)."""
 
-    KIND: ClassVar[str] = "weights"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("weights", "clear", "<f8", 1),)
     weights: npt.NDArray[np.float64] = field(repr=False)
     round: int
 
 
+@message("weighted-sum", step="8f", phase="Assistance rounds", route=FROM_AGGREGATOR, setting='predictions = "sum"')
 @dataclass(frozen=True, slots=True)
-class WeightedSum:
-    """Step 8f, aggregator to sponsor: Enc(sum of w_m^t f_m^t over the assistors), all rows; uint8 (C, b)."""
+class WeightedSum(Message):
+    """Enc(sum_m w_m^t f_m^t) over all assistors, all rows, flooded; uint8 (C, b)."""
 
-    KIND: ClassVar[str] = "weighted-sum"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("ciphertexts", "ckks", "|u1", 2, bounds=CIPHERTEXTS),)
     ciphertexts: npt.NDArray[np.uint8] = field(repr=False)
     round: int
 
 
+@message("known-request", step="12a", phase="Prediction", route=DOWN, setting='predictions = "sum"')
 @dataclass(frozen=True, slots=True)
-class KnownRequest:
-    """Step 12a under `predictions = "sum"` and `ids = "clear"`, sponsor to assistor: which of these ids do you know?"""
+class KnownRequest(Message):
+    """With `ids = "clear"`: which of these ids do you know? (`"psi"`: its alignment tells)"""
 
-    KIND: ClassVar[str] = "known-request"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
         FieldSpec("batch", "public", "json", json_type=Batch),
         FieldSpec("ids", "clear", "json", json_type=tuple[str, ...], many_ids=True),
@@ -145,11 +147,11 @@ class KnownRequest:
     round: int = 0
 
 
+@message("known-reply", step="12b", phase="Prediction", route=UP, setting='predictions = "sum"')
 @dataclass(frozen=True, slots=True)
-class KnownReply:
-    """Step 12b, assistor to sponsor: 1 for each id that it knows, uint8 (n,)."""
+class KnownReply(Message):
+    """1 for each id that it knows, uint8 (n,)."""
 
-    KIND: ClassVar[str] = "known-reply"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
         FieldSpec("batch", "public", "json", json_type=Batch),
         FieldSpec("known", "clear", "|u1", 1),
@@ -166,11 +168,11 @@ class Announcement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     signature: str
 
 
+@message("part-key", step="12c", phase="Prediction", route=RELAYED, setting='predictions = "sum"')
 @dataclass(frozen=True, slots=True)
-class PartKey:
-    """Step 12c, aggregator to sponsor and sponsor to the other assistors: what parts of this batch are sealed to."""
+class PartKey(Message):
+    """The sealing key for the parts of this batch, signed; step 12 to the other assistors follows."""
 
-    KIND: ClassVar[str] = "part-key"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
         FieldSpec("batch", "public", "json", json_type=Batch),
         FieldSpec("announcement", "public", "json", json_type=Announcement),
@@ -180,11 +182,11 @@ class PartKey:
     round: int = 0
 
 
+@message("sealed-part", step="13a", phase="Prediction", route=UP, setting='predictions = "sum"')
 @dataclass(frozen=True, slots=True)
-class SealedPart:
-    """Step 13a, assistor to sponsor: Enc(its part) of the rows asked for, sealed to the aggregator; or a refusal."""
+class SealedPart(Message):
+    """Enc(part of each row that all assistors know), sealed to the aggregator; or a refusal."""
 
-    KIND: ClassVar[str] = "sealed-part"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
         FieldSpec("batch", "public", "json", json_type=Batch),
         FieldSpec("sealed", "sealed", "|u1", 1, bounds=SEALED),
@@ -194,11 +196,11 @@ class SealedPart:
     round: int = 0
 
 
+@message("relayed-part", step="13b", phase="Prediction", route=TO_AGGREGATOR, setting='predictions = "sum"')
 @dataclass(frozen=True, slots=True)
-class RelayedPart:
-    """Step 13b, sponsor to aggregator: the same bytes, and who sealed them."""
+class RelayedPart(Message):
+    """The same bytes, with their author."""
 
-    KIND: ClassVar[str] = "relayed-part"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
         FieldSpec("batch", "public", "json", json_type=Batch),
         FieldSpec("author", "public", "json", json_type=Author),
@@ -210,11 +212,11 @@ class RelayedPart:
     round: int = 0
 
 
+@message("summed-part", step="13c", phase="Prediction", route=FROM_AGGREGATOR, setting='predictions = "sum"')
 @dataclass(frozen=True, slots=True)
-class SummedPart:
-    """Step 13c, aggregator to sponsor: Enc(sum of all assistors' parts) of the batch; uint8 (C, b)."""
+class SummedPart(Message):
+    """Enc(sum of all parts) of the batch, flooded, never for fewer than all assistors; uint8 (C, b)."""
 
-    KIND: ClassVar[str] = "summed-part"
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
         FieldSpec("batch", "public", "json", json_type=Batch),
         FieldSpec("ciphertexts", "ckks", "|u1", 2, bounds=CIPHERTEXTS),
