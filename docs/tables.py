@@ -6,13 +6,18 @@ A table stands between `<!-- NAME: made by docs.tables -->` and `<!-- end -->`; 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from secure_gal.features.declare import KINDS as MAPS
+from secure_gal.learners.declare import KINDS as LEARNERS
+from secure_gal.learners.declare import SHAPES
 from secure_gal.messages import MESSAGES, Message, in_step_order
+from secure_gal.options import Options, rules
 
 FOLDER = Path(__file__).parent
 TABLE = re.compile(r"(<!-- ([a-z-]+): made by docs\.tables -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -36,6 +41,39 @@ def _content(found: type[Message]) -> str:
     return paragraph.removesuffix(".").replace("|", r"\|")
 
 
+def learners() -> str:
+    """Every kind of learner, from what its file declares."""
+    rows = ["| kind | takes | local losses | on ciphertexts | PyTorch | options |", "|---|---|---|---|---|---|"]
+    for kind in LEARNERS.every():
+        takes = ", ".join(SHAPES[dimensions] for dimensions in sorted(kind.shapes))
+        losses = ", ".join(kind.losses) or "its own"
+        flags = f"{_yes(kind.head is not None)} | {_yes(kind.torch)}"
+        rows.append(f"| `{kind.name}` | {takes} | {losses} | {flags} | {_options(kind.options)} |")
+    return "\n".join(rows) + "\n"
+
+
+def features() -> str:
+    """Every kind of feature map, from what its file declares."""
+    rows = ["| map | takes | fresh every round | options |", "|---|---|---|---|"]
+    for kind in MAPS.every():
+        takes = ", ".join(SHAPES[dimensions] for dimensions in sorted(kind.shapes))
+        rows.append(f"| `{kind.name}` | {takes} | {_yes(kind.draw is not None)} | {_options(kind.options)} |")
+    return "\n".join(rows) + "\n"
+
+
+def _yes(is_so: bool) -> str:
+    return "yes" if is_so else "no"
+
+
+def _options(options: type[Options]) -> str:
+    default = {field.name: field.default for field in dataclasses.fields(options)}
+    return "; ".join(f"`{name}` ({rule}{_default(default[name])})" for name, rule in rules(options).items())
+
+
+def _default(value: object) -> str:
+    return "" if value is None else f"; {str(value).lower() if isinstance(value, bool) else value}"
+
+
 def _where(fits: Callable[[type[Message]], bool]) -> Callable[[], str]:
     return lambda: messages(kind for kind, found in MESSAGES.items() if fits(found))
 
@@ -50,6 +88,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "certificates": _where(lambda found: found.ABOUT.phase == "Evidence"),
     "encryption": _setting('residuals = "ckks"'),
     "sums": _setting('predictions = "sum"'),
+    "learners": learners,
+    "features": features,
     "released": _setting('residuals = "dp" or "ip"', 'predictions = "noise"'),
 }
 

@@ -58,7 +58,7 @@ label = "label"
 # categorical = ["postcode"]   # columns of numbers that are really names
 
 [learner]
-kind = "linear"                # linear, mlp, gb, svm, python:module:factory, or none without features
+kind = "linear"                # {kinds}, python:module:factory, or none without features
 """
 ASSISTOR = """\
 # {name}'s own settings; relative paths are relative to this file.
@@ -77,11 +77,27 @@ id = "id"                      # or several columns: ["surname", "born"]
 # categorical = ["postcode"]   # columns of numbers that are really names
 
 [learner]
-kind = "linear"                # with residuals = "ckks"; else also mlp, gb, svm, cnn, lstm, gru, python:module:factory
-features = "auto"              # standardized, binned, fourier, trees, polynomial, encoder, python:..., or a list
-# fresh_features = true        # a new map every round, for predictions = "sum"; with fourier, trees or both
-# device = "auto"              # for mlp: auto, cpu, cuda, cuda:1
+kind = "linear"                # with residuals = "ckks"; else also {clear}, python:module:factory
+features = "auto"              # {maps}, python:..., or a list
+# fresh_features = true        # a new map every round, for predictions = "sum"; with {random} or both
+# device = "auto"              # for {torch}: auto, cpu, cuda, cuda:1
 """
+
+
+def _known() -> dict[str, str]:
+    """Learners and feature maps by name, as the templates list them."""
+    from secure_gal.features.declare import KINDS as MAPS
+    from secure_gal.learners.declare import KINDS
+
+    kinds, maps = KINDS.every(), MAPS.every()
+    lists = {
+        "kinds": [kind.name for kind in kinds],
+        "clear": [kind.name for kind in kinds if kind.head is None],
+        "torch": [kind.name for kind in kinds if kind.torch],
+        "maps": [kind.name for kind in maps],
+        "random": [kind.name for kind in maps if kind.draw is not None],
+    }
+    return {what: ", ".join(names) for what, names in lists.items()}
 
 
 def new_files(name: str, role: str, folder: Path) -> list[Path]:
@@ -90,9 +106,12 @@ def new_files(name: str, role: str, folder: Path) -> list[Path]:
         raise SettingsError("name", f"{name!r}; accepted: {NAME_RULE}")
     if role not in ("sponsor", "assistor"):
         raise SettingsError("--role", f"{role!r}; accepted: sponsor, assistor")
-    texts = {f"{name}.toml": ASSISTOR.format(name=name)}
+    texts = {f"{name}.toml": ASSISTOR.format(name=name, **_known())}
     if role == "sponsor":
-        texts = {"study.toml": STUDY.format(name=name, study="study"), f"{name}.toml": SPONSOR.format(name=name)}
+        texts = {
+            "study.toml": STUDY.format(name=name, study="study"),
+            f"{name}.toml": SPONSOR.format(name=name, **_known()),
+        }
     for file in texts:
         if (folder / file).exists():
             raise SettingsError(str(folder / file), "is already there and is never overwritten; move it away first")

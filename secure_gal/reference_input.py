@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from secure_gal.arrays import SERIES
 from secure_gal.errors import DataError
-from secure_gal.learners import LOSSES, SHAPES, check_shape
+from secure_gal.learners import check_shape
+from secure_gal.learners.declare import KINDS, SHAPES
 from secure_gal.study import LearnerSettings
 
 Array = npt.NDArray[np.float64]
@@ -28,7 +29,9 @@ class BlockForm:
 
     def check_learner(self, learner: Any) -> None:
         """SettingsError where a learner that was chosen by name does not take such rows."""
-        if isinstance(learner, LearnerSettings) and learner.kind in LOSSES:  # else `make_learner` lists the kinds
+        if (
+            isinstance(learner, LearnerSettings) and learner.kind in KINDS.names()
+        ):  # else `make_learner` lists the kinds
             check_shape(learner, len(self.inner) + 1)
 
     def check_new(self, new: BlockForm) -> None:

@@ -409,7 +409,7 @@ def _check_party(party: PartySettings, study: Study, path: Path) -> None:
     _require(bool(party.data.id), path, "data.id", party.data.id, "a column, or a list of columns")
     _require(party.party in study.parties, path, "party", party.party, f"one of {', '.join(study.parties)}")
     kind, fresh = party.learner.kind, party.learner.fresh_features
-    _require(not fresh or kind == "linear", path, "learner.fresh_features", fresh, f"false with kind {kind!r}")
+    _require(not fresh or kind != "none", path, "learner.fresh_features", fresh, 'false with kind "none"')
     if party.party == study.sponsor:
         bind = party.bind
         _require(bind is not None and _is_tcp(bind), path, "bind", bind, "tcp://*:PORT (the sponsor's one port)")

@@ -21,7 +21,8 @@ from secure_gal.encrypted_party import answer
 from secure_gal.encrypted_rows import study_order
 from secure_gal.features.encoded import RidgeFeatures
 from secure_gal.features.fresh import draw
-from secure_gal.learners import ridge_strength, storage
+from secure_gal.learners import storage
+from secure_gal.learners.kinds.linear import ridge_strength
 from secure_gal.split import derive_seed
 from secure_gal.study import PartySettings, Study
 from secure_gal.sum_models import SumEncryptedData

@@ -266,8 +266,8 @@ def test_a_sponsor_with_mapped_images_takes_labels_from_the_table(tmp_path: Path
 @pytest.mark.parametrize(
     ("learner", "x", "message"),
     [
-        (LearnerSettings(kind="lstm"), images(), "'lstm' does not take images .* accepted for it: linear, cnn"),
-        (LearnerSettings(kind="cnn"), series(), "accepted for it: linear, lstm, gru"),
+        (LearnerSettings(kind="lstm"), images(), "'lstm' does not take images .* accepted for it: cnn, linear"),
+        (LearnerSettings(kind="cnn"), series(), "accepted for it: gru, linear, lstm"),
         (LearnerSettings(kind="gb"), images(), "'gb' does not take images"),
         (LearnerSettings(), images(), "'standardized' does not take images"),
         (LearnerSettings(features=("fourier", "encoder")), images(), "'fourier' does not take images"),

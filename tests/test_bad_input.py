@@ -229,7 +229,7 @@ def test_labels() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (LearnerSettings(kind="forest"), "accepted: linear, mlp, .*gb, svm or python"),
+        (LearnerSettings(kind="forest"), "accepted: cnn, gb, .*linear, .*svm or python"),
         (LearnerSettings(kind="gb", loss="l4"), "accepted: l1, l2"),
         (LearnerSettings(options={"rigde": 1.0}), "unknown rigde .* accepted: ridge"),
         (LearnerSettings(options={"ridge": -1.0}), "0 or more"),

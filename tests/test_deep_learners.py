@@ -17,6 +17,7 @@ from secure_gal.learners.base import Placement, placement_of
 from secure_gal.learners.cnn import ConvBody
 from secure_gal.learners.devices import choose_device, compiler, out_of_memory, uses_bfloat16
 from secure_gal.learners.recurrent import RecurrentBody
+from secure_gal.learners.torch_options import TorchOptions
 from secure_gal.learners.torch_trainer import Inputs, TorchLearner, network
 from secure_gal.reference import GAL
 from secure_gal.study import LearnerSettings
@@ -139,7 +140,9 @@ def test_it_stops_early_on_the_held_out_tenth_and_says_so(caplog: pytest.LogCapt
     rng = np.random.default_rng(0)
     x, r = rng.normal(size=(200, 20)), rng.normal(size=(200, 1)).astype(np.float32)
     with caplog.at_level(logging.INFO, logger="secure_gal.learners.torch_trainer"):
-        model = TorchLearner(lambda inner, k: Noise(inner[0]), "l2", "cpu", epochs=200, patience=3).fit(x, r, 0)
+        model = TorchLearner(lambda inner, k: Noise(inner[0]), "l2", "cpu", TorchOptions(epochs=200, patience=3)).fit(
+            x, r, 0
+        )
     assert 3 < len(caplog.records) < 100
     assert "epoch 1 of 200: held-out loss" in caplog.text
     assert float(np.mean((model.predict(x) - r) ** 2)) > 0.5  # of 1: noise was not learnt by heart
@@ -148,7 +151,10 @@ def test_it_stops_early_on_the_held_out_tenth_and_says_so(caplog: pytest.LogCapt
 def test_a_cosine_schedule_ends_near_zero_and_clipping_bounds_the_step() -> None:
     x, r = images(64)
     bounded = TorchLearner(
-        lambda inner, k: network(nn.Flatten(), 30, k), "l4", "cpu", epochs=2, clip=1e-9, schedule="cosine", rate=1e-3
+        lambda inner, k: network(nn.Flatten(), 30, k),
+        "l4",
+        "cpu",
+        TorchOptions(epochs=2, clip=1e-9, schedule="cosine", rate=1e-3),
     )
     assert np.isfinite(bounded.fit(x * 1e3, r * 1e3, 0).predict(x)).all()
 
@@ -231,7 +237,7 @@ def test_out_of_memory_names_a_batch_that_was_tried(most: int, named: str) -> No
     rng = np.random.default_rng(0)
     x, r = rng.normal(size=(200, 3)), rng.normal(size=(200, 1)).astype(np.float32)
     with pytest.raises(EnvironmentFailure, match=named):
-        TorchLearner(lambda inner, k: Full(most), "l2", "cpu", batch=128).fit(x, r, 0)
+        TorchLearner(lambda inner, k: Full(most), "l2", "cpu", TorchOptions(batch=128)).fit(x, r, 0)
 
 
 class Homeless(Full):
@@ -244,7 +250,7 @@ class Homeless(Full):
 def test_a_network_that_does_not_fit_by_itself_is_said_to_be_too_large() -> None:
     x, r = np.zeros((40, 3)), np.ones((40, 1), dtype=np.float32)
     with pytest.raises(EnvironmentFailure, match="choose a smaller network"):
-        TorchLearner(lambda inner, k: Homeless(9), "l2", "cpu", batch=8).fit(x, r, 0)
+        TorchLearner(lambda inner, k: Homeless(9), "l2", "cpu", TorchOptions(batch=8)).fit(x, r, 0)
 
 
 def test_out_of_memory_tries_no_batch_that_is_larger() -> None:
@@ -322,7 +328,7 @@ def test_batch_norm_evaluates_with_the_statistics_of_the_rows_not_with_lagging_o
     x, r = images(64)
     shifted = 50 + 10 * x
     learner = TorchLearner(
-        lambda inner, k: network(ConvBody(1, (4,)), 4, k), "l2", "cpu", epochs=1, batch=64, rate=1e-6
+        lambda inner, k: network(ConvBody(1, (4,)), 4, k), "l2", "cpu", TorchOptions(epochs=1, batch=64, rate=1e-6)
     )
     blocks = learner.fit(shifted, r, 0).module[0].blocks  # type: ignore[index]
     seen = blocks[0](torch.from_numpy(shifted).float()).mean(dim=(0, 2, 3))

@@ -12,12 +12,14 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from secure_gal.errors import SettingsError
-from secure_gal.features import NAMES, fit_features
+from secure_gal.features import fit_features
 from secure_gal.features.auto import FEW_ROWS
 from secure_gal.features.base import BLOCK_ROWS, MAX_WIDTH
+from secure_gal.features.declare import KINDS
 from secure_gal.features.encoded import RidgeFeatures
 from secure_gal.features.ranks import Ranks
-from secure_gal.learners import encryptable, make_learner, ridge_features, ridge_strength, storage
+from secure_gal.learners import encryptable, make_learner, ridge_features, storage
+from secure_gal.learners.kinds.linear import ridge_strength
 from secure_gal.learners.linear import LinearLearner
 from secure_gal.learners.ridge import FREEDOM, HeadLearner, RidgeBasis
 from secure_gal.local import LocalParty
@@ -123,7 +125,7 @@ def test_auto_ridge_on_few_columns_is_next_to_none() -> None:
 # --- the maps ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("names", [*((name,) for name in NAMES), ("auto",), ("standardized", "binned", "trees")])
+@pytest.mark.parametrize("names", [*((name,) for name in KINDS.names()), ("standardized", "binned", "trees")])
 def test_a_map_is_deterministic_saved_and_row_by_row(names: tuple[str, ...]) -> None:
     x, new = rows(), rows(60, seed=9) * 3
     one, same = (fit_features(names, x, HERE, seed=4) for _ in range(2))
@@ -231,7 +233,7 @@ def test_users_own_transformers_and_frozen_modules(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (LearnerSettings(features=("fourrier",)), "accepted: auto, standardized, binned"),
+        (LearnerSettings(features=("fourrier",)), "accepted: auto, binned, encoder"),
         (LearnerSettings(features=()), "one or more different names"),
         (LearnerSettings(features=("trees", "trees")), "one or more different names"),
         (LearnerSettings(features=("auto", "trees")), "chooses alone"),

@@ -56,7 +56,7 @@ def test_a_wrong_setting_is_refused_by_name(argument: str, value: object) -> Non
 def test_choices_are_listed() -> None:
     with pytest.raises(SettingsError, match=r"weights: 'unifrom'; accepted: 'fitted', 'uniform'"):
         fitted(weights="unifrom")
-    with pytest.raises(SettingsError, match=r"'lineer'; accepted: linear, mlp"):
+    with pytest.raises(SettingsError, match=r"'lineer'; accepted: cnn, gb"):
         fitted(learners="lineer")
 
 

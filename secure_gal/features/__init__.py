@@ -7,10 +7,13 @@ residuals are ciphertexts.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from secure_gal.errors import SettingsError
+from secure_gal.features.declare import KINDS, Asked
+from secure_gal.options import Options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,13 +21,11 @@ if TYPE_CHECKING:
 
     from secure_gal.arrays import ArrayRows
     from secure_gal.features.base import FeatureMap
-    from secure_gal.features.encoder_options import EncoderOptions
 
 STANDARDIZED = ("standardized",)
 """The default: the encoded columns as they are."""
-NAMES = ("standardized", "binned", "fourier", "trees", "polynomial", "encoder")
-RANDOM = ("fourier", "trees")
-"""Maps that are random, and nothing but: what `fresh_features` can draw anew."""
+OWN = "python:"
+"""How the name of a user's own map begins."""
 WHERE = "[learner] features"
 
 
@@ -36,27 +37,37 @@ def check_features(names: tuple[str, ...], folder: Path) -> None:
     """
     if not names or len(set(names)) != len(names):
         raise SettingsError(WHERE, f"{list(names)!r}; accepted: one or more different names")
-    if "auto" in names and len(names) > 1:
-        raise SettingsError(WHERE, f'{list(names)!r}; "auto" chooses alone: leave the others out, or leave it out')
     for name in names:
-        if name.startswith("python:"):
+        if name.startswith(OWN):
             from secure_gal.factories import load_factory
 
             load_factory(name, folder, WHERE)
-        elif name not in (*NAMES, "auto"):
-            raise SettingsError(WHERE, f"{name!r}; accepted: auto, {', '.join(NAMES)} or python:MODULE:FACTORY")
+        elif KINDS.find(name, WHERE).alone and len(names) > 1:
+            raise SettingsError(
+                WHERE, f'{list(names)!r}; "{name}" chooses alone: leave the others out, or leave it out'
+            )
 
 
 def check_fresh(names: tuple[str, ...]) -> None:
     """SettingsError for `fresh_features` with a map that would be the same in every round."""
-    fixed = [name for name in names if name not in RANDOM]
+    fixed = [name for name in names if name.startswith(OWN) or KINDS.find(name, WHERE).draw is None]
     if fixed:
         what = "holds the columns as they are, which are" if fixed == ["auto"] else "is"
+        random = [kind.name for kind in KINDS.every() if kind.draw is not None]
         raise SettingsError(
             "[learner] fresh_features",
             f"true with features = {list(names)!r}: {fixed[0]!r} {what} the same "
-            f"in every round; accepted: {', '.join(RANDOM)}, or both",
+            f"in every round; accepted: {', '.join(random)}, or {'both' if len(random) == 2 else 'several'}",
         )
+
+
+def check_maps_take(names: tuple[str, ...], dimensions: int, held: str) -> None:
+    """SettingsError for a map that does not take x of so many dimensions, which is `held` in words."""
+    for name in names:
+        if not name.startswith(OWN) and dimensions not in KINDS.find(name, WHERE).shapes:
+            fitting = tuple(kind.name for kind in KINDS.every() if dimensions in kind.shapes)
+            accepted = KINDS.accepted(fitting, "accepted for it: ")
+            raise SettingsError(WHERE, f"{name!r} does not take {held}; {accepted}")
 
 
 def fit_features(
@@ -64,21 +75,23 @@ def fit_features(
     x_train: npt.NDArray[np.float64] | ArrayRows,
     folder: Path,
     seed: int,
-    encoder: EncoderOptions | None = None,
+    options: Mapping[str, Options] | None = None,
+    device: str = "auto",
 ) -> FeatureMap:
     """The union of these maps, fitted to the training rows.
 
     Args:
         names: as the party file lists them.
-        x_train: encoded training rows, (N_train, q), or images or series for `encoder` and `python:` maps.
+        x_train: encoded training rows, (N_train, q), or images or series for maps that take them.
         folder: the party file's, where `python:` modules are looked up first.
         seed: `derive_seed("features", study seed, party name)`; the same seed and rows give the same map.
-        encoder: options of `encoder`.
+        options: of maps by name; defaults for the others.
+        device: `[learner] device`.
 
     Raises:
         SettingsError: as `check_features`; a factory's object is unusable; or the union is wider than MAX_WIDTH.
     """
-    from secure_gal.features import base, custom, polynomial
+    from secure_gal.features import base, custom
     from secure_gal.split import derive_seed
 
     check_features(names, folder)
@@ -86,33 +99,9 @@ def fit_features(
     parts: list[FeatureMap] = []
     for name in names:
         own = derive_seed("feature map", seed, name)
-        if name == "standardized":
-            parts.append(base.Standardized(x.shape[1]))
-        elif name == "polynomial":
-            parts.append(polynomial.Pairs.fit(x))
-        elif name == "encoder":
-            parts.append(_encoder(x, own, encoder))
-        elif name.startswith("python:"):
+        if name.startswith(OWN):
             parts.append(custom.fit(name, x, folder, own))
         else:
-            parts.append(_on_ranks(name, x, own))
-    fitted = parts[0] if len(parts) == 1 else base.Union(tuple(parts))
-    base.check_width(fitted.width, fitted.description)
-    return fitted
-
-
-def _encoder(x: Any, seed: int, options: EncoderOptions | None) -> FeatureMap:
-    from secure_gal.features.encoder import Encoder
-    from secure_gal.features.encoder_options import EncoderOptions
-
-    return Encoder.fit(x, seed, options or EncoderOptions())
-
-
-def _on_ranks(name: str, x_train: npt.NDArray[np.float64], seed: int) -> FeatureMap:
-    from secure_gal.features import auto, fourier, quantile_bins, random_trees
-
-    if name == "auto":
-        return auto.fit(x_train, seed)
-    if name == "binned":
-        return quantile_bins.fit(x_train)
-    return fourier.fit(x_train, seed) if name == "fourier" else random_trees.fit(x_train, seed)
+            kind = KINDS.find(name, WHERE)
+            parts.append(kind.fit(x, Asked(own, folder, device), (options or {}).get(name) or kind.options()))
+    return base.side_by_side(parts)

@@ -77,6 +77,13 @@ class Union:
         return np.hstack([part.transform(x) for part in self.parts])
 
 
+def side_by_side(parts: list[FeatureMap]) -> FeatureMap:
+    """The union of these maps, or the one there is; SettingsError where it is wider than MAX_WIDTH."""
+    fitted = parts[0] if len(parts) == 1 else Union(tuple(parts))
+    check_width(fitted.width, fitted.description)
+    return fitted
+
+
 def check_width(width: int, what: str) -> None:
     """SettingsError, naming the fix, where Phi would be wider than MAX_WIDTH."""
     if width > MAX_WIDTH:

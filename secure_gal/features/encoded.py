@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,9 @@ import numpy as np
 
 from secure_gal.features import fit_features
 from secure_gal.features.base import Array, FeatureMap, row_blocks
-from secure_gal.features.encoder_options import EncoderOptions
 from secure_gal.learners.base import Placement, placement_of
 from secure_gal.learners.ridge import RidgeBasis
+from secure_gal.options import Options
 
 
 class RidgeFeatures:
@@ -28,7 +29,8 @@ class RidgeFeatures:
         x_train: Any,
         folder: Path,
         seed: int,
-        encoder: EncoderOptions | None = None,
+        options: Mapping[str, Options] | None = None,
+        device: str = "auto",
     ) -> RidgeFeatures:
         """Fit map and basis to encoded training rows (N_train, q); of Phi only one block of rows is in memory.
 
@@ -38,12 +40,12 @@ class RidgeFeatures:
             x_train: encoded training rows; images and series are rows of more dimensions.
             folder: the party file's, for `python:` features.
             seed: `derive_seed("features", study seed, party name)`.
-            encoder: options of the `encoder` map.
+            options, device: as `fit_features` takes them.
 
         Raises:
             SettingsError: as `fit_features`.
         """
-        return cls.on(fit_features(names, x_train, folder, seed, encoder), ridge, x_train)
+        return cls.on(fit_features(names, x_train, folder, seed, options, device), ridge, x_train)
 
     @classmethod
     def on(cls, features: FeatureMap, ridge: float | str, x_train: Any) -> RidgeFeatures:

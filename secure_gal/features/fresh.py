@@ -13,8 +13,9 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from secure_gal.features import fourier, random_trees
-from secure_gal.features.base import Array, FeatureMap, Union, check_width
+from secure_gal.errors import StateError
+from secure_gal.features.base import Array, FeatureMap, side_by_side
+from secure_gal.features.declare import KINDS
 from secure_gal.learners.base import Learner, Model
 from secure_gal.learners.shared import Prepared
 
@@ -72,10 +73,8 @@ def draw(names: tuple[str, ...], x_train: Array, secret: bytes, seed: int) -> Fe
     parts: list[FeatureMap] = []
     for name in names:
         bits = np.random.MT19937(int.from_bytes(hashlib.sha256(LABEL + secret + f"{seed} {name}".encode()).digest()))
-        if name == "fourier":
-            parts.append(fourier.fit(x_train, np.random.Generator(bits)))
-        else:
-            parts.append(random_trees.fit(x_train, np.random.RandomState(bits)))
-    fitted = parts[0] if len(parts) == 1 else Union(tuple(parts))
-    check_width(fitted.width, fitted.description)
-    return fitted
+        drawn = KINDS.find(name, "[learner] features").draw
+        if drawn is None:
+            raise StateError(f"the feature map {name!r} has nothing to draw")
+        parts.append(drawn(x_train, bits))
+    return side_by_side(parts)

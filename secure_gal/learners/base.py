@@ -8,9 +8,6 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-POWERS = {"l1": 1.0, "l1.5": 1.5, "l2": 2.0, "l4": 4.0}
-"""Local losses mean |r - f|^power of the paper's experiments."""
-
 
 class Model(Protocol):
     """A fitted local model."""

@@ -1,16 +1,11 @@
-"""`cnn`: the paper's convolutional network for images (GAL, appendix: four blocks of 64, 128, 256 and 512 channels)."""
+"""The network of `cnn`: the paper's for images (GAL, appendix: four blocks of 64, 128, 256 and 512 channels)."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from torch import nn
 
-from secure_gal.learners.torch_trainer import TorchLearner, network, whole
-
-DEFAULTS = {"epochs": 10, "batch": 512, "rate": 1e-3, "schedule": "cosine"}
-"""The paper's ten local epochs in batches of 512."""
+from secure_gal.learners.torch_trainer import Build, network
 
 
 class ConvBody(nn.Module):
@@ -42,13 +37,11 @@ class ConvBody(nn.Module):
         return self.blocks(x.flatten(0, 1)).unflatten(0, x.shape[:2]).amax(dim=1)  # type: ignore[no-any-return]
 
 
-def cnn(loss: str, device: str, options: dict[str, Any]) -> TorchLearner:
-    """`blocks` blocks, the first `width` channels wide and each next one twice that, and the trainer's own options."""
-    left: dict[str, Any] = DEFAULTS | options
-    blocks, width = whole(left, "blocks", 4, 1, 8), whole(left, "width", 64, 1, 4096)
+def body(blocks: int, width: int) -> Build:
+    """`blocks` blocks, the first `width` channels wide and each next one twice that."""
 
     def build(inner: tuple[int, ...], k: int) -> nn.Module:
-        body = ConvBody(inner[-3], tuple(width * 2**b for b in range(blocks)))
-        return network(body, body.features, k)
+        made = ConvBody(inner[-3], tuple(width * 2**b for b in range(blocks)))
+        return network(made, made.features, k)
 
-    return TorchLearner(build, loss, device, **left)
+    return build

@@ -14,11 +14,14 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from secure_gal.learners.base import Placement
+from secure_gal.errors import SettingsError
+from secure_gal.learners.base import Learner, Placement
+from secure_gal.learners.declare import Asked
 from secure_gal.learners.devices import choose_device, placement, uses_bfloat16
 from secure_gal.learners.ridge import HeadLearner, RidgeBasis
 from secure_gal.learners.shared import SharedLearner
-from secure_gal.learners.torch_trainer import TorchLearner, forward_all
+from secure_gal.learners.torch_options import TorchOptions
+from secure_gal.learners.torch_trainer import Build, TorchLearner, forward_all
 
 RIDGE = 1e-3
 """Of the mean squared error, as a share of the mean variance of the extractor's features."""
@@ -51,6 +54,21 @@ class Extractor:
     def _features(self, x: Any) -> npt.NDArray[np.float64]:
         device = choose_device(self._device)
         return forward_all(self._body, x, device, uses_bfloat16(self._precision, device)).astype(np.float64)
+
+
+def shared_or_not(build: Build, asked: Asked, options: TorchOptions) -> Learner:
+    """A network that is trained anew every round, or one extractor and a new head a round.
+
+    Raises:
+        SettingsError: a device that is not there, or an extractor with another loss than l2.
+    """
+    if options.share_extractor and asked.loss != "l2":
+        raise SettingsError(
+            "[learner.options] share_extractor",
+            f'true with loss {asked.loss!r}; every round\'s head is a ridge fit: set [learner] loss = "l2"',
+        )
+    inner = TorchLearner(build, asked.loss, asked.settings.device, options)
+    return sharing(inner) if options.share_extractor else inner
 
 
 def sharing(inner: TorchLearner) -> SharedLearner:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from secure_gal.learners.base import POWERS
+from secure_gal.learners.declare import POWERS
 
 Array = npt.NDArray[np.float64]
 

@@ -1,18 +1,14 @@
-"""`lstm` and `gru`: recurrent networks for series (GAL, appendix: one LSTM layer of 128 units, Adam at 1e-3)."""
+"""The networks of `lstm` and `gru`, for series (GAL, appendix)."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from torch import nn
 
-from secure_gal.errors import SettingsError
-from secure_gal.learners.torch_trainer import TorchLearner, network, share, whole
+from secure_gal.learners.recurrent_options import RecurrentOptions
+from secure_gal.learners.torch_trainer import Build, network
 
-DEFAULTS = {"epochs": 20, "batch": 128, "rate": 1e-3}
 CELLS = {"lstm": nn.LSTM, "gru": nn.GRU}
-OUTPUTS = ("last", "mean")
 
 
 class RecurrentBody(nn.Module):
@@ -41,15 +37,12 @@ class RecurrentBody(nn.Module):
         return self.drop((states * weights[..., None]).sum(dim=1))  # type: ignore[no-any-return]
 
 
-def recurrent(kind: str, loss: str, device: str, options: dict[str, Any]) -> TorchLearner:
-    """`hidden` units, `layers`, `dropout`, `output` (`last` or `mean`), and the trainer's own options."""
-    left: dict[str, Any] = DEFAULTS | options
-    hidden, layers = whole(left, "hidden", 128, 1, 8192), whole(left, "layers", 1, 1, 16)
-    dropout, output = share(left, "dropout", 0.0), str(left.pop("output", "last"))
-    if output not in OUTPUTS:
-        raise SettingsError("[learner.options] output", f"{output!r}; accepted: {', '.join(OUTPUTS)}")
+def body(kind: str, options: RecurrentOptions) -> Build:
+    """An `lstm` or a `gru`."""
 
     def build(inner: tuple[int, ...], k: int) -> nn.Module:
-        return network(RecurrentBody(kind, inner[-1], hidden, layers, dropout, output), hidden, k)
+        hidden, output = options.hidden, options.output
+        made = RecurrentBody(kind, inner[-1], hidden, options.layers, options.dropout, output)
+        return network(made, hidden, k)
 
-    return TorchLearner(build, loss, device, **left)
+    return build

@@ -15,9 +15,11 @@ import torch
 from torch import nn
 
 from secure_gal.errors import EnvironmentFailure, SettingsError
-from secure_gal.learners.base import POWERS, Placement
+from secure_gal.learners.base import Placement
 from secure_gal.learners.batch_norm import settle
+from secure_gal.learners.declare import POWERS
 from secure_gal.learners.devices import choose_device, compiler, out_of_memory, placement, seeded, uses_bfloat16
+from secure_gal.learners.torch_options import TorchOptions
 
 log = logging.getLogger(__name__)
 HELD_OUT = 0.1
@@ -27,7 +29,6 @@ PREDICT_VALUES = 1 << 17
 activations are up to 64 times that: 32 MiB, where 60,000 patches at once would take gigabytes and leave every cache."""
 RESIDENT_BYTES = 4 << 30
 """Bytes of float32 inputs up to which they are read once and kept on the device; larger ones are read by batch."""
-SCHEDULES = ("constant", "cosine")
 Build = Callable[[tuple[int, ...], int], nn.Module]
 
 
@@ -109,51 +110,23 @@ class TorchLearner:
     Args:
         build: a fresh module from the shape of one row and K.
         loss: `l1`, `l1.5`, `l2` or `l4`.
-        device, precision: as `devices` takes them.
-        rate, weight_decay: of AdamW.
-        schedule: `constant`, or `cosine` from `rate` to 0 over all epochs.
-        clip: largest gradient norm.
-        patience: epochs without a better held-out loss; the best weights are kept.
-        compile: run the module through `torch.compile`; off, since on a CPU it hardly pays (decision 9).
+        device: as `devices` takes it.
+        options: how it is trained.
 
     Raises:
-        SettingsError: an option outside its range, or a device that is not there.
+        SettingsError: a device or a precision that is not there, or no compiler where one is asked for.
     """
 
-    def __init__(
-        self,
-        build: Build,
-        loss: str,
-        device: str,
-        *,
-        epochs: int = 50,
-        batch: int = 256,
-        rate: float = 3e-3,
-        weight_decay: float = 1e-4,
-        patience: int = 5,
-        clip: float = 5.0,
-        schedule: str = "constant",
-        precision: str = "auto",
-        compile: bool = False,
-    ) -> None:
-        for name, value in (("epochs", epochs), ("batch", batch), ("patience", patience)):
-            _require(type(value) is int and value >= 1, name, value, "a whole number, 1 or more")
-        for name, number in (("rate", rate), ("clip", clip)):
-            _require(_is_number(number) and 0 < number < np.inf, name, number, "a number above 0")
-        decays = _is_number(weight_decay) and 0 <= weight_decay < np.inf
-        _require(decays, "weight_decay", weight_decay, "a number, 0 or more")
-        _require(schedule in SCHEDULES, "schedule", schedule, ", ".join(SCHEDULES))
-        _require(isinstance(compile, bool), "compile", compile, "true, false")
-        _require(
-            not compile or compiler() is not None,
-            "compile",
-            compile,
-            "false, since no C++ compiler is here: install g++, or name one in the environment variable CXX",
-        )
-        uses_bfloat16(precision, choose_device(device))
-        self._build, self._power, self._device, self._precision = build, POWERS[loss], device, precision
-        self._epochs, self._batch, self._rate, self._decay = epochs, batch, float(rate), float(weight_decay)
-        self._patience, self._clip, self._schedule, self._compile = patience, float(clip), schedule, compile
+    def __init__(self, build: Build, loss: str, device: str, options: TorchOptions | None = None) -> None:
+        self._options = options or TorchOptions()
+        if self._options.compile and compiler() is None:
+            raise SettingsError(
+                "[learner.options] compile",
+                "True; accepted: false, since no C++ compiler is here: install g++, or name one in the environment "
+                "variable CXX",
+            )
+        uses_bfloat16(self._options.precision, choose_device(device))
+        self._build, self._power, self._device = build, POWERS[loss], device
 
     @property
     def device(self) -> str:
@@ -163,13 +136,13 @@ class TorchLearner:
     @property
     def precision(self) -> str:
         """As the party file names it."""
-        return self._precision
+        return self._options.precision
 
     @property
     def placement(self) -> Placement:
         """Where this computes, and how exactly."""
         device = choose_device(self._device)
-        return placement(device, uses_bfloat16(self._precision, device))
+        return placement(device, uses_bfloat16(self._options.precision, device))
 
     def fit(self, x: Any, residual: npt.NDArray[np.float32], seed: int) -> TorchModel:
         """Fit x (n, ...) to the pseudo-residual (n, K).
@@ -191,8 +164,8 @@ class TorchLearner:
                 self._train(module, Inputs(x, device), target, order[held:], order[:held], generator, device)
             except torch.cuda.OutOfMemoryError as error:
                 attempt = lambda n: self._one_step(module, x, residual, n, device)  # noqa: E731
-                raise out_of_memory(min(self._batch, len(x)), attempt) from error
-        return TorchModel(module.to("cpu").eval(), scale, self._device, self._precision)
+                raise out_of_memory(min(self._options.batch, len(x)), attempt) from error
+        return TorchModel(module.to("cpu").eval(), scale, self._device, self._options.precision)
 
     def _loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         left = (output.reshape(target.shape).float() - target).abs()
@@ -205,7 +178,7 @@ class TorchLearner:
         batch = laid_out(torch.from_numpy(np.array(x[:rows], dtype=np.float32)).to(device))
         target = torch.from_numpy(residual[:rows]).to(device)
         module = module.to(device).train()
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=uses_bfloat16(self._precision, device)):
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=uses_bfloat16(self._options.precision, device)):
             output = module(batch)
         self._loss(output, target).backward()  # type: ignore[no-untyped-call]
 
@@ -219,13 +192,17 @@ class TorchLearner:
         generator: torch.Generator,
         device: torch.device,
     ) -> None:
-        adam = torch.optim.AdamW(module.parameters(), lr=self._rate, weight_decay=self._decay)
-        decline = torch.optim.lr_scheduler.CosineAnnealingLR(adam, self._epochs) if self._schedule == "cosine" else None
-        run: Callable[[torch.Tensor], torch.Tensor] = torch.compile(module) if self._compile else module
-        mixed = uses_bfloat16(self._precision, device)
+        adam = torch.optim.AdamW(module.parameters(), lr=self._options.rate, weight_decay=self._options.weight_decay)
+        decline = (
+            torch.optim.lr_scheduler.CosineAnnealingLR(adam, self._options.epochs)
+            if self._options.schedule == "cosine"
+            else None
+        )
+        run: Callable[[torch.Tensor], torch.Tensor] = torch.compile(module) if self._options.compile else module
+        mixed = uses_bfloat16(self._options.precision, device)
         best, best_loss, since = copy.deepcopy(module.state_dict()), float("inf"), 0
-        for epoch in range(1, self._epochs + 1):
-            batches = torch.split(rows[torch.randperm(len(rows), generator=generator)], self._batch)
+        for epoch in range(1, self._options.epochs + 1):
+            batches = torch.split(rows[torch.randperm(len(rows), generator=generator)], self._options.batch)
             batches = tuple(b for b in batches if len(b) > 1 or len(rows) == 1)  # batch norm needs two rows
             module.train()
             for batch in batches:
@@ -235,15 +212,15 @@ class TorchLearner:
             with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed):
                 settle(module, (x[batch] for batch in batches))
             if not len(held):
-                log.info("epoch %d of %d", epoch, self._epochs)
+                log.info("epoch %d of %d", epoch, self._options.epochs)
                 continue
             now = self._held_out_loss(module, x, r, held, mixed)
-            log.info("epoch %d of %d: held-out loss %.4f", epoch, self._epochs, now)
+            log.info("epoch %d of %d: held-out loss %.4f", epoch, self._options.epochs, now)
             if now < best_loss - 1e-5:
                 best, best_loss, since = copy.deepcopy(module.state_dict()), now, 0
             else:
                 since += 1
-                if since >= self._patience:
+                if since >= self._options.patience:
                     break
         if len(held) and best_loss < float("inf"):
             module.load_state_dict(best)
@@ -261,41 +238,13 @@ class TorchLearner:
         with torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=mixed):
             output = run(inputs)
         self._loss(output, target).backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(module.parameters(), self._clip)
+        nn.utils.clip_grad_norm_(module.parameters(), self._options.clip)
         adam.step()
 
     def _held_out_loss(self, module: nn.Module, x: Inputs, r: torch.Tensor, held: torch.Tensor, mixed: bool) -> float:
         module.eval()
         total = 0.0
         with torch.inference_mode(), torch.autocast(r.device.type, dtype=torch.bfloat16, enabled=mixed):
-            for batch in torch.split(held, max(self._batch, 1024)):
+            for batch in torch.split(held, max(self._options.batch, 1024)):
                 total += float(self._loss(module(x[batch]), r[batch.to(r.device)])) * len(batch)
         return total / len(held)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _require(ok: bool, name: str, value: object, accepted: str) -> None:
-    if not ok:
-        raise SettingsError(f"[learner.options] {name}", f"{value!r}; accepted: {accepted}")
-
-
-def whole(options: dict[str, Any], name: str, default: int, low: int, high: int) -> int:
-    """Take a whole-number option out of `options`; SettingsError outside low..high."""
-    value = options.pop(name, default)
-    _require(
-        isinstance(value, int) and not isinstance(value, bool) and low <= value <= high,
-        name,
-        value,
-        f"a whole number, {low} to {high}",
-    )
-    return int(value)
-
-
-def share(options: dict[str, Any], name: str, default: float) -> float:
-    """Take a number in 0..1 (1 excluded) out of `options`; SettingsError."""
-    value = options.pop(name, default)
-    _require(isinstance(value, int | float) and 0 <= value < 1, name, value, "a number from 0, below 1")
-    return float(value)

@@ -1,4 +1,4 @@
-"""`gb` and `svm`, and any other estimator with scikit-learn's fit and predict, one a column of the residual."""
+"""Estimators with scikit-learn's fit and predict, one a column of the residual: `gb`, `svm` and users' own."""
 
 from __future__ import annotations
 
@@ -65,28 +65,9 @@ class EstimatorLearner:
         return estimator
 
 
-def gradient_boosting(loss: str, options: dict[str, Any]) -> EstimatorLearner:
-    """scikit-learn's histogram gradient boosting on the residual, with l1 or l2."""
-    from sklearn.ensemble import HistGradientBoostingRegressor
-
-    name = {"l2": "squared_error", "l1": "absolute_error"}[loss]
-    defaults = {"max_iter": 50, "max_depth": 3, "learning_rate": 0.1}
-
-    def factory(seed: int) -> Any:
-        return HistGradientBoostingRegressor(loss=name, early_stopping=False, random_state=seed, **defaults | options)
-
-    return _tried(EstimatorLearner(factory))
-
-
-def support_vectors(options: dict[str, Any]) -> EstimatorLearner:
-    """scikit-learn's support vector regression (its own epsilon-insensitive loss)."""
-    from sklearn.svm import SVR
-
-    return _tried(EstimatorLearner(lambda seed: SVR(**options)))
-
-
-def _tried(learner: EstimatorLearner) -> EstimatorLearner:
-    """The learner, its options tried on eight rows: scikit-learn checks them in `fit` only, and a study's first fit
-    comes after ids have been aligned."""
+def tried(factory: Callable[[int], Any]) -> EstimatorLearner:
+    """The learner of `factory(seed)`, its options tried on eight rows: scikit-learn checks them in `fit` only, and a
+    study's first fit comes after ids have been aligned."""
+    learner = EstimatorLearner(factory)
     learner.fit(np.linspace(0.0, 1.0, 8)[:, None], np.zeros((8, 1), dtype=np.float32), 0)
     return learner

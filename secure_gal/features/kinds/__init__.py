@@ -1,0 +1,1 @@
+"""The kinds of feature maps, a file each; the file of that name declares it (`secure_gal.features.declare`)."""

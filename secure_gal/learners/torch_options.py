@@ -1,0 +1,34 @@
+"""Options of every network; nothing here imports torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from secure_gal.options import Choice, Flag, Number, Options, Whole
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TorchOptions(Options):
+    """How a network is trained.
+
+    Attributes:
+        rate, weight_decay: of AdamW.
+        patience: epochs without a better held-out loss; the best weights are kept.
+        clip: largest gradient norm.
+        schedule: `constant`, or `cosine` from `rate` to 0 over all epochs.
+        precision: as `devices.uses_bfloat16` takes it.
+        compile: run the module through `torch.compile`; off, since on a CPU it hardly pays (decision 9).
+        share_extractor: round 1's network is kept, and every round fits a ridge head on it.
+    """
+
+    epochs: Annotated[int, Whole(1)] = 50
+    batch: Annotated[int, Whole(1)] = 256
+    rate: Annotated[float, Number(0, above=True)] = 3e-3
+    weight_decay: Annotated[float, Number(0)] = 1e-4
+    patience: Annotated[int, Whole(1)] = 5
+    clip: Annotated[float, Number(0, above=True)] = 5.0
+    schedule: Annotated[str, Choice(("constant", "cosine"))] = "constant"
+    precision: Annotated[str, Choice(("auto", "float32", "bfloat16"))] = "auto"
+    compile: Annotated[bool, Flag()] = False
+    share_extractor: Annotated[bool, Flag()] = False
