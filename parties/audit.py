@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import assert_never
 
 import msgspec
 
@@ -184,8 +185,10 @@ class Checker:
             case TornTail(line=line, nbytes=nbytes):
                 self._require(0 < line < entry.seq and nbytes > 0, "notes an impossible repair")
                 self._counts["repairs"] += 1
-            case _:
+            case Opening():
                 self._require(False, "a ledger is opened once, in line 1")
+            case _:
+                assert_never(entry)
 
     def _message(self, entry: MessageEntry) -> None:
         header, owner = entry.header, self._opening.owner

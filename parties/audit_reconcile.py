@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import assert_never
 
 import msgspec
 
@@ -17,7 +18,17 @@ from crypto import merkle
 from crypto.certificate import Certificate
 from parties.audit import Verdict, verify_ledger
 from secure_gal.errors import SettingsError
-from transport.ledger_entries import CertificateEntry, Entry, LedgerError, MessageEntry, Opening, PeerRestart
+from transport.ledger_entries import (
+    BeyondEntry,
+    CertificateEntry,
+    ConsentEntry,
+    Entry,
+    LedgerError,
+    MessageEntry,
+    Opening,
+    PeerRestart,
+    TornTail,
+)
 
 
 @dataclass(slots=True)
@@ -46,8 +57,10 @@ class _Book:
                     self.links.pop((direction, peer), None)
             case CertificateEntry(certificate=certificate):
                 self.certificates[certificate.round] = (entry.seq, certificate)
-            case _:
+            case TornTail() | ConsentEntry() | BeyondEntry():
                 pass
+            case _:
+                assert_never(entry)
 
 
 class _Named(msgspec.Struct):

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, Protocol, assert_never
 
 from parties.node import Node, Outcome, Transmit
 from parties.progress import Progress
@@ -224,6 +224,8 @@ class Loop:
                 self.node.ack(peer, seq)
             case Refused(peer, reason):
                 raise SettingsError(peer, f"refused this party: {reason}")
+            case _:
+                assert_never(event)
 
     def _carry(self, outcome: Outcome) -> None:
         for event in outcome.events:
@@ -246,6 +248,8 @@ class Loop:
                 self._socket.send_sync(item.peer, item.frames[0])
             case "refuse":
                 self._socket.refuse(item.peer, item.frames[0].decode())
+            case _:
+                assert_never(item.kind)
 
     def _wake(self) -> None:
         if self._socket is not None:

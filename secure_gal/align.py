@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import assert_never
 
 import numpy as np
 import numpy.typing as npt
 
 from secure_gal.errors import DataError
 from secure_gal.split import SMALLEST_SPLIT, split_rows
+from secure_gal.study import WhichRows
 
 Positions = npt.NDArray[np.int64]
 
@@ -52,7 +54,7 @@ def match_clear(own: Sequence[str], other: Sequence[str]) -> Match:
 
 
 def combine(
-    count: int, matches: Mapping[str, Match], rows: str, order: Positions | None, validation: float, seed: int
+    count: int, matches: Mapping[str, Match], rows: WhichRows, order: Positions | None, validation: float, seed: int
 ) -> Alignment:
     """The study's rows from every pairwise match.
 
@@ -67,9 +69,14 @@ def combine(
         DataError: no id is common, or an assistor holds no training row; says how many each pair has in common.
     """
     held = np.full(count, True)
-    if rows == "common":
-        for match in matches.values():
-            held &= np.isin(np.arange(count), match.own)
+    match rows:
+        case "common":
+            for found in matches.values():
+                held &= np.isin(np.arange(count), found.own)
+        case "sponsor":
+            pass
+        case _:
+            assert_never(rows)
     order = np.arange(count, dtype=np.int64) if order is None else order
     own = order[held[order]]
     pairs = ", ".join(f"{len(match.own)} with {name}" for name, match in matches.items())

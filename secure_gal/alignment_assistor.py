@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from secure_gal import events, messages
 from secure_gal.effects import Compute, Effect, Send, State
-from secure_gal.errors import PeerViolation
+from secure_gal.errors import PeerViolation, StateError
 from secure_gal.messages import MaskedQuery, Step
 from secure_gal.study import Study
 
@@ -77,6 +77,8 @@ class AssistorAlignment:
             self._state.put(f"tagged/{number}", str(attempt.step.batch).encode())
             self._state.drop("untagged")
             return [events.Tagged(len(tags)), Send(self._study.sponsor, messages.Tags(tags, attempt.step))]
+        if kind != "psi":
+            raise StateError(f"no job is called {tag}")
         side, order, points = cast("tuple[PsiSide, npt.NDArray[np.int64], npt.NDArray[np.uint8]]", result)
         attempt.side = side
         self._state.put(f"order/{number}", order)

@@ -167,6 +167,8 @@ class PrivateAlignment:
         if kind == "psi-tags":
             pair.theirs = cast(npt.NDArray[np.uint8], result)
             return self._compare(peer, pair)
+        if kind != "psi":
+            raise StateError(f"no job is called {tag}")
         masked = cast(_Masked, result)
         pair.order = masked.order
         query = messages.MaskedQuery(masked.points, Step(self._batch, pair.attempt))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
 import numpy as np
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from secure_gal.line_search import LineSearch, line_search
 from secure_gal.losses import Array, Loss, metric
 from secure_gal.simplex import simplex_weights
+from secure_gal.study import LocalLoss, Task, Weighting
 
 
 class RoundRecord(msgspec.Struct, frozen=True):
@@ -45,13 +46,13 @@ class Ensemble:
         loss: Loss,
         y: npt.NDArray[Any],
         train: npt.NDArray[np.bool_],
-        task: str,
+        task: Task,
         parties: tuple[str, ...],
-        weights: str,
+        weights: Weighting,
         learning_rate: str | float,
         patience: int,
         rounds: int,
-        local_loss: str,
+        local_loss: LocalLoss,
     ) -> None:
         self.loss, self.task, self.parties = loss, task, parties
         self._y, self._train = y, train
@@ -72,11 +73,14 @@ class Ensemble:
 
     def commit(self, fitted: Mapping[str, npt.NDArray[np.float32]]) -> RoundRecord:
         """Steps e to g: weights, learning rate, F^t = F^{t-1} + eta sum_m w_m f_m, from float32 (N, K) a party."""
-        if self._weights == "uniform":
-            w = np.full(len(self.parties), 1.0 / len(self.parties))
-        else:
-            columns = [fitted[p][self._train] for p in self.parties]
-            w = simplex_weights(self.residual(), columns, self._local_loss)
+        match self._weights:
+            case "uniform":
+                w = np.full(len(self.parties), 1.0 / len(self.parties))
+            case "fitted":
+                columns = [fitted[p][self._train] for p in self.parties]
+                w = simplex_weights(self.residual(), columns, self._local_loss)
+            case _:
+                assert_never(self._weights)
         g = np.zeros_like(self.F)
         for weight, party in zip(w, self.parties, strict=True):
             g += weight * fitted[party].astype(np.float64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ import polars as pl
 
 from secure_gal.classes import class_of, outputs_of
 from secure_gal.errors import DataError
+from secure_gal.study import Task
 
 MAX_LEVELS = 1000
 """Levels of one categorical column; more is nearly always an identifier or free text."""
@@ -155,11 +156,24 @@ def _numbers(frame: pl.DataFrame, names: list[str]) -> npt.NDArray[np.float64]:
     return np.stack(columns, axis=1)
 
 
+def _classes(labels: Sequence[Any]) -> tuple[Any, ...]:
+    classes = tuple(sorted({class_of(label) for label in labels}, key=_order))
+    if len(classes) < 2:
+        raise DataError("[data] label", f"the common rows have one class only ({classes[0]!r}); nothing to learn")
+    if len(classes) > MAX_LEVELS:
+        raise DataError(
+            "[data] label",
+            f"the label has {len(classes)} different values in {len(labels)} rows (at "
+            f'most {MAX_LEVELS} classes); is task = "regression" meant?',
+        )
+    return classes
+
+
 @dataclass(frozen=True, slots=True)
 class LabelCodec:
     """Labels to what losses take: class codes, or targets in standard deviations."""
 
-    task: str
+    task: Task
     classes: tuple[Any, ...] = ()
     mean: float = 0.0
     scale: float = 1.0
@@ -170,30 +184,24 @@ class LabelCodec:
         return outputs_of(len(self.classes))
 
     @classmethod
-    def fit(cls, task: str, labels: Sequence[Any], train: npt.NDArray[np.bool_]) -> LabelCodec:
+    def fit(cls, task: Task, labels: Sequence[Any], train: npt.NDArray[np.bool_]) -> LabelCodec:
         """Classes over all rows in ascending order, or mean and deviation of the training rows.
 
         Raises:
             DataError: fewer than two classes, too many, or a target that is no number.
         """
-        if task == "classification":
-            classes = tuple(sorted({class_of(label) for label in labels}, key=_order))
-            if len(classes) < 2:
-                raise DataError(
-                    "[data] label", f"the common rows have one class only ({classes[0]!r}); nothing to learn"
-                )
-            if len(classes) > MAX_LEVELS:
-                raise DataError(
-                    "[data] label",
-                    f"the label has {len(classes)} different values in {len(labels)} rows (at "
-                    f'most {MAX_LEVELS} classes); is task = "regression" meant?',
-                )
-            return cls(task, classes)
-        values = _targets(labels)[train]
-        scale = float(values.std())
-        if scale == 0.0:
-            raise DataError("[data] label", "the target is the same on all training rows; there is nothing to learn")
-        return cls(task, (), float(values.mean()), scale)
+        match task:
+            case "classification":
+                return cls(task, _classes(labels))
+            case "regression":
+                values = _targets(labels)[train]
+                scale = float(values.std())
+                if scale == 0.0:
+                    why = "the target is the same on all training rows; there is nothing to learn"
+                    raise DataError("[data] label", why)
+                return cls(task, (), float(values.mean()), scale)
+            case _:
+                assert_never(task)
 
     def check_classes(self, rows: int) -> None:
         """Refuse classes that look like the numbers of a regression target.
@@ -215,27 +223,38 @@ class LabelCodec:
 
     def encode(self, labels: Sequence[Any]) -> npt.NDArray[Any]:
         """int64 (N,) class codes, or float64 (N, 1) standardised targets."""
-        if self.task == "classification":
-            code = {label: i for i, label in enumerate(self.classes)}
-            return np.array([code[class_of(label)] for label in labels], dtype=np.int64)
-        return ((_targets(labels) - self.mean) / self.scale)[:, None]
+        match self.task:
+            case "classification":
+                code = {label: i for i, label in enumerate(self.classes)}
+                return np.array([code[class_of(label)] for label in labels], dtype=np.int64)
+            case "regression":
+                return ((_targets(labels) - self.mean) / self.scale)[:, None]
+            case _:
+                assert_never(self.task)
 
     def probabilities(self, f: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Outputs (n, K) to class probabilities (n, classes); no columns for regression."""
         from scipy.special import expit, softmax
 
-        if self.task == "regression":
-            return np.zeros((len(f), 0))
-        if self.outputs == 1:
-            return np.concatenate([expit(-f), expit(f)], axis=1)
-        return np.asarray(softmax(f, axis=1))
+        match self.task:
+            case "regression":
+                return np.zeros((len(f), 0))
+            case "classification":
+                if self.outputs == 1:
+                    return np.concatenate([expit(-f), expit(f)], axis=1)
+                return np.asarray(softmax(f, axis=1))
+            case _:
+                assert_never(self.task)
 
     def decode(self, f: npt.NDArray[np.float64]) -> list[Any]:
         """Outputs (n, K) to classes, or to values in the label's own unit."""
-        if self.task == "regression":
-            return [repr(float(v)) for v in f[:, 0] * self.scale + self.mean]
-        codes = self.probabilities(f).argmax(axis=1)
-        return [self.classes[c] for c in codes]
+        match self.task:
+            case "regression":
+                return [repr(float(v)) for v in f[:, 0] * self.scale + self.mean]
+            case "classification":
+                return [self.classes[c] for c in self.probabilities(f).argmax(axis=1)]
+            case _:
+                assert_never(self.task)
 
 
 def _order(label: Any) -> tuple[bool, float, str]:

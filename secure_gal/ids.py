@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal, assert_never, get_args
 
 from secure_gal.errors import DataError
 
@@ -68,11 +68,15 @@ def _check_types(column: Sequence[object], where: str) -> None:
 
 def _write(value: object, form: IdForm) -> str:
     text = unicodedata.normalize("NFC", str(value))
-    if form == "lower":
-        text = unicodedata.normalize("NFC", text.lower())
-    elif form == "digits":
-        text = "".join(str(unicodedata.decimal(letter)) for letter in text if letter.isdecimal())
-    return text.strip()
+    match form:
+        case "text":
+            return text.strip()
+        case "lower":
+            return unicodedata.normalize("NFC", text.lower()).strip()
+        case "digits":
+            return "".join(str(unicodedata.decimal(letter)) for letter in text if letter.isdecimal())
+        case _:
+            assert_never(form)
 
 
 def _join(parts: Sequence[str]) -> str:

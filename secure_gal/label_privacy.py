@@ -20,6 +20,7 @@ from secure_gal.corrected_loss import CorrectedCrossEntropy
 from secure_gal.encode import LabelCodec
 from secure_gal.errors import DataError
 from secure_gal.losses import Loss, get_loss
+from secure_gal.study import LossName
 
 Array = npt.NDArray[np.float64]
 IDENTITY = LabelCodec("regression")
@@ -56,7 +57,7 @@ class LabelScheme(Protocol):
         """One fresh release a label, float64 (N,); only `label_release.release_once` should ask for it."""
         ...
 
-    def training(self, released: Array, train: npt.NDArray[np.bool_], loss_name: str) -> Training:
+    def training(self, released: Array, train: npt.NDArray[np.bool_], loss_name: LossName) -> Training:
         """Coding, y and overarching loss from releases (N,) and the training mask: post-processing, at no cost."""
         ...
 
@@ -109,7 +110,7 @@ class ClassResponse:
                 f"a row has label {error.args[0]!r}, which is none of the study's classes {list(self.codec.classes)!r}",
             ) from None
 
-    def training(self, released: Array, train: npt.NDArray[np.bool_], loss_name: str) -> Training:
+    def training(self, released: Array, train: npt.NDArray[np.bool_], loss_name: LossName) -> Training:
         """See `LabelScheme`."""
         loss = CorrectedCrossEntropy(loss_name, self.codec.outputs, self.mechanism.flip)
         return Training(self.codec, released.astype(np.int64), loss)
@@ -154,7 +155,7 @@ class RangeResponse:
         """See `LabelScheme`; the releases are numbers of bins."""
         return self.mechanism.privatise(self.bins.codes(IDENTITY.encode(labels)[:, 0])).astype(np.float64)
 
-    def training(self, released: Array, train: npt.NDArray[np.bool_], loss_name: str) -> Training:
+    def training(self, released: Array, train: npt.NDArray[np.bool_], loss_name: LossName) -> Training:
         """See `LabelScheme`; for l2 unbiased `targets`, for l1 and huber the values of the released bins.
 
         A median resists changes towards both ends by itself, and would be thrown off by the stretched values.
@@ -199,7 +200,7 @@ class RangeInterval:
         """See `LabelScheme`; the releases are unbiased estimates, which tell at most a threshold and a side."""
         return self.mechanism.report(IDENTITY.encode(labels)[:, 0]).estimates
 
-    def training(self, released: Array, train: npt.NDArray[np.bool_], loss_name: str) -> Training:
+    def training(self, released: Array, train: npt.NDArray[np.bool_], loss_name: LossName) -> Training:
         """See `LabelScheme`."""
         return _regression(released, train, loss_name)
 
@@ -219,6 +220,6 @@ def _range(scheme: RangeResponse | RangeInterval) -> str:
     return f"[{float(scheme.low)!r}, {float(scheme.high)!r}]"
 
 
-def _regression(values: Array, train: npt.NDArray[np.bool_], loss_name: str) -> Training:
+def _regression(values: Array, train: npt.NDArray[np.bool_], loss_name: LossName) -> Training:
     codec = LabelCodec.fit("regression", values.tolist(), train)
     return Training(codec, codec.encode(values.tolist()), get_loss(loss_name, 1))

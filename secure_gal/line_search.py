@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 import numpy.typing as npt
@@ -30,10 +30,18 @@ def line_search(loss: Loss, y: npt.NDArray[Any], f: Array, g: Array) -> LineSear
     """The exact minimiser; closed form for l2, a weighted median for l1, a bracketed root else. Any real eta."""
     if not np.any(g):
         return LineSearch(0.0, True)
-    if loss.name == "l2":
-        return LineSearch(float(np.sum((y - f) * g) / np.sum(g * g)), True)
-    if loss.name == "l1":
-        return LineSearch(_weighted_median((y - f).ravel(), g.ravel()), True)
+    match loss.name:
+        case "l2":
+            return LineSearch(float(np.sum((y - f) * g) / np.sum(g * g)), True)
+        case "l1":
+            return LineSearch(_weighted_median((y - f).ravel(), g.ravel()), True)
+        case "cross_entropy" | "huber":
+            return _bracketed(loss, y, f, g)
+        case _:
+            assert_never(loss.name)
+
+
+def _bracketed(loss: Loss, y: npt.NDArray[Any], f: Array, g: Array) -> LineSearch:
     start = loss.slope(y, f, g)
     if start == 0.0:
         return LineSearch(0.0, True)

@@ -21,12 +21,16 @@ from secure_gal.study import PartySettings, Protect, Study
 
 def label_scheme(protect: Protect) -> LabelScheme:
     """The mechanism of a study with `residuals = "dp"` or `"ip"`; its settings were checked with the study."""
-    if protect.classes is not None and protect.epsilon is not None:
-        return ClassResponse(protect.epsilon, protect.classes)
-    if protect.label_range is None:
-        raise StateError("a privatised study without classes or a label range")
-    low, high = protect.label_range
-    return RangeInterval(low, high) if protect.epsilon is None else RangeResponse(protect.epsilon, low, high)
+    epsilon, range_ = protect.epsilon, protect.label_range
+    match protect.residuals:
+        case "dp" if epsilon is not None and protect.classes is not None:
+            return ClassResponse(epsilon, protect.classes)
+        case "dp" if epsilon is not None and range_ is not None:
+            return RangeResponse(epsilon, *range_)
+        case "ip" if range_ is not None:
+            return RangeInterval(*range_)
+        case _:
+            raise StateError(f"residuals = {protect.residuals!r} with these settings releases no label")
 
 
 def check_known_labels(party: PartySettings, study: Study, ids: Sequence[str], labels: int = 1) -> None:

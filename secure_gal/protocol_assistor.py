@@ -89,8 +89,13 @@ class AssistorProtocol:
             greeting = messages.Greeting(self._nonce.hex(), agreement.reading(self._context.canonical))
             return [Send(self._sponsor, messages.Hello(greeting))]
         effects: list[Effect] = [events.Resumed(self.phase)]
-        if self.phase in ("declaring", "learning", "concluding"):
-            effects.append(self._prepare())
+        match self.phase:
+            case "greeted" | "signed" | "aligning" | "serving":
+                pass
+            case "declaring" | "learning" | "concluding":
+                effects.append(self._prepare())
+            case _:
+                raise StateError(f"no phase is called {self.phase}")
         effects += self._alignment.resume()
         effects += [self._predict(key) for key in self.state.keys("request/")]
         return effects

@@ -92,12 +92,17 @@ class SponsorProtocol:
             self._enter("greeting")
             return []
         effects: list[Effect] = [events.Resumed(self.phase)]
-        if self.phase == "aligning":
-            effects += self._alignment.begin()
-        elif self.phase in ("declaring", "learning", "finishing"):
-            effects.append(self._prepare())
-        elif self.phase == "finished":
-            effects.append(Done())
+        match self.phase:
+            case "greeting" | "signing":
+                pass
+            case "aligning":
+                effects += self._alignment.begin()
+            case "declaring" | "learning" | "finishing":
+                effects.append(self._prepare())
+            case "finished":
+                effects.append(Done())
+            case _:
+                raise StateError(f"no phase is called {self.phase}")
         return effects
 
     def forget(self, peer: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import assert_never
 
 from crypto.ckks import named
 from secure_gal.study import Study
@@ -26,11 +27,15 @@ def learning_decryptions(study: Study, train: int, others: int) -> int:
     replies = learning_replies(study, train, others)
     if not study.protect.summed:
         return replies * len(study.assistors)
-    if study.weights == "uniform":
-        return replies
-    from crypto.ckks_products import pairs
+    match study.weights:
+        case "uniform":
+            return replies
+        case "fitted":
+            from crypto.ckks_products import pairs
 
-    return replies + study.rounds * len(pairs(len(study.assistors), True))
+            return replies + study.rounds * len(pairs(len(study.assistors), True))
+        case _:
+            assert_never(study.weights)
 
 
 def budget_problem(study: Study, train: int, others: int) -> str:

@@ -10,6 +10,7 @@ from round 2 on about the direction.
 from __future__ import annotations
 
 import math
+from typing import assert_never
 
 import numpy as np
 import numpy.typing as npt
@@ -33,9 +34,13 @@ def residual_problem(study: Study, round_: int, values: npt.NDArray[np.float32])
         values: finite, (n, K): of the training rows of this assistor, all of the study's where rows are common.
     """
     r = values.astype(np.float64)
-    if study.task == "classification":
-        return _range_of_classes(study, r) or (_first_of_classes(study, r) if round_ == 1 else "")
-    return _of_targets(study, round_, r)
+    match study.task:
+        case "classification":
+            return _range_of_classes(study, r) or (_first_of_classes(study, r) if round_ == 1 else "")
+        case "regression":
+            return _of_targets(study, round_, r)
+        case _:
+            assert_never(study.task)
 
 
 def _loss(study: Study) -> Loss:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import assert_never
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,7 @@ from scipy.optimize import brentq, linprog, nnls
 from scipy.sparse import csc_matrix, hstack, identity, vstack
 
 from secure_gal.errors import StateError
+from secure_gal.study import LocalLoss
 
 Array = npt.NDArray[np.float64]
 GAP = 1e-9
@@ -18,7 +20,9 @@ MAX_STEPS = 2000
 POWERS = {"l1": 1.0, "l1.5": 1.5, "l2": 2.0, "l4": 4.0}
 
 
-def simplex_weights(residual: npt.NDArray[np.float32], fitted: Sequence[npt.NDArray[np.float32]], loss: str) -> Array:
+def simplex_weights(
+    residual: npt.NDArray[np.float32], fitted: Sequence[npt.NDArray[np.float32]], loss: LocalLoss
+) -> Array:
     """Weights (M,), non-negative with sum 1.
 
     Args:
@@ -30,12 +34,16 @@ def simplex_weights(residual: npt.NDArray[np.float32], fitted: Sequence[npt.NDAr
     columns = np.stack([f.astype(np.float64).ravel() for f in fitted], axis=1)
     if columns.shape[1] == 1:
         return np.ones(1)
-    if loss == "l2":
-        difference = columns - target[:, None]
-        return min_norm_point(difference.T @ difference)
-    if loss == "l1":
-        return _least_absolute(target, columns)
-    return _smooth(target, columns, POWERS[loss])
+    match loss:
+        case "l2":
+            difference = columns - target[:, None]
+            return min_norm_point(difference.T @ difference)
+        case "l1":
+            return _least_absolute(target, columns)
+        case "l1.5" | "l4":
+            return _smooth(target, columns, POWERS[loss])
+        case _:
+            assert_never(loss)
 
 
 def min_norm_point(gram: Array) -> Array:

@@ -10,7 +10,7 @@ import math
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, assert_never
 
 import msgspec
 
@@ -25,6 +25,13 @@ MAX_SETTINGS_BYTES = 1 << 20
 MAX_ASSISTORS = 64
 MAX_ROUNDS = 1000
 T = TypeVar("T")
+Task = Literal["classification", "regression"]
+LossName = Literal["cross_entropy", "l2", "l1", "huber"]
+"""Overarching losses, `auto` resolved."""
+LocalLoss = Literal["l1", "l1.5", "l2", "l4"]
+"""Of a party's own fits, and of the sponsor's weights."""
+Weighting = Literal["fitted", "uniform"]
+WhichRows = Literal["common", "sponsor"]
 
 
 class Protect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,17 +57,35 @@ class Protect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def privatised(self) -> bool:
         """Whether everything that others observe is computed from released labels."""
-        return self.residuals in ("dp", "ip")
+        match self.residuals:
+            case "dp" | "ip":
+                return True
+            case "none" | "ckks":
+                return False
+            case _:
+                assert_never(self.residuals)
 
     @property
     def encrypted(self) -> bool:
         """Whether residuals travel as ciphertexts."""
-        return self.residuals == "ckks"
+        match self.residuals:
+            case "ckks":
+                return True
+            case "none" | "dp" | "ip":
+                return False
+            case _:
+                assert_never(self.residuals)
 
     @property
     def summed(self) -> bool:
         """Whether the sponsor sees sums over assistors only."""
-        return self.predictions == "sum"
+        match self.predictions:
+            case "sum":
+                return True
+            case "none" | "noise":
+                return False
+            case _:
+                assert_never(self.predictions)
 
     @property
     def keyed(self) -> bool:
@@ -77,7 +102,7 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The settings that every party must share, with defaults filled in."""
 
     name: str
-    task: Literal["classification", "regression"]
+    task: Task
     sponsor: str
     address: str
     assistors: tuple[str, ...]
@@ -86,13 +111,13 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """K as the file gives it; `k` is what counts. Which classes there are, and in which order, stays with the
     sponsor."""
     rounds: int = 10
-    weights: Literal["fitted", "uniform"] = "fitted"
+    weights: Weighting = "fitted"
     learning_rate: Literal["search"] | float = "search"
     validation: float = 0.2
     patience: int = 3
     patience_seconds: float = 600.0
     seed: int = 0
-    rows: Literal["common", "sponsor"] = "common"
+    rows: WhichRows = "common"
     id_form: IdForm = "text"
     max_ids: int = 2_000_000
     max_queries: int = 10_000_000
@@ -115,14 +140,26 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def form(self) -> IdForm | None:
         """How ids are normalised before they are compared; None keeps them verbatim (`ids = "clear"`)."""
-        return self.id_form if self.protect.ids == "psi" else None
+        match self.protect.ids:
+            case "psi":
+                return self.id_form
+            case "clear":
+                return None
+            case _:
+                assert_never(self.protect.ids)
 
     @property
-    def loss_name(self) -> str:
+    def loss_name(self) -> LossName:
         """The overarching loss after `auto` is resolved by the task."""
         if self.loss != "auto":
             return self.loss
-        return "cross_entropy" if self.task == "classification" else "l2"
+        match self.task:
+            case "classification":
+                return "cross_entropy"
+            case "regression":
+                return "l2"
+            case _:
+                assert_never(self.task)
 
     @property
     def k(self) -> int:
@@ -149,7 +186,7 @@ class LearnerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[learner]`: the party's own local model; nobody else sees it."""
 
     kind: str = "linear"
-    loss: Literal["l1", "l1.5", "l2", "l4"] | None = None
+    loss: LocalLoss | None = None
     device: str = "auto"
     features: str | tuple[str, ...] = ("standardized",)
     """For `linear`: one feature map of `secure_gal.features`, or a union of several."""

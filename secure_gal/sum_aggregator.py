@@ -9,7 +9,7 @@ computed again: it is on disk before it is sent, and only ever sent again as the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, cast
+from typing import Protocol, assert_never, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -138,6 +138,8 @@ class SumAggregator:
                 self._on_difference(message)
             case Weights():
                 self._on_weights(message)
+            case _:
+                assert_never(message)
         return self._advance()
 
     def own_fit(self, fit: bytes, residual: npt.NDArray[np.generic]) -> list[Effect]:

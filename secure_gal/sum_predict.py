@@ -7,7 +7,7 @@ others' parts are sealed to, and it adds them.
 
 from __future__ import annotations
 
-from typing import cast
+from typing import assert_never, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -108,6 +108,8 @@ class SumPrediction(PredictionProtocol):
                 return self._on_sealed(peer, message)
             case SummedPart():
                 return self._on_sum(peer, message)
+            case _:
+                assert_never(message)
 
     def _on_known(self, peer: str, message: KnownReply) -> list[Effect]:
         wrong = message.known.shape != (len(self._ids),) or not np.isin(message.known, (0, 1)).all()

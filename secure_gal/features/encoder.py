@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from secure_gal.errors import SettingsError
+from secure_gal.errors import SettingsError, StateError
 from secure_gal.features.base import BLOCK_ROWS
 from secure_gal.features.encoder_options import EncoderOptions
 from secure_gal.learners.base import Placement
@@ -83,14 +83,17 @@ class Encoder:
     @classmethod
     def _train(cls, kind: str, inner: tuple[int, ...], x: Any, seed: int, options: EncoderOptions) -> Encoder:
         core: Core
-        if kind == "kmeans":
-            from secure_gal.features.encoder_kmeans import KMeansPatches
+        match kind:
+            case "kmeans":
+                from secure_gal.features.encoder_kmeans import KMeansPatches
 
-            core = KMeansPatches.fit(x, seed)
-        else:
-            from secure_gal.features.encoder_training import train
+                core = KMeansPatches.fit(x, seed)
+            case "denoising" | "masked" | "vicreg":
+                from secure_gal.features.encoder_training import train
 
-            core = train(kind, x, seed, options.epochs, options.device)
+                core = train(kind, x, seed, options.epochs, options.device)
+            case _:
+                raise StateError(f"no encoder is called {kind!r}")
         some = x[:: -(-len(x) // PROJECTED_ROWS)]
         mean, matrix = _projection((core.features(some[rows]) for rows in _blocks(some)), options.width)
         return cls(kind, inner, core, mean, matrix)

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from secure_gal.errors import EnvironmentFailure, SettingsError
+from secure_gal.errors import EnvironmentFailure, SettingsError, StateError
 from secure_gal.features.encoder import Core, Encoder
 from secure_gal.features.encoder_options import EncoderOptions
 
@@ -105,10 +105,14 @@ def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 
 def _core(kind: str, inner: tuple[int, ...], held: dict[str, npt.NDArray[Any]], device: str) -> Core:
-    if kind == "kmeans":
-        from secure_gal.features.encoder_kmeans import KMeansPatches
+    match kind:
+        case "kmeans":
+            from secure_gal.features.encoder_kmeans import KMeansPatches
 
-        return KMeansPatches.from_arrays(held)
-    from secure_gal.features.encoder_nets import NetFeatures
+            return KMeansPatches.from_arrays(held)
+        case "denoising" | "masked" | "vicreg":
+            from secure_gal.features.encoder_nets import NetFeatures
 
-    return NetFeatures.from_arrays(kind, inner, held, device)
+            return NetFeatures.from_arrays(kind, inner, held, device)
+        case _:
+            raise StateError(f"no encoder is called {kind!r}")

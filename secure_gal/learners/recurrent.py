@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from secure_gal.errors import StateError
 from secure_gal.learners.recurrent_options import RecurrentOptions
 from secure_gal.learners.torch_trainer import Build, network
 
@@ -30,11 +31,15 @@ class RecurrentBody(nn.Module):
         real = ~torch.isnan(x).all(dim=2)
         # Padding comes after all real steps, and a recurrent state knows only earlier ones: no packing is needed.
         states, _ = self.cells(torch.nan_to_num(x))
-        if self.output == "last":
-            last = real.sum(dim=1).clamp(min=1) - 1
-            return self.drop(states[torch.arange(len(x), device=x.device), last])  # type: ignore[no-any-return]
-        weights = real.to(states.dtype) / real.sum(dim=1, keepdim=True).clamp(min=1)
-        return self.drop((states * weights[..., None]).sum(dim=1))  # type: ignore[no-any-return]
+        match self.output:
+            case "last":
+                last = real.sum(dim=1).clamp(min=1) - 1
+                return self.drop(states[torch.arange(len(x), device=x.device), last])  # type: ignore[no-any-return]
+            case "mean":
+                weights = real.to(states.dtype) / real.sum(dim=1, keepdim=True).clamp(min=1)
+                return self.drop((states * weights[..., None]).sum(dim=1))  # type: ignore[no-any-return]
+            case _:
+                raise StateError(f"no output of a recurrent network is called {self.output!r}")
 
 
 def body(kind: str, options: RecurrentOptions) -> Build:
