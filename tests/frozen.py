@@ -14,12 +14,24 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import zmq
+from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from zmq.utils import z85
 
 from crypto.identity import Identity
 from secure_gal.errors import SecureGalError
 
+REFUSALS = (
+    SecureGalError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ImportError,
+    InvalidSignature,
+    InvalidTag,
+)
+"""What code raises that no longer understands what was written before."""
 FOLDER = Path(__file__).parent / "vectors"
 STUDY, RUN = "ab" * 32, "cd" * 32
 """Stand-ins for a study digest and a run, which have vectors of their own."""
@@ -46,8 +58,10 @@ class Vector:
         """What was written before is read, checked and understood as it was then."""
         try:
             yield
-        except (SecureGalError, ValueError, LookupError, TypeError, AttributeError, ImportError) as error:
-            raise AssertionError(f"layer {self.layer!r}: {self.name}.json cannot be read any more: {error}") from error
+        except REFUSALS as error:
+            raise AssertionError(
+                f"layer {self.layer!r}: {self.name}.json cannot be read any more: {error!r}"
+            ) from error
 
     def bytes(self, key: str) -> bytes:
         """A frozen entry in hex."""
