@@ -154,7 +154,7 @@ def test_encoder_file(tmp_path: Path) -> None:
     encoder_file.write(file, encoder)
     with np.load(file) as held:
         arrays = {name: [held[name].dtype.str, list(held[name].shape)] for name in held.files}
-        header = held["header"].tobytes().decode()
+        header = held[held.files[0]].tobytes().decode()
     image = np.linspace(-1, 1, 16, dtype=np.float32).reshape(1, 1, 4, 4)
     vector.same(
         header=header, arrays=arrays, features=[f"{value:.5f}" for value in encoder.transform(image)[0].tolist()]

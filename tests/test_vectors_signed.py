@@ -94,7 +94,7 @@ def test_study_as_hello_carries_it() -> None:
 
 def test_ledger_head_statement() -> None:
     vector = Vector("ledger-head-statement")
-    statement = head_statement(STUDY, "lab", LogHead(5, "ef" * 32))
+    statement = head_statement(STUDY, "lab", LogHead(seq=5, root="ef" * 32))
     vector.same(statement=statement.decode(), signature=identity("lab").sign(statement).hex())
     with vector.read():
         verify(card("lab"), statement, vector.bytes("signature"))
@@ -102,7 +102,7 @@ def test_ledger_head_statement() -> None:
 
 def heads() -> dict[str, LogHead]:
     """In another order than that of the names, which the statement must not follow."""
-    return {name: LogHead(number, f"{number:02x}" * 32) for number, name in enumerate(reversed(NAMES), 3)}
+    return {name: LogHead(seq=number, root=f"{number:02x}" * 32) for number, name in enumerate(reversed(NAMES), 3)}
 
 
 def test_certificate_statement() -> None:
@@ -112,16 +112,25 @@ def test_certificate_statement() -> None:
     with vector.read():
         for name in NAMES:
             check_signature("hospital", card(name), statement, vector.frozen["signatures"][name])
-        certificate = Certificate(STUDY, RUN, 2, heads(), vector.frozen["signatures"])
+        kept = vector.frozen["signatures"]
+        certificate = Certificate(study=STUDY, run=RUN, round=2, heads=heads(), signatures=kept)
         check_certificate("hospital", {name: card(name) for name in NAMES}, certificate)
 
 
 def test_certificate() -> None:
     vector = Vector("certificate")
-    made = Certificate(STUDY, RUN, 2, heads(), {name: f"signature of {name}" for name in NAMES})
-    vector.same(text=msgspec.json.encode(made).decode())
+    signatures = {name: f"signature of {name}" for name in NAMES}
+    made = Certificate(study=STUDY, run=RUN, round=2, heads=heads(), signatures=signatures)
+    parts = {f"<head of {name}>": msgspec.json.encode(head).decode() for name, head in heads().items()}
+    text = msgspec.json.encode(made).decode()
+    for word, part in parts.items():
+        text = text.replace(part, word)
+    vector.same(text=text)
     with vector.read():
-        assert msgspec.json.decode(vector.frozen["text"], type=Certificate) == made
+        stored = vector.frozen["text"]
+        for word, part in parts.items():
+            stored = stored.replace(word, part)
+        assert msgspec.json.decode(stored, type=Certificate) == made
 
 
 def test_declared_width() -> None:
@@ -172,13 +181,12 @@ def test_sealed_box() -> None:
     with vector.read():
         assert recipient.unseal(stored, card("lab"), BINDING, "hospital") == payload
         new = seal(identity("lab"), recipient.public, BINDING, payload)
-        plain = opened_by_hand(vector, new)
-    assert plain[64:] == payload and len(new) == len(stored) == OVERHEAD_BYTES + len(payload)
+        assert opened_by_hand(vector, new)[64:] == payload and len(new) == len(stored) == OVERHEAD_BYTES + len(payload)
     vector.same(sealed=stored.hex(), overhead=OVERHEAD_BYTES, binding_bytes=BINDING.to_bytes().decode())
 
 
 def test_rows_of_a_sum() -> None:
-    Vector("rows-of-a-sum").same(digest=digest_rows(("a", "bc", "é"), bytes([1, 0, 1])))
+    Vector("rows-of-a-sum").same(digest=digest_rows(("a", "bc", "é"), bytes([1, 0, 0])))
 
 
 def test_prediction_batch() -> None:

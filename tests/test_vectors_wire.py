@@ -158,16 +158,18 @@ def test_pieces() -> None:
     frames = [b"header", b"signature", b"", b"x" * pieces.LEAST_PIECE]
     outgoing.push(258, frames)
     (prefix, piece) = sent[0]
-    arrived = incoming.take(prefix, memoryview(piece))
-    assert arrived is not None and outgoing.answered(arrived.answer)
+    with vector.read():
+        arrived = incoming.take(prefix, memoryview(piece))
+        assert arrived is not None and outgoing.answered(arrived.answer)
     vector.same(
         prefixes=[first.hex() for first, _ in sent],
         start=piece[:60].hex(),
         answer=arrived.answer.hex(),
         rest=arrived.rest,
     )
-    whole = incoming.take(bytes.fromhex(vector.frozen["prefixes"][1]), memoryview(sent[1][1]))
-    assert whole is not None and [bytes(frame) for frame in whole.frames] == frames
+    with vector.read():
+        whole = incoming.take(bytes.fromhex(vector.frozen["prefixes"][1]), memoryview(sent[1][1]))
+        assert whole is not None and [bytes(frame) for frame in whole.frames] == frames
 
 
 def header() -> wire.Header:
@@ -176,7 +178,9 @@ def header() -> wire.Header:
 
 
 def certificate() -> Certificate:
-    return Certificate(STUDY, RUN, 1, {"lab": LogHead(4, "34" * 32)}, {"lab": "56" * 64})
+    return Certificate(
+        study=STUDY, run=RUN, round=1, heads={"lab": LogHead(seq=4, root="34" * 32)}, signatures={"lab": "56" * 64}
+    )
 
 
 def lines() -> dict[str, ledger_entries.Entry]:
@@ -196,7 +200,7 @@ def lines() -> dict[str, ledger_entries.Entry]:
 
 def below(text: str, back: bool = False) -> str:
     """What belongs to another layer stands in a line as <header>, <certificate> or <head>; `back` puts it in."""
-    parts = {"<header>": header(), "<certificate>": certificate(), "<head>": LogHead(3, "34" * 32)}
+    parts = {"<header>": header(), "<certificate>": certificate(), "<head>": LogHead(seq=3, root="34" * 32)}
     for word, part in parts.items():
         pair = (msgspec.json.encode(part).decode(), word)
         text = text.replace(*(pair[::-1] if back else pair))
@@ -251,11 +255,16 @@ def test_ledger_head_file(tmp_path: Path) -> None:
     signed = text[text.index('"signature"') :].split('"')[3]
     text = text.replace(msgspec.json.encode(ledger.head).decode(), "<head>").replace(signed, "<signature>")
     verify(card("lab"), head_statement(STUDY, "lab", ledger.head), bytes.fromhex(signed))
-    vector.same(text=text, log_head=msgspec.json.encode(LogHead(3, "34" * 32)).decode())
+    vector.same(text=text, log_head=msgspec.json.encode(LogHead(seq=3, root="34" * 32)).decode())
     with vector.read():
         stored = below(vector.frozen["text"], back=True).replace("<signature>", "56" * 64)
         read = msgspec.json.decode(stored, type=ledger_entries.SignedHead)
-        assert (read.owner, read.study, read.head, read.signature) == ("lab", STUDY, LogHead(3, "34" * 32), "56" * 64)
+        assert (read.owner, read.study, read.head, read.signature) == (
+            "lab",
+            STUDY,
+            LogHead(seq=3, root="34" * 32),
+            "56" * 64,
+        )
 
 
 def test_merkle_tree() -> None:
@@ -272,7 +281,7 @@ def test_merkle_tree() -> None:
 def test_proof_of_inclusion(tmp_path: Path) -> None:
     vector, line = Vector("proof"), msgspec.Raw(b'{"entry":"message"}')
     path, salts = ("01" * 32, "02" * 32), ("03" * 16,)
-    signed = ledger_entries.SignedHead(2, "lab", STUDY, LogHead(3, "34" * 32), "56" * 64)
+    signed = ledger_entries.SignedHead(2, "lab", STUDY, LogHead(seq=3, root="34" * 32), "56" * 64)
     made = {
         "certified": Proof(1, line, path, certificate(), None, salts),
         "by the owner's head": Proof(1, line, path, None, signed),
