@@ -221,8 +221,9 @@ def saved_by(name: str, folder: Path) -> object:
 @pytest.mark.parametrize("name", sorted(Vector("saved-classes").frozen))
 def test_saved_classes(name: str, tmp_path: Path) -> None:
     """A saved model names classes by their modules: one that moves, or changes its fields, ends every run before it."""
-    vector, saved = Vector("saved-classes"), saved_by(name, tmp_path)
-    found = laid_out(saved)
+    vector = Vector("saved-classes")
+    with vector.read():
+        found = laid_out(saved_by(name, tmp_path))
     assert found == vector.frozen[name], f"layer {vector.layer!r}, {name}: {found} is not what saved-classes.json has"
 
 

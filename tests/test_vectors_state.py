@@ -53,7 +53,9 @@ def entries(mode: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 @pytest.mark.parametrize("mode", sorted(Vector("state-entries").frozen))
 def test_state_entries(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     vector = Vector("state-entries")
-    for party, found in entries(mode, monkeypatch).items():
+    with vector.read():
+        every = entries(mode, monkeypatch)
+    for party, found in every.items():
         due = vector.frozen[mode][party]
         other = {key: (due.get(key), found.get(key)) for key in due | found if due.get(key) != found.get(key)}
         assert not other, f"layer {vector.layer!r}, {mode}, {party}: frozen and found differ: {other}"

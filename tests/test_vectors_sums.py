@@ -101,14 +101,14 @@ def test_fits_of_a_sum() -> None:
 def test_sums_are_written_as_they_are_read() -> None:
     """Fresh product keys, fits and inner products: what the vectors above hold is the reading side."""
     secret, f = SumContext.generate(SUM), np.linspace(-0.5, 0.5, 10)[:, None]
-    layout, residual = Layout(10, 2, 1), f * 0.5
-    key = EncryptionKey.from_bytes(secret.public_key(), PEER)
-    fits = [layout.split(key.encrypt(values, values[:2], 1.0), PEER) for values in (f, -f)]
-    calculator = ckks_products.SumCalculator(ProductKeys.from_bytes(secret.product_keys(), PEER))
-    none = np.zeros((0, DIFFERENCE_BYTES), dtype=np.uint8)
-    made = calculator.products([training for training, _ in fits], residual, none, layout.training, PEER)
+    layout, residual, none = Layout(10, 2, 1), f * 0.5, np.zeros((0, DIFFERENCE_BYTES), dtype=np.uint8)
     study = ckks_products.Products.of(layout.training, ridge=False)
-    found = secret.decrypt_products(made, 3, study, PEER)
+    with Vector("ckks-inner-product").read():
+        key = EncryptionKey.from_bytes(secret.public_key(), PEER)
+        fits = [layout.split(key.encrypt(values, values[:2], 1.0), PEER) for values in (f, -f)]
+        calculator = ckks_products.SumCalculator(ProductKeys.from_bytes(secret.product_keys(), PEER))
+        made = calculator.products([training for training, _ in fits], residual, none, layout.training, PEER)
+        found = secret.decrypt_products(made, 3, study, PEER)
     differences = [f - residual, -f - residual]
     due = [float(np.sum(differences[i] * differences[j])) for i, j in ((0, 0), (0, 1), (1, 1))]
     most = 7 * (2.0**study.flooding_bits + 2.0**study.release_bits) * SUM.slots / study.scale  # noise has 6 at most
