@@ -18,6 +18,7 @@ SCOPE = (
     "transport/*.py",
     "parties/*.py",
     "secure_gal/agreement.py",
+    "secure_gal/messages/certificate.py",
     "secure_gal/align*.py",
     "secure_gal/protocol_*.py",
     "secure_gal/encrypted_*.py",

@@ -211,7 +211,7 @@ def _psi_seconds() -> float:
 
     def once() -> None:
         _, blocks = side.mask(ids, cores=1)
-        side.tags(np.concatenate(list(blocks)), 10, "peer", cores=1)
+        side.tags(np.concatenate(list(blocks)), 10, cores=1)
 
     return cpu(once) / BLOCK
 

@@ -71,9 +71,9 @@ def ours_sponsor(wire: Wire, ids: list[str], peers: int, cores: int) -> int:
     for block in grouped(blocks):
         wire.send(block)
     points, theirs = receive_masked(wire, side, peers, length, cores)
-    psi.check_distinct(points, "assistor")
-    mine = np.concatenate([psi.parse_tags(wire.receive(), n, length, "assistor") for n in messages(len(ids))])
-    _, positions = psi.match(mine, theirs, "assistor")
+    psi.check_distinct(points)
+    mine = np.concatenate([psi.parse_tags(wire.receive(), n, length) for n in messages(len(ids))])
+    _, positions = psi.match(mine, theirs)
     wire.send(positions.astype("<u4").tobytes())
     side.erase()
     return len(positions)
@@ -87,7 +87,7 @@ def ours_assistor(wire: Wire, ids: list[str], peers: int, cores: int) -> int:
     for block in grouped(blocks):
         wire.send(block)
     points, answer = receive_masked(wire, side, peers, length, cores)
-    psi.check_distinct(points, "sponsor")
+    psi.check_distinct(points)
     start = 0
     for n in messages(peers):
         wire.send(answer[start : start + n].tobytes())
@@ -118,8 +118,8 @@ def receive_masked(wire: Wire, side: psi.PsiSide, count: int, length: int, cores
     """The peer's masked ids and their tags, computed as the messages come."""
     points, tags = [], []
     for n in messages(count):
-        points.append(psi.parse_points(wire.receive(), n, "peer"))
-        tags.append(side.tags(points[-1], length, "peer", cores))
+        points.append(psi.parse_points(wire.receive(), n))
+        tags.append(side.tags(points[-1], length, cores))
     return np.concatenate(points), np.concatenate(tags)
 
 

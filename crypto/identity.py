@@ -1,7 +1,6 @@
 """Long-term identities: an Ed25519 signing key and a Curve25519 CURVE key, bound in a self-signed card.
 
-Cards travel out of band and are pinned by name; there is no CA and no trust on first use. Signatures are Ed25519
-(RFC 8032) by `cryptography`; CURVE keys are made by libzmq and written in Z85 (ZeroMQ RFC 32).
+Signatures are Ed25519 (RFC 8032) by `cryptography`; CURVE keys are made by libzmq and written in Z85 (ZeroMQ RFC 32).
 """
 
 from __future__ import annotations
@@ -17,8 +16,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from crypto.errors import Malformed, Refused, Unsuitable
+from crypto.names import NAME_PATTERN, NAME_RULE
 from crypto.private_files import write_new
-from secure_gal.errors import NAME_PATTERN, NAME_RULE, EnvironmentFailure, PeerViolation, SettingsError
 
 FORMAT = 1
 MAX_CARD_BYTES = 4096
@@ -47,22 +47,25 @@ class Card:
     """The public half of an identity, checked on construction.
 
     Args:
-        name: the party's name.
+        name: its owner's name.
         signing_key: raw Ed25519 public key, 32 bytes.
         curve_key: CURVE public key, 40 bytes of Z85 text.
         signature: self-signature over name and both keys, 64 bytes.
+
+    Raises:
+        Malformed: the name or a key has another form, or the signature does not verify.
     """
 
     __slots__ = ("curve_key", "fingerprint", "name", "signature", "signing_key")
 
     def __init__(self, name: str, signing_key: bytes, curve_key: bytes, signature: bytes) -> None:
         if not NAME_PATTERN.fullmatch(name) or len(signing_key) != 32 or len(curve_key) != 40:
-            raise SettingsError("card", "the name or a key has the wrong form")
+            raise Malformed("the name or a key has the wrong form")
         body = _body(name, signing_key, curve_key)
         try:
             Ed25519PublicKey.from_public_bytes(signing_key).verify(signature, CARD_LABEL + body)
         except (InvalidSignature, ValueError) as error:
-            raise SettingsError(f"card of {name}", "its signature does not verify; ask for the file again") from error
+            raise Malformed(f"the signature of the card of {name} does not verify; ask for the file again") from error
         self.name, self.signing_key, self.curve_key, self.signature = name, signing_key, curve_key, signature
         digest = hashlib.sha256(FINGERPRINT_LABEL + body).hexdigest()
         self.fingerprint = "-".join(digest[i : i + 4] for i in range(0, 64, 4))
@@ -82,24 +85,24 @@ class Card:
         return msgspec.json.encode(file) + b"\n"
 
     @classmethod
-    def from_bytes(cls, raw: bytes, where: str = "card") -> Card:
+    def from_bytes(cls, raw: bytes) -> Card:
         """Parse a card strictly.
 
         Raises:
-            SettingsError: too large, not canonical, another format, or a signature that does not verify.
+            Malformed: too large, not canonical, another format, or a signature that does not verify.
         """
         if len(raw) > MAX_CARD_BYTES:
-            raise SettingsError(where, f"is larger than {MAX_CARD_BYTES} bytes; it is not a card")
+            raise Malformed(f"is larger than {MAX_CARD_BYTES} bytes; it is not a card")
         try:
             file = msgspec.json.decode(raw, type=_CardFile)
             if file.format != FORMAT:
-                raise SettingsError(where, f"has card format {file.format}; this version reads {FORMAT}")
+                raise Malformed(f"has card format {file.format}; this version reads {FORMAT}")
             signing, signature = bytes.fromhex(file.signing_key), bytes.fromhex(file.signature)
             card = cls(file.name, signing, file.curve_key.encode("ascii"), signature)
         except (msgspec.DecodeError, ValueError) as error:
-            raise SettingsError(where, f"is not a card of secure-gal: {error}") from error
+            raise Malformed(f"is not a card of secure-gal: {error}") from error
         if card.to_bytes() != raw:
-            raise SettingsError(where, "is not written canonically; ask for the file again")
+            raise Malformed("is not written canonically; ask for the file again")
         return card
 
 
@@ -108,7 +111,7 @@ def _body(name: str, signing_key: bytes, curve_key: bytes) -> bytes:
 
 
 class Identity:
-    """A party's private keys; prints only its name and cannot be pickled."""
+    """Somebody's private keys; prints only its name and cannot be pickled."""
 
     __slots__ = ("_signing", "card", "curve_secret")
 
@@ -126,11 +129,15 @@ class Identity:
 
     @classmethod
     def generate(cls, name: str) -> Identity:
-        """New keys from the operating system's generator."""
+        """New keys from the operating system's generator.
+
+        Raises:
+            Unsuitable: `name` is none.
+        """
         import zmq
 
         if not NAME_PATTERN.fullmatch(name):
-            raise SettingsError("name", f"{name!r}; accepted: {NAME_RULE}")
+            raise Unsuitable("name", f"{name!r}; accepted: {NAME_RULE}")
         public, secret = zmq.curve_keypair()
         return cls(name, Ed25519PrivateKey.generate(), public, secret)
 
@@ -139,7 +146,7 @@ class Identity:
         return self._signing.sign(data)
 
     def derive_key(self, label: bytes) -> bytes:
-        """A 32-byte key of this party's own for one purpose: HKDF-SHA256 (RFC 5869) of the signing secret."""
+        """A 32-byte key of its owner's own for one purpose: HKDF-SHA256 (RFC 5869) of the signing secret."""
         secret = self._signing.private_bytes_raw()
         return HKDF(SHA256(), 32, salt=None, info=b"secure-gal/1 derived key\0" + label).derive(secret)
 
@@ -147,7 +154,8 @@ class Identity:
         """Write NAME.key (0600) and NAME.card (0644); never overwrites.
 
         Raises:
-            SettingsError: a key of that name is already there.
+            FileExistsError: a key of that name is already there.
+            Refused: they cannot be written.
         """
         name = self.card.name
         file = _KeyFile(
@@ -161,43 +169,36 @@ class Identity:
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_new(home / f"{name}.key", msgspec.json.encode(file) + b"\n", 0o600)
             write_new(home / f"{name}.card", self.card.to_bytes(), 0o644)
-        except FileExistsError as error:
-            raise SettingsError(
-                str(error.filename),
-                "is already there and is never overwritten; move it away first, "
-                "and tell every party that your card changes",
-            ) from None
+        except FileExistsError:
+            raise
         except OSError as error:
-            raise EnvironmentFailure(f"{home}: keys could not be written: {error.strerror}") from error
+            raise Refused(f"{home}: keys could not be written: {error.strerror}") from error
 
     @classmethod
     def load(cls, home: Path, name: str) -> Identity:
         """Read NAME.key.
 
         Raises:
-            SettingsError: missing, readable by others than its owner, or of another format.
+            FileNotFoundError: there is none.
+            Unsuitable: readable by others than its owner, or of another format.
         """
         path = home / f"{name}.key"
         try:
             with path.open("rb") as handle:
                 mode = stat.S_IMODE(os.fstat(handle.fileno()).st_mode)
                 if mode & 0o077:
-                    raise SettingsError(str(path), f"has mode {mode:04o}, so others can read it; chmod 600 {path}")
+                    raise Unsuitable(str(path), f"has mode {mode:04o}, so others can read it; chmod 600 {path}")
                 file = msgspec.json.decode(handle.read(MAX_CARD_BYTES), type=_KeyFile)
         except FileNotFoundError:
-            raise SettingsError(
-                str(path), f"no such key; make it with: secure-gal keygen {name} --home {home}"
-            ) from None
+            raise
         except (msgspec.DecodeError, UnicodeDecodeError, OSError) as error:
-            raise SettingsError(str(path), f"is not a readable key file: {type(error).__name__}") from None
+            raise Unsuitable(str(path), f"is not a readable key file: {type(error).__name__}") from None
         if file.format != FORMAT or file.name != name:
-            raise SettingsError(
-                str(path), f"is key format {file.format} of {file.name!r}; expected {FORMAT} of {name!r}"
-            )
+            raise Unsuitable(str(path), f"is key format {file.format} of {file.name!r}; expected {FORMAT} of {name!r}")
         try:
             signing = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(file.signing_secret))
         except ValueError:
-            raise SettingsError(str(path), "holds no valid signing key") from None
+            raise Unsuitable(str(path), "holds no valid signing key") from None
         return cls(name, signing, file.curve_key.encode(), file.curve_secret.encode())
 
 
@@ -205,55 +206,9 @@ def verify(card: Card, data: bytes, signature: bytes) -> None:
     """Check an Ed25519 signature of the card's owner.
 
     Raises:
-        PeerViolation: it does not verify.
+        Malformed: it does not verify.
     """
     try:
         Ed25519PublicKey.from_public_bytes(card.signing_key).verify(signature, data)
     except (InvalidSignature, ValueError) as error:
-        raise PeerViolation(card.name, "a signature does not verify") from error
-
-
-class Pins:
-    """The cards this party trusts, one file a name under HOME/pins."""
-
-    def __init__(self, home: Path) -> None:
-        self._folder = home / "pins"
-
-    def all(self) -> dict[str, Card]:
-        """Every pinned card by name."""
-        if not self._folder.is_dir():
-            return {}
-        return {path.stem: self.get(path.stem) for path in sorted(self._folder.glob("*.card"))}
-
-    def get(self, name: str) -> Card:
-        """The pinned card of one party; SettingsError when there is none."""
-        path = self._folder / f"{name}.card"
-        try:
-            card = Card.from_bytes(path.read_bytes()[: MAX_CARD_BYTES + 1], str(path))
-        except OSError:
-            raise SettingsError(str(path), f"no card of {name} is pinned; secure-gal trust {name}.card") from None
-        if card.name != name:
-            raise SettingsError(str(path), f"is the card of {card.name}, not of {name}")
-        return card
-
-    def add(self, card: Card, replace: bool = False) -> None:
-        """Pin a card.
-
-        Raises:
-            SettingsError: another card of that name is pinned and `replace` was not asked for.
-        """
-        path = self._folder / f"{card.name}.card"
-        if path.exists() and not replace and self.get(card.name) != card:
-            raise SettingsError(
-                str(path),
-                f"another card of {card.name} is pinned; compare fingerprints by another channel, then use --replace",
-            )
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        part.write_bytes(card.to_bytes())
-        os.replace(part, path)
-
-    def remove(self, name: str) -> None:
-        """Unpin a card; SettingsError when there is none."""
-        self.get(name)
-        (self._folder / f"{name}.card").unlink()
+        raise Malformed("a signature does not verify") from error

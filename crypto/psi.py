@@ -1,17 +1,17 @@
-"""Private set intersection by Diffie-Hellman: two parties find their common ids and show each other no other id.
+"""Private set intersection by Diffie-Hellman: two sides find their common ids and show each other no other id.
 
-The sponsor S holds ids x and learns which are common; the assistor A holds ids y and learns from this module only how
-many ids S has. H hashes to Curve25519; a and s are fresh scalars, one for each pair of parties, run and batch:
-    1. A -> S  X25519(a, H(y)), in a secret order                    32 bytes an id of A
-    2. S -> A  X25519(s, H(x)), in a secret order                    32 bytes an id of S
-    3. A -> S  tag(X25519(a, X25519(s, H(x)))), in the order of 2    `tag_bytes` an id of S
-    4. S       tag(X25519(s, X25519(a, H(y)))), compared with 3
+The receiver R holds ids x and learns which are common; the sender S holds ids y and learns from this module only how
+many ids R has. H hashes to Curve25519; r and s are fresh scalars, one for each pair of sets that are compared:
+    1. S -> R  X25519(s, H(y)), in a secret order                    32 bytes an id of S
+    2. R -> S  X25519(r, H(x)), in a secret order                    32 bytes an id of R
+    3. S -> R  tag(X25519(s, X25519(r, H(x)))), in the order of 2    `tag_bytes` an id of R
+    4. R       tag(X25519(r, X25519(s, H(y)))), compared with 3
 Meadows 1986; Huberman, Franklin and Hogg, EC 1999: semi-honest security from decisional Diffie-Hellman with H a random
 oracle. Group, hash and truncation: docs/decisions/0005-psi.md. All curve arithmetic is that of two libraries: X25519
 (RFC 7748) of `cryptography`, the Elligator 2 map of Monocypher.
 
 An order of calls that works: `mask` on both sides, `parse_points`, `check_distinct` and `tags` on what arrived,
-`parse_tags` and `match` at S, `erase` on both. Nothing here is ever stored: after a crash both draw new scalars.
+`parse_tags` and `match` at R, `erase` on both. Nothing here is ever stored: after a crash both draw new scalars.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from joblib import Parallel, cpu_count, delayed
 from monocypher import elligator_map  # type: ignore[import-not-found]
 
+from crypto.errors import Malformed, Misuse, Unsuitable
 from crypto.workers import owned
-from secure_gal.errors import DataError, PeerViolation, StateError
 
 Rows = npt.NDArray[np.uint8]
 """uint8 (N, width): one encoded point (width 32) or one tag a row."""
@@ -41,7 +41,7 @@ POINT_BYTES = 32
 BLOCK = 4096
 """Rows of one unit of work: about 0.2 s of one core, 128 KiB of points."""
 FALSE_MATCH_BITS = 40
-"""Two different ids get equal tags anywhere in a run with probability at most 2**-40."""
+"""Two different ids get equal tags anywhere in one use with probability at most 2**-40."""
 SUITE = b"curve25519_XMD:SHA-512_ELL2_NU_"
 """RFC 9380 section 8.5."""
 DOMAIN_LABEL = b"secure-gal/1 psi domain\0"
@@ -61,7 +61,7 @@ class _SmallOrder(Exception):
 
 
 def derive_domain(*fields: bytes) -> bytes:
-    """32 bytes that separate this alignment from every other: study digest, run, both parties, batch.
+    """32 bytes that separate one use from every other, from the fields that differ between uses.
 
     SHA-256 over a label and the fields, each after its length in 8 bytes, so no two lists of fields agree.
     """
@@ -70,7 +70,7 @@ def derive_domain(*fields: bytes) -> bytes:
 
 
 class PsiSide:
-    """One party's fresh scalar for one pair, run and batch; prints nothing of it and cannot be copied or stored.
+    """One side's fresh scalar for one use; prints nothing of it and cannot be copied or stored.
 
     Args:
         domain: from `derive_domain`, 32 bytes, the same on both sides.
@@ -80,7 +80,7 @@ class PsiSide:
 
     def __init__(self, domain: bytes) -> None:
         if len(domain) != 32:
-            raise StateError("a PSI domain has 32 bytes; make it with derive_domain")
+            raise Misuse("a PSI domain has 32 bytes; make it with derive_domain")
         self._domain = domain
         self._scalar = bytearray(secrets.token_bytes(32))
         self._masked = False
@@ -94,7 +94,7 @@ class PsiSide:
     def mask(self, ids: Sequence[str], cores: int | None = None) -> tuple[Positions, Iterator[Rows]]:
         """Steps 1 and 2: draw a secret order and mask the ids in it, block by block.
 
-        Once only: masking twice with one scalar would let the peer link the two lists.
+        Once only: masking twice with one scalar would let the other side link the two lists.
 
         Args:
             ids: normalised ids (N,), all different.
@@ -105,38 +105,37 @@ class PsiSide:
             blocks: uint8 (<= BLOCK, 32) each, N rows together, computed as they are asked for.
 
         Raises:
-            DataError: an id is empty, not text, or stands more than once.
-            StateError: masked before, or erased.
+            Unsuitable: an id is empty, not text, or stands more than once.
+            Misuse: masked before, or erased.
         """
         secret = self._secret()
         if self._masked:
-            raise StateError("a PSI scalar masks one list; make a new PsiSide")
+            raise Misuse("a PSI scalar masks one list; make a new PsiSide")
         try:
             encoded = [entity.encode() for entity in ids]
         except (AttributeError, UnicodeEncodeError):
-            raise DataError("ids", "an id is not Unicode text; normalise ids first") from None
+            raise Unsuitable("ids", "an id is not Unicode text; normalise ids first") from None
         if not all(encoded) or len(set(encoded)) != len(encoded):
-            raise DataError("ids", "an id is empty or stands more than once; normalise ids first")
+            raise Unsuitable("ids", "an id is empty or stands more than once; normalise ids first")
         self._masked = True
         order = shuffle(len(ids))
         parts = ([encoded[i] for i in order[start : start + BLOCK]] for start in range(0, len(ids), BLOCK))
         return order, _run(partial(_mask, secret, HASH_LABEL + self._domain), parts, len(ids), POINT_BYTES, cores)
 
-    def tags(self, points: Rows, length: int, peer: str, cores: int | None = None) -> Rows:
-        """Steps 3 and 4: mask the peer's points again and truncate; call it for each message or for all at once.
+    def tags(self, points: Rows, length: int, cores: int | None = None) -> Rows:
+        """Steps 3 and 4: mask the other side's points again and truncate; call it for each message or for all at once.
 
         Args:
             points: uint8 (N, 32) from `parse_points`.
             length: bytes of a tag, from `tag_bytes`.
-            peer: whose points these are.
             cores: worker processes; every core by default.
 
         Returns:
             uint8 (N, length), in the order of `points`.
 
         Raises:
-            PeerViolation: a point has small order.
-            StateError: the scalar was erased.
+            Malformed: a point has small order.
+            Misuse: the scalar was erased.
         """
         work = partial(_tag, self._secret(), self._domain, length)
         parts = (points[start : start + BLOCK].tobytes() for start in range(0, len(points), BLOCK))
@@ -147,11 +146,11 @@ class PsiSide:
                 out[done : done + len(block)] = block
                 done += len(block)
         except _SmallOrder:
-            raise PeerViolation(peer, "a masked id is a point of small order") from None
+            raise Malformed("a masked id is a point of small order") from None
         return out
 
     def erase(self) -> None:
-        """Overwrite the scalar; any later call is a StateError (an iterator of `mask` in hand runs to its end).
+        """Overwrite the scalar; any later call is a Misuse (an iterator of `mask` in hand runs to its end).
 
         Python and the libraries may have made copies that live until their memory is reused; what this guarantees is
         that no code of ours can use the scalar again.
@@ -161,7 +160,7 @@ class PsiSide:
 
     def _secret(self) -> bytes:
         if not self._scalar:
-            raise StateError("this PSI scalar was erased")
+            raise Misuse("this PSI scalar was erased")
         return bytes(self._scalar)
 
 
@@ -179,71 +178,70 @@ def shuffle(n: int) -> Positions:
             return order
 
 
-def tag_bytes(own: int, peers: int) -> int:
+def tag_bytes(own: int, others: int) -> int:
     """Bytes of a tag for two sets of these sizes.
 
-    By the union bound over all pairs of the `own + peers` ids, two different ids of the run get the same tag with
+    By the union bound over all pairs of the `own + others` ids, any two different ids get the same tag with
     probability at most 2**-FALSE_MATCH_BITS: that covers false matches and repeats within one set.
     """
-    total = own + peers
+    total = own + others
     return -(-((total * (total - 1) // 2).bit_length() + FALSE_MATCH_BITS) // 8)
 
 
-def parse_points(raw: bytes, count: int, peer: str) -> Rows:
+def parse_points(raw: bytes, count: int) -> Rows:
     """Read masked ids strictly, uint8 (count, 32).
 
     Repeats are looked for by `check_distinct` when all have come. Points of the twist and points with a component of
     small order pass; the decision record says why that is safe.
 
     Raises:
-        PeerViolation: another count, a coordinate that is not below 2**255 - 19, or a point of small order.
+        Malformed: another count, a coordinate that is not below 2**255 - 19, or a point of small order.
     """
-    points = _rows(raw, count, POINT_BYTES, peer, "masked ids")
+    points = _rows(raw, count, POINT_BYTES, "masked ids")
     # p = 2**255 - 19 is ed ff .. ff 7f in little-endian bytes.
     top = (points[:, 31] == 0x7F) & (points[:, 1:31] == 0xFF).all(axis=1) & (points[:, 0] >= 0xED)
     if (points[:, 31] > 0x7F).any() or top.any():
-        raise PeerViolation(peer, "a masked id is not a canonical coordinate")
+        raise Malformed("a masked id is not a canonical coordinate")
     if np.isin(_keys(points), SMALL_ORDER).any():
-        raise PeerViolation(peer, "a masked id is a point of small order")
+        raise Malformed("a masked id is a point of small order")
     return points
 
 
-def parse_tags(raw: bytes, count: int, length: int, peer: str) -> Rows:
-    """Read tags strictly, uint8 (count, length); PeerViolation on another count. `match` looks for repeats."""
-    return _rows(raw, count, length, peer, "tags")
+def parse_tags(raw: bytes, count: int, length: int) -> Rows:
+    """Read tags strictly, uint8 (count, length); Malformed on another count. `match` looks for repeats."""
+    return _rows(raw, count, length, "tags")
 
 
-def check_distinct(rows: Rows, peer: str) -> None:
-    """PeerViolation if two rows are equal; N log N, whatever the peer chose."""
+def check_distinct(rows: Rows) -> None:
+    """Malformed if two rows are equal; N log N, whoever chose them."""
     ranked = np.sort(_keys(rows))
     if (ranked[1:] == ranked[:-1]).any():
-        raise PeerViolation(peer, "a masked id or tag stands more than once")
+        raise Malformed("a masked id or tag stands more than once")
 
 
-def match(mine: Rows, theirs: Rows, peer: str) -> tuple[Positions, Positions]:
+def match(mine: Rows, theirs: Rows) -> tuple[Positions, Positions]:
     """Step 4: where the two lists of tags agree.
 
     Args:
-        mine: uint8 (N, length), the peer's answer, in the order of our masked list.
-        theirs: uint8 (M, length), our tags of the peer's masked list, in its order.
-        peer: whose answer this is.
+        mine: uint8 (N, length), the other side's answer, in the order of our masked list.
+        theirs: uint8 (M, length), our tags of the other side's masked list, in its order.
 
     Returns:
-        int64 (C,) positions in our masked list, ascending, and int64 (C,) positions in the peer's.
+        int64 (C,) positions in our masked list, ascending, and int64 (C,) positions in the other side's.
 
     Raises:
-        PeerViolation: a tag stands more than once in one list.
+        Malformed: a tag stands more than once in one list.
     """
-    check_distinct(mine, peer)
-    check_distinct(theirs, peer)
+    check_distinct(mine)
+    check_distinct(theirs)
     _, own, other = np.intersect1d(_keys(mine), _keys(theirs), assume_unique=True, return_indices=True)
     order = np.argsort(own)
     return own[order].astype(np.int64), other[order].astype(np.int64)
 
 
-def _rows(raw: bytes, count: int, width: int, peer: str, what: str) -> Rows:
+def _rows(raw: bytes, count: int, width: int, what: str) -> Rows:
     if len(raw) != count * width:
-        raise PeerViolation(peer, f"{len(raw)} bytes of {what}; {count} times {width} are due")
+        raise Malformed(f"{len(raw)} bytes of {what}; {count} times {width} are due")
     return np.frombuffer(raw, dtype=np.uint8).reshape(count, width)
 
 

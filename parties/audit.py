@@ -13,10 +13,11 @@ from typing import assert_never
 import msgspec
 
 from crypto import merkle
-from crypto.certificate import LogHead, check_certificate, head_statement
+from crypto.errors import Malformed
 from crypto.identity import Card, verify
 from parties.audit_policy import Policy, is_hex, read_opening
 from secure_gal.errors import PeerViolation
+from secure_gal.messages.certificate import LogHead, check_certificate, head_statement
 from transport.ledger import HEAD, MAX_HEAD_BYTES
 from transport.ledger_entries import (
     FORMAT,
@@ -131,7 +132,7 @@ def check_head(card: Card, head: SignedHead, where: str) -> None:
         raise LedgerError(where, 0, f"has head format {head.format}; this version reads {FORMAT}")
     try:
         verify(card, head_statement(head.study, head.owner, head.head), signature_bytes(head.signature))
-    except PeerViolation:
+    except Malformed:
         raise LedgerError(where, 0, f"the signature of {card.name} on the head does not verify") from None
     if head.owner != card.name:
         raise LedgerError(where, 0, f"is the head of {head.owner}'s ledger, not of {card.name}'s")
@@ -202,7 +203,7 @@ class Checker:
         try:
             raw = msgspec.json.encode(header)
             verify(self.cards[header.sender], SIGN_LABEL + raw, signature_bytes(entry.signature))
-        except PeerViolation:
+        except Malformed:
             self._require(False, f"the signature of {header.sender} on {header.kind} does not verify")
         problem = self._policy.problem(header, self._opening.digest)
         self._require(not problem, problem)

@@ -8,10 +8,12 @@ import math
 import msgspec
 import numpy as np
 
+from crypto.errors import Malformed
 from crypto.identity import Card
+from crypto.names import NAME_PATTERN
 from parties.node import BEFORE_RUN
 from secure_gal import __version__, study_digest
-from secure_gal.errors import NAME_PATTERN, SettingsError
+from secure_gal.errors import SettingsError
 from secure_gal.limits import beyond_problem, limits_of
 from secure_gal.manifest import Disclosure, who_learns_what
 from secure_gal.messages import MESSAGES
@@ -45,7 +47,7 @@ def read_opening(opening: Opening, where: str) -> tuple[Study, dict[str, Card]]:
         if version != study_digest.VERSION:
             raise LedgerError(where, 1, _another_version(version))
         study = msgspec.convert({**body, "address": ""}, Study)
-    except (SettingsError, msgspec.DecodeError, ValueError, RecursionError) as error:
+    except (Malformed, SettingsError, msgspec.DecodeError, ValueError, RecursionError) as error:
         raise LedgerError(where, 1, f"its study or a card cannot be read by this version: {error}") from error
     if not NAME_PATTERN.fullmatch(study.name):
         raise LedgerError(where, 1, f"{study.name!r} is no name of a study")

@@ -17,12 +17,14 @@ from pathlib import Path
 import msgspec
 
 from crypto import merkle
-from crypto.certificate import Certificate, LogHead, check_signature
-from crypto.identity import MAX_CARD_BYTES, Card, verify
+from crypto.errors import Malformed
+from crypto.identity import Card, verify
+from crypto.names import NAME_PATTERN
 from parties.audit import check_head, read_head, signature_bytes, verify_ledger
 from parties.audit_policy import is_hex
-from secure_gal.errors import NAME_PATTERN, PeerViolation, SettingsError
+from secure_gal.errors import PeerViolation, SettingsError
 from secure_gal.messages import MESSAGES
+from secure_gal.messages.certificate import Certificate, LogHead, check_signature
 from transport.ledger_entries import (
     MAX_LINE_BYTES,
     CertificateEntry,
@@ -146,7 +148,7 @@ def verify_proof(path: Path, cards: Sequence[Card], payloads: Mapping[str, bytes
         raise LedgerError(where, 0, "the message has an unknown kind, or no study or run")
     try:
         verify(by_name[header.sender], SIGN_LABEL + msgspec.json.encode(header), signature_bytes(entry.signature))
-    except PeerViolation:
+    except Malformed:
         raise LedgerError(where, 0, f"the signature of {header.sender} on the message does not verify") from None
     head, certified_by = _check_anchor(where, proof, owner, header, by_name)
     hashes = [bytes.fromhex(text) for text in proof.path]
@@ -229,15 +231,6 @@ def _check_payloads(where: str, proof: Proof, entry: MessageEntry, payloads: Map
         salt, info = salts[name]
         if len(payload) != info.nbytes or hashlib.sha256(salt + payload).hexdigest() != info.digest:
             raise LedgerError(where, 0, f"the payload of {name} is not the one that {entry.header.sender} signed")
-
-
-def read_card(path: Path) -> Card:
-    """A card file; SettingsError when it cannot be read or is none."""
-    try:
-        with path.open("rb") as file:
-            return Card.from_bytes(file.read(MAX_CARD_BYTES + 1), str(path))
-    except OSError as error:
-        raise SettingsError(str(path), f"cannot be read: {error.strerror}") from None
 
 
 def read_payloads(given: Sequence[str]) -> dict[str, bytes]:

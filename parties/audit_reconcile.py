@@ -15,9 +15,9 @@ from typing import assert_never
 import msgspec
 
 from crypto import merkle
-from crypto.certificate import Certificate
 from parties.audit import Verdict, verify_ledger
 from secure_gal.errors import SettingsError
+from secure_gal.messages.certificate import Certificate
 from transport.ledger_entries import (
     BeyondEntry,
     CertificateEntry,

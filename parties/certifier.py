@@ -11,15 +11,6 @@ from typing import assert_never
 
 import msgspec
 
-from crypto.certificate import (
-    Certificate,
-    LogHead,
-    certificate_statement,
-    check_certificate,
-    check_head,
-    check_heads,
-    check_signature,
-)
 from crypto.identity import Card, Identity
 from secure_gal import events
 from secure_gal.effects import Effect, Send, State
@@ -32,6 +23,15 @@ from secure_gal.messages import (
     LedgerHeads,
     Message,
     kinds_of,
+)
+from secure_gal.messages.certificate import (
+    Certificate,
+    LogHead,
+    certificate_statement,
+    check_certificate,
+    check_head,
+    check_heads,
+    check_signature,
 )
 from secure_gal.study import Study
 

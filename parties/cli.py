@@ -70,8 +70,8 @@ def trust(
     remove: Annotated[str, typer.Option("--remove", metavar="NAME", help="Unpin a party.")] = "",
 ) -> None:
     """Pin another party's card after comparing its fingerprint over another channel (a telephone, say)."""
-    from crypto.identity import Pins
     from parties.consent import confirmed
+    from parties.keys import Pins
     from parties.setup import describe_pins, trust_card
 
     if list_:

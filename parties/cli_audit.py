@@ -154,8 +154,9 @@ def verify_proof(
     json: Json = False,
 ) -> None:
     """Check one message offline: who signed it, and that it is in its owner's ledger."""
-    from parties.audit_proof import read_card, read_payloads
+    from parties.audit_proof import read_payloads
     from parties.audit_proof import verify_proof as check
+    from parties.keys import read_card
 
     cards, payloads = [read_card(path) for path in card], read_payloads(payload or [])
     with _failure(json):

@@ -10,7 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from secure_gal.errors import Bug, EnvironmentFailure, SecureGalError, StateError, printable
+from crypto.errors import CryptoError
+from secure_gal.errors import Bug, EnvironmentFailure, SecureGalError, StateError, ours, printable
 
 ERROR_LOG = "error.log"
 MAX_LOG_BYTES = 1 << 20
@@ -75,6 +76,8 @@ def known_as(error: BaseException) -> SecureGalError | None:
     """One of our errors: itself, or what the machine refused in words; None for a bug of ours."""
     if isinstance(error, SecureGalError):
         return error
+    if isinstance(error, CryptoError):  # that no caller said more about
+        return ours(error)
     import sqlite3
     from concurrent.futures.process import BrokenProcessPool
 

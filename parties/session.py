@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crypto.identity import Card, Identity, Pins
+from crypto.identity import Card, Identity
 from parties.archive import Archive
 from parties.budget import DataBudget
 from parties.certifier import Certifier
 from parties.consent import write_down
+from parties.keys import Pins, load_identity
 from parties.limits import require_open_files
 from parties.node import Codec, Node, Role
 from parties.store import RunStore, ends_there
@@ -46,7 +47,7 @@ def open_session(file: Path) -> Session:
         SettingsError: naming the field or file and the fix; above all an unpinned party.
     """
     party, study = load_party(file)
-    identity = Identity.load(party.home, party.party)
+    identity = load_identity(party.home, party.party)
     pins = Pins(party.home)
     pinned = pins.all()
     missing = [name for name in study.parties if name != party.party and name not in pinned]

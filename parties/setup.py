@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crypto.identity import MAX_CARD_BYTES, Card, Identity, Pins
+from crypto.names import NAME_PATTERN, NAME_RULE
+from parties.keys import Pins, make_identity, read_card
 from parties.session import Session, open_session
-from secure_gal.errors import NAME_PATTERN, NAME_RULE, SettingsError
+from secure_gal.errors import SettingsError
 from secure_gal.manifest import manifest
 
 if TYPE_CHECKING:
@@ -122,8 +123,7 @@ def new_files(name: str, role: str, folder: Path) -> list[Path]:
 
 def keygen(name: str, home: Path) -> str:
     """Make and save keys; returns what to tell the person."""
-    identity = Identity.generate(name)
-    identity.save(home)
+    identity = make_identity(name, home)
     return (
         f"fingerprint {identity.card.fingerprint}\n{home / f'{name}.key'}: private, stays on this machine\n"
         f"{home / f'{name}.card'}: give it to every other party, and read them the fingerprint"
@@ -132,12 +132,7 @@ def keygen(name: str, home: Path) -> str:
 
 def trust_card(path: Path, home: Path, replace: bool, confirm: Callable[[str], bool]) -> str:
     """Pin a card after confirmation; returns what to tell the person."""
-    try:
-        with path.open("rb") as file:
-            card = Card.from_bytes(file.read(MAX_CARD_BYTES + 1), str(path))
-    except OSError as error:
-        raise SettingsError(str(path), f"cannot be read: {error.strerror}") from None
-    pins = Pins(home)
+    card, pins = read_card(path), Pins(home)
     known = pins.all().get(card.name)
     if known is not None and known != card and not replace:
         pins.add(card)  # raises, with the fix

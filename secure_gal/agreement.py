@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from crypto.errors import Malformed
 from crypto.identity import Card, verify
 from secure_gal import __version__
 from secure_gal.errors import PeerViolation
@@ -59,7 +60,7 @@ def check_signature(peer: str, card: Card, digest: str, run: str, signature: str
         raise PeerViolation(peer, f"the run signature of {card.name} is not hex") from None
     try:
         verify(card, statement(digest, run), raw)
-    except PeerViolation:
+    except Malformed:
         raise PeerViolation(peer, f"the run signature of {card.name} does not verify") from None
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from secure_gal import events, messages
 from secure_gal.effects import Compute, Effect, Send, State
-from secure_gal.errors import PeerViolation, StateError
+from secure_gal.errors import DataError, PeerViolation, StateError, blamed, setting
 from secure_gal.messages import MaskedQuery, Step
 from secure_gal.study import Study
 
@@ -103,15 +103,17 @@ class AssistorAlignment:
             raise PeerViolation(sponsor, "a second query in one attempt")
         if not 1 <= count <= self._study.max_ids:
             raise PeerViolation(sponsor, f"asks about {count} ids; the study allows 1 to {self._study.max_ids} at once")
-        points = parse_points(message.points.tobytes(), count, sponsor)
-        check_distinct(points, sponsor)
+        with blamed(sponsor):
+            points = parse_points(message.points.tobytes(), count)
+            check_distinct(points)
         self._ask(count)
         self._state.put(f"asked/{attempt.step.attempt}", str(count).encode())
         side, length = attempt.side, tag_bytes(count, len(attempt.ids))
 
         def tag() -> object:
             try:
-                return side.tags(points, length, sponsor)
+                with blamed(sponsor):
+                    return side.tags(points, length)
             finally:
                 side.erase()
 
@@ -159,5 +161,6 @@ def _mask(ids: Sequence[str], domain: bytes) -> tuple[PsiSide, npt.NDArray[np.in
     from crypto.psi import PsiSide
 
     side = PsiSide(domain)
-    order, blocks = side.mask(ids)
+    with setting("ids", DataError):
+        order, blocks = side.mask(ids)
     return side, order, np.concatenate(list(blocks))

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from secure_gal import events, messages
 from secure_gal.align import Match, match_clear
 from secure_gal.effects import Compute, Effect, Send, State
-from secure_gal.errors import PeerViolation, StateError
+from secure_gal.errors import DataError, PeerViolation, StateError, blamed, setting
 from secure_gal.messages import Ids, MaskedIds, Message, Realign, Step, Tags
 from secure_gal.study import Study
 
@@ -151,8 +151,9 @@ class PrivateAlignment:
         count = len(message.points)
         if not 1 <= count <= self._study.max_ids:
             raise PeerViolation(peer, f"brings {count} ids; the study allows 1 to {self._study.max_ids} a party")
-        points = parse_points(message.points.tobytes(), count, peer)
-        check_distinct(points, peer)
+        with blamed(peer):
+            points = parse_points(message.points.tobytes(), count)
+            check_distinct(points)
         self._pairs[peer] = _Pair(step.attempt, points=count)
         domain = self._domain(peer, self._batch, step.attempt)
         note = events.Masking(len(self._ids))
@@ -185,7 +186,8 @@ class PrivateAlignment:
         expected = (len(self._ids), _tag_bytes(len(self._ids), pair.points))
         if message.tags.shape != expected:
             raise PeerViolation(peer, f"there must be {expected[0]} tags of {expected[1]} bytes")
-        check_distinct(message.tags, peer)
+        with blamed(peer):
+            check_distinct(message.tags)
         pair.answer = message.tags
         return self._compare(peer, pair)
 
@@ -194,7 +196,8 @@ class PrivateAlignment:
 
         if pair.theirs is None or pair.answer is None or pair.order is None:
             return []
-        own, theirs = match(pair.answer, pair.theirs, peer)
+        with blamed(peer):
+            own, theirs = match(pair.answer, pair.theirs)
         self._state.put(self._key(peer, "own"), pair.order[own])
         self._state.put(self._key(peer, "theirs"), theirs)
         self._state.put(self._key(peer, "held"), str(pair.points).encode())
@@ -228,12 +231,14 @@ def _mask(ids: tuple[str, ...], domain: bytes, theirs: npt.NDArray[np.uint8], pe
     from crypto.psi import PsiSide
 
     side = PsiSide(domain)
-    order, blocks = side.mask(ids)
+    with setting("ids", DataError):
+        order, blocks = side.mask(ids)
     points = np.concatenate(list(blocks))
 
     def tag() -> object:
         try:
-            return side.tags(theirs, _tag_bytes(len(ids), len(theirs)), peer)
+            with blamed(peer):
+                return side.tags(theirs, _tag_bytes(len(ids), len(theirs)))
         finally:
             side.erase()
 

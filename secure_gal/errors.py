@@ -2,17 +2,16 @@
 
 Three families, as in h11: misuse by the person or our caller (`SettingsError`, `DataError`, `StateError`),
 a violation by a peer (`PeerViolation`), and a failing environment (`EnvironmentFailure`). `Bug` is all the rest.
+The primitives in `crypto/` raise neutral errors: `blamed`, `setting` and `ours` say whose fault one of them is.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
-"""What a party or study may be called; use `fullmatch`. Names become file names, so no dots and no slashes."""
-NAME_RULE = "lower-case letters, digits, '-' and '_', 1 to 32, starting with a letter or digit"
-"""The same in words."""
+from crypto import errors as neutral
 
 
 def printable(text: str, keep: str = "") -> str:
@@ -101,3 +100,59 @@ class Bug(SecureGalError):
     """Our own code failed in a way that nobody foresaw; what was committed is on the disk, and a log says where."""
 
     exit_code = 70
+
+
+@contextmanager
+def blamed(peer: str, about: str = "") -> Iterator[None]:
+    """What is read and computed with in here came from `peer`: what is malformed is a violation of this peer.
+
+    Args:
+        about: stands before the rule.
+
+    Raises:
+        PeerViolation: a primitive found bytes malformed; its error is the cause.
+        EnvironmentFailure, KeyRetired, StateError: as `ours`.
+    """
+    try:
+        yield
+    except neutral.Malformed as error:
+        raise PeerViolation(peer, f"{about}{error}") from error
+    except neutral.CryptoError as error:
+        raise ours(error) from error
+
+
+@contextmanager
+def setting(where: str = "", kind: type[SettingsError] = SettingsError) -> Iterator[None]:
+    """What is used in here came from a person's file or setting: what does not suit is an error of its.
+
+    Args:
+        where: the field or file in the person's words; without it, the primitive's own.
+        kind: `DataError` where it is about the data.
+
+    Raises:
+        SettingsError: a primitive found a value unsuitable or a file malformed; its error is the cause.
+        EnvironmentFailure, KeyRetired, StateError: as `ours`.
+    """
+    try:
+        yield
+    except neutral.Unsuitable as error:
+        raise kind(where or error.what, error.problem) from error
+    except neutral.Malformed as error:
+        raise kind(where, str(error)) from error
+    except neutral.CryptoError as error:
+        raise ours(error) from error
+
+
+def ours(error: neutral.CryptoError) -> SecureGalError:
+    """The same as one of our errors, where nobody outside is to blame."""
+    if isinstance(error, neutral.KeyRetired):
+        return KeyRetired(
+            error.key,
+            f"this key has ended: {error.reason}. Nothing more can be decrypted under it; learn anew with an "
+            "empty run_dir at every party, which makes another key",
+        )
+    if isinstance(error, neutral.Unsuitable):
+        return SettingsError(error.what, error.problem)
+    if isinstance(error, neutral.Refused):
+        return EnvironmentFailure(str(error))
+    return StateError(str(error))  # misuse, or what no caller has said more about: a bug of ours

@@ -11,7 +11,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from secure_gal.errors import NAME_PATTERN, NAME_RULE, SettingsError
+from crypto.names import NAME_PATTERN, NAME_RULE
+from secure_gal.errors import SettingsError
 from secure_gal.learners import encryptable
 from secure_gal.learners.base import Learner
 from secure_gal.learners.trees import EstimatorLearner

@@ -14,9 +14,10 @@ from typing import Any, Literal, TypeVar, assert_never
 
 import msgspec
 
+from crypto.names import NAME_PATTERN, NAME_RULE
 from secure_gal import messages, study_digest
 from secure_gal.classes import class_of, outputs_of
-from secure_gal.errors import NAME_PATTERN, NAME_RULE, SettingsError
+from secure_gal.errors import SettingsError
 from secure_gal.ids import IdForm
 from secure_gal.settings_errors import explain
 

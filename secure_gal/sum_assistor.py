@@ -290,7 +290,7 @@ class SumAssistor(AssistorProtocol):
 
     def _seal(self, what: str, number: int, about: str, payload: bytes, public: bytes) -> Bytes:
         binding = bind(self._context, self.run, what, number, self._name, about)
-        return np.frombuffer(seal(self._context.identity, public, binding, payload), dtype=np.uint8)
+        return np.frombuffer(seal(self._context.identity, public, binding.to_bytes(), payload), dtype=np.uint8)
 
     def _check_end(self) -> None:
         super()._check_end()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 
 from crypto.ckks_fits import SUM
+from crypto.errors import Malformed
 from crypto.identity import verify
-from crypto.seal import check_key
 from secure_gal.errors import PeerViolation
 from secure_gal.messages import Declaration
 from secure_gal.roles import Context
 from secure_gal.sum_exposure import statement
-from secure_gal.sum_sealing import FITTED, purpose
+from secure_gal.sum_sealing import FITTED, check_key, purpose
 
 
 def check_declaration(context: Context, run: str, name: str, item: Declaration, peer: str) -> None:
@@ -31,7 +31,7 @@ def check_declaration(context: Context, run: str, name: str, item: Declaration, 
         raise PeerViolation(peer, f"the declaration of {name} is not hex") from None
     try:
         verify(card, statement(digest, run, name, item.padded, item.width, item.fresh), signature)
-    except PeerViolation:
+    except Malformed:
         raise PeerViolation(peer, f"the declaration of {name} is not signed by it") from None
     if name == context.study.adder:
         check_key(card, digest, run, purpose(FITTED, 0), key, over_key, peer)

@@ -8,19 +8,40 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from crypto.errors import Malformed
 from crypto.identity import Card
-from crypto.seal import Binding, SealingKey, check_key
+from crypto.seal import SealingKey, check_key_signature, check_point
 from secure_gal.effects import ERASABLE, State
-from secure_gal.errors import PeerViolation, StateError
+from secure_gal.errors import PeerViolation, StateError, blamed
 from secure_gal.messages import Announcement
 from secure_gal.roles import Context
 
 Bytes = npt.NDArray[np.uint8]
 FITTED, PART = "fitted", "part"
 """What is sealed: fits, whose number is the round, and parts, whose number is the batch."""
+
+
+class Binding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a sealed message belongs to; authenticated, never sent: both ends must expect the same.
+
+    `about` is whatever else must agree: a digest of the rows that the payload is about.
+    """
+
+    study: str
+    run: str
+    what: str
+    number: int
+    sender: str
+    recipient: str
+    about: str
+
+    def to_bytes(self) -> bytes:
+        """Canonical."""
+        return msgspec.json.encode(self)
 
 
 class SealingKeys:
@@ -42,7 +63,7 @@ class SealingKeys:
         if name not in self._state:
             self._state.put(name, SealingKey().secret_for_own_disk())
         key = SealingKey(self._state.raw(name))
-        return key.public, key.announce(context.identity, context.digest, self._run(), purpose(what, number))
+        return key.public, key.announce(context.identity, session(context.digest, self._run()), purpose(what, number))
 
     def unseal(self, what: str, number: int, author: str, about: str, sealed: Bytes) -> bytes:
         """What this author sealed.
@@ -56,7 +77,8 @@ class SealingKeys:
             raise StateError(f"there is no sealing key for {purpose(what, number)}")
         context = self._context
         binding = bind(context, self._run(), what, number, author, about)
-        return SealingKey(raw).unseal(sealed.tobytes(), context.cards[author], binding, context.study.sponsor)
+        with blamed(context.study.sponsor, f"a message of {author} for {what} {number} about these rows "):
+            return SealingKey(raw).unseal(sealed.tobytes(), context.cards[author], binding.to_bytes())
 
     def erase_fitted(self) -> None:
         """With the step that ends learning."""
@@ -95,3 +117,23 @@ def check_part_key(card: Card, digest: str, run: str, number: int, item: Announc
         raise PeerViolation(peer, "a sealing key that is not hex") from None
     check_key(card, digest, run, purpose(PART, number), key, signature, peer)
     return key
+
+
+def check_key(owner: Card, digest: str, run: str, purpose: str, public: bytes, signature: bytes, peer: str) -> None:
+    """Refuse a sealing key that its owner has not signed for this purpose in this run; `peer` is who delivered it.
+
+    Raises:
+        PeerViolation: wrong length, or the signature does not verify; of the owner, who signed it: a point of small
+            order, to which nothing can be sealed.
+    """
+    try:
+        check_key_signature(owner, session(digest, run), purpose, public, signature)
+    except Malformed:
+        raise PeerViolation(peer, f"a sealing key that {owner.name} did not sign for {purpose} of this run") from None
+    with blamed(owner.name, f"its sealing key for {purpose} "):
+        check_point(public)
+
+
+def session(digest: str, run: str) -> bytes:
+    """What a sealing key is signed for, 64 bytes; `digest` and `run` are 64 hex digits each."""
+    return bytes.fromhex(digest) + bytes.fromhex(run)

@@ -18,11 +18,13 @@ from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from zmq.utils import z85
 
+from crypto.errors import CryptoError
 from crypto.identity import Identity
 from secure_gal.errors import SecureGalError
 
 REFUSALS = (
     SecureGalError,
+    CryptoError,
     ValueError,
     LookupError,
     TypeError,

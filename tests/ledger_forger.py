@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 
 from crypto import merkle
-from crypto.certificate import LogHead, head_statement
 from crypto.identity import Identity
+from secure_gal.messages.certificate import LogHead, head_statement
 from tests.conftest import identity
 from tests.ledger_study import LedgerStudy
 from transport.ledger_entries import FORMAT, MessageEntry, SignedHead, decode

@@ -8,10 +8,10 @@ from typing import Literal
 
 import numpy as np
 
-from crypto.certificate import Certificate, certificate_statement
 from crypto.identity import Card, Identity
 from secure_gal import messages
 from secure_gal.agreement import statement
+from secure_gal.messages.certificate import Certificate, certificate_statement
 from secure_gal.study import Protect, Study
 from tests.conftest import identity
 from transport import wire

@@ -59,7 +59,7 @@ def settings(folder: Path, name: str, learner: str = 'kind="linear"', ids: str =
         own: Identity = identity(party)
         if party == name and not (folder / "keys" / f"{party}.key").exists():
             own.save(folder / "keys")
-    from crypto.identity import Pins
+    from parties.keys import Pins
 
     other = "lab" if name == "hospital" else "hospital"
     Pins(folder / "keys").add(identity(other).card)

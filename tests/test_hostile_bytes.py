@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from crypto import ckks, seal_files
-from crypto.certificate import LogHead
 from crypto.ckks import PARAMETER_SETS, PublicKeys
 from crypto.ckks_fits import (
     DIFFERENCE_BYTES,
@@ -37,10 +36,12 @@ from crypto.ckks_products import (
 from crypto.ckks_secret_sum import SumContext
 from crypto.ckks_slots import Table
 from crypto.identity import Identity
-from crypto.seal import SealingKey, check_key, key_statement
+from crypto.seal import SealingKey, key_statement
 from secure_gal import agreement, messages
 from secure_gal.errors import PeerViolation
 from secure_gal.messages import Message
+from secure_gal.messages.certificate import LogHead
+from secure_gal.sum_sealing import check_key, session
 from tests import test_encrypted_protocol as single
 from tests import test_sum_protocol as sums
 from tests.ckks_keys import raw_keys, secret
@@ -197,10 +198,11 @@ def test_a_weight_of_one_step_is_computed_with(cipher: SumContext) -> None:
 def test_a_sealing_key_of_small_order_is_its_owners_fault(u: int) -> None:
     owner: Identity = identity("lab")
     study_id, run, public = "ab" * 32, "cd" * 32, u.to_bytes(32, "little")
-    signature = owner.sign(key_statement(study_id, run, "fitted", public))
+    signature = owner.sign(key_statement(session(study_id, run), "fitted", public))
     refused(lambda: check_key(owner.card, study_id, run, "fitted", public, signature, PEER), "small order", "lab")
     good = SealingKey()
-    check_key(owner.card, study_id, run, "fitted", good.public, good.announce(owner, study_id, run, "fitted"), PEER)
+    signature = good.announce(owner, session(study_id, run), "fitted")
+    check_key(owner.card, study_id, run, "fitted", good.public, signature, PEER)
 
 
 # --- a text that is nested without end, or differs in everything -----------------------------------------------------

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from crypto import merkle
-from crypto.certificate import Certificate, LogHead, certificate_statement, check_certificate, check_heads
 from parties.audit import verify_ledger
 from secure_gal import messages
 from secure_gal.errors import EnvironmentFailure, PeerViolation, SettingsError
+from secure_gal.messages.certificate import Certificate, LogHead, certificate_statement, check_certificate, check_heads
 from tests.conftest import identity
 from tests.ledger_study import NAMES, RUN, LedgerStudy, MemoryJournal, study, whole_study
 from transport import wire

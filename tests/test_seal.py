@@ -7,12 +7,15 @@ import pickle
 import msgspec
 import pytest
 
+from crypto.errors import Malformed
 from crypto.identity import Identity
-from crypto.seal import OVERHEAD_BYTES, Binding, SealingKey, check_key, seal
+from crypto.seal import OVERHEAD_BYTES, SealingKey, seal
 from secure_gal.errors import PeerViolation
+from secure_gal.sum_sealing import Binding, check_key, session
 
 STUDY, RUN = "ab" * 32, "cd" * 32
-BINDING = Binding(STUDY, RUN, "fitted", 3, "lab", "insurer", "rows")
+BOUND_TO = Binding(STUDY, RUN, "fitted", 3, "lab", "insurer", "rows")
+BINDING = BOUND_TO.to_bytes()
 KEY = SealingKey()
 
 
@@ -20,7 +23,7 @@ def test_opens_for_its_recipient(ids: dict[str, Identity]) -> None:
     sealed = seal(ids["lab"], KEY.public, BINDING, b"payload")
     assert len(sealed) == OVERHEAD_BYTES + 7 and b"payload" not in sealed
     again = SealingKey(KEY.secret_for_own_disk())  # after a crash
-    assert again.unseal(sealed, ids["lab"].card, BINDING, "hospital") == b"payload"
+    assert again.unseal(sealed, ids["lab"].card, BINDING) == b"payload"
     assert seal(ids["lab"], KEY.public, BINDING, b"payload") != sealed, "a fresh key every time"
 
 
@@ -38,8 +41,8 @@ def test_opens_for_its_recipient(ids: dict[str, Identity]) -> None:
 )
 def test_every_part_of_the_binding_counts(change: dict[str, object], ids: dict[str, Identity]) -> None:
     sealed = seal(ids["lab"], KEY.public, BINDING, b"payload")
-    with pytest.raises(PeerViolation, match="cannot be unsealed"):
-        KEY.unseal(sealed, ids["lab"].card, msgspec.structs.replace(BINDING, **change), "hospital")
+    with pytest.raises(Malformed, match="cannot be unsealed"):
+        KEY.unseal(sealed, ids["lab"].card, msgspec.structs.replace(BOUND_TO, **change).to_bytes())
 
 
 def test_truncated_extended_and_flipped_anywhere_is_refused(ids: dict[str, Identity]) -> None:
@@ -47,15 +50,15 @@ def test_truncated_extended_and_flipped_anywhere_is_refused(ids: dict[str, Ident
     bad = [sealed[:i] for i in range(len(sealed))] + [sealed + b"\0", bytes(32) + sealed[32:]]
     bad += [sealed[:i] + bytes([sealed[i] ^ 1]) + sealed[i + 1 :] for i in range(len(sealed))]
     for changed in bad:
-        with pytest.raises(PeerViolation):
-            KEY.unseal(changed, ids["lab"].card, BINDING, "hospital")
+        with pytest.raises(Malformed):
+            KEY.unseal(changed, ids["lab"].card, BINDING)
 
 
 def test_another_key_and_another_author_are_refused(ids: dict[str, Identity]) -> None:
-    with pytest.raises(PeerViolation, match="cannot be unsealed"):
-        SealingKey().unseal(seal(ids["lab"], KEY.public, BINDING, b"p"), ids["lab"].card, BINDING, "hospital")
-    with pytest.raises(PeerViolation, match="not signed by lab"):  # the sponsor seals in the assistor's name
-        KEY.unseal(seal(ids["hospital"], KEY.public, BINDING, b"p"), ids["lab"].card, BINDING, "hospital")
+    with pytest.raises(Malformed, match="cannot be unsealed"):
+        SealingKey().unseal(seal(ids["lab"], KEY.public, BINDING, b"p"), ids["lab"].card, BINDING)
+    with pytest.raises(Malformed, match="not signed by lab"):  # the sponsor seals in the assistor's name
+        KEY.unseal(seal(ids["hospital"], KEY.public, BINDING, b"p"), ids["lab"].card, BINDING)
 
 
 def test_a_recipient_cannot_pass_a_message_on_as_sealed_to_another(ids: dict[str, Identity]) -> None:
@@ -80,12 +83,12 @@ def test_a_recipient_cannot_pass_a_message_on_as_sealed_to_another(ids: dict[str
 
     seal(Watch(b""), KEY.public, BINDING, b"p")  # type: ignore[arg-type]
     forged = seal(Relay(found[0]), other.public, BINDING, b"p")  # type: ignore[arg-type]
-    with pytest.raises(PeerViolation, match="not signed by lab"):
-        other.unseal(forged, ids["lab"].card, BINDING, "hospital")
+    with pytest.raises(Malformed, match="not signed by lab"):
+        other.unseal(forged, ids["lab"].card, BINDING)
 
 
 def test_a_key_is_its_owners_and_for_one_purpose_of_one_run(ids: dict[str, Identity]) -> None:
-    signature = KEY.announce(ids["insurer"], STUDY, RUN, "part 1")
+    signature = KEY.announce(ids["insurer"], session(STUDY, RUN), "part 1")
     check_key(ids["insurer"].card, STUDY, RUN, "part 1", KEY.public, signature, "hospital")
     for owner, run, purpose, public in (
         ("lab", RUN, "part 1", KEY.public),
@@ -95,7 +98,7 @@ def test_a_key_is_its_owners_and_for_one_purpose_of_one_run(ids: dict[str, Ident
         ("insurer", RUN, "part 11", KEY.public),
         ("insurer", RUN, "fitted", KEY.public),
     ):
-        with pytest.raises(PeerViolation, match="did not sign"):
+        with pytest.raises(PeerViolation, match=r"^hospital .*did not sign"):
             check_key(ids[owner].card, STUDY, run, purpose, public, signature, "hospital")
 
 

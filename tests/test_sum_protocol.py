@@ -448,7 +448,7 @@ def test_a_fit_about_other_rows_cannot_be_unsealed() -> None:
     while "sum/rows" not in insurer.state:
         assert network.step()
     insurer.state.put("sum/rows", b"0" * 64)
-    with pytest.raises(PeerViolation, match="about other rows"):
+    with pytest.raises(PeerViolation, match="about these rows cannot be unsealed"):
         network.run()
     assert lab.aggregator.round == 1
 
@@ -560,7 +560,7 @@ def test_parts_about_different_rows_are_not_added() -> None:
         if role is lab:
             assert insurer.receive("hospital", more[0].message) == []
     (sealed,) = [e.message for e in effects if isinstance(e, Send)]
-    with pytest.raises(PeerViolation, match="about other rows"):
+    with pytest.raises(PeerViolation, match="about these rows cannot be unsealed"):
         lab.receive("hospital", messages.RelayedPart(Batch(1), messages.Author("insurer"), sealed.sealed))
 
 

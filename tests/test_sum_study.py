@@ -308,7 +308,7 @@ def test_a_curious_aggregator_learns_no_fit_and_no_residual(which: str, request:
     for relayed in payloads(network, "lab", "relayed-fitted"):
         card = context("lab", study(protect=protect)).cards["insurer"]
         key = SealingKey(SEALING[protect])
-        fit = key.unseal(relayed["sealed"].tobytes(), card, binding, "hospital")
+        fit = key.unseal(relayed["sealed"].tobytes(), card, binding.to_bytes())
         training, rows = Layout(n, N - n, 1).split(fit, "insurer")
         assert training.shape == (1, TRAINING.reply_bytes) and rows.shape == (1, ROWS.reply_bytes)
         seen += leading_words(training[0], n)

@@ -17,7 +17,12 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from crypto import flooding, psi, release
-from crypto.certificate import (
+from crypto.identity import Card, Identity, verify
+from crypto.seal import OVERHEAD_BYTES, SEAL_LABEL, SealingKey, key_statement, seal
+from secure_gal import agreement, alignment_assistor, protocol_predict, split, sum_exposure
+from secure_gal.features import fresh
+from secure_gal.messages import Announcement
+from secure_gal.messages.certificate import (
     Certificate,
     LogHead,
     certificate_statement,
@@ -25,13 +30,8 @@ from crypto.certificate import (
     check_signature,
     head_statement,
 )
-from crypto.identity import Card, Identity, verify
-from crypto.seal import OVERHEAD_BYTES, Binding, SealingKey, check_key, key_statement, seal
-from secure_gal import agreement, alignment_assistor, protocol_predict, split, sum_exposure
-from secure_gal.features import fresh
-from secure_gal.messages import Announcement
 from secure_gal.sum_declaration import digest_rows
-from secure_gal.sum_sealing import FITTED, PART, check_part_key, purpose
+from secure_gal.sum_sealing import FITTED, PART, Binding, check_key, check_part_key, purpose, session
 from tests.frozen import RUN, STUDY, Vector, card, identity, sha256
 
 NAMES = ("hospital", "insurer", "lab")
@@ -145,13 +145,15 @@ def test_sealing_key() -> None:
     vector = Vector("sealing-key")
     key = SealingKey(bytes.fromhex(vector.given["secret"]))
     for_what = {"fits": purpose(FITTED, 0), "parts of batch 7": purpose(PART, 7)}
-    statements = {what: key_statement(STUDY, RUN, text, key.public).hex() for what, text in for_what.items()}
-    signatures = {what: key.announce(identity("insurer"), STUDY, RUN, text).hex() for what, text in for_what.items()}
+    statements = {what: key_statement(session(STUDY, RUN), text, key.public).hex() for what, text in for_what.items()}
+    signatures = {
+        what: key.announce(identity("insurer"), session(STUDY, RUN), text).hex() for what, text in for_what.items()
+    }
     vector.same(public=key.public.hex(), purposes=for_what, statements=statements, signatures=signatures)
     with vector.read():
-        kept, owner, public = vector.frozen["signatures"], card("insurer"), vector.frozen["public"]
-        check_key(owner, STUDY, RUN, "fitted", bytes.fromhex(public), bytes.fromhex(kept["fits"]), "hospital")
-        check_part_key(owner, STUDY, RUN, 7, Announcement(public, kept["parts of batch 7"]), "hospital")
+        kept, public = vector.frozen["signatures"], vector.frozen["public"]
+        check_key(card("insurer"), STUDY, RUN, "fitted", bytes.fromhex(public), bytes.fromhex(kept["fits"]), "hospital")
+        check_part_key(card("insurer"), STUDY, RUN, 7, Announcement(public, kept["parts of batch 7"]), "hospital")
 
 
 BINDING = Binding(STUDY, RUN, "fitted", 3, "lab", "insurer", "rows")
@@ -179,10 +181,10 @@ def test_sealed_box() -> None:
         opened_by_hand(vector, stored)[:64], signed + hashlib.sha256(payload).digest()
     )
     with vector.read():
-        assert recipient.unseal(stored, card("lab"), BINDING, "hospital") == payload
-        new = seal(identity("lab"), recipient.public, BINDING, payload)
+        assert recipient.unseal(stored, card("lab"), BINDING.to_bytes()) == payload
+        new = seal(identity("lab"), recipient.public, BINDING.to_bytes(), payload)
         assert opened_by_hand(vector, new)[64:] == payload and len(new) == len(stored) == OVERHEAD_BYTES + len(payload)
-    vector.same(sealed=stored.hex(), overhead=OVERHEAD_BYTES, binding_bytes=BINDING.to_bytes().decode())
+    vector.same(sealed=stored.hex(), overhead=OVERHEAD_BYTES, binding_bytes=(SEAL_LABEL + BINDING.to_bytes()).decode())
 
 
 def test_rows_of_a_sum() -> None:
@@ -244,14 +246,14 @@ def test_psi_points() -> None:
     points = np.concatenate(list(blocks))[np.argsort(order)]  # the order is secret, and drawn anew
     vector.same(points=[point.tobytes().hex() for point in points])
     with vector.read():
-        psi.parse_points(bytes.fromhex("".join(vector.frozen["points"])), len(ids), "lab")
+        psi.parse_points(bytes.fromhex("".join(vector.frozen["points"])), len(ids))
 
 
 def test_psi_tags() -> None:
     vector = Vector("psi-tags")
-    points = psi.parse_points(bytes.fromhex("".join(vector.given["points"])), len(vector.given["points"]), "lab")
+    points = psi.parse_points(bytes.fromhex("".join(vector.given["points"])), len(vector.given["points"]))
     sizes = [psi.tag_bytes(own, peers) for own, peers in ((1, 1), (1000, 1000), (2_000_000, 10_000_000))]
-    vector.same(tags=[tag.tobytes().hex() for tag in psi_side(vector).tags(points, 9, "lab", cores=1)], sizes=sizes)
+    vector.same(tags=[tag.tobytes().hex() for tag in psi_side(vector).tags(points, 9, cores=1)], sizes=sizes)
 
 
 def test_payload_archive_key_is_asked_for_by_its_label(tmp_path: Path) -> None:

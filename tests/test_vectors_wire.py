@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 from crypto import merkle
-from crypto.certificate import Certificate, LogHead, head_statement
 from crypto.identity import verify
 from parties.audit_proof import Proof, read_proof
 from parties.node import Sync
 from secure_gal.messages import MESSAGES, FieldSpec
+from secure_gal.messages.certificate import Certificate, LogHead, head_statement
 from tests.frozen import RUN, STUDY, Vector, card, identity
 from tests.ledger_study import MemoryJournal
 from transport import events, ledger_entries, pieces, wire

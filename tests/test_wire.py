@@ -7,9 +7,9 @@ import pickle
 import numpy as np
 import pytest
 
-from crypto.certificate import Certificate, LogHead
 from secure_gal import messages
 from secure_gal.errors import DataError, PeerViolation
+from secure_gal.messages.certificate import Certificate, LogHead
 from tests.conftest import identity
 from transport import wire
 

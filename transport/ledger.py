@@ -22,9 +22,9 @@ from typing import IO, Any, Literal, NamedTuple, Protocol
 import msgspec
 
 from crypto import merkle
-from crypto.certificate import Certificate, LogHead, head_statement
 from crypto.identity import Card, Identity
 from secure_gal.errors import EnvironmentFailure, SettingsError
+from secure_gal.messages.certificate import Certificate, LogHead, head_statement
 from transport.ledger_entries import (
     FORMAT,
     BeyondEntry,
@@ -177,7 +177,7 @@ class Ledger:
         return self._row(BeyondEntry, b"", limit, float(usual), float(stated))  # an integer would not be canonical
 
     def certificate(self, certificate: Certificate) -> Row:
-        """The entry of a certificate that was checked (`crypto.certificate.check_certificate`)."""
+        """The entry of a certificate that was checked (`secure_gal.messages.certificate.check_certificate`)."""
         return self._row(CertificateEntry, b"", certificate)
 
     def flush(self) -> None:

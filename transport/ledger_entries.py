@@ -12,8 +12,8 @@ from typing import Literal
 
 import msgspec
 
-from crypto.certificate import Certificate, LogHead
 from secure_gal.errors import SecureGalError, SettingsError, printable
+from secure_gal.messages.certificate import Certificate, LogHead
 from transport.wire import Header
 
 FORMAT = 2

@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 
 from crypto.identity import Card, Identity, verify
-from secure_gal.errors import PeerViolation, StateError, WrongName
+from secure_gal.errors import PeerViolation, StateError, WrongName, blamed
 from secure_gal.messages import (
     MAX_JSON_BYTES,
     MAX_OUTPUTS,
@@ -154,7 +154,8 @@ def _opened(frames: Sequence[Any], sender: Card, recipient: str, limits: Limits)
     signature = bytes(frames[1])
     if len(signature) != SIGNATURE_BYTES:
         raise PeerViolation(peer, f"a signature has {SIGNATURE_BYTES} bytes")
-    verify(sender, SIGN_LABEL + raw, signature)
+    with blamed(peer):
+        verify(sender, SIGN_LABEL + raw, signature)
     if header.sender != peer or header.recipient != recipient:
         raise WrongName(peer, f"a message from {header.sender!r} to {header.recipient!r} on this channel")
     kind = MESSAGES.get(header.kind)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from crypto.certificate import Certificate, LogHead
+from secure_gal.messages.certificate import Certificate, LogHead
 from secure_gal.messages.fields import FieldSpec
 from secure_gal.messages.kinds import DOWN, UP, Message, message
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from crypto.errors import Malformed
 from crypto.identity import Card, verify
 from secure_gal.errors import PeerViolation
 
@@ -79,7 +80,7 @@ def check_signature(peer: str, card: Card, statement: bytes, signature: str) -> 
     try:
         raw = bytes.fromhex(signature)
         verify(card, statement, raw if raw.hex() == signature else b"")  # one spelling only
-    except (ValueError, PeerViolation):
+    except (ValueError, Malformed):
         raise PeerViolation(peer, f"the certificate's signature of {card.name} does not verify") from None
 
 

@@ -1,0 +1,69 @@
+"""A primitive's neutral error becomes one that says whose fault it is, with the primitive's own as its cause."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from crypto.errors import CryptoError, KeyRetired, Malformed, Misuse, Refused, Unsuitable
+from parties.ending import known_as
+from secure_gal import errors
+from secure_gal.errors import DataError, EnvironmentFailure, PeerViolation, SettingsError, StateError, blamed, setting
+
+ALL = [
+    Malformed("a tag stands more than once"),
+    Unsuitable("clip", "0.0; accepted: a number above 0"),
+    Misuse("this scalar was erased"),
+    Refused("no room for work files"),
+    KeyRetired("hospital.ckks", "it has decrypted 2 ciphertexts"),
+]
+
+
+@pytest.mark.parametrize("error", ALL)
+def test_an_error_passes_between_processes_unchanged(error: CryptoError) -> None:
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301
+    assert type(again) is type(error) and str(again) == str(error) and vars(again) == vars(error)
+
+
+def test_what_is_malformed_is_the_fault_of_whoever_sent_it() -> None:
+    rule = r"^lab broke a rule of the protocol: a fit: too short$"
+    with pytest.raises(PeerViolation, match=rule) as caught, blamed("lab", "a fit: "):
+        raise Malformed("too short")
+    assert caught.value.peer == "lab" and isinstance(caught.value.__cause__, Malformed)
+
+
+def test_what_does_not_suit_is_the_fault_of_a_field() -> None:
+    text = r"^\[protect\] clip: 0.0; accepted: a number above 0$"
+    with pytest.raises(SettingsError, match=text) as caught, setting("[protect] clip"):
+        raise ALL[1]
+    assert caught.value.__cause__ is ALL[1]
+    with pytest.raises(DataError, match=r"^ids: one is empty$"), setting(kind=DataError):
+        raise Unsuitable("ids", "one is empty")
+    with pytest.raises(SettingsError, match=r"^lab\.card: is not canonical$"), setting("lab.card"):
+        raise Malformed("is not canonical")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "text"),
+    [
+        (ALL[2], StateError, "this scalar was erased"),
+        (ALL[3], EnvironmentFailure, "no room for work files"),
+        (ALL[4], errors.KeyRetired, r"^hospital\.ckks: this key has ended: it has decrypted 2 .*; learn anew"),
+    ],
+)
+def test_what_is_nobodys_fault_outside_is_told_wherever_it_happens(
+    error: CryptoError, kind: type[Exception], text: str
+) -> None:
+    for place in (blamed("lab"), setting("x")):
+        with pytest.raises(kind, match=text) as caught, place:
+            raise error
+        assert caught.value.__cause__ is error and not isinstance(caught.value, PeerViolation)
+    known = known_as(error)
+    assert type(known) is kind
+
+
+def test_an_error_of_ours_passes_as_it_is() -> None:
+    for place in (blamed("lab"), setting("x")):
+        with pytest.raises(PeerViolation, match=r"^insurer"), place:
+            raise PeerViolation("insurer", "another one's fault")
