@@ -60,7 +60,7 @@ def problem(rows: int, columns: int, outputs: int) -> tuple[np.ndarray, np.ndarr
 def primitives(keys: PublicKeys, requests: np.ndarray) -> dict[str, float]:
     """Seconds of each primitive alone, one core."""
     params, calculator = keys.params, Calculator(keys)
-    request = calculator.read_request(requests[0], "sponsor")
+    request = calculator.read_request(requests[0])
     slots = np.exp(1j * np.arange(params.slots)) / 100
     plain = calculator.encode(slots, params.first_bits)
     copies = [request] * 17
@@ -70,7 +70,7 @@ def primitives(keys: PublicKeys, requests: np.ndarray) -> dict[str, float]:
     return {
         "product": products,
         "rotation": best(lambda: calculator.rotate(request, 1), 9),
-        "request": best(lambda: calculator.read_request(requests[0], "sponsor")),
+        "request": best(lambda: calculator.read_request(requests[0])),
         "sanitise": best(lambda: calculator.sanitise(fitted.pop(), scale_bits(params, "f"))),
         "encode": best(lambda: calculator.encode(slots, params.first_bits)),
     }
@@ -98,14 +98,14 @@ def ours(name: str, rows: int, columns: int, outputs: int) -> dict[str, Any]:
     secret = SecretContext.generate(params)
     width = padded(params, columns)
     raw = secret.public_keys(width)
-    keys = PublicKeys.from_bytes(params, width, raw, "sponsor")
+    keys = PublicKeys.from_bytes(params, width, raw)
     requests = secret.encrypt(r)
     result: dict[str, Any] = {"set": name, "encrypt": best(lambda: secret.encrypt(r), 2)}
     for cores in dict.fromkeys((1, os.cpu_count() or 1)):
         job = EncryptedRidge(keys, u, u, cores=cores)
         clock = time.process_time if cores == 1 else time.perf_counter
-        first = best(lambda job=job: job.fit(requests, outputs, "sponsor"), 1, clock)  # type: ignore[misc]
-        again = best(lambda job=job: job.fit(requests, outputs, "sponsor"), 5, clock)  # type: ignore[misc]
+        first = best(lambda job=job: job.fit(requests, outputs), 1, clock)  # type: ignore[misc]
+        again = best(lambda job=job: job.fit(requests, outputs), 5, clock)  # type: ignore[misc]
         if cores == 1:
             timed, needed = primitives(keys, requests), counts(params, rows, columns, outputs)
             floor = sum(timed[what] * number for what, number in needed.items())
@@ -116,7 +116,7 @@ def ours(name: str, rows: int, columns: int, outputs: int) -> dict[str, Any]:
                 "primitive_ms": {what: 1e3 * seconds for what, seconds in timed.items()},
             }
         result |= {f"first_{cores}": first, f"round_{cores}": again}
-        replies = job.fit(requests, outputs, "sponsor")
+        replies = job.fit(requests, outputs)
         job.close()
     fitted = secret.decrypt(replies, rows, outputs, "assistor")
     result["decrypt"] = best(lambda: secret.decrypt(replies, rows, outputs, "assistor"), 2)

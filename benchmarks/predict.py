@@ -181,7 +181,7 @@ def _ckks_floor(n: int) -> dict[str, float]:
     params = named("strict")
     width, blocks = padded(params, COLUMNS + 1), -(-n // params.n)
     secret = SecretContext.generate(params)
-    keys = PublicKeys.from_bytes(params, width, secret.public_keys(width), "sponsor")
+    keys = PublicKeys.from_bytes(params, width, secret.public_keys(width))
     timed = encrypted_fit.primitives(keys, secret.encrypt(np.zeros((1, 1))))
     split = Split.second(params, width, blocks)
     replies = np.tile(_reply(secret, keys), (blocks, 1))
@@ -200,7 +200,7 @@ def _reply(secret: SecretContext, keys: PublicKeys) -> np.ndarray:
 
     ridge = EncryptedRidge(keys, np.eye(16, COLUMNS), np.eye(16, COLUMNS), cores=1)
     try:
-        return ridge.fit(secret.encrypt(np.zeros((16, 1))), 1, "sponsor")[:1]
+        return ridge.fit(secret.encrypt(np.zeros((16, 1))), 1)[:1]
     finally:
         ridge.close()
 

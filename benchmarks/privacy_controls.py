@@ -143,9 +143,9 @@ def recovery(u: Array, unit: Array, cipher: SecretContext, calculator: _FirstSum
     asked, sums = [], []
     for _ in range(split.babies):
         requests = cipher.encrypt(unit)
-        turned = calculator.rotations(calculator.read_request(requests[0], PEER), split.babies)
+        turned = calculator.rotations(calculator.read_request(requests[0]), split.babies)
         asked.append([second_polynomial(ciphertext, PARAMS.levels) for ciphertext in turned])
-        ridge_blocks.inner_products(calculator, encodings, requests, range(1), 1, PEER)
+        ridge_blocks.inner_products(calculator, encodings, requests, range(1), 1)
         sums.append(calculator.kept)
     guess = np.zeros((PARAMS.n, width))
     for giant in range(split.giants):
@@ -251,7 +251,7 @@ def _replies(calculator: Calculator, encodings: type[Encodings], u: Array, reque
         for stage, split in enumerate((Split.first(PARAMS, width, 1), Split.second(PARAMS, width, 1)))
     )
     while True:
-        shares = ridge_blocks.inner_products(calculator, first, requests, range(1), 1, PEER)
+        shares = ridge_blocks.inner_products(calculator, first, requests, range(1), 1)
         head = ridge_blocks.fold(calculator, width, shares)
         yield ridge_blocks.fitted(calculator, second, [head], range(1))[0]
 

@@ -76,7 +76,7 @@ class _Parties:
 
     def __init__(self, people: People) -> None:
         self._cipher, self._mask = SumContext.generate(SUM), people.train
-        self._calculator = SumCalculator(ProductKeys.from_bytes(self._cipher.product_keys(), SPONSOR))
+        self._calculator = SumCalculator(ProductKeys.from_bytes(self._cipher.product_keys()))
         self.assistors = [_Assistor(people, m, self._cipher) for m in range(1, len(people.blocks))]
 
     def round(self, residual: Array, own: Array) -> tuple[Array, Array, Callable[[], Array]]:
@@ -89,12 +89,12 @@ class _Parties:
         (unit, scale), (train, outputs) = to_unit(residual), residual.shape
         layout, cipher = Layout(train, len(self._mask) - train, outputs), self._cipher
         requests, apart = cipher.encrypt(unit), own[self._mask] / scale - unit
-        fits = [layout.split(a.ridge.fit(requests, outputs, SPONSOR), SPONSOR) for a in self.assistors]
+        fits = [layout.split(a.ridge.fit(requests, outputs, SPONSOR)) for a in self.assistors]
         training, difference = [fit[0] for fit in fits], cipher.encrypt_difference(apart)
-        products = self._calculator.products(training, requests, difference, layout.training, SPONSOR)
+        products = self._calculator.products(training, requests, difference, layout.training)
         w = constrained_weights(_gram(cipher, products, apart, layout), list(range(1, len(fits) + 1)))
         steps = np.round(w[1:] * 2.0**WEIGHT_BITS).astype(np.int64).tolist()
-        values = cipher.decrypt_sum(self._calculator.weighted_sum(fits, steps, SPONSOR), layout, SPONSOR)
+        values = cipher.decrypt_sum(self._calculator.weighted_sum(fits, steps), layout, SPONSOR)
         total = np.empty(values.shape)
         total[study_order(self._mask)] = values * scale
         return w, total, lambda: _heard(layout.training, requests, training[1:], difference)
@@ -140,7 +140,7 @@ def _gram(cipher: SumContext, products: Array, own: Array, layout: Layout) -> Ar
     together."""
     assistors = next(m for m in range(1, len(products) + 1) if len(pairs(m, True)) == len(products))
     listed, gram = pairs(assistors, True), np.zeros((assistors + 1, assistors + 1))
-    values = cipher.decrypt_products(products, len(listed), Products.of(layout.training, True), "party-1")
+    values = cipher.decrypt_products(products, len(listed), Products.of(layout.training, True))
     for (i, j), value in zip(listed, values, strict=True):
         a, b = (0 if i == assistors else i + 1), j + 1
         gram[a, b] = gram[b, a] = value

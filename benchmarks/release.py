@@ -22,8 +22,8 @@ from benchmarks.harness import machine
 from crypto import ckks, embedding, release, seal_files, wide
 from crypto.ckks import PARAMETER_SETS, SUM_SETS, ParameterSet
 from crypto.ckks_secret import SecretContext
+from crypto.errors import Malformed
 from secure_gal.attacks.secret_key import chance, hits, in_ring, least_squares
-from secure_gal.errors import PeerViolation
 
 RELEASED = (*PARAMETER_SETS.values(), SUM_SETS["sum"])
 
@@ -52,7 +52,7 @@ def forged(params: ParameterSet, bits: int) -> dict[str, Any]:
     row = ckks.write_reply(params, np.stack([zero, one]), flooded=False)
     try:
         values = cipher.decrypt(row[None], params.n, 1, "forger")[:, 0]
-    except PeerViolation:
+    except Malformed:
         return {"log2_delta": bits, "noticed": True}
     phase = embedding.coefficients(values) * params.reply_scale
     half = [

@@ -82,15 +82,15 @@ class Ring:
 
     def __init__(self) -> None:
         self._cipher = SumContext.generate(SUM)
-        self._key = EncryptionKey.from_bytes(self._cipher.public_key(), "sponsor")
-        self._adder = SumCalculator(ProductKeys.from_bytes(self._cipher.product_keys(), "sponsor"))
+        self._key = EncryptionKey.from_bytes(self._cipher.public_key())
+        self._adder = SumCalculator(ProductKeys.from_bytes(self._cipher.product_keys()))
 
     def weighted_sum(self, fits: Sequence[np.ndarray], weights: np.ndarray, scale: float) -> np.ndarray:
         """sum_m w_m f_m (N, 1) as the sponsor decrypts it; fits are encrypted in units of `scale`."""
         rows, outputs = fits[0].shape
         layout, none = Layout(rows, 0, outputs), np.zeros((0, outputs))
-        sealed = [layout.split(self._key.encrypt(fit / scale, none, MAX_VALUE), "assistor") for fit in fits]
-        replies = self._adder.weighted_sum(sealed, np.round(weights * 2**WEIGHT_BITS).astype(int).tolist(), "sponsor")
+        sealed = [layout.split(self._key.encrypt(fit / scale, none, MAX_VALUE)) for fit in fits]
+        replies = self._adder.weighted_sum(sealed, np.round(weights * 2**WEIGHT_BITS).astype(int).tolist())
         return self._cipher.decrypt_sum(replies, layout, "aggregator") * scale
 
 

@@ -1,4 +1,4 @@
-"""CKKS parameter sets and the public side: what an assistor may hold.
+"""CKKS parameter sets and the public side: what an evaluator may hold, who computes without the secret key.
 
 Cheon, Kim, Kim and Song, ASIACRYPT 2017, in full RNS (Cheon et al., SAC 2018) as SEAL 4 implements it. A context is
 rebuilt from the *name* of a parameter set. Of what arrives only residues are read: degree, primes, level, scale and
@@ -16,8 +16,8 @@ import numpy.typing as npt
 from tenseal import sealapi
 
 from crypto import flooding, seal_files, wide
+from crypto.errors import Malformed, Misuse
 from crypto.seal_files import SEED_BYTES, Bytes, Residues
-from secure_gal.errors import PeerViolation, StateError
 
 RANGE = 32.0
 """Largest |value| that a reply may decrypt to. A reply wraps at `capacity`, two to four times as much, so that what
@@ -31,7 +31,7 @@ class ParameterSet:
     """A named choice of every number that both sides must agree on. All primes have 60 bits.
 
     Attributes:
-        name: what the study names it by.
+        name: what both sides call it.
         n: ring degree; a ciphertext carries n real values.
         levels: primes of a request; key switching has one more.
         security: bits and their source.
@@ -42,12 +42,12 @@ class ParameterSet:
             0.
         release_bits: whoever decrypts adds noise of standard deviation 2**release_bits to the coefficients.
         max_babies: limit of rotated copies of a request; they carry the largest data-dependent noise.
-        kappa: what the assistor's data can add to the view of a sponsor who keeps all replies has statistical distance
-            at most 2**-kappa.
+        kappa: what the evaluator's data can add to the view of a key owner who keeps all replies has statistical
+            distance at most 2**-kappa.
         secrecy: bits by which decrypted values hide the key from whoever sees them beside all ciphertexts and messages
             (`crypto.release`).
         error: of a value, relative to the largest residual, at most.
-        tau: number of reply ciphertexts on one assistor's data that kappa holds for, and of those decrypted under one
+        tau: number of reply ciphertexts on one evaluator's data that kappa holds for, and of those decrypted under one
             key that `secrecy` holds for.
         reply_levels: primes of a reply.
         reply_kept: leading bytes of every coefficient of a reply's two polynomials that travel (`crypto.wide`).
@@ -141,7 +141,7 @@ class ParameterSet:
 
     @property
     def data_noise(self) -> float:
-        """D: L2 norm over a reply's coefficients of the noise that depends on the assistor's data, at most.
+        """D: L2 norm over a reply's coefficients of the noise that depends on the evaluator's data, at most.
 
         For rows of U of norm at most 1 and U_train' U_train <= 1. `switch` is the deviation of one key switch; the
         terms are the rotated copies of the request, the rotations on the way to g, and those of g (decision 0003); U
@@ -159,7 +159,7 @@ class ParameterSet:
         return math.sqrt(replies * flooding.FISHER) * self.data_noise / (2 * self.sigma)
 
     def describe(self) -> str:
-        """One line for a manifest."""
+        """All of it in one line."""
         return (
             f"{self.name}: ring degree {self.n}, {self.levels} + 1 primes of 60 bits, {self.security}; error below "
             f"{self.error:g} of the largest residual; replies flooded with sigma 2^{self.flooding_bits}: kappa "
@@ -203,10 +203,10 @@ PARAMETER_SETS = {
         security="128-bit security (ePrint 2024/463: 180 of at most 214 bits)",
     ),
 }
-"""By name, for encrypted fits that the sponsor decrypts one by one; `strict` is the default."""
+"""By name, for encrypted fits that the key owner decrypts one by one; `strict` is the default."""
 SUM_SETS = {
     # Decision 0010: one ring, and three stages of what is made from one request. `sum` is what the key's owner gets;
-    # the other two go to the aggregator, which multiplies by up to 2**64 and 2**20 to get there.
+    # the other two go to the combiner, who multiplies by up to 2**64 and 2**20 to get there.
     "sum": ParameterSet(
         name="sum",
         n=16384,
@@ -287,7 +287,7 @@ def context(params: ParameterSet) -> sealapi.SEALContext:
     parms.set_coeff_modulus(list(_modulus(params.n, params.levels)))
     built = sealapi.SEALContext(parms, True, sealapi.SEC_LEVEL_TYPE.TC128)
     if not built.parameters_set():
-        raise StateError(f"SEAL refuses the parameter set {params.name}: {built.parameters_error_message()}")
+        raise Misuse(f"SEAL refuses the parameter set {params.name}: {built.parameters_error_message()}")
     return built
 
 
@@ -303,10 +303,10 @@ def padded(params: ParameterSet, features: int) -> int:
     """P: the least power of two that holds so many columns of U.
 
     Raises:
-        StateError: there are none, or more than `max_features`.
+        Misuse: there are none, or more than `max_features`.
     """
     if not 1 <= features <= params.max_features:
-        raise StateError(f"an encrypted fit takes 1 to {params.max_features} columns, not {features}")
+        raise Misuse(f"an encrypted fit takes 1 to {params.max_features} columns, not {features}")
     return 1 << (features - 1).bit_length()
 
 
@@ -327,16 +327,16 @@ def rotation(params: ParameterSet, step: int) -> int:
 
 def _check_width(params: ParameterSet, padded: int) -> None:
     if not 1 <= padded <= params.max_features or padded & (padded - 1):
-        raise StateError(f"a padded width is a power of two up to {params.max_features}, not {padded}")
+        raise Misuse(f"a padded width is a power of two up to {params.max_features}, not {padded}")
 
 
 class PublicKeys:
-    """The sponsor's public and Galois keys, checked on construction.
+    """The key owner's public and Galois keys, checked on construction.
 
     Attributes:
         params: the parameter set.
         padded: P.
-        raw: the bytes they came as, for this party's own disk and worker processes.
+        raw: the bytes they came as, for the evaluator's own disk and worker processes.
         public: SEAL's public key.
         galois: SEAL's Galois keys.
     """
@@ -353,18 +353,18 @@ class PublicKeys:
         return f"PublicKeys({self.params.name}, P={self.padded})"
 
     @classmethod
-    def from_bytes(cls, params: ParameterSet, padded: int, raw: bytes, peer: str) -> PublicKeys:
+    def from_bytes(cls, params: ParameterSet, padded: int, raw: bytes) -> PublicKeys:
         """Check keys that arrived.
 
         Raises:
-            PeerViolation: as `check_keys`.
-            StateError: `padded` is no power of two up to `max_features`.
+            Malformed: as `check_keys`.
+            Misuse: `padded` is no power of two up to `max_features`.
         """
-        check_keys(params, padded, raw, peer)
+        check_keys(params, padded, raw)
         try:
             return cls(params, padded, raw)
         except (ValueError, RuntimeError):
-            raise PeerViolation(peer, "an evaluation key is not one of this parameter set") from None
+            raise Malformed("an evaluation key is not one of this parameter set") from None
 
 
 def _key_members(params: ParameterSet, body: Bytes, seed: bytes) -> bytes:
@@ -404,106 +404,104 @@ def write_reply(params: ParameterSet, residues: Residues, *, flooded: bool = Tru
 def spread(leading: npt.NDArray[np.unsignedinteger]) -> bool:
     """Whether a polynomial may hide something, by its coefficients' leading digits (n,): half of them are not zero.
 
-    What honest parties send is uniform: of n = 8,192 digits of four bits or more, half are zero with probability below
-    2**-9000. A zero polynomial hides nothing, and SEAL will not compute with it; a small one may become zero on the
-    way.
+    What is encrypted honestly is uniform: of n = 8,192 digits of four bits or more, half are zero with probability
+    below 2**-9000. A zero polynomial hides nothing, and SEAL will not compute with it; a small one may become zero on
+    the way.
     """
     return bool(2 * np.count_nonzero(leading) > len(leading))
 
 
-def read_reply(params: ParameterSet, row: Bytes, peer: str) -> tuple[wide.Limbs, wide.Limbs]:
+def read_reply(params: ParameterSet, row: Bytes) -> tuple[wide.Limbs, wide.Limbs]:
     """Both polynomials of a reply uint8 (reply_bytes,), as whole numbers.
 
     Raises:
-        PeerViolation: a number that is not below the product of the primes; or a second polynomial of zero or next to
+        Malformed: a number that is not below the product of the primes; or a second polynomial of zero or next to
             it (`spread`), with which a ciphertext is no ciphertext.
     """
     cut = params.reply_kept[0] * params.n
     if not spread(row[cut + params.reply_kept[1] - 1 :: params.reply_kept[1]]):
-        raise PeerViolation(peer, "a ciphertext whose second polynomial is zero or small: it hides nothing")
+        raise Malformed("a ciphertext whose second polynomial is zero or small: it hides nothing")
     found = [wide.extend(part, params.reply_primes, params.n) for part in (row[:cut], row[cut:])]
     if found[0] is None or found[1] is None:
-        raise PeerViolation(peer, "a ciphertext with a number that is not below its modulus")
+        raise Malformed("a ciphertext with a number that is not below its modulus")
     return found[0], found[1]
 
 
-def reply_residues(params: ParameterSet, row: Bytes, peer: str) -> Residues:
+def reply_residues(params: ParameterSet, row: Bytes) -> Residues:
     """A reply's residues uint64 (2, reply_levels, n); raises as `read_reply`."""
-    return np.stack([wide.residues(limbs, params.reply_primes) for limbs in read_reply(params, row, peer)])
+    return np.stack([wide.residues(limbs, params.reply_primes) for limbs in read_reply(params, row)])
 
 
-def check_keys(params: ParameterSet, padded: int, raw: bytes, peer: str) -> None:
+def check_keys(params: ParameterSet, padded: int, raw: bytes) -> None:
     """Refuse evaluation keys that nothing could be computed with: what `PublicKeys.from_bytes` finds, without loading.
 
     Raises:
-        PeerViolation: another length, a residue that is not below its prime, or a public key that hides nothing.
+        Malformed: another length, a residue that is not below its prime, or a public key that hides nothing.
     """
     due = params.keys_bytes(padded)
     if len(raw) != due:
-        raise PeerViolation(peer, f"evaluation keys of {len(raw)} bytes; {params.name} at width {padded} has {due}")
-    check_public_key(params, raw[: params._public_key_bytes], peer)
-    check_switch_keys(params, raw[params._public_key_bytes :], peer)
+        raise Malformed(f"evaluation keys of {len(raw)} bytes; {params.name} at width {padded} has {due}")
+    check_public_key(params, raw[: params._public_key_bytes])
+    check_switch_keys(params, raw[params._public_key_bytes :])
 
 
-def check_public_key(params: ParameterSet, raw: bytes, peer: str) -> None:
-    """Refuse a public key of another length, with a residue beyond its prime, or that hides nothing; PeerViolation."""
+def check_public_key(params: ParameterSet, raw: bytes) -> None:
+    """Refuse a public key of another length, with a residue beyond its prime, or that hides nothing; Malformed."""
     due = params._public_key_bytes
     if len(raw) != due:
-        raise PeerViolation(peer, f"a public key of {len(raw)} bytes; {due} are due")
-    checked(params, np.frombuffer(raw, dtype=np.uint8), 2, params.levels + 1, peer, "a public key")
+        raise Malformed(f"a public key of {len(raw)} bytes; {due} are due")
+    checked(params, np.frombuffer(raw, dtype=np.uint8), 2, params.levels + 1, "a public key")
 
 
-def check_switch_keys(params: ParameterSet, raw: bytes, peer: str) -> None:
+def check_switch_keys(params: ParameterSet, raw: bytes) -> None:
     """Refuse Galois or relinearisation keys with a residue that is not below its prime.
 
     Their second polynomials are expanded from seeds, so none of them is zero.
     """
     for row in np.frombuffer(raw, dtype=np.uint8).reshape(-1, params._galois_key_bytes // params.levels):
-        checked(params, row[:-SEED_BYTES], 1, params.levels + 1, peer, "an evaluation key")
+        checked(params, row[:-SEED_BYTES], 1, params.levels + 1, "an evaluation key")
 
 
-def check_replies(params: ParameterSet, array: Bytes, count: int, peer: str) -> None:
+def check_replies(params: ParameterSet, array: Bytes, count: int) -> None:
     """Refuse replies, uint8 (count, reply_bytes), that cannot be decrypted or computed with.
 
     Raises:
-        PeerViolation: another shape; otherwise as `read_reply`.
+        Malformed: another shape; otherwise as `read_reply`.
     """
     due = (count, params.reply_bytes)
     if array.dtype != np.uint8 or array.shape != due:
-        raise PeerViolation(peer, f"replies of shape {array.shape}; {due} is due")
+        raise Malformed(f"replies of shape {array.shape}; {due} is due")
     for row in array:
-        read_reply(params, row, peer)
+        read_reply(params, row)
 
 
-def check_requests(params: ParameterSet, array: Bytes, peer: str) -> None:
+def check_requests(params: ParameterSet, array: Bytes) -> None:
     """Refuse requests that are not ciphertexts of the parameter set; `array` uint8 (count, request_bytes).
 
     Under which key a ciphertext is cannot be seen: to whoever lacks the key, any residues look alike.
 
     Raises:
-        PeerViolation: another shape, or a residue that is not below its prime.
+        Malformed: another shape, or a residue that is not below its prime.
     """
     if array.dtype != np.uint8 or array.ndim != 2 or array.shape[1] != params.request_bytes:
-        raise PeerViolation(peer, f"a ciphertext that has not the {params.request_bytes} bytes of a request")
+        raise Malformed(f"a ciphertext that has not the {params.request_bytes} bytes of a request")
     for row in array:
-        request_residues(params, row, peer)
+        request_residues(params, row)
 
 
-def request_residues(params: ParameterSet, row: Bytes, peer: str) -> Residues:
-    """Checked residues uint64 (1, levels, n) of one request; PeerViolation."""
-    return checked(params, row[:-SEED_BYTES], 1, params.levels, peer)
+def request_residues(params: ParameterSet, row: Bytes) -> Residues:
+    """Checked residues uint64 (1, levels, n) of one request; Malformed."""
+    return checked(params, row[:-SEED_BYTES], 1, params.levels)
 
 
-def checked(
-    params: ParameterSet, packed: Bytes, polynomials: int, levels: int, peer: str, what: str = "a ciphertext"
-) -> Residues:
-    """Unpack residues uint64 (polynomials, levels, n), each below its prime; PeerViolation.
+def checked(params: ParameterSet, packed: Bytes, polynomials: int, levels: int, what: str = "a ciphertext") -> Residues:
+    """Unpack residues uint64 (polynomials, levels, n), each below its prime; Malformed.
 
     A second polynomial that is zero or next to it on any prime is refused as well (`spread`).
     """
     residues = seal_files.unpack(packed).reshape(polynomials, levels, params.n)
     if (residues >= np.array(primes(params)[:levels], dtype=np.uint64)[:, None]).any():
-        raise PeerViolation(peer, f"{what} with a residue that is not below its prime")
+        raise Malformed(f"{what} with a residue that is not below its prime")
     if polynomials == 2 and not all(spread(row >> np.uint64(seal_files.PRIME_BITS - 8)) for row in residues[1]):
-        raise PeerViolation(peer, f"{what} whose second polynomial is zero or small: it hides nothing")
+        raise Malformed(f"{what} whose second polynomial is zero or small: it hides nothing")
     return residues

@@ -11,17 +11,17 @@ from crypto.ckks import ParameterSet
 from crypto.seal_files import Bytes
 
 
-def added(params: ParameterSet, replies: Sequence[Bytes], peer: str) -> Bytes:
+def added(params: ParameterSet, replies: Sequence[Bytes]) -> Bytes:
     """The sum of one or more arrays of replies uint8 (count, reply_bytes), row by row; its noise is the sum of theirs.
 
     Raises:
-        PeerViolation: `peer`'s rows are no replies.
+        Malformed: rows that are no replies.
     """
     moduli = np.array(params.reply_primes, dtype=np.uint64)[:, None]
     rows = []
     for same in zip(*replies, strict=True):
         total = np.zeros((2, params.reply_levels, params.n), dtype=np.uint64)
         for row in same:
-            total = (total + ckks.reply_residues(params, row, peer)) % moduli
+            total = (total + ckks.reply_residues(params, row)) % moduli
         rows.append(ckks.write_reply(params, total, flooded=False))
     return np.stack(rows) if rows else replies[0]

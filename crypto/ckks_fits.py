@@ -1,4 +1,4 @@
-"""Fitted values on their way to the aggregator, and the keys of sum-only predictions (decision 0010).
+"""Fitted values on their way to the combiner, who adds up those of several evaluators, and its keys (decision 0010).
 
 One ring, `sum`. Training rows and all other rows have ciphertexts of their own: a fit of training rows keeps three
 primes, because it is multiplied by another one; every other row keeps two. Nothing here needs the secret key.
@@ -15,19 +15,19 @@ from tenseal import sealapi
 from crypto import ckks, seal_files
 from crypto.ckks import SUM_SETS
 from crypto.ckks_slots import Table
+from crypto.errors import Malformed, Unsuitable
 from crypto.seal_files import SEED_BYTES, Bytes
-from secure_gal.errors import DataError, PeerViolation
 
 SUM, TRAINING, ROWS = (SUM_SETS[name] for name in ("sum", "sum-training", "sum-rows"))
-"""What the sponsor gets; fits of training rows; validation rows and predictions."""
+"""What the key owner gets; fits of training rows; validation rows and predictions."""
 WEIGHT_BITS = 20
 """Weights are multiples of 2**-20."""
 MAX_VALUE = 8.0
-"""Largest |fitted value|, in units of the largest residual, that an assistor encrypts."""
+"""Largest |fitted value|, in units of the largest residual, that is encrypted."""
 MAX_PART = 16.0
-"""Largest |sum of all parts| of a prediction in the sponsor's unit, so each of A assistors may encrypt 16 / A."""
+"""Largest |sum of all parts| of a prediction in the key owner's unit, so each of A evaluators may encrypt 16 / A."""
 DIFFERENCE_BYTES = seal_files.packed_bytes(1, TRAINING.reply_levels, TRAINING.n) + SEED_BYTES
-"""The sponsor's own f_1 - r: encrypted with the secret key, so its second polynomial is a seed."""
+"""The key owner's own f_1 - r: encrypted with the secret key, so its second polynomial is a seed."""
 PUBLIC_BYTES = SUM._public_key_bytes
 _SWITCH_BYTES = SUM._galois_key_bytes
 PRODUCT_KEYS_BYTES = PUBLIC_BYTES + 2 * _SWITCH_BYTES
@@ -50,7 +50,7 @@ class Layout:
 
     @property
     def training(self) -> Table:
-        """Of fits of the training rows, also of the sponsor's own and of what is released about them."""
+        """Of fits of the training rows, also of the key owner's own and of what is released about them."""
         return Table(TRAINING, self.train, self.outputs)
 
     @property
@@ -65,40 +65,38 @@ class Layout:
 
     @property
     def fit_bytes(self) -> int:
-        """Bytes of one party's fit."""
+        """Bytes of one evaluator's fit."""
         return self.training.ciphertexts * TRAINING.reply_bytes + self.rest.ciphertexts * ROWS.reply_bytes
 
-    def split(self, fit: bytes, peer: str) -> tuple[Bytes, Bytes]:
+    def split(self, fit: bytes) -> tuple[Bytes, Bytes]:
         """(training, others) of a fit, uint8 (ciphertexts, reply_bytes) each.
 
         Raises:
-            PeerViolation: another length; residues are for `check`.
+            Malformed: another length; residues are for `check`.
         """
         if len(fit) != self.fit_bytes:
-            raise PeerViolation(peer, f"a fit of {len(fit)} bytes; {self.fit_bytes} are due")
+            raise Malformed(f"a fit of {len(fit)} bytes; {self.fit_bytes} are due")
         body = np.frombuffer(fit, dtype=np.uint8)
         cut = self.training.ciphertexts * TRAINING.reply_bytes
         return body[:cut].reshape(-1, TRAINING.reply_bytes), body[cut:].reshape(-1, ROWS.reply_bytes)
 
-    def check(self, fit: bytes, peer: str) -> None:
+    def check(self, fit: bytes) -> None:
         """Refuse a fit that nothing could be computed with; raises as `crypto.ckks.check_replies`, and for its
         length."""
-        for params, table, part in zip(
-            (TRAINING, ROWS), (self.training, self.rest), self.split(fit, peer), strict=True
-        ):
-            ckks.check_replies(params, part, table.ciphertexts, peer)
+        for params, table, part in zip((TRAINING, ROWS), (self.training, self.rest), self.split(fit), strict=True):
+            ckks.check_replies(params, part, table.ciphertexts)
 
-    def check_difference(self, array: Bytes, peer: str) -> None:
-        """Refuse what is not the sponsor's own difference, uint8 (ciphertexts, DIFFERENCE_BYTES); PeerViolation."""
+    def check_difference(self, array: Bytes) -> None:
+        """Refuse what is not the key owner's own difference, uint8 (ciphertexts, DIFFERENCE_BYTES); Malformed."""
         due = (self.training.ciphertexts, DIFFERENCE_BYTES)
         if array.dtype != np.uint8 or array.shape != due:
-            raise PeerViolation(peer, f"the sponsor's own difference must have the shape {due}, not {array.shape}")
+            raise Malformed(f"the key owner's own difference must have the shape {due}, not {array.shape}")
         for row in array:
-            ckks.checked(TRAINING, row[:-SEED_BYTES], 1, TRAINING.reply_levels, peer)
+            ckks.checked(TRAINING, row[:-SEED_BYTES], 1, TRAINING.reply_levels)
 
 
 class EncryptionKey:
-    """The sponsor's public key alone: for an assistor that fits in the clear and encrypts what it found."""
+    """The key owner's public key alone: for whoever fits in the clear and encrypts what it found."""
 
     def __init__(self, raw: bytes) -> None:
         self.public = sealapi.PublicKey()
@@ -110,27 +108,23 @@ class EncryptionKey:
         return "EncryptionKey()"
 
     @classmethod
-    def from_bytes(cls, raw: bytes, peer: str) -> EncryptionKey:
-        """Check a key that arrived; PeerViolation."""
-        ckks.check_public_key(SUM, raw, peer)
+    def from_bytes(cls, raw: bytes) -> EncryptionKey:
+        """Check a key that arrived; Malformed."""
+        ckks.check_public_key(SUM, raw)
         try:
             return cls(raw)
         except (ValueError, RuntimeError):
-            raise PeerViolation(peer, "a public key that is not one of this parameter set") from None
+            raise Malformed("a public key that is not one of this parameter set") from None
 
     def encrypt(self, train: npt.NDArray[np.float64], others: npt.NDArray[np.float64], largest: float) -> bytes:
         """Encrypt values (N_train, K) and (N_others, K), each |value| at most `largest`; `Layout.fit_bytes` long.
 
         Raises:
-            DataError: a value is not finite or too large.
+            Unsuitable: a value is not finite or too large.
         """
         for values in (train, others):
             if values.size and not np.abs(values).max() <= largest:
-                raise DataError(
-                    "[learner]",
-                    f"fitted values must be finite and at most {largest:g} times the largest residual "
-                    "to be encrypted; this fit has diverged",
-                )
+                raise Unsuitable("values", f"they must be finite and at most {largest:g} in size to be encrypted")
         return self._encrypt(TRAINING, train) + self._encrypt(ROWS, others)
 
     def _encrypt(self, params: ckks.ParameterSet, values: npt.NDArray[np.float64]) -> bytes:
@@ -148,7 +142,7 @@ class EncryptionKey:
 
 
 class ProductKeys:
-    """What the aggregator needs: the public key, to re-randomise; relinearisation; and conjugation."""
+    """What the combiner needs: the public key, to re-randomise; relinearisation; and conjugation."""
 
     def __init__(self, raw: bytes) -> None:
         body, context = np.frombuffer(raw, dtype=np.uint8), ckks.context(SUM)
@@ -164,15 +158,15 @@ class ProductKeys:
         return "ProductKeys()"
 
     @classmethod
-    def from_bytes(cls, raw: bytes, peer: str) -> ProductKeys:
-        """Check keys that arrived; PeerViolation."""
+    def from_bytes(cls, raw: bytes) -> ProductKeys:
+        """Check keys that arrived; Malformed."""
         if len(raw) != PRODUCT_KEYS_BYTES:
-            raise PeerViolation(peer, f"product keys of {len(raw)} bytes; {PRODUCT_KEYS_BYTES} are due")
-        ckks.check_public_key(SUM, raw[:PUBLIC_BYTES], peer)
+            raise Malformed(f"product keys of {len(raw)} bytes; {PRODUCT_KEYS_BYTES} are due")
+        ckks.check_public_key(SUM, raw[:PUBLIC_BYTES])
         try:
             return cls(raw)
         except (ValueError, RuntimeError):
-            raise PeerViolation(peer, "a product key is not one of this parameter set") from None
+            raise Malformed("a product key is not one of this parameter set") from None
 
 
 def _switch_parts(body: Bytes) -> list[bytes]:

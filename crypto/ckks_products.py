@@ -1,4 +1,4 @@
-"""What the aggregator computes on fits it cannot read: their inner products, and their weighted sum (decision 0010).
+"""What the combiner computes on fits it cannot read: their inner products, and their weighted sum (decision 0010).
 
 With d_m = f_m - r, the weights of GAL's step e follow from the Gram matrix of the d_m alone, because they add up to
 one. A block's product z_i conj(z_j), summed over its slots, is the constant coefficient of the product polynomial, up
@@ -22,8 +22,8 @@ from crypto import ckks, flooding, release, seal_files, wide
 from crypto.ckks import ParameterSet
 from crypto.ckks_fits import DIFFERENCE_BYTES, MAX_VALUE, ROWS, SUM, TRAINING, WEIGHT_BITS, Layout, ProductKeys
 from crypto.ckks_slots import Slots, Table
+from crypto.errors import Malformed, Misuse
 from crypto.seal_files import SEED_BYTES, Bytes
-from secure_gal.errors import PeerViolation, StateError
 
 Values = npt.NDArray[np.float64]
 PRODUCT_LEVELS = 2
@@ -35,11 +35,11 @@ CONSTANT_BYTES = wide.whole_bytes(PRODUCT_PRIMES)
 PRODUCT_BYTES = KEPT * SUM.n + CONSTANT_BYTES
 """One released number: the second polynomial, and the constant coefficient of the first."""
 PRODUCT_KAPPA = 36
-"""A study whose released numbers could add more than 2**-36 to the sponsor's view is refused."""
+"""Released numbers may add no more than 2**-36 to the key owner's view."""
 COST_BITS = 70
 """Distances are counted in steps of 2**-70."""
 MAX_PRODUCTS_COST = 2 ** (COST_BITS - PRODUCT_KAPPA)
-"""The most that all studies on the same data may cost together."""
+"""The most that everything released about the same data may cost together."""
 MAX_PRODUCT_CIPHERTEXTS = 4096
 """Ciphertexts of a fit of training rows, at most: an inner product of more would be told too coarsely."""
 RIDGE_DIFFERENCE = 2.0
@@ -52,7 +52,7 @@ LIFT_BITS = 1 + TRAINING.first_bits + TRAINING.second_bits
 
 @dataclass(frozen=True)
 class Products:
-    """Scale and noise of a study's released numbers, from what is public about it; both ends compute the same.
+    """Scale and noise of released numbers, from what is public about them; both ends compute the same.
 
     A difference d = f - r is brought to scale 2**`bits` on two primes, the largest with which no inner product can
     wrap. Its rounding e there, of deviation sqrt(n / 18) a coefficient, is 2**-`bits` of a value; the coefficients it
@@ -105,7 +105,7 @@ class Products:
 
     @property
     def flooding_bits(self) -> int:
-        """log2 of the deviation of the aggregator's noise."""
+        """log2 of the deviation of the combiner's noise."""
         return math.ceil(math.log2(self.rounding)) + 29
 
     @property
@@ -123,7 +123,7 @@ class Products:
     def distance(self, rounds: int, numbers: int) -> float:
         """Bound on the statistical distance between the released numbers of any two data sets with the same products.
 
-        v is independent of the data but for its *size*, symmetric about zero, and unknown to the sponsor. With N the
+        v is independent of the data but for its *size*, symmetric about zero, and unknown to the key owner. With N the
         density of the flooding noise and E v = 0, Taylor's theorem gives |E N(x - v) - N(x)|_1 <= E v^2 |N''|_1 / 2,
         |N''|_1 <= 0.97 / sigma^2, so total variation is at most 0.243 E v^2 / sigma^2, and twice that between two data
         sets. The J numbers of a round share the same e: J^2 covers every correlation. Rounds add up (decision 0010).
@@ -145,7 +145,7 @@ class NoDifference(Exception):
 
 
 class SumCalculator:
-    """SEAL's public objects under the aggregator's keys."""
+    """SEAL's public objects under the combiner's keys."""
 
     def __init__(self, keys: ProductKeys) -> None:
         context = ckks.context(SUM)
@@ -155,13 +155,13 @@ class SumCalculator:
 
     # reading
 
-    def _fit(self, params: ParameterSet, row: Bytes, peer: str) -> sealapi.Ciphertext:
-        out = self._load(params, ckks.reply_residues(params, row, peer), None)
+    def _fit(self, params: ParameterSet, row: Bytes) -> sealapi.Ciphertext:
+        out = self._load(params, ckks.reply_residues(params, row), None)
         self._evaluator.transform_to_ntt_inplace(out)
         return out
 
-    def _difference(self, row: Bytes, peer: str) -> sealapi.Ciphertext:
-        residues = ckks.checked(TRAINING, row[:-SEED_BYTES], 1, TRAINING.reply_levels, peer)
+    def _difference(self, row: Bytes) -> sealapi.Ciphertext:
+        residues = ckks.checked(TRAINING, row[:-SEED_BYTES], 1, TRAINING.reply_levels)
         return self._load(TRAINING, residues, row[-SEED_BYTES:].tobytes())
 
     def _load(self, params: ParameterSet, residues: seal_files.Residues, seed: bytes | None) -> sealapi.Ciphertext:
@@ -172,12 +172,12 @@ class SumCalculator:
         seal_files.load(out, self._context, members)
         return out
 
-    def _lifted(self, rows: Bytes, peer: str) -> sealapi.Ciphertext:
+    def _lifted(self, rows: Bytes) -> sealapi.Ciphertext:
         """The sum of requests Enc(r) that share a ciphertext, at the scale and on the primes of a fit of training
         rows."""
-        out, one = self._request(rows[0], peer), sealapi.Plaintext()
+        out, one = self._request(rows[0]), sealapi.Plaintext()
         for row in rows[1:]:
-            self._evaluator.add_inplace(out, self._request(row, peer))
+            self._evaluator.add_inplace(out, self._request(row))
         self._encoder.encode(1.0, ckks.level(SUM, SUM.levels), 2.0**LIFT_BITS, one)
         self._evaluator.multiply_plain_inplace(out, one)
         for _ in range(SUM.levels - TRAINING.reply_levels):
@@ -185,8 +185,8 @@ class SumCalculator:
         out.scale = TRAINING.reply_scale
         return out
 
-    def _request(self, row: Bytes, peer: str) -> sealapi.Ciphertext:
-        residues, parms = ckks.request_residues(SUM, row, peer), ckks.level(SUM, SUM.levels)
+    def _request(self, row: Bytes) -> sealapi.Ciphertext:
+        residues, parms = ckks.request_residues(SUM, row), ckks.level(SUM, SUM.levels)
         scale, seed, out = 2.0**SUM.request_bits, row[-SEED_BYTES:].tobytes(), sealapi.Ciphertext()
         seal_files.load(out, self._context, seal_files.ciphertext_members(parms, SUM.n, scale, residues, seed=seed))
         return out
@@ -199,45 +199,43 @@ class SumCalculator:
         residual: Bytes | Values,
         difference: Bytes,
         table: Table,
-        peer: str,
     ) -> Bytes:
         """Mean products of the differences from the residual, each released as one number.
 
         Args:
-            fits: training fits of the A assistors, uint8 (C, reply_bytes of `sum-training`) each.
+            fits: training fits of the A evaluators, uint8 (C, reply_bytes of `sum-training`) each.
             residual: requests uint8 (blocks * K, request_bytes), or r itself, float64 (N_train, K), where it travels in
                 the clear; scaled as the fits are.
-            difference: the sponsor's own f_1 - r, uint8 (C, DIFFERENCE_BYTES), or no rows if it has no features.
+            difference: the key owner's own f_1 - r, uint8 (C, DIFFERENCE_BYTES), or no rows if it has none.
             table: how the training rows lie in C ciphertexts.
-            peer: whose ciphertexts they are.
 
         Returns:
             uint8 (A (A + 1) / 2 [+ A], PRODUCT_BYTES): <d_i, d_j> for i <= j, then <d_1, d_j> for all j.
 
         Raises:
-            PeerViolation: a wrong count, or residues that are not below their primes.
+            Malformed: a wrong count, or residues that are not below their primes.
             NoDifference: a fit is the ciphertext of the residual itself.
         """
         count, requests = table.ciphertexts, residual.dtype == np.uint8
         due = (count, DIFFERENCE_BYTES)
         if len(difference) and difference.shape != due:
-            raise PeerViolation(peer, f"the sponsor's own difference must have the shape {due}")
+            raise Malformed(f"the key owner's own difference must have the shape {due}")
         if count > MAX_PRODUCT_CIPHERTEXTS:
-            raise StateError(f"{count} ciphertexts; inner products of more than {MAX_PRODUCT_CIPHERTEXTS} would wrap")
-        study = Products.of(table, requests)
+            raise Misuse(f"{count} ciphertexts; inner products of more than {MAX_PRODUCT_CIPHERTEXTS} would wrap")
+        scaling = Products.of(table, requests)
         sums: dict[tuple[int, int], sealapi.Ciphertext] = {}
         for row in range(count):
             plain = None if requests else self._residual_plain(table.slots(cast(Values, residual), row))
-            lifted = self._lifted(cast(Bytes, residual)[table.sharing(row)], peer) if requests else None
-            found = self._differences([fit[row] for fit in fits], lifted, plain, study, peer)
+            lifted = self._lifted(cast(Bytes, residual)[table.sharing(row)]) if requests else None
+            found = self._differences([fit[row] for fit in fits], lifted, plain, scaling)
             turned = [self._conjugate(d) for d in found]
             left = [
                 *found,
-                *([self._narrow(self._difference(difference[row], peer), study)] if len(difference) else []),
+                *([self._narrow(self._difference(difference[row]), scaling)] if len(difference) else []),
             ]
             for i, j in pairs(len(fits), bool(len(difference))):
                 self._accumulate(sums, (i, j), left[i], turned[j])
-        return np.stack([self._release(sums[pair], study) for pair in pairs(len(fits), bool(len(difference)))])
+        return np.stack([self._release(sums[pair], scaling) for pair in pairs(len(fits), bool(len(difference)))])
 
     def _residual_plain(self, slots: Slots) -> sealapi.Plaintext:
         plain, parms = sealapi.Plaintext(), ckks.level(SUM, TRAINING.reply_levels)
@@ -249,14 +247,13 @@ class SumCalculator:
         rows: Sequence[Bytes],
         lifted: sealapi.Ciphertext | None,
         plain: sealapi.Plaintext | None,
-        study: Products,
-        peer: str,
+        scaling: Products,
     ) -> list[sealapi.Ciphertext]:
         out = []
         for author, row in enumerate(rows):
-            fit = self._fit(TRAINING, row, peer)
+            fit = self._fit(TRAINING, row)
             try:
-                out.append(self._narrow(self._minus(fit, lifted, plain), study))
+                out.append(self._narrow(self._minus(fit, lifted, plain), scaling))
             except RuntimeError:  # SEAL's "transparent"
                 raise NoDifference(author) from None
         return out
@@ -271,13 +268,13 @@ class SumCalculator:
         self._evaluator.sub_plain_inplace(fit, plain)
         return fit
 
-    def _narrow(self, difference: sealapi.Ciphertext, study: Products) -> sealapi.Ciphertext:
+    def _narrow(self, difference: sealapi.Ciphertext, scaling: Products) -> sealapi.Ciphertext:
         """A difference on the two primes, and at the scale, at which two are multiplied."""
         factor = sealapi.Plaintext()
-        self._encoder.encode(1.0, ckks.level(SUM, TRAINING.reply_levels), 2.0**study.lift, factor)
+        self._encoder.encode(1.0, ckks.level(SUM, TRAINING.reply_levels), 2.0**scaling.lift, factor)
         self._evaluator.multiply_plain_inplace(difference, factor)
         self._evaluator.rescale_to_next_inplace(difference)
-        difference.scale = study.lifted_scale
+        difference.scale = scaling.lifted_scale
         return difference
 
     def _conjugate(self, ciphertext: sealapi.Ciphertext) -> sealapi.Ciphertext:
@@ -299,37 +296,36 @@ class SumCalculator:
         else:
             sums[pair] = product
 
-    def _release(self, product: sealapi.Ciphertext, study: Products) -> Bytes:
+    def _release(self, product: sealapi.Ciphertext, scaling: Products) -> Bytes:
         """One number: relinearised once, re-randomised, flooded; every coefficient but the constant is left out."""
         self._evaluator.relinearize_inplace(product, self._keys.relin)
         self._evaluator.add_inplace(product, self._zero(PRODUCT_LEVELS, product.scale))
         first, second = (wide.compose(r, PRODUCT_PRIMES) for r in self._residues(product, PRODUCT_LEVELS))
         constant = int(first[0][0]) + (int(first[1][0]) << 64)
-        noisy = (constant + flooding.one(study.flooding_bits)) % math.prod(PRODUCT_PRIMES)
+        noisy = (constant + flooding.one(scaling.flooding_bits)) % math.prod(PRODUCT_PRIMES)
         tail = np.frombuffer(noisy.to_bytes(CONSTANT_BYTES, "little"), dtype=np.uint8)
         return np.concatenate([wide.leading(second, PRODUCT_PRIMES, KEPT), tail])
 
     # sums
 
-    def weighted_sum(self, fits: Sequence[tuple[Bytes, Bytes]], weights: Sequence[int], peer: str) -> Bytes:
-        """sum_m w_m f_m of all rows, sanitised for the sponsor.
+    def weighted_sum(self, fits: Sequence[tuple[Bytes, Bytes]], weights: Sequence[int]) -> Bytes:
+        """sum_m w_m f_m of all rows, sanitised for the key owner.
 
         Args:
-            fits: (training, others) of every assistor, as `Layout.split` gives them.
+            fits: (training, others) of every evaluator, as `Layout.split` gives them.
             weights: w_m in units of 2**-WEIGHT_BITS; at least one is not 0.
-            peer: whose ciphertexts they are.
 
         Returns:
             uint8 (ciphertexts, reply_bytes of `sum`), training rows first.
 
         Raises:
-            PeerViolation: a residue that is not below its prime.
+            Malformed: a residue that is not below its prime.
         """
         out = []
         for part, params in ((0, TRAINING), (1, ROWS)):
             for row in range(len(fits[0][part])):
                 terms = [
-                    self._times(self._fit(params, fit[part][row], peer), params, weight)
+                    self._times(self._fit(params, fit[part][row]), params, weight)
                     for fit, weight in zip(fits, weights, strict=True)
                     if weight
                 ]
@@ -364,51 +360,51 @@ class SumCalculator:
         return seal_files.split_ciphertext(seal_files.save(ciphertext), levels, SUM.n, seeded=False)[0]
 
 
-def read_products(array: Bytes, count: int, peer: str) -> list[tuple[int, wide.Limbs]]:
+def read_products(array: Bytes, count: int) -> list[tuple[int, wide.Limbs]]:
     """(constant coefficient, polynomial) of each released number, uint8 (count, PRODUCT_BYTES).
 
     Raises:
-        PeerViolation: another shape, a number that is not below its modulus, or a polynomial that hides nothing.
+        Malformed: another shape, a number that is not below its modulus, or a polynomial that hides nothing.
     """
     if array.dtype != np.uint8 or array.shape != (count, PRODUCT_BYTES):
-        raise PeerViolation(peer, f"inner products of shape {array.shape}; {(count, PRODUCT_BYTES)} is due")
-    return [_product_parts(row, peer) for row in array]
+        raise Malformed(f"inner products of shape {array.shape}; {(count, PRODUCT_BYTES)} is due")
+    return [_product_parts(row) for row in array]
 
 
-def _product_parts(row: Bytes, peer: str) -> tuple[int, wide.Limbs]:
+def _product_parts(row: Bytes) -> tuple[int, wide.Limbs]:
     constant, kept = int.from_bytes(row[-CONSTANT_BYTES:].tobytes(), "little"), row[:-CONSTANT_BYTES]
     if not ckks.spread(kept[KEPT - 1 :: KEPT]):
-        raise PeerViolation(peer, "an inner product whose polynomial is zero or small: it hides nothing")
+        raise Malformed("an inner product whose polynomial is zero or small: it hides nothing")
     second = wide.extend(kept, PRODUCT_PRIMES, SUM.n)
     if second is None or constant >= math.prod(PRODUCT_PRIMES):
-        raise PeerViolation(peer, "an inner product with a number that is not below its modulus")
+        raise Malformed("an inner product with a number that is not below its modulus")
     return constant, second
 
 
-def pairs(assistors: int, sponsor: bool) -> list[tuple[int, int]]:
-    """(i, j) of the released products; i = `assistors` is the sponsor's own difference."""
-    inner = [(i, j) for i in range(assistors) for j in range(i, assistors)]
-    return [*inner, *((assistors, j) for j in range(assistors) if sponsor)]
+def pairs(fits: int, own: bool) -> list[tuple[int, int]]:
+    """(i, j) of the released products; i = `fits` is the key owner's own difference."""
+    inner = [(i, j) for i in range(fits) for j in range(i, fits)]
+    return [*inner, *((fits, j) for j in range(fits) if own)]
 
 
-def products_problem(layout: Layout, rounds: int, assistors: int, ridge: bool) -> str:
-    """Why a study cannot have inner products, or empty; the sponsor counts as having features.
+def products_problem(layout: Layout, rounds: int, fits: int, ridge: bool) -> str:
+    """Why there can be no inner products, or empty; the key owner counts as having a fit of its own.
 
     Args:
         ridge: fits are made on ciphertexts, and so are ridge fits.
     """
-    ciphertexts, numbers = layout.training.ciphertexts, len(pairs(assistors, True))
+    ciphertexts, numbers = layout.training.ciphertexts, len(pairs(fits, True))
     if ciphertexts > MAX_PRODUCT_CIPHERTEXTS:
         return f"{layout.train} training rows and {layout.outputs} outputs are too many for inner products"
     if Products.of(layout.training, ridge).distance(rounds, numbers) > 2.0**-PRODUCT_KAPPA:
         return (
-            f"{rounds} rounds of {numbers} inner products are more than the parameter set hides the assistors' data "
-            f"in, to {PRODUCT_KAPPA} bits"
+            f"{rounds} rounds of {numbers} inner products are more than the parameter set hides the data "
+            f"behind, to {PRODUCT_KAPPA} bits"
         )
     return ""
 
 
-def products_cost(layout: Layout, rounds: int, assistors: int, ridge: bool) -> int:
-    """What a study's inner products take of `MAX_PRODUCTS_COST`; costs of studies on the same data add up."""
-    distance = Products.of(layout.training, ridge).distance(rounds, len(pairs(assistors, True)))
+def products_cost(layout: Layout, rounds: int, fits: int, ridge: bool) -> int:
+    """What the inner products of all rounds take of `MAX_PRODUCTS_COST`; costs on the same data add up."""
+    distance = Products.of(layout.training, ridge).distance(rounds, len(pairs(fits, True)))
     return math.ceil(distance * 2.0**COST_BITS)

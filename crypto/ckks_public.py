@@ -1,4 +1,4 @@
-"""What an assistor can do with ciphertexts, one step of SEAL's evaluator at a time; and how a reply is sanitised."""
+"""What an evaluator can do with ciphertexts, one step of SEAL's evaluator at a time; and how a reply is sanitised."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ class Calculator:
         self._encoder.encode(slots.tolist(), self._top, 2.0**bits, plain)
         return None if plain.is_zero() else plain
 
-    def read_request(self, row: Bytes, peer: str) -> sealapi.Ciphertext:
-        """A request that arrived; PeerViolation."""
-        residues = ckks.request_residues(self.params, row, peer)
+    def read_request(self, row: Bytes) -> sealapi.Ciphertext:
+        """A request that arrived; Malformed."""
+        residues = ckks.request_residues(self.params, row)
         seed = row[-seal_files.SEED_BYTES :].tobytes()
         return self._rebuild(residues, 2.0**self.params.request_bits, seed)
 
     def read_sum(self, packed: bytes, bits: int) -> sealapi.Ciphertext:
-        """A ciphertext at scale 2**bits that this party wrote with `write_sum`."""
+        """A ciphertext at scale 2**bits of its own that it wrote with `write_sum`."""
         residues = seal_files.unpack(np.frombuffer(packed, dtype=np.uint8))
         return self._rebuild(residues.reshape(2, self.params.levels, self.params.n), 2.0**bits, None)
 
@@ -56,7 +56,7 @@ class Calculator:
         return out
 
     def write_sum(self, ciphertext: sealapi.Ciphertext) -> bytes:
-        """`params.sum_bytes` bytes, for this party's own disk and processes."""
+        """`params.sum_bytes` bytes, for its own disk and processes."""
         saved = seal_files.save(ciphertext)
         residues, _ = seal_files.split_ciphertext(saved, self.params.levels, self.params.n, seeded=False)
         return seal_files.pack(residues).tobytes()

@@ -1,4 +1,4 @@
-"""The secret side of CKKS: the sponsor's key, encryption of residuals, decryption of fits. Assistors never import it.
+"""The secret side of CKKS: the owner's key, encryption of residuals, decryption of fits. Evaluators never import it.
 
 CKKS is not IND-CPA-D (Li and Micciancio, EUROCRYPT 2021): whoever sees exact decryptions can find the key. So
 everything that is decrypted here gets noise before anything else sees it (`crypto.release`), and is counted
@@ -20,10 +20,10 @@ from tenseal import sealapi
 from crypto import ckks, flooding, release, seal_files, wide
 from crypto.ckks import RANGE, ParameterSet, named
 from crypto.ckks_slots import Slots, Table
+from crypto.errors import Malformed, Refused, Unsuitable
 from crypto.private_files import write_new
 from crypto.releases import Releases
 from crypto.seal_files import SEED_BYTES, Bytes, Residues
-from secure_gal.errors import DataError, EnvironmentFailure, PeerViolation, SettingsError
 
 Values = npt.NDArray[np.float64]
 FORMAT = 2
@@ -39,7 +39,7 @@ class _KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SecretContext:
-    """The sponsor's secret key of one study.
+    """A secret key.
 
     Attributes:
         params: its parameter set.
@@ -71,8 +71,8 @@ class SecretContext:
         """Write the key file, mode 0600, never over an existing one.
 
         Raises:
-            SettingsError: the file exists.
-            EnvironmentFailure: it cannot be written.
+            Unsuitable: the file exists.
+            Refused: it cannot be written.
         """
         body = msgspec.msgpack.encode(
             _KeyFile(FORMAT, self.params.name, seal_files.save(self._secret), self._noise_key)
@@ -80,9 +80,9 @@ class SecretContext:
         try:
             write_new(path, body, 0o600)
         except FileExistsError:
-            raise SettingsError(str(path), "exists; a key is never overwritten") from None
+            raise Unsuitable(str(path), "exists; a key is never overwritten") from None
         except OSError as error:
-            raise EnvironmentFailure(f"{path} cannot be written: {error}") from error
+            raise Refused(f"{path} cannot be written: {error}") from error
 
     @classmethod
     def load(cls, path: Path) -> SecretContext:
@@ -90,7 +90,7 @@ class SecretContext:
 
         Raises:
             KeyRetired: the key has ended.
-            SettingsError: missing, open to others, or not a key file of this format.
+            Unsuitable: missing, open to others, or not a key file of this format.
         """
         where, releases = str(path), Releases(0, path)
         releases.check()
@@ -99,24 +99,24 @@ class SecretContext:
                 mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
                 body = stream.read(MAX_FILE_BYTES + 1)
         except OSError as error:
-            raise SettingsError(where, f"cannot be read ({error.strerror})") from error
+            raise Unsuitable(where, f"cannot be read ({error.strerror})") from error
         if mode & 0o077:
-            raise SettingsError(where, f"holds a secret key but has mode {mode:04o}; run `chmod 600 {path}`")
+            raise Unsuitable(where, f"holds a secret key but has mode {mode:04o}; run `chmod 600 {path}`")
         try:
             file = msgspec.msgpack.decode(body, type=_KeyFile)
             params = named(file.parameters)
             secret = sealapi.SecretKey()
             seal_files.load(secret, ckks.context(params), file.secret)
         except (msgspec.MsgspecError, KeyError, ValueError, RuntimeError):
-            raise SettingsError(where, f"is not a CKKS key file of format {FORMAT}") from None
+            raise Unsuitable(where, f"is not a CKKS key file of format {FORMAT}") from None
         if file.format != FORMAT or len(file.noise) != release.NOISE_KEY_BYTES:
-            raise SettingsError(where, f"has format {file.format}; this version reads {FORMAT}")
+            raise Unsuitable(where, f"has format {file.format}; this version reads {FORMAT}")
         return cls(params, secret, file.noise, Releases(params.tau, path))
 
     def public_keys(self, padded: int) -> bytes:
-        """What an assistor needs: the public key and the Galois keys in use, packed, `params.keys_bytes(padded)` long.
+        """What an evaluator needs: the public key and the Galois keys in use, packed, `params.keys_bytes(padded)` long.
 
-        Every call makes fresh keys; one blob may serve all assistors of the same padded width.
+        Every call makes fresh keys; one blob may serve all evaluators of the same padded width.
         """
         params = self.params
         generator = sealapi.KeyGenerator(ckks.context(params), self._secret)
@@ -140,11 +140,11 @@ class SecretContext:
             uint8 (ceil(N / n) * K, request_bytes), row block * K + k.
 
         Raises:
-            DataError: a value is not finite or larger than 1.
+            Unsuitable: a value is not finite or larger than 1.
         """
         values = np.asarray(values, dtype=np.float64)
         if values.ndim != 2 or not len(values) or not np.abs(values).max() <= 1.0:
-            raise DataError("residuals", "can be encrypted only as an (N, K) table of numbers from -1 to 1")
+            raise Unsuitable("values", "can be encrypted only as an (N, K) table of numbers from -1 to 1")
         params, table = self.params, Table(self.params, *values.shape)
         out = np.empty((table.requests, params.request_bytes), dtype=np.uint8)
         for number, row in enumerate(out):
@@ -160,20 +160,20 @@ class SecretContext:
         row[:-SEED_BYTES] = seal_files.pack(residues)
         row[-SEED_BYTES:] = np.frombuffer(seed, dtype=np.uint8)
 
-    def decrypt(self, replies: Bytes, rows: int, outputs: int, peer: str) -> Values:
+    def decrypt(self, replies: Bytes, rows: int, outputs: int, source: str) -> Values:
         """Decrypt replies.
 
         Args:
             replies: uint8 (C, reply_bytes), C being `Table.ciphertexts`.
             rows: how many values of each output are due.
             outputs: K.
-            peer: whose replies these are.
+            source: where they come from: what all replies of a source have behind their last rows is added up.
 
         Returns:
             float64 (rows, outputs).
 
         Raises:
-            PeerViolation: another shape, or a number that is not below its modulus: nothing was decrypted. Or values
+            Malformed: another shape, or a number that is not below its modulus: nothing was decrypted. Or values
                 larger than RANGE, as replies under another key, wrapped ones and random bytes give, or padding that is
                 not the noise it must be: the key has ended (`refuse`).
             KeyRetired: the key has ended before.
@@ -181,11 +181,11 @@ class SecretContext:
         table = Table(self.params, rows, outputs)
         due = (table.ciphertexts, self.params.reply_bytes)
         if replies.dtype != np.uint8 or replies.shape != due:
-            raise PeerViolation(peer, f"replies of shape {replies.shape}; {due} is due")
-        polynomials = [ckks.read_reply(self.params, row, peer) for row in replies]
+            raise Malformed(f"replies of shape {replies.shape}; {due} is due")
+        polynomials = [ckks.read_reply(self.params, row) for row in replies]
         fresh = self.releases.admit([row.tobytes() for row in replies])
         slots = [self._decrypt(*pair, row.tobytes()) for pair, row in zip(polynomials, replies, strict=True)]
-        self._check(table, slots, fresh, peer)
+        self._check(table, slots, fresh, source)
         return release.on_grid(self.params, table.values(slots))
 
     def _decrypt(self, first: wide.Limbs, second: wide.Limbs, row: bytes) -> Slots:
@@ -208,29 +208,29 @@ class SecretContext:
         self._decryptor.decrypt(ciphertext, plain)
         return plain
 
-    def refuse(self, peer: str, rule: str) -> PeerViolation:
+    def refuse(self, source: str, rule: str) -> Malformed:
         """End the key because a decrypted reply cannot be what it should; returns the error to raise.
 
         That a reply was refused tells whoever made it one bit about the key, so there is no second time.
         """
-        self.releases.retire(f"a reply of {peer} was refused after it was decrypted ({rule})")
-        return PeerViolation(peer, rule)
+        self.releases.retire(f"a reply of {source} was refused after it was decrypted ({rule})")
+        return Malformed(rule)
 
-    def _check(self, table: Table, slots: list[Slots], fresh: bool, peer: str) -> None:
+    def _check(self, table: Table, slots: list[Slots], fresh: bool, source: str) -> None:
         """Hold decrypted slots against what they can be: cheap, and passed by whoever forges with care (decision
         0017)."""
         padding = [np.zeros(0)]
         for index, found in enumerate(slots):
             both = np.concatenate([found.real, found.imag])
             if not np.abs(both).max() <= RANGE:
-                raise self.refuse(peer, f"a reply decrypts to values that are not numbers within {RANGE:g}")
+                raise self.refuse(source, f"a reply decrypts to values that are not numbers within {RANGE:g}")
             padding.append(both[~table.used(index)])
         noise = np.concatenate(padding) / release.padding_deviation(self.params)
         if not len(noise):
             return
         refused = np.abs(noise).max() > release.PADDING_LIMIT
         if fresh:
-            count, squares = self.releases.add_squares(peer, len(noise), float(noise @ noise))
+            count, squares = self.releases.add_squares(source, len(noise), float(noise @ noise))
             refused = refused or squares / count > release.spread_limit(count)
         if refused:
-            raise self.refuse(peer, "a reply has more than noise behind its last row")
+            raise self.refuse(source, "a reply has more than noise behind its last row")

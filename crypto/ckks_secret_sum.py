@@ -1,6 +1,6 @@
-"""The secret side of sum-only predictions: the sponsor's key in the ring `sum` (decision 0010).
+"""The secret side of sums: the owner's key in the ring `sum` (decision 0010).
 
-As with `ckks_secret`, no assistor ever imports this file.
+As with `ckks_secret`, no evaluator ever imports this file.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from crypto.ckks_fits import DIFFERENCE_BYTES, SUM, TRAINING, Layout
 from crypto.ckks_products import PRODUCT_LEVELS, PRODUCT_PRIMES, Products, read_products
 from crypto.ckks_secret import SecretContext, Values
 from crypto.ckks_slots import Table
+from crypto.errors import Misuse, Unsuitable
 from crypto.seal_files import Bytes
-from secure_gal.errors import DataError, StateError
 
 
 class SumContext(SecretContext):
@@ -42,47 +42,47 @@ class SumContext(SecretContext):
 
     def _generator(self) -> sealapi.KeyGenerator:
         if self.params != SUM:
-            raise StateError(f"a key of the parameter set {self.params.name!r} cannot serve sum-only predictions")
+            raise Misuse(f"a key of the parameter set {self.params.name!r} cannot serve sums")
         return sealapi.KeyGenerator(ckks.context(SUM), self._secret)
 
     def encrypt_difference(self, values: Values) -> Bytes:
-        """The sponsor's own f_1 - r, float64 (N_train, K), for the aggregator: uint8 (C, DIFFERENCE_BYTES).
+        """The key owner's own f_1 - r, float64 (N_train, K), for the combiner: uint8 (C, DIFFERENCE_BYTES).
 
         Raises:
-            DataError: a value is not finite.
+            Unsuitable: a value is not finite.
         """
         if not np.isfinite(values).all():
-            raise DataError("[learner]", "the sponsor's own fitted values are not finite")
+            raise Unsuitable("values", "they are not finite, so they cannot be encrypted")
         table = Table(TRAINING, *values.shape)
         out = np.empty((table.ciphertexts, DIFFERENCE_BYTES), dtype=np.uint8)
         for index, row in enumerate(out):
             self._encrypt(table.slots(values, index), TRAINING.reply_levels, TRAINING.reply_scale, row)
         return out
 
-    def decrypt_products(self, products: Bytes, count: int, study: Products, peer: str) -> Values:
+    def decrypt_products(self, products: Bytes, count: int, scaling: Products) -> Values:
         """Inner products float64 (count,), summed over rows and outputs.
 
         Raises:
-            PeerViolation: as `read_products`; nothing was decrypted.
+            Malformed: as `read_products`; nothing was decrypted.
             KeyRetired: the key has ended.
         """
-        parts = read_products(products, count, peer)
+        parts = read_products(products, count)
         self.releases.admit([row.tobytes() for row in products])
-        numbers = [self._product(*pair, row.tobytes(), study) for pair, row in zip(parts, products, strict=True)]
+        numbers = [self._product(*pair, row.tobytes(), scaling) for pair, row in zip(parts, products, strict=True)]
         return np.array(numbers) * SUM.slots
 
-    def _product(self, constant: int, second: wide.Limbs, row: bytes, study: Products) -> float:
+    def _product(self, constant: int, second: wide.Limbs, row: bytes, scaling: Products) -> float:
         """The constant coefficient, noise added: the mean of all slots' real parts. All others are meaningless."""
         seed, modulus = release.noise_seed(self._noise_key, "products", row), math.prod(PRODUCT_PRIMES)
-        noisy = (constant + flooding.one(study.release_bits, seed)) % modulus
+        noisy = (constant + flooding.one(scaling.release_bits, seed)) % modulus
         residues = np.zeros((2, PRODUCT_LEVELS, SUM.n), dtype=np.uint64)
         residues[0, :, 0] = [noisy % prime for prime in PRODUCT_PRIMES]
         residues[1] = wide.residues(second, PRODUCT_PRIMES)
-        plain = self._open(residues, study.scale)
+        plain = self._open(residues, scaling.scale)
         return float(np.mean(np.array(self._encoder.decode_complex(plain)).real))
 
-    def decrypt_sum(self, replies: Bytes, layout: Layout, peer: str) -> Values:
+    def decrypt_sum(self, replies: Bytes, layout: Layout, source: str) -> Values:
         """A weighted sum float64 (N, K), training rows first. Raises as `decrypt`."""
         cut, outputs = layout.training.ciphertexts, layout.outputs
         parts = [(replies[:cut], layout.train), (replies[cut:], layout.others)]
-        return np.concatenate([self.decrypt(part, rows, outputs, peer) for part, rows in parts])
+        return np.concatenate([self.decrypt(part, rows, outputs, source) for part, rows in parts])

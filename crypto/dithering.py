@@ -1,7 +1,7 @@
 """Encoding U without telling more of it than the fit does: random dither before a plaintext's coefficients are rounded.
 
 A plaintext's coefficients are integers. Rounded to the nearest, they make the fit that of a slightly other U, and which
-other one is a function of the data: the sponsor, who decrypts the fit, would see it wherever flooding does not drown
+other one is a function of the data: whoever decrypts the fit would see it wherever flooding does not drown
 it. So the sum of two uniform numbers of -1/2..1/2 is added to every coefficient before it is rounded. Then mean and
 variance of the whole error, rounding and dither, are 0 and 1/4 whatever the coefficient is (triangular dither, not
 subtracted: Lipshitz, Wannamaker, Vanderkooy, *Quantization and Dither*, J. Audio Eng. Soc. 40(5), 1992). Without it,

@@ -1,4 +1,4 @@
-"""An assistor's homomorphic fit and prediction: f = U_all (U_train' r) on ciphertexts, sanitised.
+"""The homomorphic fit and prediction: f = U_all (U_train' r) on ciphertexts, sanitised.
 
 U = Phi B with A = (Phi'Phi + N lambda I)^-1 = B B', so this is ridge regression of r. The work of `ridge_blocks` is
 shared out by blocks of rows. Each process keeps the same blocks round after round, because it keeps their encodings.
@@ -16,10 +16,10 @@ from joblib import cpu_count
 
 from crypto import ridge_blocks
 from crypto.ckks import PublicKeys, check_requests
+from crypto.errors import Malformed, Misuse, Unsuitable
 from crypto.seal_files import Bytes
 from crypto.shards import Array, Job, Worker, close, each, prepare, spread
 from crypto.work_folder import free_memory
-from secure_gal.errors import DataError, PeerViolation, StateError
 
 Progress = Callable[[float], None]
 
@@ -37,22 +37,22 @@ NORM_SLACK = 1.001
 
 
 class EncryptedRidge:
-    """The fit of one assistor: its U and the sponsor's evaluation keys, ready for any number of rounds.
+    """The fit of one evaluator: its U and the key owner's evaluation keys, ready for any number of rounds.
 
     Rows of U longer than 1 are scaled down to norm 1, which the noise bound needs; for training rows of a ridge fit,
     whose squared norm is their leverage, that changes nothing. U lies in a private temporary folder as float32 until
     `close`, so that worker processes can share it.
 
     Args:
-        keys: the sponsor's.
+        keys: the key owner's.
         u_train: float64 (N_train, p), what the inner products are taken with; p at most `keys.padded`.
         u_all: float64 (N_all, p), the rows to fit.
         cores: worker processes; by default every core that has half a second of a round's work to do.
         cache_bytes: memory for encodings; None for what the machine can spare, CACHE_BYTES at most.
 
     Raises:
-        DataError: a value is not finite, there are no rows, or U_train' U_train is larger than 1.
-        EnvironmentFailure: there is no room for the temporary folder.
+        Unsuitable: a value is not finite, there are no rows, or U_train' U_train is larger than 1.
+        Refused: there is no room for the temporary folder.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class EncryptedRidge:
         cache_bytes: int | None = None,
     ) -> None:
         if u_train.ndim != 2 or u_all.ndim != 2 or not 1 <= u_train.shape[1] == u_all.shape[1] <= keys.padded:
-            raise StateError(f"U of shapes {u_train.shape} and {u_all.shape} does not fit keys of width {keys.padded}")
+            raise Misuse(f"U of shapes {u_train.shape} and {u_all.shape} does not fit keys of width {keys.padded}")
         _check_operator(u_train)
         self._keys, self._cores = keys, cores
         self._job = prepare(keys, u_train, u_all, cores or cpu_count(), _room(cache_bytes))
@@ -74,23 +74,22 @@ class EncryptedRidge:
     def __repr__(self) -> str:
         return f"EncryptedRidge({self._keys!r}, blocks {self._job.blocks})"
 
-    def fit(self, requests: Bytes, outputs: int, peer: str, on_progress: Progress | None = None) -> Bytes:
+    def fit(self, requests: Bytes, outputs: int, on_progress: Progress | None = None) -> Bytes:
         """One round.
 
         Args:
             requests: uint8 (ceil(N_train / n) * outputs, request_bytes), Enc(r), row block * outputs + k.
             outputs: K.
-            peer: whose requests these are.
             on_progress: told the share of the work that is done, from 0 to 1.
 
         Returns:
             uint8 (C, reply_bytes), sanitised; C and which outputs lie where are those of `ckks_slots.Table`.
 
         Raises:
-            PeerViolation: a request is not a ciphertext of the parameter set, or their number is wrong.
+            Malformed: a request is not a ciphertext of the parameter set, or their number is wrong.
         """
         tell = on_progress or (lambda share: None)
-        heads = self._heads(requests, outputs, peer)
+        heads = self._heads(requests, outputs)
         tell(0.5)
         replies = _spread_fitted(self._job, heads)
         tell(1.0)
@@ -100,19 +99,19 @@ class EncryptedRidge:
         """The second half of `fit`, from what `head` returned."""
         return _spread_fitted(self._job, _split_head(self._keys, head, outputs))
 
-    def head(self, requests: Bytes, outputs: int, peer: str) -> bytes:
-        """G = U_train' R, K ciphertexts, for this party's own disk: never to be sent. Raises as `fit`."""
-        return b"".join(self._heads(requests, outputs, peer))
+    def head(self, requests: Bytes, outputs: int) -> bytes:
+        """G = U_train' R, K ciphertexts, for the evaluator's own disk: never to be sent. Raises as `fit`."""
+        return b"".join(self._heads(requests, outputs))
 
-    def _heads(self, requests: Bytes, outputs: int, peer: str) -> list[bytes]:
+    def _heads(self, requests: Bytes, outputs: int) -> list[bytes]:
         due = self._job.blocks[0] * outputs
         if outputs < 1 or len(requests) != due:
-            raise PeerViolation(peer, f"{len(requests)} ciphertexts where {due} are due")
-        check_requests(self._keys.params, requests, peer)
+            raise Malformed(f"{len(requests)} ciphertexts where {due} are due")
+        check_requests(self._keys.params, requests)
         if not self._begun and self._cores is None:
             self._job = replace(self._job, shards=min(self._job.shards, _worthwhile(self._keys, self._job, outputs)))
         self._begun = True
-        shares = spread(self._job, partial(_inner_products, requests=requests, outputs=outputs, peer=peer))
+        shares = spread(self._job, partial(_inner_products, requests=requests, outputs=outputs))
         return each(self._job, _fold, [[share[k] for share in shares] for k in range(outputs)])
 
     def close(self) -> None:
@@ -124,7 +123,7 @@ def predict(keys: PublicKeys, head: bytes, outputs: int, u_new: Array, *, cores:
     """Sanitised fitted values of new rows from an encrypted head, at a cost that does not depend on training.
 
     Args:
-        keys: the sponsor's.
+        keys: the key owner's.
         head: of `EncryptedRidge.head` under the same keys.
         outputs: K.
         u_new: float64 (n_new, p); rows longer than 1 are scaled down to norm 1.
@@ -134,8 +133,8 @@ def predict(keys: PublicKeys, head: bytes, outputs: int, u_new: Array, *, cores:
         uint8 (C, reply_bytes); C and which outputs lie where are those of `ckks_slots.Table`.
 
     Raises:
-        DataError: a value is not finite, or there are no rows.
-        StateError: the head is not one of these keys' parameter set and K outputs, or u_new is too wide.
+        Unsuitable: a value is not finite, or there are no rows.
+        Misuse: the head is not one of these keys' parameter set and K outputs, or u_new is too wide.
     """
     rows = FittedRows(keys, u_new, cores=cores, cache_bytes=0)
     try:
@@ -149,7 +148,7 @@ class FittedRows:
 
     def __init__(self, keys: PublicKeys, u: Array, *, cores: int | None = None, cache_bytes: int | None = None) -> None:
         if u.ndim != 2 or not 1 <= u.shape[1] <= keys.padded:
-            raise StateError(f"U of shape {u.shape} does not fit keys of width {keys.padded}")
+            raise Misuse(f"U of shape {u.shape} does not fit keys of width {keys.padded}")
         self._keys = keys
         self._job = prepare(keys, None, u, cores or cpu_count(), _room(cache_bytes))
 
@@ -170,7 +169,7 @@ def _room(cache_bytes: int | None) -> int:
 def _split_head(keys: PublicKeys, head: bytes, outputs: int) -> list[bytes]:
     size = keys.params.sum_bytes
     if outputs < 1 or len(head) != outputs * size:
-        raise StateError(f"an encrypted head of {len(head)} bytes is not one of {outputs} outputs")
+        raise Misuse(f"an encrypted head of {len(head)} bytes is not one of {outputs} outputs")
     return [head[k * size : (k + 1) * size] for k in range(outputs)]
 
 
@@ -188,7 +187,7 @@ def _worthwhile(keys: PublicKeys, job: Job, outputs: int) -> int:
 
 
 def _check_operator(u: Array) -> None:
-    """DataError if power iteration finds U'U larger than 1 (it cannot find more than there is)."""
+    """Unsuitable if power iteration finds U'U larger than 1 (it cannot find more than there is)."""
     vector = np.random.default_rng(0).standard_normal((u.shape[1],))
     norm = 1.0
     for _ in range(8):
@@ -198,14 +197,14 @@ def _check_operator(u: Array) -> None:
             break
         vector = vector / norm
     if not norm <= NORM_SLACK:
-        raise DataError("features", "U' U of the training rows is larger than 1 or not finite: not a ridge fit's U")
+        raise Unsuitable("U", "U' U of the training rows is larger than 1 or not finite: not a ridge fit's U")
 
 
-def _inner_products(worker: Worker, shard: int, requests: Bytes, outputs: int, peer: str) -> list[bytes | None]:
+def _inner_products(worker: Worker, shard: int, requests: Bytes, outputs: int) -> list[bytes | None]:
     blocks = worker.job.share(0, shard)
     mine = requests[blocks.start * outputs : blocks.stop * outputs]
     encodings = worker.encodings(0, shard)
-    return ridge_blocks.inner_products(worker.calculator, encodings, mine, blocks, outputs, peer)
+    return ridge_blocks.inner_products(worker.calculator, encodings, mine, blocks, outputs)
 
 
 def _fold(worker: Worker, shares: list[bytes | None]) -> bytes:

@@ -1,6 +1,6 @@
 """Noise that drowns what a number's own noise says: exact integers from a stream cipher.
 
-An assistor floods its replies with it, and the sponsor what it decrypts.
+An evaluator floods its replies with it, and the key owner what it decrypts.
 
 A draw is the sum of 12 independent uniform integers of `bits` bits each, centred, so its standard deviation is
 sigma = 2**bits to one part in 2**(2 bits). No floating point is involved, so there is nothing to round wrongly, and no

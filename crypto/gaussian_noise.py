@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
 
+from crypto.errors import Misuse, Unsuitable
 from crypto.uniform import system_words, unit_interval
-from secure_gal.errors import SettingsError, StateError
 
 
 def clipped_with_noise(values: npt.NDArray[np.float32], clip: float, scale: float) -> npt.NDArray[np.float32]:
@@ -27,13 +27,13 @@ def clipped_with_noise(values: npt.NDArray[np.float32], clip: float, scale: floa
             gives at most 8.2 deviations.
 
     Raises:
-        SettingsError: clip or scale is not a finite number above 0.
-        StateError: a value is not finite.
+        Unsuitable: clip or scale is not a finite number above 0.
+        Misuse: a value is not finite.
     """
     for name, number in (("clip", clip), ("noise", scale)):
         if not (math.isfinite(number) and number > 0):
-            raise SettingsError(f"[protect] {name}", f"{number!r}; accepted: a number above 0")
+            raise Unsuitable(name, f"{number!r}; accepted: a number above 0")
     if not np.isfinite(values).all():
-        raise StateError("noise was asked for on a value that is not finite")
+        raise Misuse("noise was asked for on a value that is not finite")
     noise = ndtri(unit_interval(system_words(values.size))).reshape(values.shape)
     return np.asarray(np.clip(values.astype(np.float64), -clip, clip) + scale * noise, dtype=np.float32)

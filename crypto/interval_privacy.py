@@ -7,7 +7,7 @@ value is distributed as before over the interval: that, and not differential pri
 **What it is worth.** A second report of the same value with a fresh threshold cuts the interval again; after n reports
 nothing is left but a gap of about 2/(n + 2) of the range, so report *once*. A value that can only take two places, such
 as the first cross-entropy residual of a row, is either named exactly (the threshold falls between them) or not told at
-all: over [-1, 1] the reports of round 1 name half of the labels of two classes. Use randomised response for classes.
+all: over [-1, 1] the first reports name half of the labels of two classes. Use randomised response for classes.
 Unlike the paper's code, the range is public and never the data's own quantiles.
 """
 
@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from crypto.errors import Misuse
 from crypto.label_privacy import check_range
 from crypto.uniform import Words, system_words, unit_interval
-from secure_gal.errors import StateError
 
 Array = npt.NDArray[np.float64]
 
@@ -63,13 +63,13 @@ class IntervalMechanism:
         """One report a value, of any shape, with fresh randomness of the operating system.
 
         Raises:
-            StateError: a value is not finite.
+            Misuse: a value is not finite.
         """
         return self.respond(values, system_words(values.size))
 
     def respond(self, values: Array, words: Words) -> Intervals:
         """The reports that these uniform words (one a value) give, for tests and seeded experiments."""
         if not np.isfinite(values).all():
-            raise StateError("interval privacy was asked to report a value that is not finite")
+            raise Misuse("interval privacy was asked to report a value that is not finite")
         threshold = self.low + (self.high - self.low) * unit_interval(words).reshape(values.shape)
         return Intervals(self.low, self.high, threshold, np.clip(values, self.low, self.high) >= threshold)

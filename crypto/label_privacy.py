@@ -5,9 +5,9 @@
 *Mechanism*: each row's value is released independently, as it is with probability `keep / 2**64`, as each of the K - 1
 other values with probability `other / 2**64` (Warner 1965; Kairouz, Bonawitz and Ramage, ICML 2016). The largest odds
 ratio of any output is `keep / other <= e**epsilon`, so one release is epsilon-DP for every row, and whatever is
-computed from it later costs nothing more. **Releasing the same row again, in another run or study, adds the epsilons**:
+computed from it later costs nothing more. **Releasing the same row again, at another time, adds the epsilons**:
 the first release must be kept and given again.
-*Rounding*, always towards privacy: epsilon is the decimal number that the settings say, e**epsilon is rounded down
+*Rounding*, always towards privacy: epsilon is the decimal number that was given, e**epsilon is rounded down
 (a truncated series in integers), `other` is rounded up. No floating point stands between a code and its release.
 *Bins*: a number is clipped to a public range and replaced by one of equal bins (randomised response on bins: Ghazi et
 al., ICLR 2023), how many depends on epsilon alone, so no bound is taken from the data.
@@ -23,8 +23,8 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from crypto.errors import Misuse, Unsuitable
 from crypto.uniform import Words, system_words
-from secure_gal.errors import SettingsError, StateError
 
 Codes = npt.NDArray[np.int64]
 """int64 (N,): values numbered 0..K-1."""
@@ -60,7 +60,7 @@ class RandomizedResponse:
         keep, other: chances of the true value and of each other one, out of 2**64; `keep + (K-1) * other == 2**64`.
 
     Raises:
-        SettingsError: epsilon or the number of values is outside its range.
+        Unsuitable: epsilon or the number of values is outside its range.
     """
 
     values: int
@@ -71,9 +71,9 @@ class RandomizedResponse:
     def __post_init__(self) -> None:
         low, high = EPSILON_RANGE
         if not low <= self.epsilon <= high:  # refuses nan as well
-            raise SettingsError("[protect] epsilon", f"{self.epsilon!r}; accepted: {low} to {high}")
+            raise Unsuitable("epsilon", f"{self.epsilon!r}; accepted: {low} to {high}")
         if not 2 <= self.values <= MAX_VALUES:
-            raise SettingsError("[protect]", f"{self.values} label values; accepted: 2 to {MAX_VALUES}")
+            raise Unsuitable("values", f"{self.values} label values; accepted: 2 to {MAX_VALUES}")
         odds = exp_lower_bound(Fraction(repr(float(self.epsilon))))  # the decimal as written, not its binary neighbour
         other = math.ceil(WORD / (odds + self.values - 1))
         object.__setattr__(self, "other", other)
@@ -93,7 +93,7 @@ class RandomizedResponse:
         """One release of every row, with fresh randomness of the operating system.
 
         Raises:
-            StateError: a code is not in 0..K-1.
+            Misuse: a code is not in 0..K-1.
         """
         return self.respond(codes, system_words(len(codes)))
 
@@ -103,21 +103,19 @@ class RandomizedResponse:
         2**64 divides into `keep` words that keep and K-1 stretches of `other` words, one for each other value.
 
         Raises:
-            StateError: a code is not in 0..K-1, or there is not one word a row.
+            Misuse: a code is not in 0..K-1, or there is not one word a row.
         """
         if codes.ndim != 1 or words.shape != codes.shape or not ((codes >= 0) & (codes < self.values)).all():
-            raise StateError(f"labels to privatise must be codes 0..{self.values - 1}, with one word each")
+            raise Misuse(f"labels to privatise must be codes 0..{self.values - 1}, with one word each")
         keep, other = np.uint64(self.keep), np.uint64(self.other)
         stretch = ((words - keep) // other).astype(np.int64)  # wraps, and is not used, where the value is kept
         return np.where(words < keep, codes, stretch + (stretch >= codes))
 
 
 def check_range(low: float, high: float) -> None:
-    """SettingsError unless low < high, both finite and their distance too."""
+    """Unsuitable unless low < high, both finite and their distance too."""
     if not 0 < high - low < math.inf:  # refuses nan as well
-        raise SettingsError(
-            "[protect] label_range", f"[{low!r}, {high!r}]; accepted: two finite numbers, smaller first"
-        )
+        raise Unsuitable("range", f"[{low!r}, {high!r}]; accepted: two finite numbers, smaller first")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Files of a party's home: written whole or not at all, readable by their owner alone, by one process at a time."""
+"""Private files: written whole or not at all, readable by their owner alone, by one process at a time."""
 
 from __future__ import annotations
 

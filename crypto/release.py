@@ -9,7 +9,7 @@ with rho-KL differential privacy rho = tau t**2 / (2 sigma**2)) where
 
     tau t**2 / (2 sigma**2) <= 2**-(kappa + 7)
 
-The attacker is taken to know every message, every other party's data, and all that whoever computed the reply drew.
+The attacker is taken to know every message, everyone else's data, and all that whoever computed the reply drew.
 
 *Not Gaussian noise, and the same bound.* Bits are those of Micciancio and Walter (EUROCRYPT 2018): who guesses right
 with probability (1 + delta) / 2 whenever it answers, which it does with probability alpha, has advantage alpha
@@ -19,7 +19,7 @@ where later messages depend on earlier answers. So the advantage is at most tau 
 what is claimed.
 
 *Never twice.* Noise is a function of the ciphertext and a secret of its own beside the key (HMAC-SHA-256 as a
-pseudorandom function, keying ChaCha20): whoever decrypts the same ciphertext again, after a crash or in another run,
+pseudorandom function, keying ChaCha20): whoever decrypts the same ciphertext again, after a crash or anew,
 finds the same values, so noise cannot be averaged away.
 """
 
@@ -44,16 +44,16 @@ MAX_ROWS = 2**25
 PADDING_LIMIT = 9.0
 """Deviations: a padding value of an honest reply exceeds it with probability 2**-62."""
 PARTS = 1024
-"""Replies that an aggregator may add up without their rounding being noticed: assistors times heads of each."""
+"""Replies that a combiner may add up without their rounding being noticed: evaluators times heads of each."""
 
 
 def key_noise(params: ParameterSet) -> float:
     """t: L2 norm over a decrypted ciphertext's coefficients of the error that depends on the key, root mean square.
 
     `rounding`: c1 travels without its low bytes, which whoever computed the reply knows; a uniform error of that unit
-    times a ternary key. `switching`: of every rotation, as it meets the data. `request`: the sponsor's own encryption
+    times a ternary key. `switching`: of every rotation, as it meets the data. `request`: the key owner's own encryption
     noise; rows of U have norm 1 at most. `zero`: a fresh encryption of zero, whose randomness its maker knows. `parts`:
-    the same rounding of what an aggregator adds up, times what it multiplies with.
+    the same rounding of what a combiner adds up, times what it multiplies with.
     """
     n, ternary = params.n, math.sqrt(2 / 3)
     rounding = n * math.sqrt(1 / 12) * ternary * rounding_unit(params)

@@ -1,9 +1,8 @@
-"""Which ciphertexts a secret key has decrypted, how its peers' noise adds up, and when it may decrypt no more.
+"""Which ciphertexts a secret key has decrypted, how the noise of each source adds up, and when it may decrypt no more.
 
-The noise of `crypto.release` covers a number of ciphertexts *under one key*, whatever runs and studies they belong to.
-So the count lies beside the key and outlives every run directory. An answer that is refused after decryption is an
-answer,
-too: it tells one bit about the key, so the first one ends it.
+The noise of `crypto.release` covers a number of ciphertexts *under one key*, whatever they belong to. So the count
+lies beside the key. An answer that is refused after decryption is an answer, too: it tells one bit about the key, so
+the first one ends it.
 """
 
 from __future__ import annotations
@@ -16,8 +15,8 @@ from pathlib import Path
 
 import msgspec
 
+from crypto.errors import KeyRetired, Refused
 from crypto.private_files import locked, replace
-from secure_gal.errors import EnvironmentFailure, KeyRetired
 
 TAG_BYTES = 16
 """Of SHA-256 over a ciphertext: the same one decrypted again, which gives the same values, is one release."""
@@ -66,7 +65,7 @@ class Releases:
 
         Raises:
             KeyRetired: the key has ended, or ends here because its budget is spent.
-            EnvironmentFailure: the account cannot be written; nothing may be decrypted.
+            Refused: the account cannot be written; nothing may be decrypted.
         """
         tags = dict.fromkeys(hashlib.sha256(c).digest()[:TAG_BYTES] for c in ciphertexts)
         with self._alone():
@@ -83,11 +82,11 @@ class Releases:
         with self._alone():
             self._end(reason)
 
-    def add_squares(self, peer: str, count: int, total: float) -> tuple[int, float]:
-        """Add a sum of squares over `count` numbers to what this peer's replies gave before; returns the whole."""
+    def add_squares(self, source: str, count: int, total: float) -> tuple[int, float]:
+        """Add a sum of squares over `count` numbers to what replies of this source gave before; returns the whole."""
         with self._alone():
-            before = self._read_squares().get(peer, (0, 0.0))
-            self._squares[peer] = after = (before[0] + count, before[1] + total)
+            before = self._read_squares().get(source, (0, 0.0))
+            self._squares[source] = after = (before[0] + count, before[1] + total)
             if self._key is not None:
                 replace(self._beside(".squares"), msgspec.json.encode(self._squares))
             return after
@@ -107,7 +106,7 @@ class Releases:
                 self._refresh()
                 yield
         except OSError as error:
-            raise EnvironmentFailure(f"the account of {self._key} cannot be kept: {error}") from error
+            raise Refused(f"the account of {self._key} cannot be kept: {error}") from error
 
     def _refresh(self) -> None:
         try:
@@ -160,11 +159,7 @@ class Releases:
 
     def _retired(self) -> KeyRetired:
         where = "the CKKS key" if self._key is None else str(self._key)
-        return KeyRetired(
-            where,
-            f"this key has ended: {self._reason}. Nothing more can be decrypted under it; learn anew with an "
-            "empty run_dir at every party, which makes another key",
-        )
+        return KeyRetired(where, self._reason)
 
 
 def erase(path: Path) -> None:

@@ -123,7 +123,7 @@ class Encodings:
 
 
 def inner_products(
-    calculator: Calculator, encodings: Encodings, requests: Bytes, blocks: range, outputs: int, peer: str
+    calculator: Calculator, encodings: Encodings, requests: Bytes, blocks: range, outputs: int
 ) -> list[bytes | None]:
     """These blocks' share of z, before it is folded.
 
@@ -138,8 +138,7 @@ def inner_products(
         sums: list[list[sealapi.Ciphertext | None]] = [[None] * split.giants for _ in group]
         for i, block in enumerate(blocks):
             babies = [
-                calculator.rotations(calculator.read_request(requests[i * outputs + k], peer), split.babies)
-                for k in group
+                calculator.rotations(calculator.read_request(requests[i * outputs + k]), split.babies) for k in group
             ]
             for giant in range(split.giants):
                 plains = encodings.giant(block, giant)

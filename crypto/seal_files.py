@@ -3,7 +3,7 @@
 The Python bindings read and write SEAL objects by path only, and compress whatever they write. Here the path is an
 anonymous file in memory where there is one; residues are cut out of SEAL's file and packed to the 60 bits that they
 have; and on the way in a SEAL file is *rebuilt* around received residues: degree, primes, level, scale and form are
-ours, never the peer's. Layout of the files: SEAL 4, `Serialization::SEALHeader` and the `save_members` functions.
+ours, never those that came. Layout of the files: SEAL 4, `Serialization::SEALHeader` and the `save_members` functions.
 """
 
 from __future__ import annotations

@@ -22,9 +22,9 @@ from joblib import Parallel, delayed
 from crypto import work_folder
 from crypto.ckks import PublicKeys, named
 from crypto.ckks_public import Calculator
+from crypto.errors import Unsuitable
 from crypto.ridge_blocks import Encodings, Rows, Split
 from crypto.workers import owned
-from secure_gal.errors import DataError
 
 Array = npt.NDArray[np.float64]
 Item = TypeVar("Item")
@@ -66,14 +66,14 @@ def prepare(keys: PublicKeys, u_train: Array | None, u_all: Array, cores: int, c
     """Write keys and U, rows clipped to norm 1, where processes can share them (`work_folder`).
 
     Raises:
-        DataError: a value is not finite, or there are no rows.
-        EnvironmentFailure: there is no room for them.
+        Unsuitable: a value is not finite, or there are no rows.
+        Refused: there is no room for them.
     """
     own = {"all.npy": u_all}
     if u_train is not None and not np.array_equal(u_train, u_all[: len(u_train)]):
         own["train.npy"] = u_train
     if not all(map(len, own.values())):
-        raise DataError("[data]", "there are no rows to fit")
+        raise Unsuitable("U", "there are no rows to fit")
 
     def fill(folder: Path) -> None:
         (folder / "keys").write_bytes(keys.raw)
@@ -106,7 +106,7 @@ def _write(path: Path, u: Array) -> None:
             part = u[start : start + _COPY_ROWS]
             norms = np.sqrt(np.einsum("ij,ij->i", part, part))
             if not np.isfinite(norms).all():
-                raise DataError("features", "U has values that are not finite")
+                raise Unsuitable("U", "U has values that are not finite")
             file.write(np.ascontiguousarray(part / np.maximum(norms, 1.0)[:, None], dtype="<f4").data)
 
 

@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from secure_gal.errors import EnvironmentFailure
+from crypto.errors import Refused
 
 PREFIX = "secure-gal-job-"
 """Not that of release 0.1, whose folders carry no lock."""
@@ -46,7 +46,7 @@ def claim(size: int, fill: Callable[[Path], object]) -> Path:
         fill: writes the files; called again for the next place when the disk proves too small.
 
     Raises:
-        EnvironmentFailure: there is no such place; says how much is needed and what is free where.
+        Refused: there is no such place; says how much is needed and what is free where.
     """
     tried = []
     for place in places():
@@ -60,7 +60,7 @@ def claim(size: int, fill: Callable[[Path], object]) -> Path:
             if error.errno not in NO_ROOM:
                 raise
             tried.append(f"{place}: {error.strerror}")
-    raise EnvironmentFailure(
+    raise Refused(
         f"{_megabytes(size + SPARE_BYTES)} of work files have no room: {'; '.join(tried)}. Free some, or "
         "name a folder that has it in TMPDIR"
     )

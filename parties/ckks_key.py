@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from crypto.ckks import ParameterSet, named
 from parties.store import RunStore
-from secure_gal.errors import SettingsError
+from secure_gal.errors import SettingsError, setting
 
 if TYPE_CHECKING:
     from crypto.ckks_secret import SecretContext
@@ -39,9 +39,10 @@ def open_cipher(session: Session, store: RunStore) -> SecretContext:
             "this run began with this key, and it is gone: restore it, or learn anew with an empty "
             "run_dir at every party",
         )
-    if not used and not path.exists():
-        kind.generate(params).save(path)
-    cipher = kind.load(path)
+    with setting():
+        if not used and not path.exists():
+            kind.generate(params).save(path)
+        cipher = kind.load(path)
     if cipher.params != params:
         raise SettingsError(
             str(path), f"is a key of the parameter set {cipher.params.name!r}, the study names {params.name!r}"
@@ -63,7 +64,8 @@ def released(home: Path, digest: str, params: ParameterSet) -> int:
     from crypto.releases import Releases
 
     path = current_key(home, digest)
-    return Releases(params.tau, path).count if path.exists() else 0
+    with setting():
+        return Releases(params.tau, path).count if path.exists() else 0
 
 
 def _name(digest: str, number: int) -> str:

@@ -18,7 +18,7 @@ from crypto.ckks import check_requests, named
 from secure_gal import events, messages, protocol_assistor
 from secure_gal.budget import Charge
 from secure_gal.effects import Compute, Done, Effect, Send, State
-from secure_gal.errors import PeerViolation
+from secure_gal.errors import PeerViolation, blamed
 from secure_gal.messages import (
     EncryptedFinish,
     EncryptedResidual,
@@ -167,7 +167,8 @@ class EncryptedAssistor(AssistorProtocol):
         expected = (count * blocks * self._outputs, self._parameters.request_bytes)
         if ciphertexts.shape != expected:
             raise PeerViolation(self._sponsor, f"there must be {expected[0]} ciphertexts of {expected[1]} bytes")
-        check_requests(self._parameters, ciphertexts, self._sponsor)
+        with blamed(self._sponsor):
+            check_requests(self._parameters, ciphertexts)
 
     def _fit(self) -> Compute:
         ciphertexts, outputs = self.state.array("residual"), self._outputs

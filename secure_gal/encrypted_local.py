@@ -11,6 +11,7 @@ from crypto.ckks import PublicKeys
 from crypto.ckks_secret import SecretContext
 from secure_gal.encrypted_party import EncryptedParty, answer
 from secure_gal.encrypted_rows import study_order, to_unit
+from secure_gal.errors import blamed
 from secure_gal.learners import ridge_features
 from secure_gal.split import derive_seed
 from secure_gal.study import LearnerSettings
@@ -41,7 +42,8 @@ class EncryptedLocal:
         """Fitted values float32 (N, K) from r^t float32 (N_train, K), by way of ciphertexts."""
         unit, scale = to_unit(residual)
         replies = self._party.fit(self._cipher.encrypt(unit), residual.shape[1], self._name)
-        values = self._cipher.decrypt(replies, len(self._train), residual.shape[1], self._name)
+        with blamed(self._name):
+            values = self._cipher.decrypt(replies, len(self._train), residual.shape[1], self._name)
         fitted = np.empty(values.shape, dtype=np.float32)
         fitted[study_order(self._train)] = values * scale
         return fitted
@@ -51,9 +53,10 @@ class EncryptedLocal:
         unit, scale = to_unit(combination)
         outputs = combination.shape[1]
         head = self._party.head(self._cipher.encrypt(unit), outputs, self._name)
-        keys = PublicKeys.from_bytes(self._cipher.params, self._party.padded, self._keys, self._name)
-        replies = answer(self.features, keys, head, outputs, x, np.ones(len(x), dtype=np.uint8))
-        return self._cipher.decrypt(replies, len(x), outputs, self._name) * scale
+        with blamed(self._name):
+            keys = PublicKeys.from_bytes(self._cipher.params, self._party.padded, self._keys)
+            replies = answer(self.features, keys, head, outputs, x, np.ones(len(x), dtype=np.uint8))
+            return self._cipher.decrypt(replies, len(x), outputs, self._name) * scale
 
     def close(self) -> None:
         """End the worker processes."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from crypto.ckks import PublicKeys, check_keys, named, padded
 from crypto.work_folder import sweep
 from secure_gal.encrypted_party import EncryptedParty, answer
-from secure_gal.errors import SettingsError, StateError
+from secure_gal.errors import SettingsError, StateError, blamed
 from secure_gal.features.encoded import RidgeFeatures
 from secure_gal.learners import ONE_MAP, encryptable, ridge_features, storage
 from secure_gal.party_model import Encoder, PartyModel, look_up
@@ -72,7 +72,8 @@ class EncryptedAssistorData(PartyModel):
 
     def check_keys(self, raw: bytes, peer: str) -> None:
         """Refuse evaluation keys that nothing could be computed with; PeerViolation."""
-        check_keys(self._params, self.padded, raw, peer)
+        with blamed(peer):
+            check_keys(self._params, self.padded, raw)
 
     def use_keys(self, raw: bytes, peer: str) -> None:
         """Check the sponsor's evaluation keys and use them from now on; PeerViolation."""
@@ -93,7 +94,8 @@ class EncryptedAssistorData(PartyModel):
     ) -> tuple[Bytes, Bytes]:
         """(known (n,), Enc(part)) for new ids, from the data as it is on disk now; sanitised."""
         known, features, x = self._new_rows(ids, encoder)
-        public = PublicKeys.from_bytes(self._params, padded(self._params, features.width), keys, peer)
+        with blamed(peer):
+            public = PublicKeys.from_bytes(self._params, padded(self._params, features.width), keys)
         return known, answer(features, public, head, outputs, x, known)
 
     def _new_rows(self, ids: tuple[str, ...], encoder: bytes) -> tuple[Bytes, RidgeFeatures, Any]:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from crypto.ckks import ParameterSet, PublicKeys, padded
 from crypto.encrypted_ridge import EncryptedRidge, predict
 from secure_gal.encrypted_rows import study_order
-from secure_gal.errors import StateError
+from secure_gal.errors import DataError, StateError, blamed, setting
 from secure_gal.features.encoded import RidgeFeatures
 
 Bytes = npt.NDArray[np.uint8]
@@ -46,16 +46,20 @@ class EncryptedParty:
             PeerViolation: they are not keys of this parameter set and width.
         """
         self.close()
-        self._keys = PublicKeys.from_bytes(self._params, self.padded, raw, peer)
-        self._ridge = EncryptedRidge(self._keys, self._u[: self._train_rows], self._u, cores=self._cores)
+        with blamed(peer):
+            self._keys = PublicKeys.from_bytes(self._params, self.padded, raw)
+        with setting("features", DataError):
+            self._ridge = EncryptedRidge(self._keys, self._u[: self._train_rows], self._u, cores=self._cores)
 
     def fit(self, requests: Bytes, outputs: int, peer: str) -> Bytes:
         """Enc(f) of all rows, training rows first, from Enc(r) of the training rows; sanitised."""
-        return self._ready().fit(requests, outputs, peer)
+        with blamed(peer):
+            return self._ready().fit(requests, outputs)
 
     def head(self, requests: Bytes, outputs: int, peer: str) -> bytes:
         """The encrypted head G = U' R, for this party's own disk."""
-        return self._ready().head(requests, outputs, peer)
+        with blamed(peer):
+            return self._ready().head(requests, outputs)
 
     def close(self) -> None:
         """End the worker processes."""
@@ -83,4 +87,5 @@ def answer(
     u = np.zeros((len(known), features.width))
     if len(x):
         u[known == 1] = features.transform(x)
-    return predict(keys, head, outputs, u)
+    with setting("features", DataError):
+        return predict(keys, head, outputs, u)

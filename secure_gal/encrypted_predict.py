@@ -11,7 +11,7 @@ from crypto.ckks import check_replies, named
 from crypto.ckks_slots import Table
 from secure_gal.effects import Compute, Effect, State
 from secure_gal.encrypted_sponsor import Cipher
-from secure_gal.errors import PeerViolation
+from secure_gal.errors import PeerViolation, blamed
 from secure_gal.messages import EncryptedPredictReply, Message
 from secure_gal.protocol_predict import Domain, Part, PredictionProtocol
 from secure_gal.study import Study
@@ -43,7 +43,8 @@ class EncryptedPrediction(PredictionProtocol):
             raise PeerViolation(peer, f"{message.KIND} is not legal during an encrypted prediction, or came twice")
         self._check_known(peer, message.known)
         table = Table(self._parameters, len(message.known), self._outputs)
-        check_replies(self._parameters, message.ciphertexts, table.ciphertexts, peer)
+        with blamed(peer):
+            check_replies(self._parameters, message.ciphertexts, table.ciphertexts)
         self.state.put(f"batch/reply/{peer}", message.ciphertexts)
         self.state.put(f"batch/replied/{peer}", message.known)
         return [self._decrypt(peer)]
@@ -69,7 +70,7 @@ class EncryptedPrediction(PredictionProtocol):
         return self._take(peer, cast(Part, result))
 
     def _open(self, peer: str, ciphertexts: Bytes, known: Bytes, scale: float) -> Part:
-        values: npt.NDArray[np.float64] = self._cipher.decrypt(ciphertexts, len(known), self._outputs, peer)
-        values = values * scale
+        with blamed(peer):
+            values = self._cipher.decrypt(ciphertexts, len(known), self._outputs, peer) * scale
         values[known == 0] = 0.0
         return self._over_all_ids(peer, known, values)

@@ -13,10 +13,11 @@ import numpy.typing as npt
 
 from crypto.ckks import check_replies, named
 from crypto.ckks_slots import Table
+from crypto.errors import Malformed
 from secure_gal import events, messages, protocol_sponsor
 from secure_gal.effects import Compute, Effect, Send, State
 from secure_gal.encrypted_rows import study_order, to_unit
-from secure_gal.errors import PeerViolation
+from secure_gal.errors import PeerViolation, blamed
 from secure_gal.messages import EncryptedFitted, Features, Message
 from secure_gal.protocol_sponsor import SponsorProtocol
 from secure_gal.roles import Context, SponsorModel
@@ -31,8 +32,8 @@ class Cipher(Protocol):
 
     def public_keys(self, padded: int) -> bytes: ...
     def encrypt(self, values: npt.NDArray[np.float64]) -> Bytes: ...
-    def decrypt(self, replies: Bytes, rows: int, outputs: int, peer: str) -> npt.NDArray[np.float64]: ...
-    def refuse(self, peer: str, rule: str) -> PeerViolation: ...
+    def decrypt(self, replies: Bytes, rows: int, outputs: int, source: str) -> npt.NDArray[np.float64]: ...
+    def refuse(self, source: str, rule: str) -> Malformed: ...
 
 
 class EncryptedSponsor(SponsorProtocol):
@@ -142,7 +143,8 @@ class EncryptedSponsor(SponsorProtocol):
         if f"cipher/{peer}" in self.state:
             raise PeerViolation(peer, "encrypted fitted values came twice")
         table = Table(self._parameters, len(self.state.array(f"coverage/{peer}")), self._ensemble.F.shape[1])
-        check_replies(self._parameters, message.ciphertexts, table.ciphertexts, peer)
+        with blamed(peer):
+            check_replies(self._parameters, message.ciphertexts, table.ciphertexts)
         self.state.put(f"cipher/{peer}", message.ciphertexts)
         return [self._decrypt(peer)]
 
@@ -174,9 +176,10 @@ class EncryptedSponsor(SponsorProtocol):
         """
         unit, scale = to_unit(residual)
         unit = unit[held]
-        values = self._cipher.decrypt(ciphertexts, len(train), residual.shape[1], peer)
-        if np.linalg.norm(values[: len(unit)]) > NORM_SLACK * np.linalg.norm(unit) + 1.0:
-            raise self._cipher.refuse(peer, "fitted values are longer than the residual: no ridge gives that")
+        with blamed(peer):
+            values = self._cipher.decrypt(ciphertexts, len(train), residual.shape[1], peer)
+            if np.linalg.norm(values[: len(unit)]) > NORM_SLACK * np.linalg.norm(unit) + 1.0:
+                raise self._cipher.refuse(peer, "fitted values are longer than the residual: no ridge gives that")
         fitted = np.empty(values.shape, dtype=np.float32)
         fitted[study_order(train)] = values * scale
         return fitted

@@ -122,11 +122,12 @@ def blamed(peer: str, about: str = "") -> Iterator[None]:
 
 
 @contextmanager
-def setting(where: str = "", kind: type[SettingsError] = SettingsError) -> Iterator[None]:
+def setting(where: str = "", kind: type[SettingsError] = SettingsError, **fields: str) -> Iterator[None]:
     """What is used in here came from a person's file or setting: what does not suit is an error of its.
 
     Args:
         where: the field or file in the person's words; without it, the primitive's own.
+        fields: by the primitive's word for a parameter, the field that it comes from.
         kind: `DataError` where it is about the data.
 
     Raises:
@@ -136,7 +137,7 @@ def setting(where: str = "", kind: type[SettingsError] = SettingsError) -> Itera
     try:
         yield
     except neutral.Unsuitable as error:
-        raise kind(where or error.what, error.problem) from error
+        raise kind(fields.get(error.what, where or error.what), error.problem) from error
     except neutral.Malformed as error:
         raise kind(where, str(error)) from error
     except neutral.CryptoError as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -18,12 +19,13 @@ from crypto.interval_privacy import IntervalMechanism
 from crypto.label_privacy import LabelBins, RandomizedResponse, bin_count
 from secure_gal.corrected_loss import CorrectedCrossEntropy
 from secure_gal.encode import LabelCodec
-from secure_gal.errors import DataError
+from secure_gal.errors import DataError, setting
 from secure_gal.losses import Loss, get_loss
 from secure_gal.study import LossName
 
 Array = npt.NDArray[np.float64]
 IDENTITY = LabelCodec("regression")
+_protect = partial(setting, epsilon="[protect] epsilon", values="[protect]", range="[protect] label_range")
 
 
 class Training(NamedTuple):
@@ -85,7 +87,8 @@ class ClassResponse:
     def __post_init__(self) -> None:
         codec = LabelCodec.fit("classification", self.classes, np.ones(len(self.classes), dtype=np.bool_))
         object.__setattr__(self, "codec", codec)
-        object.__setattr__(self, "mechanism", RandomizedResponse(len(codec.classes), self.epsilon))
+        with _protect():
+            object.__setattr__(self, "mechanism", RandomizedResponse(len(codec.classes), self.epsilon))
 
     @property
     def statement(self) -> str:
@@ -138,9 +141,10 @@ class RangeResponse:
     mechanism: RandomizedResponse = field(init=False)
 
     def __post_init__(self) -> None:
-        count = bin_count(self.epsilon)
-        object.__setattr__(self, "bins", LabelBins(self.low, self.high, count))
-        object.__setattr__(self, "mechanism", RandomizedResponse(count, self.epsilon))
+        with _protect():
+            count = bin_count(self.epsilon)
+            object.__setattr__(self, "bins", LabelBins(self.low, self.high, count))
+            object.__setattr__(self, "mechanism", RandomizedResponse(count, self.epsilon))
 
     @property
     def statement(self) -> str:
@@ -185,7 +189,8 @@ class RangeInterval:
     mechanism: IntervalMechanism = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "mechanism", IntervalMechanism(self.low, self.high))
+        with _protect():
+            object.__setattr__(self, "mechanism", IntervalMechanism(self.low, self.high))
 
     @property
     def statement(self) -> str:

@@ -12,7 +12,7 @@ from secure_gal import agreement, events, messages
 from secure_gal.alignment_assistor import AssistorAlignment
 from secure_gal.budget import WORDS, Account, Charge
 from secure_gal.effects import Compute, Done, Effect, Send, State
-from secure_gal.errors import PeerViolation, SettingsError, StateError
+from secure_gal.errors import PeerViolation, SettingsError, StateError, setting
 from secure_gal.messages import (
     Ending,
     Finish,
@@ -293,7 +293,8 @@ class AssistorProtocol:
         if protect.noise is None or not np.any(coefficients):
             return values
         clip, scale = protect.clip * np.abs(coefficients).sum(), protect.noise * np.linalg.norm(coefficients)
-        return clipped_with_noise(values, float(clip), float(scale))
+        with setting(clip="[protect] clip", noise="[protect] noise"):
+            return clipped_with_noise(values, float(clip), float(scale))
 
     def _check_end(self) -> None:
         if "residual" in self.state:

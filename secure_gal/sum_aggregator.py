@@ -21,7 +21,7 @@ from crypto.ckks_slots import Table
 from secure_gal import events
 from secure_gal.effects import Compute, Effect, Send, State
 from secure_gal.encrypted_rows import to_unit
-from secure_gal.errors import PeerViolation, SettingsError, StateError
+from secure_gal.errors import PeerViolation, SettingsError, StateError, blamed
 from secure_gal.messages import (
     Announcement,
     Batch,
@@ -54,14 +54,14 @@ class Calculator(Protocol):
         residual: Bytes | npt.NDArray[np.float64],
         difference: Bytes,
         table: Table,
-        peer: str,
     ) -> Bytes: ...
-    def weighted_sum(self, fits: Sequence[tuple[Bytes, Bytes]], weights: Sequence[int], peer: str) -> Bytes: ...
+    def weighted_sum(self, fits: Sequence[tuple[Bytes, Bytes]], weights: Sequence[int]) -> Bytes: ...
 
 
 def open_calculator(raw: bytes, peer: str) -> Calculator:
     """The calculator of the product keys that arrived; PeerViolation."""
-    return SumCalculator(LoadedKeys.from_bytes(raw, peer))
+    with blamed(peer):
+        return SumCalculator(LoadedKeys.from_bytes(raw))
 
 
 class SumAggregator:
@@ -154,7 +154,9 @@ class SumAggregator:
             raise PeerViolation(
                 self._sponsor, f"a fit of {author[:40]!r}, who is no other assistor or has sent it already"
             )
-        self._layout().check(self._unseal_fit(author, message.sealed), author)
+        fit = self._unseal_fit(author, message.sealed)
+        with blamed(author):
+            self._layout().check(fit)
         self._state.put(f"sum/fit/{author}", message.sealed)  # sealed, so that erasing the key erases it too
 
     def _unseal_fit(self, author: str, sealed: Bytes) -> bytes:
@@ -165,7 +167,8 @@ class SumAggregator:
         if not self._fitted_weights or again:
             raise PeerViolation(self._sponsor, "inner products were asked for twice, or by a study that needs none")
         if len(message.ciphertexts):
-            self._layout().check_difference(message.ciphertexts, self._sponsor)
+            with blamed(self._sponsor):
+                self._layout().check_difference(message.ciphertexts)
         self._state.put("sum/difference", message.ciphertexts)
 
     def _on_weights(self, message: Weights) -> None:
@@ -205,15 +208,24 @@ class SumAggregator:
         given: Bytes | npt.NDArray[np.float64] = cast(Bytes, residual)
         if residual.dtype != np.uint8:
             given, _ = to_unit(cast(npt.NDArray[np.floating], residual))
-        training = [layout.split(fit, name)[0] for name, fit in fits.items()]
+        training = [part for part, _ in self._split(layout, fits)]
         try:
-            return self._load(raw).products(training, given, difference, layout.training, self._sponsor)
+            with blamed(self._sponsor):
+                return self._load(raw).products(training, given, difference, layout.training)
         except NoDifference as error:
             raise PeerViolation(list(fits)[error.author], "its fit is the residual's own ciphertext") from None
 
     def _sum(self, raw: bytes, layout: Layout, fits: dict[str, bytes], steps: list[int]) -> Bytes:
-        parts = [layout.split(fit, name) for name, fit in fits.items()]
-        return self._load(raw).weighted_sum(parts, steps, self._sponsor)
+        parts = self._split(layout, fits)
+        with blamed(self._sponsor):
+            return self._load(raw).weighted_sum(parts, steps)
+
+    def _split(self, layout: Layout, fits: dict[str, bytes]) -> list[tuple[Bytes, Bytes]]:
+        parts = []
+        for name, fit in fits.items():
+            with blamed(name):
+                parts.append(layout.split(fit))
+        return parts
 
     def computed(self, kind: str, rest: str, result: object) -> list[Effect]:
         """Take the result of one of this object's jobs."""
@@ -258,7 +270,8 @@ class SumAggregator:
         if f"sum/about/{number}" not in self._state:
             raise PeerViolation(self._sponsor, f"a part of batch {number}, which was not asked for")
         layout, part = self._unseal_part(number, author, message.sealed)
-        layout.check(part, author)
+        with blamed(author):
+            layout.check(part)
         self._state.put(key, message.sealed)
         return self._add(str(number))
 

@@ -15,7 +15,7 @@ from crypto.encrypted_ridge import EncryptedRidge, FittedRows
 from secure_gal.encrypted_model import EncryptedAssistorData
 from secure_gal.encrypted_party import answer
 from secure_gal.encrypted_rows import study_order, to_unit
-from secure_gal.errors import StateError
+from secure_gal.errors import DataError, StateError, blamed, setting
 from secure_gal.features.encoded import RidgeFeatures
 from secure_gal.learners import storage
 from secure_gal.party_model import AssistorData
@@ -34,22 +34,25 @@ class SumRidge:
     """
 
     def __init__(self, raw: bytes, width: int, u: npt.NDArray[np.float64], train: int, peer: str) -> None:
-        PublicKeys.from_bytes(SUM, width, raw, peer)
-        self._ridge = EncryptedRidge(PublicKeys(TRAINING, width, raw), u[:train], u[:train])
-        self._rows = FittedRows(PublicKeys(ROWS, width, raw), u[train:]) if len(u) > train else None
+        with blamed(peer):
+            PublicKeys.from_bytes(SUM, width, raw)
+        with setting("features", DataError):
+            self._ridge = EncryptedRidge(PublicKeys(TRAINING, width, raw), u[:train], u[:train])
+            self._rows = FittedRows(PublicKeys(ROWS, width, raw), u[train:]) if len(u) > train else None
 
     def __repr__(self) -> str:
         return f"SumRidge({self._ridge!r})"
 
     def fit(self, requests: Bytes, outputs: int, peer: str) -> bytes:
         """`Layout.fit_bytes` for the aggregator; raises as `EncryptedRidge.fit`."""
-        head = self._ridge.head(requests, outputs, peer)
+        head = self.head(requests, outputs, peer)
         fit = self._ridge.fitted(head, outputs).tobytes()
         return fit + (self._rows.fitted(head, outputs).tobytes() if self._rows is not None else b"")
 
     def head(self, requests: Bytes, outputs: int, peer: str) -> bytes:
         """G = U' R, for this party's own disk."""
-        return self._ridge.head(requests, outputs, peer)
+        with blamed(peer):
+            return self._ridge.head(requests, outputs)
 
     def close(self) -> None:
         """As `EncryptedRidge.close`."""
@@ -151,18 +154,21 @@ class SumClearData(AssistorData):
 
     def check_keys(self, raw: bytes, peer: str) -> None:
         """Refuse a public key that nothing could be encrypted under; PeerViolation."""
-        check_public_key(SUM, raw, peer)
+        with blamed(peer):
+            check_public_key(SUM, raw)
 
     def use_keys(self, raw: bytes, peer: str) -> None:
         """Check the sponsor's public key and use it from now on; PeerViolation."""
-        self._key = EncryptionKey.from_bytes(raw, peer)
+        with blamed(peer):
+            self._key = EncryptionKey.from_bytes(raw)
 
     def fit_round(self, round_: int, residual: npt.NDArray[np.float32]) -> tuple[bytes, npt.NDArray[np.float32]]:
         """(saved model, Enc(f / max|r|) uint8 (fit_bytes,))."""
         saved, fitted = super().fit_round(round_, residual)
         _, scale = to_unit(residual)
         values = fitted.astype(np.float64)[self._order] / scale
-        fit = self._encryptor().encrypt(values[: self._train], values[self._train :], MAX_VALUE)
+        with setting("[learner]: this fit has diverged", DataError):
+            fit = self._encryptor().encrypt(values[: self._train], values[self._train :], MAX_VALUE)
         return saved, np.frombuffer(fit, dtype=np.uint8)
 
     def predict(
@@ -174,9 +180,9 @@ class SumClearData(AssistorData):
         beyond = int((np.abs(part) > largest).any(axis=1).sum())
         if beyond:
             self._warn(f"{beyond} rows extrapolate to {MAX_PART:g} times all that was fitted in training; cut there")
-        encrypted = self._encryptor().encrypt(
-            np.zeros((0, k)), np.clip(part.astype(np.float64), -largest, largest), largest
-        )
+        clipped = np.clip(part.astype(np.float64), -largest, largest)
+        with setting("[learner]: this part has diverged", DataError):
+            encrypted = self._encryptor().encrypt(np.zeros((0, k)), clipped, largest)
         return known, np.frombuffer(encrypted, dtype=np.uint8)
 
     def _encryptor(self) -> EncryptionKey:

@@ -18,7 +18,7 @@ from crypto.identity import Card
 from crypto.seal import OVERHEAD_BYTES
 from secure_gal import events, messages
 from secure_gal.effects import Compute, Done, Effect, Send, State
-from secure_gal.errors import PeerViolation
+from secure_gal.errors import PeerViolation, blamed
 from secure_gal.messages import Batch, KnownReply, Message, PartKey, SealedPart, SummedPart
 from secure_gal.protocol_predict import Domain, Part, PredictionProtocol
 from secure_gal.study import Study
@@ -184,14 +184,20 @@ class SumPrediction(PredictionProtocol):
         complete = self._common is not None and self._relayed == set(self._others)
         if peer != self._adder or not complete or self._opening or self._total is not None:
             raise PeerViolation(peer, "a sum that was not asked for, or a second one")
-        check_replies(SUM, message.ciphertexts, self._layout().ciphertexts, peer)
+        with blamed(peer):
+            check_replies(SUM, message.ciphertexts, self._layout().ciphertexts)
         self.state.put("batch/sum", message.ciphertexts)
         return [self._open()]
 
     def _open(self) -> Compute:
         self._opening = True
         layout, ciphertexts = self._layout(), self.state.array("batch/sum")
-        return Compute("open", lambda: self._cipher.decrypt_sum(ciphertexts, layout, self._adder))
+
+        def job() -> npt.NDArray[np.float64]:
+            with blamed(self._adder):
+                return self._cipher.decrypt_sum(ciphertexts, layout, self._adder)
+
+        return Compute("open", job)
 
     def _finish(self, total: npt.NDArray[np.float64]) -> None:
         self._total = total

@@ -21,7 +21,7 @@ from secure_gal import events, messages, protocol_sponsor
 from secure_gal.effects import Compute, Effect, Send, State
 from secure_gal.encrypted_rows import study_order, to_unit
 from secure_gal.encrypted_sponsor import NORM_SLACK, Cipher, EncryptedSponsor
-from secure_gal.errors import PeerViolation
+from secure_gal.errors import DataError, PeerViolation, blamed, setting
 from secure_gal.messages import Declaration, Declared, InnerProducts, Message, SealedFitted, WeightedSum
 from secure_gal.protocol_sponsor import SponsorProtocol
 from secure_gal.roles import Context, SponsorModel
@@ -38,8 +38,8 @@ class SumCipher(Cipher, Protocol):
     def public_key(self) -> bytes: ...
     def product_keys(self) -> bytes: ...
     def encrypt_difference(self, values: Values) -> Bytes: ...
-    def decrypt_products(self, products: Bytes, count: int, study: Products, peer: str) -> Values: ...
-    def decrypt_sum(self, replies: Bytes, layout: Layout, peer: str) -> Values: ...
+    def decrypt_products(self, products: Bytes, count: int, scaling: Products) -> Values: ...
+    def decrypt_sum(self, replies: Bytes, layout: Layout, source: str) -> Values: ...
 
 
 class SumSponsor(SponsorProtocol):
@@ -162,8 +162,14 @@ class SumSponsor(SponsorProtocol):
 
     def _ask(self) -> Compute:
         difference, cipher = self._own_difference(), cast(SumCipher, self._cipher)
-        outputs = np.zeros((0, 0), dtype=np.uint8)
-        return Compute("difference", lambda: cipher.encrypt_difference(difference) if len(difference) else outputs)
+
+        def job() -> Bytes:
+            if not len(difference):
+                return np.zeros((0, 0), dtype=np.uint8)
+            with setting("[learner]: the sponsor's own fit has diverged", DataError):
+                return cipher.encrypt_difference(difference)
+
+        return Compute("difference", job)
 
     def _own_difference(self) -> Values:
         """(f_1 - r) / max|r| of the training rows, float64 (N_train, K); no rows without features."""
@@ -178,18 +184,21 @@ class SumSponsor(SponsorProtocol):
         fresh = "sum/asked" in self.state and not any(key in self.state for key in ("sum/products", "sum/weights"))
         if not fresh:
             raise PeerViolation(peer, f"inner products of round {message.round} that were not asked for, or twice")
-        read_products(message.ciphertexts, len(pairs(len(self._study.assistors), self._model.fits)), peer)
+        with blamed(peer):
+            read_products(message.ciphertexts, len(pairs(len(self._study.assistors), self._model.fits)))
         self.state.put("sum/products", message.ciphertexts)
         return [self._solve()]
 
     def _solve(self) -> Compute:
         products, own, peer = self.state.array("sum/products"), self._own_difference(), self._adder
         cipher, count = cast(SumCipher, self._cipher), len(self._study.assistors)
-        study = Products.of(self._layout().training, self._study.protect.encrypted)
+        scaling = Products.of(self._layout().training, self._study.protect.encrypted)
 
         def job() -> Values:
             listed = pairs(count, bool(len(own)))
-            return self._solved(listed, cipher.decrypt_products(products, len(listed), study, peer), own)
+            with blamed(peer):
+                found = cipher.decrypt_products(products, len(listed), scaling)
+            return self._solved(listed, found, own)
 
         return Compute("weights", job)
 
@@ -214,7 +223,8 @@ class SumSponsor(SponsorProtocol):
         self._check_round(peer, message)
         if "sum/weights" not in self.state or "sum/opening" in self.state:
             raise PeerViolation(peer, f"a sum of round {message.round} that was not asked for, or twice")
-        check_replies(SUM, message.ciphertexts, self._layout().ciphertexts, peer)
+        with blamed(peer):
+            check_replies(SUM, message.ciphertexts, self._layout().ciphertexts)
         self.state.put("sum/opening", message.ciphertexts)
         return [self._open_sum()]
 
@@ -227,9 +237,11 @@ class SumSponsor(SponsorProtocol):
 
         def job() -> Values:
             unit, scale = to_unit(residual)
-            values = cipher.decrypt_sum(replies, layout, peer)
-            if ridge and np.linalg.norm(values[: len(unit)]) > NORM_SLACK * share * np.linalg.norm(unit) + 1.0:
-                raise cipher.refuse(peer, "the sum of fitted values is longer than the residual: no ridges give that")
+            with blamed(peer):
+                values = cipher.decrypt_sum(replies, layout, peer)
+                if ridge and np.linalg.norm(values[: len(unit)]) > NORM_SLACK * share * np.linalg.norm(unit) + 1.0:
+                    rule = "the sum of fitted values is longer than the residual: no ridges give that"
+                    raise cipher.refuse(peer, rule)
             out = np.empty(values.shape)
             out[study_order(train)] = values * scale
             return out

@@ -35,7 +35,7 @@ def raw_keys(name: str) -> bytes:
 
 @functools.cache
 def keys(name: str, width: int) -> PublicKeys:
-    return PublicKeys.from_bytes(PARAMETER_SETS[name], width, raw_keys(name), PEER)
+    return PublicKeys.from_bytes(PARAMETER_SETS[name], width, raw_keys(name))
 
 
 def ridge(rows: int, p: int, outputs: int, seed: int = 0) -> tuple[Array, Array]:

@@ -79,8 +79,8 @@ class Exact(Calculator):
         self._positions = np.empty(2 * self.params.n, dtype=int)
         self._positions[self._exponents] = np.arange(self.params.n)
 
-    def read_request(self, row, peer):  # type: ignore[no-untyped-def]
-        return phase(self.real, self.secret, self.real.read_request(row, peer))
+    def read_request(self, row):  # type: ignore[no-untyped-def]
+        return phase(self.real, self.secret, self.real.read_request(row))
 
     def read_sum(self, packed, bits):  # type: ignore[no-untyped-def]
         return packed

@@ -14,8 +14,6 @@ from crypto.ckks import ParameterSet
 from crypto.ckks_secret import SecretContext
 from tests.frozen import stream
 
-PEER = "lab"
-
 
 def residues(what: str, params: ParameterSet, polynomials: int, levels: int) -> seal_files.Residues:
     """Residues (polynomials, levels, n) that look random, each below its prime."""

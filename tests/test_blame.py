@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 
 import pytest
 
@@ -10,6 +11,7 @@ from crypto.errors import CryptoError, KeyRetired, Malformed, Misuse, Refused, U
 from parties.ending import known_as
 from secure_gal import errors
 from secure_gal.errors import DataError, EnvironmentFailure, PeerViolation, SettingsError, StateError, blamed, setting
+from secure_gal.label_privacy import ClassResponse, RangeInterval, RangeResponse
 
 ALL = [
     Malformed("a tag stands more than once"),
@@ -42,6 +44,19 @@ def test_what_does_not_suit_is_the_fault_of_a_field() -> None:
         raise Unsuitable("ids", "one is empty")
     with pytest.raises(SettingsError, match=r"^lab\.card: is not canonical$"), setting("lab.card"):
         raise Malformed("is not canonical")
+
+
+@pytest.mark.parametrize(
+    ("made", "text"),
+    [
+        (lambda: ClassResponse(0.0, ("no", "yes")), r"^\[protect\] epsilon: 0\.0; accepted: 0\.01 to 20\.0$"),
+        (lambda: RangeResponse(1.0, 2.0, 2.0), r"^\[protect\] label_range: \[2\.0, 2\.0\]; accepted: two finite"),
+        (lambda: RangeInterval(2.0, 1.0), r"^\[protect\] label_range: \[2\.0, 1\.0\]; accepted: two finite"),
+    ],
+)
+def test_a_primitives_parameter_is_named_as_the_field_that_it_comes_from(made: Callable[[], object], text: str) -> None:
+    with pytest.raises(SettingsError, match=text):
+        made()
 
 
 @pytest.mark.parametrize(

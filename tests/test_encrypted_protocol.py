@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from crypto.ckks import PARAMETER_SETS
+from crypto.errors import Malformed
 from parties.budget import DataBudget
 from parties.node import Node
 from secure_gal import messages
@@ -58,12 +59,12 @@ class StandIn:
         assert np.abs(values).max() <= 1.0
         return pack(values, STRICT.request_bytes)
 
-    def refuse(self, peer: str, rule: str) -> PeerViolation:
-        return PeerViolation(peer, rule)
+    def refuse(self, source: str, rule: str) -> Malformed:
+        return Malformed(rule)
 
-    def decrypt(self, replies: np.ndarray, rows: int, outputs: int, peer: str) -> np.ndarray:
+    def decrypt(self, replies: np.ndarray, rows: int, outputs: int, source: str) -> np.ndarray:
         if replies.shape != (outputs, STRICT.reply_bytes):
-            raise PeerViolation(peer, "wrong count")
+            raise Malformed("wrong count")
         return unpack(replies, rows)
 
 

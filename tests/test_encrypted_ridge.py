@@ -12,8 +12,8 @@ from joblib import parallel_config
 from crypto import ridge_blocks, shards
 from crypto.ckks import PARAMETER_SETS, padded
 from crypto.encrypted_ridge import EncryptedRidge, predict
+from crypto.errors import Malformed, Misuse, Unsuitable
 from crypto.ridge_blocks import Split
-from secure_gal.errors import DataError, PeerViolation, StateError
 from tests.ckks_keys import PEER, Array, error_bound, keys, ridge, secret, width
 
 FAST, STRICT = PARAMETER_SETS["fast"], PARAMETER_SETS["strict"]
@@ -23,7 +23,7 @@ def fit(name: str, u_train: Array, u_all: Array, r: Array, **options: int) -> Ar
     """Encrypt, fit, decrypt."""
     job = EncryptedRidge(keys(name, width(name, u_all.shape[1])), u_train, u_all, **{"cores": 1, **options})
     try:
-        replies = job.fit(secret(name).encrypt(r), r.shape[1], PEER)
+        replies = job.fit(secret(name).encrypt(r), r.shape[1])
         return secret(name).decrypt(replies, len(u_all), r.shape[1], PEER)
     finally:
         job.close()
@@ -79,7 +79,7 @@ def test_every_cache_gives_the_same_round_after_round(room: int) -> None:
     u, r = ridge(FAST.n + 20, 6, 2)
     job = EncryptedRidge(keys("fast", 8), u, u, cores=1, cache_bytes=room)
     for scale in (1.0, -0.5):
-        replies = job.fit(secret("fast").encrypt(scale * r), 2, PEER)
+        replies = job.fit(secret("fast").encrypt(scale * r), 2)
         assert np.abs(secret("fast").decrypt(replies, len(u), 2, PEER) - scale * u @ (u.T @ r)).max() < FAST.error
     kept = shards._workers[job._job.folder]._kept
     assert sum(len(encodings._kept) for encodings in kept.values()) <= room // (
@@ -105,7 +105,7 @@ def test_prediction_needs_only_the_head(tmp_path: Path) -> None:
     u, r = ridge(900, 5, 3)
     new = np.random.default_rng(1).standard_normal((FAST.n + 3, 5)) / 40
     job = EncryptedRidge(keys("fast", 8), u, u, cores=1)
-    (tmp_path / "head").write_bytes(job.head(secret("fast").encrypt(r), 3, PEER))
+    (tmp_path / "head").write_bytes(job.head(secret("fast").encrypt(r), 3))
     job.close()
     replies = predict(keys("fast", 8), (tmp_path / "head").read_bytes(), 3, new, cores=1)
     assert np.abs(secret("fast").decrypt(replies, len(new), 3, PEER) - new @ (u.T @ r)).max() < FAST.error
@@ -115,7 +115,7 @@ def test_long_rows_are_clipped_to_norm_one() -> None:
     u, r = ridge(900, 2, 1)
     new = 3 * np.array([[0.6, 0.8], [0.1, 0.0]])
     job = EncryptedRidge(keys("fast", 2), u, u, cores=1)
-    replies = predict(keys("fast", 2), job.head(secret("fast").encrypt(r), 1, PEER), 1, new, cores=1)
+    replies = predict(keys("fast", 2), job.head(secret("fast").encrypt(r), 1), 1, new, cores=1)
     job.close()
     clipped = np.array([[0.6, 0.8], [0.3, 0.0]])
     assert np.abs(secret("fast").decrypt(replies, 2, 1, PEER) - clipped @ (u.T @ r)).max() < 6 * FAST.error
@@ -126,8 +126,8 @@ def test_a_zero_fit_is_a_fresh_encryption_of_zero() -> None:
     nothing = np.zeros((100, 3))
     job = EncryptedRidge(keys("fast", 4), nothing, nothing, cores=1)
     requests = secret("fast").encrypt(r)
-    first, second = job.fit(requests, 2, PEER), job.fit(requests, 2, PEER)
-    head = job.head(requests, 2, PEER)
+    first, second = job.fit(requests, 2), job.fit(requests, 2)
+    head = job.head(requests, 2)
     job.close()
     for replies in (first, second, predict(keys("fast", 4), head, 2, u, cores=1)):
         assert np.abs(secret("fast").decrypt(replies, 100, 2, PEER)).max() < FAST.error
@@ -139,25 +139,25 @@ def test_a_wrong_number_of_requests(count: int) -> None:
     u, r = ridge(100, 3, 1)
     job = EncryptedRidge(keys("fast", 4), u, u, cores=1)
     requests = np.repeat(secret("fast").encrypt(r), count, axis=0)
-    with pytest.raises(PeerViolation, match="2 are due"):
-        job.fit(requests, 2, PEER)
-    with pytest.raises(PeerViolation):
-        job.head(requests, 2, PEER)
+    with pytest.raises(Malformed, match="2 are due"):
+        job.fit(requests, 2)
+    with pytest.raises(Malformed):
+        job.head(requests, 2)
     job.close()
 
 
 def test_u_that_no_ridge_fit_has() -> None:
     u, _ = ridge(100, 3, 1)
     for bad in (2 * u, np.where(u == u.max(), np.nan, u), np.where(u == u.max(), np.inf, u)):
-        with pytest.raises(DataError):
+        with pytest.raises(Unsuitable):
             EncryptedRidge(keys("fast", 4), bad, u, cores=1)
-    with pytest.raises(DataError):
+    with pytest.raises(Unsuitable):
         EncryptedRidge(keys("fast", 4), u, np.full((2, 3), np.nan), cores=1)
-    with pytest.raises(DataError):
+    with pytest.raises(Unsuitable):
         EncryptedRidge(keys("fast", 4), u, u[:0], cores=1)
-    with pytest.raises(StateError):
+    with pytest.raises(Misuse):
         EncryptedRidge(keys("fast", 2), u, u, cores=1)
-    with pytest.raises(StateError):
+    with pytest.raises(Misuse):
         predict(keys("fast", 4), bytes(FAST.sum_bytes), 2, u, cores=1)
 
 

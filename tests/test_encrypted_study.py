@@ -10,12 +10,12 @@ import pytest
 
 from crypto.ckks import PARAMETER_SETS, PublicKeys, check_keys
 from crypto.ckks_secret import SecretContext
+from crypto.errors import Malformed
 from parties.node import Node
 from secure_gal.effects import State
 from secure_gal.encrypted_assistor import EncryptedAssistor
 from secure_gal.encrypted_party import EncryptedParty, answer
 from secure_gal.encrypted_sponsor import EncryptedSponsor
-from secure_gal.errors import PeerViolation
 from secure_gal.learners import ridge_features
 from secure_gal.reference import GAL
 from secure_gal.study import LearnerSettings, Protect
@@ -40,7 +40,7 @@ class Encrypted(Arrays):
         return self.party.padded
 
     def check_keys(self, raw: bytes, peer: str) -> None:
-        check_keys(PARAMETER_SETS["fast"], self.party.padded, raw, peer)
+        check_keys(PARAMETER_SETS["fast"], self.party.padded, raw)
 
     def use_keys(self, raw: bytes, peer: str) -> None:
         self.party.use_keys(raw, peer)
@@ -121,7 +121,7 @@ def test_ciphertexts_under_another_key_are_refused() -> None:
     party = EncryptedParty(ridge_features(LINEAR, x, Path.cwd(), 0), x, train, params, cores=1)
     party.use_keys(ours.public_keys(party.padded), "hospital")
     reply = party.fit(foreign.encrypt(np.ones((50, 1))), 1, "hospital")
-    with pytest.raises(PeerViolation, match="lab"):
+    with pytest.raises(Malformed, match="within 32"):
         ours.decrypt(reply, 50, 1, "lab")
     party.close()
 
@@ -134,7 +134,7 @@ def test_a_batch_of_which_nobody_is_known_is_answered() -> None:
     party.use_keys(keys := cipher.public_keys(party.padded), "hospital")
     head = party.head(cipher.encrypt(np.ones((50, 1))), 1, "hospital")
     party.close()
-    public = PublicKeys.from_bytes(params, party.padded, keys, "hospital")
+    public = PublicKeys.from_bytes(params, party.padded, keys)
     reply = answer(features, public, head, 1, np.zeros((0, 2)), np.zeros(0, dtype=np.uint8))
     assert cipher.decrypt(reply, 0, 1, "lab").shape == (0, 1)
 

@@ -38,7 +38,7 @@ from crypto.ckks_slots import Table
 from crypto.identity import Identity
 from crypto.seal import SealingKey, key_statement
 from secure_gal import agreement, messages
-from secure_gal.errors import PeerViolation
+from secure_gal.errors import PeerViolation, blamed
 from secure_gal.messages import Message
 from secure_gal.messages.certificate import LogHead
 from secure_gal.sum_sealing import check_key, session
@@ -56,7 +56,7 @@ FAST, STRICT = PARAMETER_SETS["fast"], PARAMETER_SETS["strict"]
 
 
 def refused(job: Callable[[], object], rule: str, peer: str = PEER) -> None:
-    with pytest.raises(PeerViolation, match=rule) as found:
+    with pytest.raises(PeerViolation, match=rule) as found, blamed(PEER):
         job()
     assert found.value.peer == peer
 
@@ -82,18 +82,18 @@ def test_a_reply_that_hides_nothing(name: str) -> None:
     """Also one whose second polynomial is next to zero: it may become zero on the way."""
     params = PARAMETER_SETS[name]
     row = np.random.default_rng(0).integers(1, 128, (1, params.reply_bytes), dtype=np.uint8)
-    ckks.check_replies(params, row, 1, PEER)
+    ckks.check_replies(params, row, 1)
     bare, small = row.copy(), row.copy()
     bare[:, params.reply_kept[0] * params.n :] = 0
     small[:, params.reply_kept[0] * params.n :] = 0
     small[0, -1] = 1
     for bad in (bare, small):
-        refused(partial(ckks.check_replies, params, bad, 1, PEER), "second polynomial is zero or small")
+        refused(partial(ckks.check_replies, params, bad, 1), "second polynomial is zero or small")
         refused(partial(secret(name).decrypt, bad, params.n, 1, PEER), "second polynomial is zero or small")
-    refused(lambda: ckks.check_replies(params, np.full_like(row, 255), 1, PEER), "not below its modulus")
-    refused(lambda: ckks.check_replies(params, row, 2, PEER), "is due")
-    refused(lambda: ckks.check_replies(params, row[:, :-1], 1, PEER), "is due")
-    refused(lambda: ckks.check_replies(params, row.astype(np.int8), 1, PEER), "is due")
+    refused(lambda: ckks.check_replies(params, np.full_like(row, 255), 1), "not below its modulus")
+    refused(lambda: ckks.check_replies(params, row, 2), "is due")
+    refused(lambda: ckks.check_replies(params, row[:, :-1], 1), "is due")
+    refused(lambda: ckks.check_replies(params, row.astype(np.int8), 1), "is due")
 
 
 @pytest.mark.parametrize("prime", [0, 1, 2])
@@ -102,31 +102,31 @@ def test_evaluation_keys_that_hide_nothing(prime: int) -> None:
     raw = np.frombuffer(raw_keys("fast"), np.uint8)
     half = seal_files.packed_bytes(1, FAST.levels + 1, FAST.n)
     bare = without_second(raw, half, FAST.levels + 1, prime).tobytes()
-    refused(lambda: PublicKeys.from_bytes(FAST, 1, bare, PEER), "public key whose second polynomial is zero")
-    refused(lambda: ckks.check_keys(FAST, 1, bytes(len(raw)), PEER), "public key whose second polynomial is zero")
-    refused(lambda: ckks.check_keys(FAST, 1, b"\xff" * len(raw), PEER), "not below its prime")
-    refused(lambda: ckks.check_keys(FAST, 1, raw.tobytes()[:-1], PEER), "evaluation keys of")
+    refused(lambda: PublicKeys.from_bytes(FAST, 1, bare), "public key whose second polynomial is zero")
+    refused(lambda: ckks.check_keys(FAST, 1, bytes(len(raw))), "public key whose second polynomial is zero")
+    refused(lambda: ckks.check_keys(FAST, 1, b"\xff" * len(raw)), "not below its prime")
+    refused(lambda: ckks.check_keys(FAST, 1, raw.tobytes()[:-1]), "evaluation keys of")
     last = raw.copy()
     last[-200:-100] = 255
-    refused(lambda: ckks.check_keys(FAST, 1, last.tobytes(), PEER), "evaluation key with a residue")
+    refused(lambda: ckks.check_keys(FAST, 1, last.tobytes()), "evaluation key with a residue")
 
 
 def test_keys_of_sums_that_hide_nothing(cipher: SumContext) -> None:
     raw = np.frombuffer(cipher.product_keys(), np.uint8)
     half = seal_files.packed_bytes(1, SUM.levels + 1, SUM.n)
     bare = without_second(raw, half)
-    refused(lambda: ProductKeys.from_bytes(bare.tobytes(), PEER), "public key whose second polynomial is zero")
-    refused(lambda: ProductKeys.from_bytes(raw.tobytes()[:-1], PEER), "product keys of")
-    refused(lambda: ProductKeys.from_bytes(b"\xff" * len(raw), PEER), "not below its prime")
+    refused(lambda: ProductKeys.from_bytes(bare.tobytes()), "public key whose second polynomial is zero")
+    refused(lambda: ProductKeys.from_bytes(raw.tobytes()[:-1]), "product keys of")
+    refused(lambda: ProductKeys.from_bytes(b"\xff" * len(raw)), "not below its prime")
     public = bare[: 2 * half].tobytes()
-    refused(lambda: EncryptionKey.from_bytes(public, PEER), "public key whose second polynomial is zero")
-    refused(lambda: EncryptionKey.from_bytes(public[:-1], PEER), "a public key of")
+    refused(lambda: EncryptionKey.from_bytes(public), "public key whose second polynomial is zero")
+    refused(lambda: EncryptionKey.from_bytes(public[:-1]), "a public key of")
 
 
 def test_released_numbers_that_hide_nothing(cipher: SumContext) -> None:
     good = np.random.default_rng(0).integers(1, 128, (2, PRODUCT_BYTES), dtype=np.uint8)
     study = Products.of(Table(TRAINING, 40, 1), True)
-    read_products(good, 2, PEER)
+    read_products(good, 2)
     bare, beyond, wide = good.copy(), good.copy(), good.copy()
     bare[1, :-CONSTANT_BYTES] = 0
     beyond[0, -CONSTANT_BYTES:] = 255
@@ -138,56 +138,56 @@ def test_released_numbers_that_hide_nothing(cipher: SumContext) -> None:
         (good[:1], "is due"),
         (good[:, :-1], "is due"),
     ):
-        refused(partial(read_products, bad, 2, PEER), rule)
-        refused(partial(cipher.decrypt_products, bad, 2, study, PEER), rule)
+        refused(partial(read_products, bad, 2), rule)
+        refused(partial(cipher.decrypt_products, bad, 2, study), rule)
 
 
 def test_fits_and_differences_that_cannot_be_computed_with() -> None:
     layout = Layout(50, 20, 2)
     body = np.random.default_rng(0).integers(1, 8, layout.fit_bytes, dtype=np.uint8)
-    layout.check(body.tobytes(), PEER)
+    layout.check(body.tobytes())
     for start, params in ((0, TRAINING), (TRAINING.reply_bytes, ROWS)):
         bare = body.copy()
         bare[start + params.reply_kept[0] * params.n : start + params.reply_bytes] = 0
-        refused(partial(layout.check, bare.tobytes(), PEER), "second polynomial is zero")
-    refused(lambda: layout.check(b"\xff" * layout.fit_bytes, PEER), "not below its modulus")
-    refused(lambda: layout.check(body.tobytes()[:-1], PEER), "a fit of")
+        refused(partial(layout.check, bare.tobytes()), "second polynomial is zero")
+    refused(lambda: layout.check(b"\xff" * layout.fit_bytes), "not below its modulus")
+    refused(lambda: layout.check(body.tobytes()[:-1]), "a fit of")
     difference = np.random.default_rng(0).integers(0, 128, (1, DIFFERENCE_BYTES), dtype=np.uint8)
-    layout.check_difference(difference, PEER)
-    refused(lambda: layout.check_difference(np.full_like(difference, 255), PEER), "not below its prime")
-    refused(lambda: layout.check_difference(difference[:0], PEER), "must have the shape")
+    layout.check_difference(difference)
+    refused(lambda: layout.check_difference(np.full_like(difference, 255)), "not below its prime")
+    refused(lambda: layout.check_difference(difference[:0]), "must have the shape")
 
 
 def test_a_fit_that_is_the_residuals_own_ciphertext(cipher: SumContext) -> None:
     """Every assistor can compute it, and SEAL refuses to compute with the difference, which is zero but for
     rounding."""
-    calculator, table = SumCalculator(ProductKeys.from_bytes(cipher.product_keys(), PEER)), Table(TRAINING, 40, 1)
+    calculator, table = SumCalculator(ProductKeys.from_bytes(cipher.product_keys())), Table(TRAINING, 40, 1)
     residual = cipher.encrypt(np.linspace(-1, 1, 40)[:, None])
-    lifted = calculator._lifted(residual, PEER)
+    lifted = calculator._lifted(residual)
     calculator._evaluator.transform_from_ntt_inplace(lifted)
     saved = seal_files.save(lifted)
     residues, _ = seal_files.split_ciphertext(saved, TRAINING.reply_levels, SUM.n, seeded=False)
     copied = ckks.write_reply(TRAINING, residues, flooded=False)[None]
     layout = Layout(40, 0, 1)
-    layout.check(copied.tobytes(), PEER)
+    layout.check(copied.tobytes())
     honest = np.frombuffer(
         EncryptionKey(cipher.public_key()).encrypt(np.ones((40, 1)), np.zeros((0, 1)), 8.0), np.uint8
     )
     nothing = np.zeros((0, 0), np.uint8)
     with pytest.raises(NoDifference) as found:
-        calculator.products([honest[None], copied], residual, nothing, table, PEER)
+        calculator.products([honest[None], copied], residual, nothing, table)
     assert found.value.author == 1
 
 
 def test_a_weight_of_one_step_is_computed_with(cipher: SumContext) -> None:
     """The least weight that is not 0 does not make a plaintext of zeros, which SEAL would refuse to multiply by."""
     calculator, key = (
-        SumCalculator(ProductKeys.from_bytes(cipher.product_keys(), PEER)),
+        SumCalculator(ProductKeys.from_bytes(cipher.product_keys())),
         EncryptionKey(cipher.public_key()),
     )
     layout = Layout(0, 30, 1)
-    fit = layout.split(key.encrypt(np.zeros((0, 1)), np.full((30, 1), 8.0), 8.0), PEER)
-    total = calculator.weighted_sum([fit, fit], [1, (1 << WEIGHT_BITS) - 1], PEER)
+    fit = layout.split(key.encrypt(np.zeros((0, 1)), np.full((30, 1), 8.0), 8.0))
+    total = calculator.weighted_sum([fit, fit], [1, (1 << WEIGHT_BITS) - 1])
     assert np.abs(cipher.decrypt_sum(total, layout, PEER) - 8.0).max() < 1e-2
 
 

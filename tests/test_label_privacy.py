@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from scipy.stats import chi2, chisquare
 
+from crypto.errors import Misuse, Unsuitable
 from crypto.interval_privacy import IntervalMechanism
 from crypto.label_privacy import MAX_BINS, LabelBins, RandomizedResponse, bin_count, exp_lower_bound
-from secure_gal.errors import SettingsError, StateError
 
 ALARM = 1e-6
 DRAWS = 200_000
@@ -103,19 +103,19 @@ def test_rows_are_independent_and_draws_fresh():
 
 @pytest.mark.parametrize("epsilon", [0.0, -1.0, 0.009, 20.1, math.inf, math.nan])
 def test_an_epsilon_outside_the_range_is_refused(epsilon):
-    with pytest.raises(SettingsError, match="epsilon"):
+    with pytest.raises(Unsuitable, match="epsilon"):
         RandomizedResponse(2, epsilon)
 
 
 @pytest.mark.parametrize("k", [0, 1, 1001])
 def test_too_few_or_too_many_values_are_refused(k):
-    with pytest.raises(SettingsError):
+    with pytest.raises(Unsuitable):
         RandomizedResponse(k, 1.0)
 
 
 @pytest.mark.parametrize("codes", [[0, 3], [-1, 0], [[0, 1]]])
 def test_codes_out_of_range_are_never_released(codes):
-    with pytest.raises(StateError):
+    with pytest.raises(Misuse):
         RandomizedResponse(3, 1.0).privatise(np.array(codes))
 
 
@@ -132,7 +132,7 @@ def test_bins_clip_and_cover_the_range():
 @pytest.mark.parametrize(("low", "high"), [(1.0, 1.0), (2.0, 1.0), (0.0, math.inf), (math.nan, 1.0), (-1e308, 1e308)])
 def test_what_is_no_range_is_refused(low, high):
     for make in (lambda: LabelBins(low, high, 2), lambda: IntervalMechanism(low, high)):
-        with pytest.raises(SettingsError, match="label_range"):
+        with pytest.raises(Unsuitable, match="range"):
             make()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,18 @@ import pytest
 ROOT = Path(__file__).parent.parent
 OURS = {"secure_gal", "crypto", "transport", "parties"}
 ALLOWED = {
-    "crypto": {"secure_gal.errors", "crypto"},
+    "crypto": {"crypto"},
     "transport": {"secure_gal.errors", "secure_gal.messages", "crypto", "transport"},
     "secure_gal": {"secure_gal", "crypto"},
     "parties": OURS,
 }
+
+OF_THE_PRODUCT = re.compile(
+    r"\b(sponsors?|assistors?|aggregators?|stud(y|ies)|peers?|part(y|ies)|run_dir|manifests?|settings|tomls?|secure_gal)\b"
+    r"|\[(protect|learner|audit)\]|\[data\] |secure-gal (keygen|trust|check|train|assist)|--[a-z]+",
+    re.IGNORECASE,
+)
+"""Roles, settings and commands that no primitive knows; labels such as `secure-gal/1 card` are bytes on the wire."""
 
 
 def imports(path: Path) -> set[str]:
@@ -34,3 +42,11 @@ def test_imports_go_one_way(package: str) -> None:
         for name in imports(path):
             allowed = any(name == rule or name.startswith(f"{rule}.") for rule in ALLOWED[package])
             assert allowed, f"{path.relative_to(ROOT)} imports {name}"
+
+
+def test_primitives_know_no_party_no_field_and_no_command() -> None:
+    """What a primitive finds is neutral; whose fault it is, and which field it comes from, its caller says."""
+    for path in (ROOT / "crypto").rglob("*.py"):
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            found = OF_THE_PRODUCT.search(line)
+            assert not found, f"{path.relative_to(ROOT)}, line {number} speaks of {found.group() if found else ''}"

@@ -9,10 +9,10 @@ import pytest
 from scipy.stats import chi2
 
 from benchmarks.paper_noise import quantile_clipped_laplace, quantile_intervals
+from crypto.errors import Misuse, Unsuitable
 from crypto.gaussian_noise import clipped_with_noise
 from crypto.interval_privacy import IntervalMechanism
 from crypto.uniform import unit_interval
-from secure_gal.errors import SettingsError, StateError
 
 ALARM = 1e-6
 DRAWS = 200_000
@@ -55,9 +55,9 @@ def test_interval_reports_of_class_residuals_name_half_of_the_labels():
 
 
 def test_values_that_are_not_finite_are_refused():
-    with pytest.raises(StateError):
+    with pytest.raises(Misuse):
         IntervalMechanism(0.0, 1.0).report(np.array([math.nan]))
-    with pytest.raises(StateError):
+    with pytest.raises(Misuse):
         clipped_with_noise(np.array([[math.inf]], dtype=np.float32), 1.0, 1.0)
 
 
@@ -78,7 +78,7 @@ def test_noise_has_the_stated_scale_on_clipped_values():
 
 @pytest.mark.parametrize(("clip", "scale"), [(0.0, 1.0), (1.0, 0.0), (math.nan, 1.0), (1.0, math.inf)])
 def test_a_clip_or_scale_that_is_none_is_refused(clip, scale):
-    with pytest.raises(SettingsError):
+    with pytest.raises(Unsuitable):
         clipped_with_noise(np.zeros((2, 1), dtype=np.float32), clip, scale)
 
 

@@ -24,7 +24,7 @@ from crypto.ckks_secret_sum import SumContext
 from crypto.encrypted_ridge import EncryptedRidge
 from crypto.wide import Limbs
 from secure_gal.attacks.secret_key import chance, hits, in_ring, least_squares, matched, shown
-from tests.ckks_keys import PEER, keys, ridge, secret
+from tests.ckks_keys import keys, ridge, secret
 from tests.exact_ring import secret_residues
 
 RELEASED = pytest.mark.parametrize("name", ["strict", "fast", "sum"])
@@ -150,7 +150,7 @@ def released_errors(
     params, deltas, errors = cipher.params, [], []
     modulus = math.prod(params.reply_primes)
     for row, residues in zip(rows, before, strict=True):
-        first, second = ckks.read_reply(params, row, PEER)
+        first, second = ckks.read_reply(params, row)
         seed = release.noise_seed(cipher._noise_key, params.name, row.tobytes())
         drawn = ckks_secret.flooding.draw(params.n, params.release_bits, seed)
         noisy = wide.add(first, drawn, -flooding.centre(params.release_bits), params.reply_primes)
@@ -170,7 +170,7 @@ def test_predictions_shown_to_an_assistor_do_not_give_the_key(name: str, monkeyp
     params, recorded = PARAMETER_SETS[name], Recorded(monkeypatch)
     u, r = ridge(params.n, 3, 1)
     job = EncryptedRidge(keys(name, 4), u, u, cores=1)
-    rows = np.concatenate([job.fit(secret(name).encrypt(scale * r), 1, PEER) for scale in (0.01, 1.0)])
+    rows = np.concatenate([job.fit(secret(name).encrypt(scale * r), 1) for scale in (0.01, 1.0)])
     job.close()
     attack(secret(name), rows, recorded.before, monkeypatch)
 
@@ -180,9 +180,9 @@ def test_sums_shown_to_an_aggregator_do_not_give_the_key(monkeypatch: pytest.Mon
     key, calculator = EncryptionKey(cipher.public_key()), SumCalculator(ProductKeys(cipher.product_keys()))
     values = np.random.default_rng(0).uniform(-1, 1, (SUM.n, 1))
     layout = Layout(SUM.n, 0, 1)
-    fits = [layout.split(key.encrypt(v, v[:0], 8.0), PEER) for v in (values, -values / 2)]
+    fits = [layout.split(key.encrypt(v, v[:0], 8.0)) for v in (values, -values / 2)]
     recorded = Recorded(monkeypatch)
-    rows = np.concatenate([calculator.weighted_sum(fits, [1 << 19, 1 << 19], PEER) for _ in range(2)])
+    rows = np.concatenate([calculator.weighted_sum(fits, [1 << 19, 1 << 19]) for _ in range(2)])
     attack(cipher, rows, recorded.before, monkeypatch)
 
 
@@ -244,7 +244,7 @@ def test_a_decrypted_reply_has_the_noise_that_is_stated(name: str, monkeypatch: 
     params, cipher = PARAMETER_SETS[name], secret(name)
     calculator = Calculator(keys(name, 1))
     rows = [calculator.sanitise(None, 100) for _ in range(2)]
-    limbs = [ckks.read_reply(params, row, PEER) for row in rows]
+    limbs = [ckks.read_reply(params, row) for row in rows]
     noisy = [cipher._decrypt(*pair, row.tobytes()) for pair, row in zip(limbs, rows, strict=True)]
     monkeypatch.setattr(ckks_secret.flooding, "draw", quiet)
     bare = [cipher._decrypt(*pair, row.tobytes()) for pair, row in zip(limbs, rows, strict=True)]

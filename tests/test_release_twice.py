@@ -79,7 +79,7 @@ def test_a_reply(name: str) -> None:
     params = PARAMETER_SETS[name]
     u, r = ridge(ROWS, 3, 1)
     job, requests = EncryptedRidge(keys(name, 4), u, u, cores=1), secret(name).encrypt(r)
-    first, second = (job.fit(requests, 1, PEER) for _ in range(2))
+    first, second = (job.fit(requests, 1) for _ in range(2))
     job.close()
     replies_differ(params, first[0], second[0])
     has_reply_noise(params, *(secret(name).decrypt(reply, params.n, 1, PEER) for reply in (first, second)))
@@ -100,7 +100,7 @@ def test_an_encrypted_head() -> None:
     """It stays on its owner's disk, but everything after it is made of it: with the same U it would be the same."""
     u, r = ridge(ROWS, 3, 1)
     job, requests = EncryptedRidge(keys("fast", 4), u, u, cores=1, cache_bytes=0), secret("fast").encrypt(r)
-    first, second = (np.frombuffer(job.head(requests, 1, PEER), np.uint8) for _ in range(2))
+    first, second = (np.frombuffer(job.head(requests, 1), np.uint8) for _ in range(2))
     job.close()
     differ(first, second)
 
@@ -149,14 +149,14 @@ def test_noised_parts() -> None:
 class Sums:
     def __init__(self) -> None:
         self.secret = SumContext.generate(SUM)
-        self.calculator = SumCalculator(ProductKeys.from_bytes(self.secret.product_keys(), PEER))
-        self.public = EncryptionKey.from_bytes(self.secret.public_key(), PEER)
+        self.calculator = SumCalculator(ProductKeys.from_bytes(self.secret.product_keys()))
+        self.public = EncryptionKey.from_bytes(self.secret.public_key())
         self.layout = Layout(ROWS, 0, 1)
         self.fit = self.public.encrypt(np.full((ROWS, 1), 0.5), np.zeros((0, 1)), MAX_VALUE)
 
     @property
     def parts(self) -> tuple[np.ndarray, np.ndarray]:
-        return self.layout.split(self.fit, PEER)
+        return self.layout.split(self.fit)
 
 
 @pytest.fixture(scope="module")
@@ -166,12 +166,12 @@ def sums() -> Sums:
 
 def test_a_fit_under_the_public_key(sums: Sums) -> None:
     again = sums.public.encrypt(np.full((ROWS, 1), 0.5), np.zeros((0, 1)), MAX_VALUE)
-    replies_differ(TRAINING, sums.parts[0][0], sums.layout.split(again, PEER)[0][0])
+    replies_differ(TRAINING, sums.parts[0][0], sums.layout.split(again)[0][0])
 
 
 def test_a_weighted_sum(sums: Sums) -> None:
     """Of one assistor's fit alone, so that nothing but the fresh encryption of zero can make the difference."""
-    first, second = (sums.calculator.weighted_sum([sums.parts], [1 << 20], PEER) for _ in range(2))
+    first, second = (sums.calculator.weighted_sum([sums.parts], [1 << 20]) for _ in range(2))
     replies_differ(SUM, first[0], second[0])
     block = Layout(SUM.n, 0, 1)  # the same ciphertext read as one full block: padding is flooded too
     has_reply_noise(SUM, *(sums.secret.decrypt_sum(released, block, PEER) for released in (first, second)))
@@ -182,7 +182,7 @@ def test_inner_products(sums: Sums) -> None:
     count, study = 12, Products.of(sums.layout.training, False)
     nothing = np.zeros((0, 0), np.uint8)
     fits, training = [sums.parts[0]] * count, sums.layout.training
-    released = sums.calculator.products(fits, np.zeros((ROWS, 1)), nothing, training, PEER)
+    released = sums.calculator.products(fits, np.zeros((ROWS, 1)), nothing, training)
     assert len(released) == len(pairs(count, False)) == 78
     polynomials = released[:, :-CONSTANT_BYTES].reshape(78, SUM.n, KEPT)
     for other in polynomials[1:]:
@@ -192,14 +192,14 @@ def test_inner_products(sums: Sums) -> None:
     noise = (values - values.mean()) * study.scale / 2.0**study.flooding_bits
     assert chi2.ppf(ALARM / 2, 77) < np.sum(noise**2) < chi2.isf(ALARM / 2, 77)
     # What the sponsor sees of them has its own noise besides, always the same for the same ciphertext.
-    seen = [sums.secret.decrypt_products(released, 78, study, PEER) for _ in range(2)]
+    seen = [sums.secret.decrypt_products(released, 78, study) for _ in range(2)]
     assert (seen[0] == seen[1]).all()
     has_deviation((seen[0] / SUM.slots - values) * study.scale, 2.0**study.release_bits)
 
 
 def opened(key: SumContext, row: np.ndarray, study: Products) -> float:
     """A released number without the noise that decryption adds, which is larger than the aggregator's."""
-    ((constant, second),) = read_products(row[None], 1, PEER)
+    ((constant, second),) = read_products(row[None], 1)
     residues = np.zeros((2, PRODUCT_LEVELS, SUM.n), dtype=np.uint64)
     residues[0, :, 0] = [constant % prime for prime in PRODUCT_PRIMES]
     residues[1] = wide.residues(second, PRODUCT_PRIMES)
@@ -224,4 +224,4 @@ def test_public_keys() -> None:
     first, second = (np.frombuffer(raw, np.uint8) for raw in (raw_keys("fast"), secret("fast").public_keys(1)))
     public = seal_files.packed_bytes(2, FAST.levels + 1, FAST.n)
     differ(first[:public], second[:public])
-    assert isinstance(PublicKeys.from_bytes(FAST, 1, second.tobytes(), PEER), PublicKeys)
+    assert isinstance(PublicKeys.from_bytes(FAST, 1, second.tobytes()), PublicKeys)

@@ -87,7 +87,7 @@ def data_noise(name: str, u: np.ndarray, r: np.ndarray, new: np.ndarray) -> floa
     first, second = (Encodings(real, rows[i], width, splits[i], i == 0, kept) for i in (0, 1))
     phases = []
     for calculator in (Exact(real, secret(name)), Unsanitised(real, secret(name))):
-        shares = ridge_blocks.inner_products(calculator, first, requests, range(1), 1, PEER)
+        shares = ridge_blocks.inner_products(calculator, first, requests, range(1), 1)
         head = ridge_blocks.fold(calculator, width, shares)
         ridge_blocks.fitted(calculator, second, [head], range(1))
         phases.append(calculator.results[0])
@@ -133,7 +133,7 @@ def test_every_slot_is_flooded(name: str) -> None:
     expected = release.deviation(params)
     u, r = ridge(200, 3, 1)
     job = EncryptedRidge(keys(name, 4), u, u, cores=1)
-    replies = job.fit(secret(name).encrypt(r), 1, PEER)
+    replies = job.fit(secret(name).encrypt(r), 1)
     job.close()
     values = secret(name).decrypt(replies, params.n, 1, PEER)[:, 0]  # padding too
     values[:200] -= (u @ (u.T @ r))[:, 0]
@@ -148,7 +148,7 @@ def test_every_coefficient_is_flooded(name: str) -> None:
     middle = np.full(params.n, math.prod(params.reply_primes) // 2)
     other = np.array([middle % prime for prime in params.reply_primes], dtype=np.uint64)
     row = ckks.write_reply(params, np.stack([np.zeros_like(other), other]))
-    low, high = ckks.read_reply(params, row, PEER)[0]
+    low, high = ckks.read_reply(params, row)[0]
     found = high.astype(float) * 2.0**64 + low.astype(float)
     whole = float(math.prod(params.reply_primes))
     found = np.where(found > whole / 2, found - whole, found)
@@ -171,7 +171,7 @@ def c1(ciphertext: object, levels: int) -> np.ndarray:
 def test_the_multiplier_is_found_in_an_unsanitised_reply_and_not_in_a_sanitised_one() -> None:
     """c1' / c1 is the plaintext: an attack on one multiplication, which has no defence but a fresh c1."""
     calculator = Calculator(keys("fast", 1))
-    request = calculator.read_request(secret("fast").encrypt(np.full((50, 1), 0.5))[0], PEER)
+    request = calculator.read_request(secret("fast").encrypt(np.full((50, 1), 0.5))[0])
     hidden = np.random.default_rng(0).standard_normal(FAST.slots) + 0j
     plain = calculator.encode(hidden, FAST.second_bits)
     assert plain is not None
@@ -216,7 +216,7 @@ def test_a_guess_of_the_data_is_confirmed_by_an_unsanitised_reply_and_not_by_a_s
         rows = data.astype(np.float32)
         split = Split.first(FAST, 4, 1), Split.second(FAST, 4, 1)
         encodings = [Undithered(calculator, rows, 4, split[i], i == 0, 0) for i in (0, 1)]
-        shares = ridge_blocks.inner_products(calculator, encodings[0], requests, range(1), 1, PEER)
+        shares = ridge_blocks.inner_products(calculator, encodings[0], requests, range(1), 1)
         reply = ridge_blocks.fitted(calculator, encodings[1], [ridge_blocks.fold(calculator, 4, shares)], range(1))
         return second(reply[0])
 
@@ -229,5 +229,5 @@ def test_a_guess_of_the_data_is_confirmed_by_an_unsanitised_reply_and_not_by_a_s
 def test_the_phase_of_a_request_is_what_the_exact_circuit_starts_from() -> None:
     calculator, values = Calculator(keys("fast", 1)), np.linspace(-1, 1, 50)
     row = secret("fast").encrypt(values[:, None])[0]
-    found = coefficients(calculator, phase(calculator, secret("fast"), calculator.read_request(row, PEER)))
+    found = coefficients(calculator, phase(calculator, secret("fast"), calculator.read_request(row)))
     assert np.abs(np.array([int(x) for x in found], dtype=float)).max() < 2.0**FAST.request_bits

@@ -49,7 +49,7 @@ def party(tmp_path: Path) -> PartySettings:
 def opened(cipher: SumContext, fit: np.ndarray, layout: Layout) -> np.ndarray:
     """What the sponsor decrypts of one party's fit or part, once the aggregator has passed it on with weight 1."""
     calculator = SumCalculator(ProductKeys(cipher.product_keys()))
-    replies = calculator.weighted_sum([layout.split(fit.tobytes(), "lab")], [1 << 20], "hospital")
+    replies = calculator.weighted_sum([layout.split(fit.tobytes())], [1 << 20])
     return cipher.decrypt_sum(replies, layout, "lab")
 
 
@@ -102,9 +102,9 @@ def test_replies_add_up(cipher: SumContext) -> None:
     fits = [
         np.frombuffer(key.encrypt(np.zeros((0, 2)), v, 1.0), np.uint8).reshape(-1, ROWS.reply_bytes) for v in values
     ]
-    total = opened(cipher, added(ROWS, fits, "lab").reshape(-1), Layout(0, ROWS.n + 10, 2))
+    total = opened(cipher, added(ROWS, fits).reshape(-1), Layout(0, ROWS.n + 10, 2))
     assert np.abs(total - sum(values)).max() < SUM.error
-    assert np.array_equal(added(ROWS, fits[:1], "lab"), fits[0])
+    assert np.array_equal(added(ROWS, fits[:1]), fits[0])
 
 
 def test_fresh_features_with_individual_encrypted_predictions_are_refused(party: PartySettings, tmp_path: Path) -> None:

@@ -17,9 +17,9 @@ from crypto.ckks_products import PRODUCT_KAPPA, Products, SumCalculator, pairs
 from crypto.ckks_public import Calculator
 from crypto.ckks_secret_sum import SumContext
 from crypto.ckks_slots import Table
+from crypto.errors import Malformed
 from crypto.releases import Releases
 from crypto.ridge_blocks import Encodings, Split
-from secure_gal.errors import PeerViolation
 from secure_gal.sum_models import SumRidge
 from tests.ckks_keys import PEER, ridge
 from tests.exact_ring import Exact, Unsanitised, coefficients, moduli
@@ -75,8 +75,8 @@ class Keys:
     def __init__(self) -> None:
         self.secret = SumContext.generate(SUM)
         self.raw = self.secret.public_keys(1)
-        self.calculator = SumCalculator(ProductKeys.from_bytes(self.secret.product_keys(), PEER))
-        self.public = EncryptionKey.from_bytes(self.secret.public_key(), PEER)
+        self.calculator = SumCalculator(ProductKeys.from_bytes(self.secret.product_keys()))
+        self.public = EncryptionKey.from_bytes(self.secret.public_key())
 
 
 @pytest.fixture(scope="module")
@@ -87,17 +87,17 @@ def keys() -> Keys:
 def check(keys: Keys, study: Study, fits: list[bytes], residual: np.ndarray) -> None:
     """The aggregator's products and weighted sum of these fits are those of the clear ones."""
     layout, secret = study.layout, keys.secret
-    parts = [layout.split(fit, PEER) for fit in fits]
+    parts = [layout.split(fit) for fit in fits]
     difference = secret.encrypt_difference(study.own - study.r)
     training = [part[0] for part in parts]
-    products = keys.calculator.products(training, residual, difference, layout.training, PEER)
+    products = keys.calculator.products(training, residual, difference, layout.training)
     due = study.products()
     numbers = Products.of(layout.training, residual.dtype == np.uint8)
     noise = 2.0**numbers.release_bits / numbers.scale * SUM.slots
-    found = secret.decrypt_products(products, len(due), numbers, PEER)
+    found = secret.decrypt_products(products, len(due), numbers)
     assert np.abs(found - due).max() < 7 * noise + 1e-5 * np.abs(due).max()
     assert noise < 0.01 * math.sqrt(study.train * layout.outputs), "far below what another sample of rows would change"
-    released = keys.calculator.weighted_sum(parts, [3 << 18, 1 << 18], PEER)
+    released = keys.calculator.weighted_sum(parts, [3 << 18, 1 << 18])
     assert len(released) == layout.ciphertexts
     total = 0.75 * study.fits[0] + 0.25 * study.fits[1]
     assert np.abs(secret.decrypt_sum(released, layout, PEER) - total).max() < SUM.error
@@ -148,7 +148,7 @@ def test_inner_products_are_decrypted_with_their_noise(keys: Keys) -> None:
     """The aggregator's and the sponsor's, in the sizes that are stated; false alarms below 1e-9."""
     study = Study(N // 16, 0, 1)
     layout, secret = study.layout, keys.secret
-    fits = [layout.split(keys.public.encrypt(fit, fit[:0], MAX_VALUE), PEER)[0] for fit in study.fits]
+    fits = [layout.split(keys.public.encrypt(fit, fit[:0], MAX_VALUE))[0] for fit in study.fits]
     difference, numbers, due = (
         secret.encrypt_difference(study.own - study.r),
         Products.of(layout.training, False),
@@ -156,9 +156,9 @@ def test_inner_products_are_decrypted_with_their_noise(keys: Keys) -> None:
     )
     errors = []
     for _ in range(8):
-        products = keys.calculator.products(fits, study.r, difference, layout.training, PEER)
-        errors.append(secret.decrypt_products(products, len(due), numbers, PEER) - due)
-        assert (secret.decrypt_products(products, len(due), numbers, PEER) - due == errors[-1]).all(), "never redrawn"
+        products = keys.calculator.products(fits, study.r, difference, layout.training)
+        errors.append(secret.decrypt_products(products, len(due), numbers) - due)
+        assert (secret.decrypt_products(products, len(due), numbers) - due == errors[-1]).all(), "never redrawn"
     found = np.ravel(errors) / SUM.slots * numbers.scale
     expected = math.hypot(2.0**numbers.flooding_bits, 2.0**numbers.release_bits)
     low, high = chi2.ppf([5e-10, 1 - 5e-10], found.size) / found.size
@@ -170,13 +170,13 @@ def test_a_sum_read_by_another_layout_is_not_the_sum(keys: Keys) -> None:
     study = Study(N // 16, 0, 3)
     fits = [keys.public.encrypt(fit, fit[:0], MAX_VALUE) for fit in study.fits]
     other = Layout(N // 16 + 1, 0, 3)
-    parts = [study.layout.split(fit, PEER) for fit in fits]
-    released = keys.calculator.weighted_sum(parts, [1 << 19, 1 << 19], PEER)
+    parts = [study.layout.split(fit) for fit in fits]
+    released = keys.calculator.weighted_sum(parts, [1 << 19, 1 << 19])
     total = sum(study.fits) / 2
     careless = SumContext(SUM, keys.secret._secret, keys.secret._noise_key, Releases(SUM.tau))
-    with pytest.raises(PeerViolation, match="more than noise behind its last row"):
+    with pytest.raises(Malformed, match="more than noise behind its last row"):
         careless.decrypt_sum(released, other, PEER)
-    slots = [keys.secret._decrypt(*ckks.read_reply(SUM, row, PEER), row.tobytes()) for row in released]
+    slots = [keys.secret._decrypt(*ckks.read_reply(SUM, row), row.tobytes()) for row in released]
     wrong = Table(SUM, N // 16 + 1, 3).values(slots)[: N // 16]
     total = sum(study.fits) / 2
     assert np.abs(wrong - total)[:, 1:].max() > 100 * SUM.error
@@ -188,9 +188,9 @@ def test_segments_that_nobody_uses_hold_noise_alone(keys: Keys) -> None:
     party = SumRidge(keys.raw, 4, study.u[0], N // 16, PEER)
     fit = party.fit(keys.secret.encrypt(study.r), 3, PEER)
     party.close()
-    released = keys.calculator.weighted_sum([study.layout.split(fit, PEER)] * 2, [1 << 19, 1 << 19], PEER)
+    released = keys.calculator.weighted_sum([study.layout.split(fit)] * 2, [1 << 19, 1 << 19])
     row = released[0]
-    slots = keys.secret._decrypt(*ckks.read_reply(SUM, row, PEER), row.tobytes()).reshape(16, -1)
+    slots = keys.secret._decrypt(*ckks.read_reply(SUM, row), row.tobytes()).reshape(16, -1)
     expected = release.deviation(SUM)
     for segment in (*slots[1:14],):  # outputs 0, 1 and 2 lie in segments 0, 15 and 14
         for part in (segment.real, segment.imag):
@@ -222,7 +222,7 @@ def test_data_dependent_noise_of_packed_fits_is_within_its_bound(keys: Keys) -> 
     second = Encodings(real, new.astype(np.float32), width, Split.second(SUM, width, 1), False, 2**30)
     phases = []
     for calculator in (Exact(real, keys.secret), Unsanitised(real, keys.secret)):
-        shares = ridge_blocks.inner_products(calculator, first, requests, range(1), outputs, PEER)
+        shares = ridge_blocks.inner_products(calculator, first, requests, range(1), outputs)
         heads = [ridge_blocks.fold(calculator, width, [share]) for share in shares]
         assert len(ridge_blocks.fitted(calculator, second, heads, range(1))) == 1
         phases.append(calculator.results[0])

@@ -14,6 +14,7 @@ import pytest
 
 from crypto.ckks_fits import DIFFERENCE_BYTES, ROWS, SUM, TRAINING, Layout
 from crypto.ckks_products import PRODUCT_BYTES, pairs
+from crypto.errors import Malformed
 from crypto.seal import OVERHEAD_BYTES
 from parties.budget import DataBudget
 from parties.node import Node
@@ -69,20 +70,20 @@ class StandIn:
     def encrypt_difference(self, values: np.ndarray) -> np.ndarray:
         return put(values, DIFFERENCE_BYTES)
 
-    def decrypt(self, replies: np.ndarray, rows: int, outputs: int, peer: str) -> np.ndarray:
+    def decrypt(self, replies: np.ndarray, rows: int, outputs: int, source: str) -> np.ndarray:
         raise AssertionError("nothing but sums is ever decrypted")
 
-    def decrypt_products(self, products: np.ndarray, count: int, study: object, peer: str) -> np.ndarray:
+    def decrypt_products(self, products: np.ndarray, count: int, scaling: object) -> np.ndarray:
         if products.shape != (count, PRODUCT_BYTES):
-            raise PeerViolation(peer, "wrong count")
+            raise Malformed("wrong count")
         return get(products, 1)[0]
 
-    def refuse(self, peer: str, rule: str) -> PeerViolation:
-        return PeerViolation(peer, rule)
+    def refuse(self, source: str, rule: str) -> Malformed:
+        return Malformed(rule)
 
-    def decrypt_sum(self, replies: np.ndarray, layout: Layout, peer: str) -> np.ndarray:
+    def decrypt_sum(self, replies: np.ndarray, layout: Layout, source: str) -> np.ndarray:
         if replies.shape != (layout.ciphertexts, SUM.reply_bytes):
-            raise PeerViolation(peer, "wrong count")
+            raise Malformed("wrong count")
         rows = [n for n in (layout.train, layout.others) if n]
         return np.concatenate([get(replies[i : i + 1], n) for i, n in enumerate(rows)])
 
@@ -94,14 +95,14 @@ class Adder:
         if raw != b"product keys":
             raise PeerViolation(peer, "other keys")
 
-    def products(self, fits, residual, difference, table, peer):  # type: ignore[no-untyped-def]
+    def products(self, fits, residual, difference, table):  # type: ignore[no-untyped-def]
         r = get(residual, table.rows) if residual.dtype == np.uint8 else residual
         own = [get(difference, table.rows)] if len(difference) else []
         d = [*(get(fit, table.rows) - r for fit in fits), *own]
         listed = pairs(len(fits), bool(own))
         return np.concatenate([put(np.array([[np.sum(d[i] * d[j])]]), PRODUCT_BYTES) for i, j in listed])
 
-    def weighted_sum(self, fits, weights, peer):  # type: ignore[no-untyped-def]
+    def weighted_sum(self, fits, weights):  # type: ignore[no-untyped-def]
         out = []
         for part in (0, 1):
             if len(fits[0][part]):

@@ -71,7 +71,7 @@ class Head(Rows):
     padded, width, fresh = 8, 4, False
 
     def check_keys(self, raw: bytes, peer: str) -> None:
-        ckks.check_keys(SUM, 8, raw, peer)
+        ckks.check_keys(SUM, 8, raw)
 
     def use_keys(self, raw: bytes, peer: str) -> None:
         self.ridge = SumRidge(raw, 8, self.u, int(self.train.sum()), peer)
@@ -89,10 +89,10 @@ class Public(Rows):
     padded, width, fresh = 0, 4, False
 
     def check_keys(self, raw: bytes, peer: str) -> None:
-        ckks.check_public_key(SUM, raw, peer)
+        ckks.check_public_key(SUM, raw)
 
     def use_keys(self, raw: bytes, peer: str) -> None:
-        self.key = EncryptionKey.from_bytes(raw, peer)
+        self.key = EncryptionKey.from_bytes(raw)
 
     def fit_round(self, round_: int, residual: np.ndarray) -> tuple[bytes, np.ndarray]:
         saved, fitted = super().fit_round(round_, residual)
@@ -107,7 +107,7 @@ class Individual(Rows):
     padded = 8
 
     def check_keys(self, raw: bytes, peer: str) -> None:
-        ckks.check_keys(PARAMETER_SETS["fast"], 8, raw, peer)
+        ckks.check_keys(PARAMETER_SETS["fast"], 8, raw)
 
     def use_keys(self, raw: bytes, peer: str) -> None:
         x = self.x[self.rows]
@@ -248,7 +248,7 @@ def decrypted_products(cipher: SumContext, rows: np.ndarray, n: int) -> list[np.
     """What decryption makes of the released numbers, as if all coefficients were there."""
     found = []
     for row in rows:
-        ((constant, second),) = read_products(row[None], 1, "lab")
+        ((constant, second),) = read_products(row[None], 1)
         residues = np.zeros((2, PRODUCT_LEVELS, SUM.n), dtype=np.uint64)
         residues[0, :, 0] = [constant % prime for prime in PRODUCT_PRIMES]
         residues[1] = wide.residues(second, PRODUCT_PRIMES)
@@ -309,7 +309,7 @@ def test_a_curious_aggregator_learns_no_fit_and_no_residual(which: str, request:
         card = context("lab", study(protect=protect)).cards["insurer"]
         key = SealingKey(SEALING[protect])
         fit = key.unseal(relayed["sealed"].tobytes(), card, binding.to_bytes())
-        training, rows = Layout(n, N - n, 1).split(fit, "insurer")
+        training, rows = Layout(n, N - n, 1).split(fit)
         assert training.shape == (1, TRAINING.reply_bytes) and rows.shape == (1, ROWS.reply_bytes)
         seen += leading_words(training[0], n)
     given = [truth.r] if which == "public" else []  # there every assistor is sent the residual
@@ -344,7 +344,7 @@ def test_no_individual_fit_is_among_what_the_sponsor_can_open(encrypted: tuple[N
 
 
 def messages_violation() -> type[Exception]:
-    from secure_gal.errors import PeerViolation
+    from crypto.errors import Malformed
 
     assert messages.SealedFitted.FIELDS[0].protection == "sealed"
-    return PeerViolation
+    return Malformed

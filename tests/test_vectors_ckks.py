@@ -23,7 +23,7 @@ from crypto.ckks_slots import Table
 from crypto.releases import Releases
 from tests import ckks_keys
 from tests.frozen import Vector, sha256, stream
-from tests.frozen_ckks import PEER, as_residues, by_hand, decrypted, held, held_keys, middle, numbers, packed, residues
+from tests.frozen_ckks import as_residues, by_hand, decrypted, held, held_keys, middle, numbers, packed, residues
 
 FAST = PARAMETER_SETS["fast"]
 SETS = PARAMETER_SETS | SUM_SETS
@@ -67,14 +67,14 @@ def test_request() -> None:
     raw = packed(first) + seed
     calculator = Calculator(ckks_keys.keys("fast", 1))
     with vector.read():
-        read = held(calculator.read_request(np.frombuffer(raw, np.uint8), PEER), FAST, FAST.levels)
+        read = held(calculator.read_request(np.frombuffer(raw, np.uint8)), FAST, FAST.levels)
         assert (read[0] == first[0]).all()
     vector.same(bytes=len(raw), seed_at=len(raw) - 64, second_polynomial=sha256(read[1].tobytes()))
     secret, values = ckks_keys.secret("fast"), np.linspace(-1, 1, 10)[:, None]
     fresh, slots = secret.encrypt(values), Table(FAST, 10, 1).request(values, 0)
     with vector.read():
         assert fresh.shape == (1, len(raw))
-        assert np.abs(decrypted(secret, calculator.read_request(fresh[0], PEER)) - slots).max() < 1e-6
+        assert np.abs(decrypted(secret, calculator.read_request(fresh[0])) - slots).max() < 1e-6
 
 
 def test_evaluation_keys() -> None:
@@ -89,7 +89,7 @@ def test_evaluation_keys() -> None:
     }
     raw = packed(public) + b"".join(packed(first) + seed for first, seed in parts.values())
     with vector.read():
-        keys = PublicKeys.from_bytes(FAST, 64, raw, PEER)
+        keys = PublicKeys.from_bytes(FAST, 64, raw)
         assert (held(keys.public, FAST, top) == public).all(), "public key"
         found = held_keys(keys.galois, FAST)
         assert found.keys() == {(element - 1) // 2 for element in elements}
@@ -124,7 +124,7 @@ def test_reply() -> None:
         noisy = ckks.write_reply(params, as_residues(params, both)).tobytes()
         assert noisy[cut:] == raw[cut:] and (noisy == raw) == (not params.flooding_bits), f"layer {vector.layer!r}"
         with vector.read():
-            read = ckks.reply_residues(params, np.frombuffer(raw, np.uint8), PEER)
+            read = ckks.reply_residues(params, np.frombuffer(raw, np.uint8))
         due = [[middle(params, x, kept) for x in p] for p, kept in zip(both, params.reply_kept, strict=True)]
         assert (read == as_residues(params, due)).all(), f"layer {vector.layer!r}, {name}: read otherwise than written"
     vector.same(**found)

@@ -21,7 +21,7 @@ from crypto.ckks_fits import (
 )
 from crypto.ckks_secret_sum import SumContext
 from tests.frozen import Vector, sha256, stream
-from tests.frozen_ckks import PEER, as_residues, held, held_keys, middle, numbers, packed, residues
+from tests.frozen_ckks import as_residues, held, held_keys, middle, numbers, packed, residues
 
 
 def test_sum_of_replies() -> None:
@@ -33,7 +33,7 @@ def test_sum_of_replies() -> None:
         [(middle(params, x, kept) + middle(params, y, kept)) % product for x, y in zip(a, b, strict=True)]
         for kept, a, b in zip(params.reply_kept, *two, strict=True)
     ]
-    made = ckks_add.added(params, rows, PEER)
+    made = ckks_add.added(params, rows)
     vector.same(shape=list(made.shape), rows_differ=bool((made != rows[0]).any()))
     assert (made[0] == ckks.write_reply(params, as_residues(params, due), flooded=False)).all(), (
         f"layer {vector.layer!r}"
@@ -48,7 +48,7 @@ def test_inner_product() -> None:
     total, kept = ckks_products.CONSTANT_BYTES, vector.given["kept"]
     raw = b"".join(x.to_bytes(total, "little")[total - kept :] for x in second) + constant.to_bytes(total, "little")
     with vector.read():
-        ((found, limbs),) = ckks_products.read_products(np.frombuffer(raw, np.uint8)[None], 1, PEER)
+        ((found, limbs),) = ckks_products.read_products(np.frombuffer(raw, np.uint8)[None], 1)
         assert found == constant
         due = [(x >> 8 * (total - kept) << 8 * (total - kept)) + (1 << 8 * (total - kept) >> 1) for x in second]
         assert [int(a) + (int(b) << 64) for a, b in zip(*limbs, strict=True)] == due
@@ -67,7 +67,7 @@ def test_product_keys() -> None:
     }
     raw = packed(public) + b"".join(packed(first) + seed for first, seed in parts.values())
     with vector.read():
-        keys = ProductKeys.from_bytes(raw, PEER)
+        keys = ProductKeys.from_bytes(raw)
         found = {
             "relinearisation": held_keys(keys.relin, SUM)[0],
             "conjugation": held_keys(keys.galois, SUM)[SUM.n - 1],
@@ -92,7 +92,7 @@ def test_fits_of_a_sum() -> None:
         counts = [layout.training.ciphertexts, layout.rest.ciphertexts]
         raw = np.repeat(np.array([1, 2], np.uint8), [counts[0] * TRAINING.reply_bytes, counts[1] * ROWS.reply_bytes])
         with vector.read():
-            first, rest = layout.split(raw.tobytes(), PEER)
+            first, rest = layout.split(raw.tobytes())
             assert (first == 1).all() and (rest == 2).all()
         found[f"{train} {others} {outputs}"] = {"ciphertexts": counts, "bytes": layout.fit_bytes}
     vector.same(**found)
@@ -104,11 +104,11 @@ def test_sums_are_written_as_they_are_read() -> None:
     layout, residual, none = Layout(10, 2, 1), f * 0.5, np.zeros((0, DIFFERENCE_BYTES), dtype=np.uint8)
     study = ckks_products.Products.of(layout.training, ridge=False)
     with Vector("ckks-inner-product").read():
-        key = EncryptionKey.from_bytes(secret.public_key(), PEER)
-        fits = [layout.split(key.encrypt(values, values[:2], 1.0), PEER) for values in (f, -f)]
-        calculator = ckks_products.SumCalculator(ProductKeys.from_bytes(secret.product_keys(), PEER))
-        made = calculator.products([training for training, _ in fits], residual, none, layout.training, PEER)
-        found = secret.decrypt_products(made, 3, study, PEER)
+        key = EncryptionKey.from_bytes(secret.public_key())
+        fits = [layout.split(key.encrypt(values, values[:2], 1.0)) for values in (f, -f)]
+        calculator = ckks_products.SumCalculator(ProductKeys.from_bytes(secret.product_keys()))
+        made = calculator.products([training for training, _ in fits], residual, none, layout.training)
+        found = secret.decrypt_products(made, 3, study)
     differences = [f - residual, -f - residual]
     due = [float(np.sum(differences[i] * differences[j])) for i, j in ((0, 0), (0, 1), (1, 1))]
     most = 7 * (2.0**study.flooding_bits + 2.0**study.release_bits) * SUM.slots / study.scale  # noise has 6 at most

@@ -15,7 +15,7 @@ import pytest
 
 from crypto import work_folder
 from crypto.encrypted_ridge import EncryptedRidge
-from secure_gal.errors import EnvironmentFailure
+from crypto.errors import Refused
 from tests.ckks_keys import PEER, keys, ridge, secret
 
 
@@ -60,7 +60,7 @@ def test_without_room_anywhere_every_place_is_named(two: tuple[Path, Path]) -> N
     def fill(folder: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(EnvironmentFailure, match="77 MB of work files") as refused:
+    with pytest.raises(Refused, match="77 MB of work files") as refused:
         work_folder.claim(60_000_000, fill)
     text = str(refused.value)
     assert f"{two[0]} has 17 MB to spare" in text and f"{two[1]}: No space left on device" in text and "TMPDIR" in text
@@ -80,7 +80,7 @@ def test_an_encrypted_fit_runs_where_there_is_room(two: tuple[Path, Path]) -> No
     u, r = ridge(300, 3, 1)
     job = EncryptedRidge(keys("fast", 4), u, u, cores=1)
     assert not list(two[0].iterdir()) and len(list(two[1].iterdir())) == 1, "keys alone have more than 1,000 bytes"
-    fitted = secret("fast").decrypt(job.fit(secret("fast").encrypt(r), 1, PEER), 300, 1, PEER)
+    fitted = secret("fast").decrypt(job.fit(secret("fast").encrypt(r), 1), 300, 1, PEER)
     assert np.abs(fitted - u @ (u.T @ r)).max() < 1e-3
     job.close()
     assert not list(two[1].iterdir())

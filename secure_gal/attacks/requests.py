@@ -16,7 +16,7 @@ Bytes = npt.NDArray[np.uint8]
 
 def readable(requests: Bytes, params: ParameterSet, rows: int, outputs: int) -> Array:
     """`row_features` (rows, d) of requests uint8 (blocks * outputs, request_bytes)."""
-    raw = np.stack([ckks.request_residues(params, row, "sponsor")[0] for row in requests])
+    raw = np.stack([ckks.request_residues(params, row)[0] for row in requests])
     polynomials = np.stack([_coefficient_form(params, residues) for residues in raw])
     return row_features(raw, polynomials, ckks.primes(params)[: params.levels], rows, outputs)
 
