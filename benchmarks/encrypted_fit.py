@@ -28,11 +28,14 @@ from typing import Any
 
 import numpy as np
 
-from crypto.ckks import PARAMETER_SETS, ParameterSet, PublicKeys, padded
-from crypto.ckks_public import Calculator
-from crypto.ckks_secret import SecretContext
-from crypto.encrypted_ridge import EncryptedRidge
-from crypto.ridge_blocks import Split, scale_bits
+from crypto.ckks.calculator import Calculator
+from crypto.ckks.encrypted_ridge import EncryptedRidge
+from crypto.ckks.keys import PublicKeys
+from crypto.ckks.params import ParameterSet
+from crypto.ckks.ridge_blocks import Split, scale_bits
+from crypto.ckks.ring import padded
+from crypto.ckks.secret import SecretContext
+from crypto.ckks.sets import PARAMETER_SETS
 
 SIZES = "30000x12x1,30000x128x1,50000x64x10"
 CHUNK = 4096

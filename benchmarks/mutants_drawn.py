@@ -15,6 +15,7 @@ from pathlib import Path
 
 SCOPE = (
     "crypto/*.py",
+    "crypto/ckks/*.py",
     "transport/*.py",
     "parties/*.py",
     "secure_gal/agreement.py",

@@ -35,10 +35,12 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import encrypted_fit, harness
-from crypto.ckks import PublicKeys, named, padded
-from crypto.ckks_secret import SecretContext
+from crypto.ckks.keys import PublicKeys
+from crypto.ckks.ridge_blocks import Split
+from crypto.ckks.ring import padded
+from crypto.ckks.secret import SecretContext
+from crypto.ckks.sets import named
 from crypto.psi import BLOCK, PsiSide, derive_domain
-from crypto.ridge_blocks import Split
 from parties import demo
 from parties.store import RunStore
 from parties.traffic import Traffic
@@ -196,7 +198,7 @@ def _ckks_floor(n: int) -> dict[str, float]:
 
 def _reply(secret: SecretContext, keys: PublicKeys) -> np.ndarray:
     """A reply of one block, to be decrypted."""
-    from crypto.encrypted_ridge import EncryptedRidge
+    from crypto.ckks.encrypted_ridge import EncryptedRidge
 
     ridge = EncryptedRidge(keys, np.eye(16, COLUMNS), np.eye(16, COLUMNS), cores=1)
     try:

@@ -7,7 +7,7 @@ diagonals of U. The sponsor can rotate its own request, so as many requests as b
 *Signs of columns.* Whole replies, both stages. Turning a column's sign turns one of U's and changes no fitted value, so
 a study's results do not tell it. The sponsor, who knows all data but the sign, repeats the circuit with either sign,
 without noise or dither, and compares second polynomials; where neither fits, all decrypted slots. Without dither
-(`crypto.dithering`) fits of U *as encoded* do differ, by what was rounded off: on sanitised replies of `fast` that
+(`crypto.ckks.dithering`) fits of U *as encoded* do differ, by what was rounded off: on sanitised replies of `fast` that
 scores above chance, more so with more rows. Whole replies do not give U by a linear system, because their other factor,
 the first stage's result, is unknown too.
 
@@ -34,13 +34,15 @@ from benchmarks.harness import machine
 from benchmarks.privacy_data import CLASSES, Array, People, load, people
 from benchmarks.privacy_report import Report, as_json
 from benchmarks.privacy_transcripts import LEARNER, PARAMETERS, new_ensemble
-from crypto import ckks, ridge_blocks, seal_files
-from crypto.ckks import PARAMETER_SETS, PublicKeys
-from crypto.ckks_public import Calculator
-from crypto.ckks_secret import SecretContext
-from crypto.ckks_slots import Slots
-from crypto.embedding import slot_values
-from crypto.ridge_blocks import Encodings, Split
+from crypto.ckks import ridge_blocks, ring, seal_files
+from crypto.ckks.calculator import Calculator
+from crypto.ckks.ciphertexts import write_reply
+from crypto.ckks.embedding import slot_values
+from crypto.ckks.keys import PublicKeys
+from crypto.ckks.ridge_blocks import Encodings, Split
+from crypto.ckks.secret import SecretContext
+from crypto.ckks.sets import PARAMETER_SETS
+from crypto.ckks.slots import Slots
 from secure_gal.attacks.ciphertexts import unsanitised_plaintexts
 from secure_gal.attacks.finding import Finding, resampled
 from secure_gal.encrypted_rows import to_unit
@@ -60,7 +62,7 @@ def controls(dealt: People) -> dict[str, list[Finding]]:
     x = dealt.blocks[1][dealt.train]
     u = ridge_features(LEARNER, x, Path.cwd(), 0).transform(x)[: PARAMS.n]
     residual = new_ensemble(dealt, dealt.training(), 1).residual()[: PARAMS.n, :1]
-    cipher, width = SecretContext.generate(PARAMS), ckks.padded(PARAMS, u.shape[1])
+    cipher, width = SecretContext.generate(PARAMS), ring.padded(PARAMS, u.shape[1])
     keys, unit = PublicKeys(PARAMS, width, cipher.public_keys(width)), to_unit(residual)[0]
     replies = {
         "control: not sanitised": (_Careless(keys), _Rounded),
@@ -120,7 +122,7 @@ class _Careless(Calculator):
             self._evaluator.rescale_to_next_inplace(fitted)
         self._evaluator.transform_from_ntt_inplace(fitted)
         residues, _ = seal_files.split_ciphertext(seal_files.save(fitted), kept, self.params.n, seeded=False)
-        return ckks.write_reply(self.params, residues, flooded=self.flooded)
+        return write_reply(self.params, residues, flooded=self.flooded)
 
 
 class _Repeated(_Careless):
@@ -137,7 +139,7 @@ def second_polynomial(ciphertext: Any, levels: int) -> Array:
 
 def recovery(u: Array, unit: Array, cipher: SecretContext, calculator: _FirstSums, seed: int) -> list[Finding]:
     """U float64 (N, p), N at most n, from partial sums; one finding a column, without the intercept, the last."""
-    width, prime = ckks.padded(PARAMS, u.shape[1]), ckks.primes(PARAMS)[0]
+    width, prime = ring.padded(PARAMS, u.shape[1]), PARAMS.primes[0]
     split = Split.first(PARAMS, width, 1)
     encodings = Encodings(calculator, u.astype(np.float32), width, split, True, 2**26)
     asked, sums = [], []
@@ -174,7 +176,7 @@ def _slots(plain: Array, calculator: Calculator) -> Array:
     """Values (n,) of a plaintext's slots, real parts first, from residues in transformed form on the first prime."""
     from tenseal import sealapi
 
-    context, carrier, prime = ckks.context(PARAMS), sealapi.Ciphertext(), ckks.primes(PARAMS)[0]
+    context, carrier, prime = ring.context(PARAMS), sealapi.Ciphertext(), PARAMS.primes[0]
     both = np.stack([plain, np.ones_like(plain)])[:, None, :]  # SEAL refuses a second polynomial of zeros
     parms = tuple(context.last_parms_id())
     seal_files.load(carrier, context, seal_files.ciphertext_members(parms, PARAMS.n, 1.0, both))
@@ -245,7 +247,7 @@ def _guess(candidates: Array, sent: Array, cipher: SecretContext) -> int:
 
 def _replies(calculator: Calculator, encodings: type[Encodings], u: Array, requests: Array) -> Iterator[Array]:
     """Whole replies, uint8 (reply_bytes,) each, as rounds give them: U is encoded once."""
-    width, rows = ckks.padded(PARAMS, u.shape[1]), u.astype(np.float32)
+    width, rows = ring.padded(PARAMS, u.shape[1]), u.astype(np.float32)
     first, second = (
         encodings(calculator, rows, width, split, stage == 0, ROOM)
         for stage, split in enumerate((Split.first(PARAMS, width, 1), Split.second(PARAMS, width, 1)))

@@ -15,12 +15,14 @@ import numpy as np
 
 from benchmarks.privacy_data import Array, People
 from benchmarks.privacy_transcripts import LEARNER, ROUNDS, combination, held_out, local, names, new_ensemble
-from crypto.ckks import padded
-from crypto.ckks_fits import SUM, TRAINING, WEIGHT_BITS, Layout, ProductKeys
-from crypto.ckks_products import Products, SumCalculator, pairs
-from crypto.ckks_secret_sum import SumContext
-from crypto.ckks_slots import Table
-from crypto.seal_files import SEED_BYTES, unpack
+from crypto.ckks.fits import SUM, TRAINING, WEIGHT_BITS, Layout
+from crypto.ckks.products import Products, pairs
+from crypto.ckks.ring import padded
+from crypto.ckks.seal_files import SEED_BYTES, unpack
+from crypto.ckks.secret_sum import SumContext
+from crypto.ckks.slots import Table
+from crypto.ckks.sum_calculator import SumCalculator
+from crypto.ckks.sum_keys import ProductKeys
 from secure_gal.attacks.requests import readable
 from secure_gal.encrypted_rows import study_order, to_unit
 from secure_gal.features.encoded import RidgeFeatures

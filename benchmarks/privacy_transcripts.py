@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.privacy_data import Array, People
-from crypto.ckks import PARAMETER_SETS
-from crypto.ckks_secret import SecretContext
+from crypto.ckks.secret import SecretContext
+from crypto.ckks.sets import PARAMETER_SETS
 from crypto.gaussian_noise import clipped_with_noise
 from secure_gal.assistance import Ensemble
 from secure_gal.attacks.finding import r2

@@ -19,9 +19,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness import machine
-from crypto import ckks, embedding, release, seal_files, wide
-from crypto.ckks import PARAMETER_SETS, SUM_SETS, ParameterSet
-from crypto.ckks_secret import SecretContext
+from crypto.ckks import embedding, release, ring, seal_files, wide
+from crypto.ckks.ciphertexts import write_reply
+from crypto.ckks.params import ParameterSet
+from crypto.ckks.secret import SecretContext
+from crypto.ckks.sets import PARAMETER_SETS, SUM_SETS
 from crypto.errors import Malformed
 from secure_gal.attacks.secret_key import chance, hits, in_ring, least_squares
 
@@ -49,7 +51,7 @@ def forged(params: ParameterSet, bits: int) -> dict[str, Any]:
         np.zeros((params.reply_levels, params.n), np.uint64),
     )
     one[:, 0] = [2**bits % prime for prime in params.reply_primes]
-    row = ckks.write_reply(params, np.stack([zero, one]), flooded=False)
+    row = write_reply(params, np.stack([zero, one]), flooded=False)
     try:
         values = cipher.decrypt(row[None], params.n, 1, "forger")[:, 0]
     except Malformed:
@@ -71,15 +73,15 @@ def forged(params: ParameterSet, bits: int) -> dict[str, Any]:
 
 def _key(cipher: SecretContext) -> np.ndarray:
     """The truth, -1, 0 or 1 a coefficient."""
-    params, prime = cipher.params, ckks.primes(cipher.params)[0]
+    params, prime = cipher.params, cipher.params.primes[0]
     words = seal_files.save(cipher._secret)[-8 * (params.levels + 1) * params.n :]
     first = np.frombuffer(words, dtype="<u8")[: params.n]
     from tenseal import sealapi
 
-    carrier, last = sealapi.Ciphertext(), ckks.level(params, 1)
+    carrier, last = sealapi.Ciphertext(), ring.level(params, 1)
     members = seal_files.ciphertext_members(last, params.n, 1.0, np.stack([first, np.ones_like(first)])[:, None])
-    seal_files.load(carrier, ckks.context(params), members)
-    sealapi.Evaluator(ckks.context(params)).transform_from_ntt_inplace(carrier)
+    seal_files.load(carrier, ring.context(params), members)
+    sealapi.Evaluator(ring.context(params)).transform_from_ntt_inplace(carrier)
     back = seal_files.split_ciphertext(seal_files.save(carrier), 1, params.n, seeded=False)[0][0, 0]
     return np.where(back > prime // 2, back.astype(np.int64) - prime, back.astype(np.int64)).astype(float)
 

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from crypto.ckks_fits import MAX_VALUE, SUM, WEIGHT_BITS, EncryptionKey, Layout, ProductKeys
-from crypto.ckks_products import SumCalculator
-from crypto.ckks_secret_sum import SumContext
+from crypto.ckks.fits import MAX_VALUE, SUM, WEIGHT_BITS, Layout
+from crypto.ckks.secret_sum import SumContext
+from crypto.ckks.sum_calculator import SumCalculator
+from crypto.ckks.sum_keys import EncryptionKey, ProductKeys
 from secure_gal.assistance import Ensemble
 from secure_gal.attacks.columns import column_space, stacked, with_known_rows
 from secure_gal.attacks.finding import r2, squared_correlation

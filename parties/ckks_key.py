@@ -1,7 +1,8 @@
 """The study's CKKS key, in the sponsor's home (`ckks-<study digest>-<number>.key`, 0600), beside what it has decrypted.
 
 One key serves all runs and predictions of one study digest: what protects it is counted over all of them
-(`crypto.releases`). It is no part of a run directory, so that a deleted or restored one does not set the count back.
+(`crypto.ckks.releases`). It is no part of a run directory, so that a deleted or restored one does not set the count
+back.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crypto.ckks import ParameterSet, named
+from crypto.ckks.params import ParameterSet
+from crypto.ckks.sets import named
 from parties.store import RunStore
 from secure_gal.errors import SettingsError, setting
 
 if TYPE_CHECKING:
-    from crypto.ckks_secret import SecretContext
+    from crypto.ckks.secret import SecretContext
     from parties.session import Session
 
 USED = "ckks-key"
@@ -61,7 +63,7 @@ def current_key(home: Path, digest: str) -> Path:
 
 def released(home: Path, digest: str, params: ParameterSet) -> int:
     """Ciphertexts that the current key has decrypted, 0 where there is none yet."""
-    from crypto.releases import Releases
+    from crypto.ckks.releases import Releases
 
     path = current_key(home, digest)
     with setting():
@@ -74,9 +76,9 @@ def _name(digest: str, number: int) -> str:
 
 def _kind(session: Session) -> type[SecretContext]:
     if session.study.protect.summed:
-        from crypto.ckks_secret_sum import SumContext
+        from crypto.ckks.secret_sum import SumContext
 
         return SumContext
-    from crypto.ckks_secret import SecretContext
+    from crypto.ckks.secret import SecretContext
 
     return SecretContext

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from crypto.ckks import named
+from crypto.ckks.sets import named
 from parties.ckks_key import open_cipher
 from parties.loop import Loop, stop_at_once
 from parties.patience import Patience

@@ -162,7 +162,7 @@ def _budgets(session: Session, table: Table) -> list[str]:
         f"- rows predicted: {spent['rows']:,}{most}",
     ]
     if study.protect.encrypted or study.protect.summed:
-        from crypto.ckks import named
+        from crypto.ckks.sets import named
 
         lines.append(f"- reply ciphertexts: {spent['replies']:,} of {named(study.protect.parameter_set).tau:,} (tau)")
     return lines + (_sums(session, table.frame.width, spent) if study.protect.summed else [])
@@ -171,7 +171,7 @@ def _budgets(session: Session, table: Table) -> list[str]:
 def _sums(session: Session, columns: int, spent: Mapping[Kind, int]) -> list[str]:
     """What is known before the study about T*K against the assistors' features: this party's own share, and the
     past."""
-    from crypto.ckks_products import MAX_PRODUCTS_COST
+    from crypto.ckks.products import MAX_PRODUCTS_COST
     from secure_gal.sum_exposure import LIMIT, OWN_LIMIT, equations
 
     study, before = session.study, spent["sums"]
@@ -201,7 +201,7 @@ def _replies(session: Session, rows: int) -> str:
     Raises:
         SettingsError: more than there is, however few rows take part.
     """
-    from crypto.ckks import named
+    from crypto.ckks.sets import named
     from parties.ckks_key import released
     from secure_gal.reply_counts import budget_problem, learning_decryptions, learning_replies
     from secure_gal.split import split_rows

@@ -83,7 +83,7 @@ class Account:
 
     def replies(self, amount: int) -> Charge:
         """Reply ciphertexts, within the tau of the study's parameter set or what a person accepted instead."""
-        from crypto.ckks import named
+        from crypto.ckks.sets import named
 
         usual = named(self._context.study.protect.parameter_set).tau
         return Charge("replies", amount, int(self._context.beyond.get(TAU, usual)))

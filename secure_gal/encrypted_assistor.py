@@ -14,7 +14,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from crypto.ckks import check_requests, named
+from crypto.ckks.ciphertexts import check_requests
+from crypto.ckks.sets import named
 from secure_gal import events, messages, protocol_assistor
 from secure_gal.budget import Charge
 from secure_gal.effects import Compute, Done, Effect, Send, State

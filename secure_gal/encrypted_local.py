@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from crypto.ckks import PublicKeys
-from crypto.ckks_secret import SecretContext
+from crypto.ckks.keys import PublicKeys
+from crypto.ckks.secret import SecretContext
 from secure_gal.encrypted_party import EncryptedParty, answer
 from secure_gal.encrypted_rows import study_order, to_unit
 from secure_gal.errors import blamed

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crypto.ckks import PublicKeys, check_keys, named, padded
+from crypto.ckks.keys import PublicKeys, check_keys
+from crypto.ckks.ring import padded
+from crypto.ckks.sets import named
 from crypto.work_folder import sweep
 from secure_gal.encrypted_party import EncryptedParty, answer
 from secure_gal.errors import SettingsError, StateError, blamed

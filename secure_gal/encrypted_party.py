@@ -1,12 +1,14 @@
-"""One party's encrypted fits: its features over the study's rows behind `crypto.encrypted_ridge`."""
+"""One party's encrypted fits: its features over the study's rows behind `crypto.ckks.encrypted_ridge`."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from crypto.ckks import ParameterSet, PublicKeys, padded
-from crypto.encrypted_ridge import EncryptedRidge, predict
+from crypto.ckks.encrypted_ridge import EncryptedRidge, predict
+from crypto.ckks.keys import PublicKeys
+from crypto.ckks.params import ParameterSet
+from crypto.ckks.ring import padded
 from secure_gal.encrypted_rows import study_order
 from secure_gal.errors import DataError, StateError, blamed, setting
 from secure_gal.features.encoded import RidgeFeatures

@@ -7,8 +7,9 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from crypto.ckks import check_replies, named
-from crypto.ckks_slots import Table
+from crypto.ckks.ciphertexts import check_replies
+from crypto.ckks.sets import named
+from crypto.ckks.slots import Table
 from secure_gal.effects import Compute, Effect, State
 from secure_gal.encrypted_sponsor import Cipher
 from secure_gal.errors import PeerViolation, blamed

@@ -11,8 +11,9 @@ from typing import Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
-from crypto.ckks import check_replies, named
-from crypto.ckks_slots import Table
+from crypto.ckks.ciphertexts import check_replies
+from crypto.ckks.sets import named
+from crypto.ckks.slots import Table
 from crypto.errors import Malformed
 from secure_gal import events, messages, protocol_sponsor
 from secure_gal.effects import Compute, Effect, Send, State
@@ -28,7 +29,7 @@ NORM_SLACK = 1.01
 
 
 class Cipher(Protocol):
-    """The sponsor's secret key (`crypto.ckks_secret.SecretContext`); every method may take long."""
+    """The sponsor's secret key (`crypto.ckks.secret.SecretContext`); every method may take long."""
 
     def public_keys(self, padded: int) -> bytes: ...
     def encrypt(self, values: npt.NDArray[np.float64]) -> Bytes: ...

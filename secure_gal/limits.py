@@ -42,7 +42,7 @@ def limits_of(study: Study, name: str) -> dict[str, Limit]:
         limits[SUMS] = Limit(LIMIT, "released sums (T*K of all runs) for each feature of all assistors")
         limits[OWN_SUMS] = Limit(OWN_LIMIT, "released sums (T*K of all runs) for each feature of this assistor")
     if study.protect.summed or study.protect.encrypted:
-        from crypto.ckks import named
+        from crypto.ckks.sets import named
 
         limits[TAU] = Limit(named(study.protect.parameter_set).tau, "reply ciphertexts of all runs on this data", True)
     return limits

@@ -266,7 +266,7 @@ def manifest(study: Study, fingerprints: Mapping[str, str]) -> str:
 def _parameter_lines(study: Study) -> list[str]:
     if not study.protect.keyed:
         return []
-    from crypto.ckks import named
+    from crypto.ckks.sets import named
 
     params = named(study.protect.parameter_set)
     lines = [

@@ -149,8 +149,8 @@ class GAL:
         made: dict[str, EncryptedLocal] = {}
         if not self._study.protect.encrypted:
             return made
-        from crypto.ckks import PARAMETER_SETS
-        from crypto.ckks_secret import SecretContext
+        from crypto.ckks.secret import SecretContext
+        from crypto.ckks.sets import PARAMETER_SETS
         from secure_gal.encrypted_local import EncryptedLocal
 
         cipher = SecretContext.generate(PARAMETER_SETS[self.parameters])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import assert_never
 
-from crypto.ckks import named
+from crypto.ckks.sets import named
 from secure_gal.study import Study
 
 
@@ -16,7 +16,7 @@ def learning_replies(study: Study, train: int, others: int) -> int:
         train, others: training and validation rows.
     """
     if study.protect.summed:
-        from crypto.ckks_fits import Layout
+        from crypto.ckks.fits import Layout
 
         return study.rounds * Layout(train, others, study.k).ciphertexts
     return study.rounds * math.ceil((train + others) / named(study.protect.parameter_set).n) * study.k
@@ -31,7 +31,7 @@ def learning_decryptions(study: Study, train: int, others: int) -> int:
         case "uniform":
             return replies
         case "fitted":
-            from crypto.ckks_products import pairs
+            from crypto.ckks.products import pairs
 
             return replies + study.rounds * len(pairs(len(study.assistors), True))
         case _:

@@ -14,10 +14,11 @@ from typing import Protocol, assert_never, cast
 import numpy as np
 import numpy.typing as npt
 
-from crypto.ckks_fits import WEIGHT_BITS, Layout
-from crypto.ckks_fits import ProductKeys as LoadedKeys
-from crypto.ckks_products import NoDifference, SumCalculator, products_problem
-from crypto.ckks_slots import Table
+from crypto.ckks.fits import WEIGHT_BITS, Layout
+from crypto.ckks.products import products_problem
+from crypto.ckks.slots import Table
+from crypto.ckks.sum_calculator import NoDifference, SumCalculator
+from crypto.ckks.sum_keys import ProductKeys as LoadedKeys
 from secure_gal import events
 from secure_gal.effects import Compute, Effect, Send, State
 from secure_gal.encrypted_rows import to_unit
@@ -46,7 +47,7 @@ KINDS = frozenset({"relayed-fitted", "own-difference", "weights"})
 
 
 class Calculator(Protocol):
-    """What computes on ciphertexts (`crypto.ckks_products.SumCalculator`)."""
+    """What computes on ciphertexts (`crypto.ckks.sum_calculator.SumCalculator`)."""
 
     def products(
         self,

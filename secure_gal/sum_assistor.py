@@ -15,8 +15,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from crypto.ckks_fits import Layout
-from crypto.ckks_products import MAX_PRODUCTS_COST, products_cost
+from crypto.ckks.fits import Layout
+from crypto.ckks.products import MAX_PRODUCTS_COST, products_cost
 from crypto.seal import seal
 from secure_gal import events, messages, protocol_assistor
 from secure_gal.budget import Charge

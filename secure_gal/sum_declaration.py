@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from crypto.ckks_fits import SUM
+from crypto.ckks.fits import SUM
 from crypto.errors import Malformed
 from crypto.identity import verify
 from secure_gal.errors import PeerViolation

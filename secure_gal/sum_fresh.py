@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crypto.ckks import PublicKeys, padded
-from crypto.ckks_add import added
-from crypto.ckks_fits import ROWS, SUM
+from crypto.ckks.add import added
+from crypto.ckks.fits import ROWS, SUM
+from crypto.ckks.keys import PublicKeys
+from crypto.ckks.ring import padded
 from secure_gal.encrypted_party import answer
 from secure_gal.encrypted_rows import study_order
 from secure_gal.errors import blamed

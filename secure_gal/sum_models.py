@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from crypto.ckks import PublicKeys, check_public_key, padded
-from crypto.ckks_fits import MAX_PART, MAX_VALUE, ROWS, SUM, TRAINING, EncryptionKey
-from crypto.encrypted_ridge import EncryptedRidge, FittedRows
+from crypto.ckks.encrypted_ridge import EncryptedRidge, FittedRows
+from crypto.ckks.fits import MAX_PART, MAX_VALUE, ROWS, SUM, TRAINING
+from crypto.ckks.keys import PublicKeys, check_public_key
+from crypto.ckks.ring import padded
+from crypto.ckks.sum_keys import EncryptionKey
 from secure_gal.encrypted_model import EncryptedAssistorData
 from secure_gal.encrypted_party import answer
 from secure_gal.encrypted_rows import study_order, to_unit

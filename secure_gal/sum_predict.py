@@ -12,8 +12,8 @@ from typing import assert_never, cast
 import numpy as np
 import numpy.typing as npt
 
-from crypto.ckks import check_replies
-from crypto.ckks_fits import SUM, Layout
+from crypto.ckks.ciphertexts import check_replies
+from crypto.ckks.fits import SUM, Layout
 from crypto.identity import Card
 from crypto.seal import OVERHEAD_BYTES
 from secure_gal import events, messages

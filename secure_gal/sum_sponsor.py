@@ -13,9 +13,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from crypto.ckks import check_replies
-from crypto.ckks_fits import SUM, Layout
-from crypto.ckks_products import Products, pairs, read_products
+from crypto.ckks.ciphertexts import check_replies
+from crypto.ckks.fits import SUM, Layout
+from crypto.ckks.products import Products, pairs, read_products
 from crypto.seal import OVERHEAD_BYTES
 from secure_gal import events, messages, protocol_sponsor
 from secure_gal.effects import Compute, Effect, Send, State
@@ -33,7 +33,7 @@ Values = npt.NDArray[np.float64]
 
 
 class SumCipher(Cipher, Protocol):
-    """The sponsor's secret key (`crypto.ckks_secret_sum.SumContext`); every method may take long."""
+    """The sponsor's secret key (`crypto.ckks.secret_sum.SumContext`); every method may take long."""
 
     def public_key(self) -> bytes: ...
     def product_keys(self) -> bytes: ...

@@ -12,7 +12,7 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from crypto.ckks_fits import WEIGHT_BITS
+from crypto.ckks.fits import WEIGHT_BITS
 from secure_gal.assistance import Ensemble, RoundRecord
 from secure_gal.simplex import Array, min_norm_point
 

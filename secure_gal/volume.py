@@ -102,12 +102,13 @@ class Volume:
 
     def _requests(self) -> Iterator[Flow]:
         """As ciphertexts, every round and at the end, and the keys to compute on them."""
-        from crypto.ckks import named
-        from crypto.ckks_slots import Table
+        from crypto.ckks.keys import keys_bytes
+        from crypto.ckks.sets import named
+        from crypto.ckks.slots import Table
 
         params = named(self.study.protect.parameter_set)
         request = Table(params, self._train, self.study.k).requests * params.request_bytes
-        yield from self._down("evaluation-keys", params.keys_bytes(1), "keys")
+        yield from self._down("evaluation-keys", keys_bytes(params, 1), "keys")
         yield from self._down("encrypted-residual", request * self.study.rounds, "residuals")
         yield from self._down("encrypted-finish", request, "residuals")
 
@@ -116,37 +117,38 @@ class Volume:
         yield from self._up("encrypted-fitted", self._replies(self.rows) * self.study.rounds, "fits")
 
     def _replies(self, rows: int) -> int:
-        from crypto.ckks import named
-        from crypto.ckks_slots import Table
+        from crypto.ckks.sets import named
+        from crypto.ckks.slots import Table
 
         params = named(self.study.protect.parameter_set)
         return Table(params, rows, self.study.k).ciphertexts * params.reply_bytes
 
     def _summed(self) -> Iterator[Flow]:
-        from crypto import ckks_fits
-        from crypto.ckks_products import PRODUCT_BYTES, pairs
+        from crypto.ckks.fits import DIFFERENCE_BYTES, SUM, Layout
+        from crypto.ckks.products import PRODUCT_BYTES, pairs
+        from crypto.ckks.sum_keys import PRODUCT_KEYS_BYTES, PUBLIC_BYTES
         from crypto.seal import OVERHEAD_BYTES
 
         study, adder, rounds = self.study, (self.study.adder,), self.study.rounds
         others = [peer for peer in study.assistors if peer != study.adder]
-        layout = ckks_fits.Layout(self._train, self.rows - self._train, self.study.k)
+        layout = Layout(self._train, self.rows - self._train, self.study.k)
         sealed = (layout.fit_bytes + OVERHEAD_BYTES) * rounds
         if study.protect.encrypted:
             yield from self._requests()
         else:
             yield from self._residuals()
-            yield from self._down("evaluation-keys", ckks_fits.PUBLIC_BYTES, "keys")
-        yield from self._down("product-keys", ckks_fits.PRODUCT_KEYS_BYTES, "keys", adder)
+            yield from self._down("evaluation-keys", PUBLIC_BYTES, "keys")
+        yield from self._down("product-keys", PRODUCT_KEYS_BYTES, "keys", adder)
         yield from self._up("sealed-fitted", sealed, "fits", others)
         yield from self._down("relayed-fitted", sealed * len(others), "fits", adder)
         if study.weights == "fitted":
             own, numbers = (
-                layout.training.ciphertexts * ckks_fits.DIFFERENCE_BYTES,
+                layout.training.ciphertexts * DIFFERENCE_BYTES,
                 len(pairs(len(study.assistors), True)),
             )
             yield from self._down("own-difference", own * rounds, "fits", adder)
             yield from self._up("inner-products", numbers * PRODUCT_BYTES * rounds, "fits", adder)
-        yield from self._up("weighted-sum", layout.ciphertexts * ckks_fits.SUM.reply_bytes * rounds, "fits", adder)
+        yield from self._up("weighted-sum", layout.ciphertexts * SUM.reply_bytes * rounds, "fits", adder)
 
     def _parts(self, ids: int) -> Iterator[Flow]:
         encrypted, noised = self.study.protect.encrypted, self.study.protect.predictions == "noise"
@@ -154,16 +156,16 @@ class Volume:
         return self._up(kind, ids + (self._replies(ids) if encrypted else 4 * ids * self.study.k), "parts")
 
     def _summed_parts(self, ids: int) -> Iterator[Flow]:
-        from crypto import ckks_fits
+        from crypto.ckks.fits import SUM, Layout
         from crypto.seal import OVERHEAD_BYTES
 
         adder = self.study.adder
         others = [peer for peer in self.study.assistors if peer != adder]
-        layout = ckks_fits.Layout(0, ids, self.study.k)
+        layout = Layout(0, ids, self.study.k)
         sealed = layout.fit_bytes + OVERHEAD_BYTES
         yield from self._up("sealed-part", sealed, "parts", others)
         yield from self._down("relayed-part", sealed * len(others), "parts", (adder,))
-        yield from self._up("summed-part", layout.ciphertexts * ckks_fits.SUM.reply_bytes, "parts", (adder,))
+        yield from self._up("summed-part", layout.ciphertexts * SUM.reply_bytes, "parts", (adder,))
 
     def _overhead(self) -> Iterator[Flow]:
         """Headers, signatures, certificates, the agreement: about as much each way."""

@@ -7,10 +7,13 @@ import functools
 import numpy as np
 import numpy.typing as npt
 
-from crypto import dithering, release
-from crypto.ckks import PARAMETER_SETS, ParameterSet, PublicKeys, padded
-from crypto.ckks_secret import SecretContext
-from crypto.releases import Releases
+from crypto.ckks import dithering, release
+from crypto.ckks.keys import PublicKeys
+from crypto.ckks.params import ParameterSet
+from crypto.ckks.releases import Releases
+from crypto.ckks.ring import padded
+from crypto.ckks.secret import SecretContext
+from crypto.ckks.sets import PARAMETER_SETS
 
 Array = npt.NDArray[np.float64]
 PEER = "hospital"

@@ -13,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 from tenseal import sealapi
 
-from crypto import ckks, seal_files
-from crypto.ckks_public import Calculator
-from crypto.ckks_secret import SecretContext
-from crypto.ckks_slots import Slots
-from crypto.ridge_blocks import Encodings
+from crypto.ckks import ring, seal_files
+from crypto.ckks.calculator import Calculator
+from crypto.ckks.params import ParameterSet
+from crypto.ckks.ridge_blocks import Encodings
+from crypto.ckks.secret import SecretContext
+from crypto.ckks.slots import Slots
 
 Phase = npt.NDArray[np.object_]
 
@@ -43,14 +44,14 @@ def secret_residues(secret: SecretContext) -> Phase:
     return np.frombuffer(words, dtype="<u8").reshape(-1, secret.params.n)[: secret.params.levels].astype(object)
 
 
-def plain_residues(plain: sealapi.Plaintext, params: ckks.ParameterSet) -> Phase:
+def plain_residues(plain: sealapi.Plaintext, params: ParameterSet) -> Phase:
     """A plaintext's residues in transformed form, (levels, n)."""
     words = seal_files.save(plain)[-8 * params.levels * params.n :]
     return np.frombuffer(words, dtype="<u8").reshape(params.levels, params.n).astype(object)
 
 
-def moduli(params: ckks.ParameterSet) -> Phase:
-    return np.array(ckks.primes(params)[: params.levels], dtype=object)[:, None]
+def moduli(params: ParameterSet) -> Phase:
+    return np.array(params.primes[: params.levels], dtype=object)[:, None]
 
 
 def coefficients(calculator: Calculator, residues: Phase) -> Phase:
@@ -61,7 +62,7 @@ def coefficients(calculator: Calculator, residues: Phase) -> Phase:
     calculator._evaluator.transform_from_ntt_inplace(carrier)
     saved = seal_files.save(carrier)
     rows = seal_files.split_ciphertext(saved, params.levels, params.n, seeded=False)[0][0].astype(object)
-    primes = ckks.primes(params)[: params.levels]
+    primes = params.primes[: params.levels]
     whole = math.prod(primes)
     total = sum(row * (whole // q) * pow(whole // q, -1, q) for row, q in zip(rows, primes, strict=True)) % whole
     return np.where(total > whole // 2, total - whole, total)
@@ -98,7 +99,7 @@ class Exact(Calculator):
         return total
 
     def rotate(self, ciphertext, step):  # type: ignore[no-untyped-def]
-        return self._automorphism(ciphertext, ckks.rotation(self.params, step))
+        return self._automorphism(ciphertext, ring.rotation(self.params, step))
 
     def conjugate(self, ciphertext):  # type: ignore[no-untyped-def]
         return self._automorphism(ciphertext, 2 * self.params.n - 1)

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from tenseal import sealapi
 
-from crypto import ckks, seal_files
-from crypto.ckks import ParameterSet
-from crypto.ckks_secret import SecretContext
+from crypto.ckks import seal_files
+from crypto.ckks.params import ParameterSet
+from crypto.ckks.secret import SecretContext
 from tests.frozen import stream
 
 
 def residues(what: str, params: ParameterSet, polynomials: int, levels: int) -> seal_files.Residues:
     """Residues (polynomials, levels, n) that look random, each below its prime."""
     words = np.frombuffer(stream(what, 8 * polynomials * levels * params.n), dtype="<u8")
-    primes = np.array(ckks.primes(params)[:levels], dtype=np.uint64)[:, None]
+    primes = np.array(params.primes[:levels], dtype=np.uint64)[:, None]
     return np.asarray((words >> np.uint64(4)).reshape(polynomials, levels, params.n) % primes)
 
 

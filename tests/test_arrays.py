@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from crypto.ckks import PARAMETER_SETS
-from crypto.ckks_secret import SecretContext
+from crypto.ckks.secret import SecretContext
+from crypto.ckks.sets import PARAMETER_SETS
 from secure_gal.arrays import ArrayRows
 from secure_gal.data import Table, read_table
 from secure_gal.encode_arrays import ArrayEncoder

@@ -16,8 +16,8 @@ from sklearn.datasets import load_breast_cancer, load_wine
 from tenseal import sealapi
 from threadpoolctl import threadpool_limits
 
-from crypto import ckks, embedding, seal_files
-from crypto.ckks import PARAMETER_SETS
+from crypto.ckks import embedding, ring, seal_files
+from crypto.ckks.sets import PARAMETER_SETS
 from secure_gal.attacks import aggregator, ciphertexts, columns, labels, meter, sums
 from secure_gal.attacks.finding import (
     Estimate,
@@ -278,7 +278,7 @@ def test_the_embedding_is_the_one_of_the_encoder() -> None:
 def test_a_row_is_read_where_seal_puts_it() -> None:
     """A message that SEAL encoded and nobody masked is read back; n values a block, the second half imaginary."""
     params, rng = PARAMETER_SETS["fast"], np.random.default_rng(0)
-    context, scale = ckks.context(params), 2.0**40
+    context, scale = ring.context(params), 2.0**40
     parms, values = tuple(context.first_parms_id()), rng.uniform(-1, 1, params.n)
     plain, carrier = sealapi.Plaintext(), sealapi.Ciphertext()
     half = params.n // 2
@@ -291,7 +291,7 @@ def test_a_row_is_read_where_seal_puts_it() -> None:
     raw = seal_files.split_ciphertext(saved, params.levels, params.n, seeded=False)[0][:1]
     request = np.concatenate([seal_files.pack(raw[0]), np.zeros(seal_files.SEED_BYTES, dtype=np.uint8)])
     features = readable(request[None], params, params.n, 1)
-    assert np.allclose(features[:, params.levels] * ckks.primes(params)[0] / scale, values, atol=1e-6)
+    assert np.allclose(features[:, params.levels] * params.primes[0] / scale, values, atol=1e-6)
 
 
 @pytest.mark.parametrize("masked", [False, True])

@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from crypto.ckks import PARAMETER_SETS
-from crypto.ckks_products import MAX_PRODUCTS_COST
+from crypto.ckks.products import MAX_PRODUCTS_COST
+from crypto.ckks.sets import PARAMETER_SETS
 from parties.budget import DataBudget
 from parties.node import Node
 from secure_gal import events, messages

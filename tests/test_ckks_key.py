@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from crypto.ckks import PARAMETER_SETS
-from crypto.releases import Releases
+from crypto.ckks.releases import Releases
+from crypto.ckks.sets import PARAMETER_SETS
 from parties.ckks_key import current_key, open_cipher, released
 from parties.store import RunStore
 from secure_gal.errors import KeyRetired, SettingsError

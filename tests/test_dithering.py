@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from crypto import dithering, embedding
-from crypto.ckks import PARAMETER_SETS
-from crypto.ckks_public import Calculator
-from crypto.ckks_slots import Slots
+from crypto.ckks import dithering, embedding
+from crypto.ckks.calculator import Calculator
+from crypto.ckks.sets import PARAMETER_SETS
+from crypto.ckks.slots import Slots
 from tests.ckks_keys import keys
 from tests.exact_ring import coefficients, plain_residues
 

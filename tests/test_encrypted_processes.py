@@ -29,7 +29,8 @@ BEYOND = ("--beyond", "sums=0.4", "--beyond", "own-sums=0.8")
 ASSIST = (
     "import sys, pathlib; from parties.assistor import assist\n"
     "code = assist(pathlib.Path(sys.argv[1]), once=True, consent=sys.argv[2], beyond=sys.argv[3:])\n"
-    "print('crypto.ckks_secret' in sys.modules, 'crypto.ckks' in sys.modules, 'torch' in sys.modules)\n"
+    "secret = any(name.startswith('crypto.ckks.secret') for name in sys.modules)\n"
+    "print(secret, 'crypto.ckks.calculator' in sys.modules, 'torch' in sys.modules)\n"
     "raise SystemExit(code)"
 )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from crypto.ckks import PARAMETER_SETS
+from crypto.ckks.sets import PARAMETER_SETS
 from crypto.errors import Malformed
 from parties.budget import DataBudget
 from parties.node import Node

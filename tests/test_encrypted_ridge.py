@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from joblib import parallel_config
 
-from crypto import ridge_blocks, shards
-from crypto.ckks import PARAMETER_SETS, padded
-from crypto.encrypted_ridge import EncryptedRidge, predict
+from crypto.ckks import ridge_blocks, shards
+from crypto.ckks.encrypted_ridge import EncryptedRidge, predict
+from crypto.ckks.ridge_blocks import Split
+from crypto.ckks.ring import padded
+from crypto.ckks.sets import PARAMETER_SETS
 from crypto.errors import Malformed, Misuse, Unsuitable
-from crypto.ridge_blocks import Split
 from tests.ckks_keys import PEER, Array, error_bound, keys, ridge, secret, width
 
 FAST, STRICT = PARAMETER_SETS["fast"], PARAMETER_SETS["strict"]

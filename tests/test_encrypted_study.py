@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crypto.ckks import PARAMETER_SETS, PublicKeys, check_keys
-from crypto.ckks_secret import SecretContext
+from crypto.ckks.keys import PublicKeys, check_keys
+from crypto.ckks.secret import SecretContext
+from crypto.ckks.sets import PARAMETER_SETS
 from crypto.errors import Malformed
 from parties.node import Node
 from secure_gal.effects import State

@@ -12,29 +12,16 @@ import msgspec
 import numpy as np
 import pytest
 
-from crypto import ckks, seal_files
-from crypto.ckks import PARAMETER_SETS, PublicKeys
-from crypto.ckks_fits import (
-    DIFFERENCE_BYTES,
-    ROWS,
-    SUM,
-    TRAINING,
-    WEIGHT_BITS,
-    EncryptionKey,
-    Layout,
-    ProductKeys,
-)
-from crypto.ckks_products import (
-    CONSTANT_BYTES,
-    KEPT,
-    PRODUCT_BYTES,
-    NoDifference,
-    Products,
-    SumCalculator,
-    read_products,
-)
-from crypto.ckks_secret_sum import SumContext
-from crypto.ckks_slots import Table
+from crypto.ckks import seal_files
+from crypto.ckks.ciphertexts import check_replies, write_reply
+from crypto.ckks.fits import DIFFERENCE_BYTES, ROWS, SUM, TRAINING, WEIGHT_BITS, Layout
+from crypto.ckks.keys import PublicKeys, check_keys
+from crypto.ckks.products import CONSTANT_BYTES, KEPT, PRODUCT_BYTES, Products, read_products
+from crypto.ckks.secret_sum import SumContext
+from crypto.ckks.sets import PARAMETER_SETS
+from crypto.ckks.slots import Table
+from crypto.ckks.sum_calculator import NoDifference, SumCalculator
+from crypto.ckks.sum_keys import EncryptionKey, ProductKeys
 from crypto.identity import Identity
 from crypto.seal import SealingKey, key_statement
 from secure_gal import agreement, messages
@@ -82,18 +69,18 @@ def test_a_reply_that_hides_nothing(name: str) -> None:
     """Also one whose second polynomial is next to zero: it may become zero on the way."""
     params = PARAMETER_SETS[name]
     row = np.random.default_rng(0).integers(1, 128, (1, params.reply_bytes), dtype=np.uint8)
-    ckks.check_replies(params, row, 1)
+    check_replies(params, row, 1)
     bare, small = row.copy(), row.copy()
     bare[:, params.reply_kept[0] * params.n :] = 0
     small[:, params.reply_kept[0] * params.n :] = 0
     small[0, -1] = 1
     for bad in (bare, small):
-        refused(partial(ckks.check_replies, params, bad, 1), "second polynomial is zero or small")
+        refused(partial(check_replies, params, bad, 1), "second polynomial is zero or small")
         refused(partial(secret(name).decrypt, bad, params.n, 1, PEER), "second polynomial is zero or small")
-    refused(lambda: ckks.check_replies(params, np.full_like(row, 255), 1), "not below its modulus")
-    refused(lambda: ckks.check_replies(params, row, 2), "is due")
-    refused(lambda: ckks.check_replies(params, row[:, :-1], 1), "is due")
-    refused(lambda: ckks.check_replies(params, row.astype(np.int8), 1), "is due")
+    refused(lambda: check_replies(params, np.full_like(row, 255), 1), "not below its modulus")
+    refused(lambda: check_replies(params, row, 2), "is due")
+    refused(lambda: check_replies(params, row[:, :-1], 1), "is due")
+    refused(lambda: check_replies(params, row.astype(np.int8), 1), "is due")
 
 
 @pytest.mark.parametrize("prime", [0, 1, 2])
@@ -103,12 +90,12 @@ def test_evaluation_keys_that_hide_nothing(prime: int) -> None:
     half = seal_files.packed_bytes(1, FAST.levels + 1, FAST.n)
     bare = without_second(raw, half, FAST.levels + 1, prime).tobytes()
     refused(lambda: PublicKeys.from_bytes(FAST, 1, bare), "public key whose second polynomial is zero")
-    refused(lambda: ckks.check_keys(FAST, 1, bytes(len(raw))), "public key whose second polynomial is zero")
-    refused(lambda: ckks.check_keys(FAST, 1, b"\xff" * len(raw)), "not below its prime")
-    refused(lambda: ckks.check_keys(FAST, 1, raw.tobytes()[:-1]), "evaluation keys of")
+    refused(lambda: check_keys(FAST, 1, bytes(len(raw))), "public key whose second polynomial is zero")
+    refused(lambda: check_keys(FAST, 1, b"\xff" * len(raw)), "not below its prime")
+    refused(lambda: check_keys(FAST, 1, raw.tobytes()[:-1]), "evaluation keys of")
     last = raw.copy()
     last[-200:-100] = 255
-    refused(lambda: ckks.check_keys(FAST, 1, last.tobytes()), "evaluation key with a residue")
+    refused(lambda: check_keys(FAST, 1, last.tobytes()), "evaluation key with a residue")
 
 
 def test_keys_of_sums_that_hide_nothing(cipher: SumContext) -> None:
@@ -167,7 +154,7 @@ def test_a_fit_that_is_the_residuals_own_ciphertext(cipher: SumContext) -> None:
     calculator._evaluator.transform_from_ntt_inplace(lifted)
     saved = seal_files.save(lifted)
     residues, _ = seal_files.split_ciphertext(saved, TRAINING.reply_levels, SUM.n, seeded=False)
-    copied = ckks.write_reply(TRAINING, residues, flooded=False)[None]
+    copied = write_reply(TRAINING, residues, flooded=False)[None]
     layout = Layout(40, 0, 1)
     layout.check(copied.tobytes())
     honest = np.frombuffer(

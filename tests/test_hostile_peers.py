@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from crypto.ckks_fits import SUM
+from crypto.ckks.fits import SUM
 from secure_gal import agreement, events, messages
 from secure_gal.effects import Compute, Send, State
 from secure_gal.errors import PeerViolation, SettingsError
@@ -241,7 +241,7 @@ def test_rows_are_counted_against_an_assistors_own_cap_over_restarts() -> None:
 def test_a_study_beyond_the_budget_of_inner_products(limit: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
     """The aggregator refuses it when it learns how many rows there are, before anything is fitted."""
     for name, value in limit.items():
-        monkeypatch.setattr(f"crypto.ckks_products.{name}", value)
+        monkeypatch.setattr(f"crypto.ckks.products.{name}", value)
     made = play("sums")
     rows = made.until("lab", "rows")
     with pytest.raises(SettingsError, match="inner products"):
@@ -254,7 +254,7 @@ def test_a_study_beyond_the_budget_of_sums(monkeypatch: pytest.MonkeyPatch) -> N
         made = play("sums")
         rows = made.until(name, "rows")
         less = dataclasses.replace(SUM, tau=2 * ROUNDS - 1)
-        for module in ("crypto.ckks", "secure_gal.reply_counts"):
+        for module in ("crypto.ckks.sets", "secure_gal.reply_counts"):
             monkeypatch.setattr(f"{module}.named", lambda _, less=less: less)
         with pytest.raises(SettingsError, match="use fewer rounds or rows"):
             made.roles[name].receive("hospital", rows)

@@ -20,8 +20,8 @@ from benchmarks.privacy_numbers import numbers
 from benchmarks.privacy_report import Report, as_json
 from benchmarks.privacy_sums import record_sums
 from benchmarks.privacy_transcripts import LEARNER, local, names, new_ensemble, record_clear
-from crypto.ckks_fits import TRAINING
-from crypto.ckks_slots import Table
+from crypto.ckks.fits import TRAINING
+from crypto.ckks.slots import Table
 from secure_gal.attacks import labels
 from secure_gal.attacks.finding import Estimate, Finding
 from secure_gal.corrected_loss import CorrectedCrossEntropy

@@ -15,14 +15,18 @@ import numpy as np
 import pytest
 from tenseal import sealapi
 
-from crypto import ckks, ckks_secret, embedding, flooding, release, seal_files, wide
-from crypto.ckks import PARAMETER_SETS, SUM_SETS
-from crypto.ckks_fits import SUM, TRAINING, EncryptionKey, Layout, ProductKeys
-from crypto.ckks_products import KEPT, PRODUCT_PRIMES, Products, SumCalculator
-from crypto.ckks_public import Calculator
-from crypto.ckks_secret_sum import SumContext
-from crypto.encrypted_ridge import EncryptedRidge
-from crypto.wide import Limbs
+from crypto.ckks import calculator, embedding, flooding, release, ring, seal_files, sum_calculator, wide
+from crypto.ckks.calculator import Calculator
+from crypto.ckks.ciphertexts import read_reply, write_reply
+from crypto.ckks.encrypted_ridge import EncryptedRidge
+from crypto.ckks.fits import SUM, TRAINING, Layout
+from crypto.ckks.products import KEPT, PRODUCT_PRIMES, Products
+from crypto.ckks.secret import SecretContext
+from crypto.ckks.secret_sum import SumContext
+from crypto.ckks.sets import PARAMETER_SETS, SUM_SETS
+from crypto.ckks.sum_calculator import SumCalculator
+from crypto.ckks.sum_keys import EncryptionKey, ProductKeys
+from crypto.ckks.wide import Limbs
 from secure_gal.attacks.secret_key import chance, hits, in_ring, least_squares, matched, shown
 from tests.ckks_keys import keys, ridge, secret
 from tests.exact_ring import secret_residues
@@ -96,22 +100,23 @@ class Recorded:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.before: list[np.ndarray] = []
         self.plain: list[sealapi.Plaintext] = []
-        write = ckks.write_reply
+        write = write_reply
 
         def recorded(params, residues, **options):  # type: ignore[no-untyped-def]
             self.before.append(residues)
             return write(params, residues, **options)
 
-        monkeypatch.setattr(ckks, "write_reply", recorded)
+        for user in (calculator, sum_calculator):
+            monkeypatch.setattr(user, "write_reply", recorded)
 
 
-def exact_phase(cipher: ckks_secret.SecretContext, residues: np.ndarray) -> np.ndarray:
+def exact_phase(cipher: SecretContext, residues: np.ndarray) -> np.ndarray:
     """c0 + c1 s of residues (2, primes, n) of coefficients, centred whole numbers (n,)."""
-    params, primes = cipher.params, ckks.primes(cipher.params)[: residues.shape[1]]
-    evaluator, carrier = sealapi.Evaluator(ckks.context(params)), sealapi.Ciphertext()
-    level = ckks.level(params, len(primes))
+    params, primes = cipher.params, cipher.params.primes[: residues.shape[1]]
+    evaluator, carrier = sealapi.Evaluator(ring.context(params)), sealapi.Ciphertext()
+    level = ring.level(params, len(primes))
     members = seal_files.ciphertext_members(level, params.n, 1.0, residues, ntt=False)
-    seal_files.load(carrier, ckks.context(params), members)
+    seal_files.load(carrier, ring.context(params), members)
     evaluator.transform_to_ntt_inplace(carrier)
     split = seal_files.split_ciphertext(seal_files.save(carrier), len(primes), params.n, seeded=False)[0].astype(object)
     moduli = np.array(primes, dtype=object)[:, None]
@@ -119,7 +124,7 @@ def exact_phase(cipher: ckks_secret.SecretContext, residues: np.ndarray) -> np.n
     members = seal_files.ciphertext_members(
         level, params.n, 1.0, np.stack([phase, np.ones_like(phase)]).astype(np.uint64)
     )
-    seal_files.load(carrier, ckks.context(params), members)
+    seal_files.load(carrier, ring.context(params), members)
     evaluator.transform_from_ntt_inplace(carrier)
     rows = seal_files.split_ciphertext(seal_files.save(carrier), len(primes), params.n, seeded=False)[0][0]
     return centred(wide.compose(rows, primes), math.prod(primes))
@@ -130,7 +135,7 @@ def centred(limbs: Limbs, modulus: int) -> np.ndarray:
     return np.where(whole > modulus // 2, whole - modulus, whole)
 
 
-def key_of(cipher: ckks_secret.SecretContext) -> np.ndarray:
+def key_of(cipher: SecretContext) -> np.ndarray:
     """s as coefficients -1, 0, 1."""
     params = cipher.params
     zero, one = np.zeros((1, params.n), np.uint64), np.zeros((1, params.n), np.uint64)
@@ -144,15 +149,15 @@ def quiet(count: int, bits: int, key: bytes | None = None) -> Limbs:
 
 
 def released_errors(
-    cipher: ckks_secret.SecretContext, rows: np.ndarray, before: list[np.ndarray]
+    cipher: SecretContext, rows: np.ndarray, before: list[np.ndarray]
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """What the attacker makes of decrypted replies: (delta, e) of each."""
     params, deltas, errors = cipher.params, [], []
     modulus = math.prod(params.reply_primes)
     for row, residues in zip(rows, before, strict=True):
-        first, second = ckks.read_reply(params, row)
+        first, second = read_reply(params, row)
         seed = release.noise_seed(cipher._noise_key, params.name, row.tobytes())
-        drawn = ckks_secret.flooding.draw(params.n, params.release_bits, seed)
+        drawn = flooding.draw(params.n, params.release_bits, seed)
         noisy = wide.add(first, drawn, -flooding.centre(params.release_bits), params.reply_primes)
         found = exact_phase(cipher, np.stack([wide.residues(p, params.reply_primes) for p in (noisy, second)]))
         honest = exact_phase(cipher, residues)
@@ -186,16 +191,14 @@ def test_sums_shown_to_an_aggregator_do_not_give_the_key(monkeypatch: pytest.Mon
     attack(cipher, rows, recorded.before, monkeypatch)
 
 
-def attack(
-    cipher: ckks_secret.SecretContext, rows: np.ndarray, before: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def attack(cipher: SecretContext, rows: np.ndarray, before: list[np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
     params, key = cipher.params, key_of(cipher)
     assert set(np.unique(key)) == {-1.0, 0.0, 1.0}
     deltas, errors = released_errors(cipher, rows, before)
     for error in errors:  # flooding is taken off with what is known; what is left is the noise at decryption
         assert np.std(error) == pytest.approx(2.0**params.release_bits, rel=9 / math.sqrt(2 * params.n))
     assert hits(least_squares(zip(deltas, errors, strict=True)), key) < chance(params.n)
-    monkeypatch.setattr(ckks_secret.flooding, "draw", quiet)
+    monkeypatch.setattr(flooding, "draw", quiet)
     deltas, errors = released_errors(cipher, rows, before)
     assert hits(least_squares(zip(deltas, errors, strict=True)), key) == 1.0, (
         "without the noise the same attack gives all of the key"
@@ -244,9 +247,9 @@ def test_a_decrypted_reply_has_the_noise_that_is_stated(name: str, monkeypatch: 
     params, cipher = PARAMETER_SETS[name], secret(name)
     calculator = Calculator(keys(name, 1))
     rows = [calculator.sanitise(None, 100) for _ in range(2)]
-    limbs = [ckks.read_reply(params, row) for row in rows]
+    limbs = [read_reply(params, row) for row in rows]
     noisy = [cipher._decrypt(*pair, row.tobytes()) for pair, row in zip(limbs, rows, strict=True)]
-    monkeypatch.setattr(ckks_secret.flooding, "draw", quiet)
+    monkeypatch.setattr(flooding, "draw", quiet)
     bare = [cipher._decrypt(*pair, row.tobytes()) for pair, row in zip(limbs, rows, strict=True)]
     added = [np.concatenate([(a - b).real, (a - b).imag]) for a, b in zip(noisy, bare, strict=True)]
     for values in added:

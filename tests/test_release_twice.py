@@ -12,23 +12,18 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from crypto import release, seal_files, wide
-from crypto.ckks import PARAMETER_SETS, ParameterSet, PublicKeys
-from crypto.ckks_fits import MAX_VALUE, SUM, TRAINING, EncryptionKey, Layout, ProductKeys
-from crypto.ckks_products import (
-    CONSTANT_BYTES,
-    KEPT,
-    PRODUCT_LEVELS,
-    PRODUCT_PRIMES,
-    Products,
-    SumCalculator,
-    pairs,
-    read_products,
-)
-from crypto.ckks_public import Calculator
-from crypto.ckks_secret_sum import SumContext
-from crypto.encrypted_ridge import EncryptedRidge
-from crypto.ridge_blocks import Encodings, Split
+from crypto.ckks import release, seal_files, wide
+from crypto.ckks.calculator import Calculator
+from crypto.ckks.encrypted_ridge import EncryptedRidge
+from crypto.ckks.fits import MAX_VALUE, SUM, TRAINING, Layout
+from crypto.ckks.keys import PublicKeys
+from crypto.ckks.params import ParameterSet
+from crypto.ckks.products import CONSTANT_BYTES, KEPT, PRODUCT_LEVELS, PRODUCT_PRIMES, Products, pairs, read_products
+from crypto.ckks.ridge_blocks import Encodings, Split
+from crypto.ckks.secret_sum import SumContext
+from crypto.ckks.sets import PARAMETER_SETS
+from crypto.ckks.sum_calculator import SumCalculator
+from crypto.ckks.sum_keys import EncryptionKey, ProductKeys
 from secure_gal import messages
 from secure_gal.effects import Send
 from tests.ckks_keys import PEER, keys, raw_keys, ridge, secret

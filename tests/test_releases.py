@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crypto import ckks, release
-from crypto.ckks import PARAMETER_SETS
-from crypto.ckks_public import Calculator
-from crypto.ckks_secret import SecretContext
+from crypto.ckks import release
+from crypto.ckks.calculator import Calculator
+from crypto.ckks.keys import PublicKeys
+from crypto.ckks.releases import TAG_BYTES, Releases
+from crypto.ckks.secret import SecretContext
+from crypto.ckks.sets import PARAMETER_SETS
 from crypto.errors import KeyRetired, Malformed, Refused
-from crypto.releases import TAG_BYTES, Releases
 from tests.ckks_keys import PEER, keys
 from tests.test_ckks import reply
 
@@ -25,7 +26,7 @@ def test_the_same_ciphertext_is_one_release_and_gives_the_same_values(tmp_path: 
     path = tmp_path / "ckks.key"
     SecretContext.generate(FAST).save(path)
     first = SecretContext.load(path)
-    keyed = ckks.PublicKeys.from_bytes(FAST, 1, first.public_keys(1))
+    keyed = PublicKeys.from_bytes(FAST, 1, first.public_keys(1))
     calculator = Calculator(keyed)
     replies = np.stack([calculator.sanitise(None, 111) for _ in range(3)])
     values = [first.decrypt(row[None], 100, 1, PEER) for row in replies]
@@ -103,7 +104,7 @@ def test_a_reply_refused_after_decryption_ends_the_key(tmp_path: Path) -> None:
     row = np.random.default_rng(0).integers(0, 255, (1, FAST.reply_bytes), dtype=np.uint8)
     with pytest.raises(Malformed, match="within 32"):
         cipher.decrypt(row, 9, 1, PEER)
-    good = Calculator(ckks.PublicKeys.from_bytes(FAST, 1, cipher.public_keys(1))).sanitise(None, 111)
+    good = Calculator(PublicKeys.from_bytes(FAST, 1, cipher.public_keys(1))).sanitise(None, 111)
     with pytest.raises(KeyRetired, match="a reply of hospital was refused after it was decrypted"):
         cipher.decrypt(good[None], 9, 1, PEER)
     assert not path.exists()
@@ -111,7 +112,7 @@ def test_a_reply_refused_after_decryption_ends_the_key(tmp_path: Path) -> None:
 
 def test_a_reply_refused_before_decryption_ends_nothing() -> None:
     cipher = SecretContext.generate(FAST)
-    good = Calculator(ckks.PublicKeys.from_bytes(FAST, 1, cipher.public_keys(1))).sanitise(None, 111)[None]
+    good = Calculator(PublicKeys.from_bytes(FAST, 1, cipher.public_keys(1))).sanitise(None, 111)[None]
     transparent, beyond = good.copy(), good.copy()
     transparent[0, FAST.reply_kept[0] * FAST.n :] = 0
     beyond[0, FAST.reply_kept[0] * FAST.n :] = 255
@@ -165,7 +166,7 @@ def _secret_of_tests() -> object:
 
 def test_honest_replies_pass_the_checks_on_padding() -> None:
     cipher = SecretContext.generate(FAST)
-    calculator = Calculator(ckks.PublicKeys.from_bytes(FAST, 1, cipher.public_keys(1)))
+    calculator = Calculator(PublicKeys.from_bytes(FAST, 1, cipher.public_keys(1)))
     for rows in (1, 100, FAST.n):
         cipher.decrypt(calculator.sanitise(None, 111)[None], rows, 1, PEER)
     assert keys("fast", 1).params is FAST

@@ -12,11 +12,12 @@ import pytest
 from scipy.stats import chi2, kstest, norm
 from tenseal import sealapi
 
-from crypto import ckks, flooding, release, ridge_blocks, seal_files, wide
-from crypto.ckks import PARAMETER_SETS
-from crypto.ckks_public import Calculator
-from crypto.encrypted_ridge import EncryptedRidge
-from crypto.ridge_blocks import Encodings, Split, scale_bits
+from crypto.ckks import flooding, release, ridge_blocks, ring, seal_files, wide
+from crypto.ckks.calculator import Calculator
+from crypto.ckks.ciphertexts import read_reply, write_reply
+from crypto.ckks.encrypted_ridge import EncryptedRidge
+from crypto.ckks.ridge_blocks import Encodings, Split, scale_bits
+from crypto.ckks.sets import PARAMETER_SETS
 from tests.ckks_keys import PEER, keys, ridge, secret
 from tests.exact_ring import Exact, Undithered, Unsanitised, coefficients, phase, plain_residues
 
@@ -78,7 +79,7 @@ def test_fisher_information_of_the_noise() -> None:
 
 def data_noise(name: str, u: np.ndarray, r: np.ndarray, new: np.ndarray) -> float:
     """Measured D: L2 norm of a reply's data-dependent noise, over the primes that are dropped; fitted rows `new`."""
-    params, width = PARAMETER_SETS[name], ckks.padded(PARAMETER_SETS[name], u.shape[1])
+    params, width = PARAMETER_SETS[name], ring.padded(PARAMETER_SETS[name], u.shape[1])
     real = Calculator(keys(name, width))
     requests = secret(name).encrypt(r)
     rows = (u.astype(np.float32), new.astype(np.float32))
@@ -92,8 +93,8 @@ def data_noise(name: str, u: np.ndarray, r: np.ndarray, new: np.ndarray) -> floa
         ridge_blocks.fitted(calculator, second, [head], range(1))
         phases.append(calculator.results[0])
     exact, noisy = phases
-    noise = coefficients(real, (noisy - exact) % np.array(ckks.primes(params)[: params.levels], dtype=object)[:, None])
-    dropped = math.prod(ckks.primes(params)[params.reply_levels : params.levels])
+    noise = coefficients(real, (noisy - exact) % np.array(params.primes[: params.levels], dtype=object)[:, None])
+    dropped = math.prod(params.primes[params.reply_levels : params.levels])
     return float(np.linalg.norm(np.array([int(x) for x in noise], dtype=float))) / dropped
 
 
@@ -147,8 +148,8 @@ def test_every_coefficient_is_flooded(name: str) -> None:
     params = PARAMETER_SETS[name]
     middle = np.full(params.n, math.prod(params.reply_primes) // 2)
     other = np.array([middle % prime for prime in params.reply_primes], dtype=np.uint64)
-    row = ckks.write_reply(params, np.stack([np.zeros_like(other), other]))
-    low, high = ckks.read_reply(params, row)[0]
+    row = write_reply(params, np.stack([np.zeros_like(other), other]))
+    low, high = read_reply(params, row)[0]
     found = high.astype(float) * 2.0**64 + low.astype(float)
     whole = float(math.prod(params.reply_primes))
     found = np.where(found > whole / 2, found - whole, found)
@@ -179,16 +180,16 @@ def test_the_multiplier_is_found_in_an_unsanitised_reply_and_not_in_a_sanitised_
     assert product is not None
     multiplied = c1(product, 2).astype(object)
     below = c1(request, 2).astype(object)
-    inverse = [[pow(int(x), -1, prime) for x in row] for row, prime in zip(below, ckks.primes(FAST), strict=False)]
-    found = multiplied * np.array(inverse, dtype=object) % np.array(ckks.primes(FAST)[:2], dtype=object)[:, None]
+    inverse = [[pow(int(x), -1, prime) for x in row] for row, prime in zip(below, FAST.primes, strict=False)]
+    found = multiplied * np.array(inverse, dtype=object) % np.array(FAST.primes[:2], dtype=object)[:, None]
     assert (found == plain_residues(plain, FAST)).all()
 
     # What leaves shows nothing of that second polynomial, down to its last byte.
-    evaluator = sealapi.Evaluator(ckks.context(FAST))
+    evaluator = sealapi.Evaluator(ring.context(FAST))
     packed = calculator.sanitise(product, scale_bits(FAST, "f"))
     evaluator.transform_from_ntt_inplace(product)
     residues = seal_files.split_ciphertext(seal_files.save(product), 2, FAST.n, seeded=False)[0]
-    assert (second(ckks.write_reply(FAST, residues)) != second(packed)).any(axis=1).all()
+    assert (second(write_reply(FAST, residues)) != second(packed)).any(axis=1).all()
 
 
 def second(reply: np.ndarray) -> np.ndarray:
@@ -207,7 +208,7 @@ def test_a_guess_of_the_data_is_confirmed_by_an_unsanitised_reply_and_not_by_a_s
         def sanitise(self, fitted, bits):  # type: ignore[no-untyped-def]
             self._evaluator.transform_from_ntt_inplace(fitted)
             residues, _ = seal_files.split_ciphertext(seal_files.save(fitted), 2, FAST.n, seeded=False)
-            return ckks.write_reply(FAST, residues)
+            return write_reply(FAST, residues)
 
     careless = object.__new__(Dropped)
     careless.__dict__ |= real.__dict__

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.sum_exposure import FEATURES, FEW_ROWS, SUCCESS
 from benchmarks.sum_transcripts import COLUMNS, FLOOR, FOURIER, FRESH, Ring, Transcript, record
-from crypto.ckks_fits import Layout
+from crypto.ckks.fits import Layout
 from secure_gal.attacks.sums import exposure, sum_attacks
 from secure_gal.study import LearnerSettings
 from secure_gal.sum_exposure import LIMIT, equations, reason

@@ -8,11 +8,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from crypto.ckks import padded
-from crypto.ckks_add import added
-from crypto.ckks_fits import ROWS, SUM, EncryptionKey, Layout, ProductKeys
-from crypto.ckks_products import SumCalculator
-from crypto.ckks_secret_sum import SumContext
+from crypto.ckks.add import added
+from crypto.ckks.fits import ROWS, SUM, Layout
+from crypto.ckks.ring import padded
+from crypto.ckks.secret_sum import SumContext
+from crypto.ckks.sum_calculator import SumCalculator
+from crypto.ckks.sum_keys import EncryptionKey, ProductKeys
 from secure_gal.encrypted_model import EncryptedAssistorData
 from secure_gal.encrypted_rows import study_order
 from secure_gal.errors import SettingsError

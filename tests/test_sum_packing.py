@@ -10,16 +10,20 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from crypto import ckks, release, ridge_blocks
-from crypto.ckks import PARAMETER_SETS, PublicKeys
-from crypto.ckks_fits import MAX_VALUE, SUM, TRAINING, EncryptionKey, Layout, ProductKeys
-from crypto.ckks_products import PRODUCT_KAPPA, Products, SumCalculator, pairs
-from crypto.ckks_public import Calculator
-from crypto.ckks_secret_sum import SumContext
-from crypto.ckks_slots import Table
+from crypto.ckks import release, ridge_blocks
+from crypto.ckks.calculator import Calculator
+from crypto.ckks.ciphertexts import read_reply
+from crypto.ckks.fits import MAX_VALUE, SUM, TRAINING, Layout
+from crypto.ckks.keys import PublicKeys
+from crypto.ckks.products import PRODUCT_KAPPA, Products, pairs
+from crypto.ckks.releases import Releases
+from crypto.ckks.ridge_blocks import Encodings, Split
+from crypto.ckks.secret_sum import SumContext
+from crypto.ckks.sets import PARAMETER_SETS
+from crypto.ckks.slots import Table
+from crypto.ckks.sum_calculator import SumCalculator
+from crypto.ckks.sum_keys import EncryptionKey, ProductKeys
 from crypto.errors import Malformed
-from crypto.releases import Releases
-from crypto.ridge_blocks import Encodings, Split
 from secure_gal.sum_models import SumRidge
 from tests.ckks_keys import PEER, ridge
 from tests.exact_ring import Exact, Unsanitised, coefficients, moduli
@@ -176,7 +180,7 @@ def test_a_sum_read_by_another_layout_is_not_the_sum(keys: Keys) -> None:
     careless = SumContext(SUM, keys.secret._secret, keys.secret._noise_key, Releases(SUM.tau))
     with pytest.raises(Malformed, match="more than noise behind its last row"):
         careless.decrypt_sum(released, other, PEER)
-    slots = [keys.secret._decrypt(*ckks.read_reply(SUM, row), row.tobytes()) for row in released]
+    slots = [keys.secret._decrypt(*read_reply(SUM, row), row.tobytes()) for row in released]
     wrong = Table(SUM, N // 16 + 1, 3).values(slots)[: N // 16]
     total = sum(study.fits) / 2
     assert np.abs(wrong - total)[:, 1:].max() > 100 * SUM.error
@@ -190,7 +194,7 @@ def test_segments_that_nobody_uses_hold_noise_alone(keys: Keys) -> None:
     party.close()
     released = keys.calculator.weighted_sum([study.layout.split(fit)] * 2, [1 << 19, 1 << 19])
     row = released[0]
-    slots = keys.secret._decrypt(*ckks.read_reply(SUM, row), row.tobytes()).reshape(16, -1)
+    slots = keys.secret._decrypt(*read_reply(SUM, row), row.tobytes()).reshape(16, -1)
     expected = release.deviation(SUM)
     for segment in (*slots[1:14],):  # outputs 0, 1 and 2 lie in segments 0, 15 and 14
         for part in (segment.real, segment.imag):
@@ -227,7 +231,7 @@ def test_data_dependent_noise_of_packed_fits_is_within_its_bound(keys: Keys) -> 
         assert len(ridge_blocks.fitted(calculator, second, heads, range(1))) == 1
         phases.append(calculator.results[0])
     noise = coefficients(real, (phases[1] - phases[0]) % moduli(SUM))
-    dropped = math.prod(ckks.primes(SUM)[SUM.reply_levels : SUM.levels])
+    dropped = math.prod(SUM.primes[SUM.reply_levels : SUM.levels])
     measured = float(np.linalg.norm(np.array([int(x) for x in noise], dtype=float))) / dropped
     print(f"log2 D: measured {math.log2(measured):.1f}, bound {math.log2(SUM.data_noise):.1f}")
     assert SUM.data_noise / 30 < measured < SUM.data_noise

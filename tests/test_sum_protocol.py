@@ -12,8 +12,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from crypto.ckks_fits import DIFFERENCE_BYTES, ROWS, SUM, TRAINING, Layout
-from crypto.ckks_products import PRODUCT_BYTES, pairs
+from crypto.ckks.fits import DIFFERENCE_BYTES, ROWS, SUM, TRAINING, Layout
+from crypto.ckks.products import PRODUCT_BYTES, pairs
 from crypto.errors import Malformed
 from crypto.seal import OVERHEAD_BYTES
 from parties.budget import DataBudget

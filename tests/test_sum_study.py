@@ -14,13 +14,15 @@ import msgspec
 import numpy as np
 import pytest
 
-from crypto import ckks, seal_files, wide
-from crypto.ckks import PARAMETER_SETS
-from crypto.ckks_fits import ROWS, SUM, TRAINING, EncryptionKey, Layout
-from crypto.ckks_products import PRODUCT_BYTES, PRODUCT_LEVELS, PRODUCT_PRIMES, read_products
-from crypto.ckks_secret import SecretContext
-from crypto.ckks_secret_sum import SumContext
-from crypto.releases import Releases
+from crypto.ckks import seal_files, wide
+from crypto.ckks.fits import ROWS, SUM, TRAINING, Layout
+from crypto.ckks.keys import check_keys, check_public_key
+from crypto.ckks.products import PRODUCT_BYTES, PRODUCT_LEVELS, PRODUCT_PRIMES, read_products
+from crypto.ckks.releases import Releases
+from crypto.ckks.secret import SecretContext
+from crypto.ckks.secret_sum import SumContext
+from crypto.ckks.sets import PARAMETER_SETS
+from crypto.ckks.sum_keys import EncryptionKey
 from crypto.seal import SealingKey
 from parties.node import Node
 from secure_gal import messages
@@ -71,7 +73,7 @@ class Head(Rows):
     padded, width, fresh = 8, 4, False
 
     def check_keys(self, raw: bytes, peer: str) -> None:
-        ckks.check_keys(SUM, 8, raw)
+        check_keys(SUM, 8, raw)
 
     def use_keys(self, raw: bytes, peer: str) -> None:
         self.ridge = SumRidge(raw, 8, self.u, int(self.train.sum()), peer)
@@ -89,7 +91,7 @@ class Public(Rows):
     padded, width, fresh = 0, 4, False
 
     def check_keys(self, raw: bytes, peer: str) -> None:
-        ckks.check_public_key(SUM, raw)
+        check_public_key(SUM, raw)
 
     def use_keys(self, raw: bytes, peer: str) -> None:
         self.key = EncryptionKey.from_bytes(raw)
@@ -107,7 +109,7 @@ class Individual(Rows):
     padded = 8
 
     def check_keys(self, raw: bytes, peer: str) -> None:
-        ckks.check_keys(PARAMETER_SETS["fast"], 8, raw)
+        check_keys(PARAMETER_SETS["fast"], 8, raw)
 
     def use_keys(self, raw: bytes, peer: str) -> None:
         x = self.x[self.rows]

@@ -15,12 +15,14 @@ import msgspec
 import numpy as np
 from tenseal import sealapi
 
-from crypto import ckks, release, seal_files
-from crypto.ckks import PARAMETER_SETS, SUM_SETS, PublicKeys
-from crypto.ckks_public import Calculator
-from crypto.ckks_secret import SecretContext
-from crypto.ckks_slots import Table
-from crypto.releases import Releases
+from crypto.ckks import release, ring, seal_files
+from crypto.ckks.calculator import Calculator
+from crypto.ckks.ciphertexts import reply_residues, write_reply
+from crypto.ckks.keys import PublicKeys, keys_bytes
+from crypto.ckks.releases import Releases
+from crypto.ckks.secret import SecretContext
+from crypto.ckks.sets import PARAMETER_SETS, SUM_SETS
+from crypto.ckks.slots import Table
 from tests import ckks_keys
 from tests.frozen import Vector, sha256, stream
 from tests.frozen_ckks import as_residues, by_hand, decrypted, held, held_keys, middle, numbers, packed, residues
@@ -34,12 +36,12 @@ def test_parameter_sets() -> None:
     found = {}
     for name, params in SETS.items():
         facts = dataclasses.asdict(params) | {
-            "primes": [str(prime) for prime in ckks.primes(params)],
+            "primes": [str(prime) for prime in params.primes],
             "request_bytes": params.request_bytes,
             "reply_bytes": params.reply_bytes,
             "encrypted_head_bytes": params.sum_bytes,
-            "public_key_bytes": params._public_key_bytes,
-            "evaluation_key_bytes": params.keys_bytes(64),
+            "public_key_bytes": params.public_key_bytes,
+            "evaluation_key_bytes": keys_bytes(params, 64),
             "reply_scale": params.reply_scale.hex(),
         }
         facts.pop("security")
@@ -104,7 +106,7 @@ def test_evaluation_keys() -> None:
     fresh, slots = Calculator(keys), np.exp(2j * np.pi * np.arange(n // 2) / n)
     sent, plain = sealapi.Ciphertext(), fresh.encode(slots, 40)
     assert plain is not None
-    sealapi.Encryptor(ckks.context(FAST), keys.public).encrypt(plain, sent)
+    sealapi.Encryptor(ring.context(FAST), keys.public).encrypt(plain, sent)
     with vector.read():
         assert len(ckks_keys.raw_keys("fast")) == len(raw)
         for step in (1, 2, n // 4):
@@ -119,12 +121,12 @@ def test_reply() -> None:
         both = [numbers(f"c0 of a reply {name}", params), numbers(f"c1 of a reply {name}", params)]
         raw, cut = by_hand(params, both), params.reply_kept[0] * params.n
         found[name] = {"bytes": len(raw), "second_at": cut, "kept": params.reply_kept, "reply": sha256(raw)}
-        made = ckks.write_reply(params, as_residues(params, both), flooded=False).tobytes()
+        made = write_reply(params, as_residues(params, both), flooded=False).tobytes()
         assert made == raw, f"layer {vector.layer!r}, {name}"
-        noisy = ckks.write_reply(params, as_residues(params, both)).tobytes()
+        noisy = write_reply(params, as_residues(params, both)).tobytes()
         assert noisy[cut:] == raw[cut:] and (noisy == raw) == (not params.flooding_bits), f"layer {vector.layer!r}"
         with vector.read():
-            read = ckks.reply_residues(params, np.frombuffer(raw, np.uint8))
+            read = reply_residues(params, np.frombuffer(raw, np.uint8))
         due = [[middle(params, x, kept) for x in p] for p, kept in zip(both, params.reply_kept, strict=True)]
         assert (read == as_residues(params, due)).all(), f"layer {vector.layer!r}, {name}: read otherwise than written"
     vector.same(**found)
@@ -171,7 +173,7 @@ def test_key_file(tmp_path: Path) -> None:
     facts = [[name, len(value) if isinstance(value, bytes) else value] for name, value in fields.items()]
     vector.same(fields=facts)
     with vector.read():
-        assert fields["secret"].startswith(struct.pack("<4Q", *ckks.context(FAST).key_parms_id()))
+        assert fields["secret"].startswith(struct.pack("<4Q", *ring.context(FAST).key_parms_id()))
         again = SecretContext.load(path)
         assert seal_files.save(again._secret) == seal_files.save(secret._secret) == fields["secret"]
         assert again._noise_key == fields["noise"]

@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from crypto import flooding, psi, release
+from crypto import psi
+from crypto.ckks import flooding, release
 from crypto.identity import Card, Identity, verify
 from crypto.seal import OVERHEAD_BYTES, SEAL_LABEL, SealingKey, key_statement, seal
 from secure_gal import agreement, alignment_assistor, protocol_predict, split, sum_exposure

@@ -6,20 +6,14 @@ import math
 
 import numpy as np
 
-from crypto import ckks, ckks_add, ckks_products
-from crypto.ckks import SUM_SETS
-from crypto.ckks_fits import (
-    DIFFERENCE_BYTES,
-    PRODUCT_KEYS_BYTES,
-    PUBLIC_BYTES,
-    ROWS,
-    SUM,
-    TRAINING,
-    EncryptionKey,
-    Layout,
-    ProductKeys,
-)
-from crypto.ckks_secret_sum import SumContext
+from crypto.ckks import products
+from crypto.ckks.add import added
+from crypto.ckks.ciphertexts import write_reply
+from crypto.ckks.fits import DIFFERENCE_BYTES, ROWS, SUM, TRAINING, Layout
+from crypto.ckks.secret_sum import SumContext
+from crypto.ckks.sets import SUM_SETS
+from crypto.ckks.sum_calculator import SumCalculator
+from crypto.ckks.sum_keys import PRODUCT_KEYS_BYTES, PUBLIC_BYTES, EncryptionKey, ProductKeys
 from tests.frozen import Vector, sha256, stream
 from tests.frozen_ckks import as_residues, held, held_keys, middle, numbers, packed, residues
 
@@ -27,33 +21,31 @@ from tests.frozen_ckks import as_residues, held, held_keys, middle, numbers, pac
 def test_sum_of_replies() -> None:
     vector, params = Vector("ckks-sum-of-replies"), SUM_SETS["sum-rows"]
     two = [[numbers(f"c{p} of reply {i}", params) for p in range(2)] for i in range(2)]
-    rows = [ckks.write_reply(params, as_residues(params, both), flooded=False)[None] for both in two]
+    rows = [write_reply(params, as_residues(params, both), flooded=False)[None] for both in two]
     product = math.prod(params.reply_primes)
     due = [
         [(middle(params, x, kept) + middle(params, y, kept)) % product for x, y in zip(a, b, strict=True)]
         for kept, a, b in zip(params.reply_kept, *two, strict=True)
     ]
-    made = ckks_add.added(params, rows)
+    made = added(params, rows)
     vector.same(shape=list(made.shape), rows_differ=bool((made != rows[0]).any()))
-    assert (made[0] == ckks.write_reply(params, as_residues(params, due), flooded=False)).all(), (
-        f"layer {vector.layer!r}"
-    )
+    assert (made[0] == write_reply(params, as_residues(params, due), flooded=False)).all(), f"layer {vector.layer!r}"
 
 
 def test_inner_product() -> None:
     """Leading bytes of every coefficient of c1, then one whole number."""
-    vector, primes = Vector("ckks-inner-product"), ckks_products.PRODUCT_PRIMES
+    vector, primes = Vector("ckks-inner-product"), products.PRODUCT_PRIMES
     params = SUM_SETS["sum"]
     second, constant = numbers("c1 of an inner product", params), 2**100 + 5
-    total, kept = ckks_products.CONSTANT_BYTES, vector.given["kept"]
+    total, kept = products.CONSTANT_BYTES, vector.given["kept"]
     raw = b"".join(x.to_bytes(total, "little")[total - kept :] for x in second) + constant.to_bytes(total, "little")
     with vector.read():
-        ((found, limbs),) = ckks_products.read_products(np.frombuffer(raw, np.uint8)[None], 1)
+        ((found, limbs),) = products.read_products(np.frombuffer(raw, np.uint8)[None], 1)
         assert found == constant
         due = [(x >> 8 * (total - kept) << 8 * (total - kept)) + (1 << 8 * (total - kept) >> 1) for x in second]
         assert [int(a) + (int(b) << 64) for a, b in zip(*limbs, strict=True)] == due
-    pairs = [ckks_products.pairs(3, sponsor) for sponsor in (False, True)]
-    vector.same(bytes=ckks_products.PRODUCT_BYTES, primes=[str(q) for q in primes], row=sha256(raw), pairs=pairs)
+    pairs = [products.pairs(3, sponsor) for sponsor in (False, True)]
+    vector.same(bytes=products.PRODUCT_BYTES, primes=[str(q) for q in primes], row=sha256(raw), pairs=pairs)
 
 
 def test_product_keys() -> None:
@@ -102,11 +94,11 @@ def test_sums_are_written_as_they_are_read() -> None:
     """Fresh product keys, fits and inner products: what the vectors above hold is the reading side."""
     secret, f = SumContext.generate(SUM), np.linspace(-0.5, 0.5, 10)[:, None]
     layout, residual, none = Layout(10, 2, 1), f * 0.5, np.zeros((0, DIFFERENCE_BYTES), dtype=np.uint8)
-    study = ckks_products.Products.of(layout.training, ridge=False)
+    study = products.Products.of(layout.training, ridge=False)
     with Vector("ckks-inner-product").read():
         key = EncryptionKey.from_bytes(secret.public_key())
         fits = [layout.split(key.encrypt(values, values[:2], 1.0)) for values in (f, -f)]
-        calculator = ckks_products.SumCalculator(ProductKeys.from_bytes(secret.product_keys()))
+        calculator = SumCalculator(ProductKeys.from_bytes(secret.product_keys()))
         made = calculator.products([training for training, _ in fits], residual, none, layout.training)
         found = secret.decrypt_products(made, 3, study)
     differences = [f - residual, -f - residual]

@@ -8,10 +8,10 @@ import secrets
 import numpy as np
 import pytest
 
-from crypto import ckks, wide
-from crypto.ckks import SUM_SETS
+from crypto.ckks import wide
+from crypto.ckks.sets import SUM_SETS
 
-PRIMES = ckks.primes(SUM_SETS["sum"])
+PRIMES = SUM_SETS["sum"].primes
 LEVELS = pytest.mark.parametrize("levels", [1, 2, 3, 4])
 
 

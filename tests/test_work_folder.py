@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from crypto import work_folder
-from crypto.encrypted_ridge import EncryptedRidge
+from crypto.ckks.encrypted_ridge import EncryptedRidge
 from crypto.errors import Refused
 from tests.ckks_keys import PEER, keys, ridge, secret
 
@@ -125,7 +125,7 @@ def test_a_link_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 FIT = """
 import numpy as np
-from crypto.encrypted_ridge import EncryptedRidge
+from crypto.ckks.encrypted_ridge import EncryptedRidge
 from tests.ckks_keys import keys
 u = np.full((300_000, 8), 1e-4)
 job = EncryptedRidge(keys("fast", 8), u, u, cores=1)

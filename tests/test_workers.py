@@ -16,8 +16,8 @@ pytestmark = pytest.mark.processes
 OWNERS = {
     "fits": """
 import numpy as np
-from crypto import shards
-from crypto.encrypted_ridge import EncryptedRidge
+from crypto.ckks import shards
+from crypto.ckks.encrypted_ridge import EncryptedRidge
 from tests.ckks_keys import keys
 from tests.test_workers import work
 u = np.eye(9000, 2) / 2

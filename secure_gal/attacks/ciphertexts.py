@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crypto.embedding import slot_values
+from crypto.ckks.embedding import slot_values
 from secure_gal.attacks.finding import Array
 
 Residues = npt.NDArray[np.uint64]

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import numpy as np
 from scipy.stats import norm
 
-from crypto import embedding
+from crypto.ckks import embedding
 from secure_gal.attacks.finding import Array
 
 

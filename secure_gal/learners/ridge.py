@@ -149,7 +149,7 @@ class Head:
 
 
 class HeadLearner:
-    """The ridge fit of a residual, given U: g = U'r. `crypto.encrypted_ridge` does the same on ciphertexts."""
+    """The ridge fit of a residual, given U: g = U'r. `crypto.ckks.encrypted_ridge` does the same on ciphertexts."""
 
     def fit(self, u: Array, residual: npt.NDArray[np.float32], seed: int) -> Head:
         """Fit U (n, width) to the pseudo-residual (n, K); `seed` is not needed."""

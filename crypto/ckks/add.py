@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from crypto import ckks
-from crypto.ckks import ParameterSet
-from crypto.seal_files import Bytes
+from crypto.ckks.ciphertexts import reply_residues, write_reply
+from crypto.ckks.params import ParameterSet
+from crypto.ckks.seal_files import Bytes
 
 
 def added(params: ParameterSet, replies: Sequence[Bytes]) -> Bytes:
@@ -22,6 +22,6 @@ def added(params: ParameterSet, replies: Sequence[Bytes]) -> Bytes:
     for same in zip(*replies, strict=True):
         total = np.zeros((2, params.reply_levels, params.n), dtype=np.uint64)
         for row in same:
-            total = (total + ckks.reply_residues(params, row)) % moduli
-        rows.append(ckks.write_reply(params, total, flooded=False))
+            total = (total + reply_residues(params, row)) % moduli
+        rows.append(write_reply(params, total, flooded=False))
     return np.stack(rows) if rows else replies[0]

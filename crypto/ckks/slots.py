@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from crypto.ckks import ParameterSet
+from crypto.ckks.params import ParameterSet
 
 Values = npt.NDArray[np.floating]
 Slots = npt.NDArray[np.complex128]

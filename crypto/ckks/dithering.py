@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from crypto.ckks_slots import Slots
-from crypto.embedding import slot_values
+from crypto.ckks.embedding import slot_values
+from crypto.ckks.slots import Slots
 from crypto.uniform import stream_words
 
 VARIANCE = 1 / 4

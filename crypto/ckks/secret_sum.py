@@ -1,6 +1,6 @@
 """The secret side of sums: the owner's key in the ring `sum` (decision 0010).
 
-As with `ckks_secret`, no evaluator ever imports this file.
+As with `secret`, no evaluator ever imports this file.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import math
 import numpy as np
 from tenseal import sealapi
 
-from crypto import ckks, flooding, release, seal_files, wide
-from crypto.ckks_fits import DIFFERENCE_BYTES, SUM, TRAINING, Layout
-from crypto.ckks_products import PRODUCT_LEVELS, PRODUCT_PRIMES, Products, read_products
-from crypto.ckks_secret import SecretContext, Values
-from crypto.ckks_slots import Table
+from crypto.ckks import flooding, release, ring, seal_files, wide
+from crypto.ckks.fits import DIFFERENCE_BYTES, SUM, TRAINING, Layout
+from crypto.ckks.products import PRODUCT_LEVELS, PRODUCT_PRIMES, Products, read_products
+from crypto.ckks.seal_files import Bytes
+from crypto.ckks.secret import SecretContext, Values
+from crypto.ckks.slots import Table
 from crypto.errors import Misuse, Unsuitable
-from crypto.seal_files import Bytes
 
 
 class SumContext(SecretContext):
@@ -32,7 +32,7 @@ class SumContext(SecretContext):
         return seal_files.pack(residues).tobytes()
 
     def product_keys(self) -> bytes:
-        """What `ckks_fits.ProductKeys` reads: public key, relinearisation key, conjugation key."""
+        """What `sum_keys.ProductKeys` reads: public key, relinearisation key, conjugation key."""
         generator = self._generator()
         out = [self.public_key()]
         for keys in (generator.create_relin_keys(), generator.create_galois_keys([2 * SUM.n - 1])):
@@ -43,7 +43,7 @@ class SumContext(SecretContext):
     def _generator(self) -> sealapi.KeyGenerator:
         if self.params != SUM:
             raise Misuse(f"a key of the parameter set {self.params.name!r} cannot serve sums")
-        return sealapi.KeyGenerator(ckks.context(SUM), self._secret)
+        return sealapi.KeyGenerator(ring.context(SUM), self._secret)
 
     def encrypt_difference(self, values: Values) -> Bytes:
         """The key owner's own f_1 - r, float64 (N_train, K), for the combiner: uint8 (C, DIFFERENCE_BYTES).

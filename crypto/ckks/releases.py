@@ -1,6 +1,6 @@
 """Which ciphertexts a secret key has decrypted, how the noise of each source adds up, and when it may decrypt no more.
 
-The noise of `crypto.release` covers a number of ciphertexts *under one key*, whatever they belong to. So the count
+The noise of `crypto.ckks.release` covers a number of ciphertexts *under one key*, whatever they belong to. So the count
 lies beside the key. An answer that is refused after decryption is an answer, too: it tells one bit about the key, so
 the first one ends it.
 """

@@ -14,11 +14,12 @@ from functools import partial
 import numpy as np
 from joblib import cpu_count
 
-from crypto import ridge_blocks
-from crypto.ckks import PublicKeys, check_requests
+from crypto.ckks import ridge_blocks
+from crypto.ckks.ciphertexts import check_requests
+from crypto.ckks.keys import PublicKeys
+from crypto.ckks.seal_files import Bytes
+from crypto.ckks.shards import Array, Job, Worker, close, each, prepare, spread
 from crypto.errors import Malformed, Misuse, Unsuitable
-from crypto.seal_files import Bytes
-from crypto.shards import Array, Job, Worker, close, each, prepare, spread
 from crypto.work_folder import free_memory
 
 Progress = Callable[[float], None]
@@ -83,7 +84,7 @@ class EncryptedRidge:
             on_progress: told the share of the work that is done, from 0 to 1.
 
         Returns:
-            uint8 (C, reply_bytes), sanitised; C and which outputs lie where are those of `ckks_slots.Table`.
+            uint8 (C, reply_bytes), sanitised; C and which outputs lie where are those of `slots.Table`.
 
         Raises:
             Malformed: a request is not a ciphertext of the parameter set, or their number is wrong.
@@ -130,7 +131,7 @@ def predict(keys: PublicKeys, head: bytes, outputs: int, u_new: Array, *, cores:
         cores: worker processes; every core by default.
 
     Returns:
-        uint8 (C, reply_bytes); C and which outputs lie where are those of `ckks_slots.Table`.
+        uint8 (C, reply_bytes); C and which outputs lie where are those of `slots.Table`.
 
     Raises:
         Unsuitable: a value is not finite, or there are no rows.

@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 from tenseal import sealapi
 
-from crypto import ckks, seal_files
-from crypto.ckks import PublicKeys
-from crypto.seal_files import Bytes
+from crypto.ckks import ring, seal_files
+from crypto.ckks.ciphertexts import request_residues, write_reply
+from crypto.ckks.keys import PublicKeys
+from crypto.ckks.seal_files import Bytes
 
 Slots = npt.NDArray[np.complex128]
 
@@ -20,14 +21,14 @@ class Calculator:
 
     def __init__(self, keys: PublicKeys) -> None:
         self.params = keys.params
-        self._context = ckks.context(keys.params)
+        self._context = ring.context(keys.params)
         self._galois = keys.galois
         self._evaluator = sealapi.Evaluator(self._context)
         self._encoder = sealapi.CKKSEncoder(self._context)
         self._encryptor = sealapi.Encryptor(self._context, keys.public)
         self._top = tuple(self._context.first_parms_id())
         self._elements = {
-            1 << i: ckks.rotation(self.params, 1 << i) for i in range((self.params.slots - 1).bit_length())
+            1 << i: ring.rotation(self.params, 1 << i) for i in range((self.params.slots - 1).bit_length())
         }
 
     def encode(self, slots: Slots, bits: int) -> sealapi.Plaintext | None:
@@ -40,7 +41,7 @@ class Calculator:
 
     def read_request(self, row: Bytes) -> sealapi.Ciphertext:
         """A request that arrived; Malformed."""
-        residues = ckks.request_residues(self.params, row)
+        residues = request_residues(self.params, row)
         seed = row[-seal_files.SEED_BYTES :].tobytes()
         return self._rebuild(residues, 2.0**self.params.request_bits, seed)
 
@@ -115,7 +116,7 @@ class Calculator:
     def zero(self, bits: int, levels: int) -> sealapi.Ciphertext:
         """A fresh public-key encryption of zero at scale 2**bits on the first `levels` primes."""
         out = sealapi.Ciphertext()
-        self._encryptor.encrypt_zero(ckks.level(self.params, levels), out)
+        self._encryptor.encrypt_zero(ring.level(self.params, levels), out)
         out.scale = 2.0**bits
         return out
 
@@ -143,4 +144,4 @@ class Calculator:
             evaluator.add_inplace(reply, fitted)
         evaluator.transform_from_ntt_inplace(reply)
         residues, _ = seal_files.split_ciphertext(seal_files.save(reply), kept, params.n, seeded=False)
-        return ckks.write_reply(params, residues)
+        return write_reply(params, residues)

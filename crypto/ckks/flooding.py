@@ -22,8 +22,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from crypto.ckks.wide import Limbs
 from crypto.uniform import stream_words
-from crypto.wide import Limbs
 
 TERMS = 12
 """Uniform integers in a draw: with 12 the standard deviation is 2**bits."""

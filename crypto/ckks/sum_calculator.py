@@ -11,128 +11,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 from tenseal import sealapi
 
-from crypto import ckks, flooding, release, seal_files, wide
-from crypto.ckks import ParameterSet
-from crypto.ckks_fits import DIFFERENCE_BYTES, MAX_VALUE, ROWS, SUM, TRAINING, WEIGHT_BITS, Layout, ProductKeys
-from crypto.ckks_slots import Slots, Table
+from crypto.ckks import flooding, ring, seal_files, wide
+from crypto.ckks.ciphertexts import checked, reply_residues, request_residues, write_reply
+from crypto.ckks.fits import DIFFERENCE_BYTES, ROWS, SUM, TRAINING, WEIGHT_BITS
+from crypto.ckks.params import ParameterSet
+from crypto.ckks.products import (
+    CONSTANT_BYTES,
+    KEPT,
+    MAX_PRODUCT_CIPHERTEXTS,
+    PRODUCT_LEVELS,
+    PRODUCT_PRIMES,
+    Products,
+    pairs,
+)
+from crypto.ckks.seal_files import SEED_BYTES, Bytes
+from crypto.ckks.slots import Slots, Table
+from crypto.ckks.sum_keys import ProductKeys
 from crypto.errors import Malformed, Misuse
-from crypto.seal_files import SEED_BYTES, Bytes
 
 Values = npt.NDArray[np.float64]
-PRODUCT_LEVELS = 2
-"""Primes of a released number."""
-PRODUCT_PRIMES = ckks.primes(SUM)[:PRODUCT_LEVELS]
-KEPT = 9
-"""Leading bytes of every coefficient of a released number's polynomial that travel."""
-CONSTANT_BYTES = wide.whole_bytes(PRODUCT_PRIMES)
-PRODUCT_BYTES = KEPT * SUM.n + CONSTANT_BYTES
-"""One released number: the second polynomial, and the constant coefficient of the first."""
-PRODUCT_KAPPA = 36
-"""Released numbers may add no more than 2**-36 to the key owner's view."""
-COST_BITS = 70
-"""Distances are counted in steps of 2**-70."""
-MAX_PRODUCTS_COST = 2 ** (COST_BITS - PRODUCT_KAPPA)
-"""The most that everything released about the same data may cost together."""
-MAX_PRODUCT_CIPHERTEXTS = 4096
-"""Ciphertexts of a fit of training rows, at most: an inner product of more would be told too coarsely."""
-RIDGE_DIFFERENCE = 2.0
-"""||f|| <= ||r|| for a ridge fit, so ||f - r|| <= 2 ||r||."""
-ANY_DIFFERENCE = MAX_VALUE + 1
-"""Fits of any learner are bounded value by value when they are encrypted."""
 LIFT_BITS = 1 + TRAINING.first_bits + TRAINING.second_bits
 """A request times 2**79 has the scale of a fit of training rows, before primes are dropped."""
-
-
-@dataclass(frozen=True)
-class Products:
-    """Scale and noise of released numbers, from what is public about them; both ends compute the same.
-
-    A difference d = f - r is brought to scale 2**`bits` on two primes, the largest with which no inner product can
-    wrap. Its rounding e there, of deviation sqrt(n / 18) a coefficient, is 2**-`bits` of a value; the coefficients it
-    meets have L2 norm `length`, so that an inner product holds v = <d_i, e_j> + <e_i, d_j> of deviation `rounding`. All
-    noise is sized by it.
-
-    Attributes:
-        values: of one fit of training rows, N_train * K.
-        ciphertexts: that they lie in.
-        longest: bound on ||d|| / sqrt(values), for residuals of at most 1: `RIDGE_DIFFERENCE` or `ANY_DIFFERENCE`.
-    """
-
-    values: int
-    ciphertexts: int
-    longest: float
-
-    @classmethod
-    def of(cls, table: Table, ridge: bool) -> Products:
-        """Of training rows that lie in `table`; `ridge`: fits are made on ciphertexts, and so are ridge fits."""
-        longest = RIDGE_DIFFERENCE if ridge else ANY_DIFFERENCE
-        return cls(table.rows * table.outputs, table.ciphertexts, longest)
-
-    @property
-    def bits(self) -> int:
-        """log2 of the scale of a difference: its mean product over the slots is at most 2 * longest**2 *
-        ciphertexts."""
-        largest = math.log2(2 * self.longest**2 * self.ciphertexts)
-        return math.floor((math.log2(math.prod(PRODUCT_PRIMES)) - 1 - largest) / 2)
-
-    @property
-    def scale(self) -> float:
-        """What 1.0 in the mean of d_i d_j over a ciphertext's slots becomes."""
-        return self.lifted_scale**2
-
-    @property
-    def lift(self) -> int:
-        """log2 of the whole number that a fit of training rows is multiplied with before its third prime is dropped."""
-        return self.bits + ckks.primes(SUM)[2].bit_length() - round(math.log2(TRAINING.reply_scale))
-
-    @property
-    def lifted_scale(self) -> float:
-        """The scale of a difference, 2**`bits` but for the primes' distance from 2**60."""
-        return TRAINING.reply_scale * 2.0**self.lift / ckks.primes(SUM)[2]
-
-    @property
-    def rounding(self) -> float:
-        """The deviation of v, at most."""
-        length = self.lifted_scale * self.longest * math.sqrt(2 * self.values / SUM.n)
-        return math.sqrt(2 * SUM.n / 18) * length
-
-    @property
-    def flooding_bits(self) -> int:
-        """log2 of the deviation of the combiner's noise."""
-        return math.ceil(math.log2(self.rounding)) + 29
-
-    @property
-    def key_noise(self) -> float:
-        """The error of a released number that depends on the key: v, and the bytes left out of its polynomial."""
-        unit = 2.0 ** (8 * (CONSTANT_BYTES - KEPT))
-        return math.hypot(self.rounding, unit * math.sqrt(SUM.n / 18))
-
-    @property
-    def release_bits(self) -> int:
-        """log2 of the deviation of the noise at decryption: at least 40 bits (`crypto.release`) after SUM.tau
-        numbers."""
-        return math.ceil(math.log2(self.key_noise) + (40 + release.MARGIN - 1 + math.log2(SUM.tau)) / 2)
-
-    def distance(self, rounds: int, numbers: int) -> float:
-        """Bound on the statistical distance between the released numbers of any two data sets with the same products.
-
-        v is independent of the data but for its *size*, symmetric about zero, and unknown to the key owner. With N the
-        density of the flooding noise and E v = 0, Taylor's theorem gives |E N(x - v) - N(x)|_1 <= E v^2 |N''|_1 / 2,
-        |N''|_1 <= 0.97 / sigma^2, so total variation is at most 0.243 E v^2 / sigma^2, and twice that between two data
-        sets. The J numbers of a round share the same e: J^2 covers every correlation. Rounds add up (decision 0010).
-
-        Args:
-            rounds: T.
-            numbers: J, released in a round.
-        """
-        return rounds * numbers**2 * 2 * 0.243 * (self.rounding / 2.0**self.flooding_bits) ** 2
 
 
 class NoDifference(Exception):
@@ -148,7 +53,7 @@ class SumCalculator:
     """SEAL's public objects under the combiner's keys."""
 
     def __init__(self, keys: ProductKeys) -> None:
-        context = ckks.context(SUM)
+        context = ring.context(SUM)
         self._context, self._keys = context, keys
         self._evaluator, self._encoder = sealapi.Evaluator(context), sealapi.CKKSEncoder(context)
         self._encryptor = sealapi.Encryptor(context, keys.public)
@@ -156,16 +61,16 @@ class SumCalculator:
     # reading
 
     def _fit(self, params: ParameterSet, row: Bytes) -> sealapi.Ciphertext:
-        out = self._load(params, ckks.reply_residues(params, row), None)
+        out = self._load(params, reply_residues(params, row), None)
         self._evaluator.transform_to_ntt_inplace(out)
         return out
 
     def _difference(self, row: Bytes) -> sealapi.Ciphertext:
-        residues = ckks.checked(TRAINING, row[:-SEED_BYTES], 1, TRAINING.reply_levels)
+        residues = checked(TRAINING, row[:-SEED_BYTES], 1, TRAINING.reply_levels)
         return self._load(TRAINING, residues, row[-SEED_BYTES:].tobytes())
 
     def _load(self, params: ParameterSet, residues: seal_files.Residues, seed: bytes | None) -> sealapi.Ciphertext:
-        out, parms = sealapi.Ciphertext(), ckks.level(SUM, params.reply_levels)
+        out, parms = sealapi.Ciphertext(), ring.level(SUM, params.reply_levels)
         members = seal_files.ciphertext_members(
             parms, params.n, params.reply_scale, residues, ntt=seed is not None, seed=seed
         )
@@ -178,7 +83,7 @@ class SumCalculator:
         out, one = self._request(rows[0]), sealapi.Plaintext()
         for row in rows[1:]:
             self._evaluator.add_inplace(out, self._request(row))
-        self._encoder.encode(1.0, ckks.level(SUM, SUM.levels), 2.0**LIFT_BITS, one)
+        self._encoder.encode(1.0, ring.level(SUM, SUM.levels), 2.0**LIFT_BITS, one)
         self._evaluator.multiply_plain_inplace(out, one)
         for _ in range(SUM.levels - TRAINING.reply_levels):
             self._evaluator.rescale_to_next_inplace(out)
@@ -186,7 +91,7 @@ class SumCalculator:
         return out
 
     def _request(self, row: Bytes) -> sealapi.Ciphertext:
-        residues, parms = ckks.request_residues(SUM, row), ckks.level(SUM, SUM.levels)
+        residues, parms = request_residues(SUM, row), ring.level(SUM, SUM.levels)
         scale, seed, out = 2.0**SUM.request_bits, row[-SEED_BYTES:].tobytes(), sealapi.Ciphertext()
         seal_files.load(out, self._context, seal_files.ciphertext_members(parms, SUM.n, scale, residues, seed=seed))
         return out
@@ -238,7 +143,7 @@ class SumCalculator:
         return np.stack([self._release(sums[pair], scaling) for pair in pairs(len(fits), bool(len(difference)))])
 
     def _residual_plain(self, slots: Slots) -> sealapi.Plaintext:
-        plain, parms = sealapi.Plaintext(), ckks.level(SUM, TRAINING.reply_levels)
+        plain, parms = sealapi.Plaintext(), ring.level(SUM, TRAINING.reply_levels)
         self._encoder.encode(slots.tolist(), parms, TRAINING.reply_scale, plain)
         return plain
 
@@ -271,7 +176,7 @@ class SumCalculator:
     def _narrow(self, difference: sealapi.Ciphertext, scaling: Products) -> sealapi.Ciphertext:
         """A difference on the two primes, and at the scale, at which two are multiplied."""
         factor = sealapi.Plaintext()
-        self._encoder.encode(1.0, ckks.level(SUM, TRAINING.reply_levels), 2.0**scaling.lift, factor)
+        self._encoder.encode(1.0, ring.level(SUM, TRAINING.reply_levels), 2.0**scaling.lift, factor)
         self._evaluator.multiply_plain_inplace(difference, factor)
         self._evaluator.rescale_to_next_inplace(difference)
         difference.scale = scaling.lifted_scale
@@ -334,7 +239,7 @@ class SumCalculator:
 
     def _times(self, ciphertext: sealapi.Ciphertext, params: ParameterSet, weight: int) -> sealapi.Ciphertext:
         factor, bits = sealapi.Plaintext(), SUM.second_bits - params.second_bits
-        parms = ckks.level(SUM, params.reply_levels)
+        parms = ring.level(SUM, params.reply_levels)
         self._encoder.encode(weight / 2.0**WEIGHT_BITS, parms, 2.0**bits, factor)
         self._evaluator.multiply_plain_inplace(ciphertext, factor)
         return ciphertext
@@ -346,11 +251,11 @@ class SumCalculator:
         for _ in range(params.reply_levels - SUM.reply_levels):
             self._evaluator.rescale_to_next_inplace(total)
         self._evaluator.add_inplace(total, self._zero(SUM.reply_levels, total.scale))
-        return ckks.write_reply(SUM, self._residues(total, SUM.reply_levels))
+        return write_reply(SUM, self._residues(total, SUM.reply_levels))
 
     def _zero(self, kept: int, scale: float) -> sealapi.Ciphertext:
         out = sealapi.Ciphertext()
-        self._encryptor.encrypt_zero(ckks.level(SUM, kept), out)
+        self._encryptor.encrypt_zero(ring.level(SUM, kept), out)
         out.scale = scale
         return out
 
@@ -358,53 +263,3 @@ class SumCalculator:
         """uint64 (2, levels, n) coefficients of a ciphertext."""
         self._evaluator.transform_from_ntt_inplace(ciphertext)
         return seal_files.split_ciphertext(seal_files.save(ciphertext), levels, SUM.n, seeded=False)[0]
-
-
-def read_products(array: Bytes, count: int) -> list[tuple[int, wide.Limbs]]:
-    """(constant coefficient, polynomial) of each released number, uint8 (count, PRODUCT_BYTES).
-
-    Raises:
-        Malformed: another shape, a number that is not below its modulus, or a polynomial that hides nothing.
-    """
-    if array.dtype != np.uint8 or array.shape != (count, PRODUCT_BYTES):
-        raise Malformed(f"inner products of shape {array.shape}; {(count, PRODUCT_BYTES)} is due")
-    return [_product_parts(row) for row in array]
-
-
-def _product_parts(row: Bytes) -> tuple[int, wide.Limbs]:
-    constant, kept = int.from_bytes(row[-CONSTANT_BYTES:].tobytes(), "little"), row[:-CONSTANT_BYTES]
-    if not ckks.spread(kept[KEPT - 1 :: KEPT]):
-        raise Malformed("an inner product whose polynomial is zero or small: it hides nothing")
-    second = wide.extend(kept, PRODUCT_PRIMES, SUM.n)
-    if second is None or constant >= math.prod(PRODUCT_PRIMES):
-        raise Malformed("an inner product with a number that is not below its modulus")
-    return constant, second
-
-
-def pairs(fits: int, own: bool) -> list[tuple[int, int]]:
-    """(i, j) of the released products; i = `fits` is the key owner's own difference."""
-    inner = [(i, j) for i in range(fits) for j in range(i, fits)]
-    return [*inner, *((fits, j) for j in range(fits) if own)]
-
-
-def products_problem(layout: Layout, rounds: int, fits: int, ridge: bool) -> str:
-    """Why there can be no inner products, or empty; the key owner counts as having a fit of its own.
-
-    Args:
-        ridge: fits are made on ciphertexts, and so are ridge fits.
-    """
-    ciphertexts, numbers = layout.training.ciphertexts, len(pairs(fits, True))
-    if ciphertexts > MAX_PRODUCT_CIPHERTEXTS:
-        return f"{layout.train} training rows and {layout.outputs} outputs are too many for inner products"
-    if Products.of(layout.training, ridge).distance(rounds, numbers) > 2.0**-PRODUCT_KAPPA:
-        return (
-            f"{rounds} rounds of {numbers} inner products are more than the parameter set hides the data "
-            f"behind, to {PRODUCT_KAPPA} bits"
-        )
-    return ""
-
-
-def products_cost(layout: Layout, rounds: int, fits: int, ridge: bool) -> int:
-    """What the inner products of all rounds take of `MAX_PRODUCTS_COST`; costs on the same data add up."""
-    distance = Products.of(layout.training, ridge).distance(rounds, len(pairs(fits, True)))
-    return math.ceil(distance * 2.0**COST_BITS)

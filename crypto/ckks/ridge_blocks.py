@@ -9,7 +9,7 @@ With h = n/2 slots, P the padded width, and block c of U as complex U_c (h, P) (
 columns modulo P, rot_d moves slot s + d to s. Both sums use baby steps and giant steps (Halevi and Shoup, CRYPTO 2018,
 section 4), d = gB + b: babies rotate a ciphertext by b before the product, a giant rotates a sum of products by gB, and
 the plaintexts are rotated the other way in the clear. The first sum has babies for every block and giants for all
-blocks together, the second the other way round. Outputs that share a ciphertext (`ckks_slots`) are rotated to their
+blocks together, the second the other way round. Outputs that share a ciphertext (`slots`) are rotated to their
 places at the end.
 """
 
@@ -22,10 +22,10 @@ import numpy as np
 import numpy.typing as npt
 from tenseal import sealapi
 
-from crypto import dithering
-from crypto.ckks import ParameterSet
-from crypto.ckks_public import Calculator, Slots
-from crypto.seal_files import Bytes
+from crypto.ckks import dithering
+from crypto.ckks.calculator import Calculator, Slots
+from crypto.ckks.params import ParameterSet
+from crypto.ckks.seal_files import Bytes
 
 Rows = npt.NDArray[np.float32]
 GROUP_BYTES = 2**28

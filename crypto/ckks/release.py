@@ -14,7 +14,7 @@ The attacker is taken to know every message, everyone else's data, and all that 
 *Not Gaussian noise, and the same bound.* Bits are those of Micciancio and Walter (EUROCRYPT 2018): who guesses right
 with probability (1 + delta) / 2 whenever it answers, which it does with probability alpha, has advantage alpha
 delta**2. For two worlds at squared Hellinger distance H**2 that is at most 2 H**2, by Cauchy-Schwarz over the events of
-the two answers; H**2 <= tau J t**2 / 8 with the Fisher information J <= 1.004 / sigma**2 of `crypto.flooding`, also
+the two answers; H**2 <= tau J t**2 / 8 with the Fisher information J <= 1.004 / sigma**2 of `flooding`, also
 where later messages depend on earlier answers. So the advantage is at most tau t**2 / (4 sigma**2) * 1.004: 2**6 below
 what is claimed.
 
@@ -32,8 +32,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from crypto import dithering, wide
-from crypto.ckks import SECRET_DEVIATION, SUM_SETS, ParameterSet
+from crypto.ckks import dithering, wide
+from crypto.ckks.params import SECRET_DEVIATION, ParameterSet
+from crypto.ckks.sets import SUM_SETS
 
 Values = npt.NDArray[np.float64]
 MARGIN = 7

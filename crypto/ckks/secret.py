@@ -1,8 +1,8 @@
 """The secret side of CKKS: the owner's key, encryption of residuals, decryption of fits. Evaluators never import it.
 
 CKKS is not IND-CPA-D (Li and Micciancio, EUROCRYPT 2021): whoever sees exact decryptions can find the key. So
-everything that is decrypted here gets noise before anything else sees it (`crypto.release`), and is counted
-(`crypto.releases`).
+everything that is decrypted here gets noise before anything else sees it (`crypto.ckks.release`), and is counted
+(`crypto.ckks.releases`).
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ import numpy as np
 import numpy.typing as npt
 from tenseal import sealapi
 
-from crypto import ckks, flooding, release, seal_files, wide
-from crypto.ckks import RANGE, ParameterSet, named
-from crypto.ckks_slots import Slots, Table
+from crypto.ckks import flooding, release, ring, seal_files, wide
+from crypto.ckks.ciphertexts import read_reply
+from crypto.ckks.params import RANGE, ParameterSet
+from crypto.ckks.releases import Releases
+from crypto.ckks.seal_files import SEED_BYTES, Bytes, Residues
+from crypto.ckks.sets import named
+from crypto.ckks.slots import Slots, Table
 from crypto.errors import Malformed, Refused, Unsuitable
 from crypto.private_files import write_new
-from crypto.releases import Releases
-from crypto.seal_files import SEED_BYTES, Bytes, Residues
 
 Values = npt.NDArray[np.float64]
 FORMAT = 2
@@ -49,7 +51,7 @@ class SecretContext:
     __slots__ = ("_decryptor", "_encoder", "_encryptor", "_noise_key", "_secret", "params", "releases")
 
     def __init__(self, params: ParameterSet, secret: sealapi.SecretKey, noise_key: bytes, releases: Releases) -> None:
-        context = ckks.context(params)
+        context = ring.context(params)
         self.params, self._secret, self._noise_key, self.releases = params, secret, noise_key, releases
         self._encoder = sealapi.CKKSEncoder(context)
         self._encryptor = sealapi.Encryptor(context, secret)
@@ -64,7 +66,7 @@ class SecretContext:
     @classmethod
     def generate(cls, params: ParameterSet) -> SecretContext:
         """A new key from the operating system's randomness (SEAL's generator is seeded from it)."""
-        secret = sealapi.KeyGenerator(ckks.context(params)).secret_key()
+        secret = sealapi.KeyGenerator(ring.context(params)).secret_key()
         return cls(params, secret, secrets.token_bytes(release.NOISE_KEY_BYTES), Releases(params.tau))
 
     def save(self, path: Path) -> None:
@@ -106,7 +108,7 @@ class SecretContext:
             file = msgspec.msgpack.decode(body, type=_KeyFile)
             params = named(file.parameters)
             secret = sealapi.SecretKey()
-            seal_files.load(secret, ckks.context(params), file.secret)
+            seal_files.load(secret, ring.context(params), file.secret)
         except (msgspec.MsgspecError, KeyError, ValueError, RuntimeError):
             raise Unsuitable(where, f"is not a CKKS key file of format {FORMAT}") from None
         if file.format != FORMAT or len(file.noise) != release.NOISE_KEY_BYTES:
@@ -114,17 +116,18 @@ class SecretContext:
         return cls(params, secret, file.noise, Releases(params.tau, path))
 
     def public_keys(self, padded: int) -> bytes:
-        """What an evaluator needs: the public key and the Galois keys in use, packed, `params.keys_bytes(padded)` long.
+        """What an evaluator needs: the public key and the Galois keys in use, packed, `keys_bytes(params, padded)`
+        long.
 
         Every call makes fresh keys; one blob may serve all evaluators of the same padded width.
         """
         params = self.params
-        generator = sealapi.KeyGenerator(ckks.context(params), self._secret)
+        generator = sealapi.KeyGenerator(ring.context(params), self._secret)
         public = sealapi.PublicKey()
         generator.create_public_key(public)
         residues, _ = seal_files.split_ciphertext(seal_files.save(public), params.levels + 1, params.n, seeded=False)
         out = [seal_files.pack(residues).tobytes()]
-        for element in ckks.galois_elements(params, padded):
+        for element in ring.galois_elements(params, padded):
             saved = seal_files.save(generator.create_galois_keys([element]))
             for residues, seed in seal_files.split_galois(saved, params.levels, params.n):
                 out += [seal_files.pack(residues).tobytes(), seed]
@@ -154,7 +157,7 @@ class SecretContext:
     def _encrypt(self, slots: Slots, levels: int, scale: float, row: Bytes) -> None:
         """Encrypt complex slots on the first `levels` primes into `row`, seeded."""
         plain = sealapi.Plaintext()
-        self._encoder.encode(slots.tolist(), ckks.level(self.params, levels), scale, plain)
+        self._encoder.encode(slots.tolist(), ring.level(self.params, levels), scale, plain)
         saved = seal_files.save(self._encryptor.encrypt_symmetric(plain))
         residues, seed = seal_files.split_ciphertext(saved, levels, self.params.n, seeded=True)
         row[:-SEED_BYTES] = seal_files.pack(residues)
@@ -182,14 +185,14 @@ class SecretContext:
         due = (table.ciphertexts, self.params.reply_bytes)
         if replies.dtype != np.uint8 or replies.shape != due:
             raise Malformed(f"replies of shape {replies.shape}; {due} is due")
-        polynomials = [ckks.read_reply(self.params, row) for row in replies]
+        polynomials = [read_reply(self.params, row) for row in replies]
         fresh = self.releases.admit([row.tobytes() for row in replies])
         slots = [self._decrypt(*pair, row.tobytes()) for pair, row in zip(polynomials, replies, strict=True)]
         self._check(table, slots, fresh, source)
         return release.on_grid(self.params, table.values(slots))
 
     def _decrypt(self, first: wide.Limbs, second: wide.Limbs, row: bytes) -> Slots:
-        """The complex slots of one reply, with the noise that this ciphertext has (`crypto.release`)."""
+        """The complex slots of one reply, with the noise that this ciphertext has (`crypto.ckks.release`)."""
         params, primes = self.params, self.params.reply_primes
         seed = release.noise_seed(self._noise_key, params.name, row)
         noise = flooding.draw(params.n, params.release_bits, seed)
@@ -199,9 +202,9 @@ class SecretContext:
 
     def _open(self, residues: Residues, scale: float) -> sealapi.Plaintext:
         """Decrypt residues (2, primes, n) of coefficients."""
-        params, context = self.params, ckks.context(self.params)
+        params, context = self.params, ring.context(self.params)
         ciphertext, plain = sealapi.Ciphertext(), sealapi.Plaintext()
-        parms = ckks.level(params, residues.shape[1])
+        parms = ring.level(params, residues.shape[1])
         members = seal_files.ciphertext_members(parms, params.n, scale, residues, ntt=False)
         seal_files.load(ciphertext, context, members)
         sealapi.Evaluator(context).transform_to_ntt_inplace(ciphertext)

@@ -20,10 +20,11 @@ import numpy.typing as npt
 from joblib import Parallel, delayed
 
 from crypto import work_folder
-from crypto.ckks import PublicKeys, named
-from crypto.ckks_public import Calculator
+from crypto.ckks.calculator import Calculator
+from crypto.ckks.keys import PublicKeys
+from crypto.ckks.ridge_blocks import Encodings, Rows, Split
+from crypto.ckks.sets import named
 from crypto.errors import Unsuitable
-from crypto.ridge_blocks import Encodings, Rows, Split
 from crypto.workers import owned
 
 Array = npt.NDArray[np.float64]

@@ -1,0 +1,1 @@
+"""CKKS: approximate arithmetic on ciphertexts, by SEAL. An evaluator imports anything here but `secret*`."""

@@ -1,0 +1,65 @@
+"""SEAL's view of a parameter set: context, levels, and the Galois elements in use.
+
+A context is rebuilt from the *name* of a parameter set. Of what arrives only residues are read: degree, primes, level,
+scale and form are put around them here, so they cannot be wrong.
+"""
+
+from __future__ import annotations
+
+import functools
+
+from tenseal import sealapi
+
+from crypto.ckks.params import ParameterSet, moduli
+from crypto.errors import Misuse
+
+
+@functools.cache
+def context(params: ParameterSet) -> sealapi.SEALContext:
+    """SEAL's context of a parameter set; SEAL refuses less than 128-bit security itself."""
+    parms = sealapi.EncryptionParameters(sealapi.SCHEME_TYPE.CKKS)
+    parms.set_poly_modulus_degree(params.n)
+    parms.set_coeff_modulus(list(moduli(params.n, params.levels)))
+    built = sealapi.SEALContext(parms, True, sealapi.SEC_LEVEL_TYPE.TC128)
+    if not built.parameters_set():
+        raise Misuse(f"SEAL refuses the parameter set {params.name}: {built.parameters_error_message()}")
+    return built
+
+
+def level(params: ParameterSet, kept: int) -> tuple[int, ...]:
+    """SEAL's `parms_id` of the level with so many primes."""
+    data = context(params).first_context_data()
+    for _ in range(params.levels - kept):
+        data = data.next_context_data()
+    return tuple(data.parms_id())
+
+
+def padded(params: ParameterSet, features: int) -> int:
+    """P: the least power of two that holds so many columns of U.
+
+    Raises:
+        Misuse: there are none, or more than `max_features`.
+    """
+    if not 1 <= features <= params.max_features:
+        raise Misuse(f"an encrypted fit takes 1 to {params.max_features} columns, not {features}")
+    return 1 << (features - 1).bit_length()
+
+
+def galois_elements(params: ParameterSet, padded: int) -> list[int]:
+    """The Galois elements in use: rotations by every power of two below n/2, and conjugation (2n - 1).
+
+    Up to padded/2 they are baby or giant steps, whose split depends on the number of rows, and from padded they fold.
+    """
+    _check_width(params, padded)
+    steps = [1 << i for i in range((params.slots - 1).bit_length())]
+    return [rotation(params, step) for step in steps] + [2 * params.n - 1]
+
+
+def rotation(params: ParameterSet, step: int) -> int:
+    """The Galois element that moves slot i + step to slot i."""
+    return pow(3, step, 2 * params.n)
+
+
+def _check_width(params: ParameterSet, padded: int) -> None:
+    if not 1 <= padded <= params.max_features or padded & (padded - 1):
+        raise Misuse(f"a padded width is a power of two up to {params.max_features}, not {padded}")
