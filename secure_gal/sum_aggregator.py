@@ -210,11 +210,11 @@ class SumAggregator:
         if residual.dtype != np.uint8:
             given, _ = to_unit(cast(npt.NDArray[np.floating], residual))
         training = [part for part, _ in self._split(layout, fits)]
-        try:
-            with blamed(self._sponsor):
+        with blamed(self._sponsor):
+            try:
                 return self._load(raw).products(training, given, difference, layout.training)
-        except NoDifference as error:
-            raise PeerViolation(list(fits)[error.author], "its fit is the residual's own ciphertext") from None
+            except NoDifference as error:
+                raise PeerViolation(list(fits)[error.author], "its fit is the residual's own ciphertext") from None
 
     def _sum(self, raw: bytes, layout: Layout, fits: dict[str, bytes], steps: list[int]) -> Bytes:
         parts = self._split(layout, fits)

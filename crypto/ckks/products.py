@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from crypto.ckks import release, wide
 from crypto.ckks.ciphertexts import spread
@@ -15,7 +14,6 @@ from crypto.ckks.seal_files import Bytes
 from crypto.ckks.slots import Table
 from crypto.errors import Malformed
 
-Values = npt.NDArray[np.float64]
 PRODUCT_LEVELS = 2
 """Primes of a released number."""
 PRODUCT_PRIMES = SUM.primes[:PRODUCT_LEVELS]

@@ -1,10 +1,9 @@
 """What the combiner computes on fits it cannot read: their inner products, and their weighted sum (decision 0010).
 
-With d_m = f_m - r, the weights of GAL's step e follow from the Gram matrix of the d_m alone, because they add up to
-one. A block's product z_i conj(z_j), summed over its slots, is the constant coefficient of the product polynomial, up
-to a
-factor: so nothing is rotated, and what is released is one LWE sample (a polynomial and *one* number), in which no other
-coefficient can be seen (sample extraction: Chillotti et al., ASIACRYPT 2016, section 4.2).
+With d_m = f_m - r, weights that add up to one and bring sum_m w_m f_m nearest to r follow from the Gram matrix of the
+d_m alone. A block's product z_i conj(z_j), summed over its slots, is the constant coefficient of the product
+polynomial, up to a factor: so nothing is rotated, and what is released is one LWE sample (a polynomial and *one*
+number), in which no other coefficient can be seen (sample extraction: Chillotti et al., ASIACRYPT 2016, section 4.2).
 """
 
 from __future__ import annotations
@@ -33,14 +32,14 @@ from crypto.ckks.products import (
 from crypto.ckks.seal_files import SEED_BYTES, Bytes
 from crypto.ckks.slots import Slots, Table
 from crypto.ckks.sum_keys import ProductKeys
-from crypto.errors import Malformed, Misuse
+from crypto.errors import CryptoError, Malformed, Misuse
 
 Values = npt.NDArray[np.float64]
 LIFT_BITS = 1 + TRAINING.first_bits + TRAINING.second_bits
 """A request times 2**79 has the scale of a fit of training rows, before primes are dropped."""
 
 
-class NoDifference(Exception):
+class NoDifference(CryptoError):
     """A fit is the very ciphertext of the residual, or next to it, which no model's fit is; `author` is its place among
     all."""
 
