@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from crypto.errors import CryptoError
+from crypto.errors import CryptoError, Misuse
 from secure_gal.errors import Bug, EnvironmentFailure, SecureGalError, StateError, ours, printable
 
 ERROR_LOG = "error.log"
@@ -34,7 +34,7 @@ FIXES = {
 """What the machine can refuse, and what helps. Any other OSError is a bug of ours."""
 OURS = frozenset({"SQLITE_ERROR", "SQLITE_CONSTRAINT", "SQLITE_MISMATCH", "SQLITE_MISUSE", "SQLITE_RANGE"})
 """SQLite's names of errors that are bugs of ours; all others are the disk's, or a damaged file's."""
-SAYS_NO_DATA = (AttributeError, ImportError, NameError, TypeError, OSError, StateError)
+SAYS_NO_DATA = (AttributeError, ImportError, NameError, TypeError, OSError, StateError, Misuse)
 """Errors whose text names code or files; that of any other (ValueError, KeyError) may quote a value of the data."""
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from crypto.errors import CryptoError, KeyRetired, Malformed, Misuse, Refused, Unsuitable
-from parties.ending import known_as
+from parties.ending import explained, known_as
 from secure_gal import errors
 from secure_gal.errors import DataError, EnvironmentFailure, PeerViolation, SettingsError, StateError, blamed, setting
 from secure_gal.label_privacy import ClassResponse, RangeInterval, RangeResponse
@@ -82,3 +83,9 @@ def test_an_error_of_ours_passes_as_it_is() -> None:
     for place in (blamed("lab"), setting("x")):
         with pytest.raises(PeerViolation, match=r"^insurer"), place:
             raise PeerViolation("insurer", "another one's fault")
+
+
+def test_a_misuse_of_a_primitive_is_a_bug_whose_log_says_what_it_was(tmp_path: Path) -> None:
+    known = explained(Misuse("this scalar was erased"), tmp_path)
+    assert isinstance(known, StateError) and str(known).startswith("a bug of secure-gal: this scalar was erased; ")
+    assert "crypto.errors.Misuse: this scalar was erased" in (tmp_path / "error.log").read_text()
