@@ -18,11 +18,12 @@ from parties.store import RunStore
 from parties.traffic import Traffic
 from secure_gal import events
 from secure_gal.agreement import NONCE_BYTES
-from secure_gal.effects import State
 from secure_gal.errors import Paused
 from secure_gal.limits import Beyond
-from secure_gal.protocol_assistor import AssistorProtocol
+from secure_gal.protocol import roles
+from secure_gal.protocol.assistor import Assistor
 from secure_gal.roles import Context
+from secure_gal.state import State
 
 if TYPE_CHECKING:
     from secure_gal.encrypted_model import EncryptedAssistorData
@@ -87,7 +88,7 @@ def _model(
     return model
 
 
-def _role(session: Session, store: RunStore, model: Any, beyond: Beyond, budget: DataBudget) -> AssistorProtocol:
+def _role(session: Session, store: RunStore, model: Any, beyond: Beyond, budget: DataBudget) -> Assistor:
     context = Context(
         session.study,
         session.digest,
@@ -98,18 +99,7 @@ def _role(session: Session, store: RunStore, model: Any, beyond: Beyond, budget:
         beyond,
         budget,
     )
-    state, nonce, protect = State(store.state()), secrets.token_bytes(NONCE_BYTES), session.study.protect
-    if protect.summed:
-        from secure_gal.sum_assistor import SumAssistor
-        from secure_gal.sum_encrypted_assistor import SumEncryptedAssistor
-
-        role = SumEncryptedAssistor if protect.encrypted else SumAssistor
-        return role(context, model, state, nonce)
-    if not protect.encrypted:
-        return AssistorProtocol(context, model, state, nonce)
-    from secure_gal.encrypted_assistor import EncryptedAssistor
-
-    return EncryptedAssistor(context, model, state, nonce)
+    return roles.assistor(context, model, State(store.state()), secrets.token_bytes(NONCE_BYTES))
 
 
 def _serve(session: Session, store: RunStore, once: bool, progress: Progress, beyond: Beyond) -> int:

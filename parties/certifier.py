@@ -13,7 +13,7 @@ import msgspec
 
 from crypto.identity import Card, Identity
 from secure_gal import events
-from secure_gal.effects import Effect, Send, State
+from secure_gal.effects import Effect, Send
 from secure_gal.errors import PeerViolation
 from secure_gal.messages import (
     HeadRequest,
@@ -33,6 +33,7 @@ from secure_gal.messages.certificate import (
     check_heads,
     check_signature,
 )
+from secure_gal.state import State
 from secure_gal.study import Study
 
 KINDS = kinds_of("Evidence")

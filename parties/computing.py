@@ -9,6 +9,7 @@ from parties.progress import Progress
 from parties.report import write_atomically
 from parties.store import RunStore
 from secure_gal import events
+from secure_gal.effects import Compute
 
 if TYPE_CHECKING:
     from secure_gal.party_model import PartyModel
@@ -33,15 +34,14 @@ class Computing:
         if self._seconds:  # a process that died may have noted more than it wrote down
             write_atomically(store.path / FILE, as_text(store))
 
-    def add(self, tag: str, seconds: float) -> None:
-        """Take in a finished job: fits are kept by round, everything else by phase."""
-        phase = tag.partition("/")[0]
-        key = tag if phase == "fit" else phase
+    def add(self, job: Compute[Any], seconds: float) -> None:
+        """Take in a finished job: fits are kept by round, everything else by what it is about."""
+        key = f"fit/{job.round}" if job.work == "fit" else job.work
         self._seconds[key] = self._seconds.get(key, 0.0) + seconds
         if self._model.seconds_for_features:
             self._seconds["features"] = self._model.seconds_for_features
         self._store.set_meta("computing", json.dumps(self._seconds))
-        if phase in ("prepare", "fit"):
+        if job.work in ("prepare", "fit"):
             self._say()
             write_atomically(self._store.path / FILE, as_text(self._store))
 

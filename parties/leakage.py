@@ -15,12 +15,12 @@ from parties.results import SUMMARY, write_final_report
 from parties.session import Session, open_session, open_store
 from parties.store import RunStore
 from secure_gal.attacks.meter import Leakage, byte_leakage, column_leakage, label_leakage
-from secure_gal.effects import State
 from secure_gal.encode import TableEncoder
 from secure_gal.errors import SettingsError
 from secure_gal.learners import storage
 from secure_gal.learners.shared import linked
 from secure_gal.party_model import AssistorData, SponsorData
+from secure_gal.state import State
 
 MAX_ROWS = 20_000
 """Rows that are scored; a fixed random sample of more, since intervals hardly narrow after that."""

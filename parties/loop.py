@@ -39,13 +39,13 @@ class Worker:
     """One daemon thread that runs jobs in order, so that heartbeats are answered during a long fit."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
-        self._jobs: queue.SimpleQueue[Compute] = queue.SimpleQueue()
-        self._results: queue.SimpleQueue[tuple[str, object, float, BaseException | None]] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Compute[Any]] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[tuple[Compute[Any], Any, float, BaseException | None]] = queue.SimpleQueue()
         self._wake = wake
         self._open = 0
         threading.Thread(target=self._work, daemon=True, name="compute").start()
 
-    def submit(self, job: Compute) -> None:
+    def submit(self, job: Compute[Any]) -> None:
         """Queue a job."""
         self._open += 1
         self._jobs.put(job)
@@ -55,21 +55,21 @@ class Worker:
         """Whether a job is queued or running, or its result not yet taken."""
         return self._open > 0
 
-    def results(self, wait: float = 0.0) -> list[tuple[str, object, float]]:
-        """Finished jobs as (tag, result, seconds), after `wait` seconds at most if there are none yet.
+    def results(self, wait: float = 0.0) -> list[tuple[Compute[Any], Any, float]]:
+        """Finished jobs as (job, result, seconds), after `wait` seconds at most if there are none yet.
 
         A job's exception is raised here, in the loop's thread.
         """
-        finished: list[tuple[str, object, float]] = []
+        finished: list[tuple[Compute[Any], Any, float]] = []
         while True:
             try:
-                tag, result, seconds, error = self._results.get(timeout=0.0 if finished else wait)
+                job, result, seconds, error = self._results.get(timeout=0.0 if finished else wait)
             except queue.Empty:
                 return finished
             self._open -= 1
             if error is not None:
                 raise error
-            finished.append((tag, result, seconds))
+            finished.append((job, result, seconds))
 
     def _work(self) -> None:
         while True:
@@ -79,7 +79,7 @@ class Worker:
                 result = job.job()
             except BaseException as error:  # handed to the loop, which raises it
                 failure = error
-            self._results.put((job.tag, result, time.monotonic() - began, failure))
+            self._results.put((job, result, time.monotonic() - began, failure))
             self._wake()
 
 
@@ -141,7 +141,7 @@ class Loop:
         self.done = False
         self._socket: Socket | None = None
         self.on_event: Callable[[events.Event], events.Event] = lambda event: event
-        self.on_computed: Callable[[str, float], None] = lambda tag, seconds: None
+        self.on_computed: Callable[[Compute[Any], float], None] = lambda job, seconds: None
         self.worker = Worker(self._wake)
 
     def start(self) -> None:
@@ -153,7 +153,7 @@ class Loop:
         self.stop.begin()
         outcome = self.node.start()
         with self._cutting_off():
-            while outcome.compute and outcome.compute[0].tag == "prepare":
+            while outcome.compute and outcome.compute[0].first:
                 self.worker.submit(outcome.compute.pop(0))  # first: the others come after it in the worker
                 self._carry(outcome)
                 outcome = self._prepared()
@@ -163,9 +163,9 @@ class Loop:
         prepared: Outcome | None = None
         while prepared is None:
             self.stop.check()
-            for tag, result, seconds in self.worker.results(wait=POLL_SECONDS):
-                outcome = self._computed(tag, result, seconds)
-                if tag == "prepare":
+            for job, result, seconds in self.worker.results(wait=POLL_SECONDS):
+                outcome = self._computed(job, result, seconds)
+                if job.first:
                     prepared = outcome
                 else:
                     self._carry(outcome)
@@ -198,13 +198,13 @@ class Loop:
                 each()
                 for event in self._socket.poll(POLL_SECONDS):
                     self._handle(event)
-                for tag, result, seconds in self.worker.results():
-                    self._carry(self._computed(tag, result, seconds))
+                for job, result, seconds in self.worker.results():
+                    self._carry(self._computed(job, result, seconds))
 
-    def _computed(self, tag: str, result: object, seconds: float) -> Outcome:
+    def _computed(self, job: Compute[Any], result: Any, seconds: float) -> Outcome:
         """Hand a job's result to the node, and how long it took to `on_computed`."""
-        self.on_computed(tag, seconds)
-        return self.node.computed(tag, result)
+        self.on_computed(job, seconds)
+        return self.node.computed(job, result)
 
     def _handle(self, event: Event) -> None:
         match event:

@@ -19,16 +19,17 @@ from parties.certifier import KINDS as CERTIFIER_KINDS
 from parties.certifier import Certifier
 from parties.store import LinkRecord
 from secure_gal import events
-from secure_gal.effects import Compute, Done, Effect, Send, State, Value
+from secure_gal.effects import Compute, Done, Effect, Send
 from secure_gal.errors import EnvironmentFailure, PeerViolation, WrongName
 from secure_gal.events import Event, Fact
 from secure_gal.messages import MESSAGES, Message
+from secure_gal.state import State, Value
 from transport import wire
 from transport.ledger import Ledger, Row
 
 
 class Role(Protocol):
-    """What `SponsorProtocol` and `AssistorProtocol` share."""
+    """What `Sponsor`, `Assistor`, `Prediction` and `Settled` share."""
 
     state: State
 
@@ -38,7 +39,6 @@ class Role(Protocol):
     def run(self) -> str: ...
     def start(self) -> list[Effect]: ...
     def receive(self, peer: str, message: Message) -> list[Effect]: ...
-    def computed(self, tag: str, result: object) -> list[Effect]: ...
     def forget(self, peer: str) -> bool: ...
 
 
@@ -93,7 +93,7 @@ class Outcome:
     """What the surroundings must do now that the step is on disk."""
 
     transmit: list[Transmit] = field(default_factory=list)
-    compute: list[Compute] = field(default_factory=list)
+    compute: list[Compute[Any]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     done: bool = False
 
@@ -276,9 +276,9 @@ class Node:
             raise PeerViolation(peer, "it acknowledges messages that were never sent")
         self._store.acknowledge(peer, seq)
 
-    def computed(self, tag: str, result: object) -> Outcome:
+    def computed(self, job: Compute[Any], result: Any) -> Outcome:
         """A job is done."""
-        return self._apply(self.role.computed(tag, result), None)
+        return self._apply(job.then(result), None)
 
     def idle(self, peer: str) -> bool:
         """Whether `peer` has acknowledged everything."""

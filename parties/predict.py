@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,15 +29,14 @@ from parties.traffic import Traffic
 from secure_gal import events
 from secure_gal.agreement import psi_domain
 from secure_gal.data import Table, read_table
-from secure_gal.effects import State
 from secure_gal.encode import LabelCodec
 from secure_gal.errors import DataError, SettingsError
 from secure_gal.learners import storage
 from secure_gal.party_model import SponsorData
-from secure_gal.protocol_predict import PredictionProtocol
-
-if TYPE_CHECKING:
-    from secure_gal.sum_sponsor import SumCipher
+from secure_gal.protocol import roles
+from secure_gal.protocol.prediction import Prediction
+from secure_gal.roles import Context
+from secure_gal.state import State
 
 BLOCK_ROWS = 1 << 16
 """Rows of the predictions file that are made as text at a time."""
@@ -121,7 +120,7 @@ def _places(session: Session, state: State, codec: LabelCodec) -> int | None:
     return max(0, math.ceil(-math.log10(error * codec.scale)))
 
 
-def _say_since_when(store: RunStore, role: PredictionProtocol, progress: Progress) -> None:
+def _say_since_when(store: RunStore, role: Prediction, progress: Progress) -> None:
     """A batch that goes on holds answers of the day on which it began."""
     if not role.resumed:
         store.set_meta("batch-began", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"))
@@ -133,24 +132,16 @@ def _written(out: Path, missing: list[str], summed: bool) -> events.PredictionsW
     return events.PredictionsWritten(len(missing), str(out), sum(map(bool, missing)), summed)
 
 
-def _role(session: Session, store: RunStore, state: State, wanted: tuple[str, ...], outputs: int) -> PredictionProtocol:
+def _role(session: Session, store: RunStore, state: State, wanted: tuple[str, ...], outputs: int) -> Prediction:
     study, domain = session.study, None
     if study.protect.ids == "psi":
 
         def domain(peer: str, batch: int, attempt: int) -> bytes:
             return psi_domain(session.digest, state.text("run"), study.sponsor, peer, batch, attempt)
 
-    if study.protect.summed:
-        from secure_gal.sum_predict import SumPrediction
-
-        cipher = cast("SumCipher", open_cipher(session, store))
-        card = session.cards[study.adder]
-        return SumPrediction(study, state, wanted, outputs, cipher, session.digest, card, domain)
-    if not study.protect.encrypted:
-        return PredictionProtocol(study, state, wanted, outputs, domain)
-    from secure_gal.encrypted_predict import EncryptedPrediction
-
-    return EncryptedPrediction(study, state, wanted, outputs, open_cipher(session, store), domain)
+    context = Context(study, session.digest, session.canonical, session.identity, session.cards)
+    cipher = open_cipher(session, store) if study.protect.keyed else None
+    return roles.prediction(context, state, wanted, outputs, cipher, domain)
 
 
 def _rows(session: Session, ids: Path, model: SponsorData) -> Table:

@@ -23,7 +23,7 @@ from parties.traffic import Traffic
 from secure_gal import __version__, events
 from secure_gal.assistance import RoundRecord
 from secure_gal.errors import EnvironmentFailure
-from secure_gal.protocol_sponsor import SponsorProtocol
+from secure_gal.protocol.sponsor import Sponsor
 
 ROUNDS = "rounds.csv"
 DIGITS = 6
@@ -54,7 +54,7 @@ class Report:
         session: Session,
         store: RunStore,
         traffic: Traffic,
-        role: SponsorProtocol,
+        role: Sponsor,
         progress: Progress,
         began: float,
     ) -> None:

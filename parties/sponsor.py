@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from parties.certifier import Certifier
 from parties.ckks_key import open_cipher
@@ -21,15 +21,15 @@ from parties.store import RunStore
 from parties.traffic import Traffic
 from secure_gal import events
 from secure_gal.agreement import NONCE_BYTES
-from secure_gal.effects import State
 from secure_gal.errors import DataError, Paused, SettingsError
 from secure_gal.limits import LABELS, Beyond
-from secure_gal.protocol_settled import Settled
-from secure_gal.protocol_sponsor import SponsorProtocol
+from secure_gal.protocol import roles
+from secure_gal.protocol.settled import Settled
+from secure_gal.protocol.sponsor import Sponsor
 from secure_gal.roles import Context, SponsorModel
+from secure_gal.state import State
 
 if TYPE_CHECKING:
-    from secure_gal.sum_sponsor import SumCipher
     from transport.curve import SponsorSocket
 
 
@@ -95,20 +95,10 @@ def complete_results(session: Session, store: RunStore, progress: Progress) -> N
         progress.show(events.ResultsCompleted(", ".join(written)))
 
 
-def _role(session: Session, store: RunStore, model: SponsorModel) -> SponsorProtocol:
+def _role(session: Session, store: RunStore, model: SponsorModel) -> Sponsor:
     context = Context(session.study, session.digest, session.canonical, session.identity, session.cards)
-    state, nonce = State(store.state()), secrets.token_bytes(NONCE_BYTES)
-    if session.study.protect.summed:
-        from secure_gal.sum_sponsor import SumEncryptedSponsor, SumSponsor
-
-        summed = SumEncryptedSponsor if session.study.protect.encrypted else SumSponsor
-        return summed(context, model, state, nonce, cast("SumCipher", open_cipher(session, store)))
-    if not session.study.protect.encrypted:
-        return SponsorProtocol(context, model, state, nonce)
-    from secure_gal.encrypted_sponsor import EncryptedSponsor
-
-    cipher = open_cipher(session, store)
-    return EncryptedSponsor(context, model, state, nonce, cipher, cipher.params.max_features)
+    cipher = open_cipher(session, store) if session.study.protect.keyed else None
+    return roles.sponsor(context, model, State(store.state()), secrets.token_bytes(NONCE_BYTES), cipher)
 
 
 def _learn(session: Session, store: RunStore, progress: Progress, beyond: Beyond) -> int:

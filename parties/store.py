@@ -16,8 +16,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from secure_gal.effects import ERASABLE, Value
 from secure_gal.errors import EnvironmentFailure, SettingsError
+from secure_gal.state import ERASABLE, Value
 from secure_gal.study_digest import FIRST_RELEASE
 from transport.ledger import Row
 

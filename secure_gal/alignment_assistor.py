@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from secure_gal import events, messages
-from secure_gal.effects import Compute, Effect, Send, State
-from secure_gal.errors import DataError, PeerViolation, StateError, blamed, setting
+from secure_gal.effects import Compute, Effect, Send
+from secure_gal.errors import DataError, PeerViolation, blamed, setting
 from secure_gal.messages import MaskedQuery, Step
+from secure_gal.state import ARRAY, NUMBER, RAW, Entries, Entry, State
 from secure_gal.study import Study
 
 if TYPE_CHECKING:
@@ -27,6 +28,27 @@ class _Attempt:
     step: Step
     ids: Sequence[str] = field(repr=False)
     side: PsiSide | None = None
+
+
+class _Records:
+    """What is kept of attempts, by number."""
+
+    def __init__(self, state: State) -> None:
+        self.attempt = Entry(state, "attempt", NUMBER)
+        self.untagged = Entry(state, "untagged", NUMBER)
+        """The batch of an attempt that is not over."""
+        self.tagged = Entries(state, "tagged/", NUMBER)
+        """The batch that tags were sent for."""
+        self.asked = Entries(state, "asked/", NUMBER)
+        """Ids in the sponsor's query."""
+        self.order = Entries(state, "order/", ARRAY)
+        self.ids_digest = Entries(state, "ids-digest/", RAW)
+
+    def end(self) -> None:
+        """Forget all but the number of attempts."""
+        for entries in (self.tagged, self.asked, self.order, self.ids_digest):
+            entries.clear()
+        self.untagged.drop()
 
 
 class AssistorAlignment:
@@ -46,44 +68,46 @@ class AssistorAlignment:
         domain: Callable[[int, int], bytes],
         ask: Callable[[int], None],
     ) -> None:
-        self._study, self._ids, self._state, self._domain, self._ask = study, ids, state, domain, ask
+        self._study, self._ids, self._domain, self._ask = study, ids, domain, ask
+        self._kept = _Records(state)
         self._attempt: _Attempt | None = None
 
     def resume(self) -> list[Effect]:
         """After a restart the scalar of an attempt that was not over is gone: ask the sponsor to begin it anew."""
-        open_ = self._state.text("untagged")
-        return [Send(self._study.sponsor, messages.Realign(Step(int(open_), 0)))] if open_ else []
+        if not self._kept.untagged.there:
+            return []
+        return [Send(self._study.sponsor, messages.Realign(Step(self._kept.untagged.get(), 0)))]
 
     def begin(self, batch: int) -> list[Effect]:
         """Draw a fresh scalar and mask the ids for this batch."""
-        number = int(self._state.text("attempt", "0")) + 1
-        self._state.put("attempt", str(number).encode())
-        self._state.put("untagged", str(batch).encode())
+        number = self._kept.attempt.get_or(0) + 1
+        self._kept.attempt.set(number)
+        self._kept.untagged.set(batch)
         step, ids = Step(batch, number), self._ids()
-        self._attempt = _Attempt(step, ids)
+        self._attempt = attempt = _Attempt(step, ids)
         domain = self._domain(batch, number)
-        note = events.Masking(len(ids))
-        return [note, Compute(f"psi/{number}", lambda: _mask(ids, domain))]
+        mask = Compute("mask", lambda: _mask(ids, domain), lambda made: self._masked(attempt, *made))
+        return [events.Masking(len(ids)), mask]
 
-    def computed(self, tag: str, result: object) -> list[Effect]:
-        """Masked ids or tags are ready to be sent."""
-        kind, _, number = tag.partition("/")
-        attempt = self._attempt
-        if attempt is None or attempt.step.attempt != int(number):
+    def _masked(
+        self, attempt: _Attempt, side: PsiSide, order: npt.NDArray[np.int64], points: npt.NDArray[np.uint8]
+    ) -> list[Effect]:
+        """Masked ids are ready to be sent, unless the attempt was given up."""
+        if self._attempt is not attempt:
             return []
-        if kind == "psi-tags":
-            self._attempt = None
-            tags = cast(npt.NDArray[np.uint8], result)
-            self._state.put(f"tagged/{number}", str(attempt.step.batch).encode())
-            self._state.drop("untagged")
-            return [events.Tagged(len(tags)), Send(self._study.sponsor, messages.Tags(tags, attempt.step))]
-        if kind != "psi":
-            raise StateError(f"no job is called {tag}")
-        side, order, points = cast("tuple[PsiSide, npt.NDArray[np.int64], npt.NDArray[np.uint8]]", result)
         attempt.side = side
-        self._state.put(f"order/{number}", order)
-        self._state.put(f"ids-digest/{number}", _digest(attempt.ids))
+        self._kept.order[attempt.step.attempt] = order
+        self._kept.ids_digest[attempt.step.attempt] = _digest(attempt.ids)
         return [Send(self._study.sponsor, messages.MaskedIds(points, attempt.step))]
+
+    def _tagged(self, attempt: _Attempt, tags: npt.NDArray[np.uint8]) -> list[Effect]:
+        """Tags are ready to be sent, unless the attempt was given up."""
+        if self._attempt is not attempt:
+            return []
+        self._attempt = None
+        self._kept.tagged[attempt.step.attempt] = attempt.step.batch
+        self._kept.untagged.drop()
+        return [events.Tagged(len(tags)), Send(self._study.sponsor, messages.Tags(tags, attempt.step))]
 
     def receive(self, message: MaskedQuery) -> list[Effect]:
         """Answer the sponsor's masked ids, within the study's caps.
@@ -99,7 +123,7 @@ class AssistorAlignment:
             return [events.Stale(sponsor)]
         if attempt.side is None:
             raise PeerViolation(sponsor, "masked ids came before this party's were sent")
-        if f"asked/{attempt.step.attempt}" in self._state:
+        if attempt.step.attempt in self._kept.asked:
             raise PeerViolation(sponsor, "a second query in one attempt")
         if not 1 <= count <= self._study.max_ids:
             raise PeerViolation(sponsor, f"asks about {count} ids; the study allows 1 to {self._study.max_ids} at once")
@@ -107,17 +131,17 @@ class AssistorAlignment:
             points = parse_points(message.points.tobytes(), count)
             check_distinct(points)
         self._ask(count)
-        self._state.put(f"asked/{attempt.step.attempt}", str(count).encode())
+        self._kept.asked[attempt.step.attempt] = count
         side, length = attempt.side, tag_bytes(count, len(attempt.ids))
 
-        def tag() -> object:
+        def tag() -> npt.NDArray[np.uint8]:
             try:
                 with blamed(sponsor):
                     return side.tags(points, length)
             finally:
                 side.erase()
 
-        return [Compute(f"psi-tags/{attempt.step.attempt}", tag)]
+        return [Compute("tag", tag, lambda tags: self._tagged(attempt, tags))]
 
     def close(self, step: Step, positions: npt.NDArray[np.uint32], ids: Sequence[str]) -> npt.NDArray[np.int64] | None:
         """The sponsor names rows: the end of a batch's alignment, once.
@@ -134,17 +158,16 @@ class AssistorAlignment:
             PeerViolation: tags were never sent for that step, it has more rows than its query had ids, or a position
                 repeats or does not exist.
         """
-        sponsor, number = self._study.sponsor, step.attempt
-        if self._state.text(f"tagged/{number}") != str(step.batch):
+        sponsor, number, kept = self._study.sponsor, step.attempt, self._kept
+        if number not in kept.tagged or kept.tagged[number] != step.batch:
             raise PeerViolation(sponsor, f"rows of batch {step.batch}, attempt {number}, which was not aligned")
-        asked, order = int(self._state.text(f"asked/{number}")), self._state.array(f"order/{number}")
+        asked, order = kept.asked[number], kept.order[number]
         if len(positions) > asked:
             raise PeerViolation(sponsor, f"names {len(positions)} rows after asking about {asked} ids")
         if positions.max(initial=0) >= len(order) or len(np.unique(positions)) != len(positions):
             raise PeerViolation(sponsor, "row positions repeat or lie outside the ids that were sent")
-        changed = self._state.raw(f"ids-digest/{number}") != _digest(ids)
-        for prefix in ("tagged/", "order/", "ids-digest/", "asked/", "untagged"):
-            self._state.drop_all(prefix)
+        changed = kept.ids_digest[number] != _digest(ids)
+        kept.end()
         self._attempt = None
         return None if changed else order[positions]
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol, cast
+from typing import Protocol
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from secure_gal import events, messages
 from secure_gal.align import Match, match_clear
-from secure_gal.effects import Compute, Effect, Send, State
-from secure_gal.errors import DataError, PeerViolation, StateError, blamed, setting
+from secure_gal.effects import Compute, Effect, Send
+from secure_gal.errors import DataError, PeerViolation, blamed, setting
 from secure_gal.messages import Ids, MaskedIds, Message, Realign, Step, Tags
+from secure_gal.state import ARRAY, NUMBER, Entries, State, json_of
 from secure_gal.study import Study
 
 
@@ -31,7 +31,6 @@ class SponsorAlignment(Protocol):
         ...
 
     def receive(self, peer: str, message: Message) -> list[Effect]: ...
-    def computed(self, tag: str, result: object) -> list[Effect]: ...
     def waiting_for(self) -> list[str]: ...
     def match(self, peer: str) -> Match: ...
     def held(self, peer: str) -> int:
@@ -45,7 +44,8 @@ class ClearAlignment:
     kinds = frozenset({Ids.KIND})
 
     def __init__(self, study: Study, ids: tuple[str, ...], state: State) -> None:
-        self._study, self._ids, self._state = study, ids, state
+        self._study, self._ids = study, ids
+        self._lists = Entries(state, "ids/", json_of(tuple[str, ...]))
 
     def begin(self) -> list[Effect]:
         """Nothing to do: assistors speak first."""
@@ -53,32 +53,25 @@ class ClearAlignment:
 
     def waiting_for(self) -> list[str]:
         """Assistors whose list has not come."""
-        return [peer for peer in self._study.assistors if f"ids/{peer}" not in self._state]
+        return [peer for peer in self._study.assistors if peer not in self._lists]
 
     def receive(self, peer: str, message: Message) -> list[Effect]:
         """Take one list; PeerViolation unless it holds distinct, non-empty ids."""
-        if not isinstance(message, Ids) or f"ids/{peer}" in self._state:
+        if not isinstance(message, Ids) or peer in self._lists:
             raise PeerViolation(peer, f"{message.KIND} is not legal now, or came twice")
         ids = message.ids
         if not ids or len(ids) > self._study.max_ids or len(set(ids)) != len(ids) or "" in ids:
             raise PeerViolation(peer, f"an id list must hold 1 to {self._study.max_ids} distinct, non-empty ids")
-        self._state.put(f"ids/{peer}", msgspec.json.encode(ids))
+        self._lists[peer] = ids
         return []
-
-    def computed(self, tag: str, result: object) -> list[Effect]:
-        """No jobs are asked for here."""
-        raise StateError(f"no job is called {tag}")
 
     def match(self, peer: str) -> Match:
         """The common ids of one pair."""
-        return match_clear(self._ids, self._list(peer))
+        return match_clear(self._ids, self._lists[peer])
 
     def held(self, peer: str) -> int:
         """How many ids that assistor brought."""
-        return len(self._list(peer))
-
-    def _list(self, peer: str) -> tuple[str, ...]:
-        return msgspec.json.decode(self._state.raw(f"ids/{peer}"), type=tuple[str, ...])
+        return len(self._lists[peer])
 
 
 @dataclass(slots=True)
@@ -98,15 +91,24 @@ class PrivateAlignment:
     Args:
         batch: 0 for the learning stage, else the number of the prediction batch.
         domain: (assistor, batch, attempt) to the bytes that separate this alignment from every other.
+        advance: what follows whenever a pair may be matched.
     """
 
     kinds = frozenset({Realign.KIND, MaskedIds.KIND, Tags.KIND})
 
     def __init__(
-        self, study: Study, ids: tuple[str, ...], state: State, batch: int, domain: Callable[[str, int, int], bytes]
+        self,
+        study: Study,
+        ids: tuple[str, ...],
+        state: State,
+        batch: int,
+        domain: Callable[[str, int, int], bytes],
+        advance: Callable[[], list[Effect]],
     ) -> None:
-        self._study, self._ids, self._state = study, ids, state
-        self._batch, self._domain = batch, domain
+        self._study, self._ids = study, ids
+        self._rows = Entries(state, f"match/{batch}/", ARRAY)
+        self._numbers = Entries(state, f"match/{batch}/", NUMBER)
+        self._batch, self._domain, self._advance = batch, domain, advance
         self._pairs: dict[str, _Pair] = {}
 
     def begin(self) -> list[Effect]:
@@ -116,7 +118,7 @@ class PrivateAlignment:
 
     def waiting_for(self) -> list[str]:
         """Assistors whose common ids are not known."""
-        return [peer for peer in self._study.assistors if self._key(peer, "own") not in self._state]
+        return [peer for peer in self._study.assistors if f"{peer}/own" not in self._rows]
 
     def receive(self, peer: str, message: Message) -> list[Effect]:
         """Take a wish to begin anew, masked ids or tags; PeerViolation for what cannot be right. Stale ones are
@@ -156,24 +158,29 @@ class PrivateAlignment:
             check_distinct(points)
         self._pairs[peer] = _Pair(step.attempt, points=count)
         domain = self._domain(peer, self._batch, step.attempt)
-        note = events.Masking(len(self._ids))
-        return [note, Compute(f"psi/{peer}/{step.attempt}", lambda: _mask(self._ids, domain, points, peer))]
+        mask = Compute(
+            "mask",
+            lambda: _mask(self._ids, domain, points, peer),
+            lambda masked: self._masked(peer, step.attempt, masked),
+        )
+        return [events.Masking(len(self._ids)), mask]
 
-    def computed(self, tag: str, result: object) -> list[Effect]:
-        """The sponsor's masked ids are ready to be sent, or its tags of the assistor's to be compared."""
-        kind, peer, attempt = tag.split("/")
+    def _masked(self, peer: str, attempt: int, masked: _Masked) -> list[Effect]:
+        """The sponsor's masked ids are ready to be sent; its tags of the assistor's come next."""
         pair = self._pairs.get(peer)
-        if pair is None or pair.attempt != int(attempt):
+        if pair is None or pair.attempt != attempt:
             return []
-        if kind == "psi-tags":
-            pair.theirs = cast(npt.NDArray[np.uint8], result)
-            return self._compare(peer, pair)
-        if kind != "psi":
-            raise StateError(f"no job is called {tag}")
-        masked = cast(_Masked, result)
         pair.order = masked.order
-        query = messages.MaskedQuery(masked.points, Step(self._batch, pair.attempt))
-        return [Send(peer, query), Compute(f"psi-tags/{peer}/{attempt}", masked.tag)]
+        query = messages.MaskedQuery(masked.points, Step(self._batch, attempt))
+        return [Send(peer, query), Compute("tag", masked.tag, lambda tags: self._tagged(peer, attempt, tags))]
+
+    def _tagged(self, peer: str, attempt: int, tags: npt.NDArray[np.uint8]) -> list[Effect]:
+        """The sponsor's tags are ready to be compared."""
+        pair = self._pairs.get(peer)
+        if pair is None or pair.attempt != attempt:
+            return []
+        pair.theirs = tags
+        return [*self._compare(peer, pair), *self._advance()]
 
     def _on_tags(self, peer: str, message: Tags) -> list[Effect]:
         from crypto.psi import check_distinct
@@ -198,24 +205,21 @@ class PrivateAlignment:
             return []
         with blamed(peer):
             own, theirs = match(pair.answer, pair.theirs)
-        self._state.put(self._key(peer, "own"), pair.order[own])
-        self._state.put(self._key(peer, "theirs"), theirs)
-        self._state.put(self._key(peer, "held"), str(pair.points).encode())
-        self._state.put(self._key(peer, "attempt"), str(pair.attempt).encode())
+        self._rows[f"{peer}/own"] = pair.order[own]
+        self._rows[f"{peer}/theirs"] = theirs
+        self._numbers[f"{peer}/held"] = pair.points
+        self._numbers[f"{peer}/attempt"] = pair.attempt
         del self._pairs[peer]
         return [events.PairAligned(peer, len(own), pair.points)]
 
     def match(self, peer: str) -> Match:
         """The common ids of one pair; `theirs` counts in the secret order of the assistor's masked ids."""
-        attempt = int(self._state.text(self._key(peer, "attempt")))
-        return Match(self._state.array(self._key(peer, "own")), self._state.array(self._key(peer, "theirs")), attempt)
+        attempt = self._numbers[f"{peer}/attempt"]
+        return Match(self._rows[f"{peer}/own"], self._rows[f"{peer}/theirs"], attempt)
 
     def held(self, peer: str) -> int:
         """How many ids that assistor brought."""
-        return int(self._state.text(self._key(peer, "held")))
-
-    def _key(self, peer: str, what: str) -> str:
-        return f"match/{self._batch}/{peer}/{what}"
+        return self._numbers[f"{peer}/held"]
 
 
 @dataclass(frozen=True, slots=True)

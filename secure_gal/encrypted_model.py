@@ -32,6 +32,9 @@ class EncryptedAssistorData(PartyModel):
         SettingsError: the party's learner cannot be fitted on ciphertexts; names the alternatives.
     """
 
+    fresh = False
+    """Whether every round has a map, and so an encrypted head, of its own (`SumFreshData`)."""
+
     def __init__(self, party: PartySettings, study: Study, folder: Path, warn: Callable[[str], None]) -> None:
         refuse_unencryptable(party, study)
         sweep()

@@ -66,8 +66,6 @@ class SumRidge:
 class SumEncryptedData(EncryptedAssistorData):
     """`EncryptedAssistorData` for sums: the same fits, in the ring `sum`, laid out for the aggregator."""
 
-    fresh = False
-
     def __init__(self, party: PartySettings, study: Study, folder: Path, warn: Callable[[str], None]) -> None:
         super().__init__(party, study, folder, warn)
         self._u = np.zeros((0, 0))

@@ -15,10 +15,10 @@ import numpy.typing as npt
 from crypto.errors import Malformed
 from crypto.identity import Card
 from crypto.seal import SealingKey, check_key_signature, check_point
-from secure_gal.effects import ERASABLE, State
 from secure_gal.errors import PeerViolation, StateError, blamed
 from secure_gal.messages import Announcement
 from secure_gal.roles import Context
+from secure_gal.state import ERASABLE, State
 
 Bytes = npt.NDArray[np.uint8]
 FITTED, PART = "fitted", "part"

@@ -14,9 +14,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from secure_gal.effects import Compute, Send, State
+from secure_gal.effects import Compute, Send
 from secure_gal.errors import PeerViolation, SettingsError
 from secure_gal.messages import Message
+from secure_gal.state import State
 
 Build = Callable[[str, State], Any]
 """(party, its state) to its protocol object."""
@@ -35,7 +36,7 @@ class Play:
         self.roles = {name: build(name, State()) for name in names}
         self.sent: list[tuple[str, str, Message]] = []
         self.log: list[tuple[str, str, str, Any]] = []
-        """(party, `receive` or `computed`, peer or tag, message or result) of all that happened."""
+        """(party, `receive` or `computed`, peer or work, message or result) of all that happened."""
         self._queue: deque[tuple[str, Any]] = deque()
         for name, role in self.roles.items():
             self._take(name, role.start())
@@ -59,15 +60,14 @@ class Play:
             return False
         name, effect = self._queue.popleft()
         if isinstance(effect, Compute):
-            self._happens(name, "computed", effect.tag, effect.job())
+            result = effect.job()
+            self._take(name, effect.then(result))
+            self.log.append((name, "computed", effect.work, result))
         else:
             self.sent.append((name, effect.peer, effect.message))
-            self._happens(effect.peer, "receive", name, effect.message)
+            self._take(effect.peer, self.roles[effect.peer].receive(name, effect.message))
+            self.log.append((effect.peer, "receive", name, effect.message))
         return True
-
-    def _happens(self, name: str, what: str, whose: str, value: Any) -> None:
-        self._take(name, getattr(self.roles[name], what)(whose, value))
-        self.log.append((name, what, whose, value))
 
     def run(self) -> None:
         """To its end."""
@@ -87,13 +87,13 @@ class Play:
         """Of the message that is the next to be delivered."""
         return self._queue[0][0]
 
-    def until_job(self, name: str, tag: str) -> Compute:
+    def until_job(self, name: str, work: str) -> Compute:
         """Run until this job of this party is the next to be run; the job."""
         while True:
             owner, effect = self._queue[0]
-            if isinstance(effect, Compute) and (owner, effect.tag) == (name, tag):
+            if isinstance(effect, Compute) and (owner, effect.work) == (name, work):
                 return effect
-            assert self.step(), f"no job {tag} of {name}"
+            assert self.step(), f"no job {work} of {name}"
 
     def copy(self, name: str, *, prepared: bool) -> Any:
         """This party's object as a restart makes it; unless `prepared`, in the moment before its first job is done."""
@@ -102,7 +102,7 @@ class Play:
         while prepared and effects:
             effect = effects.pop(0)
             if isinstance(effect, Compute):
-                effects += role.computed(effect.tag, effect.job())
+                effects += effect.then(effect.job())
         role.state.take_changes()
         return role
 
@@ -121,7 +121,7 @@ def attack(role: Any, peer: str, message: Message) -> str:
     try:
         for effect in effects:
             if isinstance(effect, Compute):
-                effects += role.computed(effect.tag, effect.job())
+                effects += effect.then(effect.job())
     except PeerViolation:
         return "accepted"  # found by computing
     return "accepted"

@@ -8,18 +8,10 @@ from typing import Any
 import numpy as np
 
 from secure_gal import agreement
-from secure_gal.effects import State
-from secure_gal.encrypted_assistor import EncryptedAssistor
-from secure_gal.encrypted_predict import EncryptedPrediction
-from secure_gal.encrypted_sponsor import EncryptedSponsor
-from secure_gal.protocol_assistor import AssistorProtocol
-from secure_gal.protocol_predict import PredictionProtocol
-from secure_gal.protocol_sponsor import SponsorProtocol
+from secure_gal.protocol import roles
+from secure_gal.protocol.prediction import Prediction
+from secure_gal.state import State
 from secure_gal.study import Protect, Study
-from secure_gal.sum_assistor import SumAssistor
-from secure_gal.sum_encrypted_assistor import SumEncryptedAssistor
-from secure_gal.sum_predict import SumPrediction
-from secure_gal.sum_sponsor import SumEncryptedSponsor, SumSponsor
 from tests import test_encrypted_protocol as single
 from tests import test_sum_protocol as sums
 from tests.hostile import Play
@@ -66,10 +58,10 @@ def build(mode: str, first_nonce: int = 1, max_rows: int | None = None) -> Any:
             if the_study.protect.privatised:  # released labels are one of two bins
                 arrays.y = np.where(arrays.y > np.median(arrays.y), 1.0, -1.0)
             if summed:
-                return (SumEncryptedSponsor if encrypted else SumSponsor)(fixed, arrays, state, nonce, sums.StandIn())
+                return roles.sponsor(fixed, arrays, state, nonce, sums.StandIn())
             if encrypted:
-                return EncryptedSponsor(fixed, arrays, state, nonce, single.StandIn(), 4096)
-            return SponsorProtocol(fixed, arrays, state, nonce)
+                return roles.sponsor(fixed, arrays, state, nonce, single.StandIn())
+            return roles.sponsor(fixed, arrays, state, nonce)
         model: Any = Arrays(name, 5)
         if summed:
             model = (sums.Head if encrypted else sums.Model)(name, 5)
@@ -78,9 +70,8 @@ def build(mode: str, first_nonce: int = 1, max_rows: int | None = None) -> Any:
         if "positions" in state:  # data that lie on the disk, to predict from
             model.prepare(state.array("positions"), state.array("train").astype(np.bool_))
         if summed:
-            kind = SumEncryptedAssistor if encrypted else SumAssistor
-            return kind(fixed, model, state, nonce, sums.Adder)
-        return (EncryptedAssistor if encrypted else AssistorProtocol)(fixed, model, state, nonce)
+            return roles.assistor(fixed, model, state, nonce, sums.Adder)
+        return roles.assistor(fixed, model, state, nonce)
 
     return make
 
@@ -89,7 +80,7 @@ def play(mode: str, first_nonce: int = 1, max_rows: int | None = None) -> Play:
     return Play(NAMES, build(mode, first_nonce, max_rows))
 
 
-def prediction(mode: str, state: State, ids: tuple[str, ...] = ("r3", "r7")) -> PredictionProtocol:
+def prediction(mode: str, state: State, ids: tuple[str, ...] = ("r3", "r7")) -> Prediction:
     """The sponsor's side of a batch."""
     the_study, fixed, domain = settings(mode), context("hospital", settings(mode)), None
     if the_study.protect.ids == "psi":
@@ -97,10 +88,5 @@ def prediction(mode: str, state: State, ids: tuple[str, ...] = ("r3", "r7")) -> 
         def domain(peer: str, batch: int, attempt: int) -> bytes:
             return agreement.psi_domain(fixed.digest, state.text("run"), "hospital", peer, batch, attempt)
 
-    if the_study.protect.summed:
-        return SumPrediction(
-            the_study, state, ids, 1, sums.StandIn(), fixed.digest, fixed.cards[the_study.adder], domain
-        )
-    if the_study.protect.encrypted:
-        return EncryptedPrediction(the_study, state, ids, 1, single.StandIn(), domain)
-    return PredictionProtocol(the_study, state, ids, 1, domain)
+    cipher = sums.StandIn() if the_study.protect.summed else single.StandIn()
+    return roles.prediction(fixed, state, ids, 1, cipher, domain)

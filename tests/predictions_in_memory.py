@@ -11,17 +11,11 @@ import numpy as np
 
 from parties.node import Node
 from secure_gal import agreement
-from secure_gal.effects import State
-from secure_gal.encrypted_assistor import EncryptedAssistor
-from secure_gal.encrypted_predict import EncryptedPrediction
-from secure_gal.encrypted_sponsor import EncryptedSponsor
 from secure_gal.learners import storage
 from secure_gal.local import collapse
-from secure_gal.protocol_assistor import AssistorProtocol
-from secure_gal.protocol_predict import PredictionProtocol
-from secure_gal.protocol_sponsor import SponsorProtocol
+from secure_gal.protocol import roles
+from secure_gal.state import State
 from secure_gal.study import Protect, Study
-from secure_gal.sum_predict import SumPrediction
 from tests import test_encrypted_protocol as ckks
 from tests import test_sum_protocol as sums
 from tests.simulation import MemoryStore, Network, Party
@@ -79,13 +73,13 @@ class Mode:
         def make(store: MemoryStore) -> Node:
             state, nonce = State(store.values), bytes([NAMES.index(name) + 1]) * 16
             if name == "hospital" and protect.encrypted:
-                role: object = EncryptedSponsor(fixed, Overlapping(name), state, nonce, ckks.StandIn(), 4096)  # type: ignore[arg-type]
+                role: object = roles.sponsor(fixed, Overlapping(name), state, nonce, ckks.StandIn())  # type: ignore[arg-type]
             elif name == "hospital":
-                role = SponsorProtocol(fixed, Overlapping(name), state, nonce)  # type: ignore[arg-type]
+                role = roles.sponsor(fixed, Overlapping(name), state, nonce)  # type: ignore[arg-type]
             elif protect.encrypted:
-                role = EncryptedAssistor(fixed, PartlyHead(name), state, nonce)  # type: ignore[arg-type]
+                role = roles.assistor(fixed, PartlyHead(name), state, nonce)  # type: ignore[arg-type]
             else:
-                role = AssistorProtocol(fixed, PartlyKnown(name), state, nonce)  # type: ignore[arg-type]
+                role = roles.assistor(fixed, PartlyKnown(name), state, nonce)  # type: ignore[arg-type]
             return make_node(role, store, fixed)
 
         return Party(name, make)
@@ -101,14 +95,8 @@ class Mode:
                 return agreement.psi_domain(fixed.digest, state.text("run"), "hospital", peer, batch, attempt)
 
             private = domain if settings.protect.ids == "psi" else None
-            role: PredictionProtocol
-            if settings.protect.summed:
-                card = fixed.cards[settings.adder]
-                role = SumPrediction(settings, state, ids, 1, sums.StandIn(), fixed.digest, card, private)
-            elif settings.protect.encrypted:
-                role = EncryptedPrediction(settings, state, ids, 1, ckks.StandIn(), private)
-            else:
-                role = PredictionProtocol(settings, state, ids, 1, private)
+            cipher = sums.StandIn() if settings.protect.summed else ckks.StandIn()
+            role = roles.prediction(fixed, state, ids, 1, cipher, private)
             return make_node(role, store, fixed)
 
         return make

@@ -13,8 +13,9 @@ import msgspec
 
 from parties.node import Node, Outcome, Transmit
 from parties.store import LinkRecord
-from secure_gal.effects import Compute, Value
+from secure_gal.effects import Compute
 from secure_gal.events import Event
+from secure_gal.state import Value
 from transport.ledger import Row
 
 SHM = "/dev/shm" if Path("/dev/shm").is_dir() else None
@@ -90,10 +91,10 @@ class Party:
         self.jobs.clear()
         self.node = self.make(self.store)
         self.first = self.node.start()
-        while self.first.compute and self.first.compute[0].tag == "prepare":
+        while self.first.compute and self.first.compute[0].first:
             job = self.first.compute.pop(0)
             self.jobs.extend(self.first.compute)
-            self.first = self.node.computed(job.tag, job.job())
+            self.first = self.node.computed(job, job.job())
         self.jobs.extend(self.first.compute)
 
 
@@ -151,7 +152,7 @@ class Network:
         if busy and (not ready or self.random.random() < 0.3):
             party = self.random.choice(busy)
             job = party.jobs.popleft()
-            self.carry(party, party.node.computed(job.tag, job.job()))
+            self.carry(party, party.node.computed(job, job.job()))
             return True
         if self.random.random() < self.loss:  # the connection breaks and comes back
             self.connect(self.random.choice(self.others))

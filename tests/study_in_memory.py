@@ -14,15 +14,14 @@ from parties.node import Codec, Node
 from secure_gal.assistance import Ensemble
 from secure_gal.budget import Kind
 from secure_gal.data import Table
-from secure_gal.effects import State
 from secure_gal.learners import storage
 from secure_gal.learners.linear import LinearLearner
 from secure_gal.limits import Beyond
 from secure_gal.local import LocalParty, collapse
 from secure_gal.losses import get_loss
-from secure_gal.protocol_assistor import AssistorProtocol
-from secure_gal.protocol_sponsor import SponsorProtocol
+from secure_gal.protocol import roles
 from secure_gal.roles import Context
+from secure_gal.state import State
 from secure_gal.study import Protect, Study
 from tests.conftest import identity
 from tests.simulation import SHM, MemoryStore, Network, Party
@@ -52,6 +51,7 @@ class Arrays:
     """Sponsor or assistor model over one array; rows are named r0, r1, ..."""
 
     fits = True
+    fresh = False
     rounds = ROUNDS
 
     def __init__(self, name: str, offset: int = 0) -> None:
@@ -159,9 +159,9 @@ def make_party(name: str, the_study: Study | None = None, fits: bool = True, bud
         if name == "hospital":
             arrays = Arrays(name)
             arrays.fits = fits
-            role: object = SponsorProtocol(fixed, arrays, state, nonce)
+            role: object = roles.sponsor(fixed, arrays, state, nonce)
         else:
-            role = AssistorProtocol(fixed, Arrays(name, 5), state, nonce)
+            role = roles.assistor(fixed, Arrays(name, 5), state, nonce)
         return make_node(role, store, fixed)
 
     return Party(name, make)

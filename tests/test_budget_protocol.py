@@ -17,11 +17,13 @@ from parties.budget import DataBudget
 from parties.node import Node
 from secure_gal import events, messages
 from secure_gal.budget import Charge, Kind
-from secure_gal.effects import Compute, Send, State
+from secure_gal.effects import Compute, Send
 from secure_gal.errors import ConsentError, EnvironmentFailure, PeerViolation, SettingsError
 from secure_gal.limits import limits_of, read_beyond
 from secure_gal.party_model import AssistorData
-from secure_gal.protocol_assistor import AssistorProtocol
+from secure_gal.protection.sums.assistor import spend_run
+from secure_gal.protocol import roles
+from secure_gal.state import State
 from secure_gal.study import DataSettings, PartySettings, Protect, Study
 from tests import test_encrypted_protocol, test_private_alignment, test_sum_protocol
 from tests.simulation import MemoryStore, Network, Party
@@ -56,7 +58,7 @@ def ask(party: Party, number: int, *ids: str) -> str:
     """Why a batch is refused, or empty; an accepted one is answered."""
     for effect in party.node.role.receive("hospital", messages.PredictRequest(messages.Batch(number), ids)):
         if isinstance(effect, Compute):
-            party.node.role.computed(effect.tag, effect.job())
+            effect.then(effect.job())
         elif isinstance(effect, Send) and effect.message.batch.refused:  # type: ignore[attr-defined]
             return str(effect.message.batch.refused)  # type: ignore[attr-defined]
     return ""
@@ -74,7 +76,7 @@ def capped(budget: MemoryBudget, cap: int) -> Party:
 
     def make(store: MemoryStore) -> Node:
         store.values, store.rows = dict(done.values), list(done.rows)
-        return make_node(AssistorProtocol(fixed, Arrays("lab", 5), State(store.values), bytes(16)), store, fixed)
+        return make_node(roles.assistor(fixed, Arrays("lab", 5), State(store.values), bytes(16)), store, fixed)
 
     return Party("lab", make)
 
@@ -205,7 +207,7 @@ def test_a_run_spends_its_sums_once_however_often_it_hears_the_declarations() ->
     while "sum/widths" not in labs[0].store.values:
         assert network.step()
     products = spent(labs[0], "products")
-    assert labs[0].node.role._spend_run({"lab": 3, "insurer": 3}) == spent(labs[0], "sums") == ROUNDS  # type: ignore[attr-defined]
+    assert spend_run(labs[0].node.role.stage, {"lab": 3, "insurer": 3}) == spent(labs[0], "sums") == ROUNDS  # type: ignore[attr-defined]
     assert spent(labs[0], "products") == products > 0
 
 
@@ -291,7 +293,7 @@ def test_an_assistor_without_a_budget_cannot_be_made() -> None:
     from secure_gal.errors import StateError
 
     with pytest.raises(StateError, match="needs the budget"):
-        AssistorProtocol(fixed, Arrays("lab", 5), State(), bytes(16))
+        roles.assistor(fixed, Arrays("lab", 5), State(), bytes(16))
 
 
 def test_a_study_that_alone_is_above_tau_names_the_study(monkeypatch: pytest.MonkeyPatch) -> None:

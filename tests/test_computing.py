@@ -11,6 +11,7 @@ import numpy as np
 from parties.computing import FILE, Computing, phases, record
 from parties.progress import Progress
 from parties.store import RunStore
+from secure_gal.effects import Compute, Work
 from secure_gal.party_model import AssistorData
 from secure_gal.study import DataSettings, LearnerSettings, PartySettings, Protect, Study
 
@@ -29,6 +30,10 @@ def prepared(folder: Path, learner: LearnerSettings) -> AssistorData:
     return model
 
 
+def job(work: Work, round_: int = 0) -> Compute[None]:
+    return Compute(work, lambda: None, lambda _: [], round_)
+
+
 def test_a_network_names_device_and_precision_before_it_fits(tmp_path: Path) -> None:
     options = {"blocks": 1, "width": 4, "epochs": 1, "precision": "bfloat16"}
     model = prepared(tmp_path, LearnerSettings(kind="cnn", device="cpu", options=options))
@@ -41,11 +46,11 @@ def test_features_are_named_and_timed_apart_from_later_fits(tmp_path: Path) -> N
     model = prepared(tmp_path, LearnerSettings(features="encoder", options={"encoder_width": 15}))
     store, shown = RunStore(tmp_path), io.StringIO()
     computing = Computing(store, model, Progress(stream=shown))
-    computing.add("prepare", 0.5)
+    computing.add(job("prepare"), 0.5)
     model.fit_round(1, np.ones((60, 1), dtype=np.float32))
-    computing.add("fit/1", 4.0)
-    computing.add("fit/2", 0.25)
-    computing.add("decrypt/lab", 9.0)
+    computing.add(job("fit", 1), 4.0)
+    computing.add(job("fit", 2), 0.25)
+    computing.add(job("decrypt"), 9.0)
     own = json.loads((tmp_path / FILE).read_text())
     assert own == record(store)
     assert own["features"].startswith("15 features of k-means features of 6x6 patches")
@@ -58,11 +63,11 @@ def test_features_are_named_and_timed_apart_from_later_fits(tmp_path: Path) -> N
 
 def test_seconds_add_up_over_restarts(tmp_path: Path) -> None:
     model = prepared(tmp_path, LearnerSettings(features="encoder", options={"encoder_width": 15}))
-    for tags in (("prepare", "fit/1"), ("prepare", "fit/2", "alone")):
+    for jobs in ((job("prepare"), job("fit", 1)), (job("prepare"), job("fit", 2), job("alone"))):
         store = RunStore(tmp_path)
         computing = Computing(store, model, Progress(stream=io.StringIO()))
-        for tag in tags:
-            computing.add(tag, 1.0)
+        for done in jobs:
+            computing.add(done, 1.0)
         seconds = record(store)["seconds"]
         store.close()
     assert seconds == {"prepare": 2.0, "alone": 1.0, "fit": [1.0, 1.0]}

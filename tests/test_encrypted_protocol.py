@@ -16,13 +16,13 @@ from parties.node import Node
 from secure_gal import messages
 from secure_gal.assistance import Ensemble
 from secure_gal.budget import Charge
-from secure_gal.effects import Send, State
-from secure_gal.encrypted_assistor import EncryptedAssistor
-from secure_gal.encrypted_predict import EncryptedPrediction
+from secure_gal.effects import Send
 from secure_gal.encrypted_rows import study_order
-from secure_gal.encrypted_sponsor import EncryptedSponsor
 from secure_gal.errors import PeerViolation, SettingsError
 from secure_gal.limits import Beyond
+from secure_gal.protocol import roles
+from secure_gal.protocol.assistor import Assistor
+from secure_gal.state import State
 from secure_gal.study import Protect, Study
 from tests.simulation import MemoryStore, Network, Party
 from tests.study_in_memory import NAMES, ROUNDS, Arrays, context, final_f, make_network, make_node, spent, study
@@ -110,11 +110,11 @@ def make_party(
     def make(store: MemoryStore) -> Node:
         state, nonce = State(store.values), bytes([NAMES.index(name) + 1]) * 16
         if name == "hospital":
-            role: object = EncryptedSponsor(fixed, Arrays(name), state, nonce, StandIn(), 4096)
+            role: object = roles.sponsor(fixed, Arrays(name), state, nonce, StandIn())
         else:
             head = Head(name, 5)
             head.stretch = stretch
-            role = EncryptedAssistor(fixed, head, state, nonce)  # type: ignore[arg-type]
+            role = roles.assistor(fixed, head, state, nonce)  # type: ignore[arg-type]
         return make_node(role, store, fixed)
 
     return Party(name, make)
@@ -170,13 +170,14 @@ def test_a_prediction_by_one_encrypted_sum() -> None:
     network.run()
     values = network.sponsor.store.values
     ids = ("r3", "r7", "nobody")
-    role = EncryptedPrediction(study(assistors=("lab",)), State(values), ids, 1, StandIn())
+    one = study(assistors=("lab",), protect=Protect(ids="clear", residuals="ckks"))
+    role = roles.prediction(context("hospital", one), State(values), ids, 1, StandIn())
     (ask,) = [e.message for e in role.start() if isinstance(e, Send)]
     lab = network.parties["lab"].node.role
     (job,) = lab.receive("hospital", ask)
-    (reply,) = [e.message for e in lab.computed(job.tag, job.job()) if isinstance(e, Send)]
+    (reply,) = [e.message for e in job.then(job.job()) if isinstance(e, Send)]
     (opening,) = role.receive("lab", reply)
-    role.computed(opening.tag, opening.job())
+    opening.then(opening.job())
     total, missing = role.combine(np.zeros(1), np.zeros((3, 1), np.float32))
     assert missing == ["", "", "lab"] and total[2, 0] == 0.0
     ensemble = network.sponsor.node.role.ensemble
@@ -188,7 +189,7 @@ def test_a_prediction_by_one_encrypted_sum() -> None:
     assert ensemble.kept == len(coefficients) and np.allclose(total[:2], part, atol=1e-5)
 
 
-def party_in(phase: bytes, network: Network, name: str) -> EncryptedAssistor:
+def party_in(phase: bytes, network: Network, name: str) -> Assistor:
     while network.parties[name].store.values.get("phase") != phase:
         assert network.step()
     return network.parties[name].node.role
@@ -225,7 +226,10 @@ def test_wrong_counts_lengths_and_rounds_are_refused(bad: messages.EncryptedResi
 
 @pytest.mark.parametrize("padded", [0, 3, 8192, -4])
 def test_an_impossible_width_is_refused(padded: int) -> None:
-    sponsor = party_in(b"declaring", make_encrypted(), "hospital")
+    network = make_encrypted()
+    sponsor = party_in(b"declaring", network, "hospital")
+    while not any(party.store.values.get("phase") == b"declaring" for party in network.others):
+        assert network.step()
     with pytest.raises(PeerViolation, match="power of two"):
         sponsor.receive("lab", messages.Features(messages.Width(padded)))
 
@@ -267,7 +271,7 @@ def ending_early(after: int) -> Network:
 
     def hospital(store: MemoryStore) -> Node:
         fixed = context("hospital", STUDY)
-        role = EncryptedSponsor(fixed, Stuck("hospital"), State(store.values), bytes(16), StandIn(), 4096)
+        role = roles.sponsor(fixed, Stuck("hospital"), State(store.values), bytes(16), StandIn())
         return make_node(role, store, fixed)
 
     network = Network(Party("hospital", hospital), [make_party(name) for name in NAMES[1:]])

@@ -13,12 +13,11 @@ from crypto.ckks.secret import SecretContext
 from crypto.ckks.sets import PARAMETER_SETS
 from crypto.errors import Malformed
 from parties.node import Node
-from secure_gal.effects import State
-from secure_gal.encrypted_assistor import EncryptedAssistor
 from secure_gal.encrypted_party import EncryptedParty, answer
-from secure_gal.encrypted_sponsor import EncryptedSponsor
 from secure_gal.learners import ridge_features
+from secure_gal.protocol import roles
 from secure_gal.reference import GAL
+from secure_gal.state import State
 from secure_gal.study import LearnerSettings, Protect
 from tests.simulation import MemoryStore, Network, Party
 from tests.study_in_memory import NAMES, Arrays, context, final_f, make_node, study
@@ -63,9 +62,9 @@ def finished() -> Network:
         def make(store: MemoryStore) -> Node:
             state, nonce = State(store.values), bytes(16)
             if name == "hospital":
-                role: object = EncryptedSponsor(fixed, Arrays(name), state, nonce, cipher, 4096)
+                role: object = roles.sponsor(fixed, Arrays(name), state, nonce, cipher)
             else:
-                role = EncryptedAssistor(fixed, Encrypted(name, 5), state, nonce)  # type: ignore[arg-type]
+                role = roles.assistor(fixed, Encrypted(name, 5), state, nonce)  # type: ignore[arg-type]
             return make_node(role, store, fixed)
 
         return Party(name, make)

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from secure_gal.effects import State
+from secure_gal.effects import Compute
 from secure_gal.messages import MESSAGES, Message
+from secure_gal.state import State
 from tests.hostile import Play, attack, variants
 from tests.hostile_studies import MODES, play, prediction
 from tests.study_in_memory import NAMES
@@ -145,9 +146,15 @@ def test_what_a_prediction_takes(mode: str) -> None:
 
     def after(count: int) -> Any:
         role = prediction(mode, State(dict(learned)))
-        role.start()
+        jobs = [effect for effect in role.start() if isinstance(effect, Compute)]
         for what, whose, value in events[:count]:
-            getattr(role, what)(whose, value)
+            if what == "receive":
+                effects = role.receive(whose, value)
+            else:
+                job = next(job for job in jobs if job.work == whose)
+                jobs.remove(job)
+                effects = job.then(value)
+            jobs += [effect for effect in effects if isinstance(effect, Compute)]
         return role
 
     for count in range(len(events) + 1):

@@ -14,12 +14,12 @@ import pytest
 from parties import demo
 from parties.predict import _own_part
 from secure_gal.assistance import Ensemble
-from secure_gal.effects import State
 from secure_gal.encode import LabelCodec
 from secure_gal.learners import storage
 from secure_gal.local import collapse
 from secure_gal.losses import get_loss
 from secure_gal.reference import GAL
+from secure_gal.state import State
 from secure_gal.study import Protect
 from tests import test_encrypted_protocol, test_sum_protocol
 from tests.simulation import Network

@@ -352,8 +352,8 @@ def test_a_copied_residual_is_its_authors_fault() -> None:
         def products(self, *_: object) -> np.ndarray:
             raise NoDifference(1)
 
-    role.aggregator._calculator = Refusing(b"product keys", "hospital")
-    refused(made.until_job("lab", "products/1").job, "residual's own ciphertext", "insurer")
+    role._fits.aggregator._calculator = Refusing(b"product keys", "hospital")
+    refused(made.until_job("lab", "products").job, "residual's own ciphertext", "insurer")
 
 
 # --- steps out of turn, each of which once ended in an error that was not the peer's, or in none ----------------------
@@ -385,7 +385,7 @@ def test_fitted_values_after_the_last_round() -> None:
     made = play("clear")
     made.until_job("hospital", "alone")
     role = made.roles["hospital"]
-    assert role.phase == "learning" and role.round == 3
+    assert role.phase == "learning" and role.stage.round == 3
     more = messages.Fitted(np.zeros((120, 1), np.float32), 3)
     refused(lambda: role.receive("lab", more), "was not asked for", "lab")
 

@@ -12,10 +12,11 @@ import pytest
 from parties.certifier import Certifier
 from secure_gal import events, messages
 from secure_gal.assistance import RoundRecord
-from secure_gal.effects import Send, State
+from secure_gal.effects import Send
 from secure_gal.errors import PeerViolation
 from secure_gal.messages import Message
 from secure_gal.messages.certificate import Certificate, LogHead, certificate_statement
+from secure_gal.state import State
 from tests.conftest import identity
 from tests.hostile import Change, put
 from tests.study_in_memory import NAMES, context, study

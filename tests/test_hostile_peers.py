@@ -16,9 +16,10 @@ import pytest
 
 from crypto.ckks.fits import SUM
 from secure_gal import agreement, events, messages
-from secure_gal.effects import Compute, Send, State
+from secure_gal.effects import Compute, Send
 from secure_gal.errors import PeerViolation, SettingsError
 from secure_gal.messages import Batch, Message
+from secure_gal.state import State
 from secure_gal.sum_exposure import statement
 from tests.conftest import identity
 from tests.hostile import Change, cut, earlier, inner, later, nan, put, repeat
@@ -78,9 +79,9 @@ ASSISTOR: list[Row] = [
         "lab",
         "privatised-residual",
         lambda m: messages.Residual(m.values, m.round),
-        "agreed on privatised",
+        "legal: finish, privatised-residual",
     ),
-    ("clear", "lab", "residual", lambda m: messages.PrivatisedResidual(m.values, m.round), "agreed on residual"),
+    ("clear", "lab", "residual", lambda m: messages.PrivatisedResidual(m.values, m.round), "legal: finish, residual"),
     ("private ids", "lab", "rows", put(positions=repeat), "repeat"),
     ("private ids", "lab", "rows", inner("step", attempt=lambda a: a + 1), "not aligned"),
     ("private ids", "lab", "rows", inner("step", batch=1), "not aligned"),
@@ -91,7 +92,7 @@ ASSISTOR: list[Row] = [
     ("ckks", "lab", "encrypted-residual", put(round=later), "after round 0"),
     ("sums", "lab", "declarations", put(declarations={}), "every assistor"),
     ("sums", "lab", "evaluation-keys", lambda m: messages.ProductKeys(m.keys), "after its evaluation keys"),
-    ("sums", "insurer", "evaluation-keys", lambda m: messages.ProductKeys(m.keys), "for the aggregator"),
+    ("sums", "insurer", "evaluation-keys", lambda m: messages.ProductKeys(m.keys), "product-keys is not legal"),
 ]
 
 SPONSOR: list[Row] = [
@@ -113,8 +114,8 @@ SPONSOR: list[Row] = [
     ("clear", "hospital", "fitted", put(round=earlier), "not asked for"),
     ("clear", "hospital", "fitted", put(values=nan), "finite"),
     ("clear", "hospital", "fitted", put(values=cut), "must have shape"),
-    ("clear", "hospital", "fitted", lambda m: messages.NoisedFitted(m.values, m.round), "agreed on fitted"),
-    ("noised", "hospital", "noised-fitted", lambda m: messages.Fitted(m.values, m.round), "agreed on noised-fitted"),
+    ("clear", "hospital", "fitted", lambda m: messages.NoisedFitted(m.values, m.round), "legal: fitted"),
+    ("noised", "hospital", "noised-fitted", lambda m: messages.Fitted(m.values, m.round), "legal: noised-fitted"),
     ("ckks", "hospital", "features", inner("width", padded=3), "power of two"),
     ("ckks", "hospital", "features", inner("width", padded=8192), "power of two"),
     ("ckks", "hospital", "encrypted-fitted", put(round=later), "not asked for"),
@@ -228,7 +229,7 @@ def test_rows_are_counted_against_an_assistors_own_cap_over_restarts() -> None:
     lab = made.roles["lab"]
     (job,) = lab.receive("hospital", messages.PredictRequest(Batch(1), ("r1", "r2")))
     assert isinstance(job, Compute)
-    made._take("lab", lab.computed(job.tag, job.job()))
+    made._take("lab", job.then(job.job()))
     lab = made.copy("lab", prepared=False)
     refusal, reply = lab.receive("hospital", messages.PredictRequest(Batch(2), ("r3", "r4")))
     assert isinstance(refusal, events.Refused)
@@ -279,7 +280,7 @@ def test_a_second_part_of_one_author() -> None:
     own, key = lab.receive("hospital", request)
     assert insurer.receive("hospital", key.message) == []
     (job,) = insurer.receive("hospital", request)
-    (sealed,) = (e.message for e in insurer.computed(job.tag, job.job()) if isinstance(e, Send))
+    (sealed,) = (e.message for e in job.then(job.job()) if isinstance(e, Send))
     part = messages.RelayedPart(sealed.batch, messages.Author("insurer"), sealed.sealed)
     assert lab.receive("hospital", part) == []
     lab.state.take_changes()
@@ -315,7 +316,7 @@ def test_masked_ids_of_the_sponsor_before_this_partys_own() -> None:
     made = play("private ids")
     query: Any = made.until("lab", "masked-query")
     made = play("private ids")
-    made.until_job("lab", "psi/1")
+    made.until_job("lab", "mask")
     lab = made.roles["lab"]
     with pytest.raises(PeerViolation, match="before this party's were sent"):
         lab.receive("hospital", query)

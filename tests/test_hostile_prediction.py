@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from secure_gal import messages
-from secure_gal.effects import State
 from secure_gal.errors import PeerViolation
+from secure_gal.state import State
 from tests.hostile import Change, Play, cut, inner, later, nan, put, repeat
 from tests.hostile_studies import MODES, play, prediction
 

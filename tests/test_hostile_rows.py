@@ -9,10 +9,12 @@ import pytest
 
 from crypto.psi import PsiSide
 from secure_gal import events, messages
-from secure_gal.effects import Compute, Send, State, Value
+from secure_gal.effects import Compute, Send
 from secure_gal.errors import PeerViolation
 from secure_gal.messages import Shape, Step
-from secure_gal.protocol_assistor import AssistorProtocol
+from secure_gal.protocol import roles
+from secure_gal.protocol.assistor import Assistor
+from secure_gal.state import State, Value
 from tests import test_encrypted_protocol, test_sum_protocol
 from tests.simulation import Network
 from tests.study_in_memory import context, make_network
@@ -22,21 +24,21 @@ HELD = len(Overlapping("lab").ids)
 RUN = "ab" * 32
 
 
-def assistor(phase: str, **state: Value) -> AssistorProtocol:
+def assistor(phase: str, **state: Value) -> Assistor:
     values: dict[str, Value] = {"phase": phase.encode(), "run": RUN.encode(), "agreement": b"{}"}
     model: Any = Overlapping("lab")
-    return AssistorProtocol(context("lab", PRIVATE), model, State(values | state), bytes(16))
+    return roles.assistor(context("lab", PRIVATE), model, State(values | state), bytes(16))
 
 
-def serving() -> AssistorProtocol:
+def serving() -> Assistor:
     return assistor("serving", encoder=b"", coefficients=np.zeros(0))
 
 
-def masked(role: AssistorProtocol, batch: int) -> Step:
+def masked(role: Assistor, batch: int) -> Step:
     """The assistor has masked its ids for this batch."""
     _, job = role.receive("hospital", messages.Realign(Step(batch, 0)))
     assert isinstance(job, Compute)
-    (sent,) = role.computed(job.tag, job.job())
+    (sent,) = job.then(job.job())
     assert isinstance(sent, Send) and isinstance(sent.message, messages.MaskedIds)
     return sent.message.step
 
@@ -45,11 +47,11 @@ def query(count: int) -> np.ndarray:
     return np.concatenate(list(PsiSide(bytes(32)).mask([f"x{i}" for i in range(count)])[1]))
 
 
-def ask(role: AssistorProtocol, step: Step, count: int) -> None:
+def ask(role: Assistor, step: Step, count: int) -> None:
     """The sponsor asks about so many ids, and gets its tags."""
     (job,) = role.receive("hospital", messages.MaskedQuery(query(count), step))
     assert isinstance(job, Compute)
-    role.computed(job.tag, job.job())
+    job.then(job.job())
 
 
 def rows(positions: Any, step: Step, outputs: int = 1) -> messages.Rows:
@@ -59,11 +61,11 @@ def rows(positions: Any, step: Step, outputs: int = 1) -> messages.Rows:
 
 def refused(role: Any, message: messages.Message, rule: str) -> None:
     role.state.take_changes()
-    before = dict(role.state._values)
+    before = dict(role.state.rows)
     with pytest.raises(PeerViolation, match=rule) as error:
         role.receive("hospital", message)
     assert error.value.peer == "hospital"
-    assert role.state.take_changes() == {} and role.state._values == before
+    assert role.state.take_changes() == {} and role.state.rows == before
 
 
 @pytest.mark.parametrize("asked", [1, 7])
@@ -107,7 +109,7 @@ def test_a_second_query_in_one_attempt_is_refused() -> None:
     again = messages.MaskedQuery(query(3), step)
     (job,) = role.receive("hospital", again)
     refused(role, again, "a second query in one attempt")
-    role.computed(job.tag, job.job())
+    job.then(job.job())
     assert role.receive("hospital", again) == [events.Stale("hospital")]
 
 
@@ -161,8 +163,8 @@ def test_a_batch_is_asked_for_once(mode: str, name: str) -> None:
     network = networks()[mode]
     network.run()
     role = network.parties[name].node.role
-    if mode.startswith("sum") and role.aggregator is None:
-        role.receive("hospital", network.parties["lab"].node.role.aggregator.announce_parts(3, "", 2))
+    if mode.startswith("sum") and role._fits.aggregator is None:
+        role.receive("hospital", network.parties["lab"].node.role._fits.aggregator.announce_parts(3, "", 2))
     role.receive("hospital", messages.PredictRequest(messages.Batch(3), ("r1", "r2")))
     for number in (3, 2, 0, -1):
         refused(role, messages.PredictRequest(messages.Batch(number), ("r3",)), f"batch {number} after batch 3")

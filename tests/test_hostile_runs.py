@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from secure_gal import agreement, messages
-from secure_gal.effects import State
 from secure_gal.errors import PeerViolation
+from secure_gal.state import State
 from tests.conftest import identity
 from tests.hostile_studies import play, prediction
 from tests.study_in_memory import NAMES, context, make_network, study

@@ -74,8 +74,8 @@ class Lines:
         for loop in self.loops.values():
             for event in loop._socket.poll(0.002 if self._idle else 0.0):
                 loop._handle(event)
-            for tag, result, seconds in loop.worker.results():
-                loop._carry(loop._computed(tag, result, seconds))
+            for job, result, seconds in loop.worker.results():
+                loop._carry(loop._computed(job, result, seconds))
         if not (self._idle % IDLE_TURNS or any(loop.worker.busy for loop in self.loops.values())):
             self.now += TURN
 

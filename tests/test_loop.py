@@ -17,13 +17,14 @@ class Node:
     """A resumed party that prepares and has another job to do."""
 
     def __init__(self) -> None:
-        self.computed_tags: list[str] = []
+        self.computed_jobs: list[str] = []
 
     def start(self) -> Outcome:
-        return Outcome(compute=[Compute("prepare", lambda: 1), Compute("predict/1", lambda: 2)])
+        prepare: Compute[int] = Compute("prepare", lambda: 1, lambda _: [], first=True)
+        return Outcome(compute=[prepare, Compute("answer", lambda: 2, lambda _: [])])
 
-    def computed(self, tag: str, result: object) -> Outcome:
-        self.computed_tags.append(tag)
+    def computed(self, job: Compute[int], result: object) -> Outcome:
+        self.computed_jobs.append(job.work)
         return Outcome()
 
 
@@ -39,4 +40,4 @@ def test_a_job_that_finishes_with_the_preparations_is_not_lost(monkeypatch: pyte
 
     monkeypatch.setattr(loop.worker, "results", both)
     loop.start()
-    assert sorted(node.computed_tags) == ["predict/1", "prepare"] and not loop.worker.busy
+    assert sorted(node.computed_jobs) == ["answer", "prepare"] and not loop.worker.busy

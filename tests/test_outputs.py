@@ -11,12 +11,12 @@ import pytest
 from parties import setup
 from parties.sponsor import train
 from secure_gal import messages
-from secure_gal.effects import State
 from secure_gal.errors import DataError, PeerViolation, SettingsError
 from secure_gal.party_model import SponsorData
-from secure_gal.protocol_assistor import AssistorProtocol
+from secure_gal.protocol import roles
 from secure_gal.reference import GAL
 from secure_gal.reply_counts import learning_decryptions, learning_replies
+from secure_gal.state import State
 from secure_gal.study import DataSettings, PartySettings, Protect, load_study
 from tests import study_in_memory, test_encrypted_protocol, test_sum_protocol
 from tests.simulation import Network
@@ -119,17 +119,17 @@ def test_an_assistor_refuses_rows_of_another_k(mode: str, outputs: int) -> None:
     lab = network.parties["lab"]
     while lab.store.values.get("phase") != b"aligning":
         assert network.step()
-    before = dict(lab.node.role.state._values)
+    before = dict(lab.node.role.state.rows)
     rows = messages.Rows(np.arange(120, dtype=np.uint32), np.ones(120, np.uint8), messages.Shape(outputs))
     with pytest.raises(PeerViolation, match=f"hospital .* rows with {outputs} outputs; the study has 1"):
         lab.node.role.receive("hospital", rows)
-    assert lab.node.role.state._values == before and lab.node.role.state.take_changes() == {}
+    assert lab.node.role.state.rows == before and lab.node.role.state.take_changes() == {}
 
 
 def test_a_residual_of_another_k_is_refused() -> None:
     state = State({"phase": b"learning", "train": np.ones(4, np.uint8)})
     fixed = context("lab", study(task="classification", outputs=3))
-    role = AssistorProtocol(fixed, None, state, b"")  # type: ignore[arg-type]
+    role = roles.assistor(fixed, None, state, b"")  # type: ignore[arg-type]
     for outputs in (1, 2, 4):
         with pytest.raises(PeerViolation, match=r"shape \(4, 3\)"):
             role.receive("hospital", messages.Residual(np.zeros((4, outputs), np.float32), 1))

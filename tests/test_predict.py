@@ -13,20 +13,28 @@ from parties import predict
 from parties.predict import to_csv
 from parties.report import in_units
 from secure_gal.assistance import RoundRecord
-from secure_gal.effects import Done, Send, State
+from secure_gal.effects import Done, Send
 from secure_gal.encode import LabelCodec
 from secure_gal.errors import PeerViolation
 from secure_gal.messages import Batch, Fitted, PredictReply
-from secure_gal.protocol_predict import PredictionProtocol
+from secure_gal.protocol import roles
+from secure_gal.protocol.prediction import Prediction
+from secure_gal.state import State
 from secure_gal.study import Protect
-from tests.study_in_memory import study
+from tests.study_in_memory import context, study
 
 CLEAR = Protect(ids="clear")
 PATIENTS = pl.DataFrame({"patient": ["a", "b", "c"]})
 
 
-def started() -> PredictionProtocol:
-    role = PredictionProtocol(study(protect=CLEAR), State({"phase": b"finished", "run": b"r"}), ("a", "b", "c"), 1)
+def prediction(state: State, ids: tuple[str, ...]) -> Prediction:
+    return roles.prediction(context("hospital", study(protect=CLEAR)), state, ids, 1)
+
+
+def started() -> Prediction:
+    role = roles.prediction(
+        context("hospital", study(protect=CLEAR)), State({"phase": b"finished", "run": b"r"}), ("a", "b", "c"), 1
+    )
     sends = role.start()
     assert [e.peer for e in sends if isinstance(e, Send)] == ["lab", "insurer"]
     return role
@@ -117,7 +125,8 @@ def test_bad_replies_are_refused(bad: PredictReply) -> None:
 
 
 def test_a_reply_to_an_earlier_batch_is_ignored() -> None:
-    role = PredictionProtocol(study(protect=CLEAR, assistors=("lab",)), State({"batches": b"4"}), ("a",), 1)
+    fixed = context("hospital", study(protect=CLEAR, assistors=("lab",)))
+    role = roles.prediction(fixed, State({"batches": b"4"}), ("a",), 1)
     role.start()
     role.receive("lab", reply([1], [9.0], number=4))
     assert role.waiting_for() == ["lab"]
@@ -126,7 +135,7 @@ def test_a_reply_to_an_earlier_batch_is_ignored() -> None:
 def begun(ids: tuple[str, ...] = ("a", "b", "c")) -> State:
     """The sponsor's disk after the lab has answered and the process died."""
     state = State({"phase": b"finished", "run": b"r"})
-    role = PredictionProtocol(study(protect=CLEAR), state, ids, 1)
+    role = prediction(state, ids)
     role.start()
     role.receive("lab", reply([1, 0, 1], [1.0, 0.0, 2.0]))
     return state
@@ -134,11 +143,11 @@ def begun(ids: tuple[str, ...] = ("a", "b", "c")) -> State:
 
 def test_the_same_ids_go_on_with_the_batch_that_was_not_closed() -> None:
     state = begun()
-    role = PredictionProtocol(study(protect=CLEAR), state, ("a", "b", "c"), 1)
+    role = prediction(state, ("a", "b", "c"))
     assert role.start() == [] and role.resumed and role.waiting_for() == ["insurer"], "requests wait in the outbox"
     role.receive("insurer", reply([1, 0, 0], [0.5, 0.0, 0.0]))
     wanted = role.combine(np.array([-1.0]), np.zeros((3, 1), np.float32))
-    whole = PredictionProtocol(study(protect=CLEAR), state, ("a", "b", "c"), 1)
+    whole = prediction(state, ("a", "b", "c"))
     assert whole.start() == [Done()] and not whole.waiting_for(), "all is on disk"
     found = whole.combine(np.array([-1.0]), np.zeros((3, 1), np.float32))
     assert np.array_equal(found[0], wanted[0]) and found[1] == wanted[1] == ["", "lab;insurer", "insurer"]
@@ -149,7 +158,7 @@ def test_the_same_ids_go_on_with_the_batch_that_was_not_closed() -> None:
 @pytest.mark.parametrize("ids", [("a", "c", "b"), ("a", "b"), ("ab", "c"), ("a", "b", "c", "d")])
 def test_other_ids_are_another_batch(ids: tuple[str, ...]) -> None:
     state = begun()
-    role = PredictionProtocol(study(protect=CLEAR), state, ids, 1)
+    role = prediction(state, ids)
     assert len([e for e in role.start() if isinstance(e, Send)]) == 2 and not role.resumed
     assert role.waiting_for() == ["lab", "insurer"] and state.text("batches") == "2"
     assert not state.keys("batch/values/")
@@ -157,11 +166,11 @@ def test_other_ids_are_another_batch(ids: tuple[str, ...]) -> None:
 
 def test_a_batch_that_was_written_is_forgotten() -> None:
     state = begun()
-    role = PredictionProtocol(study(protect=CLEAR), state, ("a", "b", "c"), 1)
+    role = prediction(state, ("a", "b", "c"))
     role.start()
     role.close()
     assert not state.keys("batch/") and state.text("batches") == "1"
-    role = PredictionProtocol(study(protect=CLEAR), state, ("a", "b", "c"), 1)
+    role = prediction(state, ("a", "b", "c"))
     assert len(role.start()) == 2 and not role.resumed and state.text("batches") == "2"
 
 

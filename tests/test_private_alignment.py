@@ -8,12 +8,13 @@ import pytest
 from parties.budget import DataBudget
 from parties.node import Node
 from secure_gal import agreement, events, messages
-from secure_gal.effects import Send, State
+from secure_gal.effects import Send
 from secure_gal.errors import PeerViolation
 from secure_gal.limits import Beyond
-from secure_gal.protocol_assistor import AssistorProtocol
-from secure_gal.protocol_predict import PredictionProtocol
-from secure_gal.protocol_sponsor import SponsorProtocol
+from secure_gal.protocol import roles
+from secure_gal.protocol.assistor import Assistor
+from secure_gal.protocol.prediction import Prediction
+from secure_gal.state import State
 from secure_gal.study import Protect, Study
 from tests.simulation import MemoryStore, Network, Party
 from tests.study_in_memory import NAMES, Arrays, context, make_network, make_node, spent, study
@@ -38,7 +39,7 @@ def make_party(name: str, settings: Study, budget: DataBudget | None = None, bey
 
     def make(store: MemoryStore) -> Node:
         state, nonce = State(store.values), bytes([NAMES.index(name) + 1]) * 16
-        protocol = SponsorProtocol if name == "hospital" else AssistorProtocol
+        protocol = roles.sponsor if name == "hospital" else roles.assistor
         return make_node(protocol(fixed, Overlapping(name), state, nonce), store, fixed)  # type: ignore[arg-type]
 
     return Party(name, make)
@@ -142,7 +143,7 @@ def test_a_restart_draws_a_new_scalar_and_masks_anew() -> None:
     assert not first & second
 
 
-def predict(finished: Network, ids: tuple[str, ...]) -> PredictionProtocol:
+def predict(finished: Network, ids: tuple[str, ...]) -> Prediction:
     """One batch, message by message, with the real roles of both assistors."""
     fixed = context("hospital", PRIVATE)
     state = State(finished.sponsor.store.values)
@@ -150,17 +151,16 @@ def predict(finished: Network, ids: tuple[str, ...]) -> PredictionProtocol:
     def domain(peer: str, batch: int, attempt: int) -> bytes:
         return agreement.psi_domain(fixed.digest, state.text("run"), "hospital", peer, batch, attempt)
 
-    sponsor = PredictionProtocol(PRIVATE, state, ids, 1, domain)
+    sponsor = roles.prediction(context("hospital", PRIVATE), state, ids, 1, domain=domain)
     queue = [("hospital", effect) for effect in sponsor.start()]
     finished.sponsor.store.values["batches"] = state.raw("batches")  # no number is used twice
     while queue:
         party, effect = queue.pop(0)
-        role = sponsor if party == "hospital" else finished.parties[party].node.role
         if isinstance(effect, Send):
             to = sponsor if effect.peer == "hospital" else finished.parties[effect.peer].node.role
             queue += [(effect.peer, e) for e in to.receive(party, effect.message)]
         elif hasattr(effect, "job"):
-            queue += [(party, e) for e in role.computed(effect.tag, effect.job())]
+            queue += [(party, e) for e in effect.then(effect.job())]
     finished.sponsor.store.values["batches"] = state.raw("batches")
     return sponsor
 
@@ -173,7 +173,7 @@ def test_prediction_is_aligned_privately_too(finished: Network) -> None:
     lab = finished.parties["lab"].store.values
     models = [lab[f"model/{t:04d}"] for t in range(1, whole.kept + 1)]
     _, part = Overlapping("lab").predict(("r50",), b"", models, whole.coefficients("lab"), 1)
-    assert abs(batch.parts["lab"].values[0, 0] - part[0, 0]) < 1e-6
+    assert abs(batch.batch.parts["lab"].values[0, 0] - part[0, 0]) < 1e-6
 
 
 def test_nobody_known_is_an_answer(finished: Network) -> None:
@@ -197,10 +197,10 @@ def test_queries_are_counted_over_restarts_and_batches() -> None:
     assert spent(lab, "queries") == 122
 
 
-def answering(finished: Network) -> tuple[AssistorProtocol, messages.Step]:
+def answering(finished: Network) -> tuple[Assistor, messages.Step]:
     role = make_party("lab", PRIVATE).make(finished.parties["lab"].store).role
     _, job = role.receive("hospital", messages.Realign(messages.Step(7, 0)))
-    (sent,) = role.computed(job.tag, job.job())
+    (sent,) = job.then(job.job())
     return role, sent.message.step
 
 

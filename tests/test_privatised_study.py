@@ -10,12 +10,11 @@ import pytest
 
 from parties.node import Node
 from secure_gal import messages
-from secure_gal.effects import State
 from secure_gal.errors import DataError, PeerViolation, SettingsError
 from secure_gal.manifest import who_learns_what
 from secure_gal.privatised_sponsor import PrivatisedSponsorData
-from secure_gal.protocol_assistor import AssistorProtocol
-from secure_gal.protocol_sponsor import SponsorProtocol
+from secure_gal.protocol import roles
+from secure_gal.state import State
 from secure_gal.study import DataSettings, PartySettings, Protect, Study, load_study
 from tests.simulation import MemoryStore, Network, Party
 from tests.study_in_memory import NAMES, Arrays, context, make_node, study
@@ -54,9 +53,9 @@ def run(folder: Path, protect: Protect, values: list[object], label: str = "y") 
             state, nonce = State(store.values), bytes(16)
             if name == "hospital":
                 model = sponsor_model(folder, protect, values, label)
-                role: object = SponsorProtocol(fixed, model, state, nonce)
+                role: object = roles.sponsor(fixed, model, state, nonce)
             else:
-                role = AssistorProtocol(fixed, Arrays(name, 5), state, nonce)
+                role = roles.assistor(fixed, Arrays(name, 5), state, nonce)
             return make_node(role, store, fixed)
 
         return Party(name, make)
@@ -122,8 +121,8 @@ def test_true_labels_are_reported_to_the_sponsor_only(tmp_path: Path) -> None:
 
 def test_a_clear_residual_is_refused_in_a_privatised_study(tmp_path: Path) -> None:
     fixed = context("lab", settings_of(CLASSES))
-    role = AssistorProtocol(fixed, Arrays("lab", 5), State({"phase": b"learning", "train": np.ones(3, np.uint8)}), b"")
-    with pytest.raises(PeerViolation, match="agreed on privatised-residual"):
+    role = roles.assistor(fixed, Arrays("lab", 5), State({"phase": b"learning", "train": np.ones(3, np.uint8)}), b"")
+    with pytest.raises(PeerViolation, match="legal: finish, privatised-residual"):
         role.receive("hospital", messages.Residual(np.zeros((3, 1), np.float32), 1))
 
 
@@ -145,7 +144,7 @@ def test_noised_predictions_in_a_study() -> None:
         fixed = context(name, settings)
 
         def make(store: MemoryStore) -> Node:
-            protocol, offset = (SponsorProtocol, 0) if name == "hospital" else (AssistorProtocol, 5)
+            protocol, offset = (roles.sponsor, 0) if name == "hospital" else (roles.assistor, 5)
             state = State(store.values)
             return make_node(protocol(fixed, Arrays(name, offset), state, bytes(16)), store, fixed)  # type: ignore[arg-type]
 

@@ -130,7 +130,7 @@ def test_noised_parts() -> None:
     for number in (1, 2):
         (job,) = lab.receive("hospital", messages.PredictRequest(messages.Batch(number), ids))
         known, part = job.job()
-        (sent,) = (e.message for e in lab.computed(job.tag, (known, part.copy())) if isinstance(e, Send))
+        (sent,) = (e.message for e in job.then((known, part.copy())) if isinstance(e, Send))
         replies.append(sent.part.astype(float))
     assert protect.noise is not None and (replies[0] != replies[1]).all()
     largest = protect.clip * np.abs(coefficients).sum()

@@ -13,16 +13,18 @@ import pytest
 from parties.node import Node
 from secure_gal import messages
 from secure_gal.assistance import Ensemble
-from secure_gal.effects import Effect, Send, State
+from secure_gal.effects import Effect, Send
 from secure_gal.encode import LabelCodec
 from secure_gal.errors import PeerViolation
 from secure_gal.label_privacy import IDENTITY, ClassResponse, RangeInterval, RangeResponse
 from secure_gal.losses import get_loss
 from secure_gal.party_model import SponsorData
 from secure_gal.privatised_sponsor import PrivatisedSponsorData, label_scheme
-from secure_gal.protocol_assistor import AssistorProtocol
-from secure_gal.protocol_sponsor import SponsorProtocol
+from secure_gal.protection.clear import ClearResiduals
+from secure_gal.protection.stages import SponsorStage
+from secure_gal.protocol import roles
 from secure_gal.residual_rules import residual_problem
+from secure_gal.state import State
 from secure_gal.study import DataSettings, PartySettings, Protect, Study
 from tests.simulation import MemoryStore, Network, Party
 from tests.study_in_memory import NAMES, Arrays, context, make_node, study
@@ -262,12 +264,12 @@ def test_a_crafted_residual_is_refused_and_changes_nothing(
     what: str, settings: Study, round_: int, crafted: np.ndarray, rule: str
 ) -> None:
     state = {"phase": b"learning", "train": np.ones(N, np.uint8), "round": str(round_ - 1).encode(), "prepared": b"1"}
-    role = AssistorProtocol(context("lab", settings), None, State(state), b"")  # type: ignore[arg-type]
+    role = roles.assistor(context("lab", settings), None, State(state), b"")  # type: ignore[arg-type]
     kind = messages.PrivatisedResidual if settings.protect.privatised else messages.Residual
     with pytest.raises(PeerViolation, match=f"no residual of {settings.loss_name}: .*{rule}") as error:
         role.receive("hospital", kind(crafted.astype(np.float32), round_))
     assert error.value.peer == "hospital" and role.state.take_changes() == {}
-    assert role.state._values == state, what
+    assert role.state.rows == state, what
 
 
 @pytest.mark.parametrize(
@@ -288,24 +290,26 @@ def test_what_the_rules_leave_open(settings: Study, round_: int, crafted: np.nda
 # whole studies over the in-memory link
 
 
-class Crafting(SponsorProtocol):
-    """A sponsor that sends unit vectors instead of residuals, from this round on."""
+class Crafting(ClearResiduals):
+    """Sends unit vectors instead of residuals, from this round on."""
 
-    begins = 1
+    def __init__(self, kind: type[messages.Residual], begins: int) -> None:
+        super().__init__(kind)
+        self._begins = begins
 
-    def _send_residual(self) -> list[Effect]:
-        effects = super()._send_residual()
-        if self.round < self.begins:
+    def send(self, stage: SponsorStage) -> list[Effect]:
+        effects = super().send(stage)
+        if stage.round < self._begins:
             return effects
         for effect in effects:
             assert isinstance(effect, Send) and isinstance(effect.message, messages.Residual)
             values = np.zeros_like(effect.message.values)
-            values[self.round, 0] = 1.0
+            values[stage.round, 0] = 1.0
             object.__setattr__(effect.message, "values", values)
         return effects
 
 
-def run(folder: Path, settings: Study, labels: list[Any], kind: type[SponsorProtocol] = SponsorProtocol) -> Network:
+def run(folder: Path, settings: Study, labels: list[Any], crafted_from: int = 0) -> Network:
     """A study whose sponsor reads a table with these labels."""
     x = Arrays("hospital").x
     pl.DataFrame({"id": [f"r{i}" for i in range(120)], "c0": x[:120, 0], "y": labels}).write_csv(folder / "t.csv")
@@ -320,9 +324,13 @@ def run(folder: Path, settings: Study, labels: list[Any], kind: type[SponsorProt
             state = State(store.values)
             if name == "hospital":
                 model = make_model(party, settings, folder, lambda _: None)
-                return make_node(kind(fixed, model, state, bytes(16)), store, fixed)
+                role = roles.sponsor(fixed, model, state, bytes(16))
+                if crafted_from:
+                    kind = messages.PrivatisedResidual if settings.protect.privatised else messages.Residual
+                    role._residuals = Crafting(kind, crafted_from)
+                return make_node(role, store, fixed)
             arrays: Any = Arrays(name, 5)
-            return make_node(AssistorProtocol(fixed, arrays, state, bytes(16)), store, fixed)
+            return make_node(roles.assistor(fixed, arrays, state, bytes(16)), store, fixed)
 
         return Party(name, make)
 
@@ -371,7 +379,7 @@ def test_a_sponsor_of_unit_vectors_ends_the_study(
     settings: Study, labels: Callable[..., list[Any]], tmp_path: Path
 ) -> None:
     with pytest.raises(PeerViolation, match=r"hospital .* no residual of") as error:
-        run(tmp_path, settings, labels(RNG(5)), Crafting)
+        run(tmp_path, settings, labels(RNG(5)), crafted_from=1)
     assert error.value.peer == "hospital"
 
 
@@ -379,4 +387,4 @@ def test_a_sponsor_of_unit_vectors_ends_the_study(
 def test_in_classes_of_several_outputs_or_released_also_later(settings: Study, tmp_path: Path) -> None:
     labels = two if settings.k == 1 else four
     with pytest.raises(PeerViolation, match="no residual of"):
-        run(tmp_path, settings, labels(RNG(5)), type("Later", (Crafting,), {"begins": 2}))
+        run(tmp_path, settings, labels(RNG(5)), crafted_from=2)

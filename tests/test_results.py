@@ -26,10 +26,10 @@ from parties.sponsor import report, train
 from parties.store import RunStore
 from parties.traffic import Traffic, counts_of
 from secure_gal import events
-from secure_gal.effects import State
 from secure_gal.errors import EnvironmentFailure, Paused, PeerViolation, SettingsError
 from secure_gal.messages import Batch, Ending, Finished, PredictReply
-from secure_gal.protocol_settled import Settled
+from secure_gal.protocol.settled import Settled
+from secure_gal.state import State
 from tests.simulation import MemoryStore
 from tests.study_in_memory import ROUNDS, context, make_network, make_node, study
 from tests.test_prediction_processes import assist, ended, failing, write_study

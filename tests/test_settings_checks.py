@@ -30,14 +30,14 @@ from parties.traffic import Traffic
 from secure_gal import events
 from secure_gal.assistance import RoundRecord
 from secure_gal.data import read_table
-from secure_gal.effects import State
 from secure_gal.encode import Columns, LabelCodec
 from secure_gal.errors import ConsentError, DataError, EnvironmentFailure, SettingsError
 from secure_gal.label_privacy import RangeInterval, RangeResponse
 from secure_gal.label_release import release_once, release_path
 from secure_gal.learned import Learned
 from secure_gal.learners import make_learner
-from secure_gal.protocol_settled import Settled
+from secure_gal.protocol.settled import Settled
+from secure_gal.state import State
 from secure_gal.study import LearnerSettings
 from transport import curve
 

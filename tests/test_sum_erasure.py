@@ -107,7 +107,7 @@ def test_the_key_of_a_batch_is_erased_with_the_step_that_answers_it() -> None:
     lab = network.parties["lab"].node.role
     for number in (1, 2):
         role, _, _ = predict(network, ("r1", "r2"), CLEAR)
-        assert role._number == number and not [k for k in lab.state.keys("") if "secret/" in k or "part" in k]
+        assert role.batch.number == number and not [k for k in lab.state.keys("") if "secret/" in k or "part" in k]
     job, key = lab.receive("hospital", messages.PredictRequest(Batch(3), ("r1",)))  # the sponsor gives this one up
     assert isinstance(job, Compute) and isinstance(key, Send) and lab.state.keys("secret/") == ["secret/part/3"]
     lab.receive("hospital", messages.PredictRequest(Batch(4), ("r1",)))
@@ -122,15 +122,15 @@ def test_a_batch_survives_a_crash_of_the_aggregator_with_its_key() -> None:
     _, key = lab.receive("hospital", messages.PredictRequest(Batch(1), ("r1",)))
     insurer.receive("hospital", key.message)
     (job,) = insurer.receive("hospital", messages.PredictRequest(Batch(1), ("r1",)))
-    (sealed,) = [e.message for e in insurer.computed(job.tag, job.job()) if isinstance(e, Send)]
+    (sealed,) = [e.message for e in job.then(job.job()) if isinstance(e, Send)]
     party.store.commit(lab.state.take_changes(), {}, [])
     party.boot()
     again = party.node.role
     again._model.prepare(np.arange(120), network.sponsor.store.values["train"].astype(bool))
     for job in party.jobs:
-        again.computed(job.tag, job.job())
+        job.then(job.job())
     (batch,) = again.receive("hospital", messages.RelayedPart(Batch(1), messages.Author("insurer"), sealed.sealed))
-    (summed,) = again.computed(batch.tag, batch.job())
+    (summed,) = batch.then(batch.job())
     assert isinstance(summed.message, messages.SummedPart) and not again.state.keys("secret/")
 
 
@@ -158,5 +158,5 @@ def test_an_erased_key_is_never_made_again() -> None:
     network.run()
     lab = network.parties["lab"].node.role
     with pytest.raises(StateError, match="no sealing key"):
-        lab.aggregator._keys.unseal("fitted", 1, "insurer", "", np.zeros(200, np.uint8))
+        lab._fits.aggregator._keys.unseal("fitted", 1, "insurer", "", np.zeros(200, np.uint8))
     assert not lab.state.keys("secret/")

@@ -19,18 +19,19 @@ from crypto.seal import OVERHEAD_BYTES
 from parties.budget import DataBudget
 from parties.node import Node
 from secure_gal import messages
-from secure_gal.effects import Compute, Send, State
+from secure_gal.effects import Compute, Send
 from secure_gal.encrypted_rows import study_order, to_unit
 from secure_gal.errors import ConsentError, PeerViolation, SettingsError
 from secure_gal.learners import make_learner
 from secure_gal.limits import Beyond
 from secure_gal.local import LocalParty
 from secure_gal.messages import Batch
+from secure_gal.protection.sums.sponsor import SumRecords
+from secure_gal.protocol import roles
+from secure_gal.protocol.assistor import Assistor
+from secure_gal.protocol.prediction import Prediction
+from secure_gal.state import State
 from secure_gal.study import LearnerSettings, Protect, Study
-from secure_gal.sum_assistor import SumAssistor
-from secure_gal.sum_encrypted_assistor import SumEncryptedAssistor
-from secure_gal.sum_predict import SumPrediction
-from secure_gal.sum_sponsor import SumEncryptedSponsor, SumSponsor
 from secure_gal.sum_weights import W_MIN, commit_in_the_clear
 from tests.simulation import MemoryStore, Network, Party
 from tests.study_in_memory import ANY_SUMS, NAMES, Arrays, context, final_f, make_node, spent, study
@@ -215,11 +216,9 @@ def make_party(
         if name == "hospital":
             arrays = Arrays(name)
             arrays.fits = fits
-            sponsor = SumEncryptedSponsor if encrypted else SumSponsor
-            return make_node(sponsor(fixed, arrays, state, nonce, StandIn()), store, fixed)
+            return make_node(roles.sponsor(fixed, arrays, state, nonce, StandIn()), store, fixed)
         model = (kind or (Head if encrypted else Model))(name, 5)
-        assistor = SumEncryptedAssistor if encrypted else SumAssistor
-        return make_node(assistor(fixed, model, state, nonce, Adder), store, fixed)  # type: ignore[arg-type]
+        return make_node(roles.assistor(fixed, model, state, nonce, Adder), store, fixed)  # type: ignore[arg-type]
 
     return Party(name, make)
 
@@ -362,13 +361,13 @@ def test_the_sponsor_receives_nothing_of_one_assistor_that_is_not_sealed(
     assert len(set(body[32:2000])) > 200, "the stand-in's ones would show if it were not sealed"
 
 
-def party_in(phase: bytes, network: Network, name: str) -> SumAssistor:
+def party_in(phase: bytes, network: Network, name: str) -> Assistor:
     while network.parties[name].store.values.get("phase") != phase:
         assert network.step()
     return network.parties[name].node.role
 
 
-def round_open(name: str = "lab", **more: object) -> tuple[Network, SumAssistor]:
+def round_open(name: str = "lab", **more: object) -> tuple[Network, Assistor]:
     """The aggregator with everyone's fit and the products sent, before the weights."""
     network = make(CLEAR, **more)
     role = party_in(b"learning", network, name)
@@ -394,18 +393,18 @@ def test_weights_that_would_single_out_an_assistor_are_refused(weights: list[flo
     _, lab = round_open()
     lab.state.drop("sum/weights")
     with pytest.raises(PeerViolation, match=rule):
-        lab.receive("hospital", messages.Weights(np.array(weights), lab.aggregator.round))
+        lab.receive("hospital", messages.Weights(np.array(weights), lab._fits.aggregator.round))
 
 
 def test_a_round_has_one_sum() -> None:
     _, lab = round_open()
     lab.state.drop("sum/weights")
-    good = messages.Weights(np.array([0.5, 0.25]), lab.aggregator.round)
+    good = messages.Weights(np.array([0.5, 0.25]), lab._fits.aggregator.round)
     (job,) = lab.receive("hospital", good)
     with pytest.raises(PeerViolation, match="twice"):
         lab.receive("hospital", good)
     assert isinstance(job, Compute)
-    lab.computed(job.tag, job.job())
+    job.then(job.job())
     with pytest.raises(PeerViolation, match="in round"):
         lab.receive("hospital", good)
 
@@ -413,7 +412,7 @@ def test_a_round_has_one_sum() -> None:
 def test_the_next_round_waits_for_this_ones_sum() -> None:
     """Else the aggregator would add fits of two different rounds."""
     _, lab = round_open()
-    following = messages.Residual(np.zeros((TRAIN, 1), np.float32), lab.aggregator.round + 1)
+    following = messages.Residual(np.zeros((TRAIN, 1), np.float32), lab._fits.aggregator.round + 1)
     with pytest.raises(PeerViolation, match="before the sum"):
         lab.receive("hospital", following)
 
@@ -451,7 +450,7 @@ def test_a_fit_about_other_rows_cannot_be_unsealed() -> None:
     insurer.state.put("sum/rows", b"0" * 64)
     with pytest.raises(PeerViolation, match="about these rows cannot be unsealed"):
         network.run()
-    assert lab.aggregator.round == 1
+    assert lab._fits.aggregator.round == 1
 
 
 @pytest.mark.parametrize(
@@ -463,11 +462,11 @@ def test_a_sponsor_cannot_change_what_an_assistor_declared(field: str, value: ob
     hospital = network.sponsor.node.role
     while hospital.phase == "declaring" or hospital.phase == "aligning" or "declared/lab" not in hospital.state:
         assert network.step()
-    found = hospital._declarations()
+    found = {p: SumRecords(hospital.state).declared[p] for p in NAMES[1:]}
     found["lab"] = msgspec.structs.replace(found["lab"], **{field: value})
     insurer.state.drop("sum/widths")
     with pytest.raises(PeerViolation):
-        insurer._on_declarations(messages.Declarations(found))
+        insurer.receive("hospital", messages.Declarations(found))
 
 
 @pytest.mark.parametrize(
@@ -491,22 +490,21 @@ def test_sums_beyond_a_limit_need_that_limits_name_and_a_number(beyond: Beyond, 
     assert network.sponsor.store.values["phase"] == b"finished"
 
 
-def predict(network: Network, ids: tuple[str, ...], protect: Protect) -> tuple[SumPrediction, np.ndarray, list[str]]:
+def predict(network: Network, ids: tuple[str, ...], protect: Protect) -> tuple[Prediction, np.ndarray, list[str]]:
     """One batch through the finished network's assistors."""
     settings = study(protect=protect, loss="l2")
     fixed = context("hospital", settings)
-    state, card = State(network.sponsor.store.values), fixed.cards[settings.adder]
-    role = SumPrediction(settings, state, ids, 1, StandIn(), fixed.digest, card)
+    state = State(network.sponsor.store.values)
+    role = roles.prediction(fixed, state, ids, 1, StandIn())
     queue = [("hospital", effect) for effect in role.start()]
     while queue:
         at, effect = queue.pop(0)
-        party = role if at == "hospital" else network.parties[at].node.role
         if isinstance(effect, Compute):
-            queue += [(at, e) for e in party.computed(effect.tag, effect.job())]
+            queue += [(at, e) for e in effect.then(effect.job())]
         elif isinstance(effect, Send):
             to = role if effect.peer == "hospital" else network.parties[effect.peer].node.role
             queue += [(effect.peer, e) for e in to.receive(at, effect.message)]
-    network.sponsor.store.values["batches"] = str(role._number).encode()
+    network.sponsor.store.values["batches"] = str(role.batch.number).encode()
     return role, *role.combine(np.zeros(1), np.zeros((len(ids), 1), np.float32))
 
 
@@ -517,7 +515,7 @@ def test_a_prediction_is_the_sum_of_all_assistors_or_nothing(protect: Protect) -
     for party in network.others:
         party.boot()  # the keys have to come back from the disk
         for job in [party.jobs.popleft() for _ in range(len(party.jobs))]:
-            party.node.computed(job.tag, job.job())
+            party.node.computed(job, job.job())
         party.node.role._model.prepare(np.arange(120), network.sponsor.store.values["train"].astype(bool))
     network.parties["insurer"].node.role._model.ids = tuple(f"r{i}" for i in range(124))  # it lost r124
     _, total, missing = predict(network, ("r3", "r124", "r7", "nobody"), protect)
@@ -539,7 +537,7 @@ def test_no_batch_is_summed_without_every_assistor_or_twice() -> None:
     lab = network.parties["lab"].node.role
     job, key = lab.receive("hospital", messages.PredictRequest(Batch(1), ("r1",)))
     assert isinstance(key, Send) and isinstance(key.message, messages.PartKey)
-    effects = lab.computed(job.tag, job.job())
+    effects = job.then(job.job())
     assert not any(isinstance(e, Compute | Send) for e in effects), "a sum of one"
     network.sponsor.store.values["batches"] = b"1"  # given up
     _, total, _ = predict(network, ("r1",), CLEAR)
@@ -557,7 +555,7 @@ def test_parts_about_different_rows_are_not_added() -> None:
     lab, insurer = (network.parties[n].node.role for n in ("lab", "insurer"))
     for role, ids in ((lab, ("r1",)), (insurer, ("r2",))):
         job, *more = role.receive("hospital", messages.PredictRequest(Batch(1), ids))
-        effects = role.computed(job.tag, job.job())
+        effects = job.then(job.job())
         if role is lab:
             assert insurer.receive("hospital", more[0].message) == []
     (sealed,) = [e.message for e in effects if isinstance(e, Send)]

@@ -26,18 +26,14 @@ from crypto.ckks.sum_keys import EncryptionKey
 from crypto.seal import SealingKey
 from parties.node import Node
 from secure_gal import messages
-from secure_gal.effects import State
-from secure_gal.encrypted_assistor import EncryptedAssistor
 from secure_gal.encrypted_party import EncryptedParty
 from secure_gal.encrypted_rows import study_order, to_unit
-from secure_gal.encrypted_sponsor import EncryptedSponsor
 from secure_gal.learners import ridge_features
+from secure_gal.protocol import roles
+from secure_gal.state import State
 from secure_gal.study import LearnerSettings, Protect
-from secure_gal.sum_assistor import SumAssistor
-from secure_gal.sum_encrypted_assistor import SumEncryptedAssistor
 from secure_gal.sum_models import SumRidge
 from secure_gal.sum_sealing import bind
-from secure_gal.sum_sponsor import SumEncryptedSponsor, SumSponsor
 from secure_gal.sum_weights import commit_in_the_clear
 from tests.simulation import MemoryStore, Network, Party
 from tests.study_in_memory import ANY_SUMS, NAMES, Arrays, context, final_f, make_node, study
@@ -136,15 +132,13 @@ def run(protect: Protect, rounds: int = 3) -> tuple[Network, Any]:
             state, nonce, own = State(store.values), bytes(16), Rows(name)
             own.rounds = rounds
             if name == "hospital" and not summed:
-                return make_node(EncryptedSponsor(fixed, own, state, nonce, cipher, 4096), store, fixed)
+                return make_node(roles.sponsor(fixed, own, state, nonce, cipher), store, fixed)
             if name == "hospital":
-                sponsor = SumEncryptedSponsor if protect.encrypted else SumSponsor
-                return make_node(sponsor(fixed, own, state, nonce, cipher), store, fixed)
+                return make_node(roles.sponsor(fixed, own, state, nonce, cipher), store, fixed)
             if not summed:
-                return make_node(EncryptedAssistor(fixed, Individual(name), state, nonce), store, fixed)  # type: ignore[arg-type]
+                return make_node(roles.assistor(fixed, Individual(name), state, nonce), store, fixed)  # type: ignore[arg-type]
             model = (Head if protect.encrypted else Public)(name)
-            kind = SumEncryptedAssistor if protect.encrypted else SumAssistor
-            role = kind(fixed, model, state, nonce)  # type: ignore[arg-type]
+            role = roles.assistor(fixed, model, state, nonce)  # type: ignore[arg-type]
             return make_node(role, store, fixed)
 
         return Party(name, make)

@@ -21,11 +21,11 @@ from parties.sponsor import train
 from parties.store import RunStore
 from secure_gal import __version__ as RELEASE
 from secure_gal import agreement, events, messages
-from secure_gal.effects import Send, State
+from secure_gal.effects import Send
 from secure_gal.errors import PeerViolation, SettingsError
-from secure_gal.protocol_assistor import AssistorProtocol
-from secure_gal.protocol_sponsor import SponsorProtocol
+from secure_gal.protocol import roles
 from secure_gal.roles import Context
+from secure_gal.state import State
 from secure_gal.study_digest import VERSION
 from tests.conftest import identity
 from tests.simulation import MemoryStore, Network
@@ -56,7 +56,7 @@ def sponsor_of_old_parties(store: MemoryStore) -> Node:
     fixed = Context(
         fixed.study, fixed.digest, fixed.canonical, fixed.identity, cards | {"hospital": fixed.identity.card}
     )
-    return make_node(SponsorProtocol(fixed, Arrays("hospital"), State(store.values), bytes(16)), store, fixed)
+    return make_node(roles.sponsor(fixed, Arrays("hospital"), State(store.values), bytes(16)), store, fixed)
 
 
 def test_a_hello_of_release_0_1_is_answered_and_both_sides_are_told() -> None:
@@ -82,17 +82,17 @@ def test_a_hello_of_release_0_1_is_answered_and_both_sides_are_told() -> None:
 
 
 def test_a_sponsor_of_release_0_1_is_named_and_can_print_who_must_upgrade() -> None:
-    role = AssistorProtocol(context("lab", study()), Arrays("lab", 5), State(), bytes(16))
+    role = roles.assistor(context("lab", study()), Arrays("lab", 5), State(), bytes(16))
     (hello,) = [effect.message for effect in role.start() if isinstance(effect, Send)]
     there = as_release_0_1_prints(OLD["canonical"].encode(), hello.greeting.study)
     assert "runs secure-gal 0.1 and must upgrade" in there
-    before = dict(role.state._values)
+    before = dict(role.state.rows)
     answer = messages.RunOffer(messages.Nonces({}, OLD["canonical"]))
     with pytest.raises(
         SettingsError, match=r"hospital runs secure-gal 0\.1, this party .* hospital must upgrade; a run"
     ):
         role.receive("hospital", answer)
-    assert role.state._values == before
+    assert role.state.rows == before
 
 
 def changed(text: str, **changes: Any) -> str:

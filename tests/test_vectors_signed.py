@@ -20,7 +20,7 @@ from crypto import psi
 from crypto.ckks import flooding, release
 from crypto.identity import Card, Identity, verify
 from crypto.seal import OVERHEAD_BYTES, SEAL_LABEL, SealingKey, key_statement, seal
-from secure_gal import agreement, alignment_assistor, protocol_predict, split, sum_exposure
+from secure_gal import agreement, alignment_assistor, split, sum_exposure
 from secure_gal.features import fresh
 from secure_gal.messages import Announcement
 from secure_gal.messages.certificate import (
@@ -31,6 +31,7 @@ from secure_gal.messages.certificate import (
     check_signature,
     head_statement,
 )
+from secure_gal.protocol import prediction
 from secure_gal.sum_declaration import digest_rows
 from secure_gal.sum_sealing import FITTED, PART, Binding, check_key, check_part_key, purpose, session
 from tests.frozen import RUN, STUDY, Vector, card, identity, sha256
@@ -193,7 +194,7 @@ def test_rows_of_a_sum() -> None:
 
 
 def test_prediction_batch() -> None:
-    Vector("prediction-batch").same(digest=protocol_predict._digest(("a", "bc", "é")).hex())
+    Vector("prediction-batch").same(digest=prediction._digest(("a", "bc", "é")).hex())
 
 
 def test_ids_of_an_alignment() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from secure_gal.effects import Value
+from secure_gal.state import Value
 from tests.frozen import Vector
 from tests.predictions_in_memory import IDS, ask, beginning
 from tests.simulation import MemoryStore

@@ -1,5 +1,4 @@
-"""The aggregator: the assistor that adds up what the sponsor may see only as a sum (PROTOCOL.md steps 8b to 8f, 13b,
-13c).
+"""The aggregator: the assistor that adds up what the sponsor may see only as a sum (PROTOCOL.md steps 8b to 8f, 13b).
 
 It holds ciphertexts under the sponsor's key and no key. It releases, for each round once, the inner products and one
 sum over *all* assistors; for each prediction batch once, one sum over all of them. What a round released is never
@@ -9,7 +8,7 @@ computed again: it is on disk before it is sent, and only ever sent again as the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, assert_never, cast
+from typing import Any, Protocol, assert_never, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +19,9 @@ from crypto.ckks.slots import Table
 from crypto.ckks.sum_calculator import NoDifference, SumCalculator
 from crypto.ckks.sum_keys import ProductKeys as LoadedKeys
 from secure_gal import events
-from secure_gal.effects import Compute, Effect, Send, State
+from secure_gal.effects import Compute, Effect, Send
 from secure_gal.encrypted_rows import to_unit
-from secure_gal.errors import PeerViolation, SettingsError, StateError, blamed
+from secure_gal.errors import PeerViolation, SettingsError, blamed
 from secure_gal.messages import (
     Announcement,
     Batch,
@@ -38,12 +37,13 @@ from secure_gal.messages import (
     Weights,
 )
 from secure_gal.roles import Context
+from secure_gal.state import ARRAY, MASK, NUMBER, RAW, TEXT, Entries, Entry, State
 from secure_gal.sum_sealing import FITTED, PART, SealingKeys
 from secure_gal.sum_weights import weights_problem
 
 Bytes = npt.NDArray[np.uint8]
-KINDS = frozenset({"relayed-fitted", "own-difference", "weights"})
-"""What the aggregator takes besides while learning."""
+Residual = npt.NDArray[Any]
+"""As it arrived: requests, or values (N_train, K)."""
 
 
 class Calculator(Protocol):
@@ -65,22 +65,43 @@ def open_calculator(raw: bytes, peer: str) -> Calculator:
         return SumCalculator(LoadedKeys.from_bytes(raw))
 
 
+def _split(author: str, layout: Layout, part: bytes) -> tuple[Bytes, Bytes]:
+    with blamed(author):
+        return layout.split(part)
+
+
+class _Records:
+    """A share of the assistor's state."""
+
+    def __init__(self, state: State) -> None:
+        self.run = Entry(state, "run", TEXT)
+        self.train = Entry(state, "train", MASK)
+        self.rows = Entry(state, "sum/rows", TEXT)
+        self.keys = Entry(state, "sum/keys", RAW)
+        self.round = Entry(state, "sum/round", NUMBER)
+        self.fits = Entries(state, "sum/fit/", ARRAY)
+        self.residual = Entry(state, "sum/residual", ARRAY)
+        self.difference = Entry(state, "sum/difference", ARRAY)
+        self.products = Entry(state, "sum/products", NUMBER)
+        self.weights = Entry(state, "sum/weights", ARRAY)
+        self.batch = Entry(state, "sum/batch", NUMBER)
+        self.about = Entries(state, "sum/about/", TEXT)
+        self.own_parts = Entries(state, "sum/own/", RAW)
+        self.parts = Entries(state, "sum/part/", ARRAY)
+
+
 class SumAggregator:
-    """Part of an assistor's protocol object, with a share of its state under `sum/`.
+    """Part of an assistor's protocol object.
 
     Args:
         calculator: makes the calculator for the keys (bytes) that arrived; jobs alone call it.
-        run: the agreed run.
     """
 
     def __init__(
-        self,
-        context: Context,
-        state: State,
-        run: Callable[[], str],
-        calculator: Callable[[bytes, str], Calculator] = open_calculator,
+        self, context: Context, state: State, calculator: Callable[[bytes, str], Calculator] = open_calculator
     ) -> None:
-        self._state, self._keys = state, SealingKeys(context, state, run)
+        self._kept = kept = _Records(state)
+        self._keys = SealingKeys(context, state, lambda: kept.run.get_or(""))
         study = context.study
         self._name, self._sponsor, self._assistors = context.identity.card.name, study.sponsor, study.assistors
         self._fitted_weights, self._ridge, self._outputs = study.weights == "fitted", study.protect.encrypted, study.k
@@ -96,7 +117,7 @@ class SumAggregator:
     def end_learning(self) -> None:
         """Erase the key of this run's fits: from now on nobody can open one that was recorded."""
         self._keys.erase_fitted()
-        self._state.drop_all("sum/fit/")
+        self._kept.fits.clear()
 
     def check_budget(self, layout: Layout, rounds: int) -> None:
         """Refuse a study whose inner products would wrap or exceed their budget; SettingsError."""
@@ -108,7 +129,7 @@ class SumAggregator:
         """Step 6c: they are loaded, which is their check, before they are kept; PeerViolation."""
         raw = message.keys.tobytes()
         self._load(raw)
-        self._state.put("sum/keys", raw)
+        self._kept.keys.set(raw)
 
     def _load(self, raw: bytes) -> Calculator:
         if self._calculator is None:
@@ -120,7 +141,12 @@ class SumAggregator:
     @property
     def round(self) -> int:
         """The round whose sum has not been released, from 1."""
-        return int(self._state.text("sum/round", "0")) + 1
+        return self._kept.round.get_or(0) + 1
+
+    @property
+    def in_round(self) -> bool:
+        """Whether this party's own fit waits to be added."""
+        return self._kept.residual.there
 
     def receive(self, message: Message) -> list[Effect]:
         """Take one message of the sponsor's.
@@ -143,176 +169,167 @@ class SumAggregator:
                 assert_never(message)
         return self._advance()
 
-    def own_fit(self, fit: bytes, residual: npt.NDArray[np.generic]) -> list[Effect]:
-        """This assistor's own fit, and the residual as it arrived: requests, or values (N_train, K)."""
-        self._state.put(f"sum/fit/{self._name}", np.frombuffer(fit, dtype=np.uint8))
-        self._state.put("sum/residual", residual)
+    def own_fit(self, fit: bytes, residual: Residual) -> list[Effect]:
+        """This assistor's own fit, and the residual that it was made for."""
+        self._kept.fits[self._name] = np.frombuffer(fit, dtype=np.uint8)
+        self._kept.residual.set(residual)
         return self._advance()
 
     def _on_fitted(self, message: RelayedFitted) -> None:
-        author = message.author.name
-        if author not in self._assistors or author == self._name or f"sum/fit/{author}" in self._state:
+        author, fits = message.author.name, self._kept.fits
+        if author not in self._assistors or author == self._name or author in fits:
             raise PeerViolation(
                 self._sponsor, f"a fit of {author[:40]!r}, who is no other assistor or has sent it already"
             )
         fit = self._unseal_fit(author, message.sealed)
         with blamed(author):
             self._layout().check(fit)
-        self._state.put(f"sum/fit/{author}", message.sealed)  # sealed, so that erasing the key erases it too
+        fits[author] = message.sealed  # sealed, so that erasing the key erases it too
 
     def _unseal_fit(self, author: str, sealed: Bytes) -> bytes:
-        return self._keys.unseal(FITTED, self.round, author, self._state.text("sum/rows"), sealed)
+        return self._keys.unseal(FITTED, self.round, author, self._kept.rows.get(), sealed)
 
     def _on_difference(self, message: OwnDifference) -> None:
-        again = "sum/difference" in self._state or self._state.text("sum/products") == str(self.round)
-        if not self._fitted_weights or again:
+        kept = self._kept
+        if not self._fitted_weights or kept.difference.there or kept.products.get_or(0) == self.round:
             raise PeerViolation(self._sponsor, "inner products were asked for twice, or by a study that needs none")
         if len(message.ciphertexts):
             with blamed(self._sponsor):
                 self._layout().check_difference(message.ciphertexts)
-        self._state.put("sum/difference", message.ciphertexts)
+        kept.difference.set(message.ciphertexts)
 
     def _on_weights(self, message: Weights) -> None:
-        early = self._fitted_weights and self._state.text("sum/products") != str(self.round)
-        if early or "sum/weights" in self._state:
+        kept = self._kept
+        early = self._fitted_weights and kept.products.get_or(0) != self.round
+        if early or kept.weights.there:
             raise PeerViolation(self._sponsor, "weights came before the inner products, or twice in a round")
         if message.weights.shape != (len(self._assistors),):
             raise PeerViolation(self._sponsor, "there must be one weight for each assistor")
         problem = weights_problem(message.weights, uniform=not self._fitted_weights)
         if problem:
             raise PeerViolation(self._sponsor, problem)
-        self._state.put("sum/weights", message.weights)
+        kept.weights.set(message.weights)
 
     def _advance(self) -> list[Effect]:
         """The next job of this round once every assistor's fit is here; called when something new has come."""
-        due = "sum/weights" in self._state or "sum/difference" in self._state
-        if not due or any(f"sum/fit/{name}" not in self._state for name in self._assistors):
+        kept = self._kept
+        due = kept.weights.there or kept.difference.there
+        if not due or any(name not in kept.fits for name in self._assistors):
             return []
-        layout, raw, round_ = self._layout(), self._state.raw("sum/keys"), self.round
-        kept = {name: self._state.array(f"sum/fit/{name}") for name in self._assistors}
-        fits = {n: f.tobytes() if n == self._name else self._unseal_fit(n, f) for n, f in kept.items()}
-        if "sum/weights" in self._state:
-            steps = np.round(self._state.array("sum/weights") * 2.0**WEIGHT_BITS).astype(np.int64).tolist()
-            return [Compute(f"sum/{round_}", lambda: self._sum(raw, layout, fits, steps))]
-        residual, difference = self._state.array("sum/residual"), self._state.array("sum/difference")
-        return [Compute(f"products/{round_}", lambda: self._products(raw, layout, fits, residual, difference))]
+        layout, raw, round_ = self._layout(), kept.keys.get(), self.round
+        fits = {n: self._fit(n, kept.fits[n]) for n in self._assistors}
+        if kept.weights.there:
+            steps = np.round(kept.weights.get() * 2.0**WEIGHT_BITS).astype(np.int64).tolist()
+            parts = {name: (layout, fit) for name, fit in fits.items()}
+            return [
+                Compute("sum", lambda: self._sum(raw, parts, steps), lambda done: self._summed(round_, done), round_)
+            ]
+        residual, difference = kept.residual.get(), kept.difference.get()
+        job = lambda: self._products(raw, layout, fits, residual, difference)  # noqa: E731
+        return [Compute("products", job, lambda done: self._multiplied(round_, done), round_)]
+
+    def _fit(self, name: str, kept: Bytes) -> bytes:
+        return kept.tobytes() if name == self._name else self._unseal_fit(name, kept)
 
     def resume(self) -> list[Effect]:
         """The jobs that a crash interrupted."""
-        raw = self._state.raw("sum/keys")
-        load: list[Effect] = [Compute("product-keys", lambda: self._load(raw))] if raw else []
-        return [*load, *self._advance(), *(job for key in self._state.keys("sum/own/") for job in self._add(key[8:]))]
+        raw = self._kept.keys.get_or(b"")
+        load: list[Effect] = [Compute("keys", lambda: self._load(raw), lambda _: [])] if raw else []
+        adding = [job for number in self._kept.own_parts.names() for job in self._add(int(number))]
+        return [*load, *self._advance(), *adding]
 
     def _products(
-        self, raw: bytes, layout: Layout, fits: dict[str, bytes], residual: npt.NDArray[np.generic], difference: Bytes
+        self, raw: bytes, layout: Layout, fits: dict[str, bytes], residual: Residual, difference: Bytes
     ) -> Bytes:
         given: Bytes | npt.NDArray[np.float64] = cast(Bytes, residual)
         if residual.dtype != np.uint8:
-            given, _ = to_unit(cast(npt.NDArray[np.floating], residual))
-        training = [part for part, _ in self._split(layout, fits)]
+            given, _ = to_unit(residual)
+        training = [_split(name, layout, fit)[0] for name, fit in fits.items()]
         with blamed(self._sponsor):
             try:
                 return self._load(raw).products(training, given, difference, layout.training)
             except NoDifference as error:
                 raise PeerViolation(list(fits)[error.author], "its fit is the residual's own ciphertext") from None
 
-    def _sum(self, raw: bytes, layout: Layout, fits: dict[str, bytes], steps: list[int]) -> Bytes:
-        parts = self._split(layout, fits)
+    def _multiplied(self, round_: int, products: Bytes) -> list[Effect]:
+        self._kept.products.set(round_)
+        self._kept.difference.drop()
+        return [Send(self._sponsor, InnerProducts(products, round_))]
+
+    def _sum(self, raw: bytes, parts: dict[str, tuple[Layout, bytes]], steps: list[int]) -> Bytes:
+        split = [_split(name, layout, part) for name, (layout, part) in parts.items()]
         with blamed(self._sponsor):
-            return self._load(raw).weighted_sum(parts, steps)
+            return self._load(raw).weighted_sum(split, steps)
 
-    def _split(self, layout: Layout, fits: dict[str, bytes]) -> list[tuple[Bytes, Bytes]]:
-        parts = []
-        for name, fit in fits.items():
-            with blamed(name):
-                parts.append(layout.split(fit))
-        return parts
-
-    def computed(self, kind: str, rest: str, result: object) -> list[Effect]:
-        """Take the result of one of this object's jobs."""
-        state = self._state
-        if kind == "product-keys":
-            return []
-        if kind == "products":
-            state.put("sum/products", rest.encode())
-            state.drop("sum/difference")
-            return [Send(self._sponsor, InnerProducts(cast(Bytes, result), int(rest)))]
-        if kind == "sum":
-            state.put("sum/round", rest.encode())
-            for key in ("sum/weights", "sum/residual"):
-                state.drop(key)
-            state.drop_all("sum/fit/")
-            return [
-                events.Summed(int(rest)),
-                Send(self._sponsor, WeightedSum(cast(Bytes, result), int(rest))),
-            ]
-        if kind == "batch":
-            self._forget(int(rest))
-            return [Send(self._sponsor, SummedPart(Batch(int(rest)), cast(Bytes, result)))]
-        raise StateError(f"no job of the aggregator is called {kind}")
+    def _summed(self, round_: int, total: Bytes) -> list[Effect]:
+        kept = self._kept
+        kept.round.set(round_)
+        kept.weights.drop()
+        kept.residual.drop()
+        kept.fits.clear()
+        return [events.Summed(round_), Send(self._sponsor, WeightedSum(total, round_))]
 
     # prediction
 
     def announce_parts(self, number: int, about: str, rows: int) -> PartKey:
         """Step 12c, for a batch of so many rows; `about` is the digest of their ids."""
         self._forget_before(number)
-        self._state.put(f"sum/about/{number}", f"{about} {rows}".encode())
+        self._kept.about[number] = f"{about} {rows}"
         public, signature = self._keys.announce(PART, number)
         return PartKey(Batch(number), Announcement(public.hex(), signature.hex()))
 
     def _on_part(self, message: RelayedPart) -> list[Effect]:
-        number, author = message.batch.number, message.author.name
+        number, author, kept = message.batch.number, message.author.name, self._kept
         if author not in self._assistors or author == self._name or message.batch.refused:
             raise PeerViolation(self._sponsor, f"a part of {author[:40]!r}, who is no other assistor or has refused")
-        done = int(self._state.text("sum/batch", "0"))
-        key = f"sum/part/{number}/{author}"
-        if number <= done or key in self._state:
+        if number <= kept.batch.get_or(0) or f"{number}/{author}" in kept.parts:
             raise PeerViolation(self._sponsor, f"a part of batch {number} that was answered already, or a second one")
-        if f"sum/about/{number}" not in self._state:
+        if number not in kept.about:
             raise PeerViolation(self._sponsor, f"a part of batch {number}, which was not asked for")
         layout, part = self._unseal_part(number, author, message.sealed)
         with blamed(author):
             layout.check(part)
-        self._state.put(key, message.sealed)
-        return self._add(str(number))
+        kept.parts[f"{number}/{author}"] = message.sealed
+        return self._add(number)
 
     def _unseal_part(self, number: int, author: str, sealed: Bytes) -> tuple[Layout, bytes]:
-        about, rows = self._state.text(f"sum/about/{number}").split()
+        about, rows = self._kept.about[number].split()
         return Layout(0, int(rows), self._outputs), self._keys.unseal(PART, number, author, about, sealed)
 
     def own_part(self, number: int, part: bytes) -> list[Effect]:
         """This assistor's own part of a batch: encrypted rows."""
-        if f"sum/about/{number}" not in self._state:
+        if number not in self._kept.about:
             return []  # the sponsor gave it up
-        self._state.put(f"sum/own/{number}", part)
-        return self._add(str(number))
+        self._kept.own_parts[number] = part
+        return self._add(number)
 
-    def _add(self, number: str) -> list[Effect]:
+    def _add(self, number: int) -> list[Effect]:
         """The sum of a batch, once the set of assistors is complete; an incomplete one is never summed."""
-        others = [name for name in self._assistors if name != self._name]
-        keys = [f"sum/own/{number}", *(f"sum/part/{number}/{name}" for name in others)]
-        if any(key not in self._state for key in keys):
+        kept, others = self._kept, [name for name in self._assistors if name != self._name]
+        if number not in kept.own_parts or any(f"{number}/{name}" not in kept.parts for name in others):
             return []
-        raw, parts = self._state.raw("sum/keys"), {self._name: self._state.raw(f"sum/own/{number}")}
-        for name in others:
-            sealed = self._state.array(f"sum/part/{number}/{name}")
-            layout, parts[name] = self._unseal_part(int(number), name, sealed)
-        steps = [1 << WEIGHT_BITS] * len(parts)
-        return [Compute(f"batch/{number}", lambda: self._sum(raw, layout, parts, steps))]
+        sealed = {name: self._unseal_part(number, name, kept.parts[f"{number}/{name}"]) for name in others}
+        layout, raw = next(iter(sealed.values()))[0], kept.keys.get()
+        parts, steps = (
+            {self._name: (layout, kept.own_parts[number]), **sealed},
+            [1 << WEIGHT_BITS] * len(self._assistors),
+        )
+        return [Compute("sum", lambda: self._sum(raw, parts, steps), lambda total: self._added(number, total))]
+
+    def _added(self, number: int, total: Bytes) -> list[Effect]:
+        self._kept.batch.set(number)
+        self._forget_before(number + 1)
+        return [Send(self._sponsor, SummedPart(Batch(number), total))]
 
     def _forget_before(self, number: int) -> None:
         """Parts of earlier batches, which the sponsor gave up, can never become complete any more; keys go with
         them."""
         self._keys.erase_parts(number - 1)
-        for prefix in ("sum/part/", "sum/own/", "sum/about/"):
-            for key in self._state.keys(prefix):
-                if int(key.split("/")[2]) < number:
-                    self._state.drop(key)
-
-    def _forget(self, number: int) -> None:
-        self._state.put("sum/batch", str(number).encode())
-        self._forget_before(number + 1)
+        for entries in (self._kept.parts, self._kept.own_parts, self._kept.about):
+            for name in entries.names():
+                if int(name.split("/")[0]) < number:
+                    entries.drop(name)
 
     def _layout(self) -> Layout:
-        train = self._state.array("train")
-        return Layout(int(train.sum()), int(len(train) - train.sum()), self._outputs)
+        train = self._kept.train.get()
+        return Layout(int(train.sum()), int((~train).sum()), self._outputs)

@@ -4,9 +4,10 @@ completed."""
 from __future__ import annotations
 
 from secure_gal import events
-from secure_gal.effects import Done, Effect, State
+from secure_gal.effects import Done, Effect
 from secure_gal.errors import PeerViolation, StateError
 from secure_gal.messages import Message
+from secure_gal.state import State
 
 STALE = frozenset(
     {

@@ -1,0 +1,47 @@
+"""Modes of protection: a file a row of `[protect]`, found here by the name that the settings give it.
+
+A mode of `residuals` is how r^t leaves the sponsor and is fitted, one of `predictions` how fits and parts come back.
+The file of each ends with the `ResidualMode` or `FittedMode` that puts its ports together. A mode is added by a file of
+its own, its name below, and its name in the settings (CONTRIBUTING.md).
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from secure_gal.phases import Step, common
+from secure_gal.study import Study
+
+if TYPE_CHECKING:
+    from secure_gal.protection.modes import FittedMode, ResidualMode
+
+RESIDUALS: Mapping[str, str] = {"none": "clear", "dp": "privatised", "ip": "privatised", "ckks": "ckks"}
+"""The file by `[protect] residuals`."""
+FITS: Mapping[str, str] = {"none": "clear", "noise": "noised", "sum": "sums.mode"}
+"""The file by `[protect] predictions`; with "none" a fit to ciphertexts comes back as ciphertexts."""
+
+
+def residual_mode(study: Study) -> ResidualMode:
+    """How this study's residuals travel."""
+    mode: ResidualMode = _module(RESIDUALS[study.protect.residuals]).RESIDUALS
+    return mode
+
+
+def fitted_mode(study: Study) -> FittedMode:
+    """How this study's fits and parts travel."""
+    named = study.protect.predictions
+    mode: FittedMode = _module("ckks" if named == "none" and study.protect.encrypted else FITS[named]).FITS
+    return mode
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def table(study: Study, name: str) -> tuple[Step, ...]:
+    """All steps that are legal in a study, at the party of this name."""
+    fits = fitted_mode(study)
+    outside = common(private=study.protect.ids == "psi", declares=fits.declares)
+    return (*outside, *residual_mode(study).steps, *fits.steps(study, name))

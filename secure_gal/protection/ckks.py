@@ -1,0 +1,300 @@
+"""`residuals = "ckks"`: residuals travel as ciphertexts under the sponsor's key, and fits come back as ciphertexts.
+
+Assistors declare a width and get evaluation keys; the learning stage ends with one Enc(R_m) an assistor instead of its
+coefficients. An assistor sees ciphertexts and nothing else of the labels: no residual, weight, learning rate or number
+of kept rounds. Every reply ciphertext is counted against tau before it is computed, over all runs on the same data.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from crypto.ckks.ciphertexts import check_replies
+from crypto.ckks.params import ParameterSet
+from crypto.ckks.sets import named
+from crypto.ckks.slots import Table
+from crypto.errors import Malformed
+from secure_gal import events
+from secure_gal.effects import Compute, Effect, Send
+from secure_gal.encrypted_rows import study_order, to_unit
+from secure_gal.errors import PeerViolation, blamed
+from secure_gal.messages import (
+    EncryptedFinish,
+    EncryptedFitted,
+    EncryptedPredictReply,
+    EncryptedResidual,
+    Ending,
+    EvaluationKeys,
+    Features,
+    Message,
+)
+from secure_gal.phases import JOB, Step
+from secure_gal.protection.clear import commit_if_complete, received, take_fit
+from secure_gal.protection.modes import FittedMode, ResidualMode
+from secure_gal.protection.ports import FittedPort, FittedSide, PartPort, ResidualSide
+from secure_gal.protection.stages import SponsorStage
+from secure_gal.state import ARRAY, MARK, NUMBER, Entries, Entry
+from secure_gal.study import Study
+
+Bytes = npt.NDArray[np.uint8]
+Values = npt.NDArray[np.float64]
+NORM_SLACK = 1.01
+"""A ridge fit is no longer than its residual, ||f||_2 <= ||r||_2; this much more is left to CKKS's error."""
+
+
+class Cipher(Protocol):
+    """The sponsor's secret key (`crypto.ckks.secret.SecretContext`); every method may take long."""
+
+    def public_keys(self, padded: int) -> bytes: ...
+    def encrypt(self, values: Values) -> Bytes: ...
+    def decrypt(self, replies: Bytes, rows: int, outputs: int, source: str) -> Values: ...
+    def refuse(self, source: str, rule: str) -> Malformed: ...
+
+
+class EncryptedResiduals:
+    """At the sponsor: Enc(r^t / max|r^t|), and Enc(R_m / scale) at the end, R_m = sum_t eta^t w_m^t r^t."""
+
+    hides_rounds = True
+
+    def __init__(self, cipher: Cipher) -> None:
+        self._cipher = cipher
+
+    def send(self, stage: SponsorStage) -> list[Effect]:
+        """One encryption serves all assistors that hold the same training rows."""
+        residual, masks = stage.ensemble.residual(), {p: stage.held(p) for p in stage.assistors}
+
+        def encrypted() -> dict[str, Bytes]:
+            unit, _ = to_unit(residual)
+            done = {mask.tobytes(): mask for mask in masks.values()}
+            made = {key: self._cipher.encrypt(unit[mask]) for key, mask in done.items()}
+            return {peer: made[mask.tobytes()] for peer, mask in masks.items()}
+
+        return [Compute("encrypt", encrypted, lambda parts: self._encrypted(stage, parts), stage.round)]
+
+    def _encrypted(self, stage: SponsorStage, parts: dict[str, Bytes]) -> list[Effect]:
+        """Once this step is on disk, the round's ciphertexts are only ever sent again as they are."""
+        _sent(stage).set(stage.round)
+        stage.residuals[stage.round] = stage.ensemble.residual()
+        return [Send(p, EncryptedResidual(ciphertexts, stage.round)) for p, ciphertexts in parts.items()]
+
+    def resume(self, stage: SponsorStage) -> list[Effect]:
+        """Encrypt anew what never left."""
+        return [] if _sent(stage).get_or(0) == stage.round else self.send(stage)
+
+    def conclude(self, stage: SponsorStage, *, one_unit: bool, by_round: frozenset[str]) -> list[Effect]:
+        """Enc(R_m), or its terms for whom `by_round` names; in one unit where parts are added before decryption."""
+        terms = {p: _terms(stage, p) if p in by_round else [_combination(stage, p)] for p in stage.assistors}
+
+        def encrypted() -> dict[str, tuple[Bytes, float]]:
+            sizes = {p: sum(float(np.abs(v).max(initial=0.0)) for v in values) or 1.0 for p, values in terms.items()}
+            largest = max(sum(float(np.abs(v).max(initial=0.0)) for v in values) for values in terms.values()) or 1.0
+            units = {p: largest if one_unit else size for p, size in sizes.items()}
+            return {
+                p: (np.concatenate([self._cipher.encrypt(v / units[p]) for v in values]), units[p])
+                for p, values in terms.items()
+            }
+
+        return [Compute("conclude", encrypted, lambda made: self._concluded(stage, made))]
+
+    def _concluded(self, stage: SponsorStage, made: dict[str, tuple[Bytes, float]]) -> list[Effect]:
+        sends: list[Effect] = []
+        for peer, (ciphertexts, scale) in made.items():
+            stage.scales[peer] = scale
+            sends.append(Send(peer, EncryptedFinish(ciphertexts, Ending("finished"))))
+        _concluded(stage).set(None)
+        return sends
+
+    def concluding(self, stage: SponsorStage) -> bool:
+        """Until the combinations are encrypted."""
+        return not _concluded(stage).there
+
+
+def _sent(stage: SponsorStage) -> Entry[int]:
+    """The last round whose residual was encrypted."""
+    return Entry(stage.state, "sent", NUMBER)
+
+
+def _concluded(stage: SponsorStage) -> Entry[None]:
+    return Entry(stage.state, "concluded", MARK)
+
+
+def _combination(stage: SponsorStage, peer: str) -> Values:
+    """R_m over the kept rounds, (N_m,train, K)."""
+    total = np.zeros(stage.ensemble.residual().shape)
+    for t, coefficient in enumerate(stage.ensemble.coefficients(peer), start=1):
+        total += coefficient * stage.residuals[t]
+    return total[stage.held(peer)]
+
+
+def _terms(stage: SponsorStage, peer: str) -> list[Values]:
+    """eta^t w_m^t r^t (N_train, K) of every round that was run, 0 in those that are not kept."""
+    coefficients = np.zeros(len(stage.ensemble.history))
+    coefficients[: stage.ensemble.kept] = stage.ensemble.coefficients(peer)
+    return [c * stage.residuals[t] for t, c in enumerate(coefficients, start=1)]
+
+
+class DecryptedFits:
+    """At the sponsor: each assistor's fit is decrypted, checked against its residual, and weighted with all others.
+
+    Args:
+        widest: the largest padded width that keys are made for.
+    """
+
+    declares, one_unit = True, False
+
+    def __init__(self, cipher: Cipher, parameters: ParameterSet, widest: int) -> None:
+        self._cipher, self._parameters, self._widest = cipher, parameters, widest
+
+    def by_round(self, stage: SponsorStage) -> frozenset[str]:
+        """Nobody: `fresh_features` is for sums."""
+        return frozenset()
+
+    def set_up(self, stage: SponsorStage) -> list[Effect]:
+        """Assistors speak first, of their widths."""
+        return []
+
+    def waiting_for(self, stage: SponsorStage) -> list[str]:
+        """Whose width, or fit, has not come or is being computed with."""
+        there: Entries[Any] = _widths(stage) if stage.phase.get() == "declaring" else received(stage)
+        return [p for p in stage.assistors if p not in there]
+
+    def receive(self, stage: SponsorStage, peer: str, message: Message) -> list[Effect]:
+        """A width (step 6a), or a fit (step 8)."""
+        match message:
+            case Features():
+                return self._on_features(stage, peer, message)
+            case EncryptedFitted():
+                return self._on_fitted(stage, peer, message)
+            case _:
+                raise PeerViolation(peer, f"{message.KIND} is not for a sponsor of this study")
+
+    def _on_features(self, stage: SponsorStage, peer: str, message: Features) -> list[Effect]:
+        padded = message.width.padded
+        if not 1 <= padded <= self._widest or padded & (padded - 1):
+            raise PeerViolation(peer, f"a padded width must be a power of two, at most {self._widest}")
+        _widths(stage)[peer] = padded
+        return [events.Width(peer, padded), self._make_keys(stage, peer)]
+
+    def _make_keys(self, stage: SponsorStage, peer: str) -> Compute[bytes]:
+        padded = _widths(stage)[peer]
+        return Compute("keys", lambda: self._cipher.public_keys(padded), lambda raw: self._keyed(stage, peer, raw))
+
+    def _keyed(self, stage: SponsorStage, peer: str, raw: bytes) -> list[Effect]:
+        stage.keyed[peer] = None
+        send = Send(peer, EvaluationKeys(np.frombuffer(raw, dtype=np.uint8)))
+        return [send, *(stage.begin() if all(p in stage.keyed for p in stage.assistors) else [])]
+
+    def _on_fitted(self, stage: SponsorStage, peer: str, message: EncryptedFitted) -> list[Effect]:
+        stage.check_round(peer, message)
+        if peer in _unread(stage):
+            raise PeerViolation(peer, "encrypted fitted values came twice")
+        table = Table(self._parameters, len(stage.coverage[peer]), stage.ensemble.F.shape[1])
+        with blamed(peer):
+            check_replies(self._parameters, message.ciphertexts, table.ciphertexts)
+        _unread(stage)[peer] = message.ciphertexts
+        return [self._decrypt(stage, peer)]
+
+    def _decrypt(self, stage: SponsorStage, peer: str) -> Compute[npt.NDArray[np.float32]]:
+        ciphertexts, residual = _unread(stage)[peer], stage.ensemble.residual()
+        held, train = stage.held(peer), stage.train_of(peer)
+
+        def opened(fitted: npt.NDArray[np.float32]) -> list[Effect]:
+            _unread(stage).drop(peer)
+            return take_fit(stage, peer, stage.over_all_rows(peer, fitted))
+
+        return Compute("decrypt", lambda: self._open(peer, ciphertexts, residual, held, train), opened, stage.round)
+
+    def _open(
+        self,
+        peer: str,
+        ciphertexts: Bytes,
+        residual: npt.NDArray[np.float32],
+        held: npt.NDArray[np.bool_],
+        train: npt.NDArray[np.bool_],
+    ) -> npt.NDArray[np.float32]:
+        """Fitted values float32 (N_m, K) of the rows that this assistor holds, in study order.
+
+        Args:
+            held: mask (N_train,), the training rows that it holds; train: mask (N_m,), which of its rows train.
+
+        Raises:
+            PeerViolation: wrong count or length; values out of range, or longer than the residual, which ends the key.
+        """
+        unit, scale = to_unit(residual)
+        unit = unit[held]
+        with blamed(peer):
+            values = self._cipher.decrypt(ciphertexts, len(train), residual.shape[1], peer)
+            if np.linalg.norm(values[: len(unit)]) > NORM_SLACK * np.linalg.norm(unit) + 1.0:
+                raise self._cipher.refuse(peer, "fitted values are longer than the residual: no ridge gives that")
+        fitted = np.empty(values.shape, dtype=np.float32)
+        fitted[study_order(train)] = values * scale
+        return fitted
+
+    def ready(self, stage: SponsorStage) -> list[Effect]:
+        """Commit the round once every fit is read."""
+        return commit_if_complete(stage, self.waiting_for(stage))
+
+    def resume(self, stage: SponsorStage) -> list[Effect]:
+        """Keys that were not made, or fits that were not read."""
+        if stage.phase.get() == "declaring":
+            due = [p for p in stage.assistors if p in _widths(stage) and p not in stage.keyed]
+            return [self._make_keys(stage, p) for p in due]
+        return [self._decrypt(stage, p) for p in stage.assistors if p in _unread(stage)]
+
+
+def _widths(stage: SponsorStage) -> Entries[int]:
+    return Entries(stage.state, "width/", NUMBER)
+
+
+def _unread(stage: SponsorStage) -> Entries[Bytes]:
+    """Fits of this round as they came."""
+    return Entries(stage.state, "cipher/", ARRAY)
+
+
+def _side(study: Study) -> ResidualSide:
+    from secure_gal.protection.ckks_assistor import EncryptedResidualSide
+
+    return EncryptedResidualSide(named(study.protect.parameter_set))
+
+
+def _fitted_side(study: Study) -> FittedSide:
+    from secure_gal.protection.ckks_assistor import EncryptedFitsSide
+
+    return EncryptedFitsSide(named(study.protect.parameter_set))
+
+
+def _port(study: Study, cipher: Cipher) -> FittedPort:
+    parameters = named(study.protect.parameter_set)
+    return DecryptedFits(cipher, parameters, parameters.max_features)
+
+
+def _parts(study: Study, cipher: Cipher) -> PartPort:
+    from secure_gal.protection.ckks_parts import DecryptedParts
+
+    return DecryptedParts(cipher, named(study.protect.parameter_set))
+
+
+RESIDUALS = ResidualMode(
+    steps=(
+        Step("assistor", "learning", EncryptedResidual.KIND, ("learning",)),
+        Step("assistor", "learning", EncryptedFinish.KIND, ("concluding",)),
+        Step("assistor", "concluding", JOB, ("serving",)),
+    ),
+    port=EncryptedResiduals,
+    side=_side,
+)
+FITS = FittedMode(
+    declares=True,
+    steps=lambda study, name: (
+        Step("sponsor", "declaring", Features.KIND, ("declaring", "learning")),
+        Step("sponsor", "learning", EncryptedFitted.KIND, ("learning", "finishing")),
+        Step("assistor", "declaring", EvaluationKeys.KIND, ("learning",)),
+        Step("prediction", "open", EncryptedPredictReply.KIND, ("open",)),
+    ),
+    port=_port,
+    side=lambda context, state, calculator: _fitted_side(context.study),
+    parts=lambda context, cipher: _parts(context.study, cipher),
+)

@@ -1,0 +1,199 @@
+"""`residuals = "ckks"` at an assistor (PROTOCOL.md steps 6a to 13 under encryption)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crypto.ckks.ciphertexts import check_requests
+from crypto.ckks.params import ParameterSet
+from secure_gal import events, messages
+from secure_gal.budget import Charge
+from secure_gal.effects import Compute, Done, Effect, Send
+from secure_gal.errors import PeerViolation, blamed
+from secure_gal.messages import (
+    Batch,
+    EncryptedFinish,
+    EncryptedFitted,
+    EncryptedPredictReply,
+    EncryptedResidual,
+    Ending,
+    EvaluationKeys,
+    Message,
+)
+from secure_gal.protection.ports import FittedSide, Known
+from secure_gal.protection.stages import AssistorStage
+from secure_gal.state import ARRAY, MARK, RAW, Entry
+
+Bytes = npt.NDArray[np.uint8]
+
+
+class EncryptedResidualSide:
+    """Fits a ridge on Enc(r^t) with the sponsor's evaluation keys; an encrypted head at the end."""
+
+    kinds = frozenset({EncryptedResidual.KIND, EncryptedFinish.KIND})
+
+    def __init__(self, parameters: ParameterSet) -> None:
+        self._parameters = parameters
+
+    def prepared(self, stage: AssistorStage) -> list[Effect]:
+        """The head that a crash interrupted."""
+        return [self._make_head(stage)] if combination(stage).there else []
+
+    def receive(self, stage: AssistorStage, message: Message) -> list[Effect]:
+        """Enc(r^t), or Enc(R_m)."""
+        match message:
+            case EncryptedResidual():
+                stage.check_round(message.round)
+                self._check_requests(stage, message.ciphertexts, 1)
+                return stage.take_residual(message.ciphertexts)
+            case EncryptedFinish():
+                return self._on_end(stage, message)
+            case _:
+                raise PeerViolation(stage.sponsor, f"{message.KIND} is not for an assistor of this study")
+
+    def _check_requests(self, stage: AssistorStage, ciphertexts: Bytes, count: int) -> None:
+        """Refuse what are not encryptions of `count` arrays like the residual."""
+        blocks = -(-int(stage.train.sum()) // self._parameters.values_per_ciphertext)
+        expected = (count * blocks * stage.outputs, self._parameters.request_bytes)
+        if ciphertexts.shape != expected:
+            raise PeerViolation(stage.sponsor, f"there must be {expected[0]} ciphertexts of {expected[1]} bytes")
+        with blamed(stage.sponsor):
+            check_requests(self._parameters, ciphertexts)
+
+    def fit(self, stage: AssistorStage) -> Compute[Bytes]:
+        """Enc(f^t) of all rows, training rows first; sanitised."""
+        ciphertexts, model, round_ = stage.residual.get(), stage.model, stage.rounds + 1
+
+        def fitted() -> Bytes:
+            if model.fresh:
+                model.begin_round(round_)
+            made: Bytes = model.fit_encrypted(ciphertexts, stage.outputs, stage.sponsor)
+            return made
+
+        return Compute("fit", fitted, lambda fit: stage.leave(round_, fit), round_)
+
+    def _on_end(self, stage: AssistorStage, message: EncryptedFinish) -> list[Effect]:
+        stage.check_end()
+        if stage.rounds != stage.study.rounds:
+            raise PeerViolation(stage.sponsor, f"learning cannot end after {stage.rounds} rounds: all are run")
+        self._check_requests(stage, message.ciphertexts, self.heads(stage))
+        combination(stage).set(message.ciphertexts)
+        stage.enter("concluding")
+        return [self._make_head(stage)]
+
+    def heads(self, stage: AssistorStage) -> int:
+        """One, or with `fresh_features` one a round: their maps differ."""
+        return stage.rounds if stage.model.fresh else 1
+
+    def _make_head(self, stage: AssistorStage) -> Compute[bytes]:
+        ciphertexts, outputs = combination(stage).get(), stage.outputs
+
+        def made(raw: bytes) -> list[Effect]:
+            head(stage).set(raw)
+            combination(stage).drop()
+            stage.enter("serving")
+            finished = Send(stage.sponsor, messages.Finished(Ending("finished")))
+            return [events.FinishedEncrypted(stage.rounds), finished, Done()]
+
+        return Compute("head", lambda: stage.model.head(ciphertexts, outputs, stage.sponsor), made)
+
+    def answer(self, stage: AssistorStage, number: int, ids: tuple[str, ...]) -> Compute[tuple[Known, Bytes]]:
+        """Enc(part) from the encrypted head; sanitised."""
+        encoder, raw, key = stage.encoder.get(), keys(stage).get(), head(stage).get()
+        return Compute(
+            "answer",
+            lambda: stage.model.answer(ids, encoder, raw, key, stage.outputs, stage.sponsor),
+            lambda result: stage.leave_part(number, *result),
+        )
+
+
+def combination(stage: AssistorStage) -> Entry[Bytes]:
+    """Enc(R_m) until the head is made of it."""
+    return Entry(stage.state, "combination", ARRAY)
+
+
+def head(stage: AssistorStage) -> Entry[bytes]:
+    """The encrypted head G = U' R, for this party's own disk."""
+    return Entry(stage.state, "head", RAW)
+
+
+def keys(stage: AssistorStage) -> Entry[bytes]:
+    """The keys that the sponsor sent."""
+    return Entry(stage.state, "keys", RAW)
+
+
+def declared(stage: AssistorStage) -> Entry[None]:
+    """Whether this party has said how wide its features are."""
+    return Entry(stage.state, "declared", MARK)
+
+
+def use_keys(stage: AssistorStage) -> Compute[None]:
+    """Compute with the sponsor's keys from now on."""
+    raw = keys(stage).get()
+    return Compute("keys", lambda: stage.model.use_keys(raw, stage.sponsor), lambda _: [])
+
+
+class EncryptedFitsSide(FittedSide):
+    """Fits and parts go to the sponsor as ciphertexts, which are counted against tau."""
+
+    declares = True
+
+    def __init__(self, parameters: ParameterSet) -> None:
+        self._parameters = parameters
+
+    def _count(self, rows: int, outputs: int) -> int:
+        """Reply ciphertexts for this many rows."""
+        return math.ceil(rows / self._parameters.values_per_ciphertext) * outputs
+
+    def check_rows(self, stage: AssistorStage, train: int, others: int) -> None:
+        """All rounds must stay within tau."""
+        rounds, rows = stage.study.rounds, train + others
+        needed = stage.account.replies(rounds * self._count(rows, stage.outputs))
+        stage.account.require_room(needed, f"{rounds} rounds over {rows} rows and {stage.outputs} outputs")
+
+    def prepared(self, stage: AssistorStage) -> list[Effect]:
+        """Step 6a, once; then the keys again after a restart."""
+        if not declared(stage).there:
+            declared(stage).set(None)
+            return [events.Prepared(), Send(stage.sponsor, messages.Features(messages.Width(stage.model.padded)))]
+        return [use_keys(stage)] if keys(stage).there else []
+
+    def receive(self, stage: AssistorStage, message: Message) -> list[Effect]:
+        """Step 6b: evaluation keys."""
+        if not isinstance(message, EvaluationKeys) or not declared(stage).there:
+            raise PeerViolation(stage.sponsor, f"{message.KIND} came before this party declared its width")
+        raw = message.keys.tobytes()
+        stage.model.check_keys(raw, stage.sponsor)
+        keys(stage).set(raw)
+        stage.enter("learning")
+        return [events.GotKeys(len(raw)), use_keys(stage)]
+
+    def spend_fit(self, stage: AssistorStage) -> None:
+        """The reply ciphertexts of all rows."""
+        stage.account.require(stage.account.replies(self._count(len(stage.train), stage.outputs)))
+
+    def leave(self, stage: AssistorStage, round_: int, fit: Any, residual: npt.NDArray[Any]) -> list[Effect]:
+        """To the sponsor."""
+        return [Send(stage.sponsor, EncryptedFitted(fit, round_))]
+
+    def price(self, stage: AssistorStage, rows: int, heads: int) -> list[Charge]:
+        """The reply ciphertexts."""
+        return [stage.account.replies(self._count(rows, stage.outputs))]
+
+    def leave_part(
+        self, stage: AssistorStage, number: int, ids: tuple[str, ...], known: Known, part: Any
+    ) -> list[Effect]:
+        """To the sponsor."""
+        return [
+            events.Predicted(len(known), int(known.sum())),
+            Send(stage.sponsor, EncryptedPredictReply(Batch(number), known, part)),
+        ]
+
+    def no_part(self, stage: AssistorStage, batch: Batch) -> Message:
+        """A reply without ciphertexts."""
+        nothing = np.zeros((0, self._parameters.reply_bytes), dtype=np.uint8)
+        return EncryptedPredictReply(batch, np.zeros(0, dtype=np.uint8), nothing)

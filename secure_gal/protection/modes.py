@@ -1,0 +1,51 @@
+"""What a mode of protection is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from secure_gal.phases import Step
+from secure_gal.protection.ports import FittedPort, FittedSide, PartPort, ResidualPort, ResidualSide
+from secure_gal.roles import Context
+from secure_gal.state import State
+from secure_gal.study import Study
+
+Cipher = Any
+"""The sponsor's secret key where a study has one, else None: `ckks.Cipher`, or `sums.sponsor.SumCipher`."""
+MakeCalculator = Callable[[bytes, str], Any]
+"""The aggregator's calculator (`sums.aggregator.Calculator`) from the product keys and who sent them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResidualMode:
+    """One of `[protect] residuals`.
+
+    Attributes:
+        steps: that are legal because of it.
+        port: at the sponsor, from its key; side: at an assistor.
+    """
+
+    steps: tuple[Step, ...]
+    port: Callable[[Cipher], ResidualPort]
+    side: Callable[[Study], ResidualSide]
+
+
+@dataclass(frozen=True, slots=True)
+class FittedMode:
+    """One of `[protect] predictions`.
+
+    Attributes:
+        declares: whether the phase `declaring` lies between alignment and the first round.
+        steps: that are legal because of it, by the name of the party.
+        port: at the sponsor, from its key.
+        side: at an assistor, whose calculator may be another than the real one.
+        parts: at the sponsor in a prediction, from its key.
+    """
+
+    declares: bool
+    steps: Callable[[Study, str], tuple[Step, ...]]
+    port: Callable[[Study, Cipher], FittedPort]
+    side: Callable[[Context, State, MakeCalculator | None], FittedSide]
+    parts: Callable[[Context, Cipher], PartPort]
