@@ -28,10 +28,10 @@ from rich.table import Table
 
 from benchmarks import harness
 from crypto.identity import Identity
-from parties.audit import verify_ledger
-from parties.certifier import KINDS as CERTIFIER_KINDS
+from parties.audit.ledger import verify_ledger
+from parties.run.certifier import KINDS as CERTIFIER_KINDS
 from secure_gal import messages
-from secure_gal.study import Study
+from secure_gal.settings.study import Study
 from transport import wire
 from transport.ledger import LEDGER, Ledger, Row
 from transport.ledger_entries import Entry, MessageEntry

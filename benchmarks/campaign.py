@@ -37,8 +37,8 @@ from scipy.special import expit
 
 from benchmarks import harness
 from benchmarks.line import Line, mbit
-from parties import demo
-from parties.store import RunStore
+from parties.commands import demo
+from parties.run.store import RunStore
 
 ROWS, COLUMNS, ROUNDS = 150, 3, 4
 SILENCE_SECONDS = 90.0

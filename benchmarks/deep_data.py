@@ -13,8 +13,8 @@ import numpy.typing as npt
 import polars as pl
 
 from benchmarks.accuracy_data import split
-from secure_gal.arrays import ArrayRows
-from secure_gal.encode_arrays import ArrayEncoder
+from secure_gal.data.arrays import ArrayRows
+from secure_gal.data.encode_arrays import ArrayEncoder
 
 Array = npt.NDArray[np.float32]
 GRID = (2, 4)

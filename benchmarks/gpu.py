@@ -32,7 +32,7 @@ from secure_gal.learners.cnn import ConvBody
 from secure_gal.learners.devices import compiler
 from secure_gal.learners.recurrent import RecurrentBody
 from secure_gal.learners.torch_trainer import network
-from secure_gal.study import LearnerSettings
+from secure_gal.settings.party import LearnerSettings
 
 OUTPUTS = 10
 BATCH = 512

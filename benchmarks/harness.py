@@ -19,9 +19,9 @@ import numpy as np
 import polars as pl
 from sklearn.datasets import load_breast_cancer
 
-from parties import demo, setup
-from parties.session import open_session
-from secure_gal.limits import LARGEST, OWN_SUMS, SUMS, limits_of
+from parties.commands import demo, setup
+from parties.run.session import open_session
+from secure_gal.settings.limits import LARGEST, OWN_SUMS, SUMS, limits_of
 
 SAMPLE_SECONDS = 0.05
 

@@ -27,14 +27,14 @@ from scipy.special import expit
 from benchmarks import accuracy_data as data
 from benchmarks.harness import machine
 from crypto.interval_privacy import IntervalMechanism
-from secure_gal.assistance import Ensemble
-from secure_gal.encode import TableEncoder
-from secure_gal.label_privacy import ClassResponse, RangeInterval, RangeResponse, Training
+from secure_gal.data.encode import TableEncoder
+from secure_gal.gal.ensemble import Ensemble
+from secure_gal.gal.losses import get_loss, metric
+from secure_gal.gal.split import split_rows
+from secure_gal.holdings.local import LocalParty, collapse
+from secure_gal.labels.schemes import ClassResponse, RangeInterval, RangeResponse, Training
 from secure_gal.learners import make_learner
-from secure_gal.local import LocalParty, collapse
-from secure_gal.losses import get_loss, metric
-from secure_gal.split import split_rows
-from secure_gal.study import LearnerSettings
+from secure_gal.settings.party import LearnerSettings
 
 EPSILONS = (0.5, 1.0, 2.0, 4.0)
 ROUNDS, PATIENCE, VALIDATION = 10, 3, 0.2
@@ -50,7 +50,7 @@ LEAST_PROBABILITY = 1e-3
 def learn(
     blocks: Sequence[np.ndarray], training: Training, task: str, train: np.ndarray, features: str
 ) -> Callable[[Sequence[np.ndarray]], np.ndarray]:
-    """GAL over these blocks (N, p_m); returns the decision function. The loop is that of `secure_gal.reference`."""
+    """GAL over these blocks (N, p_m); returns the decision function. The loop is that of `secure_gal.reference.gal`."""
     names = [f"p{m}" for m in range(len(blocks))]
     ensemble = Ensemble(
         training.loss, training.y, train, task, tuple(names), "fitted", "search", PATIENCE, ROUNDS, "l2"

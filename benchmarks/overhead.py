@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import harness
-from parties.store import RunStore
+from parties.run.store import RunStore
 
 MODES = {
     "clear": '[protect]\nids = "clear"',

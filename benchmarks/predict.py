@@ -41,9 +41,9 @@ from crypto.ckks.ring import padded
 from crypto.ckks.secret import SecretContext
 from crypto.ckks.sets import named
 from crypto.psi import BLOCK, PsiSide, derive_domain
-from parties import demo
-from parties.store import RunStore
-from parties.traffic import Traffic
+from parties.commands import demo
+from parties.run.store import RunStore
+from parties.run.traffic import Traffic
 
 ROWS, COLUMNS = 2000, 8
 SIZES = "1,1000,100000,1000000"

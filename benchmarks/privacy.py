@@ -37,7 +37,7 @@ from benchmarks.privacy_sums import record_sums
 from benchmarks.privacy_transcripts import PARAMETERS, ROUNDS, Spoil, record_clear, record_encrypted
 from secure_gal.attacks import columns
 from secure_gal.attacks.finding import Finding
-from secure_gal.label_privacy import ClassResponse, RangeInterval, RangeResponse, Training
+from secure_gal.labels.schemes import ClassResponse, RangeInterval, RangeResponse, Training
 
 EPSILONS = (4.0, 2.0, 1.0, 0.5)
 NOISES = (0.03, 0.1, 0.3, 1.0)

@@ -11,10 +11,10 @@ import polars as pl
 from sklearn.datasets import load_diabetes, load_digits, load_wine
 
 from benchmarks import accuracy_data
-from secure_gal.encode import LabelCodec
-from secure_gal.label_privacy import Training
-from secure_gal.losses import get_loss
-from secure_gal.split import split_rows
+from secure_gal.data.encode import LabelCodec
+from secure_gal.gal.losses import get_loss
+from secure_gal.gal.split import split_rows
+from secure_gal.labels.schemes import Training
 
 Array = np.ndarray[Any, np.dtype[Any]]
 CLASSES = ("breast", "wine", "digits", "default_credit")

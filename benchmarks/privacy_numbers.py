@@ -12,7 +12,7 @@ from benchmarks.privacy_sums import record_sums
 from benchmarks.privacy_transcripts import local, names, new_ensemble
 from secure_gal.attacks import aggregator
 from secure_gal.attacks.finding import Finding
-from secure_gal.sum_weights import commit_in_the_clear
+from secure_gal.protection.sums.weights import commit_in_the_clear
 
 TARGETS = 12
 """Single labels that are played for in a repetition."""

@@ -24,12 +24,12 @@ from crypto.ckks.slots import Table
 from crypto.ckks.sum_calculator import SumCalculator
 from crypto.ckks.sum_keys import ProductKeys
 from secure_gal.attacks.requests import readable
-from secure_gal.encrypted_rows import study_order, to_unit
 from secure_gal.features.encoded import RidgeFeatures
+from secure_gal.gal.rows import study_order, to_unit
+from secure_gal.gal.split import derive_seed
+from secure_gal.holdings.sums import SumRidge
 from secure_gal.learners import ridge_features
-from secure_gal.split import derive_seed
-from secure_gal.sum_models import SumRidge
-from secure_gal.sum_weights import constrained_weights
+from secure_gal.protection.sums.weights import constrained_weights
 
 SPONSOR = "party-0"
 

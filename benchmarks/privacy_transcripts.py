@@ -1,6 +1,7 @@
 """One study over `People`, and all that its parties received: in the clear, with noise, or by way of ciphertexts.
 
-The loop is that of `secure_gal.reference`; what is privatised goes through the product's own schemes, losses and noise.
+The loop is that of `secure_gal.reference.gal`; what is privatised goes through the product's own schemes, losses and
+noise.
 """
 
 from __future__ import annotations
@@ -15,16 +16,17 @@ from benchmarks.privacy_data import Array, People
 from crypto.ckks.secret import SecretContext
 from crypto.ckks.sets import PARAMETER_SETS
 from crypto.gaussian_noise import clipped_with_noise
-from secure_gal.assistance import Ensemble
 from secure_gal.attacks.finding import r2
 from secure_gal.attacks.requests import readable
-from secure_gal.encrypted_local import EncryptedLocal
-from secure_gal.label_privacy import Training
+from secure_gal.gal.ensemble import Ensemble
+from secure_gal.gal.losses import metric
+from secure_gal.holdings.encrypted_local import EncryptedLocal
+from secure_gal.holdings.local import LocalParty, collapse
+from secure_gal.labels.schemes import Training
 from secure_gal.learners import make_learner
 from secure_gal.learners.base import Model
-from secure_gal.local import LocalParty, collapse
-from secure_gal.losses import metric
-from secure_gal.study import LearnerSettings, Protect
+from secure_gal.settings.party import LearnerSettings
+from secure_gal.settings.study import Protect
 
 ROUNDS = 10
 PARAMETERS = "fast"

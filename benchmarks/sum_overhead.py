@@ -23,11 +23,11 @@ from rich.table import Table
 from sklearn.datasets import load_digits
 
 from benchmarks import harness
-from parties import demo
-from parties.store import RunStore
-from secure_gal.party_model import AssistorData, SponsorData
-from secure_gal.study import load_party
-from secure_gal.sum_weights import commit_in_the_clear
+from parties.commands import demo
+from parties.run.store import RunStore
+from secure_gal.holdings.party import AssistorData, SponsorData
+from secure_gal.protection.sums.weights import commit_in_the_clear
+from secure_gal.settings.load import load_party
 
 INDIVIDUAL = '[protect]\nids = "clear"\nresiduals = "ckks"\nparameters = "strict"'
 SUM = '[protect]\nids = "clear"\nresiduals = "ckks"\npredictions = "sum"'

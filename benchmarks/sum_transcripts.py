@@ -16,16 +16,16 @@ from crypto.ckks.fits import MAX_VALUE, SUM, WEIGHT_BITS, Layout
 from crypto.ckks.secret_sum import SumContext
 from crypto.ckks.sum_calculator import SumCalculator
 from crypto.ckks.sum_keys import EncryptionKey, ProductKeys
-from secure_gal.assistance import Ensemble
 from secure_gal.attacks.columns import column_space, stacked, with_known_rows
 from secure_gal.attacks.finding import r2, squared_correlation
 from secure_gal.attacks.sums import recover_spaces
-from secure_gal.encrypted_rows import to_unit
+from secure_gal.gal.ensemble import Ensemble
+from secure_gal.gal.losses import get_loss
+from secure_gal.gal.rows import to_unit
+from secure_gal.holdings.local import LocalParty
 from secure_gal.learners import make_learner
-from secure_gal.local import LocalParty
-from secure_gal.losses import get_loss
-from secure_gal.study import LearnerSettings
-from secure_gal.sum_weights import constrained_weights
+from secure_gal.protection.sums.weights import constrained_weights
+from secure_gal.settings.party import LearnerSettings
 
 ROWS, OWN = 1200, 2
 MINOR = 0.1

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from secure_gal import protection
 from secure_gal.phases import JOB, START, Role, Step
-from secure_gal.study import Protect, Study
+from secure_gal.settings.study import Protect, Study
 
 PAGE = Path(__file__).with_name("phases.md")
 STUDIES: dict[str, Protect] = {

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from parties.cli_audit import audit_app
-from parties.ending import ON_BROKEN_PIPE, end, explained, guarded
+from parties.commands.audit import audit_app
+from parties.run.ending import ON_BROKEN_PIPE, end, explained, guarded
 from secure_gal.errors import printable
 
 app = typer.Typer(
@@ -46,7 +46,7 @@ def new(
     ] = "assistor",
 ) -> None:
     """Write commented settings files to start from: NAME.toml, and study.toml for a sponsor."""
-    from parties.setup import new_files
+    from parties.commands.setup import new_files
 
     for path in new_files(name, role, Path.cwd()):
         typer.echo(f"wrote {path}")
@@ -55,7 +55,7 @@ def new(
 @app.command()
 def keygen(name: Annotated[str, typer.Argument(help="The party's name.")], home: Home = Path("keys")) -> None:
     """Make this party's keys: HOME/NAME.key stays here, HOME/NAME.card goes to every other party."""
-    from parties.setup import keygen as make
+    from parties.commands.setup import keygen as make
 
     typer.echo(make(name, home))
 
@@ -70,9 +70,9 @@ def trust(
     remove: Annotated[str, typer.Option("--remove", metavar="NAME", help="Unpin a party.")] = "",
 ) -> None:
     """Pin another party's card after comparing its fingerprint over another channel (a telephone, say)."""
-    from parties.consent import confirmed
-    from parties.keys import Pins
-    from parties.setup import describe_pins, trust_card
+    from parties.commands.consent import confirmed
+    from parties.commands.setup import describe_pins, trust_card
+    from parties.run.keys import Pins
 
     if list_:
         typer.echo(describe_pins(home))
@@ -88,7 +88,7 @@ def trust(
 @app.command()
 def check(file: PartyFile) -> None:
     """Validate everything that can be checked offline; print the manifest and the study digest."""
-    from parties.setup import check_party
+    from parties.commands.setup import check_party
 
     typer.echo(check_party(file))
 
@@ -110,7 +110,7 @@ def assist(
     json: Json = False,
 ) -> None:
     """Assistor: dial out, serve learning and prediction until stopped."""
-    from parties.assistor import assist as run
+    from parties.commands.assist import assist as run
 
     raise typer.Exit(guarded(lambda: run(file, once=once, consent=consent, beyond=beyond or (), json=json), file, json))
 
@@ -118,7 +118,7 @@ def assist(
 @app.command()
 def train(file: PartyFile, beyond: Beyond = None, json: Json = False) -> None:
     """Sponsor: open the one port and run the learning stage, or go on with an interrupted one."""
-    from parties.sponsor import train as run
+    from parties.commands.train import train as run
 
     raise typer.Exit(guarded(lambda: run(file, beyond=beyond or (), json=json), file, json))
 
@@ -126,7 +126,7 @@ def train(file: PartyFile, beyond: Beyond = None, json: Json = False) -> None:
 @app.command()
 def report(file: PartyFile) -> None:
     """Sponsor: write the results of a finished study that are missing from its run directory."""
-    from parties.sponsor import report as run
+    from parties.commands.train import report as run
 
     raise typer.Exit(guarded(lambda: run(file), file, False))
 
@@ -139,7 +139,7 @@ def predict(
     json: Json = False,
 ) -> None:
     """Sponsor: predict new ids with the assistors' help."""
-    from parties.predict import predict as run
+    from parties.commands.predict import predict as run
 
     raise typer.Exit(guarded(lambda: run(file, ids, out, json=json), file, json))
 
@@ -150,7 +150,7 @@ def leakage(file: PartyFile, json: Json = False) -> None:
 
     Exit code 1 where an attack gains more than the study's leakage_threshold.
     """
-    from parties.leakage import as_text, measure
+    from parties.commands.leakage import as_text, measure
 
     found = measure(file)
     if json:
@@ -165,7 +165,7 @@ def leakage(file: PartyFile, json: Json = False) -> None:
 @app.command()
 def doctor(file: PartyFile) -> None:
     """One line a thing that can be wrong on this machine, with the fix."""
-    from parties.doctor import examine
+    from parties.commands.doctor import examine
 
     lines, healthy = examine(file)
     typer.echo("\n".join(lines))
@@ -180,7 +180,7 @@ def demo(
     ] = False,
 ) -> None:
     """A hospital and two laboratories learn together on this machine, in three processes, residuals encrypted."""
-    from parties.demo import run
+    from parties.commands.demo import run
 
     raise typer.Exit(run(dir, clear))
 

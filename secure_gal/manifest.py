@@ -6,30 +6,11 @@ The table is generated from the study's settings, never written by hand.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from secure_gal import __version__
-from secure_gal.study import Study
-from secure_gal.study_digest import VERSION
-
-
-@dataclass(frozen=True, slots=True)
-class Disclosure:
-    """One line of who-learns-what."""
-
-    message: str
-    sender: str
-    receiver: str
-    content: str
-    protection: str
-    inference: str
-    readable: bool = False
-    """Encrypted on the way, but decrypted by its receiver."""
-
-
-def in_the_clear(item: Disclosure) -> bool:
-    """Whether the receiver can read data about persons out of this message, once it has done what the protocol does."""
-    return item.protection == "clear" or item.readable
+from secure_gal.protection.disclosure import Disclosure
+from secure_gal.settings.digest import VERSION
+from secure_gal.settings.study import Study
 
 
 def who_learns_what(study: Study) -> tuple[Disclosure, ...]:
@@ -37,7 +18,7 @@ def who_learns_what(study: Study) -> tuple[Disclosure, ...]:
     private = study.protect.ids == "psi"
     rounds = _encrypted_rounds(study) if study.protect.encrypted else _clear_rounds(study)
     if study.protect.summed:
-        from secure_gal.manifest_sum import summed_rounds
+        from secure_gal.protection.sums.manifest import summed_rounds
 
         rounds = summed_rounds(study, rounds)
     return (*(_private_alignment(study) if private else _clear_alignment()), *rounds)
@@ -163,7 +144,7 @@ def _clear_residual(study: Study) -> Disclosure:
 
 
 def _privatised_residual(study: Study) -> Disclosure:
-    from secure_gal.privatised_sponsor import label_scheme
+    from secure_gal.holdings.privatised import label_scheme
 
     epsilon = study.protect.epsilon
     worth = "of each target one interval, below or above a random threshold; no epsilon is claimed"
@@ -276,8 +257,8 @@ def _parameter_lines(study: Study) -> list[str]:
         f"from about {params.n:,} values that it is shown",
     ]
     if study.protect.summed:
-        from secure_gal.sum_exposure import LIMIT, OWN_LIMIT
-        from secure_gal.sum_weights import W_MIN
+        from secure_gal.protection.sums.weights import W_MIN
+        from secure_gal.settings.limits import LIMIT, OWN_LIMIT
 
         lines.append(
             f"sums       by {study.adder}, who holds no key; weights by least squares, at least {W_MIN:g} for two of "

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from secure_gal.split import split_rows
-from secure_gal.study import Study
+from secure_gal.gal.split import split_rows
+from secure_gal.settings.study import Study
 
 HEADER_BYTES = 500
 """Header, signature and salts of a message, about."""

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from secure_gal import agreement
-from secure_gal.protocol import roles
+from secure_gal.protocol import agreement, roles
 from secure_gal.protocol.prediction import Prediction
+from secure_gal.settings.study import Protect, Study
 from secure_gal.state import State
-from secure_gal.study import Protect, Study
 from tests import test_encrypted_protocol as single
 from tests import test_sum_protocol as sums
 from tests.hostile import Play

@@ -10,9 +10,9 @@ import numpy as np
 
 from crypto.identity import Card, Identity
 from secure_gal import messages
-from secure_gal.agreement import statement
 from secure_gal.messages.certificate import Certificate, certificate_statement
-from secure_gal.study import Protect, Study
+from secure_gal.protocol.agreement import statement
+from secure_gal.settings.study import Protect, Study
 from tests.conftest import identity
 from transport import wire
 from transport.ledger import LEDGER, Ledger, Row

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from parties.node import Node
-from secure_gal import agreement
+from parties.run.node import Node
+from secure_gal.holdings.local import collapse
 from secure_gal.learners import storage
-from secure_gal.local import collapse
-from secure_gal.protocol import roles
+from secure_gal.protocol import agreement, roles
+from secure_gal.settings.study import Protect, Study
 from secure_gal.state import State
-from secure_gal.study import Protect, Study
 from tests import test_encrypted_protocol as ckks
 from tests import test_sum_protocol as sums
 from tests.simulation import MemoryStore, Network, Party

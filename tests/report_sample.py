@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from parties.report_html import protections, render, settings
+from parties.report.page import protections, render, settings
 from secure_gal.manifest import who_learns_what
-from secure_gal.study import Protect, Study
+from secure_gal.settings.study import Protect, Study
 
 PARTIES = ("hospital", "lab-a", "lab-b")
 STUDY = Study("demo", "classification", PARTIES[0], "tcp://127.0.0.1:1", PARTIES[1:])
@@ -25,7 +25,7 @@ LEAKAGE = [
 
 
 def summary(**changes: Any) -> dict[str, Any]:
-    """As parties/results.py writes it."""
+    """As parties/report/results.py writes it."""
     return {
         "format": 1,
         "study": "demo",

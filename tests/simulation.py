@@ -11,8 +11,9 @@ from typing import Any
 
 import msgspec
 
-from parties.node import Node, Outcome, Transmit
-from parties.store import LinkRecord
+from parties.run.exchange import Outcome, Transmit
+from parties.run.node import Node
+from parties.run.store import LinkRecord
 from secure_gal.effects import Compute
 from secure_gal.events import Event
 from secure_gal.state import Value

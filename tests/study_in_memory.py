@@ -8,21 +8,22 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import polars as pl
 
-from parties.budget import DataBudget
-from parties.certifier import Certifier
-from parties.node import Codec, Node
-from secure_gal.assistance import Ensemble
-from secure_gal.budget import Kind
-from secure_gal.data import Table
+from parties.run.budget import DataBudget
+from parties.run.certifier import Certifier
+from parties.run.codec import Codec
+from parties.run.node import Node
+from secure_gal.data.table import Table
+from secure_gal.gal.ensemble import Ensemble
+from secure_gal.gal.losses import get_loss
+from secure_gal.holdings.budget import Kind
+from secure_gal.holdings.local import LocalParty, collapse
+from secure_gal.holdings.roles import Context
 from secure_gal.learners import storage
 from secure_gal.learners.linear import LinearLearner
-from secure_gal.limits import Beyond
-from secure_gal.local import LocalParty, collapse
-from secure_gal.losses import get_loss
 from secure_gal.protocol import roles
-from secure_gal.roles import Context
+from secure_gal.settings.limits import Beyond
+from secure_gal.settings.study import Protect, Study
 from secure_gal.state import State
-from secure_gal.study import Protect, Study
 from tests.conftest import identity
 from tests.simulation import SHM, MemoryStore, Network, Party
 from transport.ledger import Ledger

@@ -9,12 +9,12 @@ import pytest
 from scipy.optimize import minimize_scalar
 from sklearn.ensemble import GradientBoostingRegressor
 
+from secure_gal.gal.line_search import line_search
+from secure_gal.gal.losses import get_loss, metric
+from secure_gal.gal.simplex import kkt_residual, min_norm_point, simplex_weights
 from secure_gal.learners.trees import EstimatorLearner
-from secure_gal.line_search import line_search
-from secure_gal.losses import get_loss, metric
 from secure_gal.reference import GAL
-from secure_gal.simplex import kkt_residual, min_norm_point, simplex_weights
-from secure_gal.study import LearnerSettings
+from secure_gal.settings.party import LearnerSettings
 
 CASES = [("l1", 1), ("l2", 1), ("huber", 1), ("cross_entropy", 1), ("cross_entropy", 4)]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from parties.archive import Archive, extract
+from parties.run.archive import Archive, extract
 from secure_gal import messages
 from secure_gal.errors import SettingsError
 from tests.conftest import identity

@@ -10,17 +10,18 @@ import pytest
 
 from crypto.ckks.secret import SecretContext
 from crypto.ckks.sets import PARAMETER_SETS
-from secure_gal.arrays import ArrayRows
-from secure_gal.data import Table, read_table
-from secure_gal.encode_arrays import ArrayEncoder
-from secure_gal.encrypted_model import EncryptedAssistorData
+from secure_gal.data.arrays import ArrayRows
+from secure_gal.data.encode_arrays import ArrayEncoder
+from secure_gal.data.table import Table, read_table
 from secure_gal.errors import DataError, SettingsError, StateError
 from secure_gal.features.encoder_kmeans import KMeansPatches
+from secure_gal.holdings.encrypted import EncryptedAssistorData
+from secure_gal.holdings.party import AssistorData, SponsorData
 from secure_gal.learners import storage
 from secure_gal.learners.shared import linked
 from secure_gal.learners.torch_trainer import TorchLearner
-from secure_gal.party_model import AssistorData, SponsorData
-from secure_gal.study import DataSettings, LearnerSettings, PartySettings, Protect, Study
+from secure_gal.settings.party import DataSettings, LearnerSettings, PartySettings
+from secure_gal.settings.study import Protect, Study
 
 N = 60
 IDS = np.array([f"p{i:02d}" for i in range(N)])

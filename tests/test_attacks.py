@@ -31,7 +31,7 @@ from secure_gal.attacks.finding import (
 from secure_gal.attacks.known_rows import KNOWN_SHARE, draws
 from secure_gal.attacks.requests import readable
 from secure_gal.errors import DataError, SettingsError
-from secure_gal.losses import get_loss
+from secure_gal.gal.losses import get_loss
 from secure_gal.reference import GAL
 
 Array = np.ndarray

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from crypto.identity import Identity
-from parties.audit import verify_ledger
-from parties.audit_reconcile import reconcile
-from parties.audit_views import Filter, agreements, as_json, read_contents
+from parties.audit.ledger import verify_ledger
+from parties.audit.reconcile import reconcile
+from parties.audit.views import Filter, agreements, as_json, read_contents
 from secure_gal import messages
 from secure_gal.errors import SecureGalError, SettingsError
-from secure_gal.study import Protect
+from secure_gal.settings.study import Protect
 from tests.conftest import identity
 from tests.ledger_forger import FITTED, GREETING, altered, forge
 from tests.ledger_study import LedgerStudy, study, whole_study

@@ -14,11 +14,11 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from crypto.identity import Identity
-from parties.audit import verify_ledger
-from parties.audit_proof import prove, verify_proof
-from parties.audit_reconcile import reconcile
-from parties.audit_views import Contents, Filter, inferences, read_contents, totals_table
-from parties.cli_audit import audit_app
+from parties.audit.ledger import verify_ledger
+from parties.audit.proof import prove, verify_proof
+from parties.audit.reconcile import reconcile
+from parties.audit.views import Contents, Filter, inferences, read_contents, totals_table
+from parties.commands.audit import audit_app
 from secure_gal import messages
 from secure_gal.errors import SecureGalError, SettingsError
 from tests.conftest import identity

@@ -12,16 +12,17 @@ import pytest
 from crypto.errors import Malformed
 from crypto.identity import Card, Identity
 from crypto.private_files import write_new
-from parties import setup
-from parties.keys import Pins, load_identity
-from parties.session import open_session, open_store
-from parties.store import RunStore
-from secure_gal.align import Alignment, combine, match_clear
-from secure_gal.data import read_table
-from secure_gal.encode import LabelCodec, TableEncoder
+from parties.commands import setup
+from parties.run.keys import Pins, load_identity
+from parties.run.session import open_session, open_store
+from parties.run.store import RunStore
+from secure_gal.data.align import Alignment, combine, match_clear
+from secure_gal.data.encode import LabelCodec, TableEncoder
+from secure_gal.data.table import read_table
 from secure_gal.errors import DataError, EnvironmentFailure, SettingsError
 from secure_gal.learners import make_learner, storage
-from secure_gal.study import LearnerSettings, load_party, load_study
+from secure_gal.settings.load import load_party, load_study
+from secure_gal.settings.party import LearnerSettings
 
 STUDY = 'name="s"\ntask="classification"\nsponsor="hospital"\naddress="tcp://h:7001"\nassistors=["lab"]\n'
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from crypto.errors import CryptoError, KeyRetired, Malformed, Misuse, Refused, Unsuitable
-from parties.ending import explained, known_as
+from parties.run.ending import explained, known_as
 from secure_gal import errors
 from secure_gal.errors import DataError, EnvironmentFailure, PeerViolation, SettingsError, StateError, blamed, setting
-from secure_gal.label_privacy import ClassResponse, RangeInterval, RangeResponse
+from secure_gal.labels.schemes import ClassResponse, RangeInterval, RangeResponse
 
 ALL = [
     Malformed("a tag stands more than once"),

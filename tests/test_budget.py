@@ -13,16 +13,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from parties import doctor
-from parties.assistor import _model
-from parties.budget import BEFORE, FILE, DataBudget, look
-from parties.progress import Progress
-from parties.session import check_same_budget, open_store
-from parties.setup import check_party
-from parties.store import RunStore
-from secure_gal.budget import Charge
-from secure_gal.data import Table, read_table
+from parties.commands import doctor
+from parties.commands.assist import _model
+from parties.commands.setup import check_party
+from parties.run.budget import BEFORE, FILE, DataBudget, look
+from parties.run.progress import Progress
+from parties.run.session import check_same_budget, open_store
+from parties.run.store import RunStore
+from secure_gal.data.table import Table, read_table
 from secure_gal.errors import EnvironmentFailure, SettingsError
+from secure_gal.holdings.budget import Charge
 from tests.study_in_memory import table_of
 from tests.test_consent import session_of
 

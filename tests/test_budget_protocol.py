@@ -13,18 +13,19 @@ import pytest
 
 from crypto.ckks.products import MAX_PRODUCTS_COST
 from crypto.ckks.sets import PARAMETER_SETS
-from parties.budget import DataBudget
-from parties.node import Node
+from parties.run.budget import DataBudget
+from parties.run.node import Node
 from secure_gal import events, messages
-from secure_gal.budget import Charge, Kind
 from secure_gal.effects import Compute, Send
 from secure_gal.errors import ConsentError, EnvironmentFailure, PeerViolation, SettingsError
-from secure_gal.limits import limits_of, read_beyond
-from secure_gal.party_model import AssistorData
+from secure_gal.holdings.budget import Charge, Kind
+from secure_gal.holdings.party import AssistorData
 from secure_gal.protection.sums.assistor import spend_run
 from secure_gal.protocol import roles
+from secure_gal.settings.limits import limits_of, read_beyond
+from secure_gal.settings.party import DataSettings, PartySettings
+from secure_gal.settings.study import Protect, Study
 from secure_gal.state import State
-from secure_gal.study import DataSettings, PartySettings, Protect, Study
 from tests import test_encrypted_protocol, test_private_alignment, test_sum_protocol
 from tests.simulation import MemoryStore, Network, Party
 from tests.study_in_memory import (

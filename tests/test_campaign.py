@@ -9,7 +9,7 @@ import pytest
 from scipy.special import expit
 
 from benchmarks.campaign import MODES, ROWS, Tally, error_of, predictions_differ, show, write
-from secure_gal.study import load_party
+from secure_gal.settings.load import load_party
 
 
 @pytest.mark.parametrize("ids", ["clear", "psi"])

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from crypto.identity import Identity
-from parties.session import admit, open_session, open_store
-from parties.store import RunStore
+from parties.run.session import admit, open_session, open_store
+from parties.run.store import RunStore
 from secure_gal.errors import DataError, SettingsError
-from secure_gal.party_model import AssistorData, PartyModel, SponsorData
+from secure_gal.holdings.party import AssistorData, PartyModel, SponsorData
 from tests.conftest import identity
 
 ROWS = 60
@@ -59,7 +59,7 @@ def settings(folder: Path, name: str, learner: str = 'kind="linear"', ids: str =
         own: Identity = identity(party)
         if party == name and not (folder / "keys" / f"{party}.key").exists():
             own.save(folder / "keys")
-    from parties.keys import Pins
+    from parties.run.keys import Pins
 
     other = "lab" if name == "hospital" else "hospital"
     Pins(folder / "keys").add(identity(other).card)
@@ -256,7 +256,7 @@ def test_what_is_kept_tells_nothing_of_the_table(tmp_path: Path) -> None:
         kept.append(store.meta("learnt-from"))
         store.close()
     assert kept[0] != kept[1] and "p07" not in kept[0] and "north" not in kept[0]
-    from parties.learnt_from import ROW_BYTES, read
+    from parties.run.learnt_from import ROW_BYTES, read
 
     rows = read(kept[0])
     assert len(rows.labels) == ROW_BYTES * ROWS

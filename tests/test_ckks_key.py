@@ -11,11 +11,11 @@ import pytest
 
 from crypto.ckks.releases import Releases
 from crypto.ckks.sets import PARAMETER_SETS
-from parties.ckks_key import current_key, open_cipher, released
-from parties.store import RunStore
+from parties.run.ckks_key import current_key, open_cipher, released
+from parties.run.store import RunStore
 from secure_gal.errors import KeyRetired, SettingsError
 from secure_gal.manifest import manifest
-from secure_gal.study import Protect
+from secure_gal.settings.study import Protect
 from tests.study_in_memory import NAMES, study
 
 DIGEST = "ab" * 32

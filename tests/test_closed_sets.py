@@ -11,22 +11,22 @@ import numpy as np
 import pytest
 import torch
 
-from secure_gal import ids
-from secure_gal.align import Match, combine
-from secure_gal.assistance import Ensemble
-from secure_gal.encode import LabelCodec
+from secure_gal.data import ids
+from secure_gal.data.align import Match, combine
+from secure_gal.data.encode import LabelCodec
 from secure_gal.errors import StateError
 from secure_gal.features.encoder import Encoder
 from secure_gal.features.encoder_options import EncoderOptions
+from secure_gal.gal.ensemble import Ensemble
+from secure_gal.gal.line_search import line_search
+from secure_gal.gal.losses import Loss, get_loss, metric
+from secure_gal.gal.simplex import simplex_weights
+from secure_gal.holdings.privatised import label_scheme
+from secure_gal.labels.residual_rules import residual_problem
 from secure_gal.learners.recurrent import RecurrentBody
-from secure_gal.line_search import line_search
-from secure_gal.losses import Loss, get_loss, metric
-from secure_gal.privatised_sponsor import label_scheme
-from secure_gal.reply_counts import learning_decryptions
-from secure_gal.residual_rules import residual_problem
-from secure_gal.simplex import simplex_weights
+from secure_gal.protection.reply_counts import learning_decryptions
+from secure_gal.settings.study import Protect
 from secure_gal.state import State
-from secure_gal.study import Protect
 from tests.hostile_studies import build, play
 from tests.study_in_memory import study
 

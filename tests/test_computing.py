@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from parties.computing import FILE, Computing, phases, record
-from parties.progress import Progress
-from parties.store import RunStore
+from parties.run.computing import FILE, Computing, phases, record
+from parties.run.progress import Progress
+from parties.run.store import RunStore
 from secure_gal.effects import Compute, Work
-from secure_gal.party_model import AssistorData
-from secure_gal.study import DataSettings, LearnerSettings, PartySettings, Protect, Study
+from secure_gal.holdings.party import AssistorData
+from secure_gal.settings.party import DataSettings, LearnerSettings, PartySettings
+from secure_gal.settings.study import Protect, Study
 
 IDS = np.array([f"p{i:02d}" for i in range(60)])
 STUDY = Study("s", "regression", "hospital", "tcp://x:1", ("lab",), rounds=3, protect=Protect(ids="clear"))

@@ -12,14 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from parties import cli, consent, setup
-from parties.audit import verify_ledger
-from parties.consent import go_beyond, require_consent, write_down
-from parties.session import Session, open_session, open_store
+from parties import cli
+from parties.audit.ledger import verify_ledger
+from parties.commands import consent, setup
+from parties.commands.consent import go_beyond, require_consent, write_down
+from parties.run.session import Session, open_session, open_store
 from secure_gal.errors import ConsentError, SettingsError
-from secure_gal.limits import limits_of, read_beyond
-from secure_gal.manifest import in_the_clear, who_learns_what
-from secure_gal.study import Protect
+from secure_gal.manifest import who_learns_what
+from secure_gal.protection.disclosure import in_the_clear
+from secure_gal.settings.limits import limits_of, read_beyond
+from secure_gal.settings.study import Protect
 from tests.study_in_memory import study
 from transport.ledger import Ledger
 from transport.ledger_entries import BeyondEntry, ConsentEntry, decode, read_lines

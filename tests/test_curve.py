@@ -12,10 +12,11 @@ from secure_gal.errors import EnvironmentFailure
 from tests.conftest import identity
 from transport import curve
 from transport import events as ev
-from transport.curve import AssistorSocket, SponsorSocket
+from transport.assistor_socket import AssistorSocket
 from transport.events import Ack, Attached, Begun, Event, Lost, Message, Refused, Sync
 from transport.link import MAX_SMALL_BYTES
 from transport.pieces import ANSWER_BYTES, PREFIX_BYTES
+from transport.sponsor_socket import SponsorSocket
 from transport.wire import CHUNK
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from secure_gal.arrays import ArrayRows
+from secure_gal.data.arrays import ArrayRows
 from secure_gal.errors import EnvironmentFailure, SettingsError
 from secure_gal.learners import make_learner, storage, torch_trainer
 from secure_gal.learners.base import Placement, placement_of
@@ -20,7 +20,7 @@ from secure_gal.learners.recurrent import RecurrentBody
 from secure_gal.learners.torch_options import TorchOptions
 from secure_gal.learners.torch_trainer import Inputs, TorchLearner, network
 from secure_gal.reference import GAL
-from secure_gal.study import LearnerSettings
+from secure_gal.settings.party import LearnerSettings
 from tests.test_features import HERE
 
 

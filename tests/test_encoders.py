@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from secure_gal.arrays import ArrayRows
+from secure_gal.data.arrays import ArrayRows
 from secure_gal.errors import EnvironmentFailure, SettingsError
 from secure_gal.features import encoder_training, fit_features
 from secure_gal.features.encoder import Encoder
@@ -21,7 +21,7 @@ from secure_gal.features.encoder_options import EncoderOptions
 from secure_gal.features.encoder_training import VICReg, _disturb, new_body
 from secure_gal.learners import make_learner, ridge_features, storage
 from secure_gal.reference import GAL
-from secure_gal.study import LearnerSettings
+from secure_gal.settings.party import LearnerSettings
 from tests.test_deep_learners import images, series
 
 HERE = Path(".")
@@ -235,10 +235,10 @@ def test_tables_without_an_encoder_and_images_with_k_means_never_import_torch() 
 import sys
 import numpy as np
 from pathlib import Path
-import secure_gal.party_model, secure_gal.encode_arrays
+import secure_gal.holdings.party, secure_gal.data.encode_arrays
 from secure_gal.learners import make_learner
 from secure_gal.reference import GAL
-from secure_gal.study import LearnerSettings
+from secure_gal.settings.party import LearnerSettings
 rng = np.random.default_rng(0)
 r = rng.normal(size=(60, 1)).astype(np.float32)
 make_learner(LearnerSettings(features="auto"), Path(".")).fit(rng.normal(size=(60, 3)), r, 0)

@@ -14,11 +14,11 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks import harness
-from parties import demo
-from parties.audit import verify_ledger
-from parties.audit_reconcile import reconcile
+from parties.audit.ledger import verify_ledger
+from parties.audit.reconcile import reconcile
 from parties.cli import app
-from parties.session import open_session
+from parties.commands import demo
+from parties.run.session import open_session
 from secure_gal.volume import Volume
 from tests.test_processes import assist, cli, wait_for
 from tests.test_volume import unforeseen
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.processes
 BEYOND = ("--beyond", "sums=0.4", "--beyond", "own-sums=0.8")
 """Ten sums of the demo's thirteen and thirteen features."""
 ASSIST = (
-    "import sys, pathlib; from parties.assistor import assist\n"
+    "import sys, pathlib; from parties.commands.assist import assist\n"
     "code = assist(pathlib.Path(sys.argv[1]), once=True, consent=sys.argv[2], beyond=sys.argv[3:])\n"
     "secret = any(name.startswith('crypto.ckks.secret') for name in sys.modules)\n"
     "print(secret, 'crypto.ckks.calculator' in sys.modules, 'torch' in sys.modules)\n"

@@ -11,19 +11,19 @@ import pytest
 
 from crypto.ckks.sets import PARAMETER_SETS
 from crypto.errors import Malformed
-from parties.budget import DataBudget
-from parties.node import Node
+from parties.run.budget import DataBudget
+from parties.run.node import Node
 from secure_gal import messages
-from secure_gal.assistance import Ensemble
-from secure_gal.budget import Charge
 from secure_gal.effects import Send
-from secure_gal.encrypted_rows import study_order
 from secure_gal.errors import PeerViolation, SettingsError
-from secure_gal.limits import Beyond
+from secure_gal.gal.ensemble import Ensemble
+from secure_gal.gal.rows import study_order
+from secure_gal.holdings.budget import Charge
 from secure_gal.protocol import roles
 from secure_gal.protocol.assistor import Assistor
+from secure_gal.settings.limits import Beyond
+from secure_gal.settings.study import Protect, Study
 from secure_gal.state import State
-from secure_gal.study import Protect, Study
 from tests.simulation import MemoryStore, Network, Party
 from tests.study_in_memory import NAMES, ROUNDS, Arrays, context, final_f, make_network, make_node, spent, study
 

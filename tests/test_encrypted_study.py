@@ -12,13 +12,14 @@ from crypto.ckks.keys import PublicKeys, check_keys
 from crypto.ckks.secret import SecretContext
 from crypto.ckks.sets import PARAMETER_SETS
 from crypto.errors import Malformed
-from parties.node import Node
-from secure_gal.encrypted_party import EncryptedParty, answer
+from parties.run.node import Node
+from secure_gal.holdings.encrypted_party import EncryptedParty, answer
 from secure_gal.learners import ridge_features
 from secure_gal.protocol import roles
 from secure_gal.reference import GAL
+from secure_gal.settings.party import LearnerSettings
+from secure_gal.settings.study import Protect
 from secure_gal.state import State
-from secure_gal.study import LearnerSettings, Protect
 from tests.simulation import MemoryStore, Network, Party
 from tests.study_in_memory import NAMES, Arrays, context, final_f, make_node, study
 

@@ -18,7 +18,9 @@ import pytest
 import zmq
 
 from benchmarks import harness
-from parties import cli, demo, ending
+from parties import cli
+from parties.commands import demo
+from parties.run import ending
 from secure_gal import errors
 from secure_gal.errors import Bug, EnvironmentFailure, PeerViolation, SecureGalError, SettingsError, StateError
 

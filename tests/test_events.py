@@ -15,12 +15,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from parties import progress
-from parties.json_lines import json_line
-from parties.progress import Progress, text_of
+from parties.run import progress
+from parties.run.json_lines import json_line
+from parties.run.progress import Progress, text_of
 from secure_gal import events
-from secure_gal.assistance import RoundRecord
-from secure_gal.events import Event, Fact
+from secure_gal.events import Event, Fact, RoundRecord
 from tests.study_in_memory import NAMES, ROUNDS, make_network
 
 NOON = datetime(2026, 11, 28, 12, 0, 0, 5000, tzinfo=UTC)

@@ -18,14 +18,14 @@ from secure_gal.features.base import BLOCK_ROWS, MAX_WIDTH
 from secure_gal.features.declare import KINDS
 from secure_gal.features.encoded import RidgeFeatures
 from secure_gal.features.ranks import Ranks
+from secure_gal.holdings.local import LocalParty
+from secure_gal.holdings.party import AssistorData
 from secure_gal.learners import encryptable, make_learner, ridge_features, storage
 from secure_gal.learners.kinds.linear import ridge_strength
 from secure_gal.learners.linear import LinearLearner
 from secure_gal.learners.ridge import FREEDOM, HeadLearner, RidgeBasis
-from secure_gal.local import LocalParty
-from secure_gal.party_model import AssistorData
 from secure_gal.reference import GAL
-from secure_gal.study import DataSettings, LearnerSettings, PartySettings
+from secure_gal.settings.party import DataSettings, LearnerSettings, PartySettings
 from tests.study_in_memory import study
 
 HERE = Path(".")

@@ -11,16 +11,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from parties import demo
-from parties.predict import _own_part
-from secure_gal.assistance import Ensemble
-from secure_gal.encode import LabelCodec
+from parties.commands import demo
+from parties.commands.predict import _own_part
+from secure_gal.data.encode import LabelCodec
+from secure_gal.gal.ensemble import Ensemble
+from secure_gal.gal.losses import get_loss
+from secure_gal.holdings.local import collapse
 from secure_gal.learners import storage
-from secure_gal.local import collapse
-from secure_gal.losses import get_loss
 from secure_gal.reference import GAL
+from secure_gal.settings.study import Protect
 from secure_gal.state import State
-from secure_gal.study import Protect
 from tests import test_encrypted_protocol, test_sum_protocol
 from tests.simulation import Network
 from tests.study_in_memory import NAMES, Arrays, study

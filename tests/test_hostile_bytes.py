@@ -24,11 +24,12 @@ from crypto.ckks.sum_calculator import NoDifference, SumCalculator
 from crypto.ckks.sum_keys import EncryptionKey, ProductKeys
 from crypto.identity import Identity
 from crypto.seal import SealingKey, key_statement
-from secure_gal import agreement, messages
+from secure_gal import messages
 from secure_gal.errors import PeerViolation, blamed
 from secure_gal.messages import Message
 from secure_gal.messages.certificate import LogHead
-from secure_gal.sum_sealing import check_key, session
+from secure_gal.protection.sums.sealing import check_key, session
+from secure_gal.protocol import agreement
 from tests import test_encrypted_protocol as single
 from tests import test_sum_protocol as sums
 from tests.ckks_keys import raw_keys, secret

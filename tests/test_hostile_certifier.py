@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from parties.certifier import Certifier
+from parties.run.certifier import Certifier
 from secure_gal import events, messages
-from secure_gal.assistance import RoundRecord
 from secure_gal.effects import Send
 from secure_gal.errors import PeerViolation
+from secure_gal.events import RoundRecord
 from secure_gal.messages import Message
 from secure_gal.messages.certificate import Certificate, LogHead, certificate_statement
 from secure_gal.state import State

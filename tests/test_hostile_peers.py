@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 
 from crypto.ckks.fits import SUM
-from secure_gal import agreement, events, messages
+from secure_gal import events, messages
 from secure_gal.effects import Compute, Send
 from secure_gal.errors import PeerViolation, SettingsError
 from secure_gal.messages import Batch, Message
+from secure_gal.protection.sums.exposure import statement
+from secure_gal.protocol import agreement
 from secure_gal.state import State
-from secure_gal.sum_exposure import statement
 from tests.conftest import identity
 from tests.hostile import Change, cut, earlier, inner, later, nan, put, repeat
 from tests.hostile_studies import ROUNDS, play, prediction, settings
@@ -255,7 +256,7 @@ def test_a_study_beyond_the_budget_of_sums(monkeypatch: pytest.MonkeyPatch) -> N
         made = play("sums")
         rows = made.until(name, "rows")
         less = dataclasses.replace(SUM, tau=2 * ROUNDS - 1)
-        for module in ("crypto.ckks.sets", "secure_gal.reply_counts"):
+        for module in ("crypto.ckks.sets", "secure_gal.protection.reply_counts"):
             monkeypatch.setattr(f"{module}.named", lambda _, less=less: less)
         with pytest.raises(SettingsError, match="use fewer rounds or rows"):
             made.roles[name].receive("hospital", rows)

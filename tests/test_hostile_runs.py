@@ -9,8 +9,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from secure_gal import agreement, messages
+from secure_gal import messages
 from secure_gal.errors import PeerViolation
+from secure_gal.protocol import agreement
 from secure_gal.state import State
 from tests.conftest import identity
 from tests.hostile_studies import play, prediction

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from secure_gal.data.ids import FORMS, MAX_ID_BYTES, IdForm, normalise
 from secure_gal.errors import DataError
-from secure_gal.ids import FORMS, MAX_ID_BYTES, IdForm, normalise
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from secure_gal.features.declare import KINDS as MAPS
 from secure_gal.learners import check_shape, encryptable, make_learner
 from secure_gal.learners.declare import KINDS, SHAPES
 from secure_gal.options import rules
-from secure_gal.study import LearnerSettings
+from secure_gal.settings.party import LearnerSettings
 
 HERE = Path(".")
 MEDIAN = """
@@ -157,7 +157,7 @@ from pathlib import Path
 from secure_gal.features.declare import KINDS as MAPS
 from secure_gal.learners import check_shape, make_learner
 from secure_gal.learners.declare import KINDS
-from secure_gal.study import LearnerSettings
+from secure_gal.settings.party import LearnerSettings
 MAPS.every()
 for kind in KINDS.every():
     if not kind.torch:

@@ -36,6 +36,40 @@ def imports(path: Path) -> set[str]:
     return {name for name in found if name.split(".")[0] in OURS}
 
 
+LAYERS: tuple[tuple[str, ...], ...] = (
+    ("errors",),
+    ("options", "registry", "factories"),
+    ("settings",),
+    ("messages",),
+    ("events", "effects", "state", "phases"),
+    ("gal",),
+    ("data",),
+    ("labels", "features", "learners"),
+    ("holdings",),
+    ("protection",),
+    ("protocol",),
+    ("manifest", "reference", "attacks", "volume"),
+)
+"""Folders and files of secure_gal: each imports its own layer and those above it in this list, for types as well."""
+
+
+def test_layers_of_secure_gal_name_every_folder_and_file() -> None:
+    there = {p.stem for p in (ROOT / "secure_gal").iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
+    assert there - {"__init__"} == {name for layer in LAYERS for name in layer}
+
+
+@pytest.mark.parametrize("layer", [name for layer in LAYERS for name in layer])
+def test_layers_of_secure_gal_go_one_way(layer: str) -> None:
+    level = {name: number for number, names in enumerate(LAYERS) for name in names}
+    place = ROOT / "secure_gal" / layer
+    for path in place.rglob("*.py") if place.is_dir() else [place.with_suffix(".py")]:
+        for name in imports(path):
+            package, _, rest = name.partition(".")
+            other = rest.partition(".")[0]
+            if package == "secure_gal" and other in level:
+                assert level[other] <= level[layer], f"{path.relative_to(ROOT)} imports {name}"
+
+
 @pytest.mark.parametrize("package", sorted(OURS))
 def test_imports_go_one_way(package: str) -> None:
     for path in (ROOT / package).rglob("*.py"):

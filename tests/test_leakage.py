@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from parties import demo, leakage
 from parties.cli import app
+from parties.commands import demo, leakage
 
 pytestmark = pytest.mark.processes
 
@@ -62,10 +62,10 @@ def test_the_threshold_is_a_gate_with_an_exit_code(runs: Path, tmp_path: Path) -
     study.write_text("leakage_threshold = 0.1\n" + study.read_text())
     shutil.rmtree(home / "run")
     shutil.copytree(runs / "clear/hospital/run", home / "run")
-    from parties.store import RunStore
+    from parties.run.store import RunStore
 
     store = RunStore(home / "run")  # the same run under the digest of the study with a gate
-    from parties.session import open_session
+    from parties.run.session import open_session
 
     store.set_meta("digest", open_session(home / "hospital.toml").digest)
     store.close()

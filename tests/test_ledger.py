@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from crypto import merkle
-from parties.audit import verify_ledger
+from parties.audit.ledger import verify_ledger
 from secure_gal import messages
 from secure_gal.errors import EnvironmentFailure, PeerViolation, SettingsError
 from secure_gal.messages.certificate import Certificate, LogHead, certificate_statement, check_certificate, check_heads

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks import harness
-from parties.limits import require_open_files
-from parties.store import RunStore
+from parties.run.limits import require_open_files
+from parties.run.store import RunStore
 from secure_gal.errors import EnvironmentFailure
-from secure_gal.study import Protect
+from secure_gal.settings.study import Protect
 from tests.study_in_memory import study
 
 REFUSED = """

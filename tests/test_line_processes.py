@@ -12,12 +12,12 @@ import pytest
 
 from benchmarks import harness
 from benchmarks.line import Line
-from parties import demo
-from parties.store import RunStore
-from secure_gal.data import read_table
-from secure_gal.encode import TableEncoder
+from parties.commands import demo
+from parties.run.store import RunStore
+from secure_gal.data.encode import TableEncoder
+from secure_gal.data.table import read_table
+from secure_gal.gal.split import split_rows
 from secure_gal.reference import GAL
-from secure_gal.split import split_rows
 
 pytestmark = pytest.mark.processes
 

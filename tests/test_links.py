@@ -14,15 +14,16 @@ import numpy as np
 import pytest
 
 from benchmarks.line import Line
-from parties.loop import Loop
-from parties.progress import Progress
+from parties.run.loop import Loop
+from parties.run.progress import Progress
 from tests import study_in_memory as memory
 from tests.conftest import identity
 from tests.simulation import Network
 from transport import curve
-from transport.curve import AssistorSocket, SponsorSocket
+from transport.assistor_socket import AssistorSocket
 from transport.events import Refused
 from transport.pieces import FIRST_WINDOW, LEAST_PIECE, LEAST_WINDOW
+from transport.sponsor_socket import SponsorSocket
 
 TURN = 0.1
 IDLE_TURNS = 10

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from parties.loop import Loop
-from parties.node import Outcome
-from parties.progress import Progress
+from parties.run.exchange import Outcome
+from parties.run.loop import Loop
+from parties.run.progress import Progress
 from secure_gal.effects import Compute
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from secure_gal.line_search import line_search
-from secure_gal.losses import Loss, default_local_loss, get_loss, metric
+from secure_gal.gal.line_search import line_search
+from secure_gal.gal.losses import Loss, default_local_loss, get_loss, metric
 
 CASES = [("l1", 1), ("l2", 1), ("huber", 1), ("cross_entropy", 1), ("cross_entropy", 4)]
 

@@ -12,7 +12,7 @@ import pytest
 
 from crypto.identity import Identity
 from docs import tables
-from parties.report_html import PHASES
+from parties.report.page import PHASES
 from secure_gal.errors import StateError
 from secure_gal.messages import DOWN, MESSAGES, UP, FieldSpec, Message, Phase, in_step_order, kinds_of, message
 from secure_gal.state import State

@@ -8,16 +8,18 @@ import numpy as np
 import polars as pl
 import pytest
 
-from parties import setup
-from parties.sponsor import train
+from parties.commands import setup
+from parties.commands.train import train
 from secure_gal import messages
 from secure_gal.errors import DataError, PeerViolation, SettingsError
-from secure_gal.party_model import SponsorData
+from secure_gal.holdings.party import SponsorData
+from secure_gal.protection.reply_counts import learning_decryptions, learning_replies
 from secure_gal.protocol import roles
 from secure_gal.reference import GAL
-from secure_gal.reply_counts import learning_decryptions, learning_replies
+from secure_gal.settings.load import load_study
+from secure_gal.settings.party import DataSettings, PartySettings
+from secure_gal.settings.study import Protect
 from secure_gal.state import State
-from secure_gal.study import DataSettings, PartySettings, Protect, load_study
 from tests import study_in_memory, test_encrypted_protocol, test_sum_protocol
 from tests.simulation import Network
 from tests.study_in_memory import context, study

@@ -6,8 +6,8 @@ import io
 
 import pytest
 
-from parties.patience import REMIND_SECONDS, Patience
-from parties.progress import Progress
+from parties.run.patience import REMIND_SECONDS, Patience
+from parties.run.progress import Progress
 from secure_gal.errors import Paused
 
 

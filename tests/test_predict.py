@@ -9,18 +9,18 @@ import numpy as np
 import polars as pl
 import pytest
 
-from parties import predict
-from parties.predict import to_csv
-from parties.report import in_units
-from secure_gal.assistance import RoundRecord
+from parties.commands import predict
+from parties.commands.predict import to_csv
+from parties.report.rounds import in_units
+from secure_gal.data.encode import LabelCodec
 from secure_gal.effects import Done, Send
-from secure_gal.encode import LabelCodec
 from secure_gal.errors import PeerViolation
+from secure_gal.events import RoundRecord
 from secure_gal.messages import Batch, Fitted, PredictReply
 from secure_gal.protocol import roles
 from secure_gal.protocol.prediction import Prediction
+from secure_gal.settings.study import Protect
 from secure_gal.state import State
-from secure_gal.study import Protect
 from tests.study_in_memory import context, study
 
 CLEAR = Protect(ids="clear")

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from parties import demo
-from parties.store import RunStore
+from parties.commands import demo
+from parties.run.store import RunStore
 from tests.test_processes import cli, wait_for
 
 pytestmark = pytest.mark.processes

@@ -24,10 +24,10 @@ from crypto.ckks.fits import TRAINING
 from crypto.ckks.slots import Table
 from secure_gal.attacks import labels
 from secure_gal.attacks.finding import Estimate, Finding
-from secure_gal.corrected_loss import CorrectedCrossEntropy
-from secure_gal.label_privacy import RangeResponse
+from secure_gal.labels.corrected_loss import CorrectedCrossEntropy
+from secure_gal.labels.schemes import RangeResponse
+from secure_gal.protection.sums.weights import commit_in_the_clear
 from secure_gal.reference import GAL
-from secure_gal.sum_weights import commit_in_the_clear
 
 
 @pytest.fixture(autouse=True)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from parties.budget import DataBudget
-from parties.node import Node
-from secure_gal import agreement, events, messages
+from parties.run.budget import DataBudget
+from parties.run.node import Node
+from secure_gal import events, messages
 from secure_gal.effects import Send
 from secure_gal.errors import PeerViolation
-from secure_gal.limits import Beyond
-from secure_gal.protocol import roles
+from secure_gal.protocol import agreement, roles
 from secure_gal.protocol.assistor import Assistor
 from secure_gal.protocol.prediction import Prediction
+from secure_gal.settings.limits import Beyond
+from secure_gal.settings.study import Protect, Study
 from secure_gal.state import State
-from secure_gal.study import Protect, Study
 from tests.simulation import MemoryStore, Network, Party
 from tests.study_in_memory import NAMES, Arrays, context, make_network, make_node, spent, study
 from transport import wire

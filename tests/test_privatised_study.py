@@ -8,14 +8,16 @@ import numpy as np
 import polars as pl
 import pytest
 
-from parties.node import Node
+from parties.run.node import Node
 from secure_gal import messages
 from secure_gal.errors import DataError, PeerViolation, SettingsError
+from secure_gal.holdings.privatised import PrivatisedSponsorData
 from secure_gal.manifest import who_learns_what
-from secure_gal.privatised_sponsor import PrivatisedSponsorData
 from secure_gal.protocol import roles
+from secure_gal.settings.load import load_study
+from secure_gal.settings.party import DataSettings, PartySettings
+from secure_gal.settings.study import Protect, Study
 from secure_gal.state import State
-from secure_gal.study import DataSettings, PartySettings, Protect, Study, load_study
 from tests.simulation import MemoryStore, Network, Party
 from tests.study_in_memory import NAMES, Arrays, context, make_node, study
 from transport import wire

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from parties import demo
-from parties.store import RunStore
+from parties.commands import demo
+from parties.run.store import RunStore
 
 pytestmark = pytest.mark.processes
 
@@ -60,10 +60,10 @@ def test_every_party_keeps_what_it_computed_with(finished: Path) -> None:
 
 
 def test_agrees_with_the_reference_bit_for_bit(finished: Path) -> None:
-    from secure_gal.data import read_table
-    from secure_gal.encode import TableEncoder
+    from secure_gal.data.encode import TableEncoder
+    from secure_gal.data.table import read_table
+    from secure_gal.gal.split import split_rows
     from secure_gal.reference import GAL
-    from secure_gal.split import split_rows
 
     tables = {p: read_table(finished / p / f"{p}.csv", "patient", "benign") for p in demo.PARTIES}
     sponsor = tables["hospital"]
@@ -210,8 +210,9 @@ def test_light_start() -> None:
 
 def test_a_linear_party_never_imports_torch() -> None:
     code = (
-        "import sys, parties.assistor, parties.sponsor, secure_gal.party_model, transport.curve, pathlib;"
-        "from secure_gal.learners import make_learner; from secure_gal.study import LearnerSettings;"
+        "import sys, parties.commands.assist, parties.commands.train, secure_gal.holdings.party, transport.curve, "
+        "pathlib;"
+        "from secure_gal.learners import make_learner; from secure_gal.settings.party import LearnerSettings;"
         "make_learner(LearnerSettings(), pathlib.Path('.')); print('torch' in sys.modules)"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

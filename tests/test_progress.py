@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 
 from parties import cli
-from parties.progress import Progress
+from parties.run.progress import Progress
 from secure_gal import events
 from secure_gal.errors import SettingsError
 

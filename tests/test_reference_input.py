@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from secure_gal.errors import DataError, SettingsError, StateError
 from secure_gal.reference import GAL
-from secure_gal.study import LearnerSettings
+from secure_gal.settings.party import LearnerSettings
 
 Blocks = list[np.ndarray]
 
@@ -307,7 +307,7 @@ def test_nothing_is_predicted_before_a_fit_or_after_one_that_failed() -> None:
 
 
 def test_a_failed_fit_ends_the_worker_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    from secure_gal import encrypted_local
+    from secure_gal.holdings import encrypted_local
 
     open_parties: list[str] = []
 

@@ -11,12 +11,12 @@ import pytest
 from scipy.optimize import approx_fprime
 
 from crypto.label_privacy import EPSILON_RANGE, RandomizedResponse
-from secure_gal.assistance import Ensemble
-from secure_gal.corrected_loss import CorrectedCrossEntropy
 from secure_gal.errors import DataError, EnvironmentFailure, SettingsError
-from secure_gal.label_privacy import ClassResponse, RangeInterval, RangeResponse
-from secure_gal.label_release import release_once, release_path
-from secure_gal.losses import Loss, get_loss
+from secure_gal.gal.ensemble import Ensemble
+from secure_gal.gal.losses import Loss, get_loss
+from secure_gal.labels.corrected_loss import CorrectedCrossEntropy
+from secure_gal.labels.release import release_once, release_path
+from secure_gal.labels.schemes import ClassResponse, RangeInterval, RangeResponse
 
 
 @pytest.mark.parametrize("epsilon", [0.5, 3.0])

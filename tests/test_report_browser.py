@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from parties.report_html import write_report
+from parties.report.page import write_report
 from tests.report_sample import AUDIT, ENCRYPTED, LEAKAGE, Document, luminance, page, write_results
 
 pytestmark = pytest.mark.browser

@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parties.report_charts import TOP, Axis, line_chart, share_chart
+from parties.report.charts import TOP, Axis, line_chart, share_chart
 
 numbers = st.floats(-1e9, 1e9).filter(lambda v: v == 0 or abs(v) > 1e-9)
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from parties.report_charts import MAX_SHARES
-from parties.report_html import render, write_report
+from parties.report.charts import MAX_SHARES
+from parties.report.page import render, write_report
 from secure_gal.errors import SettingsError
-from secure_gal.manifest import Disclosure, in_the_clear, who_learns_what
+from secure_gal.manifest import who_learns_what
+from secure_gal.protection.disclosure import Disclosure, in_the_clear
 from tests.report_sample import (
     AUDIT,
     ENCRYPTED,
@@ -164,7 +165,7 @@ def test_nothing_from_outside_becomes_markup() -> None:
 
 
 def test_the_template_switches_escaping_off_nowhere() -> None:
-    template = (Path(__file__).parent.parent / "parties" / "report.html.jinja").read_text()
+    template = (Path(__file__).parent.parent / "parties" / "report" / "report.html.jinja").read_text()
     assert not re.search(r"\|\s*safe|autoescape\s+false|<script|xmlattr", template)
 
 

@@ -10,22 +10,23 @@ import numpy as np
 import polars as pl
 import pytest
 
-from parties.node import Node
+from parties.run.node import Node
 from secure_gal import messages
-from secure_gal.assistance import Ensemble
+from secure_gal.data.encode import LabelCodec
 from secure_gal.effects import Effect, Send
-from secure_gal.encode import LabelCodec
 from secure_gal.errors import PeerViolation
-from secure_gal.label_privacy import IDENTITY, ClassResponse, RangeInterval, RangeResponse
-from secure_gal.losses import get_loss
-from secure_gal.party_model import SponsorData
-from secure_gal.privatised_sponsor import PrivatisedSponsorData, label_scheme
+from secure_gal.gal.ensemble import Ensemble
+from secure_gal.gal.losses import get_loss
+from secure_gal.holdings.party import SponsorData
+from secure_gal.holdings.privatised import PrivatisedSponsorData, label_scheme
+from secure_gal.labels.residual_rules import residual_problem
+from secure_gal.labels.schemes import IDENTITY, ClassResponse, RangeInterval, RangeResponse
 from secure_gal.protection.clear import ClearResiduals
-from secure_gal.protection.stages import SponsorStage
+from secure_gal.protection.sponsor_stage import SponsorStage
 from secure_gal.protocol import roles
-from secure_gal.residual_rules import residual_problem
+from secure_gal.settings.party import DataSettings, PartySettings
+from secure_gal.settings.study import Protect, Study
 from secure_gal.state import State
-from secure_gal.study import DataSettings, PartySettings, Protect, Study
 from tests.simulation import MemoryStore, Network, Party
 from tests.study_in_memory import NAMES, Arrays, context, make_node, study
 

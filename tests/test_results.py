@@ -15,16 +15,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from parties import assistor, demo
-from parties.assistor import assist as assist_here
-from parties.leakage import measure
-from parties.node import Node
-from parties.patience import Patience
-from parties.results import write_results
-from parties.session import open_session, open_store
-from parties.sponsor import report, train
-from parties.store import RunStore
-from parties.traffic import Traffic, counts_of
+from parties.commands import assist as assistor
+from parties.commands import demo
+from parties.commands.assist import assist as assist_here
+from parties.commands.leakage import measure
+from parties.commands.train import report, train
+from parties.report.results import write_results
+from parties.run.node import Node
+from parties.run.patience import Patience
+from parties.run.session import open_session, open_store
+from parties.run.store import RunStore
+from parties.run.traffic import Traffic, counts_of
 from secure_gal import events
 from secure_gal.errors import EnvironmentFailure, Paused, PeerViolation, SettingsError
 from secure_gal.messages import Batch, Ending, Finished, PredictReply

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks import harness
-from parties import demo
+from parties.commands import demo
 from secure_gal import events
 from secure_gal.errors import EnvironmentFailure
 from tests.simulation import MemoryStore, Network

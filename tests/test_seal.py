@@ -11,7 +11,7 @@ from crypto.errors import Malformed
 from crypto.identity import Identity
 from crypto.seal import OVERHEAD_BYTES, SealingKey, seal
 from secure_gal.errors import PeerViolation
-from secure_gal.sum_sealing import Binding, check_key, session
+from secure_gal.protection.sums.sealing import Binding, check_key, session
 
 STUDY, RUN = "ab" * 32, "cd" * 32
 BOUND_TO = Binding(STUDY, RUN, "fitted", 3, "lab", "insurer", "rows")

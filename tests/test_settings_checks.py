@@ -18,28 +18,28 @@ import polars as pl
 import pytest
 import typer
 
-from parties import consent, doctor, predict, setup
-from parties.assistor import assist
-from parties.audit import verify_ledger
-from parties.progress import Progress, text_of
-from parties.report import Report, write_atomically
-from parties.results import announce, write_results
-from parties.session import open_node, open_session, open_store
-from parties.sponsor import train
-from parties.traffic import Traffic
+from parties.audit.ledger import verify_ledger
+from parties.commands import consent, doctor, predict, setup
+from parties.commands.assist import assist
+from parties.commands.train import train
+from parties.report.results import announce, write_results
+from parties.report.rounds import Report, write_atomically
+from parties.run.progress import Progress, text_of
+from parties.run.session import open_node, open_session, open_store
+from parties.run.traffic import Traffic
 from secure_gal import events
-from secure_gal.assistance import RoundRecord
-from secure_gal.data import read_table
-from secure_gal.encode import Columns, LabelCodec
+from secure_gal.data.encode import Columns, LabelCodec
+from secure_gal.data.table import read_table
 from secure_gal.errors import ConsentError, DataError, EnvironmentFailure, SettingsError
-from secure_gal.label_privacy import RangeInterval, RangeResponse
-from secure_gal.label_release import release_once, release_path
-from secure_gal.learned import Learned
+from secure_gal.events import RoundRecord
+from secure_gal.labels.release import release_once, release_path
+from secure_gal.labels.schemes import RangeInterval, RangeResponse
 from secure_gal.learners import make_learner
+from secure_gal.protocol.learned import Learned
 from secure_gal.protocol.settled import Settled
+from secure_gal.settings.party import LearnerSettings
 from secure_gal.state import State
-from secure_gal.study import LearnerSettings
-from transport import curve
+from transport import assistor_socket, sponsor_socket
 
 ROWS = 60
 STUDY = 'name="s"\ntask="{task}"\nsponsor="hospital"\naddress="tcp://h:7001"\nassistors=["lab"]\n'
@@ -54,8 +54,8 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     def online(*_: object, **__: object) -> None:
         raise Online
 
-    for name in ("SponsorSocket", "AssistorSocket"):
-        monkeypatch.setattr(curve, name, online)
+    monkeypatch.setattr(sponsor_socket, "SponsorSocket", online)
+    monkeypatch.setattr(assistor_socket, "AssistorSocket", online)
 
 
 def table(**changes: Any) -> dict[str, Any]:

@@ -11,8 +11,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from secure_gal import study_digest
-from secure_gal.study import Protect, Study, check_study, convert, load_study
+from secure_gal.settings import digest as study_digest
+from secure_gal.settings.checks import check_study
+from secure_gal.settings.load import convert, load_study
+from secure_gal.settings.study import Protect, Study
 
 VECTORS = Path(__file__).parent / "vectors"
 NAMES = ("minimal", "encrypted-sums", "noised-classes", "interval-regression")

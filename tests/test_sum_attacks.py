@@ -14,9 +14,10 @@ from benchmarks.sum_exposure import FEATURES, FEW_ROWS, SUCCESS
 from benchmarks.sum_transcripts import COLUMNS, FLOOR, FOURIER, FRESH, Ring, Transcript, record
 from crypto.ckks.fits import Layout
 from secure_gal.attacks.sums import exposure, sum_attacks
-from secure_gal.study import LearnerSettings
-from secure_gal.sum_exposure import LIMIT, equations, reason
-from secure_gal.sum_exposure import exposure as ratio_of
+from secure_gal.protection.sums.exposure import equations, reason
+from secure_gal.protection.sums.exposure import exposure as ratio_of
+from secure_gal.settings.limits import LIMIT
+from secure_gal.settings.party import LearnerSettings
 from tests.test_sum_study import CLEAR, NAMES, N, Rows, payloads, run
 
 SEEDS = range(3)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from crypto.seal import SealingKey
-from parties.store import RunStore
+from parties.run.store import RunStore
 from secure_gal import messages
 from secure_gal.effects import Compute, Send
 from secure_gal.errors import PeerViolation, StateError

@@ -14,13 +14,14 @@ from crypto.ckks.ring import padded
 from crypto.ckks.secret_sum import SumContext
 from crypto.ckks.sum_calculator import SumCalculator
 from crypto.ckks.sum_keys import EncryptionKey, ProductKeys
-from secure_gal.encrypted_model import EncryptedAssistorData
-from secure_gal.encrypted_rows import study_order
 from secure_gal.errors import SettingsError
+from secure_gal.gal.rows import study_order
+from secure_gal.holdings.encrypted import EncryptedAssistorData
+from secure_gal.holdings.fresh import SumFreshData
+from secure_gal.holdings.party import AssistorData
 from secure_gal.learners import ridge_features
-from secure_gal.party_model import AssistorData
-from secure_gal.study import DataSettings, LearnerSettings, PartySettings, Protect
-from secure_gal.sum_fresh import SumFreshData
+from secure_gal.settings.party import DataSettings, LearnerSettings, PartySettings
+from secure_gal.settings.study import Protect
 from tests.study_in_memory import study
 
 N, NEW, ROUNDS = 300, 40, 2

@@ -24,7 +24,7 @@ from crypto.ckks.slots import Table
 from crypto.ckks.sum_calculator import SumCalculator
 from crypto.ckks.sum_keys import EncryptionKey, ProductKeys
 from crypto.errors import Malformed
-from secure_gal.sum_models import SumRidge
+from secure_gal.holdings.sums import SumRidge
 from tests.ckks_keys import PEER, ridge
 from tests.exact_ring import Exact, Unsanitised, coefficients, moduli
 

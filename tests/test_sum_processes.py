@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from parties import demo
-from parties.audit_reconcile import reconcile
-from parties.budget import DataBudget, look
-from parties.consent import KEY
-from parties.session import open_session, open_store
-from parties.store import RunStore
-from secure_gal.budget import Charge
-from secure_gal.data import read_table
+from parties.audit.reconcile import reconcile
+from parties.commands import demo
+from parties.commands.consent import KEY
+from parties.run.budget import DataBudget, look
+from parties.run.session import open_session, open_store
+from parties.run.store import RunStore
+from secure_gal.data.table import read_table
+from secure_gal.holdings.budget import Charge
 from tests.test_encrypted_processes import BEYOND, watched
 from tests.test_processes import assist, cli, wait_for
 from tests.test_sum_erasure import on_disk

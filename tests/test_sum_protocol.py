@@ -16,23 +16,24 @@ from crypto.ckks.fits import DIFFERENCE_BYTES, ROWS, SUM, TRAINING, Layout
 from crypto.ckks.products import PRODUCT_BYTES, pairs
 from crypto.errors import Malformed
 from crypto.seal import OVERHEAD_BYTES
-from parties.budget import DataBudget
-from parties.node import Node
+from parties.run.budget import DataBudget
+from parties.run.node import Node
 from secure_gal import messages
 from secure_gal.effects import Compute, Send
-from secure_gal.encrypted_rows import study_order, to_unit
 from secure_gal.errors import ConsentError, PeerViolation, SettingsError
+from secure_gal.gal.rows import study_order, to_unit
+from secure_gal.holdings.local import LocalParty
 from secure_gal.learners import make_learner
-from secure_gal.limits import Beyond
-from secure_gal.local import LocalParty
 from secure_gal.messages import Batch
 from secure_gal.protection.sums.sponsor import SumRecords
+from secure_gal.protection.sums.weights import W_MIN, commit_in_the_clear
 from secure_gal.protocol import roles
 from secure_gal.protocol.assistor import Assistor
 from secure_gal.protocol.prediction import Prediction
+from secure_gal.settings.limits import Beyond
+from secure_gal.settings.party import LearnerSettings
+from secure_gal.settings.study import Protect, Study
 from secure_gal.state import State
-from secure_gal.study import LearnerSettings, Protect, Study
-from secure_gal.sum_weights import W_MIN, commit_in_the_clear
 from tests.simulation import MemoryStore, Network, Party
 from tests.study_in_memory import ANY_SUMS, NAMES, Arrays, context, final_f, make_node, spent, study
 from tests.test_encrypted_protocol import pack, unpack
@@ -564,7 +565,7 @@ def test_parts_about_different_rows_are_not_added() -> None:
 
 
 def test_studies_that_cannot_be_summed_are_refused(tmp_path) -> None:  # type: ignore[no-untyped-def]
-    from secure_gal.study import load_study
+    from secure_gal.settings.load import load_study
 
     def text(assistors: str, more: str) -> str:
         return (

@@ -24,17 +24,18 @@ from crypto.ckks.secret_sum import SumContext
 from crypto.ckks.sets import PARAMETER_SETS
 from crypto.ckks.sum_keys import EncryptionKey
 from crypto.seal import SealingKey
-from parties.node import Node
+from parties.run.node import Node
 from secure_gal import messages
-from secure_gal.encrypted_party import EncryptedParty
-from secure_gal.encrypted_rows import study_order, to_unit
+from secure_gal.gal.rows import study_order, to_unit
+from secure_gal.holdings.encrypted_party import EncryptedParty
+from secure_gal.holdings.sums import SumRidge
 from secure_gal.learners import ridge_features
+from secure_gal.protection.sums.sealing import bind
+from secure_gal.protection.sums.weights import commit_in_the_clear
 from secure_gal.protocol import roles
+from secure_gal.settings.party import LearnerSettings
+from secure_gal.settings.study import Protect
 from secure_gal.state import State
-from secure_gal.study import LearnerSettings, Protect
-from secure_gal.sum_models import SumRidge
-from secure_gal.sum_sealing import bind
-from secure_gal.sum_weights import commit_in_the_clear
 from tests.simulation import MemoryStore, Network, Party
 from tests.study_in_memory import ANY_SUMS, NAMES, Arrays, context, final_f, make_node, study
 

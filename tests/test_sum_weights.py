@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from secure_gal.simplex import min_norm_point
-from secure_gal.sum_weights import STEP, W_MIN, constrained_weights, uniform_weights, weights_problem
+from secure_gal.gal.simplex import min_norm_point
+from secure_gal.protection.sums.weights import STEP, W_MIN, constrained_weights, uniform_weights, weights_problem
 
 
 def gram(seed: int, size: int) -> np.ndarray:

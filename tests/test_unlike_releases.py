@@ -10,23 +10,23 @@ import msgspec
 import pytest
 
 from crypto.identity import Card
-from parties import setup
-from parties.assistor import assist
-from parties.audit import verify_ledger
-from parties.node import Node
-from parties.predict import predict
-from parties.progress import text_of
-from parties.session import open_session, open_store
-from parties.sponsor import train
-from parties.store import RunStore
+from parties.audit.ledger import verify_ledger
+from parties.commands import setup
+from parties.commands.assist import assist
+from parties.commands.predict import predict
+from parties.commands.train import train
+from parties.run.node import Node
+from parties.run.progress import text_of
+from parties.run.session import open_session, open_store
+from parties.run.store import RunStore
 from secure_gal import __version__ as RELEASE
-from secure_gal import agreement, events, messages
+from secure_gal import events, messages
 from secure_gal.effects import Send
 from secure_gal.errors import PeerViolation, SettingsError
-from secure_gal.protocol import roles
-from secure_gal.roles import Context
+from secure_gal.holdings.roles import Context
+from secure_gal.protocol import agreement, roles
+from secure_gal.settings.digest import VERSION
 from secure_gal.state import State
-from secure_gal.study_digest import VERSION
 from tests.conftest import identity
 from tests.simulation import MemoryStore, Network
 from tests.study_in_memory import NAMES, Arrays, context, make_network, make_node, make_party, study

@@ -18,21 +18,21 @@ import numpy as np
 import polars as pl
 import pytest
 
-from parties import learnt_from
-from parties.budget import DataBudget
-from parties.store import LinkRecord, RunStore
-from secure_gal.budget import Charge
-from secure_gal.data import Table
-from secure_gal.encode import LabelCodec, TableEncoder
-from secure_gal.encode_arrays import ArrayEncoder
+from parties.run import learnt_from
+from parties.run.budget import DataBudget
+from parties.run.store import LinkRecord, RunStore
+from secure_gal.data.encode import LabelCodec, TableEncoder
+from secure_gal.data.encode_arrays import ArrayEncoder
+from secure_gal.data.table import Table
 from secure_gal.features import encoder_file
 from secure_gal.features.encoder import Encoder
 from secure_gal.features.encoder_kmeans import KMeansPatches
 from secure_gal.features.encoder_options import EncoderOptions
-from secure_gal.label_release import release_once
+from secure_gal.holdings.budget import Charge
+from secure_gal.labels.release import release_once
 from secure_gal.learners import make_learner, storage
 from secure_gal.learners.shared import linked
-from secure_gal.study import LearnerSettings
+from secure_gal.settings.party import LearnerSettings
 from tests.frozen import Vector
 from transport.ledger import Row
 

@@ -20,8 +20,8 @@ from crypto import psi
 from crypto.ckks import flooding, release
 from crypto.identity import Card, Identity, verify
 from crypto.seal import OVERHEAD_BYTES, SEAL_LABEL, SealingKey, key_statement, seal
-from secure_gal import agreement, alignment_assistor, split, sum_exposure
 from secure_gal.features import fresh
+from secure_gal.gal import split
 from secure_gal.messages import Announcement
 from secure_gal.messages.certificate import (
     Certificate,
@@ -31,9 +31,10 @@ from secure_gal.messages.certificate import (
     check_signature,
     head_statement,
 )
-from secure_gal.protocol import prediction
-from secure_gal.sum_declaration import digest_rows
-from secure_gal.sum_sealing import FITTED, PART, Binding, check_key, check_part_key, purpose, session
+from secure_gal.protection.sums import exposure as sum_exposure
+from secure_gal.protection.sums.declaration import digest_rows
+from secure_gal.protection.sums.sealing import FITTED, PART, Binding, check_key, check_part_key, purpose, session
+from secure_gal.protocol import agreement, alignment_assistor, prediction
 from tests.frozen import RUN, STUDY, Vector, card, identity, sha256
 
 NAMES = ("hospital", "insurer", "lab")
@@ -259,7 +260,7 @@ def test_psi_tags() -> None:
 
 
 def test_payload_archive_key_is_asked_for_by_its_label(tmp_path: Path) -> None:
-    from parties.archive import Archive
+    from parties.run.archive import Archive
 
     vector, asked = Vector("payload-archive"), []
 

@@ -17,8 +17,8 @@ import pytest
 
 from crypto import merkle
 from crypto.identity import verify
-from parties.audit_proof import Proof, read_proof
-from parties.node import Sync
+from parties.audit.proof import Proof, read_proof
+from parties.run.exchange import Sync
 from secure_gal.messages import MESSAGES, FieldSpec
 from secure_gal.messages.certificate import Certificate, LogHead, head_statement
 from tests.frozen import RUN, STUDY, Vector, card, identity

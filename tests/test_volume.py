@@ -12,9 +12,9 @@ import msgspec
 import pytest
 
 from benchmarks import harness
-from parties import setup
-from parties.certifier import KINDS
-from secure_gal.study import Protect, Study
+from parties.commands import setup
+from parties.run.certifier import KINDS
+from secure_gal.settings.study import Protect, Study
 from secure_gal.volume import HEADER_BYTES, Volume
 from tests.simulation import Network
 from tests.study_in_memory import NAMES, Arrays, N, make_party, study

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from secure_gal.arrays import ArrayRows
+    from secure_gal.data.arrays import ArrayRows
     from secure_gal.features.base import FeatureMap
 
 STANDARDIZED = ("standardized",)
@@ -92,7 +92,7 @@ def fit_features(
         SettingsError: as `check_features`; a factory's object is unusable; or the union is wider than MAX_WIDTH.
     """
     from secure_gal.features import base, custom
-    from secure_gal.split import derive_seed
+    from secure_gal.gal.split import derive_seed
 
     check_features(names, folder)
     x: Any = x_train  # which maps take arrays, `learners.check_shape` says

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from secure_gal.arrays import ArrayRows
+    from secure_gal.data.arrays import ArrayRows
     from secure_gal.features.encoded import RidgeFeatures
     from secure_gal.learners.base import Learner
-    from secure_gal.study import LearnerSettings
+    from secure_gal.settings.party import LearnerSettings
 
 WHERE = "[learner] kind"
 CLEAR_ONLY = (

@@ -13,7 +13,7 @@ from secure_gal.registry import Registry
 if TYPE_CHECKING:
     from secure_gal.features.encoded import RidgeFeatures
     from secure_gal.learners.base import Learner
-    from secure_gal.study import LearnerSettings
+    from secure_gal.settings.party import LearnerSettings
 
 POWERS = {"l1": 1.0, "l1.5": 1.5, "l2": 2.0, "l4": 4.0}
 """Local losses mean |r - f|^power of the paper's experiments."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from secure_gal.settings.caps import MAX_OUTPUTS as MAX_OUTPUTS
+from secure_gal.settings.caps import MAX_ROWS as MAX_ROWS
+
 Protection = Literal["public", "clear", "privatised", "noised", "ckks", "sealed", "psi"]
 """`public`: says nothing about any person. `clear`: data about persons, readable by the receiver.
 `privatised`: computed from labels that were released once through the study's privacy mechanism.
@@ -13,10 +16,6 @@ Protection = Literal["public", "clear", "privatised", "noised", "ckks", "sealed"
 `sealed`: ciphertexts of the class `ckks`, sealed end to end to the aggregator.
 `psi`: ids masked by a secret scalar of this run."""
 
-MAX_ROWS = 16_777_216
-"""Rows a study may align (2^24): bounds every tensor before it is allocated."""
-MAX_OUTPUTS = 1024
-"""Outputs K a study may have: bounds the width of residuals and fitted values."""
 MAX_JSON_BYTES = 1 << 30
 """Bytes of a list of ids; the largest is one of MAX_ROWS short ids."""
 MAX_SMALL_JSON_BYTES = 4 << 20

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from secure_gal.phases import Step, common
-from secure_gal.study import Study
+from secure_gal.settings.study import Study
 
 if TYPE_CHECKING:
     from secure_gal.protection.modes import FittedMode, ResidualMode

@@ -19,8 +19,8 @@ from crypto.ckks.slots import Table
 from crypto.errors import Malformed
 from secure_gal import events
 from secure_gal.effects import Compute, Effect, Send
-from secure_gal.encrypted_rows import study_order, to_unit
 from secure_gal.errors import PeerViolation, blamed
+from secure_gal.gal.rows import study_order, to_unit
 from secure_gal.messages import (
     EncryptedFinish,
     EncryptedFitted,
@@ -35,9 +35,9 @@ from secure_gal.phases import JOB, Step
 from secure_gal.protection.clear import commit_if_complete, received, take_fit
 from secure_gal.protection.modes import FittedMode, ResidualMode
 from secure_gal.protection.ports import FittedPort, FittedSide, PartPort, ResidualSide
-from secure_gal.protection.stages import SponsorStage
+from secure_gal.protection.sponsor_stage import SponsorStage
+from secure_gal.settings.study import Study
 from secure_gal.state import ARRAY, MARK, NUMBER, Entries, Entry
-from secure_gal.study import Study
 
 Bytes = npt.NDArray[np.uint8]
 Values = npt.NDArray[np.float64]

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from crypto.ckks.ciphertexts import check_requests
 from crypto.ckks.params import ParameterSet
 from secure_gal import events, messages
-from secure_gal.budget import Charge
 from secure_gal.effects import Compute, Done, Effect, Send
 from secure_gal.errors import PeerViolation, blamed
+from secure_gal.holdings.budget import Charge
 from secure_gal.messages import (
     Batch,
     EncryptedFinish,
@@ -24,8 +24,8 @@ from secure_gal.messages import (
     EvaluationKeys,
     Message,
 )
+from secure_gal.protection.assistor_stage import AssistorStage
 from secure_gal.protection.ports import FittedSide, Known
-from secure_gal.protection.stages import AssistorStage
 from secure_gal.state import ARRAY, MARK, RAW, Entry
 
 Bytes = npt.NDArray[np.uint8]

@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from secure_gal import events, messages
-from secure_gal.effects import Compute, Done, Effect, Send
+from secure_gal import events
+from secure_gal.effects import Effect, Send
 from secure_gal.errors import PeerViolation, StateError
-from secure_gal.messages import Batch, Ending, Finish, Fitted, Message, PredictReply, Residual
+from secure_gal.messages import Ending, Finish, Fitted, Message, PredictReply, Residual
 from secure_gal.phases import Step
+from secure_gal.protection.clear_assistor import ClearResidualSide, SeenFitsSide
+from secure_gal.protection.clear_parts import SeenParts
 from secure_gal.protection.modes import FittedMode, ResidualMode
-from secure_gal.protection.ports import FittedSide, Known
-from secure_gal.protection.stages import AssistorStage, Batched, Part, SponsorStage
-from secure_gal.residual_rules import residual_problem
-from secure_gal.state import ARRAY, Entries, Entry
+from secure_gal.protection.sponsor_stage import SponsorStage
+from secure_gal.state import ARRAY, Entries
 
 MAX_FITTED = 1e6
 """Largest |fitted value| accepted, in units of the residual (at most about 1): beyond it a fit has diverged."""
@@ -130,189 +130,6 @@ def commit_if_complete(stage: SponsorStage, waiting: list[str]) -> list[Effect]:
     record = stage.ensemble.commit(fitted)
     fits.clear()
     return stage.committed(record)
-
-
-class ClearResidualSide:
-    """At an assistor: residuals as float32 of the agreed `kind`, a local model of any kind each, coefficients."""
-
-    def __init__(self, kind: type[Residual] = Residual) -> None:
-        self._kind, self.kinds = kind, frozenset({kind.KIND, Finish.KIND})
-
-    def prepared(self, stage: AssistorStage) -> list[Effect]:
-        """Nothing waits but a fit."""
-        return []
-
-    def receive(self, stage: AssistorStage, message: Message) -> list[Effect]:
-        """A residual, or the coefficients that end learning."""
-        match message:
-            case Residual():
-                return self._on_residual(stage, message)
-            case Finish():
-                return self._on_finish(stage, message)
-            case _:
-                raise PeerViolation(stage.sponsor, f"{message.KIND} is not for an assistor of this study")
-
-    def _on_residual(self, stage: AssistorStage, message: Residual) -> list[Effect]:
-        if type(message) is not self._kind:
-            raise PeerViolation(stage.sponsor, f"{message.KIND} where the study agreed on {self._kind.KIND}")
-        stage.check_round(message.round)
-        expected = (int(stage.train.sum()), stage.outputs)
-        if message.values.shape != expected or not np.isfinite(message.values).all():
-            raise PeerViolation(stage.sponsor, f"the residual must be finite with shape {expected}")
-        if why := residual_problem(stage.study, message.round, message.values):
-            raise PeerViolation(stage.sponsor, f"no residual of {stage.study.loss_name}: {why}")
-        return stage.take_residual(message.values)
-
-    def fit(self, stage: AssistorStage) -> Compute[tuple[bytes, Any]]:
-        """A model of this round, kept to predict with."""
-        residual, round_ = stage.residual.get(), stage.rounds + 1
-
-        def fitted(result: tuple[bytes, Any]) -> list[Effect]:
-            stage.models[round_], values = result
-            return stage.leave(round_, values)
-
-        return Compute("fit", lambda: stage.model.fit_round(round_, residual), fitted, round_)
-
-    def _on_finish(self, stage: AssistorStage, message: Finish) -> list[Effect]:
-        stage.check_end()
-        if len(message.coefficients) > stage.rounds or not np.isfinite(message.coefficients).all():
-            raise PeerViolation(stage.sponsor, "there must be a finite coefficient for each kept round, no more")
-        coefficients(stage).set(message.coefficients)
-        stage.enter("serving")
-        return [
-            events.Finished(stage.rounds, len(message.coefficients)),
-            Send(stage.sponsor, messages.Finished(Ending(message.ending.reason))),
-            Done(),
-        ]
-
-    def answer(self, stage: AssistorStage, number: int, ids: tuple[str, ...]) -> Compute[tuple[Known, Any]]:
-        """sum_t c_t f_t(x) from the models of the kept rounds."""
-        kept, k = coefficients(stage).get(), stage.outputs
-        models = [stage.models[t] for t in range(1, len(kept) + 1)]
-        encoder = stage.encoder.get_or(b"")
-        return Compute(
-            "answer",
-            lambda: stage.model.predict(ids, encoder, models, kept, k),
-            lambda result: stage.leave_part(number, *result),
-        )
-
-    def heads(self, stage: AssistorStage) -> int:
-        """Rounds are added up in the clear."""
-        return 1
-
-
-def coefficients(stage: AssistorStage) -> Entry[npt.NDArray[Any]]:
-    """eta^t w_m^t of the kept rounds, (T,)."""
-    return Entry(stage.state, "coefficients", ARRAY)
-
-
-class SeenFitsSide(FittedSide):
-    """At an assistor: fits and parts go to the sponsor as they are."""
-
-    def prepared(self, stage: AssistorStage) -> list[Effect]:
-        """Nothing is declared."""
-        return [] if stage.residual.there else [events.Prepared()]
-
-    def leave(self, stage: AssistorStage, round_: int, fit: Any, residual: npt.NDArray[Any]) -> list[Effect]:
-        """To the sponsor."""
-        return [Send(stage.sponsor, Fitted(fit, round_))]
-
-    def leave_part(
-        self, stage: AssistorStage, number: int, ids: tuple[str, ...], known: Known, part: Any
-    ) -> list[Effect]:
-        """To the sponsor."""
-        return [
-            events.Predicted(len(known), int(known.sum())),
-            Send(stage.sponsor, PredictReply(Batch(number), known, part)),
-        ]
-
-    def no_part(self, stage: AssistorStage, batch: Batch) -> Message:
-        """A reply without rows."""
-        return PredictReply(batch, np.zeros(0, dtype=np.uint8), np.zeros((0, stage.outputs), dtype=np.float32))
-
-
-class SeenParts:
-    """At the sponsor: every assistor's part of a batch as float32, of the agreed `kind`."""
-
-    def __init__(self, kind: type[PredictReply] = PredictReply) -> None:
-        self._kind = kind
-
-    def begin(self, batch: Batched) -> list[Effect]:
-        """Ask everyone for all ids."""
-        return ask_by_id(batch)
-
-    def aligned(self, batch: Batched) -> list[Effect]:
-        """Ask for the rows that have become known."""
-        return ask_by_row(batch)
-
-    def resume(self, batch: Batched) -> list[Effect]:
-        """What was answered is on disk."""
-        know_what_was_asked(batch)
-        batch.resume()
-        return []
-
-    def waiting_for(self, batch: Batched) -> list[str]:
-        """Who has not answered yet."""
-        return [peer for peer in batch.assistors if peer not in batch.parts]
-
-    def receive(self, batch: Batched, peer: str, message: Message) -> list[Effect]:
-        """Take a part."""
-        if type(message) is not self._kind or not isinstance(message, PredictReply):
-            raise PeerViolation(peer, f"{message.KIND} is not legal during prediction")
-        if (refused := refusal(batch, peer, message.batch)) is not None:
-            return refused
-        asked = len(batch.asked[peer])
-        batch.check_known(peer, message.known)
-        if message.part.shape != (asked, batch.outputs) or not np.isfinite(message.part).all():
-            raise PeerViolation(peer, f"a reply must hold {asked} finite rows of {batch.outputs} outputs")
-        if np.any(message.part[message.known == 0]):
-            raise PeerViolation(peer, "a reply must be 0 for unknown ids")
-        return batch.take(peer, batch.over_all_ids(peer, message.known, message.part.astype(np.float64)))
-
-    def parts(self, batch: Batched) -> dict[str, Part]:
-        """As they came."""
-        return batch.parts
-
-
-def ask_by_id(batch: Batched) -> list[Effect]:
-    """Ask every assistor for its part of all ids."""
-    batch.asked = {peer: np.arange(len(batch.ids)) for peer in batch.assistors}
-    return [Send(peer, messages.PredictRequest(Batch(batch.number), batch.ids)) for peer in batch.assistors]
-
-
-def ask_by_row(batch: Batched) -> list[Effect]:
-    """Name rows by position to every assistor whose common ids have become known."""
-    effects: list[Effect] = []
-    if batch.pairs is None:
-        return effects
-    open_ = batch.pairs.waiting_for()
-    for peer in batch.assistors:
-        if peer in open_ or peer in batch.asked:
-            continue
-        match = batch.pairs.match(peer)
-        batch.asked[peer] = match.own
-        step = messages.Step(batch.number, match.attempt)
-        effects.append(Send(peer, messages.PredictRows(match.theirs.astype(np.uint32), step)))
-    return effects
-
-
-def know_what_was_asked(batch: Batched) -> None:
-    """After a restart: by id everything, by row what was aligned."""
-    for peer in batch.assistors:
-        if batch.pairs is None:
-            batch.asked[peer] = np.arange(len(batch.ids))
-        elif peer not in batch.pairs.waiting_for():
-            batch.asked[peer] = batch.pairs.match(peer).own
-
-
-def refusal(batch: Batched, peer: str, answer: Batch) -> list[Effect] | None:
-    """An assistor's part is 0 where it refuses the batch; None where it does not. PeerViolation if it was not asked."""
-    if peer in batch.parts or peer not in batch.asked:
-        raise PeerViolation(peer, "a reply to a batch that was not asked for, or a second one")
-    if not answer.refused:
-        return None
-    why = f"{peer} refuses this batch: {answer.refused[:200]}; its part is 0"
-    return [events.Warned(why), *batch.take(peer, batch.nothing())]
 
 
 def residuals_of(kind: type[Residual]) -> ResidualMode:

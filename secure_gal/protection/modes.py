@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from secure_gal.holdings.roles import Context
 from secure_gal.phases import Step
 from secure_gal.protection.ports import FittedPort, FittedSide, PartPort, ResidualPort, ResidualSide
-from secure_gal.roles import Context
+from secure_gal.settings.study import Study
 from secure_gal.state import State
-from secure_gal.study import Study
 
 Cipher = Any
 """The sponsor's secret key where a study has one, else None: `ckks.Cipher`, or `sums.sponsor.SumCipher`."""

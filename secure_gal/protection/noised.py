@@ -15,10 +15,11 @@ from secure_gal import events
 from secure_gal.effects import Effect, Send
 from secure_gal.errors import setting
 from secure_gal.messages import Batch, Message, NoisedFitted, NoisedPredictReply
-from secure_gal.protection.clear import SeenFitsSide, coefficients, fits_of
+from secure_gal.protection.assistor_stage import AssistorStage
+from secure_gal.protection.clear import fits_of
+from secure_gal.protection.clear_assistor import SeenFitsSide, coefficients
 from secure_gal.protection.ports import Known
-from secure_gal.protection.stages import AssistorStage
-from secure_gal.study import Protect
+from secure_gal.settings.study import Protect
 
 
 class NoisedFitsSide(SeenFitsSide):

@@ -12,9 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from secure_gal.budget import Charge
 from secure_gal.effects import Compute, Effect
 from secure_gal.errors import PeerViolation
+from secure_gal.holdings.budget import Charge
 from secure_gal.messages import (
     Batch,
     EncryptedPredictReply,
@@ -25,7 +25,9 @@ from secure_gal.messages import (
     SealedPart,
     SummedPart,
 )
-from secure_gal.protection.stages import AssistorStage, Batched, Part, SponsorStage
+from secure_gal.protection.assistor_stage import AssistorStage
+from secure_gal.protection.batch import Batched, Part
+from secure_gal.protection.sponsor_stage import SponsorStage
 
 Known = npt.NDArray[np.uint8]
 Reply = PredictReply | EncryptedPredictReply | KnownReply | PartKey | SealedPart | SummedPart

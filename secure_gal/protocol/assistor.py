@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from secure_gal import agreement, events, messages
-from secure_gal.alignment_assistor import AssistorAlignment
-from secure_gal.budget import WORDS, Charge
+from secure_gal import events, messages
 from secure_gal.effects import Compute, Effect, Send
 from secure_gal.errors import PeerViolation, SettingsError, StateError
+from secure_gal.holdings.budget import WORDS, Charge
+from secure_gal.holdings.roles import Context
 from secure_gal.messages import (
     Batch,
     MaskedQuery,
@@ -25,11 +25,12 @@ from secure_gal.messages import (
     Signatures,
 )
 from secure_gal.phases import Phases, Step
+from secure_gal.protection.assistor_stage import AssistorStage
 from secure_gal.protection.ports import FittedSide, ResidualSide
-from secure_gal.protection.stages import AssistorStage
-from secure_gal.roles import Context
+from secure_gal.protocol import agreement
+from secure_gal.protocol.alignment_assistor import AssistorAlignment
+from secure_gal.settings.digest import VERSION
 from secure_gal.state import ARRAY, NUMBER, TEXT, Entry, State, json_of
-from secure_gal.study_digest import VERSION
 
 
 class AssistorRecords:

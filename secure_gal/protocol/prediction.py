@@ -9,15 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from secure_gal import events
-from secure_gal.alignment_sponsor import PrivateAlignment
 from secure_gal.effects import Done, Effect
 from secure_gal.errors import PeerViolation, StateError
 from secure_gal.messages import Message
 from secure_gal.phases import Step
+from secure_gal.protection.batch import Batched
 from secure_gal.protection.ports import PartPort, Reply
-from secure_gal.protection.stages import Batched
+from secure_gal.protocol.alignment_sponsor import PrivateAlignment
+from secure_gal.settings.study import Study
 from secure_gal.state import NUMBER, RAW, TEXT, Entries, Entry, State
-from secure_gal.study import Study
 
 Domain = Callable[[str, int, int], bytes]
 

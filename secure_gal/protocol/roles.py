@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from secure_gal import protection
+from secure_gal.holdings.roles import Context, SponsorModel
 from secure_gal.protection.modes import Cipher, MakeCalculator
 from secure_gal.protocol.assistor import Assistor
 from secure_gal.protocol.prediction import Domain, Prediction
 from secure_gal.protocol.sponsor import Sponsor
-from secure_gal.roles import Context, SponsorModel
 from secure_gal.state import State
 
 

@@ -2,51 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
-from secure_gal import agreement, events, messages
-from secure_gal.align import combine
-from secure_gal.alignment_sponsor import ClearAlignment, PrivateAlignment, SponsorAlignment
-from secure_gal.assistance import Ensemble, RoundRecord
+from secure_gal import events, messages
 from secure_gal.effects import Compute, Done, Effect, Send
 from secure_gal.errors import PeerViolation, StateError
-from secure_gal.learned import Learned
-from secure_gal.losses import metric_name
+from secure_gal.events import RoundRecord
+from secure_gal.gal.ensemble import Ensemble
+from secure_gal.gal.losses import metric_name
+from secure_gal.holdings.roles import Context, SponsorModel
 from secure_gal.messages import Finished, Hello, Message, RunSignature
 from secure_gal.phases import Phases, Step
 from secure_gal.protection.ports import FittedPort, ResidualPort
-from secure_gal.protection.stages import SponsorStage
-from secure_gal.roles import Context, SponsorModel
-from secure_gal.state import ARRAY, MARK, NUMBER, RAW, TEXT, Entries, Entry, State, json_of
-from secure_gal.study import Study
-from secure_gal.study_digest import VERSION
-
-
-class SponsorRecords:
-    """What the sponsor keeps of a run besides its stage."""
-
-    def __init__(self, state: State) -> None:
-        self.nonce = Entry(state, "nonce", TEXT)
-        self.run = Entry(state, "run", TEXT)
-        self.hello = Entries(state, "hello/", TEXT)
-        self.signature = Entries(state, "signature/", TEXT)
-        self.finished = Entries(state, "finished/", MARK)
-        self.rows = Entry(state, "rows", ARRAY)
-        self.train = Entry(state, "train", ARRAY)
-        self.positions = Entries(state, "positions/", ARRAY)
-        self.attempt = Entries(state, "attempt/", NUMBER)
-        self.ids = Entries(state, "ids/", RAW)
-        self.matches = Entries(state, "match/", RAW)
-        self.counts = Entry(state, "counts", json_of(dict[str, Any]))
-        self.encoder = Entry(state, "encoder", RAW)
-        self.ensemble = Entries(state, "ensemble/", ARRAY)
-        self.alone = Entries(state, "alone/", ARRAY)
-        self.models = Entries(state, "model/", RAW, digits=4)
-        self.own_coefficients = Entry(state, "own-coefficients", ARRAY)
-        self.learned = Entry(state, "learned", json_of(Learned))
+from secure_gal.protection.sponsor_stage import SponsorStage
+from secure_gal.protocol import agreement
+from secure_gal.protocol.alignment_sponsor import alignment_of
+from secure_gal.protocol.learned import Learned
+from secure_gal.protocol.rows import number_rows
+from secure_gal.protocol.sponsor_records import SponsorRecords
+from secure_gal.settings.digest import VERSION
+from secure_gal.state import MARK, Entry, State
 
 
 class Sponsor:
@@ -67,21 +43,11 @@ class Sponsor:
         fitted: FittedPort,
         table: tuple[Step, ...],
     ) -> None:
-        self._context, self._model, self._nonce, self.state = context, model, nonce, state
-        self._residuals, self._fitted = residuals, fitted
+        self._context, self._study, self._model, self.state = context, context.study, model, state
+        self._residuals, self._fitted, self._nonce = residuals, fitted, nonce
         self._phases, self._kept = Phases("sponsor", table, state), SponsorRecords(state)
         self.stage = SponsorStage(context, model, state, self._begin, self._committed)
-        self._alignment = self._make_alignment()
-
-    def _make_alignment(self) -> SponsorAlignment:
-        study, digest, state = self._study, self._context.digest, self.state
-        if study.protect.ids == "clear":
-            return ClearAlignment(study, self._model.ids, state)
-
-        def domain(peer: str, batch: int, attempt: int) -> bytes:
-            return agreement.psi_domain(digest, self.run, study.sponsor, peer, batch, attempt)
-
-        return PrivateAlignment(study, self._model.ids, state, 0, domain, self._align_if_complete)
+        self._alignment = alignment_of(context, model.ids, state, lambda: self.run, self._align_if_complete)
 
     @property
     def phase(self) -> str:
@@ -210,34 +176,9 @@ class Sponsor:
         """Once every pair is matched: number the rows, draw the validation rows."""
         if self.phase != "aligning" or self._alignment.waiting_for():
             return []
-        study, kept = self._study, self._kept
-        matches = {peer: self._alignment.match(peer) for peer in study.assistors}
-        order = None
-        if study.protect.ids == "psi":
-            from crypto.psi import shuffle
-
-            order = shuffle(len(self._model.ids))
-        found = combine(len(self._model.ids), matches, study.rows, order, study.validation, study.seed)
-        kept.rows.set(found.own)
-        kept.train.set(found.train.astype(np.uint8))
-        for peer in study.assistors:
-            kept.positions[peer] = found.positions[peer]
-            self.stage.coverage[peer] = found.coverage[peer]
-            kept.attempt[peer] = matches[peer].attempt
-        held = {study.sponsor: len(self._model.ids)} | {p: self._alignment.held(p) for p in study.assistors}
-        kept.ids.clear()
-        kept.matches.clear()
+        numbered = number_rows(self._study, len(self._model.ids), self._alignment, self._kept, self.stage.coverage)
         self._phases.enter("declaring" if self._fitted.declares else "learning")
-        train = int(found.train.sum())
-        counts: dict[str, Any] = {
-            "aligned": len(found.own),
-            "train": train,
-            "validation": len(found.own) - train,
-            "held": held,
-        }
-        kept.counts.set(counts)
-        warn = [events.Warned(found.warning)] if found.warning else []
-        return [events.Aligned(**counts), *warn, self._prepare()]
+        return [*numbered, self._prepare()]
 
     def _prepare(self) -> Compute[bytes]:
         rows, train = self._kept.rows.get(), self.stage.train
@@ -354,12 +295,3 @@ class Sponsor:
     def ensemble(self) -> Ensemble | None:
         """F and its history, once the data are prepared."""
         return self.stage.ensemble_or_none
-
-    @property
-    def learners(self) -> tuple[str, ...]:
-        """The parties that fit."""
-        return self.stage.learners
-
-    @property
-    def _study(self) -> Study:
-        return self._context.study

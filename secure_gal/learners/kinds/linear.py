@@ -14,7 +14,7 @@ from secure_gal.options import Options as Checked
 if TYPE_CHECKING:
     from secure_gal.features.encoded import RidgeFeatures
     from secure_gal.learners.base import Learner
-    from secure_gal.study import LearnerSettings
+    from secure_gal.settings.party import LearnerSettings
 
 RIDGE = 1e-4
 """Ridge strength on standardised columns."""

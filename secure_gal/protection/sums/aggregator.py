@@ -7,21 +7,20 @@ computed again: it is on disk before it is sent, and only ever sent again as the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol, assert_never, cast
+from collections.abc import Callable
+from typing import Any, assert_never, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from crypto.ckks.fits import WEIGHT_BITS, Layout
 from crypto.ckks.products import products_problem
-from crypto.ckks.slots import Table
-from crypto.ckks.sum_calculator import NoDifference, SumCalculator
-from crypto.ckks.sum_keys import ProductKeys as LoadedKeys
+from crypto.ckks.sum_calculator import NoDifference
 from secure_gal import events
 from secure_gal.effects import Compute, Effect, Send
-from secure_gal.encrypted_rows import to_unit
 from secure_gal.errors import PeerViolation, SettingsError, blamed
+from secure_gal.gal.rows import to_unit
+from secure_gal.holdings.roles import Context
 from secure_gal.messages import (
     Announcement,
     Batch,
@@ -36,58 +35,14 @@ from secure_gal.messages import (
     WeightedSum,
     Weights,
 )
-from secure_gal.roles import Context
-from secure_gal.state import ARRAY, MASK, NUMBER, RAW, TEXT, Entries, Entry, State
-from secure_gal.sum_sealing import FITTED, PART, SealingKeys
-from secure_gal.sum_weights import weights_problem
+from secure_gal.protection.sums.aggregator_records import AggregatorRecords
+from secure_gal.protection.sums.calculator import Bytes, Calculator, _split, open_calculator
+from secure_gal.protection.sums.sealing import FITTED, PART, SealingKeys
+from secure_gal.protection.sums.weights import weights_problem
+from secure_gal.state import State
 
-Bytes = npt.NDArray[np.uint8]
 Residual = npt.NDArray[Any]
 """As it arrived: requests, or values (N_train, K)."""
-
-
-class Calculator(Protocol):
-    """What computes on ciphertexts (`crypto.ckks.sum_calculator.SumCalculator`)."""
-
-    def products(
-        self,
-        fits: Sequence[Bytes],
-        residual: Bytes | npt.NDArray[np.float64],
-        difference: Bytes,
-        table: Table,
-    ) -> Bytes: ...
-    def weighted_sum(self, fits: Sequence[tuple[Bytes, Bytes]], weights: Sequence[int]) -> Bytes: ...
-
-
-def open_calculator(raw: bytes, peer: str) -> Calculator:
-    """The calculator of the product keys that arrived; PeerViolation."""
-    with blamed(peer):
-        return SumCalculator(LoadedKeys.from_bytes(raw))
-
-
-def _split(author: str, layout: Layout, part: bytes) -> tuple[Bytes, Bytes]:
-    with blamed(author):
-        return layout.split(part)
-
-
-class _Records:
-    """A share of the assistor's state."""
-
-    def __init__(self, state: State) -> None:
-        self.run = Entry(state, "run", TEXT)
-        self.train = Entry(state, "train", MASK)
-        self.rows = Entry(state, "sum/rows", TEXT)
-        self.keys = Entry(state, "sum/keys", RAW)
-        self.round = Entry(state, "sum/round", NUMBER)
-        self.fits = Entries(state, "sum/fit/", ARRAY)
-        self.residual = Entry(state, "sum/residual", ARRAY)
-        self.difference = Entry(state, "sum/difference", ARRAY)
-        self.products = Entry(state, "sum/products", NUMBER)
-        self.weights = Entry(state, "sum/weights", ARRAY)
-        self.batch = Entry(state, "sum/batch", NUMBER)
-        self.about = Entries(state, "sum/about/", TEXT)
-        self.own_parts = Entries(state, "sum/own/", RAW)
-        self.parts = Entries(state, "sum/part/", ARRAY)
 
 
 class SumAggregator:
@@ -100,7 +55,7 @@ class SumAggregator:
     def __init__(
         self, context: Context, state: State, calculator: Callable[[bytes, str], Calculator] = open_calculator
     ) -> None:
-        self._kept = kept = _Records(state)
+        self._kept = kept = AggregatorRecords(state)
         self._keys = SealingKeys(context, state, lambda: kept.run.get_or(""))
         study = context.study
         self._name, self._sponsor, self._assistors = context.identity.card.name, study.sponsor, study.assistors

@@ -19,10 +19,9 @@ from crypto.ckks.fits import Layout
 from crypto.ckks.products import MAX_PRODUCTS_COST, products_cost
 from crypto.seal import seal
 from secure_gal import events, messages
-from secure_gal.budget import Charge
 from secure_gal.effects import Effect, Send
 from secure_gal.errors import ConsentError, PeerViolation
-from secure_gal.limits import OWN_SUMS, SUMS
+from secure_gal.holdings.budget import Charge
 from secure_gal.messages import (
     Batch,
     Declaration,
@@ -33,14 +32,15 @@ from secure_gal.messages import (
     PartKey,
     ProductKeys,
 )
+from secure_gal.protection.assistor_stage import AssistorStage
 from secure_gal.protection.ckks_assistor import declared, keys, use_keys
 from secure_gal.protection.ports import FittedSide, Known
-from secure_gal.protection.stages import AssistorStage
 from secure_gal.protection.sums.aggregator import SumAggregator
+from secure_gal.protection.sums.declaration import check_declaration, digest_rows
+from secure_gal.protection.sums.exposure import equations, exposure, most_equations, reason, statement
+from secure_gal.protection.sums.sealing import FITTED, PART, bind, check_part_key
+from secure_gal.settings.limits import LIMIT, OWN_LIMIT, OWN_SUMS, SUMS
 from secure_gal.state import RAW, TEXT, Entries, Entry, State, json_of
-from secure_gal.sum_declaration import check_declaration, digest_rows
-from secure_gal.sum_exposure import LIMIT, OWN_LIMIT, equations, exposure, most_equations, reason, statement
-from secure_gal.sum_sealing import FITTED, PART, bind, check_part_key
 
 Bytes = npt.NDArray[np.uint8]
 

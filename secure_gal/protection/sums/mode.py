@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from secure_gal.holdings.roles import Context
 from secure_gal.phases import Step, steps
 from secure_gal.protection.modes import Cipher, FittedMode, MakeCalculator
 from secure_gal.protection.ports import FittedPort, FittedSide, PartPort
-from secure_gal.roles import Context
+from secure_gal.settings.study import Study
 from secure_gal.state import State
-from secure_gal.study import Study
 
 
 def _steps(study: Study, name: str) -> tuple[Step, ...]:
@@ -34,8 +34,9 @@ def _port(study: Study, cipher: Cipher) -> FittedPort:
 
 
 def _side(context: Context, state: State, calculator: MakeCalculator | None) -> FittedSide:
-    from secure_gal.protection.sums.aggregator import SumAggregator, open_calculator
+    from secure_gal.protection.sums.aggregator import SumAggregator
     from secure_gal.protection.sums.assistor import SealedFits
+    from secure_gal.protection.sums.calculator import open_calculator
 
     study = context.study
     adds = context.identity.card.name == study.adder

@@ -16,14 +16,14 @@ from crypto.ckks.products import Products, pairs, read_products
 from crypto.seal import OVERHEAD_BYTES
 from secure_gal import events, messages
 from secure_gal.effects import Compute, Effect, Send
-from secure_gal.encrypted_rows import study_order, to_unit
 from secure_gal.errors import DataError, PeerViolation, blamed, setting
+from secure_gal.gal.rows import study_order, to_unit
 from secure_gal.messages import Declaration, Declared, InnerProducts, Message, SealedFitted, WeightedSum
 from secure_gal.protection.ckks import NORM_SLACK, Cipher
-from secure_gal.protection.stages import SponsorStage
+from secure_gal.protection.sponsor_stage import SponsorStage
+from secure_gal.protection.sums.declaration import check_declaration
+from secure_gal.protection.sums.weights import constrained_weights, uniform_weights
 from secure_gal.state import ARRAY, MARK, Entries, Entry, State, json_of
-from secure_gal.sum_declaration import check_declaration
-from secure_gal.sum_weights import constrained_weights, uniform_weights
 
 Bytes = npt.NDArray[np.uint8]
 Values = npt.NDArray[np.float64]

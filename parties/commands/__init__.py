@@ -1,0 +1,1 @@
+"""The commands of `secure-gal`, one file each."""

@@ -1,0 +1,207 @@
+"""`secure-gal predict`: one batch of new ids through the assistors, to a CSV file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from crypto.ckks.sets import named
+from parties.commands.train import complete_results, go_online, require_finished, require_sponsor
+from parties.report.rounds import write_atomically
+from parties.run.ckks_key import open_cipher
+from parties.run.loop import Loop, stop_at_once
+from parties.run.patience import Patience
+from parties.run.progress import Progress
+from parties.run.session import Session, open_node, open_session, open_store
+from parties.run.store import RunStore
+from parties.run.traffic import Traffic
+from secure_gal import events
+from secure_gal.data.encode import LabelCodec
+from secure_gal.data.table import Table, read_table
+from secure_gal.errors import DataError, SettingsError
+from secure_gal.holdings.party import SponsorData
+from secure_gal.holdings.roles import Context
+from secure_gal.learners import storage
+from secure_gal.protocol import roles
+from secure_gal.protocol.agreement import psi_domain
+from secure_gal.protocol.prediction import Prediction
+from secure_gal.state import State
+
+BLOCK_ROWS = 1 << 16
+"""Rows of the predictions file that are made as text at a time."""
+
+
+def predict(party_file: Path, ids: Path, out: Path, *, json: bool = False) -> int:
+    """Predict the rows of `ids` (a table, or ids alone) and write `out`; returns the exit code."""
+    session = open_session(party_file)
+    require_sponsor(session)
+    _check_paths(ids, out)
+    store = open_store(session)
+    try:
+        require_finished(session, store)
+        return _predict(session, store, ids, out, Progress(json))
+    finally:
+        store.close()
+
+
+def _check_paths(ids: Path, out: Path) -> None:
+    """What can be wrong with both is found before anything is sent: an answered batch counts against a party's
+    limits."""
+    if not ids.is_file():
+        raise SettingsError("--ids", f"{ids}: no such file; it is looked up from the current folder, {Path.cwd()}")
+    if out.is_dir():
+        raise SettingsError("--out", f"{out} is a folder; name a file in it, such as {out / 'predictions.csv'}")
+    if not out.parent.is_dir() or not os.access(out.parent, os.W_OK | os.X_OK):
+        raise SettingsError(
+            "--out", f"{out.parent} is no folder that can be written to; make it first, or name another"
+        )
+
+
+def _predict(session: Session, store: RunStore, ids: Path, out: Path, progress: Progress) -> int:
+    stop_at_once()
+    state = State(store.state())
+    encoder, codec = storage.load(state.raw("encoder"))
+    model = SponsorData(
+        session.party,
+        session.study,
+        session.file.resolve().parent,
+        progress.warn,
+    )
+    table = _rows(session, ids, model)
+    wanted = tuple(table.ids)
+    own, initial = _own_part(state, model, table, encoder, codec)
+    role = _role(session, store, state, wanted, codec.outputs)
+    node, _ = open_node(session, store, role, Traffic(store))
+    loop = Loop(node, progress)
+    patience = Patience(session.study.patience_seconds, progress, str(session.file), f"predict --ids {ids} --out {out}")
+    try:
+        complete_results(session, store, progress)
+        loop.start()
+        _say_since_when(store, role, progress)
+        if not loop.done:
+            with closing(go_online(session, loop, progress)) as socket:
+                loop.run(
+                    lambda: loop.done,
+                    lambda: patience.check(
+                        role.waiting_for(), socket.attached(), at_work=loop.worker.busy or socket.active()
+                    ),
+                )
+    finally:
+        node.close()
+    total, missing = role.combine(initial, own)
+    write_atomically(out, to_csv(table.written, total, missing, codec, _places(session, state, codec)))
+    role.close()
+    store.commit(role.state.take_changes(), {}, [])
+    progress.show(_written(out, missing, session.study.protect.summed))
+    if session.study.protect.keyed:
+        progress.show(events.KeepFromAssistors())
+    return 0
+
+
+def _places(session: Session, state: State, codec: LabelCodec) -> int | None:
+    """Decimal places that mean something where parts are decrypted: those of their error in the label's own unit."""
+    if not session.study.protect.keyed:
+        return None
+    scales = [float(state.array(key)[0]) for key in state.keys("scale/")]
+    error = named(session.study.protect.parameter_set).error * (
+        max(scales) if session.study.protect.summed else sum(scales)
+    )
+    return max(0, math.ceil(-math.log10(error * codec.scale)))
+
+
+def _say_since_when(store: RunStore, role: Prediction, progress: Progress) -> None:
+    """A batch that goes on holds answers of the day on which it began."""
+    if not role.resumed:
+        store.set_meta("batch-began", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"))
+        return
+    progress.show(events.BatchResumed(store.meta("batch-began")))
+
+
+def _written(out: Path, missing: list[str], summed: bool) -> events.PredictionsWritten:
+    return events.PredictionsWritten(len(missing), str(out), sum(map(bool, missing)), summed)
+
+
+def _role(session: Session, store: RunStore, state: State, wanted: tuple[str, ...], outputs: int) -> Prediction:
+    study, domain = session.study, None
+    if study.protect.ids == "psi":
+
+        def domain(peer: str, batch: int, attempt: int) -> bytes:
+            return psi_domain(session.digest, state.text("run"), study.sponsor, peer, batch, attempt)
+
+    context = Context(study, session.digest, session.canonical, session.identity, session.cards)
+    cipher = open_cipher(session, store) if study.protect.keyed else None
+    return roles.prediction(context, state, wanted, outputs, cipher, domain)
+
+
+def _rows(session: Session, ids: Path, model: SponsorData) -> Table:
+    """The sponsor's rows to predict: the file's own, or looked up in `[data] path` when it holds ids alone."""
+    data = session.party.data
+    table = read_table(ids, data.id, data.label, data.categorical, session.study.form, labelled=False)
+    if table.frame.width or not model.fits:
+        return table
+    where = {entity: i for i, entity in enumerate(model.ids)}
+    absent = [entity for entity in table.ids if entity not in where]
+    if absent:
+        raise DataError(
+            str(ids),
+            f"holds ids alone, and {len(absent)} of them are not in {data.path} (first: {absent[0]!r}); "
+            "add the feature columns to the file",
+        )
+    return Table(table.ids, model.table.frame[[where[e] for e in table.ids]], None, ids, table.written)
+
+
+def _own_part(
+    state: State, model: SponsorData, table: Table, encoder: object, codec: LabelCodec
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
+    """The sponsor's own part (n, K), and F^0 (K,)."""
+    initial = np.asarray(state.array("ensemble/F0"))
+    if not model.fits:
+        return np.zeros((len(table.ids), codec.outputs), dtype=np.float32), initial
+    coefficients = state.array("own-coefficients")
+    models = [state.raw(f"model/{t:04d}") for t in range(1, len(coefficients) + 1)]
+    _, part = model.part(table, tuple(table.ids), encoder, models, coefficients, codec.outputs)  # type: ignore[arg-type]
+    return part, initial
+
+
+def to_csv(
+    ids: pl.DataFrame, f: npt.NDArray[np.float64], missing: Sequence[str], codec: LabelCodec, places: int | None = None
+) -> Iterator[str]:
+    """The predictions file in parts: id columns as they came, prediction, p_<class> in ascending class order,
+    `missing`.
+
+    Args:
+        ids: n rows, the id columns as text.
+        f: float64 (n, K).
+        missing: per row the parties without a part in it; the column is left out where no row lacks any.
+        places: decimal places of numbers; every digit that brings them back without.
+    """
+    named = any(missing)
+    header = [*ids.columns, "prediction", *(f"p_{c}" for c in codec.classes)]
+    yield _lines([[*header, "missing"] if named else header])
+    for start in range(0, len(f), BLOCK_ROWS):
+        rows = slice(start, start + BLOCK_ROWS)
+        columns = [column.to_list() for column in ids[rows].get_columns()]
+        values, probabilities = codec.decode(f[rows]), codec.probabilities(f[rows])
+        if places is not None:
+            probabilities = probabilities.round(places)
+            values = values if codec.classes else [repr(round(float(value), places)) for value in values]
+        columns += [values, *probabilities.T.tolist()]
+        yield _lines(zip(*columns, *([missing[rows]] if named else []), strict=True))
+
+
+def _lines(rows: Iterable[Sequence[Any]]) -> str:
+    """Rows as CSV."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(rows)
+    return out.getvalue()

@@ -1,0 +1,121 @@
+"""summary.json, rounds.csv and report.html of a finished learning stage, from what the sponsor's run directory keeps.
+
+The last step of learning and what its results need are committed together; the files are written after it. So whoever
+comes next (`train`, `predict`, `report`) writes what a process that died, or a full disk, left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from parties.report.rounds import ROUNDS, in_units, rounds_csv, times, true_metrics, versions, write_atomically
+from parties.run import computing
+from parties.run.progress import Progress
+from parties.run.session import Session
+from parties.run.store import RunStore
+from parties.run.traffic import counts_of
+from secure_gal import events
+from secure_gal.events import RoundRecord
+from secure_gal.protocol.learned import Learned
+from transport.ledger import LEDGER
+from transport.ledger_entries import LedgerError
+
+FORMAT = 1
+SUMMARY = "summary.json"
+
+
+def write_results(session: Session, store: RunStore) -> list[str]:
+    """Write the results of a finished learning stage that are missing or not this run's; returns their names.
+
+    The ledger's file must be complete (`open_node`): the report says whether it verifies.
+
+    Raises:
+        EnvironmentFailure: the disk is full or failing; whatever is missing then can be written later.
+    """
+    from parties.report.page import REPORT
+
+    learned = msgspec.json.decode(store.value("learned"), type=Learned)
+    history = msgspec.msgpack.decode(store.value("ensemble/history"), type=list[RoundRecord])
+    texts = {
+        computing.FILE: computing.as_text(store),
+        ROUNDS: rounds_csv(store, history, learned.unit, session.study.protect.keyed),
+        SUMMARY: _summary(session, store, history, learned),
+    }
+    written = [name for name, text in texts.items() if _read(store.path / name) != text.encode()]
+    for name in written:
+        write_atomically(store.path / name, texts[name])
+    if written or not (store.path / REPORT).exists() or not store.meta("reported"):
+        written.append(write_final_report(session, store).name)
+        store.set_meta("reported", "yes")  # one that lay there before is another run's
+    return written
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def write_final_report(session: Session, store: RunStore) -> Path:
+    """report.html of a finished run, with the verdict on its ledger and what was measured; returns its path."""
+    from parties.audit.ledger import verify_ledger
+    from parties.report.page import write_report
+
+    try:
+        verdict = verify_ledger(session.party.run_dir / LEDGER, session.digest)
+        audit = {"ok": True} | msgspec.to_builtins(verdict) | {"beyond": verdict.beyond_in_words()}
+    except LedgerError as error:  # the results are there all the same; the report says what is wrong
+        audit = {"ok": False, "where": error.where, "line": error.line, "rule": error.rule}
+    measured = store.meta("leakage")
+    return write_report(session.party.run_dir, session.study, audit, json.loads(measured) if measured else None)
+
+
+def announce(store: RunStore, progress: Progress) -> None:
+    """Say what came out and where it is."""
+    summary = json.loads(store.meta("summary"))
+    metric, gal, alone, true = (summary[key] for key in ("metric", "gal", "alone", "gal_on_true_labels"))
+    if gal is not None and alone is not None:
+        progress.show(events.Scored(metric, gal, alone, true))
+    progress.show(events.ResultsWritten(str(store.path / SUMMARY)))
+
+
+def _summary(session: Session, store: RunStore, history: Sequence[RoundRecord], learned: Learned) -> str:
+    """summary.json: made once, and kept as it is while predictions go on."""
+    if store.meta("summary"):
+        return store.meta("summary")
+    rows: list[dict[str, Any]] = json.loads(store.meta("rounds") or "[]")
+    ready = store.meta("seconds-from-ready")
+    keyed = session.study.protect.keyed
+    made = {
+        "format": FORMAT,
+        "study": session.study.name,
+        "digest": session.digest,
+        "run": store.value("run").decode(),
+        "parties": dict(session.fingerprints),
+        "rows": json.loads(store.value("counts")),
+        "rounds": len(history),
+        "kept": learned.kept,
+        "metric": learned.metric,
+        "gal": times(learned.gal, learned.unit),
+        "alone": times(learned.alone, learned.unit),
+        "gal_on_true_labels": true_metrics(store, learned.unit).get(learned.kept),
+        "history": msgspec.to_builtins([in_units(record, learned.unit, keyed) for record in history]),
+        "seconds": {
+            "total": round(float(store.meta("seconds") or 0.0), 3),
+            "from_ready": float(ready) if ready else None,
+            "rounds": round(sum(row["seconds"] for row in rows), 3),
+            **{f"sponsor_{phase}": seconds for phase, seconds in computing.phases(store).items()},
+        },
+        "computing": computing.record(store),
+        "bytes": counts_of(store),
+        "versions": versions(),
+    }
+    text = json.dumps(made, indent=2) + "\n"
+    store.set_meta("summary", text)
+    return text

@@ -1,0 +1,289 @@
+"""Feature tables to float64 matrices, and labels to codes; fitted on training rows only, kept with the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, assert_never
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from secure_gal.errors import DataError
+from secure_gal.settings.classes import class_of, outputs_of
+from secure_gal.settings.study import Task
+
+MAX_LEVELS = 1000
+"""Levels of one categorical column; more is nearly always an identifier or free text."""
+FEW_LEVELS = 20
+"""So many different texts in a column, or numbers as classes, are never taken for identifiers or for a target."""
+ROWS_A_CLASS = 10
+"""With fewer rows a class on average, numbers are taken for a target that was meant as regression."""
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """A table's columns by what they are encoded as: numbers, levels by column (ascending), and what to tell a
+    person."""
+
+    numeric: list[str] = field(default_factory=list)
+    levels: dict[str, list[str]] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame, categorical: Sequence[str]) -> Columns:
+        """Sort the columns of these rows.
+
+        Raises:
+            DataError: a declared column is missing, has too many levels, or no usable column is left.
+        """
+        absent = [name for name in categorical if name not in frame.columns]
+        if absent:
+            raise DataError(
+                "[data] categorical",
+                f"no such column: {', '.join(absent)}; the table's feature columns are {', '.join(frame.columns[:20])}",
+            )
+        if not frame.width:
+            raise DataError(
+                "[data]",
+                'the table has no feature columns; add some (a sponsor may go without: [learner] kind = "none")',
+            )
+        found, unlike = cls(), []
+        for name in frame.columns:
+            column = frame[name].drop_nulls()
+            if column.n_unique() <= 1:
+                found.warnings.append(f"column {name!r} is constant on the training rows and is left out")
+            elif name not in categorical and (column.dtype.is_numeric() or column.dtype == pl.Boolean):
+                found.numeric.append(name)
+            else:
+                found.levels[name] = levels = _levels(frame, name)
+                if len(levels) > max(FEW_LEVELS, len(column) / 2):
+                    unlike.append(
+                        f"column {name!r} has {len(levels)} different texts in {len(column)} rows, each one a "
+                        "column of its own; if it is an identifier or free text, remove it, or name it in "
+                        "[data] id"
+                    )
+        if not found.numeric and not found.levels:
+            raise DataError(
+                "[data]",
+                "every feature column is constant or empty on the training rows; there is nothing to learn from",
+            )
+        found.warnings.extend(unlike)
+        return found
+
+
+class TableEncoder:
+    """Numeric: median for missing values, scaled. Categorical: one-hot, unseen levels are zeros."""
+
+    def __init__(self, numeric: list[str], levels: dict[str, list[str]], scaler: Any, one_hot: Any) -> None:
+        self._numeric, self._levels = numeric, levels
+        self._scaler, self._one_hot = scaler, one_hot
+        self.warnings: list[str] = []
+
+    @classmethod
+    def fit(cls, frame: pl.DataFrame, categorical: Sequence[str]) -> TableEncoder:
+        """Learn medians, scales and levels from the training rows; DataError as `Columns.of`."""
+        from sklearn.impute import SimpleImputer
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+        found = Columns.of(frame, categorical)
+        numeric, levels = found.numeric, found.levels
+        scaler = make_pipeline(SimpleImputer(strategy="median"), StandardScaler()) if numeric else None
+        if scaler is not None:
+            scaler.fit(_numbers(frame, numeric))
+        one_hot = None
+        if levels:
+            known = list(levels.values())
+            one_hot = OneHotEncoder(categories=known, handle_unknown="ignore", sparse_output=False)
+            one_hot.fit(np.array([[column[0] for column in known]], dtype=object))
+        encoder = cls(numeric, levels, scaler, one_hot)
+        encoder.warnings = found.warnings
+        return encoder
+
+    @property
+    def names(self) -> list[str]:
+        """What the columns of the matrix stand for."""
+        return [*self._numeric, *(f"{name}={level}" for name, levels in self._levels.items() for level in levels)]
+
+    def transform(self, frame: pl.DataFrame) -> tuple[npt.NDArray[np.float64], dict[str, int]]:
+        """Matrix (n, p), and how many values a column were never seen in training.
+
+        Raises:
+            DataError: a column is missing, or a numeric one now holds text.
+        """
+        absent = [n for n in (*self._numeric, *self._levels) if n not in frame.columns]
+        if absent:
+            raise DataError("[data]", f"columns that the model was trained on are missing: {', '.join(absent)}")
+        parts, unseen = [], {}
+        if self._numeric:
+            parts.append(self._scaler.transform(_numbers(frame, self._numeric)))
+        if self._levels:
+            texts = frame.select([pl.col(n).cast(pl.String) for n in self._levels])
+            for name, known in self._levels.items():
+                new = texts[name].drop_nulls().is_in(known).not_().sum()
+                if new:
+                    unseen[name] = int(new)
+            cells = np.array([texts[n].fill_null("").to_list() for n in self._levels], dtype=object).T
+            parts.append(self._one_hot.transform(cells))
+        return np.ascontiguousarray(np.hstack(parts), dtype=np.float64), unseen
+
+
+def _levels(frame: pl.DataFrame, name: str) -> list[str]:
+    found = sorted(frame[name].cast(pl.String).drop_nulls().unique().to_list())
+    if len(found) > MAX_LEVELS:
+        raise DataError(
+            "[data]",
+            f"column {name!r} has {len(found)} levels (at most {MAX_LEVELS}); is it an identifier or "
+            "free text? Remove it from the table",
+        )
+    return found
+
+
+def _numbers(frame: pl.DataFrame, names: list[str]) -> npt.NDArray[np.float64]:
+    columns = []
+    for name in names:
+        try:
+            column = frame[name].cast(pl.Float64)
+        except pl.exceptions.InvalidOperationError:
+            raise DataError(
+                "[data]", f"column {name!r} was numeric in training and now holds text; correct it"
+            ) from None
+        values = column.fill_null(float("nan")).to_numpy().astype(np.float64)
+        values[~np.isfinite(values)] = np.nan
+        columns.append(values)
+    return np.stack(columns, axis=1)
+
+
+def _classes(labels: Sequence[Any]) -> tuple[Any, ...]:
+    classes = tuple(sorted({class_of(label) for label in labels}, key=_order))
+    if len(classes) < 2:
+        raise DataError("[data] label", f"the common rows have one class only ({classes[0]!r}); nothing to learn")
+    if len(classes) > MAX_LEVELS:
+        raise DataError(
+            "[data] label",
+            f"the label has {len(classes)} different values in {len(labels)} rows (at "
+            f'most {MAX_LEVELS} classes); is task = "regression" meant?',
+        )
+    return classes
+
+
+@dataclass(frozen=True, slots=True)
+class LabelCodec:
+    """Labels to what losses take: class codes, or targets in standard deviations."""
+
+    task: Task
+    classes: tuple[Any, ...] = ()
+    mean: float = 0.0
+    scale: float = 1.0
+
+    @property
+    def outputs(self) -> int:
+        """K: 1 for regression and for two classes, else the number of classes."""
+        return outputs_of(len(self.classes))
+
+    @classmethod
+    def fit(cls, task: Task, labels: Sequence[Any], train: npt.NDArray[np.bool_]) -> LabelCodec:
+        """Classes over all rows in ascending order, or mean and deviation of the training rows.
+
+        Raises:
+            DataError: fewer than two classes, too many, or a target that is no number.
+        """
+        match task:
+            case "classification":
+                return cls(task, _classes(labels))
+            case "regression":
+                values = _targets(labels)[train]
+                scale = float(values.std())
+                if scale == 0.0:
+                    why = "the target is the same on all training rows; there is nothing to learn"
+                    raise DataError("[data] label", why)
+                return cls(task, (), float(values.mean()), scale)
+            case _:
+                assert_never(task)
+
+    def check_classes(self, rows: int) -> None:
+        """Refuse classes that look like the numbers of a regression target.
+
+        More than FEW_LEVELS different numbers are refused where one is not whole or a class has fewer than ROWS_A_CLASS
+        of the `rows` on average.
+
+        Raises:
+            DataError: says how many there are.
+        """
+        numbers = [c for c in self.classes if not isinstance(c, str)]
+        fractions = any(isinstance(c, float) for c in numbers)
+        if len(numbers) > FEW_LEVELS and (fractions or rows < ROWS_A_CLASS * len(self.classes)):
+            raise DataError(
+                "[data] label",
+                f"the label has {len(self.classes)} different values in {rows} rows; is task = "
+                '"regression" meant? If they are classes, give them names, such as c17',
+            )
+
+    def encode(self, labels: Sequence[Any]) -> npt.NDArray[Any]:
+        """int64 (N,) class codes, or float64 (N, 1) standardised targets."""
+        match self.task:
+            case "classification":
+                code = {label: i for i, label in enumerate(self.classes)}
+                return np.array([code[class_of(label)] for label in labels], dtype=np.int64)
+            case "regression":
+                return ((_targets(labels) - self.mean) / self.scale)[:, None]
+            case _:
+                assert_never(self.task)
+
+    def probabilities(self, f: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Outputs (n, K) to class probabilities (n, classes); no columns for regression."""
+        from scipy.special import expit, softmax
+
+        match self.task:
+            case "regression":
+                return np.zeros((len(f), 0))
+            case "classification":
+                if self.outputs == 1:
+                    return np.concatenate([expit(-f), expit(f)], axis=1)
+                return np.asarray(softmax(f, axis=1))
+            case _:
+                assert_never(self.task)
+
+    def decode(self, f: npt.NDArray[np.float64]) -> list[Any]:
+        """Outputs (n, K) to classes, or to values in the label's own unit."""
+        match self.task:
+            case "regression":
+                return [repr(float(v)) for v in f[:, 0] * self.scale + self.mean]
+            case "classification":
+                return [self.classes[c] for c in self.probabilities(f).argmax(axis=1)]
+            case _:
+                assert_never(self.task)
+
+
+def _order(label: Any) -> tuple[bool, float, str]:
+    is_text = isinstance(label, str)
+    return is_text, 0.0 if is_text else float(label), str(label)
+
+
+def _targets(labels: Sequence[Any]) -> npt.NDArray[np.float64]:
+    try:
+        values = np.array([float(label) for label in labels], dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        row = next(i for i, label in enumerate(labels) if not _is_number(label))
+        raise DataError(
+            "[data] label",
+            f"a regression target must be a number (with a decimal point); row {row + 1} has "
+            f"{labels[row]!r}: correct or remove it",
+        ) from error
+    if not np.isfinite(values).all():
+        row = int(np.isfinite(values).argmin())
+        raise DataError(
+            "[data] label",
+            f"a target is infinite or not a number: row {row + 1} has {labels[row]!r}; correct or remove it",
+        )
+    return values
+
+
+def _is_number(label: Any) -> bool:
+    try:
+        float(label)
+    except (TypeError, ValueError):
+        return False
+    return True

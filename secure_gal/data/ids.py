@@ -1,0 +1,128 @@
+"""Entity ids in one written form, so that the same person has the same id at every party.
+
+The rules, in this order, for every column of an id:
+    1. a whole number is written in decimal; text is taken as it is; anything else is refused;
+    2. Unicode normalisation form C (UAX 15);
+    3. by `form`: "text" nothing more, "lower" lower case (and form C again), "digits" the decimal digits of any script
+       written 0 to 9, everything else dropped (leading zeros stay);
+    4. white space at both ends is removed.
+An id of several columns is written injectively: for each column its length in characters, a colon, and its text, so
+("ab", "c") and ("a", "bc") differ. An id of one column is that column's text.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from typing import assert_never, get_args
+
+from secure_gal.errors import DataError
+from secure_gal.settings.study import IdForm
+
+FORMS: tuple[IdForm, ...] = get_args(IdForm)
+MAX_ID_BYTES = 1024
+"""Bytes of a whole id in UTF-8; a longer one is a column of free text that was named by mistake."""
+
+
+def normalise(columns: Sequence[Sequence[object]], form: IdForm, where: str) -> list[str]:
+    """The ids of a table, row by row.
+
+    Args:
+        columns: one or more columns of N values each, text or whole numbers.
+        form: rule 3.
+        where: file and column, for messages.
+
+    Returns:
+        N different ids, each of 1 to MAX_ID_BYTES bytes in UTF-8.
+
+    Raises:
+        DataError: columns of unequal length, or of text and numbers mixed; an id that is missing, empty, too long or
+            not Unicode; two rows that have the same id, written alike or not. Rows count from 1.
+    """
+    if not columns or any(len(column) != len(columns[0]) for column in columns):
+        raise DataError(where, "an id needs one or more columns of equal length")
+    for column in columns:
+        _check_types(column, where)
+    written = [[_write(value, form) for value in column] for column in columns]
+    ids = written[0] if len(columns) == 1 else [_join(parts) for parts in zip(*written, strict=True)]
+    _check_ids(columns, written, ids, form, where)
+    return ids
+
+
+def _check_types(column: Sequence[object], where: str) -> None:
+    if {*map(type, column)} in ({str}, {int}):
+        return
+    for row, value in enumerate(column, 1):
+        if value is None:
+            raise DataError(where, f"row {row} has no id; fill or remove it")
+        # bool is an int in Python; floats are refused because 7 and 7.0 would be two ids.
+        if type(value) not in (str, int):
+            raise DataError(where, f"row {row} has {value!r} as id; ids are text or whole numbers")
+        if type(value) is not type(column[0]):
+            raise DataError(
+                where,
+                f"row 1 has the id {column[0]!r} and row {row} has {value!r}: text and numbers "
+                "mixed; write the whole column as text",
+            )
+
+
+def _write(value: object, form: IdForm) -> str:
+    text = unicodedata.normalize("NFC", str(value))
+    match form:
+        case "text":
+            return text.strip()
+        case "lower":
+            return unicodedata.normalize("NFC", text.lower()).strip()
+        case "digits":
+            return "".join(str(unicodedata.decimal(letter)) for letter in text if letter.isdecimal())
+        case _:
+            assert_never(form)
+
+
+def _join(parts: Sequence[str]) -> str:
+    return "".join(f"{len(part)}:{part}" for part in parts)
+
+
+def _check_ids(
+    columns: Sequence[Sequence[object]], written: list[list[str]], ids: list[str], form: IdForm, where: str
+) -> None:
+    if _all_well(written, ids):
+        return
+    first: dict[str, int] = {}
+    for row, entity in enumerate(ids):
+        shown = ", ".join(repr(column[row]) for column in columns)
+        if not all(column[row] for column in written):
+            raise DataError(
+                where,
+                f"row {row + 1}: nothing is left of the id {shown} under the rule {form!r}; "
+                "fill or remove it, or choose another rule",
+            )
+        if len(_utf8(entity, shown, row, where)) > MAX_ID_BYTES:
+            raise DataError(where, f"row {row + 1}: an id is longer than {MAX_ID_BYTES} bytes; is this the id column?")
+        before = first.setdefault(entity, row)
+        if before != row:
+            other = ", ".join(repr(column[before]) for column in columns)
+            how = "stand for one id" if other != shown else "are the same id"
+            raise DataError(
+                where,
+                f"{other} in row {before + 1} and {shown} in row {row + 1} {how} under the rule "
+                f"{form!r}; keep one row an id",
+            )
+
+
+def _all_well(written: list[list[str]], ids: list[str]) -> bool:
+    """Whether nothing can be held against these ids; else the row that is at fault, if one is, has to be looked for."""
+    if any("" in column for column in written) or len({*ids}) < len(ids):
+        return False
+    try:
+        "".join(ids).encode()
+    except UnicodeEncodeError:
+        return False
+    return all(len(entity) <= MAX_ID_BYTES // 4 for entity in ids)  # a character has at most four bytes
+
+
+def _utf8(entity: str, shown: str, row: int, where: str) -> bytes:
+    try:
+        return entity.encode()
+    except UnicodeEncodeError:
+        raise DataError(where, f"row {row + 1}: the id {shown} is not valid Unicode") from None

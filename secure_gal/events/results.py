@@ -1,0 +1,117 @@
+"""Results, and predictions."""
+
+from __future__ import annotations
+
+from secure_gal.events.fact import Fact
+
+
+class Scored(Fact, frozen=True, tag="validation"):
+    """The metric of this name on validation rows, in the label's own unit, with assistors and without.
+
+    Attributes:
+        gal_on_true_labels: where the study learns from released labels: the first one on true labels.
+    """
+
+    metric: str
+    gal: float
+    alone: float
+    gal_on_true_labels: float | None
+
+
+class ResultsWritten(Fact, frozen=True, tag="results"):
+    """Where summary.json is."""
+
+    path: str
+
+
+class ReportWritten(Fact, frozen=True, tag="report"):
+    """Where report.html is."""
+
+    path: str
+
+
+class ResultsCompleted(Fact, frozen=True, tag="results-completed"):
+    """Results that were missing are written: file names with ", " between."""
+
+    files: str
+
+
+class AlreadyLearned(Fact, frozen=True, tag="already-learned"):
+    """The learning stage was finished before; its results are in this folder."""
+
+    folder: str
+
+
+class ResultsIn(Fact, frozen=True, tag="results-in"):
+    """All results are in this folder."""
+
+    folder: str
+
+
+class NotCompared(Fact, frozen=True, tag="table-not-compared"):
+    """The table could not be compared with what was learnt from."""
+
+    why: str
+
+
+class BatchResumed(Fact, frozen=True, tag="batch-resumed"):
+    """A batch of predictions goes on that began at this time, `YYYY-MM-DD HH:MM UTC`."""
+
+    began: str
+
+
+class PredictionsWritten(Fact, frozen=True, tag="predictions"):
+    """The predictions file is written.
+
+    Attributes:
+        rows: in it.
+        path: where it is.
+        lacking: rows without some assistor's part.
+        summed: whether a row has assistors' parts only if all of them know it.
+    """
+
+    rows: int
+    path: str
+    lacking: int
+    summed: bool
+
+
+class KeepFromAssistors(Fact, frozen=True, tag="keep-from-assistors"):
+    """These predictions must not be shown to whoever computed them: they were decrypted."""
+
+
+class Predicted(Fact, frozen=True, tag="predicted"):
+    """This assistor has answered a batch of so many rows, of which it knows so many."""
+
+    rows: int
+    known: int
+
+
+class Refused(Fact, frozen=True, tag="refused"):
+    """This assistor has refused a batch of so many rows."""
+
+    rows: int
+    why: str
+
+
+class Stale(Fact, frozen=True, tag="stale"):
+    """A message of this peer belongs to an attempt or a batch that was given up, and is ignored."""
+
+    peer: str
+
+
+Result = (
+    Scored
+    | ResultsWritten
+    | ReportWritten
+    | ResultsCompleted
+    | AlreadyLearned
+    | ResultsIn
+    | NotCompared
+    | BatchResumed
+    | PredictionsWritten
+    | KeepFromAssistors
+    | Predicted
+    | Refused
+    | Stale
+)

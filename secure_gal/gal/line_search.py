@@ -1,0 +1,73 @@
+"""Gradient assisted learning rate: eta = argmin mean L_1(y, F + eta g), a convex problem in one variable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import brentq
+
+from secure_gal.gal.losses import Array, Loss
+
+FLAT = 1e-6
+"""Where the minimum is not attained, stop at the smallest eta whose slope is below this share of the slope at 0."""
+VANISHED = 1e-12
+"""A slope below this share of the slope at 0, still of its sign, counts as never changing sign."""
+MAX_DOUBLINGS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class LineSearch:
+    """eta, and whether a minimum is attained there."""
+
+    eta: float
+    attained: bool
+
+
+def line_search(loss: Loss, y: npt.NDArray[Any], f: Array, g: Array) -> LineSearch:
+    """The exact minimiser; closed form for l2, a weighted median for l1, a bracketed root else. Any real eta."""
+    if not np.any(g):
+        return LineSearch(0.0, True)
+    match loss.name:
+        case "l2":
+            return LineSearch(float(np.sum((y - f) * g) / np.sum(g * g)), True)
+        case "l1":
+            return LineSearch(_weighted_median((y - f).ravel(), g.ravel()), True)
+        case "cross_entropy" | "huber":
+            return _bracketed(loss, y, f, g)
+        case _:
+            assert_never(loss.name)
+
+
+def _bracketed(loss: Loss, y: npt.NDArray[Any], f: Array, g: Array) -> LineSearch:
+    start = loss.slope(y, f, g)
+    if start == 0.0:
+        return LineSearch(0.0, True)
+    sign = -1.0 if start > 0 else 1.0
+
+    def slope(eta: float) -> float:
+        return loss.slope(y, f + sign * eta * g, sign * g)
+
+    low, high, steps = 0.0, 1.0, 0
+    while (at_high := slope(high)) < -VANISHED * abs(start) and steps < MAX_DOUBLINGS:
+        low, high, steps = high, 2 * high, steps + 1
+    if at_high > 0:
+        return LineSearch(sign * float(brentq(slope, low, high, xtol=1e-13 * high, rtol=1e-14)), True)
+
+    def above(eta: float) -> float:
+        return slope(eta) + FLAT * abs(start)
+
+    if not above(high) > 0:  # fitted values so wild that no step of theirs can be judged: none is taken
+        return LineSearch(0.0, False)
+    return LineSearch(sign * float(brentq(above, 0.0, high, xtol=1e-12 * high)), False)
+
+
+def _weighted_median(residual: Array, g: Array) -> float:
+    """argmin_eta sum |residual - eta g|: the median of residual/g with weights |g|."""
+    used = g != 0
+    points, weights = residual[used] / g[used], np.abs(g[used])
+    order = np.argsort(points, kind="stable")
+    total = np.cumsum(weights[order])
+    return float(points[order][np.searchsorted(total, 0.5 * total[-1])])

@@ -1,0 +1,138 @@
+"""Overarching losses L_1 with F^0, pseudo-residuals and the metric that is reported (GAL, section 3).
+
+Labels y are float64 (N, 1) for regression and int64 (N,) class codes for cross-entropy; outputs F are float64 (N, K).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, assert_never, get_args
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import brentq
+from scipy.special import expit, log_softmax, softmax
+
+from secure_gal.settings.study import LossName, Task
+
+Array = npt.NDArray[np.float64]
+HUBER_DELTA = 1.0
+"""Where Huber's loss turns linear, in standard deviations of the target."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A convex overarching loss over `n_outputs` = K outputs."""
+
+    name: LossName
+    n_outputs: int
+
+    def initial(self, y: npt.NDArray[Any]) -> Array:
+        """F^0 = argmin_c sum_i L_1(y_i, c), shape (K,)."""
+        match self.name:
+            case "cross_entropy":
+                classes = max(2, self.n_outputs)
+                counts = np.bincount(y, minlength=classes) + 1e-9
+                prior = counts / counts.sum()
+                logs: Array = np.log(prior)
+                return logs[1:] - logs[:1] if self.n_outputs == 1 else logs
+            case "l2":
+                return np.asarray(y.mean(axis=0))
+            case "l1":
+                return np.asarray(np.median(y, axis=0))
+            case "huber":
+                low, high = float(y.min()), float(y.max())
+                if low == high:
+                    return np.array([low])
+                return np.array([brentq(lambda c: float(np.clip(c - y, -HUBER_DELTA, HUBER_DELTA).mean()), low, high)])
+            case _:
+                assert_never(self.name)
+
+    def value(self, y: npt.NDArray[Any], f: Array) -> float:
+        """Mean loss over rows."""
+        match self.name:
+            case "cross_entropy":
+                if self.n_outputs == 1:
+                    return float(np.mean(np.logaddexp(0.0, f[:, 0]) - y * f[:, 0]))
+                return float(-log_softmax(f, axis=1)[np.arange(len(y)), y].mean())
+            case "l1":
+                return float(np.abs(y - f).mean())
+            case "l2":
+                return float(0.5 * np.mean(np.abs(y - f) ** 2))
+            case "huber":
+                r = np.abs(y - f)
+                return float(np.where(r <= HUBER_DELTA, 0.5 * r**2, HUBER_DELTA * (r - 0.5 * HUBER_DELTA)).mean())
+            case _:
+                assert_never(self.name)
+
+    def residual(self, y: npt.NDArray[Any], f: Array) -> Array:
+        """Pseudo-residual r = -dL_1(y, F)/dF, shape (N, K)."""
+        match self.name:
+            case "cross_entropy":
+                if self.n_outputs == 1:
+                    return np.asarray(y[:, None] - expit(f))
+                r = -softmax(f, axis=1)
+                r[np.arange(len(y)), y] += 1.0
+                return np.asarray(r)
+            case "l1":
+                return np.asarray(np.sign(y - f))
+            case "l2":
+                return np.asarray(y - f)
+            case "huber":
+                return np.asarray(np.clip(y - f, -HUBER_DELTA, HUBER_DELTA))
+            case _:
+                assert_never(self.name)
+
+    def slope(self, y: npt.NDArray[Any], f: Array, g: Array) -> float:
+        """d/d eta of the mean loss at F, along the direction g (N, K)."""
+        return -float(np.sum(self.residual(y, f) * g)) / len(g)
+
+
+def get_loss(name: LossName, n_outputs: int) -> Loss:
+    """The overarching loss of this name; ValueError for an unknown one."""
+    if name not in get_args(LossName):
+        raise ValueError(f"unknown overarching loss {name!r}")
+    return Loss(name, n_outputs)
+
+
+def default_local_loss(name: LossName) -> Literal["l1", "l2"]:
+    """l1 where the overarching loss is l1, else l2 (as in the paper's experiments)."""
+    return "l1" if name == "l1" else "l2"
+
+
+def metric_name(task: Task, n_outputs: int) -> Literal["auc", "accuracy", "mad"]:
+    """auc for two classes, accuracy for more, mad (mean absolute deviation) for regression."""
+    match task:
+        case "regression":
+            return "mad"
+        case "classification":
+            return "auc" if n_outputs == 1 else "accuracy"
+        case _:
+            assert_never(task)
+
+
+def metric(task: Task, y: npt.NDArray[Any], f: Array) -> float:
+    """The metric of these outputs; nan where it is not defined (one class only)."""
+    name = metric_name(task, f.shape[1])
+    if len(y) == 0:
+        return float("nan")
+    match name:
+        case "mad":
+            return float(np.abs(y - f).mean())
+        case "accuracy":
+            return float((f.argmax(axis=1) == y).mean())
+        case "auc":
+            return _area_under_curve(y, f)
+        case _:
+            assert_never(name)
+
+
+def _area_under_curve(y: npt.NDArray[Any], f: Array) -> float:
+    from scipy.stats import rankdata
+
+    positive = int(y.sum())
+    negative = len(y) - positive
+    if positive == 0 or negative == 0:
+        return float("nan")
+    ranks = rankdata(f[:, 0])  # Mann-Whitney U: ties count half
+    return float((ranks[y == 1].sum() - positive * (positive + 1) / 2) / (positive * negative))

@@ -1,0 +1,135 @@
+"""Gradient assistance weights: the exact minimiser of mean l_1(r, sum_m w_m f_m) over the simplex."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import assert_never
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import brentq, linprog, nnls
+from scipy.sparse import csc_matrix, hstack, identity, vstack
+
+from secure_gal.errors import StateError
+from secure_gal.settings.party import LocalLoss
+
+Array = npt.NDArray[np.float64]
+GAP = 1e-9
+"""Frank-Wolfe gap, relative to the objective, at which l1.5 and l4 weights are taken as exact."""
+MAX_STEPS = 2000
+POWERS = {"l1": 1.0, "l1.5": 1.5, "l2": 2.0, "l4": 4.0}
+
+
+def simplex_weights(
+    residual: npt.NDArray[np.float32], fitted: Sequence[npt.NDArray[np.float32]], loss: LocalLoss
+) -> Array:
+    """Weights (M,), non-negative with sum 1.
+
+    Args:
+        residual: r^t, (N, K).
+        fitted: one (N, K) a party.
+        loss: the sponsor's local loss: l1, l1.5, l2 or l4.
+    """
+    target = residual.astype(np.float64).ravel()
+    columns = np.stack([f.astype(np.float64).ravel() for f in fitted], axis=1)
+    if columns.shape[1] == 1:
+        return np.ones(1)
+    match loss:
+        case "l2":
+            difference = columns - target[:, None]
+            return min_norm_point(difference.T @ difference)
+        case "l1":
+            return _least_absolute(target, columns)
+        case "l1.5" | "l4":
+            return _smooth(target, columns, POWERS[loss])
+        case _:
+            assert_never(loss)
+
+
+def min_norm_point(gram: Array) -> Array:
+    """argmin_w w' H w over the simplex, for H = D'D with D = [f_m - r].
+
+    With sum w = 1, sum_m w_m f_m - r = D w. Solve non-negative least squares for [D; 1'] u = [0; 1]: writing
+    u = s w with w in the simplex, the objective is s^2 q + (s - 1)^2 with q = |D w|^2; its minimum over s is
+    q/(q+1), which grows with q, so the best w is the simplex minimiser. Lawson and Hanson's method is finite.
+    """
+    size = gram.shape[0]
+    scale = float(np.trace(gram)) / size
+    if scale <= 0:
+        return np.full(size, 1.0 / size)
+    values, vectors = np.linalg.eigh(gram / scale)
+    root = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T
+    system = np.vstack([root, np.ones((1, size))])
+    solution, _ = nnls(system, np.append(np.zeros(size), 1.0))
+    total = float(solution.sum())
+    if total <= 0:
+        raise StateError("the weights could not be solved for; are fitted values finite?")
+    return np.asarray(solution / total)
+
+
+def kkt_residual(gram: Array, weights: Array) -> float:
+    """How far w is from optimal for w' H w over the simplex, relative to the size of H: 0 at the optimum."""
+    gradient = 2 * gram @ weights
+    level = float(gradient @ weights)
+    worst = max(float(np.max(level - gradient)), float(np.max(np.abs((gradient - level) * weights))))
+    return worst / max(float(np.abs(gram).max()), 1e-300)
+
+
+def _least_absolute(target: Array, columns: Array) -> Array:
+    rows, parties = columns.shape
+    eye = identity(rows, format="csc")
+    design = csc_matrix(columns)
+    above = vstack([hstack([design, -eye]), hstack([-design, -eye])], format="csc")
+    result = linprog(
+        np.append(np.zeros(parties), np.full(rows, 1.0 / rows)),
+        A_ub=above,
+        b_ub=np.append(target, -target),
+        A_eq=np.append(np.ones(parties), np.zeros(rows))[None, :],
+        b_eq=[1.0],
+        method="highs",
+    )
+    return _normalised(result.x[:parties] if result.status == 0 else None)
+
+
+def _smooth(target: Array, columns: Array, power: float) -> Array:
+    """Iteratively reweighted least squares with an exact line search; stops on the Frank-Wolfe gap.
+
+    Each step minimises the weighted squares sum_i s_i (r_i - sum_m w_m f_im)^2, s_i = |left_i|^(power - 2), over the
+    simplex exactly, and goes towards that point as far as the true objective falls. Fixed points meet the KKT
+    conditions, and the objective is convex.
+    """
+    rows, parties = columns.shape
+    difference = columns - target[:, None]
+    w = np.full(parties, 1.0 / parties)
+    for _ in range(MAX_STEPS):
+        left = difference @ w
+        size = np.maximum(np.abs(left), 1e-9 * float(np.abs(left).max()) or 1e-300)
+        gradient = power * difference.T @ (np.sign(left) * size ** (power - 1)) / rows
+        value = float(np.mean(np.abs(left) ** power))
+        if float(gradient @ w - gradient.min()) <= GAP * max(value, 1e-300):
+            break
+        towards = min_norm_point((difference * size[:, None] ** (power - 2)).T @ difference) - w
+        step = _best_step(left, difference @ towards, power)
+        if step == 0.0:
+            break
+        w = w + step * towards
+    return _normalised(w)
+
+
+def _best_step(left: Array, move: Array, power: float) -> float:
+    """argmin over 0 <= t <= 1 of mean |left + t move|^power: the root of its increasing slope."""
+
+    def slope(t: float) -> float:
+        now = left + t * move
+        return float(np.sum(np.sign(now) * np.abs(now) ** (power - 1) * move))
+
+    if slope(0.0) >= 0:
+        return 0.0
+    return 1.0 if slope(1.0) <= 0 else float(brentq(slope, 0.0, 1.0, xtol=1e-14))
+
+
+def _normalised(solution: Array | None) -> Array:
+    if solution is None:
+        raise StateError("the weights could not be solved for; are fitted values finite?")
+    clipped = np.maximum(np.asarray(solution, dtype=np.float64), 0.0)
+    return np.asarray(clipped / clipped.sum())

@@ -1,0 +1,256 @@
+"""A party's table or arrays, encoder and learner behind the protocol objects.
+
+Heavy imports (polars, scikit-learn, torch) happen inside the methods that need them.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crypto.private_files import write_new
+from secure_gal.data.arrays import ArrayRows
+from secure_gal.data.encode import LabelCodec, TableEncoder
+from secure_gal.data.encode_arrays import ArrayEncoder
+from secure_gal.data.table import Table, read_table
+from secure_gal.errors import DataError, StateError
+from secure_gal.gal.ensemble import Ensemble
+from secure_gal.gal.losses import default_local_loss, get_loss
+from secure_gal.gal.split import derive_seed
+from secure_gal.holdings.local import LocalParty, collapse
+from secure_gal.learners import check_shape, make_learner, storage
+from secure_gal.learners.base import placement_of
+from secure_gal.learners.shared import SharedLearner, linked
+from secure_gal.settings.party import PartySettings
+from secure_gal.settings.study import Study
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Encoder = TableEncoder | ArrayEncoder
+
+
+class PartyModel:
+    """What both roles share: rows encoded in study order, and one local model a round."""
+
+    def __init__(self, party: PartySettings, study: Study, folder: Path, warn: Callable[[str], None]) -> None:
+        self._party = party
+        self._study = study
+        self._folder = folder
+        self._warn = warn
+        self.on_read: Callable[[Table], None] = lambda table: None
+        """Is given every table that is read later, before anything is computed from it."""
+        self.table = self._read(party.data.path)
+        self.ids: tuple[str, ...] = tuple(self.table.ids)
+        self._local: LocalParty | None = None
+        if self.fits:
+            frame = self.table.frame
+            check_shape(party.learner, frame.ndim if isinstance(frame, ArrayRows) else 2)
+            seed = derive_seed("features", study.seed, party.party)
+            loss = default_local_loss(study.loss_name)
+            self._learner = make_learner(party.learner, folder, loss, seed, self._fresh_secret)
+
+    @property
+    def fits(self) -> bool:
+        """Whether this party has a learner of its own."""
+        return self._party.learner.kind != "none"
+
+    def _fresh_secret(self) -> bytes:
+        """What `fresh_features` draws from: 32 bytes in the run directory, made when first asked for."""
+        file = self._party.run_dir / "fresh.secret"
+        if not file.exists():
+            write_new(file, secrets.token_bytes(32), 0o600)
+        return file.read_bytes()
+
+    def current_ids(self) -> tuple[str, ...]:
+        """The ids in `[data] path` as it is on disk now."""
+        return tuple(self._read(self._party.data.path).ids)
+
+    def _read(self, path: Path) -> Table:
+        data = self._party.data
+        table = read_table(path, data.id, data.label, data.categorical, self._study.form)
+        self.on_read(table)
+        return table
+
+    def encoded(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> tuple[Encoder, Any]:
+        """An encoder fitted to the training rows, and the study's rows x encoded with it: (N, q), or ArrayRows."""
+        frame = self.table.frame
+        encoder: Encoder
+        if isinstance(frame, ArrayRows):
+            encoder = ArrayEncoder.fit(frame[rows[train]])
+        else:
+            encoder = TableEncoder.fit(frame[rows[train].tolist()], self._party.data.categorical)
+        for text in encoder.warnings:
+            self._warn(text)
+        return encoder, _transform(encoder, frame, rows.tolist())[0]
+
+    def _encode(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> Encoder:
+        encoder, x = self.encoded(rows, train)
+        self._local = LocalParty(self._party.party, x, train, self._learner, self._study.seed)
+        return encoder
+
+    def fit_round(self, round_: int, residual: npt.NDArray[np.float32]) -> tuple[bytes, npt.NDArray[np.float32]]:
+        """Fit one local model: (saved model, fitted values float32 (N, K))."""
+        learner = self._learner
+        if isinstance(learner, SharedLearner) and round_ > 1:
+            learner.resume(self._shared_file)
+        model, fitted = self.local.fit_round(round_, residual)
+        if isinstance(learner, SharedLearner) and round_ == 1:
+            learner.save(self._shared_file)
+        return storage.dump(model), fitted
+
+    @property
+    def _shared_file(self) -> Path:
+        return self._party.run_dir / "shared.model"
+
+    @property
+    def computed_with(self) -> dict[str, str]:
+        """This party's learner for its own eyes: kind, device, precision and, once there is one, its feature map.
+
+        Kept in the party's run directory; no message has a field for it.
+        """
+        if not self.fits:
+            return {"kind": "none"}
+        learner = self._computes
+        where, words = placement_of(learner), getattr(learner, "description", "")
+        found = {"kind": self._party.learner.kind, "device": where.device, "precision": where.precision}
+        return found | ({"features": words} if words else {})
+
+    @property
+    def _computes(self) -> object:
+        """What the placement and the features in words are asked of."""
+        return self._learner
+
+    @property
+    def seconds_for_features(self) -> float:
+        """Seconds that this process took to fit a feature map or to train an encoder or extractor; 0 where none."""
+        return self._learner.seconds if self.fits and isinstance(self._learner, SharedLearner) else 0.0
+
+    @property
+    def local(self) -> LocalParty:
+        """The party's rows and learner; only after `prepare`."""
+        if self._local is None:
+            raise StateError("a round was asked for before the data was prepared")
+        return self._local
+
+    def part(
+        self,
+        table: Table,
+        ids: tuple[str, ...],
+        encoder: Encoder | None,
+        models: list[bytes],
+        coefficients: npt.NDArray[np.float64],
+        k: int,
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+        """(known uint8 (n,), part float32 (n, K)) of a prediction; 0 where the id is not in `table`."""
+        known, rows = look_up(table, ids)
+        part = np.zeros((len(ids), k), dtype=np.float32)
+        if rows and len(coefficients) and encoder is not None:
+            x = self._encode_new(encoder, table, rows)
+            part[known == 1] = collapse(linked(models), coefficients, x)
+        return known, part
+
+    def _encode_new(self, encoder: Encoder, table: Table, rows: list[int]) -> Any:
+        x, unseen = _transform(encoder, table.frame, rows)
+        for column, count in unseen.items():
+            self._warn(f"column {column!r}: {count} values were not seen in training; they encode as zeros")
+        return x
+
+
+def _transform(encoder: Encoder, frame: pl.DataFrame | ArrayRows, rows: list[int]) -> tuple[Any, dict[str, int]]:
+    """Rows of a table as (n, q), or of arrays as ArrayRows: either is sliced, and read by `np.asarray`; DataError."""
+    if isinstance(encoder, ArrayEncoder) and isinstance(frame, ArrayRows):
+        return encoder.transform(frame[rows])
+    if isinstance(encoder, TableEncoder) and not isinstance(frame, ArrayRows):
+        return encoder.transform(frame[rows])
+    held, trained = ("arrays", "a table") if isinstance(frame, ArrayRows) else ("a table", "arrays")
+    raise DataError("[data] path", f"holds {held}, but the model was trained on {trained}")
+
+
+def look_up(table: Table, ids: tuple[str, ...]) -> tuple[npt.NDArray[np.uint8], list[int]]:
+    """(known uint8 (n,), the rows of the known ids in order)."""
+    where = {entity: i for i, entity in enumerate(table.ids)}
+    known = np.array([entity in where for entity in ids], dtype=np.uint8)
+    return known, [where[entity] for entity in ids if entity in where]
+
+
+class AssistorData(PartyModel):
+    """An assistor's side."""
+
+    def prepare(self, positions: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> bytes:
+        """Fit the encoder on the training rows; returns what must be saved to predict later."""
+        return storage.dump(self._encode(positions, train))
+
+    def predict(
+        self,
+        ids: tuple[str, ...],
+        encoder: bytes,
+        models: list[bytes],
+        coefficients: npt.NDArray[np.float64],
+        k: int,
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+        """Answer from `[data] path` as it is on disk now."""
+        table = self._read(self._party.data.path)
+        loaded = storage.load(encoder) if encoder else None
+        return self.part(table, ids, loaded, models, coefficients, k)
+
+
+class SponsorData(PartyModel):
+    """The sponsor's side: features, if any, and the label."""
+
+    codec: LabelCodec
+    y: npt.NDArray[Any]
+    train: npt.NDArray[np.bool_]
+
+    def prepare(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> bytes:
+        """Fit encoder and label coding; returns both for prediction."""
+        labels = self.table.labels
+        if labels is None:
+            raise StateError("the sponsor's table was read without its label")
+        chosen = [labels[i] for i in rows.tolist()]
+        codec = LabelCodec.fit(self._study.task, chosen, train)
+        if self._study.task == "classification":  # K is the study's, whichever classes the common rows happen to have
+            codec = LabelCodec.fit(self._study.task, labels, np.ones(len(labels), dtype=np.bool_))
+        self.codec, self.y, self.train = codec, codec.encode(chosen), train
+        encoder = self._encode(rows, train) if self.fits else None
+        return storage.dump((encoder, self.codec))
+
+    def ensemble(self, parties: tuple[str, ...]) -> Ensemble:
+        """A new ensemble at F^0 over these parties."""
+        study = self._study
+        loss = get_loss(study.loss_name, self.codec.outputs)
+        return Ensemble(
+            loss,
+            self.y,
+            self.train,
+            study.task,
+            parties,
+            study.weights,
+            study.learning_rate,
+            study.patience,
+            study.rounds,
+            self._party.learner.loss or default_local_loss(study.loss_name),
+        )
+
+    def true_metric(self, outputs: npt.NDArray[np.float64]) -> float | None:
+        """The metric on true labels where the study learns from released ones; None where they are the same."""
+        return None
+
+    def metric_unit(self) -> float:
+        """The target's standard deviation for regression, else 1."""
+        return self.codec.scale
+
+    def alone(self) -> Ensemble:
+        """M=1 GAL with the same learner and rounds; F^0 itself when the sponsor has no features."""
+        ensemble = self.ensemble((self._party.party,))
+        if self.fits and isinstance(self._learner, SharedLearner) and self._shared_file.exists():
+            self._learner.resume(self._shared_file)  # where the run died after its last round
+        while self.fits and not ensemble.finished:
+            _, fitted = self.local.fit_round(len(ensemble.history) + 1, ensemble.residual())
+            ensemble.commit({self._party.party: fitted})
+        return ensemble

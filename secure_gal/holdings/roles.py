@@ -1,0 +1,99 @@
+"""What a protocol object is given: who it is in which study, and the data and learner behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from crypto.identity import Card, Identity
+from secure_gal.settings.study import Study
+
+if TYPE_CHECKING:
+    from secure_gal.gal.ensemble import Ensemble
+    from secure_gal.holdings.budget import Budget
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Everything fixed about this party in this study.
+
+    `max_rows` is an assistor's own cap on predictions, `budget` counts what its data gives away; `beyond` are the
+    limits that a person let this party go beyond (`secure_gal.settings.limits`), each with the number accepted instead.
+    """
+
+    study: Study
+    digest: str
+    canonical: bytes
+    identity: Identity
+    cards: dict[str, Card]
+    max_rows: int | None = None
+    beyond: Mapping[str, float] = field(default_factory=dict)
+    budget: Budget | None = None
+
+
+class SponsorModel(Protocol):
+    """The sponsor's data, label and learner behind the protocol; every method may take long."""
+
+    @property
+    def ids(self) -> tuple[str, ...]: ...
+    @property
+    def fits(self) -> bool:
+        """Whether the sponsor has features of its own."""
+        ...
+
+    def prepare(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> bytes:
+        """Fit the encoder and the label's coding on the training rows; returns what predicting needs later."""
+        ...
+
+    def ensemble(self, parties: tuple[str, ...]) -> Ensemble:
+        """A new ensemble at F^0 over these parties; only after `prepare`."""
+        ...
+
+    def fit_round(self, round_: int, residual: npt.NDArray[np.float32]) -> tuple[bytes, npt.NDArray[np.float32]]:
+        """Fit one local model: (saved model, fitted values float32 (N, K))."""
+        ...
+
+    def metric_unit(self) -> float:
+        """The target's standard deviation for regression, else 1."""
+        ...
+
+    def true_metric(self, outputs: npt.NDArray[np.float64]) -> float | None:
+        """The metric of F (N, K) on true labels where the study learns from released ones; None elsewhere."""
+        ...
+
+    def alone(self) -> Ensemble:
+        """M=1 GAL with the same learner and rounds, run to its end."""
+        ...
+
+
+class AssistorModel(Protocol):
+    """The assistor's data and learner behind the protocol; every method may take long."""
+
+    @property
+    def ids(self) -> Sequence[str]: ...
+    def current_ids(self) -> Sequence[str]:
+        """The ids in `[data] path` as it is on disk now."""
+        ...
+
+    def prepare(self, positions: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> bytes:
+        """Fit the encoder on the training rows; returns what must be saved to predict later."""
+        ...
+
+    def fit_round(self, round_: int, residual: npt.NDArray[np.float32]) -> tuple[bytes, npt.NDArray[np.float32]]:
+        """Fit one local model: (saved model, fitted values float32 (N, K))."""
+        ...
+
+    def predict(
+        self,
+        ids: tuple[str, ...],
+        encoder: bytes,
+        models: list[bytes],
+        coefficients: npt.NDArray[np.float64],
+        k: int,
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+        """(known (n,), part (n, K)) for new ids, from the data as it is on disk now."""
+        ...

@@ -1,0 +1,81 @@
+"""Cross-entropy on labels that went through randomised response, corrected for the known chance of a change.
+
+Forward correction (Patrini et al., CVPR 2017, theorem 2): with s = softmax(F) and T the release probabilities, fit
+m = T s to the released labels. Its minimiser over all F is that of the true labels, so outputs and probabilities keep
+their meaning. By Fisher's identity the pseudo-residual is (posterior of the true class given release and F) - s. It is
+bounded by 1, and so is the loss from below, unlike the unbiased loss (Natarajan et al., NeurIPS 2013; decision 7).
+It is not convex in F, so Theorem 1 of GAL does not cover it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit, softmax
+
+from secure_gal.gal.losses import Array, Loss
+
+SMALLEST_SHARE = 0.01
+"""F^0 gives no class a prior below this share of 1/K: its log must be finite, its gradient not vanish."""
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectedCrossEntropy(Loss):
+    """`Loss` for released class codes int64 (N,).
+
+    Args:
+        flip: chance of each class other than the true one, above 0 (`crypto.label_privacy.RandomizedResponse.flip`).
+    """
+
+    flip: float
+
+    @property
+    def classes(self) -> int:
+        """Number of classes: two share one output."""
+        return max(2, self.n_outputs)
+
+    @property
+    def retention(self) -> float:
+        """T = retention * identity + flip."""
+        return 1.0 - self.classes * self.flip
+
+    def initial(self, y: npt.NDArray[Any]) -> Array:
+        """F^0 (K,): logs of the class shares that make the releases most likely."""
+        released = np.bincount(y, minlength=self.classes) / len(y)
+        shares = _likeliest_shares(released, self.flip / self.retention)
+        shares = np.maximum(shares, SMALLEST_SHARE / self.classes)
+        logs: Array = np.log(shares / shares.sum())
+        return logs[1:] - logs[:1] if self.n_outputs == 1 else logs
+
+    def value(self, y: npt.NDArray[Any], f: Array) -> float:
+        """Mean of -log m_y over rows."""
+        m = self.flip + self.retention * self._shares(f)
+        return float(-np.log(m[np.arange(len(y)), y]).mean())
+
+    def residual(self, y: npt.NDArray[Any], f: Array) -> Array:
+        """r = posterior - s, shape (N, K); posterior_j = s_j T_jy / m_y."""
+        s, rows = self._shares(f), np.arange(len(y))
+        m = self.flip + self.retention * s[rows, y]
+        r = s * (self.flip / m - 1.0)[:, None]
+        r[rows, y] += s[rows, y] * self.retention / m
+        return np.asarray(r[:, 1:] if self.n_outputs == 1 else r)
+
+    def _shares(self, f: Array) -> Array:
+        return np.hstack([expit(-f), expit(f)]) if self.n_outputs == 1 else np.asarray(softmax(f, axis=1))
+
+
+def _likeliest_shares(released: Array, odds: float) -> Array:
+    """argmax_s sum_j released_j log(odds + s_j) over the simplex: s_j = max(0, released_j / mu - odds).
+
+    `odds` is flip / retention. The support holds the most frequent releases, so it is found by dropping the others.
+    """
+    kept = released > 0
+    while True:
+        level = (1 + kept.sum() * odds) / released[kept].sum()
+        shares = np.where(kept, level * released - odds, 0.0)
+        if (shares >= 0).all():
+            return shares
+        kept &= shares > 0

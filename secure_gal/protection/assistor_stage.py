@@ -1,0 +1,130 @@
+"""An assistor's learning and serving, as the ports see it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from secure_gal import events
+from secure_gal.effects import Compute, Effect
+from secure_gal.errors import PeerViolation
+from secure_gal.holdings.budget import Account
+from secure_gal.holdings.roles import Context
+from secure_gal.phases import Phases
+from secure_gal.settings.study import Study
+from secure_gal.state import ARRAY, MARK, MASK, NUMBER, RAW, TEXT, Entries, Entry, State, json_of
+
+if TYPE_CHECKING:
+    from secure_gal.protection.ports import FittedSide, ResidualSide
+from secure_gal.protection.sponsor_stage import Mask
+
+
+class AssistorStage:
+    """An assistor's learning and serving, between the ports that a study has."""
+
+    def __init__(
+        self,
+        context: Context,
+        model: Any,
+        state: State,
+        phases: Phases,
+        residuals: ResidualSide,
+        fits: FittedSide,
+    ) -> None:
+        self.context, self.model, self.state, self.phases = context, model, state, phases
+        self.residuals, self.fits = residuals, fits
+        self._run = Entry(state, "run", TEXT)
+        self.account = Account(context, lambda: self.run)
+        self.encoder = Entry(state, "encoder", RAW)
+        self.prepared = Entry(state, "prepared", MARK)
+        self.positions = Entry(state, "positions", ARRAY)
+        self._train = Entry(state, "train", MASK)
+        self.residual = Entry(state, "residual", ARRAY)
+        self._round = Entry(state, "round", NUMBER)
+        self.models = Entries(state, "model/", RAW, digits=4)
+        self.requests = Entries(state, "request/", json_of(tuple[str, ...]))
+
+    @property
+    def study(self) -> Study:
+        """Its settings."""
+        return self.context.study
+
+    @property
+    def name(self) -> str:
+        """This party's."""
+        return self.context.identity.card.name
+
+    @property
+    def sponsor(self) -> str:
+        """The only peer an assistor has."""
+        return self.study.sponsor
+
+    @property
+    def run(self) -> str:
+        """The agreed run, or empty before the agreement."""
+        return self._run.get_or("")
+
+    @property
+    def outputs(self) -> int:
+        """K."""
+        return self.study.k
+
+    @property
+    def train(self) -> Mask:
+        """Which of this party's rows train, (N_m,)."""
+        return self._train.get()
+
+    @property
+    def rounds(self) -> int:
+        """Rounds this party has fitted so far."""
+        return self._round.get_or(0)
+
+    def enter(self, phase: str) -> None:
+        """Go on to a phase; with the first after learning, what only learning needs is erased."""
+        self.phases.enter(phase)
+        if phase in ("concluding", "serving"):
+            self.fits.end_learning(self)
+
+    def check_round(self, round_: int) -> None:
+        """Refuse a residual out of turn; PeerViolation."""
+        if round_ != self.rounds + 1 or self.residual.there:
+            raise PeerViolation(self.sponsor, f"residual of round {round_} after round {self.rounds}")
+        if round_ > self.study.rounds:
+            raise PeerViolation(self.sponsor, f"a residual beyond the study's {self.study.rounds} rounds")
+        self.fits.check_round(self, round_)
+
+    def take_residual(self, residual: npt.NDArray[Any]) -> list[Effect]:
+        """Keep a residual that was checked, and fit it as soon as may be; ConsentError if it may not be."""
+        self.fits.spend_fit(self)
+        self.residual.set(residual)
+        return self.fit_if_due()
+
+    def fit_if_due(self) -> list[Effect]:
+        """Fit a residual that waits, once nothing else is waited for."""
+        due = self.residual.there and self.prepared.there and self.fits.may_fit(self)
+        return [self.residuals.fit(self)] if due else []
+
+    def leave(self, round_: int, fit: Any) -> list[Effect]:
+        """A fit of this round goes on its way."""
+        residual = self.residual.get()
+        self._round.set(round_)
+        self.residual.drop()
+        return [events.RoundFitted(round_), *self.fits.leave(self, round_, fit, residual)]
+
+    def check_end(self) -> None:
+        """Refuse the end of the learning stage inside a round; PeerViolation."""
+        if self.residual.there:
+            raise PeerViolation(self.sponsor, "the learning stage cannot end inside a round")
+        self.fits.check_end(self)
+
+    def answer(self, number: int) -> Compute[Any]:
+        """Compute what was asked for in a batch."""
+        return self.residuals.answer(self, number, self.requests[number])
+
+    def leave_part(self, number: int, known: npt.NDArray[np.uint8], part: Any) -> list[Effect]:
+        """A part of a batch goes on its way."""
+        ids = self.requests[number]
+        self.requests.drop(number)
+        return self.fits.leave_part(self, number, ids, known, part)

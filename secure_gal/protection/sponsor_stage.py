@@ -1,0 +1,124 @@
+"""What the ports see of the protocol: rows, rounds and records, and how it goes on. One class for each place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from secure_gal.effects import Effect
+from secure_gal.errors import PeerViolation, StateError
+from secure_gal.events import RoundRecord
+from secure_gal.gal.ensemble import Ensemble
+from secure_gal.holdings.roles import Context, SponsorModel
+from secure_gal.messages import Message
+from secure_gal.settings.study import Study
+from secure_gal.state import ARRAY, MARK, MASK, REAL, TEXT, Entries, Entry, State
+
+if TYPE_CHECKING:
+    pass
+
+Mask = npt.NDArray[np.bool_]
+Values = npt.NDArray[np.float64]
+
+
+class SponsorStage:
+    """The sponsor's learning stage.
+
+    Args:
+        begin: begins the first round.
+        committed: goes on after a round.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        model: SponsorModel,
+        state: State,
+        begin: Callable[[], list[Effect]],
+        committed: Callable[[RoundRecord], list[Effect]],
+    ) -> None:
+        self.context, self.model, self.state, self.begin, self.committed = context, model, state, begin, committed
+        self.ensemble_or_none: Ensemble | None = None
+        self.phase = Entry(state, "phase", TEXT)
+        self.run = Entry(state, "run", TEXT)
+        self.coverage = Entries(state, "coverage/", ARRAY)
+        self.residuals = Entries(state, "residual/", ARRAY, digits=4)
+        self.scales = Entries(state, "scale/", REAL)
+        self.units = Entries(state, "unit/", REAL, digits=4)
+        """max|r^t| of each round, where fits travel in that unit."""
+        self.keyed = Entries(state, "keyed/", MARK)
+        """The assistors that were sent keys."""
+        self.own = Entry(state, "own", ARRAY)
+        self._train = Entry(state, "train", MASK)
+
+    @property
+    def study(self) -> Study:
+        """Its settings."""
+        return self.context.study
+
+    @property
+    def assistors(self) -> tuple[str, ...]:
+        """In the study's order."""
+        return self.study.assistors
+
+    @property
+    def ensemble(self) -> Ensemble:
+        """F and its history; StateError before the data are prepared."""
+        if self.ensemble_or_none is None:
+            raise StateError("the ensemble is used before it is prepared")
+        return self.ensemble_or_none
+
+    @property
+    def round(self) -> int:
+        """The assistance round in progress, from 1."""
+        return len(self.ensemble.history) + 1
+
+    @property
+    def learners(self) -> tuple[str, ...]:
+        """The parties that fit: all, or the assistors alone when the sponsor has no features."""
+        return self.study.parties if self.model.fits else self.assistors
+
+    @property
+    def train(self) -> Mask:
+        """Which of the study's rows train, (N,)."""
+        return self._train.get()
+
+    def train_of(self, peer: str) -> Mask:
+        """Which of an assistor's rows train, (N_m,)."""
+        train: Mask = self.train[self.coverage[peer]]
+        return train
+
+    def held(self, peer: str) -> Mask:
+        """Which training rows this assistor holds, (N_train,)."""
+        train = self.train
+        held = np.zeros(len(train), dtype=np.bool_)
+        held[self.coverage[peer]] = True
+        return held[train]
+
+    def over_all_rows(self, peer: str, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Fitted values (N, K), 0 for the rows that this assistor does not hold."""
+        fitted = np.zeros(self.ensemble.F.shape, dtype=np.float32)
+        fitted[self.coverage[peer]] = values
+        return fitted
+
+    def check_round(self, peer: str, message: Message) -> None:
+        """Refuse an answer to a residual that was not sent, or not in this round; PeerViolation."""
+        asked = self.ensemble_or_none is not None and self.round in self.residuals
+        if not asked or message.round != self.round:
+            raise PeerViolation(peer, f"{message.KIND} of round {message.round}, which was not asked for")
+
+    @property
+    def own_fit_due(self) -> bool:
+        """Whether the sponsor's own fit of this round is not there yet."""
+        return self.model.fits and not self.own.there
+
+    def save(self) -> None:
+        """Keep F and its history; and for the sponsor's results the metric on true labels, which decides nothing."""
+        for key, value in self.ensemble.state().items():
+            Entry(self.state, f"ensemble/{key}", ARRAY).set(value)
+        true = self.model.true_metric(self.ensemble.F)
+        if true is not None:
+            Entries(self.state, "true-metric/", REAL, digits=4)[len(self.ensemble.history)] = true

@@ -1,0 +1,41 @@
+"""What the aggregator computes with on ciphertexts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from crypto.ckks.fits import Layout
+from crypto.ckks.slots import Table
+from crypto.ckks.sum_calculator import SumCalculator
+from crypto.ckks.sum_keys import ProductKeys as LoadedKeys
+from secure_gal.errors import blamed
+
+Bytes = npt.NDArray[np.uint8]
+
+
+class Calculator(Protocol):
+    """What computes on ciphertexts (`crypto.ckks.sum_calculator.SumCalculator`)."""
+
+    def products(
+        self,
+        fits: Sequence[Bytes],
+        residual: Bytes | npt.NDArray[np.float64],
+        difference: Bytes,
+        table: Table,
+    ) -> Bytes: ...
+    def weighted_sum(self, fits: Sequence[tuple[Bytes, Bytes]], weights: Sequence[int]) -> Bytes: ...
+
+
+def open_calculator(raw: bytes, peer: str) -> Calculator:
+    """The calculator of the product keys that arrived; PeerViolation."""
+    with blamed(peer):
+        return SumCalculator(LoadedKeys.from_bytes(raw))
+
+
+def _split(author: str, layout: Layout, part: bytes) -> tuple[Bytes, Bytes]:
+    with blamed(author):
+        return layout.split(part)

@@ -1,0 +1,153 @@
+"""Who learns what where the sponsor sees sums only."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from secure_gal.protection.disclosure import Disclosure
+from secure_gal.settings.study import Study
+
+REPLACED = frozenset({"features", "fitted", "encrypted-fitted", "predict-reply", "encrypted-predict-reply"})
+"""What is never sent in such a study."""
+HOW = "CKKS sum, the sponsor's key"
+
+
+def summed_rounds(study: Study, rounds: tuple[Disclosure, ...]) -> tuple[Disclosure, ...]:
+    """The lines of the rounds, with what assistors send one by one replaced by what the sponsor sees of their sum."""
+    kept = [line for line in rounds if line.message not in REPLACED]
+    terms = "; to an assistor with fresh features, which says so, one by one for every round that was run"
+    kept = [replace(k, content=k.content + terms) if k.message == "encrypted-finish" else k for k in kept]
+    return (*kept, *_declared(), *_fits(study), *_parts(study), *(_known() if study.protect.ids == "clear" else ()))
+
+
+def _declared() -> tuple[Disclosure, ...]:
+    """Before the first round."""
+    return (
+        Disclosure("declared", "assistor", "sponsor", "the number of its features", "clear", "the size of its model"),
+        Disclosure(
+            "declarations",
+            "sponsor",
+            "assistor",
+            "the number of features of every assistor",
+            "clear",
+            "the same: by it each assistor judges what sums give away",
+        ),
+    )
+
+
+def _fits(study: Study) -> tuple[Disclosure, ...]:
+    """Of every round."""
+    adder, parties, assistors = study.adder, len(study.parties), len(study.assistors)
+    sealed, flooded = _sealed(adder), f"{HOW}; re-randomised and flooded"
+    numbers = assistors * (assistors + 1) // 2 + assistors
+    limits = (
+        f"over rounds the sums are linear equations in the features of all {assistors} assistors, which can be solved "
+        "once rounds times outputs come near the number of those features"
+    )
+    lines = (
+        Disclosure(
+            "sealed-fitted",
+            "assistor",
+            "sponsor",
+            "fitted values of all rows, every round",
+            sealed,
+            "nothing while the sealing is secure; who has fitted",
+        ),
+        Disclosure(
+            "relayed-fitted",
+            "sponsor",
+            "assistor",
+            f"the same, relayed to {adder}",
+            sealed,
+            "nothing while CKKS is secure: the aggregator has no key",
+        ),
+        Disclosure(
+            "own-difference",
+            "sponsor",
+            "assistor",
+            f"the sponsor's own fit less the residual, to {adder}",
+            HOW,
+            "nothing while CKKS is secure",
+        ),
+        Disclosure(
+            "inner-products",
+            "assistor",
+            "sponsor",
+            f"{numbers} inner products of fits less the residual over all training rows, every round, from {adder}",
+            f"{flooded}, to 20 bits at least",
+            f"after decryption, these {numbers} numbers: how "
+            f"alike any two of the {parties} parties' fits are, and how long each is",
+            readable=True,
+        ),
+        Disclosure(
+            "weights",
+            "sponsor",
+            "assistor",
+            f"each assistor's weight, every round, to {adder} alone",
+            "clear",
+            "how much each assistor helped: functions of the labels and of everyone's features",
+        ),
+        Disclosure(
+            "weighted-sum",
+            "assistor",
+            "sponsor",
+            f"the weighted sum of all assistors' fitted values, from {adder}",
+            flooded,
+            f"after decryption, that sum and no single assistor's; {limits}",
+            readable=True,
+        ),
+    )
+    solved = ("own-difference", "inner-products")
+    return tuple(line for line in lines if study.weights == "fitted" or line.message not in solved)
+
+
+def _parts(study: Study) -> tuple[Disclosure, ...]:
+    """Of a prediction batch."""
+    adder = study.adder
+    sealed = _sealed(adder)
+    return (
+        Disclosure(
+            "sealed-part",
+            "assistor",
+            "sponsor",
+            "its part of each prediction",
+            sealed,
+            "nothing while the sealing is secure",
+        ),
+        Disclosure(
+            "relayed-part",
+            "sponsor",
+            "assistor",
+            f"the same, relayed to {adder}",
+            sealed,
+            "nothing while CKKS is secure: the aggregator has no key",
+        ),
+        Disclosure(
+            "summed-part",
+            "assistor",
+            "sponsor",
+            f"the sum of all assistors' parts, from {adder}",
+            f"{HOW}; re-randomised and flooded",
+            "after decryption, that sum: a function of the new rows' features at all assistors",
+            readable=True,
+        ),
+    )
+
+
+def _known() -> tuple[Disclosure, ...]:
+    """Of a prediction batch whose ids are clear."""
+    return (
+        Disclosure("known-request", "sponsor", "assistor", "ids to predict", "clear", "who is being scored"),
+        Disclosure(
+            "known-reply",
+            "assistor",
+            "sponsor",
+            "which of these ids it knows",
+            "clear",
+            "which of them the assistor holds",
+        ),
+    )
+
+
+def _sealed(adder: str) -> str:
+    return f"{HOW}; sealed end to end to {adder}"

@@ -1,0 +1,51 @@
+"""The study's rows, once every pair is matched: their order, and which train (PROTOCOL.md step 6)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from secure_gal import events
+from secure_gal.data.align import combine
+from secure_gal.effects import Effect
+from secure_gal.protocol.alignment_sponsor import SponsorAlignment
+from secure_gal.protocol.sponsor_records import SponsorRecords
+from secure_gal.settings.study import Study
+from secure_gal.state import Entries
+
+
+def number_rows(
+    study: Study,
+    ids: int,
+    alignment: SponsorAlignment,
+    kept: SponsorRecords,
+    coverage: Entries[npt.NDArray[Any]],
+) -> list[Effect]:
+    """Number the rows, draw the validation rows, and keep what came of it in place of the ids.
+
+    Args:
+        ids: how many the sponsor has.
+        coverage: by assistor, which of the study's rows it holds.
+    """
+    matches, order = {peer: alignment.match(peer) for peer in study.assistors}, None
+    if study.protect.ids == "psi":
+        from crypto.psi import shuffle
+
+        order = shuffle(ids)
+    found = combine(ids, matches, study.rows, order, study.validation, study.seed)
+    kept.rows.set(found.own)
+    kept.train.set(found.train.astype(np.uint8))
+    for peer in study.assistors:
+        kept.positions[peer] = found.positions[peer]
+        coverage[peer] = found.coverage[peer]
+        kept.attempt[peer] = matches[peer].attempt
+    held = {study.sponsor: ids} | {peer: alignment.held(peer) for peer in study.assistors}
+    kept.ids.clear()
+    kept.matches.clear()
+    train = int(found.train.sum())
+    counts: dict[str, Any] = {"aligned": len(found.own), "train": train, "validation": len(found.own) - train}
+    kept.counts.set(counts | {"held": held})
+    warned: list[Effect] = [events.Warned(found.warning)] if found.warning else []
+    return [events.Aligned(**counts, held=held), *warned]

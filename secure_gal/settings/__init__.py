@@ -1,0 +1,1 @@
+"""What a study and a party are told in TOML: literals in, one validated and frozen object out."""

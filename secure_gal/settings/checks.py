@@ -1,0 +1,186 @@
+"""What a study and a party file may say: ranges, and settings that go together."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from crypto.names import NAME_PATTERN, NAME_RULE
+from secure_gal.errors import SettingsError
+from secure_gal.settings.caps import MAX_OUTPUTS, MAX_ROWS
+from secure_gal.settings.classes import class_of, outputs_of
+from secure_gal.settings.party import PartySettings
+from secure_gal.settings.study import MAX_ASSISTORS, MAX_ROUNDS, Study
+
+
+def _require(ok: bool, path: Path, field: str, value: object, accepted: str) -> None:
+    if not ok:
+        raise SettingsError(str(path), f"`{field}` is {value!r}; accepted: {accepted}")
+
+
+def check_study(study: Study, path: Path) -> None:
+    """Refuse a value outside its range, or settings that do not go together; `path` is named in the error.
+
+    Raises:
+        SettingsError: names the field and what is accepted.
+    """
+    _require(bool(NAME_PATTERN.fullmatch(study.name)), path, "name", study.name, NAME_RULE)
+    for field, names in (("sponsor", (study.sponsor,)), ("assistors", study.assistors)):
+        for name in names:
+            _require(bool(NAME_PATTERN.fullmatch(name)), path, field, name, NAME_RULE)
+    count = len(study.assistors)
+    _require(1 <= count <= MAX_ASSISTORS, path, "assistors", study.assistors, f"1 to {MAX_ASSISTORS} names")
+    distinct = len(set(study.parties)) == len(study.parties)
+    _require(distinct, path, "assistors", study.assistors, "names that differ from each other and the sponsor")
+    _require(_is_tcp(study.address), path, "address", study.address, "tcp://HOST:PORT")
+    _require(1 <= study.rounds <= MAX_ROUNDS, path, "rounds", study.rounds, f"1 to {MAX_ROUNDS}")
+    rate = study.learning_rate
+    rate_ok = rate == "search" or (isinstance(rate, float) and math.isfinite(rate) and 0 < rate <= 1000)
+    _require(rate_ok, path, "learning_rate", rate, '"search" or a number above 0, at most 1000')
+    _require(0 <= study.validation <= 0.5, path, "validation", study.validation, "0 to 0.5 (share of the rows)")
+    _require(1 <= study.patience <= MAX_ROUNDS, path, "patience", study.patience, f"1 to {MAX_ROUNDS} rounds")
+    seconds = study.patience_seconds
+    _require(1 <= seconds <= 7 * 86400, path, "patience_seconds", seconds, "1 to 604800 seconds")
+    most = MAX_ROWS
+    _require(1 <= study.max_ids <= most, path, "max_ids", study.max_ids, f"1 to {most} ids a party and alignment")
+    _require(
+        study.max_queries >= 1, path, "max_queries", study.max_queries, "1 or more ids that an assistor is asked about"
+    )
+    gate = study.leakage_threshold
+    _require(gate is None or 0 <= gate <= 1, path, "leakage_threshold", gate, "0 to 1, or nothing")
+    _require(0 <= study.seed < 2**32, path, "seed", study.seed, "0 to 4294967295")
+    classifies = study.task == "classification"
+    fits = study.loss == "auto" or classifies == (study.loss == "cross_entropy")
+    _require(
+        fits,
+        path,
+        "loss",
+        study.loss,
+        f"{'cross_entropy' if classifies else 'l2, l1 or huber'} for task {study.task!r}, or auto",
+    )
+
+    _check_outputs(study, path)
+    _check_protect(study, path)
+
+
+def _check_outputs(study: Study, path: Path) -> None:
+    most, classes = MAX_OUTPUTS, study.protect.classes
+    if study.task == "regression":
+        _require(study.k == 1, path, "outputs", study.k, "1 for a regression")
+        return
+    _require(
+        study.k == 1 or 3 <= study.k <= most,
+        path,
+        "outputs",
+        study.k,
+        f"1 for two classes, which share one output, else the number of classes, at most {most}",
+    )
+    distinct = classes is None or len({class_of(label) for label in classes}) == len(classes)
+    _require(distinct, path, "protect.classes", classes, 'classes that differ from each other; 1 and "1" are the same')
+    named = outputs_of(len(classes)) if classes else study.k
+    _require(study.k == named, path, "outputs", study.k, f"{named}, as [protect] classes names them; or leave it out")
+
+
+def _check_protect(study: Study, path: Path) -> None:
+    protect, classifies = study.protect, study.task == "classification"
+    epsilon, noise, range_ = protect.epsilon, protect.noise, protect.label_range
+    dp, ip = protect.residuals == "dp", protect.residuals == "ip"
+    _require(
+        dp == (epsilon is not None), path, "protect.epsilon", epsilon, 'a number with residuals = "dp", else nothing'
+    )
+    _require(epsilon is None or 0.01 <= epsilon <= 20, path, "protect.epsilon", epsilon, "0.01 to 20")
+    _require(
+        not (ip and classifies),
+        path,
+        "protect.residuals",
+        "ip",
+        '"dp" for classification: half of the class labels would be named exactly by an interval',
+    )
+    needs = dp and classifies
+    _require(
+        needs == (protect.classes is not None),
+        path,
+        "protect.classes",
+        protect.classes,
+        'the list of all classes with residuals = "dp" and task = "classification", else nothing',
+    )
+    needs = protect.privatised and not classifies
+    _require(
+        needs == (range_ is not None),
+        path,
+        "protect.label_range",
+        range_,
+        '[low, high] with residuals = "dp" or "ip" and task = "regression", else nothing',
+    )
+    noised = protect.predictions == "noise"
+    _require(
+        noised == (noise is not None), path, "protect.noise", noise, 'a number with predictions = "noise", else nothing'
+    )
+    positive = all(v is None or (math.isfinite(v) and v > 0) for v in (noise, protect.clip))
+    _require(positive, path, "protect.noise", (noise, protect.clip), "noise and clip above 0")
+    _require(
+        not (noised and protect.encrypted),
+        path,
+        "protect.predictions",
+        "noise",
+        'residuals other than "ckks": an assistor cannot add noise to fitted values that it cannot see',
+    )
+    _check_sum(study, path)
+
+
+def _check_sum(study: Study, path: Path) -> None:
+    named = study.aggregator
+    if not study.protect.summed:
+        _require(not named, path, "aggregator", named, 'nothing, unless [protect] predictions = "sum"')
+        return
+    if len(study.assistors) < 2:
+        raise SettingsError(
+            str(path),
+            f'`protect.predictions` is "sum" with the one assistor {study.assistors[0]}: a sum of one '
+            'is the value itself, so it would hide nothing; accepted: two or more assistors, or "none"',
+        )
+    _require(named in ("", *study.assistors), path, "aggregator", named, f"one of {', '.join(study.assistors)}")
+    _require(
+        study.rows == "common",
+        path,
+        "rows",
+        study.rows,
+        '"common" with predictions = "sum": a row that fewer than two assistors hold would have a sum of one',
+    )
+
+
+def _is_tcp(address: str) -> bool:
+    host, _, port = address.removeprefix("tcp://").rpartition(":")
+    return address.startswith("tcp://") and bool(host) and port.isdigit() and 1 <= int(port) <= 65535
+
+
+def _check_party(party: PartySettings, study: Study, path: Path) -> None:
+    several = not isinstance(party.data.id, str)
+    _require(
+        not several or study.protect.ids == "psi",
+        path,
+        "data.id",
+        party.data.id,
+        'one column; several make an id together only with ids = "psi"',
+    )
+    _require(bool(party.data.id), path, "data.id", party.data.id, "a column, or a list of columns")
+    _require(party.party in study.parties, path, "party", party.party, f"one of {', '.join(study.parties)}")
+    kind, fresh = party.learner.kind, party.learner.fresh_features
+    _require(not fresh or kind != "none", path, "learner.fresh_features", fresh, 'false with kind "none"')
+    if party.party == study.sponsor:
+        bind = party.bind
+        _require(bind is not None and _is_tcp(bind), path, "bind", bind, "tcp://*:PORT (the sponsor's one port)")
+        label = party.data.label
+        _require(label is not None, path, "data.label", label, "the sponsor's label column")
+        for field in ("address", "proxy", "max_rows"):
+            _require(getattr(party, field) is None, path, field, getattr(party, field), "only for an assistor")
+        return
+    _require(party.bind is None, path, "bind", party.bind, "only for the sponsor; an assistor opens no port")
+    _require(party.data.label is None, path, "data.label", party.data.label, "only for the sponsor")
+    _require(kind != "none", path, "learner.kind", kind, "a learner; only a sponsor may go without")
+    for field in ("address", "proxy"):
+        value = getattr(party, field)
+        ok = value is None or _is_tcp(value if field == "address" else f"tcp://{value}")
+        _require(ok, path, field, value, "tcp://HOST:PORT" if field == "address" else "HOST:PORT (SOCKS5)")
+    cap = party.max_rows
+    _require(cap is None or cap >= 1, path, "max_rows", cap, "1 or more rows")
