@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from secure_gal import __version__
+from secure_gal import __version__, protection
+from secure_gal.messages import MESSAGES, in_step_order
 from secure_gal.protection.disclosure import Disclosure
 from secure_gal.settings.digest import VERSION
 from secure_gal.settings.study import Study
@@ -16,12 +17,13 @@ from secure_gal.settings.study import Study
 def who_learns_what(study: Study) -> tuple[Disclosure, ...]:
     """Every message kind that carries data about persons, and what its receiver can infer from it."""
     private = study.protect.ids == "psi"
-    rounds = _encrypted_rounds(study) if study.protect.encrypted else _clear_rounds(study)
-    if study.protect.summed:
-        from secure_gal.protection.sums.manifest import summed_rounds
+    rounds = (*protection.residual_mode(study).lines(study), *protection.fitted_mode(study).lines(study))
+    return (*(_private_alignment(study) if private else _clear_alignment()), *sorted(rounds, key=_step))
 
-        rounds = summed_rounds(study, rounds)
-    return (*(_private_alignment(study) if private else _clear_alignment()), *rounds)
+
+def _step(item: Disclosure) -> int:
+    """Where a message comes in the protocol."""
+    return in_step_order(MESSAGES).index(item.message)
 
 
 def _clear_alignment() -> tuple[Disclosure, ...]:
@@ -90,126 +92,6 @@ def _private_alignment(study: Study) -> tuple[Disclosure, ...]:
             "which of its ids are to be predicted",
             "clear",
             "who of its own entities is being scored",
-        ),
-    )
-
-
-def _clear_rounds(study: Study) -> tuple[Disclosure, ...]:
-    noised, how, blurred = "", "clear", ""
-    if study.protect.noise is not None:
-        noised, blurred = "noised-", ", blurred by the noise, which averages out over rounds"
-        how = f"clipped to {study.protect.clip:g}, Gaussian noise of deviation {study.protect.noise:g}; no epsilon"
-    functions = "released labels" if study.protect.privatised else "labels"
-    return (
-        _privatised_residual(study) if study.protect.privatised else _clear_residual(study),
-        Disclosure(
-            f"{noised}fitted",
-            "assistor",
-            "sponsor",
-            "fitted values of all rows, every round",
-            how,
-            f"{_FITTED}{blurred}",
-            readable=True,
-        ),
-        Disclosure(
-            "finish",
-            "sponsor",
-            "assistor",
-            "eta * w of the kept rounds",
-            "clear",
-            f"how much the assistor helped, and functions of the {functions}",
-        ),
-        Disclosure(
-            f"{noised}predict-reply",
-            "assistor",
-            "sponsor",
-            "its part of each prediction",
-            how,
-            f"{_PART}{blurred}",
-            readable=True,
-        ),
-    )
-
-
-def _clear_residual(study: Study) -> Disclosure:
-    label = "class" if study.task == "classification" else "target value"
-    return Disclosure(
-        "residual",
-        "sponsor",
-        "assistor",
-        "pseudo-residual of the training rows, every round",
-        "clear",
-        f"the labels of all training rows: the first residual shows each row's {label}",
-    )
-
-
-def _privatised_residual(study: Study) -> Disclosure:
-    from secure_gal.holdings.privatised import label_scheme
-
-    epsilon = study.protect.epsilon
-    worth = "of each target one interval, below or above a random threshold; no epsilon is claimed"
-    if epsilon is not None:
-        worth = f"of each label at most what epsilon {epsilon:g} allows, for all rounds and runs together"
-    return Disclosure(
-        "privatised-residual",
-        "sponsor",
-        "assistor",
-        "pseudo-residual of the training rows, every round",
-        f"privatised ({label_scheme(study.protect).statement})",
-        worth,
-        readable=True,
-    )
-
-
-_FITTED = "the assistor's features: a single column up to scale in round 1, p columns after ~p/K rounds"
-_PART = "a function of the new rows' features, and which ids the assistor holds"
-
-
-def _encrypted_rounds(study: Study) -> tuple[Disclosure, ...]:
-    how = f"CKKS {study.protect.parameters}, the sponsor's key"
-    flooded = f"{how}; re-randomised and flooded"
-    return (
-        Disclosure(
-            "features",
-            "assistor",
-            "sponsor",
-            "the width of its feature map, rounded up to a power of two",
-            "clear",
-            "the size class of the assistor's model",
-        ),
-        Disclosure(
-            "encrypted-residual",
-            "sponsor",
-            "assistor",
-            "pseudo-residual of the training rows, every round",
-            how,
-            "nothing about a label while CKKS is secure: every agreed round is run, kept or not",
-        ),
-        Disclosure(
-            "encrypted-fitted",
-            "assistor",
-            "sponsor",
-            "fitted values of all rows, every round",
-            flooded,
-            f"after decryption, {_FITTED}; nothing more of its data from the ciphertexts",
-            readable=True,
-        ),
-        Disclosure(
-            "encrypted-finish",
-            "sponsor",
-            "assistor",
-            "R_m = sum of eta * w * residual over the kept rounds",
-            how,
-            "nothing: no weight, no learning rate, not how many rounds were kept",
-        ),
-        Disclosure(
-            "encrypted-predict-reply",
-            "assistor",
-            "sponsor",
-            "its part of each prediction",
-            flooded,
-            f"after decryption, {_PART}",
-            readable=True,
         ),
     )
 

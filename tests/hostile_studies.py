@@ -20,6 +20,7 @@ ROUNDS = 2
 MODES = {
     "clear": Protect(ids="clear"),
     "private ids": Protect(ids="psi"),
+    "rounded": Protect(ids="clear", residuals="rounded"),
     "privatised": Protect(ids="clear", residuals="dp", epsilon=1.0),
     "noised": Protect(ids="clear", predictions="noise", noise=0.1, clip=1.0),
     "ckks": Protect(ids="clear", residuals="ckks"),

@@ -72,6 +72,7 @@ SPONSOR: dict[str, dict[str, set[str]]] = {
         "learning": {
             "clear": {"fitted"},
             "private ids": {"fitted"},
+            "rounded": {"fitted"},
             "privatised": {"fitted"},
             "noised": {"noised-fitted"},
             "ckks": {"encrypted-fitted"},
@@ -107,6 +108,7 @@ ASSISTOR: dict[str, dict[str, set[str]]] = {
 REPLIES = {
     "clear": "predict-reply",
     "private ids": "predict-reply",
+    "rounded": "predict-reply",
     "privatised": "predict-reply",
     "noised": "noised-predict-reply",
     "ckks": "encrypted-predict-reply",

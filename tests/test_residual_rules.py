@@ -21,7 +21,7 @@ from secure_gal.holdings.party import SponsorData
 from secure_gal.holdings.privatised import PrivatisedSponsorData, label_scheme
 from secure_gal.labels.residual_rules import residual_problem
 from secure_gal.labels.schemes import IDENTITY, ClassResponse, RangeInterval, RangeResponse
-from secure_gal.protection.clear import ClearResiduals
+from secure_gal.protection.clear.sponsor import ClearResiduals
 from secure_gal.protection.sponsor_stage import SponsorStage
 from secure_gal.protocol import roles
 from secure_gal.settings.party import DataSettings, PartySettings

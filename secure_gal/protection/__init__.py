@@ -17,9 +17,15 @@ from secure_gal.settings.study import Study
 if TYPE_CHECKING:
     from secure_gal.protection.modes import FittedMode, ResidualMode
 
-RESIDUALS: Mapping[str, str] = {"none": "clear", "dp": "privatised", "ip": "privatised", "ckks": "ckks"}
+RESIDUALS: Mapping[str, str] = {
+    "none": "clear.mode",
+    "rounded": "rounded",
+    "dp": "privatised",
+    "ip": "privatised",
+    "ckks": "ckks.mode",
+}
 """The file by `[protect] residuals`."""
-FITS: Mapping[str, str] = {"none": "clear", "noise": "noised", "sum": "sums.mode"}
+FITS: Mapping[str, str] = {"none": "clear.mode", "noise": "noised", "sum": "sums.mode"}
 """The file by `[protect] predictions`; with "none" a fit to ciphertexts comes back as ciphertexts."""
 
 
@@ -32,7 +38,7 @@ def residual_mode(study: Study) -> ResidualMode:
 def fitted_mode(study: Study) -> FittedMode:
     """How this study's fits and parts travel."""
     named = study.protect.predictions
-    mode: FittedMode = _module("ckks" if named == "none" and study.protect.encrypted else FITS[named]).FITS
+    mode: FittedMode = _module("ckks.mode" if named == "none" and study.protect.encrypted else FITS[named]).FITS
     return mode
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from secure_gal.settings.study import Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +25,7 @@ class Disclosure:
 def in_the_clear(item: Disclosure) -> bool:
     """Whether the receiver can read data about persons out of this message, once it has done what the protocol does."""
     return item.protection == "clear" or item.readable
+
+
+Lines = Callable[[Study], tuple[Disclosure, ...]]
+"""What a mode tells the manifest about a study."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from secure_gal.holdings.roles import Context
 from secure_gal.phases import Step
+from secure_gal.protection.disclosure import Lines
 from secure_gal.protection.ports import FittedPort, FittedSide, PartPort, ResidualPort, ResidualSide
 from secure_gal.settings.study import Study
 from secure_gal.state import State
@@ -25,11 +26,13 @@ class ResidualMode:
     Attributes:
         steps: that are legal because of it.
         port: at the sponsor, from its key; side: at an assistor.
+        lines: who learns what of residuals and of how learning ends.
     """
 
     steps: tuple[Step, ...]
     port: Callable[[Cipher], ResidualPort]
     side: Callable[[Study], ResidualSide]
+    lines: Lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class FittedMode:
         port: at the sponsor, from its key.
         side: at an assistor, whose calculator may be another than the real one.
         parts: at the sponsor in a prediction, from its key.
+        lines: who learns what of fits and parts.
     """
 
     declares: bool
@@ -49,3 +53,4 @@ class FittedMode:
     port: Callable[[Study, Cipher], FittedPort]
     side: Callable[[Context, State, MakeCalculator | None], FittedSide]
     parts: Callable[[Context, Cipher], PartPort]
+    lines: Lines

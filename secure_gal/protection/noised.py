@@ -16,10 +16,11 @@ from secure_gal.effects import Effect, Send
 from secure_gal.errors import setting
 from secure_gal.messages import Batch, Message, NoisedFitted, NoisedPredictReply
 from secure_gal.protection.assistor_stage import AssistorStage
-from secure_gal.protection.clear import fits_of
-from secure_gal.protection.clear_assistor import SeenFitsSide, coefficients
+from secure_gal.protection.clear.assistor import SeenFitsSide, coefficients
+from secure_gal.protection.clear.mode import fits_of, fitted_lines
+from secure_gal.protection.disclosure import Disclosure
 from secure_gal.protection.ports import Known
-from secure_gal.settings.study import Protect
+from secure_gal.settings.study import Protect, Study
 
 
 class NoisedFitsSide(SeenFitsSide):
@@ -56,4 +57,12 @@ def with_noise(
         return clipped_with_noise(values, float(clip), float(scale))
 
 
-FITS = fits_of(NoisedFitted, NoisedPredictReply, NoisedFitsSide)
+def _lines(study: Study) -> tuple[Disclosure, ...]:
+    """What fits with noise tell."""
+    protect = study.protect
+    how = f"clipped to {protect.clip:g}, Gaussian noise of deviation {protect.noise or 0:g}; no epsilon"
+    blurred = ", blurred by the noise, which averages out over rounds"
+    return fitted_lines(NoisedFitted.KIND, NoisedPredictReply.KIND, how, blurred)
+
+
+FITS = fits_of(NoisedFitted, NoisedPredictReply, NoisedFitsSide, _lines)

@@ -32,7 +32,7 @@ class Protect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the three private things of a study travel. Only modes that are built can be named."""
 
     ids: Literal["psi", "clear"] = "psi"
-    residuals: Literal["none", "ckks", "dp", "ip"] = "none"
+    residuals: Literal["none", "rounded", "ckks", "dp", "ip"] = "none"
     predictions: Literal["none", "noise", "sum"] = "none"
     parameters: Literal["strict", "fast"] = "strict"
     """The CKKS parameter set (`crypto.ckks.PARAMETER_SETS`); only used where something is encrypted."""
@@ -54,7 +54,7 @@ class Protect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         match self.residuals:
             case "dp" | "ip":
                 return True
-            case "none" | "ckks":
+            case "none" | "rounded" | "ckks":
                 return False
             case _:
                 assert_never(self.residuals)
@@ -65,7 +65,7 @@ class Protect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         match self.residuals:
             case "ckks":
                 return True
-            case "none" | "dp" | "ip":
+            case "none" | "rounded" | "dp" | "ip":
                 return False
             case _:
                 assert_never(self.residuals)

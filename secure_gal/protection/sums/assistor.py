@@ -33,7 +33,7 @@ from secure_gal.messages import (
     ProductKeys,
 )
 from secure_gal.protection.assistor_stage import AssistorStage
-from secure_gal.protection.ckks_assistor import declared, keys, use_keys
+from secure_gal.protection.ckks.assistor import declared, keys, use_keys
 from secure_gal.protection.ports import FittedSide, Known
 from secure_gal.protection.sums.aggregator import SumAggregator
 from secure_gal.protection.sums.declaration import check_declaration, digest_rows

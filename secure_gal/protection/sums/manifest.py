@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from secure_gal.protection.disclosure import Disclosure
 from secure_gal.settings.study import Study
 
-REPLACED = frozenset({"features", "fitted", "encrypted-fitted", "predict-reply", "encrypted-predict-reply"})
-"""What is never sent in such a study."""
 HOW = "CKKS sum, the sponsor's key"
 
 
-def summed_rounds(study: Study, rounds: tuple[Disclosure, ...]) -> tuple[Disclosure, ...]:
-    """The lines of the rounds, with what assistors send one by one replaced by what the sponsor sees of their sum."""
-    kept = [line for line in rounds if line.message not in REPLACED]
-    terms = "; to an assistor with fresh features, which says so, one by one for every round that was run"
-    kept = [replace(k, content=k.content + terms) if k.message == "encrypted-finish" else k for k in kept]
-    return (*kept, *_declared(), *_fits(study), *_parts(study), *(_known() if study.protect.ids == "clear" else ()))
+def lines(study: Study) -> tuple[Disclosure, ...]:
+    """What assistors send one by one elsewhere, and what the sponsor sees of their sum here."""
+    return (*_declared(), *_fits(study), *_parts(study), *(_known() if study.protect.ids == "clear" else ()))
 
 
 def _declared() -> tuple[Disclosure, ...]:

@@ -6,6 +6,7 @@ from secure_gal.holdings.roles import Context
 from secure_gal.phases import Step, steps
 from secure_gal.protection.modes import Cipher, FittedMode, MakeCalculator
 from secure_gal.protection.ports import FittedPort, FittedSide, PartPort
+from secure_gal.protection.sums.manifest import lines
 from secure_gal.settings.study import Study
 from secure_gal.state import State
 
@@ -50,4 +51,4 @@ def _parts(context: Context, cipher: Cipher) -> PartPort:
     return SummedParts(cipher, context.digest, context.cards[context.study.adder])
 
 
-FITS = FittedMode(declares=True, steps=_steps, port=_port, side=_side, parts=_parts)
+FITS = FittedMode(declares=True, steps=_steps, port=_port, side=_side, parts=_parts, lines=lines)

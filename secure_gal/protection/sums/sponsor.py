@@ -19,7 +19,7 @@ from secure_gal.effects import Compute, Effect, Send
 from secure_gal.errors import DataError, PeerViolation, blamed, setting
 from secure_gal.gal.rows import study_order, to_unit
 from secure_gal.messages import Declaration, Declared, InnerProducts, Message, SealedFitted, WeightedSum
-from secure_gal.protection.ckks import NORM_SLACK, Cipher
+from secure_gal.protection.ckks.sponsor import NORM_SLACK, Cipher
 from secure_gal.protection.sponsor_stage import SponsorStage
 from secure_gal.protection.sums.declaration import check_declaration
 from secure_gal.protection.sums.weights import constrained_weights, uniform_weights

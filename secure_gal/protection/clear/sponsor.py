@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,29 +15,31 @@ import numpy.typing as npt
 from secure_gal import events
 from secure_gal.effects import Effect, Send
 from secure_gal.errors import PeerViolation, StateError
-from secure_gal.messages import Ending, Finish, Fitted, Message, PredictReply, Residual
-from secure_gal.phases import Step
-from secure_gal.protection.clear_assistor import ClearResidualSide, SeenFitsSide
-from secure_gal.protection.clear_parts import SeenParts
-from secure_gal.protection.modes import FittedMode, ResidualMode
+from secure_gal.messages import Ending, Finish, Fitted, Message, Residual
 from secure_gal.protection.sponsor_stage import SponsorStage
 from secure_gal.state import ARRAY, Entries
 
+Shown = npt.NDArray[np.float32]
 MAX_FITTED = 1e6
 """Largest |fitted value| accepted, in units of the residual (at most about 1): beyond it a fit has diverged."""
 
 
 class ClearResiduals:
-    """At the sponsor: r^t as float32, coefficients eta^t w_m^t at the end. `kind` is how a residual travels."""
+    """At the sponsor: r^t as float32, coefficients eta^t w_m^t at the end.
+
+    Args:
+        kind: of message in which a residual travels.
+        shown: what of a residual float32 (N_train, K) is sent.
+    """
 
     hides_rounds = False
 
-    def __init__(self, kind: type[Residual] = Residual) -> None:
-        self._kind = kind
+    def __init__(self, kind: type[Residual] = Residual, shown: Callable[[Shown], Shown] = lambda r: r) -> None:
+        self._kind, self._shown = kind, shown
 
     def send(self, stage: SponsorStage) -> list[Effect]:
         """The residual that was sent is kept: `secure-gal leakage` scores it."""
-        residual, round_ = stage.ensemble.residual(), stage.round
+        residual, round_ = self._shown(stage.ensemble.residual()), stage.round
         stage.residuals[round_] = residual
         return [Send(p, self._kind(residual[stage.held(p)], round_)) for p in stage.assistors]
 
@@ -130,31 +133,3 @@ def commit_if_complete(stage: SponsorStage, waiting: list[str]) -> list[Effect]:
     record = stage.ensemble.commit(fitted)
     fits.clear()
     return stage.committed(record)
-
-
-def residuals_of(kind: type[Residual]) -> ResidualMode:
-    """Residuals as float32 values, in messages of this kind."""
-    step = (
-        Step("assistor", "learning", kind.KIND, ("learning",)),
-        Step("assistor", "learning", Finish.KIND, ("serving",)),
-    )
-    return ResidualMode(step, lambda cipher: ClearResiduals(kind), lambda study: ClearResidualSide(kind))
-
-
-def fits_of(fitted: type[Fitted], reply: type[PredictReply], side: type[SeenFitsSide]) -> FittedMode:
-    """Fits and parts as float32 values, in messages of these kinds."""
-    step = (
-        Step("sponsor", "learning", fitted.KIND, ("learning", "finishing")),
-        Step("prediction", "open", reply.KIND, ("open",)),
-    )
-    return FittedMode(
-        declares=False,
-        steps=lambda study, name: step,
-        port=lambda study, cipher: SeenFits(fitted),
-        side=lambda context, state, calculator: side(),
-        parts=lambda context, cipher: SeenParts(reply),
-    )
-
-
-RESIDUALS = residuals_of(Residual)
-FITS = fits_of(Fitted, PredictReply, SeenFitsSide)

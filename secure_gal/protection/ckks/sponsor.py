@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from crypto.ckks.ciphertexts import check_replies
 from crypto.ckks.params import ParameterSet
-from crypto.ckks.sets import named
 from crypto.ckks.slots import Table
 from crypto.errors import Malformed
 from secure_gal import events
@@ -24,19 +23,14 @@ from secure_gal.gal.rows import study_order, to_unit
 from secure_gal.messages import (
     EncryptedFinish,
     EncryptedFitted,
-    EncryptedPredictReply,
     EncryptedResidual,
     Ending,
     EvaluationKeys,
     Features,
     Message,
 )
-from secure_gal.phases import JOB, Step
-from secure_gal.protection.clear import commit_if_complete, received, take_fit
-from secure_gal.protection.modes import FittedMode, ResidualMode
-from secure_gal.protection.ports import FittedPort, FittedSide, PartPort, ResidualSide
+from secure_gal.protection.clear.sponsor import commit_if_complete, received, take_fit
 from secure_gal.protection.sponsor_stage import SponsorStage
-from secure_gal.settings.study import Study
 from secure_gal.state import ARRAY, MARK, NUMBER, Entries, Entry
 
 Bytes = npt.NDArray[np.uint8]
@@ -137,16 +131,12 @@ def _terms(stage: SponsorStage, peer: str) -> list[Values]:
 
 
 class DecryptedFits:
-    """At the sponsor: each assistor's fit is decrypted, checked against its residual, and weighted with all others.
-
-    Args:
-        widest: the largest padded width that keys are made for.
-    """
+    """At the sponsor: each assistor's fit is decrypted, checked against its residual, and weighted with all others."""
 
     declares, one_unit = True, False
 
-    def __init__(self, cipher: Cipher, parameters: ParameterSet, widest: int) -> None:
-        self._cipher, self._parameters, self._widest = cipher, parameters, widest
+    def __init__(self, cipher: Cipher, parameters: ParameterSet) -> None:
+        self._cipher, self._parameters, self._widest = cipher, parameters, parameters.max_features
 
     def by_round(self, stage: SponsorStage) -> frozenset[str]:
         """Nobody: `fresh_features` is for sums."""
@@ -252,49 +242,3 @@ def _widths(stage: SponsorStage) -> Entries[int]:
 def _unread(stage: SponsorStage) -> Entries[Bytes]:
     """Fits of this round as they came."""
     return Entries(stage.state, "cipher/", ARRAY)
-
-
-def _side(study: Study) -> ResidualSide:
-    from secure_gal.protection.ckks_assistor import EncryptedResidualSide
-
-    return EncryptedResidualSide(named(study.protect.parameter_set))
-
-
-def _fitted_side(study: Study) -> FittedSide:
-    from secure_gal.protection.ckks_assistor import EncryptedFitsSide
-
-    return EncryptedFitsSide(named(study.protect.parameter_set))
-
-
-def _port(study: Study, cipher: Cipher) -> FittedPort:
-    parameters = named(study.protect.parameter_set)
-    return DecryptedFits(cipher, parameters, parameters.max_features)
-
-
-def _parts(study: Study, cipher: Cipher) -> PartPort:
-    from secure_gal.protection.ckks_parts import DecryptedParts
-
-    return DecryptedParts(cipher, named(study.protect.parameter_set))
-
-
-RESIDUALS = ResidualMode(
-    steps=(
-        Step("assistor", "learning", EncryptedResidual.KIND, ("learning",)),
-        Step("assistor", "learning", EncryptedFinish.KIND, ("concluding",)),
-        Step("assistor", "concluding", JOB, ("serving",)),
-    ),
-    port=EncryptedResiduals,
-    side=_side,
-)
-FITS = FittedMode(
-    declares=True,
-    steps=lambda study, name: (
-        Step("sponsor", "declaring", Features.KIND, ("declaring", "learning")),
-        Step("sponsor", "learning", EncryptedFitted.KIND, ("learning", "finishing")),
-        Step("assistor", "declaring", EvaluationKeys.KIND, ("learning",)),
-        Step("prediction", "open", EncryptedPredictReply.KIND, ("open",)),
-    ),
-    port=_port,
-    side=lambda context, state, calculator: _fitted_side(context.study),
-    parts=lambda context, cipher: _parts(context.study, cipher),
-)

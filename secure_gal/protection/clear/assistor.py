@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,18 @@ from secure_gal.labels.residual_rules import residual_problem
 from secure_gal.messages import Batch, Ending, Finish, Fitted, Message, PredictReply, Residual
 from secure_gal.protection.assistor_stage import AssistorStage
 from secure_gal.protection.ports import FittedSide, Known
+from secure_gal.settings.study import Study
 from secure_gal.state import ARRAY, Entry
+
+Problem = Callable[[Study, int, npt.NDArray[np.float32]], str]
+"""Why no honest sponsor of a study sends these values in this round, or empty."""
 
 
 class ClearResidualSide:
     """At an assistor: residuals as float32 of the agreed `kind`, a local model of any kind each, coefficients."""
 
-    def __init__(self, kind: type[Residual] = Residual) -> None:
-        self._kind, self.kinds = kind, frozenset({kind.KIND, Finish.KIND})
+    def __init__(self, kind: type[Residual] = Residual, problem: Problem = residual_problem) -> None:
+        self._kind, self._problem, self.kinds = kind, problem, frozenset({kind.KIND, Finish.KIND})
 
     def prepared(self, stage: AssistorStage) -> list[Effect]:
         """Nothing waits but a fit."""
@@ -44,7 +49,7 @@ class ClearResidualSide:
         expected = (int(stage.train.sum()), stage.outputs)
         if message.values.shape != expected or not np.isfinite(message.values).all():
             raise PeerViolation(stage.sponsor, f"the residual must be finite with shape {expected}")
-        if why := residual_problem(stage.study, message.round, message.values):
+        if why := self._problem(stage.study, message.round, message.values):
             raise PeerViolation(stage.sponsor, f"no residual of {stage.study.loss_name}: {why}")
         return stage.take_residual(message.values)
 

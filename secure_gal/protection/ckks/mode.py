@@ -1,0 +1,106 @@
+"""`residuals = "ckks"`: its steps, its ports and who learns what of it."""
+
+from __future__ import annotations
+
+from crypto.ckks.sets import named
+from secure_gal.messages import (
+    EncryptedFinish,
+    EncryptedFitted,
+    EncryptedPredictReply,
+    EncryptedResidual,
+    EvaluationKeys,
+    Features,
+)
+from secure_gal.phases import JOB, Step
+from secure_gal.protection.ckks.assistor import EncryptedFitsSide, EncryptedResidualSide
+from secure_gal.protection.ckks.parts import DecryptedParts
+from secure_gal.protection.ckks.sponsor import DecryptedFits, EncryptedResiduals
+from secure_gal.protection.clear.mode import FITTED, PART
+from secure_gal.protection.disclosure import Disclosure
+from secure_gal.protection.modes import FittedMode, ResidualMode
+from secure_gal.settings.study import Study
+
+
+def _how(study: Study) -> str:
+    return f"CKKS {study.protect.parameters}, the sponsor's key"
+
+
+def _residual_lines(study: Study) -> tuple[Disclosure, ...]:
+    """What encrypted residuals tell: nothing."""
+    fresh = "; to an assistor with fresh features, which says so, one by one for every round that was run"
+    return (
+        Disclosure(
+            EncryptedResidual.KIND,
+            "sponsor",
+            "assistor",
+            "pseudo-residual of the training rows, every round",
+            _how(study),
+            "nothing about a label while CKKS is secure: every agreed round is run, kept or not",
+        ),
+        Disclosure(
+            EncryptedFinish.KIND,
+            "sponsor",
+            "assistor",
+            f"R_m = sum of eta * w * residual over the kept rounds{fresh if study.protect.summed else ''}",
+            _how(study),
+            "nothing: no weight, no learning rate, not how many rounds were kept",
+        ),
+    )
+
+
+def _fitted_lines(study: Study) -> tuple[Disclosure, ...]:
+    """What fits and parts tell, once the sponsor has decrypted them."""
+    flooded = f"{_how(study)}; re-randomised and flooded"
+    return (
+        Disclosure(
+            Features.KIND,
+            "assistor",
+            "sponsor",
+            "the width of its feature map, rounded up to a power of two",
+            "clear",
+            "the size class of the assistor's model",
+        ),
+        Disclosure(
+            EncryptedFitted.KIND,
+            "assistor",
+            "sponsor",
+            "fitted values of all rows, every round",
+            flooded,
+            f"after decryption, {FITTED}; nothing more of its data from the ciphertexts",
+            readable=True,
+        ),
+        Disclosure(
+            EncryptedPredictReply.KIND,
+            "assistor",
+            "sponsor",
+            "its part of each prediction",
+            flooded,
+            f"after decryption, {PART}",
+            readable=True,
+        ),
+    )
+
+
+RESIDUALS = ResidualMode(
+    steps=(
+        Step("assistor", "learning", EncryptedResidual.KIND, ("learning",)),
+        Step("assistor", "learning", EncryptedFinish.KIND, ("concluding",)),
+        Step("assistor", "concluding", JOB, ("serving",)),
+    ),
+    port=EncryptedResiduals,
+    side=lambda study: EncryptedResidualSide(named(study.protect.parameter_set)),
+    lines=_residual_lines,
+)
+FITS = FittedMode(
+    declares=True,
+    steps=lambda study, name: (
+        Step("sponsor", "declaring", Features.KIND, ("declaring", "learning")),
+        Step("sponsor", "learning", EncryptedFitted.KIND, ("learning", "finishing")),
+        Step("assistor", "declaring", EvaluationKeys.KIND, ("learning",)),
+        Step("prediction", "open", EncryptedPredictReply.KIND, ("open",)),
+    ),
+    port=lambda study, cipher: DecryptedFits(cipher, named(study.protect.parameter_set)),
+    side=lambda context, state, calculator: EncryptedFitsSide(named(context.study.protect.parameter_set)),
+    parts=lambda context, cipher: DecryptedParts(cipher, named(context.study.protect.parameter_set)),
+    lines=_fitted_lines,
+)

@@ -1,0 +1,1 @@
+"""`residuals = "none"`, `predictions = "none"`: residuals and fits are seen as they are."""
