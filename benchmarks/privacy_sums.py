@@ -20,7 +20,7 @@ from crypto.ckks.products import Products, pairs
 from crypto.ckks.ring import padded
 from crypto.ckks.seal_files import SEED_BYTES, unpack
 from crypto.ckks.secret_sum import SumContext
-from crypto.ckks.slots import Table
+from crypto.ckks.slots import Packing
 from crypto.ckks.sum_calculator import SumCalculator
 from crypto.ckks.sum_keys import ProductKeys
 from secure_gal.attacks.requests import readable
@@ -150,7 +150,7 @@ def _gram(cipher: SumContext, products: Array, own: Array, layout: Layout) -> Ar
     return gram
 
 
-def _heard(table: Table, requests: Array, fits: list[Array], difference: Array) -> Array:
+def _heard(table: Packing, requests: Array, fits: list[Array], difference: Array) -> Array:
     """Numbers (N_train, d) at each person's place in what the aggregator holds; `table` says where that is."""
     asked = readable(requests, SUM, len(requests) * SUM.n, 1).reshape(len(requests), SUM.n, -1)
     found = [_alone(table, asked[:, :, reading]) for reading in range(asked.shape[2])]
@@ -169,8 +169,8 @@ def _upper(reply: Array) -> Array:
     return np.stack([np.ascontiguousarray(part).view("<u8")[:, 0] / 2.0**64 for part in parts])
 
 
-def _alone(table: Table, numbers: Array) -> Array:
-    """As `Table.values`, of requests (blocks * K, n), which carry one output each."""
+def _alone(table: Packing, numbers: Array) -> Array:
+    """As `Packing.values`, of requests (blocks * K, n), which carry one output each."""
     out, slots = np.empty((table.rows, table.outputs)), _complex(numbers)
     for k in range(table.outputs):
         wanted = [[r for r in table.sharing(index) if r % table.outputs == k] for index in range(table.ciphertexts)]

@@ -104,10 +104,10 @@ class Volume:
         """As ciphertexts, every round and at the end, and the keys to compute on them."""
         from crypto.ckks.keys import keys_bytes
         from crypto.ckks.sets import named
-        from crypto.ckks.slots import Table
+        from crypto.ckks.slots import Packing
 
         params = named(self.study.protect.parameter_set)
-        request = Table(params, self._train, self.study.k).requests * params.request_bytes
+        request = Packing(params, self._train, self.study.k).requests * params.request_bytes
         yield from self._down("evaluation-keys", keys_bytes(params, 1), "keys")
         yield from self._down("encrypted-residual", request * self.study.rounds, "residuals")
         yield from self._down("encrypted-finish", request, "residuals")
@@ -118,16 +118,16 @@ class Volume:
 
     def _replies(self, rows: int) -> int:
         from crypto.ckks.sets import named
-        from crypto.ckks.slots import Table
+        from crypto.ckks.slots import Packing
 
         params = named(self.study.protect.parameter_set)
-        return Table(params, rows, self.study.k).ciphertexts * params.reply_bytes
+        return Packing(params, rows, self.study.k).ciphertexts * params.reply_bytes
 
     def _summed(self) -> Iterator[Flow]:
         from crypto.ckks.fits import DIFFERENCE_BYTES, SUM, Layout
         from crypto.ckks.products import PRODUCT_BYTES, pairs
         from crypto.ckks.sum_keys import PRODUCT_KEYS_BYTES, PUBLIC_BYTES
-        from crypto.seal import OVERHEAD_BYTES
+        from crypto.sealed_box import OVERHEAD_BYTES
 
         study, adder, rounds = self.study, (self.study.adder,), self.study.rounds
         others = [peer for peer in study.assistors if peer != study.adder]
@@ -157,7 +157,7 @@ class Volume:
 
     def _summed_parts(self, ids: int) -> Iterator[Flow]:
         from crypto.ckks.fits import SUM, Layout
-        from crypto.seal import OVERHEAD_BYTES
+        from crypto.sealed_box import OVERHEAD_BYTES
 
         adder = self.study.adder
         others = [peer for peer in self.study.assistors if peer != adder]

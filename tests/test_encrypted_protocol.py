@@ -231,7 +231,7 @@ def test_an_impossible_width_is_refused(padded: int) -> None:
     while not any(party.store.values.get("phase") == b"declaring" for party in network.others):
         assert network.step()
     with pytest.raises(PeerViolation, match="power of two"):
-        sponsor.receive("lab", messages.Features(messages.Width(padded)))
+        sponsor.receive("lab", messages.PaddedWidth(messages.Width(padded)))
 
 
 def test_fits_longer_than_the_residual_are_refused() -> None:

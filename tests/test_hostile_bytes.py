@@ -19,11 +19,11 @@ from crypto.ckks.keys import PublicKeys, check_keys
 from crypto.ckks.products import CONSTANT_BYTES, KEPT, PRODUCT_BYTES, Products, read_products
 from crypto.ckks.secret_sum import SumContext
 from crypto.ckks.sets import PARAMETER_SETS
-from crypto.ckks.slots import Table
+from crypto.ckks.slots import Packing
 from crypto.ckks.sum_calculator import NoDifference, SumCalculator
 from crypto.ckks.sum_keys import EncryptionKey, ProductKeys
 from crypto.identity import Identity
-from crypto.seal import SealingKey, key_statement
+from crypto.sealed_box import SealingKey, key_statement
 from secure_gal import messages
 from secure_gal.errors import PeerViolation, blamed
 from secure_gal.messages import Message
@@ -113,7 +113,7 @@ def test_keys_of_sums_that_hide_nothing(cipher: SumContext) -> None:
 
 def test_released_numbers_that_hide_nothing(cipher: SumContext) -> None:
     good = np.random.default_rng(0).integers(1, 128, (2, PRODUCT_BYTES), dtype=np.uint8)
-    study = Products.of(Table(TRAINING, 40, 1), True)
+    study = Products.of(Packing(TRAINING, 40, 1), True)
     read_products(good, 2)
     bare, beyond, wide = good.copy(), good.copy(), good.copy()
     bare[1, :-CONSTANT_BYTES] = 0
@@ -149,7 +149,7 @@ def test_fits_and_differences_that_cannot_be_computed_with() -> None:
 def test_a_fit_that_is_the_residuals_own_ciphertext(cipher: SumContext) -> None:
     """Every assistor can compute it, and SEAL refuses to compute with the difference, which is zero but for
     rounding."""
-    calculator, table = SumCalculator(ProductKeys.from_bytes(cipher.product_keys())), Table(TRAINING, 40, 1)
+    calculator, table = SumCalculator(ProductKeys.from_bytes(cipher.product_keys())), Packing(TRAINING, 40, 1)
     residual = cipher.encrypt(np.linspace(-1, 1, 40)[:, None])
     lifted = calculator._lifted(residual)
     calculator._evaluator.transform_from_ntt_inplace(lifted)

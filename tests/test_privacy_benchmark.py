@@ -21,7 +21,7 @@ from benchmarks.privacy_report import Report, as_json
 from benchmarks.privacy_sums import record_sums
 from benchmarks.privacy_transcripts import LEARNER, local, names, new_ensemble, record_clear
 from crypto.ckks.fits import TRAINING
-from crypto.ckks.slots import Table
+from crypto.ckks.slots import Packing
 from secure_gal.attacks import labels
 from secure_gal.attacks.finding import Estimate, Finding
 from secure_gal.labels.corrected_loss import CorrectedCrossEntropy
@@ -98,7 +98,7 @@ def test_sums_are_those_of_the_clear_reference(diabetes: People) -> None:
 def test_numbers_lie_at_their_persons_places() -> None:
     """Outputs that share a ciphertext, in requests of their own and together."""
     rng = np.random.default_rng(0)
-    table, values = Table(TRAINING, 100, 3), rng.standard_normal((100, 3))
+    table, values = Packing(TRAINING, 100, 3), rng.standard_normal((100, 3))
 
     def apart(slots: np.ndarray) -> np.ndarray:
         return np.concatenate([slots.real, slots.imag])

@@ -9,7 +9,7 @@ import pytest
 
 from crypto.errors import Malformed
 from crypto.identity import Identity
-from crypto.seal import OVERHEAD_BYTES, SealingKey, seal
+from crypto.sealed_box import OVERHEAD_BYTES, SealingKey, seal
 from secure_gal.errors import PeerViolation
 from secure_gal.protection.sums.sealing import Binding, check_key, session
 

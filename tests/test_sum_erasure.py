@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crypto.seal import SealingKey
+from crypto.sealed_box import SealingKey
 from parties.run.store import RunStore
 from secure_gal import messages
 from secure_gal.effects import Compute, Send

@@ -20,7 +20,7 @@ from crypto.ckks.releases import Releases
 from crypto.ckks.ridge_blocks import Encodings, Split
 from crypto.ckks.secret_sum import SumContext
 from crypto.ckks.sets import PARAMETER_SETS
-from crypto.ckks.slots import Table
+from crypto.ckks.slots import Packing
 from crypto.ckks.sum_calculator import SumCalculator
 from crypto.ckks.sum_keys import EncryptionKey, ProductKeys
 from crypto.errors import Malformed
@@ -45,7 +45,7 @@ N = SUM.n
     ],
 )
 def test_values_are_found_where_they_were_placed(rows: int, outputs: int, packed: int, ciphertexts: int) -> None:
-    table = Table(SUM, rows, outputs)
+    table = Packing(SUM, rows, outputs)
     values = np.random.default_rng(0).standard_normal((rows, outputs))
     assert (table.packed, table.ciphertexts) == (packed, ciphertexts)
     found = [table.slots(values, index) for index in range(ciphertexts)]
@@ -56,7 +56,7 @@ def test_values_are_found_where_they_were_placed(rows: int, outputs: int, packed
 
 
 def test_other_parameter_sets_pack_nothing() -> None:
-    assert all(Table(params, 1, 4).ciphertexts == 4 for params in PARAMETER_SETS.values())
+    assert all(Packing(params, 1, 4).ciphertexts == 4 for params in PARAMETER_SETS.values())
 
 
 class Study:
@@ -181,7 +181,7 @@ def test_a_sum_read_by_another_layout_is_not_the_sum(keys: Keys) -> None:
     with pytest.raises(Malformed, match="more than noise behind its last row"):
         careless.decrypt_sum(released, other, PEER)
     slots = [keys.secret._decrypt(*read_reply(SUM, row), row.tobytes()) for row in released]
-    wrong = Table(SUM, N // 16 + 1, 3).values(slots)[: N // 16]
+    wrong = Packing(SUM, N // 16 + 1, 3).values(slots)[: N // 16]
     total = sum(study.fits) / 2
     assert np.abs(wrong - total)[:, 1:].max() > 100 * SUM.error
 

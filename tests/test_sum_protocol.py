@@ -15,7 +15,7 @@ import pytest
 from crypto.ckks.fits import DIFFERENCE_BYTES, ROWS, SUM, TRAINING, Layout
 from crypto.ckks.products import PRODUCT_BYTES, pairs
 from crypto.errors import Malformed
-from crypto.seal import OVERHEAD_BYTES
+from crypto.sealed_box import OVERHEAD_BYTES
 from parties.run.budget import DataBudget
 from parties.run.node import Node
 from secure_gal import messages

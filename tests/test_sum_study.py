@@ -23,7 +23,7 @@ from crypto.ckks.secret import SecretContext
 from crypto.ckks.secret_sum import SumContext
 from crypto.ckks.sets import PARAMETER_SETS
 from crypto.ckks.sum_keys import EncryptionKey
-from crypto.seal import SealingKey
+from crypto.sealed_box import SealingKey
 from parties.run.node import Node
 from secure_gal import messages
 from secure_gal.gal.rows import study_order, to_unit

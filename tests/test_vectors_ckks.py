@@ -22,7 +22,7 @@ from crypto.ckks.keys import PublicKeys, keys_bytes
 from crypto.ckks.releases import Releases
 from crypto.ckks.secret import SecretContext
 from crypto.ckks.sets import PARAMETER_SETS, SUM_SETS
-from crypto.ckks.slots import Table
+from crypto.ckks.slots import Packing
 from tests import ckks_keys
 from tests.frozen import Vector, sha256, stream
 from tests.frozen_ckks import as_residues, by_hand, decrypted, held, held_keys, middle, numbers, packed, residues
@@ -73,7 +73,7 @@ def test_request() -> None:
         assert (read[0] == first[0]).all()
     vector.same(bytes=len(raw), seed_at=len(raw) - 64, second_polynomial=sha256(read[1].tobytes()))
     secret, values = ckks_keys.secret("fast"), np.linspace(-1, 1, 10)[:, None]
-    fresh, slots = secret.encrypt(values), Table(FAST, 10, 1).request(values, 0)
+    fresh, slots = secret.encrypt(values), Packing(FAST, 10, 1).request(values, 0)
     with vector.read():
         assert fresh.shape == (1, len(raw))
         assert np.abs(decrypted(secret, calculator.read_request(fresh[0])) - slots).max() < 1e-6
@@ -148,7 +148,7 @@ def test_slots() -> None:
     """Where a value lies: the first half of a block in real parts, the second in imaginary ones."""
     found = {}
     for name, rows, outputs in (("fast", 10_000, 2), ("sum", 10, 3), ("sum", 1000, 17)):
-        table = Table(SETS[name], rows, outputs)
+        table = Packing(SETS[name], rows, outputs)
         values = np.arange(rows * outputs, dtype=np.float64).reshape(rows, outputs) + 1
         places: dict[str, Any] = {"packed": table.packed, "requests": table.requests, "ciphertexts": table.ciphertexts}
         for where, count, slots in (

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from crypto import psi
 from crypto.ckks import flooding, release
 from crypto.identity import Card, Identity, verify
-from crypto.seal import OVERHEAD_BYTES, SEAL_LABEL, SealingKey, key_statement, seal
+from crypto.sealed_box import OVERHEAD_BYTES, SEAL_LABEL, SealingKey, key_statement, seal
 from secure_gal.features import fresh
 from secure_gal.gal import split
 from secure_gal.messages import Announcement

@@ -56,7 +56,7 @@ def test_round_trip_of_every_kind() -> None:
         messages.MaskedQuery(bytes_, step),
         messages.Tags(bytes_, step),
         messages.PredictRows(np.array([3, 1], np.uint32), step),
-        messages.Features(messages.Width(4)),
+        messages.PaddedWidth(messages.Width(4)),
         messages.EvaluationKeys(bytes_[0]),
         messages.EncryptedResidual(bytes_, 1),
         messages.EncryptedFitted(bytes_, 1),

@@ -14,7 +14,7 @@ from crypto.ckks import seal_files
 from crypto.ckks.ciphertexts import check_replies, checked
 from crypto.ckks.seal_files import SEED_BYTES, Bytes
 from crypto.ckks.sets import SUM_SETS
-from crypto.ckks.slots import Table
+from crypto.ckks.slots import Packing
 from crypto.errors import Malformed
 
 SUM, TRAINING, ROWS = (SUM_SETS[name] for name in ("sum", "sum-training", "sum-rows"))
@@ -44,14 +44,14 @@ class Layout:
     outputs: int
 
     @property
-    def training(self) -> Table:
+    def training(self) -> Packing:
         """Of fits of the training rows, also of the key owner's own and of what is released about them."""
-        return Table(TRAINING, self.train, self.outputs)
+        return Packing(TRAINING, self.train, self.outputs)
 
     @property
-    def rest(self) -> Table:
+    def rest(self) -> Packing:
         """Of all other rows."""
-        return Table(ROWS, self.others, self.outputs)
+        return Packing(ROWS, self.others, self.outputs)
 
     @property
     def ciphertexts(self) -> int:

@@ -11,7 +11,7 @@ from crypto.ckks import release, wide
 from crypto.ckks.ciphertexts import spread
 from crypto.ckks.fits import MAX_VALUE, SUM, TRAINING, Layout
 from crypto.ckks.seal_files import Bytes
-from crypto.ckks.slots import Table
+from crypto.ckks.slots import Packing
 from crypto.errors import Malformed
 
 PRODUCT_LEVELS = 2
@@ -56,7 +56,7 @@ class Products:
     longest: float
 
     @classmethod
-    def of(cls, table: Table, ridge: bool) -> Products:
+    def of(cls, table: Packing, ridge: bool) -> Products:
         """Of training rows that lie in `table`; `ridge`: fits are made on ciphertexts, and so are ridge fits."""
         longest = RIDGE_DIFFERENCE if ridge else ANY_DIFFERENCE
         return cls(table.rows * table.outputs, table.ciphertexts, longest)

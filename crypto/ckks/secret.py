@@ -23,7 +23,7 @@ from crypto.ckks.params import RANGE, ParameterSet
 from crypto.ckks.releases import Releases
 from crypto.ckks.seal_files import SEED_BYTES, Bytes, Residues
 from crypto.ckks.sets import named
-from crypto.ckks.slots import Slots, Table
+from crypto.ckks.slots import Packing, Slots
 from crypto.errors import Malformed, Refused, Unsuitable
 from crypto.private_files import write_new
 
@@ -148,7 +148,7 @@ class SecretContext:
         values = np.asarray(values, dtype=np.float64)
         if values.ndim != 2 or not len(values) or not np.abs(values).max() <= 1.0:
             raise Unsuitable("values", "can be encrypted only as an (N, K) table of numbers from -1 to 1")
-        params, table = self.params, Table(self.params, *values.shape)
+        params, table = self.params, Packing(self.params, *values.shape)
         out = np.empty((table.requests, params.request_bytes), dtype=np.uint8)
         for number, row in enumerate(out):
             self._encrypt(table.request(values, number), params.levels, 2.0**params.request_bits, row)
@@ -167,7 +167,7 @@ class SecretContext:
         """Decrypt replies.
 
         Args:
-            replies: uint8 (C, reply_bytes), C being `Table.ciphertexts`.
+            replies: uint8 (C, reply_bytes), C being `Packing.ciphertexts`.
             rows: how many values of each output are due.
             outputs: K.
             source: where they come from: what all replies of a source have behind their last rows is added up.
@@ -181,7 +181,7 @@ class SecretContext:
                 not the noise it must be: the key has ended (`refuse`).
             KeyRetired: the key has ended before.
         """
-        table = Table(self.params, rows, outputs)
+        table = Packing(self.params, rows, outputs)
         due = (table.ciphertexts, self.params.reply_bytes)
         if replies.dtype != np.uint8 or replies.shape != due:
             raise Malformed(f"replies of shape {replies.shape}; {due} is due")
@@ -219,7 +219,7 @@ class SecretContext:
         self.releases.retire(f"a reply of {source} was refused after it was decrypted ({rule})")
         return Malformed(rule)
 
-    def _check(self, table: Table, slots: list[Slots], fresh: bool, source: str) -> None:
+    def _check(self, table: Packing, slots: list[Slots], fresh: bool, source: str) -> None:
         """Hold decrypted slots against what they can be: cheap, and passed by whoever forges with care (decision
         0017)."""
         padding = [np.zeros(0)]

@@ -15,7 +15,7 @@ from crypto.ckks.fits import DIFFERENCE_BYTES, SUM, TRAINING, Layout
 from crypto.ckks.products import PRODUCT_LEVELS, PRODUCT_PRIMES, Products, read_products
 from crypto.ckks.seal_files import Bytes
 from crypto.ckks.secret import SecretContext, Values
-from crypto.ckks.slots import Table
+from crypto.ckks.slots import Packing
 from crypto.errors import Misuse, Unsuitable
 
 
@@ -53,7 +53,7 @@ class SumContext(SecretContext):
         """
         if not np.isfinite(values).all():
             raise Unsuitable("values", "they are not finite, so they cannot be encrypted")
-        table = Table(TRAINING, *values.shape)
+        table = Packing(TRAINING, *values.shape)
         out = np.empty((table.ciphertexts, DIFFERENCE_BYTES), dtype=np.uint8)
         for index, row in enumerate(out):
             self._encrypt(table.slots(values, index), TRAINING.reply_levels, TRAINING.reply_scale, row)

@@ -20,7 +20,7 @@ Slots = npt.NDArray[np.complex128]
 
 
 @dataclass(frozen=True)
-class Table:
+class Packing:
     """The layout of values (rows, outputs); both ends know it from these public numbers.
 
     A request carries one output of one block, its row number being block * outputs + k. All other ciphertexts carry

@@ -30,7 +30,7 @@ from crypto.ckks.products import (
     pairs,
 )
 from crypto.ckks.seal_files import SEED_BYTES, Bytes
-from crypto.ckks.slots import Slots, Table
+from crypto.ckks.slots import Packing, Slots
 from crypto.ckks.sum_keys import ProductKeys
 from crypto.errors import CryptoError, Malformed, Misuse
 
@@ -102,7 +102,7 @@ class SumCalculator:
         fits: Sequence[Bytes],
         residual: Bytes | Values,
         difference: Bytes,
-        table: Table,
+        table: Packing,
     ) -> Bytes:
         """Mean products of the differences from the residual, each released as one number.
 

@@ -12,7 +12,7 @@ from crypto.ckks.fits import ROWS, SUM, TRAINING
 from crypto.ckks.keys import check_public_key, key_members
 from crypto.ckks.params import ParameterSet
 from crypto.ckks.seal_files import SEED_BYTES, Bytes
-from crypto.ckks.slots import Table
+from crypto.ckks.slots import Packing
 from crypto.errors import Malformed, Unsuitable
 
 PUBLIC_BYTES = SUM.public_key_bytes
@@ -54,7 +54,7 @@ class EncryptionKey:
         return self._encrypt(TRAINING, train) + self._encrypt(ROWS, others)
 
     def _encrypt(self, params: ParameterSet, values: npt.NDArray[np.float64]) -> bytes:
-        parms, table = ring.level(params, params.reply_levels), Table(params, *values.shape)
+        parms, table = ring.level(params, params.reply_levels), Packing(params, *values.shape)
         out = []
         for index in range(table.ciphertexts):
             plain, ciphertext = sealapi.Plaintext(), sealapi.Ciphertext()

@@ -18,7 +18,7 @@ from secure_gal.errors import SettingsError, StateError, blamed
 from secure_gal.features.encoded import RidgeFeatures
 from secure_gal.gal.split import derive_seed
 from secure_gal.holdings.encrypted_party import EncryptedParty, answer
-from secure_gal.holdings.party import Encoder, PartyModel, look_up
+from secure_gal.holdings.party import PartyModel, RowEncoder, look_up
 from secure_gal.learners import ONE_MAP, encryptable, ridge_features, storage
 from secure_gal.settings.party import PartySettings
 from secure_gal.settings.study import Study
@@ -53,8 +53,8 @@ class EncryptedAssistorData(PartyModel):
 
     def _fit_features(
         self, positions: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]
-    ) -> tuple[Encoder, RidgeFeatures, Any]:
-        """Encoder and features fitted to the training rows, and all of the study's rows encoded."""
+    ) -> tuple[RowEncoder, RidgeFeatures, Any]:
+        """RowEncoder and features fitted to the training rows, and all of the study's rows encoded."""
         encoder, x = self.encoded(positions, train)
         seed = derive_seed("features", self._study.seed, self._party.party)
         began = time.perf_counter()

@@ -32,7 +32,7 @@ from secure_gal.settings.study import Study
 if TYPE_CHECKING:
     import polars as pl
 
-Encoder = TableEncoder | ArrayEncoder
+RowEncoder = TableEncoder | ArrayEncoder
 
 
 class PartyModel:
@@ -77,10 +77,10 @@ class PartyModel:
         self.on_read(table)
         return table
 
-    def encoded(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> tuple[Encoder, Any]:
+    def encoded(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> tuple[RowEncoder, Any]:
         """An encoder fitted to the training rows, and the study's rows x encoded with it: (N, q), or ArrayRows."""
         frame = self.table.frame
-        encoder: Encoder
+        encoder: RowEncoder
         if isinstance(frame, ArrayRows):
             encoder = ArrayEncoder.fit(frame[rows[train]])
         else:
@@ -89,7 +89,7 @@ class PartyModel:
             self._warn(text)
         return encoder, _transform(encoder, frame, rows.tolist())[0]
 
-    def _encode(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> Encoder:
+    def _encode(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> RowEncoder:
         encoder, x = self.encoded(rows, train)
         self._local = LocalParty(self._party.party, x, train, self._learner, self._study.seed)
         return encoder
@@ -142,7 +142,7 @@ class PartyModel:
         self,
         table: Table,
         ids: tuple[str, ...],
-        encoder: Encoder | None,
+        encoder: RowEncoder | None,
         models: list[bytes],
         coefficients: npt.NDArray[np.float64],
         k: int,
@@ -155,14 +155,14 @@ class PartyModel:
             part[known == 1] = collapse(linked(models), coefficients, x)
         return known, part
 
-    def _encode_new(self, encoder: Encoder, table: Table, rows: list[int]) -> Any:
+    def _encode_new(self, encoder: RowEncoder, table: Table, rows: list[int]) -> Any:
         x, unseen = _transform(encoder, table.frame, rows)
         for column, count in unseen.items():
             self._warn(f"column {column!r}: {count} values were not seen in training; they encode as zeros")
         return x
 
 
-def _transform(encoder: Encoder, frame: pl.DataFrame | ArrayRows, rows: list[int]) -> tuple[Any, dict[str, int]]:
+def _transform(encoder: RowEncoder, frame: pl.DataFrame | ArrayRows, rows: list[int]) -> tuple[Any, dict[str, int]]:
     """Rows of a table as (n, q), or of arrays as ArrayRows: either is sliced, and read by `np.asarray`; DataError."""
     if isinstance(encoder, ArrayEncoder) and isinstance(frame, ArrayRows):
         return encoder.transform(frame[rows])

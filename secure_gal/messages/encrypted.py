@@ -22,7 +22,7 @@ class Width(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @message("features", step="6a", phase="Assistance rounds", route=UP, setting='residuals = "ckks"')
 @dataclass(frozen=True, slots=True)
-class Features(Message):
+class PaddedWidth(Message):
     """P: the width of U padded to a power of two."""
 
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("width", "public", "json", json_type=Width),)

@@ -159,7 +159,7 @@ class EncryptedFitsSide(FittedSide):
         """Step 6a, once; then the keys again after a restart."""
         if not declared(stage).there:
             declared(stage).set(None)
-            return [events.Prepared(), Send(stage.sponsor, messages.Features(messages.Width(stage.model.padded)))]
+            return [events.Prepared(), Send(stage.sponsor, messages.PaddedWidth(messages.Width(stage.model.padded)))]
         return [use_keys(stage)] if keys(stage).there else []
 
     def receive(self, stage: AssistorStage, message: Message) -> list[Effect]:

@@ -9,7 +9,7 @@ from secure_gal.messages import (
     EncryptedPredictReply,
     EncryptedResidual,
     EvaluationKeys,
-    Features,
+    PaddedWidth,
 )
 from secure_gal.phases import JOB, Step
 from secure_gal.protection.ckks.assistor import EncryptedFitsSide, EncryptedResidualSide
@@ -53,7 +53,7 @@ def _fitted_lines(study: Study) -> tuple[Disclosure, ...]:
     flooded = f"{_how(study)}; re-randomised and flooded"
     return (
         Disclosure(
-            Features.KIND,
+            PaddedWidth.KIND,
             "assistor",
             "sponsor",
             "the width of its feature map, rounded up to a power of two",
@@ -94,7 +94,7 @@ RESIDUALS = ResidualMode(
 FITS = FittedMode(
     declares=True,
     steps=lambda study, name: (
-        Step("sponsor", "declaring", Features.KIND, ("declaring", "learning")),
+        Step("sponsor", "declaring", PaddedWidth.KIND, ("declaring", "learning")),
         Step("sponsor", "learning", EncryptedFitted.KIND, ("learning", "finishing")),
         Step("assistor", "declaring", EvaluationKeys.KIND, ("learning",)),
         Step("prediction", "open", EncryptedPredictReply.KIND, ("open",)),

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from crypto.ckks.ciphertexts import check_replies
 from crypto.ckks.params import ParameterSet
-from crypto.ckks.slots import Table
+from crypto.ckks.slots import Packing
 from secure_gal.effects import Compute, Effect
 from secure_gal.errors import PeerViolation, blamed
 from secure_gal.messages import EncryptedPredictReply, Message
@@ -50,7 +50,7 @@ class DecryptedParts:
         if (refused := refusal(batch, peer, message.batch)) is not None:
             return refused
         batch.check_known(peer, message.known)
-        table = Table(self._parameters, len(message.known), batch.outputs)
+        table = Packing(self._parameters, len(message.known), batch.outputs)
         with blamed(peer):
             check_replies(self._parameters, message.ciphertexts, table.ciphertexts)
         _replies(batch)[peer] = message.ciphertexts

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from crypto.ckks.ciphertexts import check_replies
 from crypto.ckks.params import ParameterSet
-from crypto.ckks.slots import Table
+from crypto.ckks.slots import Packing
 from crypto.errors import Malformed
 from secure_gal import events
 from secure_gal.effects import Compute, Effect, Send
@@ -26,8 +26,8 @@ from secure_gal.messages import (
     EncryptedResidual,
     Ending,
     EvaluationKeys,
-    Features,
     Message,
+    PaddedWidth,
 )
 from secure_gal.protection.clear.sponsor import commit_if_complete, received, take_fit
 from secure_gal.protection.sponsor_stage import SponsorStage
@@ -154,14 +154,14 @@ class DecryptedFits:
     def receive(self, stage: SponsorStage, peer: str, message: Message) -> list[Effect]:
         """A width (step 6a), or a fit (step 8)."""
         match message:
-            case Features():
+            case PaddedWidth():
                 return self._on_features(stage, peer, message)
             case EncryptedFitted():
                 return self._on_fitted(stage, peer, message)
             case _:
                 raise PeerViolation(peer, f"{message.KIND} is not for a sponsor of this study")
 
-    def _on_features(self, stage: SponsorStage, peer: str, message: Features) -> list[Effect]:
+    def _on_features(self, stage: SponsorStage, peer: str, message: PaddedWidth) -> list[Effect]:
         padded = message.width.padded
         if not 1 <= padded <= self._widest or padded & (padded - 1):
             raise PeerViolation(peer, f"a padded width must be a power of two, at most {self._widest}")
@@ -181,7 +181,7 @@ class DecryptedFits:
         stage.check_round(peer, message)
         if peer in _unread(stage):
             raise PeerViolation(peer, "encrypted fitted values came twice")
-        table = Table(self._parameters, len(stage.coverage[peer]), stage.ensemble.F.shape[1])
+        table = Packing(self._parameters, len(stage.coverage[peer]), stage.ensemble.F.shape[1])
         with blamed(peer):
             check_replies(self._parameters, message.ciphertexts, table.ciphertexts)
         _unread(stage)[peer] = message.ciphertexts

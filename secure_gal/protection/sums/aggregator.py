@@ -36,7 +36,7 @@ from secure_gal.messages import (
     Weights,
 )
 from secure_gal.protection.sums.aggregator_records import AggregatorRecords
-from secure_gal.protection.sums.calculator import Bytes, Calculator, _split, open_calculator
+from secure_gal.protection.sums.combiner import Bytes, Combiner, _split, open_combiner
 from secure_gal.protection.sums.sealing import FITTED, PART, SealingKeys
 from secure_gal.protection.sums.weights import weights_problem
 from secure_gal.state import State
@@ -53,7 +53,7 @@ class SumAggregator:
     """
 
     def __init__(
-        self, context: Context, state: State, calculator: Callable[[bytes, str], Calculator] = open_calculator
+        self, context: Context, state: State, calculator: Callable[[bytes, str], Combiner] = open_combiner
     ) -> None:
         self._kept = kept = AggregatorRecords(state)
         self._keys = SealingKeys(context, state, lambda: kept.run.get_or(""))
@@ -61,7 +61,7 @@ class SumAggregator:
         self._name, self._sponsor, self._assistors = context.identity.card.name, study.sponsor, study.assistors
         self._fitted_weights, self._ridge, self._outputs = study.weights == "fitted", study.protect.encrypted, study.k
         self._make = calculator
-        self._calculator: Calculator | None = None
+        self._calculator: Combiner | None = None
 
     # set-up
 
@@ -86,7 +86,7 @@ class SumAggregator:
         self._load(raw)
         self._kept.keys.set(raw)
 
-    def _load(self, raw: bytes) -> Calculator:
+    def _load(self, raw: bytes) -> Combiner:
         if self._calculator is None:
             self._calculator = self._make(raw, self._sponsor)
         return self._calculator

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from crypto.ckks.fits import Layout
 from crypto.ckks.products import MAX_PRODUCTS_COST, products_cost
-from crypto.seal import seal
+from crypto.sealed_box import seal
 from secure_gal import events, messages
 from secure_gal.effects import Effect, Send
 from secure_gal.errors import ConsentError, PeerViolation

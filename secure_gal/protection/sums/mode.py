@@ -37,11 +37,11 @@ def _port(study: Study, cipher: Cipher) -> FittedPort:
 def _side(context: Context, state: State, calculator: MakeCalculator | None) -> FittedSide:
     from secure_gal.protection.sums.aggregator import SumAggregator
     from secure_gal.protection.sums.assistor import SealedFits
-    from secure_gal.protection.sums.calculator import open_calculator
+    from secure_gal.protection.sums.combiner import open_combiner
 
     study = context.study
     adds = context.identity.card.name == study.adder
-    aggregator = SumAggregator(context, state, calculator or open_calculator) if adds else None
+    aggregator = SumAggregator(context, state, calculator or open_combiner) if adds else None
     return SealedFits(aggregator, keyed_answers=not study.protect.encrypted)
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from crypto.ckks.ciphertexts import check_replies
 from crypto.ckks.fits import SUM, Layout
 from crypto.identity import Card
-from crypto.seal import OVERHEAD_BYTES
+from crypto.sealed_box import OVERHEAD_BYTES
 from secure_gal import events, messages
 from secure_gal.effects import Compute, Done, Effect, Send
 from secure_gal.errors import PeerViolation, blamed

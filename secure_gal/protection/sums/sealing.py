@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from crypto.errors import Malformed
 from crypto.identity import Card
-from crypto.seal import SealingKey, check_key_signature, check_point
+from crypto.sealed_box import SealingKey, check_key_signature, check_point
 from secure_gal.errors import PeerViolation, StateError, blamed
 from secure_gal.holdings.roles import Context
 from secure_gal.messages import Announcement

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crypto.ckks.fits import Layout
-from crypto.ckks.slots import Table
+from crypto.ckks.slots import Packing
 from crypto.ckks.sum_calculator import SumCalculator
 from crypto.ckks.sum_keys import ProductKeys as LoadedKeys
 from secure_gal.errors import blamed
@@ -17,7 +17,7 @@ from secure_gal.errors import blamed
 Bytes = npt.NDArray[np.uint8]
 
 
-class Calculator(Protocol):
+class Combiner(Protocol):
     """What computes on ciphertexts (`crypto.ckks.sum_calculator.SumCalculator`)."""
 
     def products(
@@ -25,12 +25,12 @@ class Calculator(Protocol):
         fits: Sequence[Bytes],
         residual: Bytes | npt.NDArray[np.float64],
         difference: Bytes,
-        table: Table,
+        table: Packing,
     ) -> Bytes: ...
     def weighted_sum(self, fits: Sequence[tuple[Bytes, Bytes]], weights: Sequence[int]) -> Bytes: ...
 
 
-def open_calculator(raw: bytes, peer: str) -> Calculator:
+def open_combiner(raw: bytes, peer: str) -> Combiner:
     """The calculator of the product keys that arrived; PeerViolation."""
     with blamed(peer):
         return SumCalculator(LoadedKeys.from_bytes(raw))
