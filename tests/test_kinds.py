@@ -88,14 +88,14 @@ def test_a_new_learner_is_one_file(dropped: Path) -> None:
         (LearnerSettings(kind="median", loss="l4"), "'l4' with kind 'median'; accepted: l1"),
         (LearnerSettings(kind="median", options={"share": 1}), "share: 1; accepted: a number from 0, below 1"),
         (LearnerSettings(kind="median", options={"ridge": 1}), "unknown ridge for 'median'; accepted: share"),
-        (LearnerSettings(kind="forest"), "'forest'; accepted: cnn, gb, gru, linear, lstm, median, mlp, svm or python"),
+        (LearnerSettings(kind="forest"), "'forest'; accepted: cnn, gb, .*, median, .* or python"),
         (LearnerSettings(kind="median", fresh_features=True), "accepted: false with kind 'median'"),
     ):
         with pytest.raises(SettingsError, match=message):
             make_learner(settings, HERE)
-    with pytest.raises(SettingsError, match=r"does not take images .*; accepted for it: cnn, linear or python"):
+    with pytest.raises(SettingsError, match=r"does not take images .*; accepted for it: cnn, linear.* or python"):
         check_shape(chosen, 4)
-    with pytest.raises(SettingsError, match="accepted for it: gru, linear, lstm, median or"):
+    with pytest.raises(SettingsError, match=r"accepted for it: gru, linear, .*median.* or"):
         check_shape(LearnerSettings(kind="gb"), 3)
     assert "must see the residual" in encryptable(chosen)
     assert "| `median` |" in tables.TABLES["learners"]()
@@ -109,9 +109,9 @@ def test_a_new_feature_map_is_one_file(dropped: Path) -> None:
     assert make_learner(LearnerSettings(features=("signs",)), HERE).fit(x, np.float32(x[:, :1]), 0).predict(x).any()
     with pytest.raises(SettingsError, match="'signs' is the same in every round"):
         check_fresh(("signs",))
-    with pytest.raises(SettingsError, match=r"'signs' does not take series .*; accepted for it: encoder or python"):
+    with pytest.raises(SettingsError, match=r"'signs' does not take series .*; accepted for it: encoder.* or python"):
         check_shape(LearnerSettings(features="signs"), 3)
-    with pytest.raises(SettingsError, match=r"polynomial, signs, standardized, trees or python"):
+    with pytest.raises(SettingsError, match=r"polynomial, .*signs, .*trees.* or python"):
         fit_features(("sings",), x, HERE, 0)
     assert "| `signs` |" in tables.TABLES["features"]()
 
