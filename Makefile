@@ -54,6 +54,7 @@ lint: .venv/test
 	$(BIN)/mypy
 	$(BIN)/python -m docs.tables --check
 	$(BIN)/python -m docs.draw_phases --check
+	$(BIN)/python -m docs.draw_house --check
 
 clean:
 	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .coverage*

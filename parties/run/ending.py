@@ -1,4 +1,4 @@
-"""How a command ends: one line and one exit code, whatever happened. The README has the table of codes."""
+"""How a command ends: one line and one exit code, whatever happened. docs/GUIDE.md has the table of codes."""
 
 from __future__ import annotations
 
