@@ -47,18 +47,25 @@ class Message:
 
 
 BOXES = (
-    Box("assistor", 0, "table", "features of its people", ("secure_gal/data.py",), "ours"),
-    Box("sponsor", 0, "table", "features, and the labels", ("secure_gal/data.py",), "clear"),
-    Box("assistor", 1, "rows", "its rows, in the study's order", ("crypto/psi.py", "secure_gal/align.py"), "ours"),
-    Box("sponsor", 1, "rows", "the study's rows, and their order", ("crypto/psi.py", "secure_gal/align.py"), "clear"),
+    Box("assistor", 0, "table", "features of its people", ("secure_gal/data/table.py",), "ours"),
+    Box("sponsor", 0, "table", "features, and the labels", ("secure_gal/data/table.py",), "clear"),
+    Box("assistor", 1, "rows", "its rows, in the study's order", ("crypto/psi.py", "secure_gal/data/align.py"), "ours"),
+    Box(
+        "sponsor",
+        1,
+        "rows",
+        "the study's rows, and their order",
+        ("crypto/psi.py", "secure_gal/data/align.py"),
+        "clear",
+    ),
     Box("assistor", 2, "features U", "from its own columns alone", ("secure_gal/features/",), "ours"),
-    Box("sponsor", 2, "residual r", "what F leaves of the labels", ("secure_gal/losses.py",), "clear"),
+    Box("sponsor", 2, "residual r", "what F leaves of the labels", ("secure_gal/gal/losses.py",), "clear"),
     Box("assistor", 3, "fit U (U' r)", "computed on ciphertexts", ("crypto/ckks/encrypted_ridge.py",), "cipher"),
     Box("sponsor", 3, "ciphertext Enc(r)", "under the sponsor's key", ("crypto/ckks/secret.py",), "cipher"),
     Box("assistor", 4, "reply", "randomised anew and flooded", ("crypto/ckks/calculator.py",), "cipher"),
     Box("sponsor", 4, "fit f", "decrypted, counted, with noise", ("crypto/ckks/releases.py",), "clear"),
-    Box("sponsor", 5, "F", "weights w, learning rate eta", ("secure_gal/assistance.py",), "clear"),
-    Box("assistor", 6, "head G", "one for all rounds", ("secure_gal/encrypted_party.py",), "cipher"),
+    Box("sponsor", 5, "F", "weights w, learning rate eta", ("secure_gal/gal/ensemble.py",), "clear"),
+    Box("assistor", 6, "head G", "one for all rounds", ("secure_gal/holdings/encrypted_party.py",), "cipher"),
     Box("sponsor", 6, "Enc(R)", "R: the kept residuals, weighted", ("secure_gal/protection/ckks.py",), "cipher"),
     Box("assistor", 7, "part of a prediction", "U_new G, for new rows", ("secure_gal/protection/",), "cipher"),
     Box("sponsor", 7, "prediction", "F of new rows: predictions.csv", ("secure_gal/protocol/prediction.py",), "clear"),
@@ -78,7 +85,7 @@ DOWN = (
     ("sponsor", 5),
 )
 """From which box an arrow leads to the next one below."""
-BELOW = "Every message is signed, travels by CURVE, and is a line of both ledgers: transport/, parties/node.py"
+BELOW = "Every message is signed, travels by CURVE, and is a line of both ledgers: transport/, parties/run/node.py"
 LEGEND = (("ours", "own features only"), ("clear", "labels or residuals readable"), ("cipher", "ciphertexts only"))
 
 

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from parties.audit import Verdict, verify_ledger
-from parties.audit_proof import Proven, prove, verify_proof
-from parties.keys import read_card
+from parties.audit.ledger import Verdict, verify_ledger
+from parties.audit.proof import Proven, prove, verify_proof
+from parties.run.keys import read_card
 from transport.ledger_entries import Entry, MessageEntry
 
 

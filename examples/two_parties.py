@@ -10,7 +10,7 @@ from __future__ import annotations
 from sklearn.datasets import load_breast_cancer
 from sklearn.model_selection import train_test_split
 
-from secure_gal.losses import metric
+from secure_gal.gal.losses import metric
 from secure_gal.reference import GAL
 
 
