@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from secure_gal.learners import make_learner
 from secure_gal.reference import GAL
-from secure_gal.settings.study import LearnerSettings
+from secure_gal.settings.party import LearnerSettings
 
 Array = npt.NDArray[np.float64]
 

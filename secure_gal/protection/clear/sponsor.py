@@ -123,7 +123,7 @@ def take_fit(stage: SponsorStage, peer: str, values: npt.NDArray[np.float32]) ->
 
 
 def commit_if_complete(stage: SponsorStage, waiting: list[str]) -> list[Effect]:
-    """Step 9 of the round, when every party's fit is there."""
+    """Step 9, when every party's fit is there (GAL, steps e to g)."""
     if waiting or stage.own_fit_due:
         return []
     fits = received(stage)
