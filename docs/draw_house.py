@@ -66,7 +66,9 @@ BOXES = (
     Box("sponsor", 4, "fit f", "decrypted, counted, with noise", ("crypto/ckks/releases.py",), "clear"),
     Box("sponsor", 5, "F", "weights w, learning rate eta", ("secure_gal/gal/ensemble.py",), "clear"),
     Box("assistor", 6, "head G", "one for all rounds", ("secure_gal/holdings/encrypted_party.py",), "cipher"),
-    Box("sponsor", 6, "Enc(R)", "R: the kept residuals, weighted", ("secure_gal/protection/ckks/sponsor.py",), "cipher"),
+    Box(
+        "sponsor", 6, "Enc(R)", "R: the kept residuals, weighted", ("secure_gal/protection/ckks/sponsor.py",), "cipher"
+    ),
     Box("assistor", 7, "part of a prediction", "U_new G, for new rows", ("secure_gal/protection/",), "cipher"),
     Box("sponsor", 7, "prediction", "F of new rows: predictions.csv", ("secure_gal/protocol/prediction.py",), "clear"),
 )
