@@ -33,7 +33,7 @@ KEYED = {f"State.{name}" for name in ("put", "get", "drop", "drop_all", "array",
 
 def counted() -> dict[str, Any]:
     """Calls by file and function of one round, and by whom a state key was named."""
-    from tests.hostile_studies import play
+    from tests.support.hostile_studies import play
 
     made, calls, callers = play("ckks"), Counter[tuple[str, str]](), Counter[str]()
     sponsor = made.roles["hospital"]

@@ -1,6 +1,7 @@
 """The picture of docs/architecture.md: `python -m docs.draw_house` writes docs/house.svg, `--check` compares.
 
-What is drawn stands below as boxes and arrows; the folders and steps that it names are checked by tests/test_docs.py.
+What is drawn stands below as boxes and arrows; tests check the folders and steps
+that it names (tests/repository/test_docs.py).
 """
 
 from __future__ import annotations

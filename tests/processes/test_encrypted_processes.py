@@ -1,0 +1,143 @@
+"""An encrypted, privately aligned study by real processes: killed and resumed, audited, and no secret at an
+assistor."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from benchmarks import harness
+from parties.audit.ledger import verify_ledger
+from parties.audit.reconcile import reconcile
+from parties.cli import app
+from parties.commands import demo
+from parties.run.session import open_session
+from secure_gal.volume import Volume
+from tests.processes.test_processes import assist, cli, wait_for
+from tests.unit.secure_gal.test_volume import unforeseen
+
+pytestmark = pytest.mark.processes
+BEYOND = ("--beyond", "sums=0.4", "--beyond", "own-sums=0.8")
+"""Ten sums of the demo's thirteen and thirteen features."""
+ASSIST = (
+    "import sys, pathlib; from parties.commands.assist import assist\n"
+    "code = assist(pathlib.Path(sys.argv[1]), once=True, consent=sys.argv[2], beyond=sys.argv[3:])\n"
+    "secret = any(name.startswith('crypto.ckks.secret') for name in sys.modules)\n"
+    "print(secret, 'crypto.ckks.calculator' in sys.modules, 'torch' in sys.modules)\n"
+    "raise SystemExit(code)"
+)
+
+
+def watched(folder: Path, name: str, *beyond: str) -> subprocess.Popen[str]:
+    """An assistor that says at its end whether it ever loaded the secret side."""
+    command = [sys.executable, "-c", ASSIST, f"{name}.toml", demo._consent(folder / name)[1], *beyond]
+    return subprocess.Popen(command, cwd=folder / name, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+HELD = frozenset({"ids", "masked-ids", "tags"})
+"""What depends on how many rows the laboratories hold, which the hospital does not know."""
+
+
+def as_foretold(folder: Path) -> bool:
+    """Whether the hospital's study has moved what `check` foretold of it."""
+    summary = json.loads((folder / "hospital/run/summary.json").read_text())
+    volume = Volume(open_session(folder / "hospital/hospital.toml").study, summary["rows"]["aligned"], 0)
+    return not unforeseen(volume, harness._by_kind(summary["bytes"]), HELD)
+
+
+def test_an_encrypted_study_survives_kills_and_can_be_audited(tmp_path: Path) -> None:
+    folder = tmp_path / "d"
+    demo._write_tables(folder)
+    demo._write_settings(folder, demo._free_port(), "ckks", "psi", "fast")
+    settings = folder / "lab-b" / "lab-b.toml"
+    settings.write_text(settings.read_text() + 'features = "fourier"\n')  # its [learner] stands last
+    labs = {name: watched(folder, name) for name in demo.PARTIES[1:]}
+    sponsor = cli(folder / "hospital", "train", "hospital.toml")
+    wait_for(sponsor, "round 2/10")
+    for dead in (labs["lab-b"], sponsor):
+        dead.kill()
+        dead.communicate()
+    labs["lab-b"] = watched(folder, "lab-b")
+    sponsor = cli(folder / "hospital", "train", "hospital.toml")
+    sponsor.communicate(timeout=120)
+    assert sponsor.returncode == 0
+    for name, lab in labs.items():
+        out, err = lab.communicate(timeout=60)
+        assert lab.returncode == 0, err
+        assert out.strip() == "False True False", name
+    summary = json.loads((folder / "hospital/run/summary.json").read_text())
+    assert summary["gal"] > 0.9 and summary["rows"]["aligned"] == 455 and as_foretold(folder)
+    (key,) = (folder / "hospital/keys").glob("ckks-*-1.key")
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert (folder / "hospital/run/report.html").exists()
+    own = json.loads((folder / "lab-b/run/computing.json").read_text())
+    assert "random Fourier features" in own["features"] and (own["device"], own["precision"]) == ("CPU", "float64")
+    assert own["seconds"]["prepare"] > own["seconds"]["features"] > 0
+    assert len(own["seconds"]["fit"]) == summary["rounds"], "seconds of rounds before the kill are kept"
+    told = b"".join(path.read_bytes() for path in (folder / "hospital/run").iterdir() if path.is_file())
+    assert b"Fourier" not in told, "what an assistor computes with is its own business"
+    result = reconcile([folder / name / "run" / "ledger.jsonl" for name in demo.PARTIES])
+    assert result.certificates >= 1 and not result.tail
+
+
+def test_consent_to_a_study_is_no_consent_to_more_sums_than_the_limits(tmp_path: Path) -> None:
+    """Three sums of thirteen and thirteen features are beyond both limits, which every person has to say by name."""
+    folder = tmp_path / "d"
+    demo._write_tables(folder)
+    demo._write_settings(folder, demo._free_port())
+    for party in demo.PARTIES:
+        study = folder / party / "study.toml"
+        study.write_text("rounds = 3\n" + study.read_text() + 'predictions = "sum"\n')
+    sponsor = cli(folder / "hospital", "train", "hospital.toml")
+    other = assist(folder / "lab-a", "--once", *BEYOND)
+    lab = assist(folder / "lab-b", "--once", "--beyond", "sums=0.12")
+    err = lab.communicate(timeout=60)[1]
+    assert lab.returncode == 3 and "lab-b takes no part" in err and "--beyond sums=0.12 --beyond own-sums=0.24" in err
+    lab = assist(folder / "lab-b", "--once", "--beyond", "own-sums=0.24")  # what was stated before stands
+    for process in (lab, sponsor, other):
+        err = process.communicate(timeout=120)[1]
+        assert process.returncode == 0, err
+    verdict = verify_ledger(folder / "lab-b" / "run" / "ledger.jsonl")
+    assert verdict.beyond == {"sums": 0.12, "own-sums": 0.24}
+    ledger = str(folder / "lab-b" / "run" / "ledger.jsonl")
+    shown = CliRunner().invoke(app, ["audit", "show", ledger]).output
+    assert "consented to the study" in shown and "went beyond the limit own-sums of 0.2, up to 0.24" in shown
+    assert "beyond" not in CliRunner().invoke(app, ["audit", "show", ledger.replace("lab-b", "hospital")]).output
+
+
+@pytest.mark.parametrize("residuals", ["ckks", "none"])
+def test_a_study_with_sums_only(residuals: str, tmp_path: Path) -> None:
+    folder = tmp_path / "d"
+    data = demo._write_tables(folder)
+    demo._write_settings(folder, demo._free_port(), residuals, "psi")
+    for party in demo.PARTIES:
+        study = folder / party / "study.toml"
+        study.write_text("rounds = 3\n" + study.read_text() + 'predictions = "sum"\n')
+    labs = [
+        demo._start(folder / lab, "assist", f"{lab}.toml", *demo._consent(folder / lab), *BEYOND)
+        for lab in demo.PARTIES[1:]
+    ]
+    try:
+        demo._finish(demo._start(folder / "hospital", "train", "hospital.toml"), "train", labs)
+        ask = ("predict", "hospital.toml", "--ids", "new.csv", "--out", "predictions.csv")
+        demo._finish(demo._start(folder / "hospital", *ask), "predict", labs)
+    finally:
+        for lab in labs:
+            lab.terminate()
+            lab.wait(timeout=30)
+    with (folder / "hospital" / "predictions.csv").open() as file:
+        scores = {int(row["patient"]): float(row["p_1"]) for row in csv.DictReader(file)}
+    truth = data["y"][data["new"]]
+    assert demo._auc(truth, np.array([scores[i] for i in data["new"]])) > 0.97
+    paths = [folder / name / "run" / "ledger.jsonl" for name in demo.PARTIES]
+    assert reconcile(paths).certificates >= 1
+    kinds = "".join(path.read_text() for path in paths)
+    assert '"kind":"sealed-fitted"' in kinds and '"kind":"fitted"' not in kinds
+    assert '"kind":"encrypted-fitted"' not in kinds and as_foretold(folder)

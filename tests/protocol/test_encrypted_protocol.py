@@ -1,0 +1,311 @@
+"""The encrypted protocol over an in-memory link: the clear study's answer, and the same one after any accident.
+
+Most tests use a stand-in cipher whose "ciphertexts" are the values themselves, padded to the real length: they test the
+order of steps and what is kept on disk. What real ciphertexts do is tested in test_encrypted_study.py.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from crypto.ckks.sets import PARAMETER_SETS
+from crypto.errors import Malformed
+from parties.run.budget import DataBudget
+from parties.run.node import Node
+from secure_gal import messages
+from secure_gal.effects import Send
+from secure_gal.errors import PeerViolation, SettingsError
+from secure_gal.gal.ensemble import Ensemble
+from secure_gal.gal.rows import study_order
+from secure_gal.holdings.budget import Charge
+from secure_gal.protocol import roles
+from secure_gal.protocol.assistor import Assistor
+from secure_gal.settings.limits import Beyond
+from secure_gal.settings.study import Protect, Study
+from secure_gal.state import State
+from tests.support.simulation import MemoryStore, Network, Party
+from tests.support.study_in_memory import NAMES, ROUNDS, Arrays, context, final_f, make_network, make_node, spent, study
+
+STRICT = PARAMETER_SETS["strict"]
+STUDY = study(protect=Protect(ids="clear", residuals="ckks"), loss="l2")
+KEYS = b"keys for a padded width of 4"
+
+
+def pack(values: np.ndarray, length: int) -> np.ndarray:
+    """(N, K) values as (K, length) bytes: one block, in the clear, but of a form that a ciphertext may have.
+
+    Four bits a byte, so that every number is below its modulus; ones behind, so that the second polynomial is not zero.
+    """
+    raw = np.ones((values.shape[1], length), dtype=np.uint8)
+    body = np.ascontiguousarray(values.T, dtype=np.float64).view(np.uint8)
+    raw[:, : 2 * body.shape[1]] = np.stack([body >> 4, body & 15], axis=-1).reshape(len(body), -1)
+    return raw
+
+
+def unpack(raw: np.ndarray, rows: int) -> np.ndarray:
+    digits = raw[:, : 16 * rows].reshape(len(raw), -1, 2)
+    return np.ascontiguousarray(digits[..., 0] << 4 | digits[..., 1]).view(np.float64).T
+
+
+class StandIn:
+    """A cipher that hides nothing."""
+
+    def public_keys(self, padded: int) -> bytes:
+        assert padded == 4
+        return KEYS
+
+    def encrypt(self, values: np.ndarray) -> np.ndarray:
+        assert np.abs(values).max() <= 1.0
+        return pack(values, STRICT.request_bytes)
+
+    def refuse(self, source: str, rule: str) -> Malformed:
+        return Malformed(rule)
+
+    def decrypt(self, replies: np.ndarray, rows: int, outputs: int, source: str) -> np.ndarray:
+        if replies.shape != (outputs, STRICT.reply_bytes):
+            raise Malformed("wrong count")
+        return unpack(replies, rows)
+
+
+class Head(Arrays):
+    """The assistor's side of the stand-in: a linear fit on what it unpacks."""
+
+    padded = 4
+    stretch = 1.0
+
+    def check_keys(self, raw: bytes, peer: str) -> None:
+        if raw != KEYS:
+            raise PeerViolation(peer, "other keys")
+
+    def use_keys(self, raw: bytes, peer: str) -> None:
+        assert raw == KEYS
+
+    def fit_encrypted(self, requests: np.ndarray, outputs: int, peer: str) -> np.ndarray:
+        residual = unpack(requests, int(self.train.sum())).astype(np.float32)
+        fitted = self.fit_round(1, residual)[1][study_order(self.train)]
+        return pack(fitted * self.stretch, STRICT.reply_bytes)
+
+    def head(self, requests: np.ndarray, outputs: int, peer: str) -> bytes:
+        return unpack(requests, int(self.train.sum())).astype(np.float64).tobytes()
+
+    def answer(self, ids, encoder, keys, head, outputs, peer):  # type: ignore[no-untyped-def]
+        self.reload(encoder)
+        combined = np.frombuffer(head).reshape(-1, outputs).astype(np.float32)
+        model = self.local._learner.fit(self.local._x_train, combined, 0)
+        known = np.array([i in self.ids for i in ids], dtype=np.uint8)
+        rows = [self.ids.index(i) if i in self.ids else 0 for i in ids]
+        return known, pack(model.predict(self.x[rows]), STRICT.reply_bytes)
+
+
+def make_party(
+    name: str,
+    the_study: Study = STUDY,
+    stretch: float = 1.0,
+    beyond: Beyond | None = None,
+    budget: DataBudget | None = None,
+) -> Party:
+    fixed = context(name, the_study, beyond, budget)
+
+    def make(store: MemoryStore) -> Node:
+        state, nonce = State(store.values), bytes([NAMES.index(name) + 1]) * 16
+        if name == "hospital":
+            role: object = roles.sponsor(fixed, Arrays(name), state, nonce, StandIn())
+        else:
+            head = Head(name, 5)
+            head.stretch = stretch
+            role = roles.assistor(fixed, head, state, nonce)  # type: ignore[arg-type]
+        return make_node(role, store, fixed)
+
+    return Party(name, make)
+
+
+def make_encrypted(seed: int = 0, loss: float = 0.0, stretch: float = 1.0) -> Network:
+    others = [make_party(name, stretch=stretch) for name in NAMES[1:]]
+    return Network(make_party("hospital"), others, seed, loss)
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> tuple[np.ndarray, int]:
+    network, steps = make_encrypted(), 0
+    while network.step():
+        steps += 1
+    return final_f(network), steps
+
+
+def test_gives_what_the_clear_study_gives(undisturbed: tuple[np.ndarray, int]) -> None:
+    clear = make_network()
+    clear.run()
+    assert np.allclose(undisturbed[0], final_f(clear), rtol=0, atol=1e-5)
+
+
+def test_kill_at_every_step(undisturbed: tuple[np.ndarray, int]) -> None:
+    expected, steps = undisturbed
+    for at in range(steps):
+        network = make_encrypted()
+        for _ in range(at):
+            network.step()
+        network.crash(NAMES[at % 3])
+        network.run()
+        assert np.array_equal(final_f(network), expected), f"killed {NAMES[at % 3]} at step {at}"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_broken_connections_duplicates_and_crashes(seed: int, undisturbed: tuple[np.ndarray, int]) -> None:
+    network = make_encrypted(seed, loss=0.05)
+    for turn in range(100_000):
+        if not network.step():
+            break
+        if network.random.random() < 0.02 and turn < 400:
+            network.crash(network.random.choice(NAMES))
+    assert np.array_equal(final_f(network), undisturbed[0]), f"seed {seed}"
+    seen: dict[tuple[str, str, bytes], list[bytes]] = {}
+    for sender, recipient, frames in network.sent:
+        seq = frames[0].split(b'"seq":')[1].split(b",")[0]
+        assert seen.setdefault((sender, recipient, seq), frames) == frames, "a round was encrypted twice"
+
+
+def test_a_prediction_by_one_encrypted_sum() -> None:
+    network = make_encrypted()
+    network.run()
+    values = network.sponsor.store.values
+    ids = ("r3", "r7", "nobody")
+    one = study(assistors=("lab",), protect=Protect(ids="clear", residuals="ckks"))
+    role = roles.prediction(context("hospital", one), State(values), ids, 1, StandIn())
+    (ask,) = [e.message for e in role.start() if isinstance(e, Send)]
+    lab = network.parties["lab"].node.role
+    (job,) = lab.receive("hospital", ask)
+    (reply,) = [e.message for e in job.then(job.job()) if isinstance(e, Send)]
+    (opening,) = role.receive("lab", reply)
+    opening.then(opening.job())
+    total, missing = role.combine(np.zeros(1), np.zeros((3, 1), np.float32))
+    assert missing == ["", "", "lab"] and total[2, 0] == 0.0
+    ensemble = network.sponsor.node.role.ensemble
+    clear = make_network()
+    clear.run()
+    coefficients = clear.sponsor.node.role.ensemble.coefficients("lab")
+    models = [clear.parties["lab"].store.values[f"model/{t:04d}"] for t in range(1, len(coefficients) + 1)]
+    _, part = Arrays("lab", 5).predict(("r3", "r7"), b"", models, coefficients, 1)
+    assert ensemble.kept == len(coefficients) and np.allclose(total[:2], part, atol=1e-5)
+
+
+def party_in(phase: bytes, network: Network, name: str) -> Assistor:
+    while network.parties[name].store.values.get("phase") != phase:
+        assert network.step()
+    return network.parties[name].node.role
+
+
+def test_a_clear_residual_ends_an_encrypted_study() -> None:
+    lab = party_in(b"learning", make_encrypted(), "lab")
+    for weaker in (
+        messages.Residual(np.zeros((96, 1), np.float32), 1),
+        messages.Finish(np.zeros(1), messages.Ending("finished")),
+    ):
+        with pytest.raises(PeerViolation, match="not legal while learning"):
+            lab.receive("hospital", weaker)
+    sponsor = party_in(b"learning", make_encrypted(), "hospital")
+    with pytest.raises(PeerViolation, match="not legal while learning"):
+        sponsor.receive("lab", messages.Fitted(np.zeros((120, 1), np.float32), 1))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        messages.EncryptedResidual(np.zeros((2, STRICT.request_bytes), np.uint8), 1),
+        messages.EncryptedResidual(np.zeros((1, STRICT.request_bytes - 1), np.uint8), 1),
+        messages.EncryptedResidual(np.zeros((0, STRICT.request_bytes), np.uint8), 1),
+        messages.EncryptedResidual(np.zeros((1, STRICT.request_bytes), np.uint8), 2),
+    ],
+)
+def test_wrong_counts_lengths_and_rounds_are_refused(bad: messages.EncryptedResidual) -> None:
+    lab = party_in(b"learning", make_encrypted(), "lab")
+    lab.state.drop("residual")
+    with pytest.raises(PeerViolation):
+        lab.receive("hospital", bad)
+
+
+@pytest.mark.parametrize("padded", [0, 3, 8192, -4])
+def test_an_impossible_width_is_refused(padded: int) -> None:
+    network = make_encrypted()
+    sponsor = party_in(b"declaring", network, "hospital")
+    while not any(party.store.values.get("phase") == b"declaring" for party in network.others):
+        assert network.step()
+    with pytest.raises(PeerViolation, match="power of two"):
+        sponsor.receive("lab", messages.PaddedWidth(messages.Width(padded)))
+
+
+def test_fits_longer_than_the_residual_are_refused() -> None:
+    with pytest.raises(PeerViolation, match="longer than the residual"):
+        make_encrypted(stretch=100.0).run()
+
+
+def test_the_reply_budget_holds_over_restarts() -> None:
+    network = make_encrypted()
+    network.run()
+    lab = network.parties["lab"]
+    assert spent(lab, "replies") == len(network.sponsor.node.role.ensemble.history)
+    lab.node.role._context.budget.spend("other", [Charge("replies", STRICT.tau - ROUNDS, None)])
+    lab.boot()
+    ask = messages.PredictRequest(messages.Batch(1), ("r1",))
+    (refusal,) = [e.message for e in lab.node.role.receive("hospital", ask) if isinstance(e, Send)]
+    assert "budget" in refusal.batch.refused and len(refusal.ciphertexts) == 0
+
+
+def test_a_study_beyond_the_budget_ends_before_its_first_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    import dataclasses
+
+    tight = dataclasses.replace(STRICT, tau=2)
+    monkeypatch.setitem(PARAMETER_SETS, "strict", tight)
+    with pytest.raises(SettingsError, match="use fewer rounds or rows"):
+        make_encrypted().run()
+
+
+def ending_early(after: int) -> Network:
+    """An encrypted study whose sponsor has learnt enough after so many rounds; killed in the middle of the others."""
+
+    class Stuck(Arrays):
+        def ensemble(self, parties: tuple[str, ...]) -> Ensemble:
+            made = super().ensemble(parties)
+            made._rounds = after
+            return made
+
+    def hospital(store: MemoryStore) -> Node:
+        fixed = context("hospital", STUDY)
+        role = roles.sponsor(fixed, Stuck("hospital"), State(store.values), bytes(16), StandIn())
+        return make_node(role, store, fixed)
+
+    network = Network(Party("hospital", hospital), [make_party(name) for name in NAMES[1:]])
+    for _ in range(60):
+        network.step()
+    network.crash("hospital")
+    network.run()
+    return network
+
+
+def test_how_many_rounds_were_kept_does_not_show() -> None:
+    """Every agreed round is run, and those after the end of learning change nothing."""
+    short, full = ending_early(1), ending_early(ROUNDS)
+    ensemble = short.sponsor.node.role.ensemble
+    assert [record.eta == 0.0 for record in ensemble.history] == [False, True, True]
+    assert [record.eta == 0.0 for record in full.sponsor.node.role.ensemble.history] == [False] * ROUNDS
+    assert np.allclose(ensemble.F, full_f_after_one_round(), atol=1e-5)
+    for name in NAMES[1:]:
+        counts = [
+            [e for e in network.sent if e[1] == name and b"encrypted-residual" in e[2][0]] for network in (short, full)
+        ]
+        assert len(counts[0]) == len(counts[1]) >= ROUNDS
+
+
+def full_f_after_one_round() -> np.ndarray:
+    clear = make_network()
+    clear.run()
+    made = clear.sponsor.node.role.ensemble
+    first, hospital = made.history[0], Arrays("hospital")
+    hospital.prepare(np.arange(120), made._train)
+    start = hospital.ensemble(NAMES)
+    fits = []
+    for name in NAMES:
+        party = Arrays(name, 0 if name == "hospital" else 5)
+        party.prepare(np.arange(120), made._train)
+        fits.append(first.weights[name] * party.fit_round(1, start.residual())[1].astype(np.float64))
+    return np.asarray(start.F + first.eta * sum(fits))

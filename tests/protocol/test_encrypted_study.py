@@ -1,0 +1,152 @@
+"""Encrypted studies with real ciphertexts: the clear answer, and nothing of labels, weights or rates at an assistor."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crypto.ckks.keys import PublicKeys, check_keys
+from crypto.ckks.secret import SecretContext
+from crypto.ckks.sets import PARAMETER_SETS
+from crypto.errors import Malformed
+from parties.run.node import Node
+from secure_gal.holdings.encrypted_party import EncryptedParty, answer
+from secure_gal.learners import ridge_features
+from secure_gal.protocol import roles
+from secure_gal.reference import GAL
+from secure_gal.settings.party import LearnerSettings
+from secure_gal.settings.study import Protect
+from secure_gal.state import State
+from tests.support.simulation import MemoryStore, Network, Party
+from tests.support.study_in_memory import NAMES, Arrays, context, final_f, make_node, study
+
+FAST = study(protect=Protect(ids="clear", residuals="ckks", parameters="fast"))
+LINEAR = LearnerSettings(features=("standardized",))
+
+
+class Encrypted(Arrays):
+    """An assistor over an array, with the real encrypted head."""
+
+    def prepare(self, rows: np.ndarray, train: np.ndarray) -> bytes:
+        x = self.x[rows]
+        features = ridge_features(LINEAR, x[train], Path.cwd(), 0)
+        self.party = EncryptedParty(features, x, train, PARAMETER_SETS["fast"], cores=1)
+        return b"encoder"
+
+    @property
+    def padded(self) -> int:
+        return self.party.padded
+
+    def check_keys(self, raw: bytes, peer: str) -> None:
+        check_keys(PARAMETER_SETS["fast"], self.party.padded, raw)
+
+    def use_keys(self, raw: bytes, peer: str) -> None:
+        self.party.use_keys(raw, peer)
+
+    def fit_encrypted(self, requests: np.ndarray, outputs: int, peer: str) -> np.ndarray:
+        return self.party.fit(requests, outputs, peer)
+
+    def head(self, requests: np.ndarray, outputs: int, peer: str) -> bytes:
+        return self.party.head(requests, outputs, peer)
+
+
+@pytest.fixture(scope="module")
+def finished() -> Network:
+    cipher = SecretContext.generate(PARAMETER_SETS["fast"])
+
+    def party(name: str) -> Party:
+        fixed = context(name, FAST)
+
+        def make(store: MemoryStore) -> Node:
+            state, nonce = State(store.values), bytes(16)
+            if name == "hospital":
+                role: object = roles.sponsor(fixed, Arrays(name), state, nonce, cipher)
+            else:
+                role = roles.assistor(fixed, Encrypted(name, 5), state, nonce)  # type: ignore[arg-type]
+            return make_node(role, store, fixed)
+
+        return Party(name, make)
+
+    network = Network(party("hospital"), [party(name) for name in NAMES[1:]])
+    network.run()
+    return network
+
+
+def test_f_is_that_of_the_clear_run_within_the_parameter_sets_error(finished: Network) -> None:
+    y = Arrays("hospital").y[:120, 0]
+    blocks = [Arrays(n, 0 if n == "hospital" else 5).x[:120] for n in NAMES]
+    clear = GAL("regression", names=NAMES, rounds=3, patience=10, learners=LINEAR).fit(blocks, y)
+    distance = np.abs(final_f(finished) - clear.F_).max()
+    assert distance <= 10 * PARAMETER_SETS["fast"].error * np.abs(clear.F_).max()
+
+
+def received(network: Network, name: str) -> bytes:
+    return b"".join(b"".join(frames) for _, recipient, frames in network.sent if recipient == name)
+
+
+def test_no_weight_rate_or_residual_in_anything_an_assistor_received(finished: Network) -> None:
+    ensemble, everything = finished.sponsor.node.role.ensemble, received(finished, "lab")
+    secrets = [v for record in ensemble.history for v in (record.eta, *record.weights.values()) if v not in (0.0, 1.0)]
+    secrets += [record.eta * record.weights["lab"] for record in ensemble.history if record.weights["lab"]]
+    for value in secrets:  # eight bytes each: the chance that random ciphertexts hold one is below 1e-9
+        for form in (struct.pack("<d", value), struct.pack(">d", value), repr(value)[:10].encode()):
+            assert form not in everything
+    residual = finished.sponsor.store.values["residual/0001"].ravel()
+    for start in range(len(residual) - 1):
+        pair = residual[start : start + 2]
+        assert pair.tobytes() not in everything and pair.astype(">f4").tobytes() not in everything
+    state = finished.parties["lab"].store.values
+    assert not any(key.startswith(("model/", "coefficients")) for key in state)
+    assert str(ensemble.kept).encode() not in state.get("kept", b"")
+
+
+def test_the_search_above_can_find_something(finished: Network) -> None:
+    from tests.support.study_in_memory import make_network
+
+    clear = make_network()
+    clear.run()
+    ensemble, everything = clear.sponsor.node.role.ensemble, received(clear, "lab")
+    coefficients = [r.eta * r.weights["lab"] for r in ensemble.history[: ensemble.kept]]
+    assert any(struct.pack("<d", value) in everything for value in coefficients if value)
+    assert clear.sponsor.store.values["residual/0001"].ravel()[:2].tobytes() in everything
+
+
+def test_ciphertexts_under_another_key_are_refused() -> None:
+    params = PARAMETER_SETS["fast"]
+    ours, foreign = SecretContext.generate(params), SecretContext.generate(params)
+    x = np.random.default_rng(0).standard_normal((50, 2))
+    train = np.ones(50, dtype=bool)
+    party = EncryptedParty(ridge_features(LINEAR, x, Path.cwd(), 0), x, train, params, cores=1)
+    party.use_keys(ours.public_keys(party.padded), "hospital")
+    reply = party.fit(foreign.encrypt(np.ones((50, 1))), 1, "hospital")
+    with pytest.raises(Malformed, match="within 32"):
+        ours.decrypt(reply, 50, 1, "lab")
+    party.close()
+
+
+def test_a_batch_of_which_nobody_is_known_is_answered() -> None:
+    params = PARAMETER_SETS["fast"]
+    cipher, x = SecretContext.generate(params), np.random.default_rng(0).standard_normal((50, 2))
+    features = ridge_features(LINEAR, x, Path.cwd(), 0)
+    party = EncryptedParty(features, x, np.ones(50, dtype=bool), params, cores=1)
+    party.use_keys(keys := cipher.public_keys(party.padded), "hospital")
+    head = party.head(cipher.encrypt(np.ones((50, 1))), 1, "hospital")
+    party.close()
+    public = PublicKeys.from_bytes(params, party.padded, keys)
+    reply = answer(features, public, head, 1, np.zeros((0, 2)), np.zeros(0, dtype=np.uint8))
+    assert cipher.decrypt(reply, 0, 1, "lab").shape == (0, 1)
+
+
+def test_the_reference_runs_encrypted_too() -> None:
+    rng = np.random.default_rng(1)
+    blocks = [rng.standard_normal((150, 3)) for _ in range(2)]
+    y = blocks[0][:, 0] + 2 * blocks[1][:, 1] + 0.1 * rng.standard_normal(150)
+    settings = {"rounds": 3, "learners": LINEAR, "names": ("a", "b")}
+    clear = GAL("regression", **settings).fit(blocks, y)  # type: ignore[arg-type]
+    encrypted = GAL("regression", **settings, residuals="ckks").fit(blocks, y)  # type: ignore[arg-type]
+    assert np.abs(encrypted.F_ - clear.F_).max() < 1e-3 * np.abs(clear.F_).max()
+    assert np.allclose(encrypted.predict(blocks), clear.predict(blocks), atol=1e-2)
+    encrypted.close()

@@ -1,0 +1,242 @@
+"""Private alignment in whole studies over an in-memory link: the right rows, after any accident, and nothing more."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from parties.run.budget import DataBudget
+from parties.run.node import Node
+from secure_gal import events, messages
+from secure_gal.effects import Send
+from secure_gal.errors import PeerViolation
+from secure_gal.protocol import agreement, roles
+from secure_gal.protocol.assistor import Assistor
+from secure_gal.protocol.prediction import Prediction
+from secure_gal.settings.limits import Beyond
+from secure_gal.settings.study import Protect, Study
+from secure_gal.state import State
+from tests.support.simulation import MemoryStore, Network, Party
+from tests.support.study_in_memory import NAMES, Arrays, context, make_network, make_node, spent, study
+from transport import wire
+
+PRIVATE = study(protect=Protect(ids="psi"), validation=0.0)
+
+
+class Overlapping(Arrays):
+    """The lab lacks the first ten rows of the sponsor, the insurer the last ten; both hold others of their own."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, 0 if name == "hospital" else 20)
+        drop = {"hospital": set(), "lab": set(range(10)), "insurer": set(range(110, 120))}[name]
+        keep = [i for i in range(len(self.ids)) if i not in drop]
+        self.x, self.y = self.x[keep], self.y[keep]
+        self.ids = tuple(self.ids[i] if i < 120 else f"{name}-{i}" for i in keep)
+
+
+def make_party(name: str, settings: Study, budget: DataBudget | None = None, beyond: Beyond | None = None) -> Party:
+    fixed = context(name, settings, beyond, budget)
+
+    def make(store: MemoryStore) -> Node:
+        state, nonce = State(store.values), bytes([NAMES.index(name) + 1]) * 16
+        protocol = roles.sponsor if name == "hospital" else roles.assistor
+        return make_node(protocol(fixed, Overlapping(name), state, nonce), store, fixed)  # type: ignore[arg-type]
+
+    return Party(name, make)
+
+
+def network_of(settings: Study = PRIVATE, seed: int = 0, loss: float = 0.0) -> Network:
+    hospital, *others = [make_party(name, settings) for name in NAMES]
+    return Network(hospital, others, seed, loss)
+
+
+def outputs_by_id(network: Network) -> dict[str, float]:
+    values = network.sponsor.store.values
+    assert values["phase"] == b"finished"
+    ids = Overlapping("hospital").ids
+    return {ids[row]: float(f) for row, f in zip(values["rows"], values["ensemble/F"][:, 0], strict=True)}
+
+
+@pytest.fixture(scope="module")
+def finished() -> Network:
+    network = network_of()
+    network.run()
+    return network
+
+
+def test_the_rows_are_the_intersection_and_the_answer_is_the_clear_one(finished: Network) -> None:
+    clear = network_of(study(protect=Protect(ids="clear"), validation=0.0))
+    clear.run()
+    expected, found = outputs_by_id(clear), outputs_by_id(finished)
+    assert set(found) == set(expected) == {f"r{i}" for i in range(10, 110)}
+    assert all(abs(found[entity] - expected[entity]) < 1e-4 for entity in expected)
+
+
+def test_no_id_travels(finished: Network) -> None:
+    everything = b"".join(b"".join(frames) for _, _, frames in finished.sent)
+    kinds = {wire._header("x", frames)[0].kind for _, _, frames in finished.sent}
+    assert {"realign", "masked-ids", "masked-query", "tags"} <= kinds and "ids" not in kinds
+    assert b"r50" not in everything and b"lab-125" not in everything
+    clear = network_of(study(protect=Protect(ids="clear"), validation=0.0))
+    clear.run()
+    assert b"lab-125" in b"".join(b"".join(frames) for _, _, frames in clear.sent), "the test can fail"
+
+
+def test_rows_are_numbered_in_a_secret_order(finished: Network) -> None:
+    rows = finished.sponsor.store.values["rows"]
+    assert sorted(rows) == list(range(10, 110)) and list(rows) != sorted(rows)
+
+
+def test_the_sponsors_rows_with_parts_missing() -> None:
+    settings = study(protect=Protect(ids="psi"), validation=0.0, rows="sponsor")
+    network = network_of(settings)
+    network.run()
+    values = network.sponsor.store.values
+    assert len(values["rows"]) == 120
+    assert len(values["coverage/lab"]) == len(values["coverage/insurer"]) == 110
+    assert len(network.parties["lab"].store.values["positions"]) == 110
+    clear = network_of(study(protect=Protect(ids="clear"), validation=0.0, rows="sponsor"))
+    clear.run()
+    expected, found = outputs_by_id(clear), outputs_by_id(network)
+    assert all(abs(found[entity] - expected[entity]) < 1e-4 for entity in expected)
+
+
+def test_kill_at_every_step(finished: Network) -> None:
+    expected, network, steps = outputs_by_id(finished), network_of(), 0
+    while network.step():
+        steps += 1
+    for at in range(0, steps, 2):
+        network = network_of()
+        for _ in range(at):
+            network.step()
+        network.crash(NAMES[(at // 2) % 3])
+        network.run()
+        found = outputs_by_id(network)
+        assert set(found) == set(expected), f"step {at}"
+        assert all(abs(found[entity] - expected[entity]) < 1e-4 for entity in expected), f"step {at}"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_broken_connections_duplicates_and_crashes(seed: int, finished: Network) -> None:
+    network = network_of(seed=seed, loss=0.05)
+    for turn in range(100_000):
+        if not network.step():
+            break
+        if network.random.random() < 0.02 and turn < 400:
+            network.crash(network.random.choice(NAMES))
+    assert set(outputs_by_id(network)) == set(outputs_by_id(finished))
+
+
+def test_a_restart_draws_a_new_scalar_and_masks_anew() -> None:
+    network = network_of()
+    while not any(wire._header("x", frames)[0].kind == "masked-ids" for _, _, frames in network.sent):
+        network.step()
+    sender = next(s for s, _, frames in network.sent if wire._header("x", frames)[0].kind == "masked-ids")
+    network.crash(sender)
+    network.run()
+    sent = [
+        frames for s, _, frames in network.sent if s == sender and wire._header("x", frames)[0].kind == "masked-ids"
+    ]
+    points = {bytes(frames[3]) for frames in sent}
+    assert len(points) >= 2
+    first, second = (set(np.frombuffer(p, dtype="S32")) for p in list(points)[:2])
+    assert not first & second
+
+
+def predict(finished: Network, ids: tuple[str, ...]) -> Prediction:
+    """One batch, message by message, with the real roles of both assistors."""
+    fixed = context("hospital", PRIVATE)
+    state = State(finished.sponsor.store.values)
+
+    def domain(peer: str, batch: int, attempt: int) -> bytes:
+        return agreement.psi_domain(fixed.digest, state.text("run"), "hospital", peer, batch, attempt)
+
+    sponsor = roles.prediction(context("hospital", PRIVATE), state, ids, 1, domain=domain)
+    queue = [("hospital", effect) for effect in sponsor.start()]
+    finished.sponsor.store.values["batches"] = state.raw("batches")  # no number is used twice
+    while queue:
+        party, effect = queue.pop(0)
+        if isinstance(effect, Send):
+            to = sponsor if effect.peer == "hospital" else finished.parties[effect.peer].node.role
+            queue += [(effect.peer, e) for e in to.receive(party, effect.message)]
+        elif hasattr(effect, "job"):
+            queue += [(party, e) for e in effect.then(effect.job())]
+    finished.sponsor.store.values["batches"] = state.raw("batches")
+    return sponsor
+
+
+def test_prediction_is_aligned_privately_too(finished: Network) -> None:
+    batch = predict(finished, ("r50", "r3", "r115", "nobody"))
+    total, missing = batch.combine(np.zeros(1), np.zeros((4, 1), np.float32))
+    assert missing == ["", "lab", "insurer", "lab;insurer"] and total[3, 0] == 0.0 and total[0, 0] != 0.0
+    whole = finished.sponsor.node.role.ensemble
+    lab = finished.parties["lab"].store.values
+    models = [lab[f"model/{t:04d}"] for t in range(1, whole.kept + 1)]
+    _, part = Overlapping("lab").predict(("r50",), b"", models, whole.coefficients("lab"), 1)
+    assert abs(batch.batch.parts["lab"].values[0, 0] - part[0, 0]) < 1e-6
+
+
+def test_nobody_known_is_an_answer(finished: Network) -> None:
+    batch = predict(finished, ("x", "y"))
+    assert batch.combine(np.zeros(1), np.zeros((2, 1), np.float32))[1] == ["lab;insurer"] * 2
+
+
+@pytest.mark.parametrize(("cap", "message"), [("max_ids", "allows 1 to 100"), ("max_queries", "allows 100 in all")])
+def test_caps(cap: str, message: str) -> None:
+    with pytest.raises(PeerViolation, match=message):
+        network_of(study(protect=Protect(ids="psi"), validation=0.0, **{cap: 100})).run()
+
+
+def test_queries_are_counted_over_restarts_and_batches() -> None:
+    network = network_of()
+    network.run()
+    lab = network.parties["lab"]
+    assert spent(lab, "queries") == 120
+    lab.boot()
+    predict(network, ("r50", "r51"))
+    assert spent(lab, "queries") == 122
+
+
+def answering(finished: Network) -> tuple[Assistor, messages.Step]:
+    role = make_party("lab", PRIVATE).make(finished.parties["lab"].store).role
+    _, job = role.receive("hospital", messages.Realign(messages.Step(7, 0)))
+    (sent,) = job.then(job.job())
+    return role, sent.message.step
+
+
+@pytest.mark.parametrize("bad", ["identity", "high bit", "repeat", "count"])
+def test_points_that_cannot_be_right_are_refused(bad: str, finished: Network) -> None:
+    role, step = answering(finished)
+    points = np.random.default_rng(0).integers(0, 255, (3, 32), dtype=np.uint8)
+    points[:, 31] &= 0x3F
+    if bad == "identity":
+        points[1] = 0
+    elif bad == "high bit":
+        points[1, 31] |= 0x80
+    elif bad == "repeat":
+        points[1] = points[0]
+    else:
+        points = points[:0]
+    with pytest.raises(PeerViolation):
+        for effect in role.receive("hospital", messages.MaskedQuery(points, step)):
+            effect.job()
+
+
+def test_an_earlier_batchs_query_is_ignored_and_unaligned_rows_are_refused(finished: Network) -> None:
+    role, step = answering(finished)
+    points = np.ones((1, 32), dtype=np.uint8)
+    stale = messages.MaskedQuery(points, messages.Step(7, step.attempt - 1))
+    assert role.receive("hospital", stale) == [events.Stale("hospital")]
+    with pytest.raises(PeerViolation, match="not aligned"):
+        role.receive("hospital", messages.PredictRows(np.zeros(1, np.uint32), messages.Step(7, step.attempt)))
+    with pytest.raises(PeerViolation, match="not legal"):
+        role.receive("hospital", messages.PredictRequest(messages.Batch(7), ("r1",)))
+
+
+def test_clear_ids_in_a_private_study_are_refused() -> None:
+    network = network_of()
+    while network.sponsor.store.values.get("phase") != b"aligning":
+        network.step()
+    with pytest.raises(PeerViolation, match="not legal"):
+        network.sponsor.node.role.receive("lab", messages.Ids(("r1",)))
+    make_network()

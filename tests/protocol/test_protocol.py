@@ -1,0 +1,179 @@
+"""The whole protocol over an in-memory link: the right answer, and the same one after any accident."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from secure_gal import events, messages
+from secure_gal.errors import PeerViolation, SettingsError
+from secure_gal.reference import GAL
+from tests.conftest import identity
+from tests.support.simulation import Network
+from tests.support.study_in_memory import NAMES, Arrays, final_f, make_network, make_party, study
+from transport import wire
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> tuple[np.ndarray, int]:
+    network, steps = make_network(), 0
+    while network.step():
+        steps += 1
+    return final_f(network), steps
+
+
+def test_agrees_with_the_reference_bit_for_bit(undisturbed: tuple[np.ndarray, int]) -> None:
+    arrays = Arrays("hospital")
+    blocks = [Arrays(n, 0 if n == "hospital" else 5).x[:120] for n in NAMES]
+    gal = GAL("regression", names=NAMES, rounds=3, patience=10)
+    gal.fit(blocks, arrays.y[:, 0])
+    assert np.array_equal(gal.F_, undisturbed[0])
+
+
+def test_kill_at_every_step(undisturbed: tuple[np.ndarray, int]) -> None:
+    expected, steps = undisturbed
+    for at in range(steps):
+        network = make_network()
+        for _ in range(at):
+            network.step()
+        network.crash(NAMES[at % 3])
+        network.run()
+        assert np.array_equal(final_f(network), expected), f"killed {NAMES[at % 3]} at step {at}"
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_broken_connections_duplicates_and_crashes(seed: int, undisturbed: tuple[np.ndarray, int]) -> None:
+    network = make_network(seed, loss=0.05)
+    for turn in range(100_000):
+        if not network.step():
+            break
+        if network.random.random() < 0.02 and turn < 400:
+            network.crash(network.random.choice(NAMES))
+    assert np.array_equal(final_f(network), undisturbed[0]), f"seed {seed}"
+
+
+def test_a_sequence_number_always_carries_the_same_bytes() -> None:
+    network = make_network(3, loss=0.1)
+    for turn in range(100_000):
+        if not network.step():
+            break
+        if turn % 17 == 0 and turn < 300:
+            network.crash(NAMES[turn % 3])
+    seen: dict[tuple[str, str, bytes], list[bytes]] = {}
+    for sender, recipient, frames in network.sent:
+        seq = frames[0].split(b'"seq":')[1].split(b",")[0]
+        assert seen.setdefault((sender, recipient, seq), frames) == frames
+
+
+def test_a_study_that_differs_is_named() -> None:
+    other = make_party("lab", study(rounds=7))
+    network = Network(make_party("hospital"), [other, make_party("insurer")])
+    with pytest.raises(SettingsError, match="`rounds` is 7 here and 3 there"):
+        network.run()
+
+
+def test_every_illegal_message_changes_nothing() -> None:
+    empty = np.zeros((0, 1), np.float32)
+    samples = {
+        "residual": messages.Residual(empty, 1),
+        "finish": messages.Finish(np.zeros(0), messages.Ending("finished")),
+        "rows": messages.Rows(np.zeros(1, np.uint32), np.ones(1, np.uint8), messages.Shape(1)),
+        "predict-request": messages.PredictRequest(messages.Batch(1), ("r1",)),
+        "run-agreement": messages.RunAgreement(messages.Signatures({})),
+        "fitted": messages.Fitted(empty, 1),
+    }
+    for kind in samples:
+        party = make_party("lab")  # greeted: only a run offer is legal
+        before = dict(party.store.values)
+        with pytest.raises(PeerViolation):
+            party.node.role.receive("hospital", samples[kind])
+        assert party.node.role.state.take_changes() == {}
+        assert party.store.values == before
+
+
+def test_a_forged_run_signature_is_refused() -> None:
+    network = make_network()
+    lab = network.parties["lab"]
+    while lab.store.values["phase"] != b"signed":
+        network.step()
+    bad = messages.Signatures({name: "00" * 64 for name in NAMES})
+    with pytest.raises(PeerViolation, match="does not verify"):
+        lab.node.role.receive("hospital", messages.RunAgreement(bad))
+
+
+def test_a_certificate_before_the_agreement_is_refused_and_not_answered() -> None:
+    network = make_network()
+    lab = network.parties["lab"]
+    for phase, run in ((b"greeted", ""), (b"signed", None)):
+        while lab.store.values.get("phase") != phase:
+            network.step()
+        agreed = lab.node.role.run if run is None else run
+        link = lab.node._link("hospital").received
+        early = wire.encode(
+            messages.HeadRequest(1),
+            study=lab.node._codec.digest,
+            run=agreed,
+            sender="hospital",
+            recipient="lab",
+            seq=link + 1,
+            identity=identity("hospital"),
+        )
+        before = lab.node._ledger.head
+        with pytest.raises(PeerViolation, match=r"another run|before the run was agreed on"):
+            lab.node.message("hospital", early)
+        assert lab.node._ledger.head == before, "a refused message leaves no line in the ledger"
+
+
+def test_a_wiped_run_directory_is_refused_once_the_run_has_begun() -> None:
+    network = make_network()
+    lab = network.parties["lab"]
+    while lab.store.values["phase"] != b"learning":
+        network.step()
+    fresh = make_party("lab")
+    fresh.store.id = "f" * 32
+    network.sponsor.node.lost("lab")
+    hospital = network.sponsor.node
+    sync = fresh.node.attached("hospital").transmit[0]
+    assert [t.kind for t in hospital.sync("lab", sync.frames[0]).transmit] == ["refuse"]
+
+
+def test_a_right_key_under_a_wrong_name_is_refused_and_the_study_goes_on() -> None:
+    network = make_network()
+    lab = network.parties["lab"]
+    as_insurer = wire.encode(
+        messages.Finished(messages.Ending("finished")),
+        study="ab" * 32,
+        run="",
+        sender="insurer",
+        recipient="hospital",
+        seq=1,
+        identity=identity("lab"),
+    )
+    first = network.sponsor.node.message("lab", as_insurer)
+    assert [type(event) for event in first.events] == [events.RefusedPeer] and first.transmit == []
+    assert network.sponsor.node.message("lab", as_insurer).events == [], "logged once"
+    network.run()
+    assert lab.store.values["phase"] == b"serving" and final_f(network).shape == (120, 1)
+
+
+def test_a_sponsor_without_features() -> None:
+    network = Network(make_party("hospital", fits=False), [make_party(name) for name in NAMES[1:]])
+    network.run()
+    blocks = [Arrays(n, 5).x[:120] for n in NAMES[1:]]
+    gal = GAL("regression", names=NAMES[1:], rounds=3, patience=10).fit(blocks, Arrays("hospital").y[:, 0])
+    assert np.array_equal(gal.F_, final_f(network))
+
+
+def test_a_message_in_pieces_is_judged_by_its_head() -> None:
+    network = make_network()
+    while not any(sender == "lab" for sender, _, _ in network.sent):
+        network.step()
+    frames = next(frames for sender, _, frames in network.sent if sender == "lab")
+    sponsor = network.sponsor.node
+    head, rest = frames[:3], sum(map(len, frames[3:]))
+    assert sponsor.begun("lab", head, rest).transmit == []
+    with pytest.raises(PeerViolation, match="bytes follow a header"):
+        sponsor.begun("lab", head, rest + 1)
+    network.run()
+    (ack,) = sponsor.begun("lab", head, rest).transmit  # it is on the disk: the rest need not come again
+    assert (ack.kind, ack.seq) == ("ack", sponsor._links["lab"].received)

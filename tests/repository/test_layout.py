@@ -1,0 +1,86 @@
+"""Imports go one way, so that a reader knows where a thing can happen."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+OURS = {"secure_gal", "crypto", "transport", "parties"}
+ALLOWED = {
+    "crypto": {"crypto"},
+    "transport": {"secure_gal.errors", "secure_gal.messages", "crypto", "transport"},
+    "secure_gal": {"secure_gal", "crypto"},
+    "parties": OURS,
+}
+
+OF_THE_PRODUCT = re.compile(
+    r"\b(sponsors?|assistors?|aggregators?|stud(y|ies)|peers?|part(y|ies)|run_dir|manifests?|settings|tomls?|secure_gal)\b"
+    r"|\[(protect|learner|audit)\]|\[data\] |secure-gal (keygen|trust|check|train|assist)|--[a-z]+",
+    re.IGNORECASE,
+)
+"""Roles, settings and commands that no primitive knows; labels such as `secure-gal/1 card` are bytes on the wire."""
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inside = (ROOT / node.module.replace(".", "/")).is_dir()
+            found |= {f"{node.module}.{alias.name}" if inside else node.module for alias in node.names}
+    return {name for name in found if name.split(".")[0] in OURS}
+
+
+LAYERS: tuple[tuple[str, ...], ...] = (
+    ("errors",),
+    ("options", "registry", "factories"),
+    ("settings",),
+    ("messages",),
+    ("events", "effects", "state", "phases"),
+    ("gal",),
+    ("data",),
+    ("labels", "features", "learners"),
+    ("holdings",),
+    ("protection",),
+    ("protocol",),
+    ("manifest", "reference", "attacks", "volume"),
+)
+"""Folders and files of secure_gal: each imports its own layer and those above it in this list, for types as well."""
+
+
+def test_layers_of_secure_gal_name_every_folder_and_file() -> None:
+    there = {p.stem for p in (ROOT / "secure_gal").iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
+    assert there - {"__init__"} == {name for layer in LAYERS for name in layer}
+
+
+@pytest.mark.parametrize("layer", [name for layer in LAYERS for name in layer])
+def test_layers_of_secure_gal_go_one_way(layer: str) -> None:
+    level = {name: number for number, names in enumerate(LAYERS) for name in names}
+    place = ROOT / "secure_gal" / layer
+    for path in place.rglob("*.py") if place.is_dir() else [place.with_suffix(".py")]:
+        for name in imports(path):
+            package, _, rest = name.partition(".")
+            other = rest.partition(".")[0]
+            if package == "secure_gal" and other in level:
+                assert level[other] <= level[layer], f"{path.relative_to(ROOT)} imports {name}"
+
+
+@pytest.mark.parametrize("package", sorted(OURS))
+def test_imports_go_one_way(package: str) -> None:
+    for path in (ROOT / package).rglob("*.py"):
+        for name in imports(path):
+            allowed = any(name == rule or name.startswith(f"{rule}.") for rule in ALLOWED[package])
+            assert allowed, f"{path.relative_to(ROOT)} imports {name}"
+
+
+def test_primitives_know_no_party_no_field_and_no_command() -> None:
+    """What a primitive finds is neutral; whose fault it is, and which field it comes from, its caller says."""
+    for path in (ROOT / "crypto").rglob("*.py"):
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            found = OF_THE_PRODUCT.search(line)
+            assert not found, f"{path.relative_to(ROOT)}, line {number} speaks of {found.group() if found else ''}"

@@ -1,0 +1,80 @@
+"""Residues, keys and numbers that look random and are the same for ever, and what SEAL holds after it read some."""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import Any
+
+import numpy as np
+from tenseal import sealapi
+
+from crypto.ckks import seal_files
+from crypto.ckks.params import ParameterSet
+from crypto.ckks.secret import SecretContext
+from tests.support.frozen import stream
+
+
+def residues(what: str, params: ParameterSet, polynomials: int, levels: int) -> seal_files.Residues:
+    """Residues (polynomials, levels, n) that look random, each below its prime."""
+    words = np.frombuffer(stream(what, 8 * polynomials * levels * params.n), dtype="<u8")
+    primes = np.array(params.primes[:levels], dtype=np.uint64)[:, None]
+    return np.asarray((words >> np.uint64(4)).reshape(polynomials, levels, params.n) % primes)
+
+
+def packed(values: seal_files.Residues) -> bytes:
+    """As the layer `packing of residues` has it."""
+    return seal_files.pack(values).tobytes()
+
+
+def numbers(what: str, params: ParameterSet) -> list[int]:
+    """n numbers below the product of a reply's primes."""
+    product, size = math.prod(params.reply_primes), 40
+    raw = stream(what, size * params.n)
+    return [int.from_bytes(raw[i : i + size], "little") % product for i in range(0, len(raw), size)]
+
+
+def held(thing: Any, params: ParameterSet, levels: int) -> seal_files.Residues:
+    """Both polynomials of a SEAL ciphertext or public key."""
+    return seal_files.split_ciphertext(seal_files.save(thing), levels, params.n, seeded=False)[0]
+
+
+def held_keys(thing: Any, params: ParameterSet) -> dict[int, list[seal_files.Residues]]:
+    """Both polynomials of every digit of SEAL's Galois or relinearisation keys, by SEAL's index."""
+    members, at, found = seal_files.save(thing), 40, {}
+    each = 16 + seal_files.ciphertext_bytes(params.levels + 1, params.n, seeded=False)
+    for index in range(struct.unpack_from("<Q", members, 32)[0]):
+        (count,) = struct.unpack_from("<Q", members, at)
+        parts = [members[at + 8 + i * each :][16:each] for i in range(count)]
+        at += 8 + count * each
+        if count:
+            found[index] = [seal_files.split_ciphertext(p, params.levels + 1, params.n, seeded=False)[0] for p in parts]
+    return found
+
+
+def decrypted(secret: SecretContext, ciphertext: sealapi.Ciphertext) -> Any:
+    plain = sealapi.Plaintext()
+    secret._decryptor.decrypt(ciphertext, plain)
+    return np.array(secret._encoder.decode_complex(plain))
+
+
+def by_hand(params: ParameterSet, polynomials: list[list[int]]) -> bytes:
+    """Leading bytes of each coefficient of c0, then of c1; each little-endian."""
+    total = (math.prod(params.reply_primes).bit_length() + 7) // 8
+    return b"".join(
+        number.to_bytes(total, "little")[total - kept :]
+        for kept, polynomial in zip(params.reply_kept, polynomials, strict=True)
+        for number in polynomial
+    )
+
+
+def middle(params: ParameterSet, number: int, kept: int) -> int:
+    """A number after its lower bytes were left out."""
+    dropped = 8 * ((math.prod(params.reply_primes).bit_length() + 7) // 8 - kept)
+    return (number >> dropped << dropped) + (1 << dropped >> 1)
+
+
+def as_residues(params: ParameterSet, polynomials: list[list[int]]) -> seal_files.Residues:
+    return np.array(
+        [[[x % q for x in numbers] for q in params.reply_primes] for numbers in polynomials], dtype=np.uint64
+    )

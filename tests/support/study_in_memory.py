@@ -1,0 +1,184 @@
+"""A small study whose parties hold arrays: protocol objects, real messages, no sockets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import polars as pl
+
+from parties.run.budget import DataBudget
+from parties.run.certifier import Certifier
+from parties.run.codec import Codec
+from parties.run.node import Node
+from secure_gal.data.table import Table
+from secure_gal.gal.ensemble import Ensemble
+from secure_gal.gal.losses import get_loss
+from secure_gal.holdings.budget import Kind
+from secure_gal.holdings.local import LocalParty, collapse
+from secure_gal.holdings.roles import Context
+from secure_gal.learners import storage
+from secure_gal.learners.linear import LinearLearner
+from secure_gal.protocol import roles
+from secure_gal.settings.limits import Beyond
+from secure_gal.settings.study import Protect, Study
+from secure_gal.state import State
+from tests.conftest import identity
+from tests.support.simulation import SHM, MemoryStore, Network, Party
+from transport.ledger import Ledger
+
+NAMES = ("hospital", "lab", "insurer")
+N, ROUNDS = 120, 3
+ANY_SUMS = {"sums": 1e3, "own-sums": 1e3}
+"""Limits of sums that no test reaches."""
+
+
+def study(**changes: object) -> Study:
+    base = {
+        "name": "s",
+        "task": "regression",
+        "sponsor": "hospital",
+        "address": "tcp://x:1",
+        "assistors": ("lab", "insurer"),
+        "rounds": ROUNDS,
+        "patience": 10,
+        "protect": Protect(ids="clear"),
+    }
+    return Study(**(base | changes))  # type: ignore[arg-type]
+
+
+class Arrays:
+    """Sponsor or assistor model over one array; rows are named r0, r1, ..."""
+
+    fits = True
+    fresh = False
+    rounds = ROUNDS
+
+    def __init__(self, name: str, offset: int = 0) -> None:
+        rng = np.random.default_rng(NAMES.index(name) + 1)
+        self.name, self.x = name, rng.standard_normal((N + offset, 3))
+        self.ids = tuple(f"r{i}" for i in range(N + offset))
+        self.y = np.random.default_rng(9).standard_normal((N + offset, 1)) + self.x[:, :1]
+
+    def current_ids(self) -> tuple[str, ...]:
+        return self.ids
+
+    def prepare(self, rows: np.ndarray, train: np.ndarray) -> bytes:
+        self.rows, self.train = rows, train
+        self.local = LocalParty(self.name, self.x[rows], train, LinearLearner(), 0)
+        return storage.dump((rows, train))
+
+    def reload(self, encoder: bytes) -> None:
+        """Take up from what `prepare` gave, as after a restart."""
+        if not hasattr(self, "local"):
+            self.prepare(*storage.load(encoder))
+
+    def ensemble(self, parties: tuple[str, ...]) -> Ensemble:
+        y = self.y[self.rows]
+        return Ensemble(
+            get_loss("l2", 1),
+            (y - y[self.train].mean()) / y[self.train].std(),
+            self.train,
+            "regression",
+            parties,
+            "fitted",
+            "search",
+            10,
+            self.rounds,
+            "l2",
+        )
+
+    def fit_round(self, round_: int, residual: np.ndarray) -> tuple[bytes, np.ndarray]:
+        model, fitted = self.local.fit_round(round_, residual)
+        return storage.dump(model), fitted
+
+    def true_metric(self, outputs: np.ndarray) -> None:
+        return None
+
+    def metric_unit(self) -> float:
+        return 1.0
+
+    def alone(self) -> Ensemble:
+        ensemble = self.ensemble((self.name,))
+        while self.fits and not ensemble.finished:
+            ensemble.commit({self.name: self.fit_round(1, ensemble.residual())[1]})
+        return ensemble
+
+    def predict(self, ids, encoder, models, coefficients, k):  # type: ignore[no-untyped-def]
+        known, loaded = np.array([i in self.ids for i in ids], dtype=np.uint8), [storage.load(m) for m in models]
+        part = np.zeros((len(ids), k), dtype=np.float32)
+        if known.any() and len(coefficients):
+            rows = [self.ids.index(i) for i in ids if i in self.ids]
+            part[known == 1] = collapse(loaded, coefficients, self.x[rows])
+        return known, part
+
+
+class MemoryBudget(DataBudget):
+    """The real budget of a party whose rows are called r0, r1, ...; it survives the party's simulated crashes."""
+
+    def __init__(self) -> None:
+        self._folder = TemporaryDirectory(dir=SHM)
+        super().__init__(Path(self._folder.name))
+        self.admit(table_of([f"r{i}" for i in range(N)], Path(self._folder.name, "rows.csv")))
+
+
+def table_of(ids: list[str], path: Path) -> Table:
+    """A table of which only ids and file matter."""
+    return Table(ids, pl.DataFrame(), None, path, pl.DataFrame({"id": ids}))
+
+
+def make_node(role: object, store: MemoryStore, fixed: Context) -> Node:
+    codec = Codec(fixed.identity, fixed.cards, fixed.digest)
+    ledger = Ledger.open(store.folder, fixed.identity, fixed.canonical, fixed.digest, fixed.cards.values(), store)
+    certifier = Certifier(
+        fixed.study, fixed.digest, fixed.identity, fixed.cards, role.state, lambda: ledger.head, lambda: role.run
+    )  # type: ignore[attr-defined]
+    return Node(role, store, codec, lambda *_: None, ledger, certifier)  # type: ignore[arg-type]
+
+
+def context(name: str, settings: Study, beyond: Beyond | None = None, budget: DataBudget | None = None) -> Context:
+    """Of one party; an assistor's budget is a fresh one unless it is given."""
+    everyone = {other: identity(other).card for other in NAMES}
+    prints = {n: c.fingerprint for n, c in everyone.items()}
+    return Context(
+        settings,
+        settings.digest(prints),
+        settings.canonical(prints),
+        identity(name),
+        everyone,
+        beyond=beyond or {},
+        budget=budget or MemoryBudget(),
+    )
+
+
+def make_party(name: str, the_study: Study | None = None, fits: bool = True, budget: DataBudget | None = None) -> Party:
+    fixed = context(name, the_study or study(), budget=budget)
+
+    def make(store: MemoryStore) -> Node:
+        state, nonce = State(store.values), bytes([NAMES.index(name) + 1]) * 16
+        if name == "hospital":
+            arrays = Arrays(name)
+            arrays.fits = fits
+            role: object = roles.sponsor(fixed, arrays, state, nonce)
+        else:
+            role = roles.assistor(fixed, Arrays(name, 5), state, nonce)
+        return make_node(role, store, fixed)
+
+    return Party(name, make)
+
+
+def make_network(seed: int = 0, loss: float = 0.0) -> Network:
+    return Network(make_party("hospital"), [make_party(name) for name in NAMES[1:]], seed, loss)
+
+
+def spent(party: Party, kind: Kind) -> int:
+    """What an assistor's data has given away of a kind."""
+    found: int = party.node.role._context.budget.spent(kind)  # type: ignore[attr-defined]
+    return found
+
+
+def final_f(network: Network) -> np.ndarray:
+    values = network.sponsor.store.values
+    assert values["phase"] == b"finished"
+    return np.asarray(values["ensemble/F"])

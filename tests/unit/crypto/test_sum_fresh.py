@@ -1,0 +1,117 @@
+"""Fresh features under real encrypted residuals: fits and parts of a prediction are those of the clear learner."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from crypto.ckks.add import added
+from crypto.ckks.fits import ROWS, SUM, Layout
+from crypto.ckks.ring import padded
+from crypto.ckks.secret_sum import SumContext
+from crypto.ckks.sum_calculator import SumCalculator
+from crypto.ckks.sum_keys import EncryptionKey, ProductKeys
+from secure_gal.errors import SettingsError
+from secure_gal.gal.rows import study_order
+from secure_gal.holdings.encrypted import EncryptedAssistorData
+from secure_gal.holdings.fresh import SumFreshData
+from secure_gal.holdings.party import AssistorData
+from secure_gal.learners import ridge_features
+from secure_gal.settings.party import DataSettings, LearnerSettings, PartySettings
+from secure_gal.settings.study import Protect
+from tests.support.study_in_memory import study
+
+N, NEW, ROUNDS = 300, 40, 2
+FRESH = LearnerSettings(features="fourier", fresh_features=True)
+
+
+@pytest.fixture(autouse=True)
+def few_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("secure_gal.features.fourier.WIDTH", 12)
+
+
+@pytest.fixture(scope="module")
+def cipher() -> SumContext:
+    return SumContext.generate(SUM)
+
+
+@pytest.fixture
+def party(tmp_path: Path) -> PartySettings:
+    x = np.random.default_rng(3).normal(size=(N + NEW, 4))
+    frame = {f"c{j}": x[:, j] for j in range(4)} | {"id": [str(i) for i in range(len(x))]}
+    pl.DataFrame(frame).write_csv(tmp_path / "lab.csv")
+    (tmp_path / "run").mkdir()
+    data = DataSettings(tmp_path / "lab.csv", "id")
+    return PartySettings(tmp_path / "study.toml", "lab", tmp_path, tmp_path / "run", data, learner=FRESH)
+
+
+def opened(cipher: SumContext, fit: np.ndarray, layout: Layout) -> np.ndarray:
+    """What the sponsor decrypts of one party's fit or part, once the aggregator has passed it on with weight 1."""
+    calculator = SumCalculator(ProductKeys(cipher.product_keys()))
+    replies = calculator.weighted_sum([layout.split(fit.tobytes())], [1 << 20])
+    return cipher.decrypt_sum(replies, layout, "lab")
+
+
+def test_fits_and_parts_agree_with_the_clear_learner_of_the_same_secret(
+    cipher: SumContext, party: PartySettings, tmp_path: Path
+) -> None:
+    train, rows, rng = np.arange(N) % 5 > 0, np.arange(N), np.random.default_rng(5)
+    layout = Layout(int(train.sum()), int((~train).sum()), 1)
+    settings = study(protect=Protect(ids="clear", residuals="ckks", predictions="sum"))
+    clear = AssistorData(party, settings, tmp_path, lambda text: None)
+    clear_encoder = clear.prepare(rows, train)
+    data = SumFreshData(party, settings, tmp_path, lambda text: None)
+    encoder = data.prepare(rows, train)
+    assert data.width == 4, "columns count, not features"
+    keys = cipher.public_keys(data.padded)
+    data.use_keys(keys, "hospital")
+    residuals = [rng.uniform(-1, 1, (layout.train, 1)).astype(np.float32) for _ in range(ROUNDS)]
+    models = []
+    for t, r in enumerate(residuals, start=1):
+        data.begin_round(t)
+        values = opened(cipher, data.fit_encrypted(cipher.encrypt(r.astype(np.float64)), 1, "hospital"), layout)
+        saved, due = clear.fit_round(t, r)
+        models.append(saved)
+        assert np.abs(values - due[study_order(train)]).max() < SUM.error
+    coefficients, ids = np.array([1.0, -0.5]), tuple(str(i) for i in range(N, N + NEW))
+    terms = [cipher.encrypt(c * r.astype(np.float64)) for c, r in zip(coefficients, residuals, strict=True)]
+    again = SumFreshData(party, settings, tmp_path, lambda text: None)  # the process died before the end
+    again.prepare(rows, train)
+    again.use_keys(keys, "hospital")
+    head = again.head(np.concatenate(terms), 1, "hospital")
+    known, part = again.answer(ids, encoder, keys, head, 1, "hospital")
+    _, due = clear.predict(ids, clear_encoder, models, coefficients, 1)
+    assert known.all() and np.abs(due).max() > 50 * SUM.error
+    assert np.abs(opened(cipher, part, Layout(0, NEW, 1)) - due).max() < SUM.error
+
+
+def test_a_map_that_is_wider_than_the_keys_is_cut_to_them(party: PartySettings, tmp_path: Path) -> None:
+    settings = study(protect=Protect(ids="clear", residuals="ckks", predictions="sum"))
+    data = SumFreshData(party, settings, tmp_path, lambda text: None)
+    data.prepare(np.arange(N), np.ones(N, dtype=bool))
+    assert data.padded == padded(SUM, data._prepared().width)
+    data._padded = 8
+    data.begin_round(2)
+    assert data._prepared().width == 8
+
+
+def test_replies_add_up(cipher: SumContext) -> None:
+    key, rng = EncryptionKey(cipher.public_key()), np.random.default_rng(0)
+    values = [rng.uniform(-1, 1, (ROWS.n + 10, 2)) for _ in range(3)]
+    fits = [
+        np.frombuffer(key.encrypt(np.zeros((0, 2)), v, 1.0), np.uint8).reshape(-1, ROWS.reply_bytes) for v in values
+    ]
+    total = opened(cipher, added(ROWS, fits).reshape(-1), Layout(0, ROWS.n + 10, 2))
+    assert np.abs(total - sum(values)).max() < SUM.error
+    assert np.array_equal(added(ROWS, fits[:1]), fits[0])
+
+
+def test_fresh_features_with_individual_encrypted_predictions_are_refused(party: PartySettings, tmp_path: Path) -> None:
+    settings = study(protect=Protect(ids="clear", residuals="ckks"))
+    with pytest.raises(SettingsError, match=r"\[learner\] fresh_features.*one encrypted head serves all rounds"):
+        EncryptedAssistorData(party, settings, tmp_path, lambda text: None)
+    with pytest.raises(SettingsError, match="fresh_features"):
+        ridge_features(FRESH, np.zeros((5, 2)), tmp_path, 0)

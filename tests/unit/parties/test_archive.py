@@ -1,0 +1,78 @@
+"""The payload archive: what was sent comes back, checked against the ledger; anything altered is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from parties.run.archive import Archive, extract
+from secure_gal import messages
+from secure_gal.errors import SettingsError
+from tests.conftest import identity
+from tests.support.ledger_study import LedgerStudy
+from transport import wire
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> tuple[LedgerStudy, Archive, bytes]:
+    """A ledger with one residual, and its archive."""
+    study = LedgerStudy(tmp_path)
+    study.agree()
+    frames = wire.encode(
+        messages.Residual(np.arange(6, dtype=np.float32).reshape(3, 2), 1),
+        study=study.digest,
+        run=study.run,
+        sender="hospital",
+        recipient="lab",
+        seq=3,
+        identity=identity("hospital"),
+    )
+    row = study.ledgers["hospital"].message("sent", study.cards["lab"], frames)
+    archive = Archive(tmp_path / "hospital", identity("hospital"))
+    archive.write(row.seq, frames)
+    study.log("hospital", row)
+    return study, archive, row.line
+
+
+def test_a_payload_comes_back_and_is_private_at_rest(kept: tuple[LedgerStudy, Archive, bytes], tmp_path: Path) -> None:
+    _, archive, line = kept
+    (path,) = extract(archive, line, tmp_path / "out")
+    assert path.stat().st_mode & 0o077 == 0, "what was decrypted is its owner's alone"
+    assert np.array_equal(np.load(path), np.arange(6, dtype=np.float32).reshape(3, 2))
+    (sealed,) = (tmp_path / "hospital" / "archive").glob("*.sealed")
+    assert np.arange(6, dtype=np.float32).tobytes() not in sealed.read_bytes()
+    assert sealed.stat().st_mode & 0o777 == 0o600
+
+
+def test_altered_renamed_or_foreign_files_are_refused(kept: tuple[LedgerStudy, Archive, bytes], tmp_path: Path) -> None:
+    _, archive, line = kept
+    (sealed,) = (tmp_path / "hospital" / "archive").glob("*.sealed")
+    with pytest.raises(SettingsError, match="another key"):
+        extract(Archive(tmp_path / "hospital", identity("lab")), line, tmp_path / "out")
+    raw = sealed.read_bytes()
+    sealed.with_name("00000001.sealed").write_bytes(raw)
+    with pytest.raises(SettingsError, match="altered, renamed"):
+        archive.read(1)
+    for at in (0, 20, len(raw) - 1):
+        sealed.write_bytes(raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :])
+        with pytest.raises(SettingsError, match="altered"):
+            extract(archive, line, tmp_path / "out")
+
+
+def test_a_payload_that_is_not_the_ledgers_is_refused(kept: tuple[LedgerStudy, Archive, bytes], tmp_path: Path) -> None:
+    study, archive, line = kept
+    seq = int(line.split(b'"seq":')[1].split(b",")[0])
+    other = wire.encode(
+        messages.Residual(np.zeros((3, 2), np.float32), 1),
+        study=study.digest,
+        run=study.run,
+        sender="hospital",
+        recipient="lab",
+        seq=3,
+        identity=identity("hospital"),
+    )
+    archive.write(seq, other)
+    with pytest.raises(SettingsError, match="not the payload"):
+        extract(archive, line, tmp_path / "out")

@@ -1,0 +1,321 @@
+"""The file of what a table gave away: which tables are the same data, nothing is lost or given back, whoever spends."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import multiprocessing
+import sqlite3
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from parties.commands import doctor
+from parties.commands.assist import _model
+from parties.commands.setup import check_party
+from parties.run.budget import BEFORE, FILE, DataBudget, look
+from parties.run.progress import Progress
+from parties.run.session import check_same_budget, open_store
+from parties.run.store import RunStore
+from secure_gal.data.table import Table, read_table
+from secure_gal.errors import EnvironmentFailure, SettingsError
+from secure_gal.holdings.budget import Charge
+from tests.support.study_in_memory import table_of
+from tests.unit.parties.test_consent import session_of
+
+IDS = [f"P-{i:04d}" for i in range(1, 51)]
+
+
+def opened(home: Path, ids: list[str] = IDS, file: str = "lab.csv") -> DataBudget:
+    """The budget of a process that works on this table."""
+    budget = DataBudget(home)
+    budget.admit(table_of(ids, home / file))
+    return budget
+
+
+def spend(budget: DataBudget, amount: int, limit: int | None = None, run: str = "run") -> bool:
+    return budget.spend(run, [Charge("rows", amount, limit)]) is None
+
+
+@pytest.mark.parametrize(
+    ("ids", "file"),
+    [
+        (IDS, "lab.csv"),
+        (IDS, "copy.csv"),
+        ([*IDS, "P-0051"], "more.csv"),
+        (["changed", *IDS[1:]], "one_changed.csv"),
+        ([f"new-{i}" for i in range(50)], "lab.csv"),
+        ([IDS[7], *(f"new-{i}" for i in range(50))], "mostly_new.csv"),
+        ([i.lower() for i in IDS], "lower.csv"),
+        ([f" p{i} " for i in range(1, 51)], "zeros_and_dashes.csv"),
+        (["Ｐ０００１"], "full_width.csv"),
+        (IDS[::-1], "other_order.csv"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_same_data_begins_no_new_count(ids: list[str], file: str, tmp_path: Path) -> None:
+    assert spend(opened(tmp_path), 10)
+    again = opened(tmp_path, ids, file)
+    assert again.spent("rows") == 10
+    assert not spend(again, 1, 10) and spend(again, 5, 15, "another run")
+    assert opened(tmp_path).spent("rows") == 15 and opened(tmp_path).spent("rows", "another run") == 5
+
+
+def test_a_table_that_shares_nothing_has_counts_of_its_own(tmp_path: Path) -> None:
+    assert spend(opened(tmp_path), 10)
+    other = opened(tmp_path, [f"Q-{i}" for i in range(50)], "other.csv")
+    assert other.spent("rows") == 0 and spend(other, 3)
+    assert opened(tmp_path).spent("rows") == 10
+    assert opened(tmp_path / "another-home").spent("rows") == 0, "what the text says of another home"
+
+
+def test_tables_that_a_third_one_links_are_the_same_data(tmp_path: Path) -> None:
+    """A quarter's table overlaps with the next: counts add up over all of them, also where they were apart before."""
+    first, last = opened(tmp_path, ["a", "b"], "1.csv"), opened(tmp_path, ["y", "z"], "3.csv")
+    assert spend(first, 1) and spend(last, 20)
+    far = opened(tmp_path, ["q"], "4.csv")
+    assert spend(far, 300)
+    assert (first.spent("rows"), last.spent("rows")) == (1, 20)
+    between = opened(tmp_path, ["b", "y"], "2.csv")
+    assert between.spent("rows") == first.spent("rows") == last.spent("rows") == 21, (
+        "in processes that run already, too"
+    )
+    assert spend(last, 4000)
+    assert opened(tmp_path, ["a"], "5.csv").spent("rows") == 4021 and far.spent("rows") == 300
+
+
+def test_a_table_that_changes_under_a_process_is_counted_as_well(tmp_path: Path) -> None:
+    other = opened(tmp_path, ["x"], "x.csv")
+    assert spend(other, 7)
+    budget = opened(tmp_path)
+    budget.admit(table_of([*IDS, "x"], tmp_path / "lab.csv"))
+    assert budget.spent("rows") == 7
+    budget.admit(table_of(["new"], tmp_path / "lab.csv"))
+    assert spend(budget, 1) and opened(tmp_path, ["new"], "new.csv").spent("rows") == 8
+
+
+@pytest.mark.parametrize("form", ["text", "lower", "digits", None])
+def test_how_a_study_compares_ids_makes_no_other_data(form: str | None, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("id,a\n" + "".join(f"{i},1\n" for i in IDS))
+    (tmp_path / "copy.csv").write_bytes((tmp_path / "t.csv").read_bytes())
+    assert spend(DataBudgetOf(tmp_path, read_table(tmp_path / "t.csv", "id", None)), 10)
+    again = DataBudgetOf(tmp_path, read_table(tmp_path / "copy.csv", "id", None, form=form))  # type: ignore[arg-type]
+    assert again.spent("rows") == 10
+
+
+class DataBudgetOf(DataBudget):
+    def __init__(self, home: Path, table: Table) -> None:
+        super().__init__(home)
+        self.admit(table)
+
+
+def test_all_of_a_charge_is_spent_or_nothing(tmp_path: Path) -> None:
+    budget = opened(tmp_path)
+    both = [Charge("rows", 5, 100), Charge("replies", 2, 3)]
+    assert budget.spend("r", both) is None
+    assert budget.spend("r", both) == both[1]
+    assert (budget.spent("rows"), budget.spent("replies")) == (5, 2)
+    assert (
+        budget.spend("r", [Charge("rows", 96, 100)]) is not None
+        and budget.spend("r", [Charge("rows", 95, 100)]) is None
+    )
+    assert budget.spend("r", [Charge("rows", 0, 100)]) is None, "nothing is always possible"
+    assert budget.spend("r", [Charge("rows", 10**9, None)]) is None
+
+
+def test_what_a_run_spends_once_it_spends_once(tmp_path: Path) -> None:
+    budget = opened(tmp_path)
+    for run, amount, fits in (
+        ("a", 6, True),
+        ("a", 6, True),
+        ("b", 6, False),
+        ("b", 4, True),
+        ("a", 6, True),
+        ("a", 7, False),
+    ):
+        assert (budget.spend(run, [Charge("sums", amount, 10)], once=True) is None) == fits
+    assert (budget.spent("sums"), budget.spent("sums", "a"), budget.spent("sums", "b")) == (10, 6, 4)
+
+
+def _spender(home: str, run: str) -> None:
+    budget = opened(Path(home))
+    for _ in range(40):
+        spend(budget, 1, 100, run)
+
+
+def test_processes_of_one_home_lose_nothing_and_spend_no_more_than_there_is(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_spender, args=(str(tmp_path), f"run-{i}")) for i in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    budget = opened(tmp_path)
+    assert budget.spent("rows") == sum(budget.spent("rows", f"run-{i}") for i in range(3)) == 100
+
+
+def test_entries_are_only_added(tmp_path: Path) -> None:
+    spend(opened(tmp_path), 10)
+    assert stat.S_IMODE((tmp_path / FILE).stat().st_mode) == 0o600
+    db = sqlite3.connect(tmp_path / FILE)
+    for statement in (
+        "DELETE FROM spent",
+        "UPDATE spent SET amount = 1",
+        "REPLACE INTO spent SELECT seq, 0, kind, run, -1 FROM spent",
+    ):
+        with pytest.raises(sqlite3.IntegrityError):
+            db.execute(statement)
+    db.close()
+
+
+def test_no_id_and_no_path_stands_in_the_file(tmp_path: Path) -> None:
+    opened(tmp_path, ["somebody@example.org"], "secret_name.csv")
+    raw = (tmp_path / FILE).read_bytes()
+    assert b"somebody" not in raw and b"example" not in raw and b"secret_name" not in raw
+
+
+# the file
+
+
+def test_a_file_that_vanishes_under_a_run_stops_it(tmp_path: Path) -> None:
+    budget = opened(tmp_path)
+    assert spend(budget, 10)
+    (tmp_path / FILE).rename(tmp_path / "away")
+    with pytest.raises(EnvironmentFailure, match="deleted or replaced while this run goes on"):
+        spend(budget, 1)
+    opened(tmp_path)  # another process makes a new one
+    with pytest.raises(EnvironmentFailure, match="deleted or replaced"):
+        spend(budget, 1)
+    (tmp_path / "away").replace(tmp_path / FILE)
+    assert spend(budget, 1) and budget.spent("rows") == 11
+
+
+def test_a_run_that_began_with_one_file_does_not_go_on_with_another(tmp_path: Path) -> None:
+    store = RunStore(tmp_path / "run")
+    check_same_budget(store, opened(tmp_path))
+    (tmp_path / FILE).unlink()
+    check_same_budget(store, opened(tmp_path))  # no run was agreed yet
+    store.commit({"agreement": b"{}"}, {}, [])
+    check_same_budget(store, opened(tmp_path))
+    (tmp_path / FILE).unlink()
+    with pytest.raises(SettingsError, match="is not the file that this run began to count in"):
+        check_same_budget(store, opened(tmp_path))
+    store.close()
+
+
+@pytest.mark.parametrize("raw", [b"x" * 100, b"SQLite format 3\0" + bytes(4000)])
+def test_a_damaged_file_is_no_new_one(raw: bytes, tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(raw)
+    for read in (lambda: opened(tmp_path), lambda: look(tmp_path, table_of(IDS, tmp_path / "t.csv"))):
+        with pytest.raises(EnvironmentFailure, match=r"budget\.db: .*Restore it from a copy"):
+            read()
+    assert (tmp_path / FILE).read_bytes() == raw
+
+
+def test_another_format_and_another_programs_file_are_refused(tmp_path: Path) -> None:
+    db = sqlite3.connect(tmp_path / FILE)
+    db.execute("CREATE TABLE theirs (x)")
+    db.close()
+    with pytest.raises(SettingsError, match="has format 0"):
+        opened(tmp_path)
+    (tmp_path / FILE).unlink()
+    opened(tmp_path)
+    db = sqlite3.connect(tmp_path / FILE)
+    db.execute("PRAGMA user_version=7")
+    db.close()
+    with pytest.raises(SettingsError, match="has format 7"):
+        opened(tmp_path)
+
+
+def test_a_home_that_cannot_be_written_ends_it(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("a file")
+    with pytest.raises(EnvironmentFailure, match="cannot be written"):
+        opened(tmp_path / "home")
+    (tmp_path / FILE).mkdir()
+    with pytest.raises(EnvironmentFailure):
+        opened(tmp_path)
+
+
+def test_looking_makes_nothing_and_counts_what_assisting_would(tmp_path: Path) -> None:
+    table = table_of(IDS[:3], tmp_path / "t.csv")
+    assert set(look(tmp_path, table).values()) == {0} and not (tmp_path / FILE).exists()
+    assert spend(opened(tmp_path, IDS[:1], "1.csv"), 1) and spend(opened(tmp_path, IDS[1:2], "2.csv"), 20)
+    assert spend(opened(tmp_path, ["other"], "3.csv"), 300)
+    raw = (tmp_path / FILE).read_bytes()
+    assert look(tmp_path, table)["rows"] == 21, "this table would link two"
+    assert (tmp_path / FILE).read_bytes() == raw
+
+
+# counts of an earlier release
+
+
+def test_sums_of_an_earlier_release_count_for_every_table(tmp_path: Path) -> None:
+    (tmp_path / BEFORE).write_text(json.dumps({"ab" * 32: {"r1": 10, "r2": 5}, "cd" * 32: {"r3": 2}}))
+    table = table_of(IDS, tmp_path / "lab.csv")
+    assert look(tmp_path, table)["sums"] == 17
+    for ids, file in ((IDS, "lab.csv"), (["x"], "x.csv")):
+        assert opened(tmp_path, ids, file).spent("sums") == 17
+    assert look(tmp_path, table)["sums"] == 17
+    assert opened(tmp_path).spend("r", [Charge("sums", 4, 20)], once=True) is not None
+
+
+@pytest.mark.parametrize("raw", [b"", b"[]", b'{"a": 1}', b'{"a": {"b": "c"}}', b"\xff", b"{}" + bytes(1 << 22)])
+def test_a_damaged_file_of_an_earlier_release_is_refused(raw: bytes, tmp_path: Path) -> None:
+    (tmp_path / BEFORE).write_bytes(raw)
+    read: list[Callable[[], object]] = [
+        lambda: opened(tmp_path),
+        lambda: look(tmp_path, table_of(IDS, tmp_path / "t")),
+    ]
+    for attempt in read:
+        with pytest.raises(SettingsError, match="not a readable budget of sums"):
+            attempt()
+    (tmp_path / BEFORE).write_bytes(b"{}")
+    assert opened(tmp_path).spent("sums") == 0
+
+
+# where a process meets it
+
+
+def test_every_table_that_an_assistor_reads_is_counted_for(tmp_path: Path) -> None:
+    session, budget = session_of(tmp_path), DataBudget(tmp_path / "keys")
+    store, table = open_store(session), (tmp_path / "lab.csv").read_text()
+    model = _model(session, store, Progress(), budget)
+    assert spend(budget, 10) and opened(tmp_path / "keys", ["8"], "other.csv").spent("rows") == 10
+    (tmp_path / "lab.csv").write_text("id,a\n007,1\nnew,2\n")
+    model.current_ids()
+    assert opened(tmp_path / "keys", ["new"], "new.csv").spent("rows") == 10
+    (tmp_path / "lab.csv").write_text(table)
+    store.commit({"agreement": b"{}"}, {}, [])
+    (tmp_path / "keys" / FILE).unlink()
+    with pytest.raises(SettingsError, match="is not the file that this run began to count in"):
+        _model(session, store, Progress(), DataBudget(tmp_path / "keys"))
+    store.close()
+
+
+def test_check_shows_what_is_left_of_each_budget(tmp_path: Path) -> None:
+    session = session_of(tmp_path, '[protect]\nresiduals = "ckks"\n')
+    assert "- reply ciphertexts: 0 of 65,536 (tau)" in check_party(session.file)
+    assert not (tmp_path / "keys" / FILE).exists(), "looking makes nothing"
+    budget = opened(tmp_path / "keys", ["8"])
+    budget.spend("r", [Charge("rows", 3, None), Charge("queries", 1000, None), Charge("replies", 20, None)])
+    shown = check_party(session.file)
+    for line in (
+        "- ids that were asked about: 1,000 of 10,000,000 (max_queries)",
+        "- rows predicted: 3; no max_rows is set",
+        "- reply ciphertexts: 20 of 65,536 (tau)",
+    ):
+        assert line in shown
+    session.file.write_text("max_rows = 50\n" + session.file.read_text())
+    assert "- rows predicted: 3 of 50 (max_rows)" in check_party(session.file)
+
+
+def test_doctor_looks_whether_counts_can_be_written(tmp_path: Path) -> None:
+    session = session_of(tmp_path)
+    assert "can be written" in doctor._home(session)
+    gone = msgspec.structs.replace(session.party, home=tmp_path / "gone")
+    with pytest.raises(OSError, match="could not be counted"):
+        doctor._home(dataclasses.replace(session, party=gone))

@@ -1,0 +1,73 @@
+"""The bytes that `check` foretells are those that a study moves."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from benchmarks import harness
+from parties.commands import setup
+from parties.run.certifier import KINDS
+from secure_gal.settings.study import Protect, Study
+from secure_gal.volume import HEADER_BYTES, Volume
+from tests.support.simulation import Network
+from tests.support.study_in_memory import NAMES, Arrays, N, make_party, study
+
+
+def unforeseen(volume: Volume, moved: Mapping[str, int], besides: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """Kinds of messages whose bytes are other than foretold, but for a header each; what says nothing of rows has
+    none."""
+    told: Counter[str] = Counter()
+    for flow in volume.learning():
+        told[flow.message] += flow.nbytes
+    most = HEADER_BYTES * 2 * (len(volume.study.parties) - 1) * volume.study.rounds
+    kinds = (set(told) | {kind for kind, size in moved.items() if size > most}) - besides - KINDS - {""}
+    return {kind: (told[kind], moved.get(kind, 0)) for kind in kinds if not 0 <= moved.get(kind, 0) - told[kind] < most}
+
+
+@pytest.mark.parametrize("ids", ["clear", "psi"])
+def test_a_study_in_the_clear(ids: str) -> None:
+    settings = study(protect=Protect(ids=ids))  # type: ignore[arg-type]
+    network = Network(make_party("hospital", settings), [make_party(name, settings) for name in NAMES[1:]])
+    network.run()
+    messages = {(a, b, frames[0]): frames for a, b, frames in network.sent}
+    moved: Counter[str] = Counter()
+    for frames in messages.values():
+        moved[frames[0].split(b'"kind":"')[1].split(b'"')[0].decode()] += sum(map(len, frames))
+    volume = Volume(settings, N, len(msgspec.json.encode(Arrays("lab", 5).ids)))
+    assert not unforeseen(volume, moved, frozenset({"masked-ids"}))
+    # the assistors hold five rows more than the sponsor knows of
+    assert 0 <= moved["masked-ids"] - (2 * 32 * (N + 5) if ids == "psi" else 0) < 2 * 1000
+    assert sum(moved.values()) == pytest.approx(sum(flow.nbytes for flow in volume.learning()), rel=0.15)
+
+
+def test_what_check_prints_at_both_ends(tmp_path: Path) -> None:
+    case = harness.synthetic(tmp_path, 1000, 2, parties=3, classes=3)
+    harness.write_settings(tmp_path, case, study='[protect]\nresiduals = "ckks"')
+    sponsor = setup.check_party(tmp_path / "p0" / "p0.toml")
+    assert "if every party holds these 1,000 rows and all rounds are run" in sponsor
+    for peer in ("p1", "p2"):
+        assert re.search(rf"  to {peer}: .*alignment.*keys 21\.6 MB, residuals", sponsor)
+        assert re.search(rf"  from {peer}: .*fits", sponsor) and f"from {peer}\n" in sponsor
+    lab = setup.check_party(tmp_path / "p1" / "p1.toml")
+    assert "p2:" not in lab
+    assert re.search(r"  from p0: .*keys 21\.6 MB", lab) and re.search(
+        r"at 1, 10, 100 Mbit/s at least \d+, \d+, \d+ s", lab
+    )
+
+
+def test_predictions_grow_with_ids_and_a_private_one_with_the_table() -> None:
+    def told(protect: Protect, rows: int, ids: int) -> int:
+        volume = Volume(Study("s", "regression", "a", "tcp://x:1", ("b", "c"), protect=protect), rows, 9 * rows)
+        return sum(flow.nbytes for flow in volume.predicting(ids))
+
+    assert told(Protect(ids="clear"), 10**6, 1000) == 2 * (9 * 1000 + 1000 + 4000)
+    assert told(Protect(), 10**6, 1000) > 2 * 32 * 10**6
+    for protect in (Protect(residuals="ckks"), Protect(predictions="sum"), Protect(ids="clear", predictions="sum")):
+        assert told(protect, 1000, 100_000) > told(protect, 1000, 1000) > 0
