@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -140,10 +141,10 @@ class Copy:
         self._clock = int(time.time()) - 1_000_000
         self._sound: set[str] = set()
 
-    def judge(self, mutant: Mutant, reach: Reach, rest: bool) -> tuple[str, str]:
+    def judge(self, mutant: Mutant, reach: Reach, rest: bool, most: float = math.inf) -> tuple[str, str]:
         """(verdict, the test that failed)."""
         first, last = mutant.lines()
-        tests = reach.of(mutant.file, first, last) or reach.of(mutant.file, 1, last + 10_000)
+        tests = reach.of(mutant.file, first, last, most) or reach.of(mutant.file, 1, last + 10_000, most)
         stages: list[tuple[tuple[str, ...], int]] = [(mutant.first, NAMED_SECONDS)] if mutant.first else []
         stages += [(tuple(tests), REST_SECONDS)] if tests else []
         stages += [(("tests",), REST_SECONDS)] if rest or not tests else []
@@ -236,7 +237,9 @@ def mapped(folder: Path, workers: int) -> Reach:
     return read(folder)
 
 
-def run(mutants: Sequence[Mutant], book: Book, reach: Reach, workers: int, rest: bool) -> list[Verdict]:
+def run(
+    mutants: Sequence[Mutant], book: Book, reach: Reach, workers: int, rest: bool, most: float = math.inf
+) -> list[Verdict]:
     """Judge those that have no verdict yet, and survivors again: a test may have come since."""
     known = equivalents()
     todo = [m for m in mutants if m.id not in book.verdicts or book.verdicts[m.id].verdict == "survived"]
@@ -250,7 +253,7 @@ def run(mutants: Sequence[Mutant], book: Book, reach: Reach, workers: int, rest:
             for mutant in todo[number::workers]:
                 began = time.monotonic()
                 why = known.get(place(mutant), "")
-                verdict, by = ("equivalent", why) if why else copies[number].judge(mutant, reach, rest)
+                verdict, by = ("equivalent", why) if why else copies[number].judge(mutant, reach, rest, most)
                 line = mutant.lines()[0]
                 book.add(
                     Verdict(
@@ -291,6 +294,13 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=300, help="random mutants (default 300)")
     parser.add_argument("--seed", type=int, default=1, help="of the draw (default 1)")
     parser.add_argument("--workers", type=int, default=1, help="mutants at a time (default 1)")
+    parser.add_argument(
+        "--most",
+        type=float,
+        default=math.inf,
+        metavar="SECONDS",
+        help="show a mutant to no more tests than take so long together: more of them survive, in less time",
+    )
     parser.add_argument("--all", action="store_true", help="show a survivor to the tests that do not run its lines too")
     parser.add_argument(
         "--map", type=Path, help="where the map of tests and lines is, or is made; kept for the next call"
@@ -307,7 +317,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(prefix="secure-gal-reach-") as made:
         reach = mapped(asked.map or Path(made) / "map", asked.workers)
-    verdicts = run(mutants, book, reach, asked.workers, asked.all)
+    verdicts = run(mutants, book, reach, asked.workers, asked.all, asked.most)
     print(summary(verdicts))
     if asked.what == "removed" and any(v.verdict == "survived" for v in verdicts):
         raise SystemExit(1)

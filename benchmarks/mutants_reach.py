@@ -8,6 +8,8 @@ sure of a survivor shows it to all tests.
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 import subprocess
 import sys
@@ -50,11 +52,14 @@ class Reach:
     tests: dict[str, dict[int, frozenset[str]]]
     seconds: dict[str, float]
 
-    def of(self, file: str, first: int, last: int) -> list[str]:
+    def of(self, file: str, first: int, last: int, seconds: float = math.inf) -> list[str]:
         """The tests that run one of these lines, files with little to run before others; empty if only imports run
         them.
 
         Tests of one file stay together, where they share what was costly to make.
+
+        Args:
+            seconds: no more tests than take so long together, but one at least.
         """
         lines = self.tests.get(file, {})
         found = frozenset[str]().union(*(lines.get(number, frozenset()) for number in range(first, last + 1)))
@@ -62,7 +67,11 @@ class Reach:
         for test in found:
             cost[_file(test)] += self.seconds.get(test, 1.0)
         place = {test: number for number, test in enumerate(self.seconds)}
-        return sorted(found, key=lambda test: (cost[_file(test)], _file(test), place.get(test, 0)))
+        chosen = sorted(found, key=lambda test: (cost[_file(test)], _file(test), place.get(test, 0)))
+        spent = itertools.accumulate(self.seconds.get(test, 1.0) for test in chosen)
+        return [
+            test for number, (test, sum_) in enumerate(zip(chosen, spent, strict=True)) if not number or sum_ <= seconds
+        ]
 
 
 def measure(tree: Path, workers: int) -> None:

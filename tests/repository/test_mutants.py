@@ -34,6 +34,8 @@ def test_tests_that_run_a_line_come_by_the_cost_of_their_file() -> None:
     reach = Reach(lines, {"t/y.py::two": 1.0, "t/y.py::one": 1.0, "t/x.py::slow": 9.0, "t/z.py::other": 0.1})
     assert reach.of("a.py", 3, 3) == ["t/y.py::two", "t/y.py::one", "t/x.py::slow"]
     assert reach.of("a.py", 3, 4)[0] == "t/z.py::other"
+    assert reach.of("a.py", 3, 3, seconds=2.0) == ["t/y.py::two", "t/y.py::one"]
+    assert reach.of("a.py", 3, 3, seconds=0.1) == ["t/y.py::two"], "one at least"
     assert reach.of("a.py", 1, 2) == reach.of("b.py", 1, 9) == []
 
 
