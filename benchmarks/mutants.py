@@ -155,7 +155,7 @@ class Copy:
         return "survived", ""
 
     def _holds(self, mutant: Mutant, test: str) -> bool:
-        """Whether a test that failed, or a file that could not even be collected, does so on the mutant again, and not on
+        """Whether what failed, a test or a file that could not even be collected, fails on the mutant again, and not on
         the code as it is."""
         if not test.startswith("tests/"):  # pytest said nothing that names one
             return True
