@@ -8,12 +8,15 @@ import pty
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from parties import cli
 from parties.audit.ledger import verify_ledger
+from parties.audit.policy import Policy
 from parties.commands import consent, setup
 from parties.commands.consent import go_beyond, require_consent, write_down
 from parties.run.session import Session, open_session, open_store
@@ -24,7 +27,7 @@ from secure_gal.settings.limits import limits_of, read_beyond
 from secure_gal.settings.study import Protect
 from tests.support.study_in_memory import study
 from transport.ledger import Ledger
-from transport.ledger_entries import BeyondEntry, ConsentEntry, decode, read_lines
+from transport.ledger_entries import BeyondEntry, ConsentEntry, Opening, decode, read_lines
 
 
 def session_of(folder: Path, protect: str = "", learner: str = "", others: tuple[str, ...] = ()) -> Session:
@@ -233,3 +236,19 @@ def test_a_learner_that_cannot_be_fitted_on_ciphertexts_is_refused_by_check(kind
         setup.check_party(tmp_path / "lab.toml")
     session_of(tmp_path, encrypted, '[learner]\nkind = "linear"\nfeatures = "auto"\n')
     assert "strict: ring degree 16384" in setup.check_party(tmp_path / "lab.toml")
+
+
+@pytest.mark.parametrize(
+    ("stated", "problem"),
+    [
+        (30_000_000.0, ""),
+        (5.0, "goes beyond queries: 5 is not beyond the limit of"),
+        (30_000_000.5, "goes beyond queries: 3e+07 is no whole number"),
+    ],
+)
+def test_a_limit_gone_beyond_in_a_ledger_is_one_that_could_be(stated: float, problem: str) -> None:
+    now, settings = datetime(2026, 11, 28, tzinfo=UTC), study()
+    opening = Opening(1, "", now, 2, "lab", "0" * 64, msgspec.Raw(b"{}"), ())
+    entry = BeyondEntry(2, "0" * 64, now, "queries", float(settings.max_queries), stated)
+    found = Policy(settings).agreed_problem(entry, opening)
+    assert found.startswith(problem) and bool(found) == bool(problem)

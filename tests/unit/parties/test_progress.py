@@ -51,3 +51,12 @@ def test_what_a_peer_says_cannot_steer_the_terminal(
         cli.main()
     first, second = capsys.readouterr().err.splitlines()
     assert first.isprintable() and second == "second line"
+
+
+@pytest.mark.parametrize("attained", [True, False])
+def test_a_round_says_when_no_finite_learning_rate_was_best(attained: bool) -> None:
+    shown, record = io.StringIO(), events.RoundRecord(2, 0.5, None, None, 3.0, attained, {"lab": 1.0})
+    Progress(stream=shown, rounds=4).show(events.Committed(record, bytes=1_500_000, seconds_left=7.0))
+    text = shown.getvalue()
+    assert "round 2/4  train 0.50000  eta 3  weights lab 1.00  1.5 MB  ~7 s left" in text
+    assert ("separable" in text) != attained
