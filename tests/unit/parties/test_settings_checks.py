@@ -383,6 +383,11 @@ def test_a_file_that_cannot_be_written_leaves_no_half(tmp_path: Path, monkeypatc
 # the machine and the run directory
 
 
+def test_doctor_looks_no_further_than_settings_that_cannot_be_read(tmp_path: Path) -> None:
+    (line,), healthy = doctor.examine(tmp_path / "none.toml")
+    assert not healthy and line.startswith("FIX   settings: ") and "no such file" in line
+
+
 def test_doctor_names_a_run_dir_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert "will be made" in doctor._run_dir(tmp_path / "a" / "b")
