@@ -550,6 +550,22 @@ def test_no_batch_is_summed_without_every_assistor_or_twice() -> None:
         lab.receive("hospital", messages.PredictRequest(Batch(2), ("r2",)))
 
 
+@pytest.mark.parametrize("name", ["lab", "insurer"])
+def test_a_batch_with_an_id_that_a_party_does_not_hold_gets_no_part_of_it(name: str) -> None:
+    """A sum over fewer than all would show one assistor's part."""
+    network = make(CLEAR)
+    network.run()
+    lab, role = network.parties["lab"].node.role, network.parties[name].node.role
+    ids = ("r1", "nobody")
+    _, key = lab.receive("hospital", messages.PredictRequest(Batch(1), ids))
+    if role is not lab:
+        assert role.receive("hospital", key.message) == []
+        role.receive("hospital", messages.PredictRequest(Batch(1), ids))
+    (sent,) = role.stage.leave_part(1, np.array([1, 0], np.uint8), np.ones(8, np.uint8))
+    assert isinstance(sent.message, messages.SealedPart) and len(sent.message.sealed) == 0
+    assert "does not know every id" in sent.message.batch.refused
+
+
 def test_parts_about_different_rows_are_not_added() -> None:
     network = make(CLEAR)
     network.run()

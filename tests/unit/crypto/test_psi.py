@@ -112,6 +112,12 @@ def test_two_runs_share_no_masked_id() -> None:
     assert not lists[0] & lists[1]
 
 
+@pytest.mark.parametrize("size", [0, 31, 33])
+def test_a_domain_of_another_size_is_misuse(size: int) -> None:
+    with pytest.raises(Misuse, match="a PSI domain has 32 bytes"):
+        PsiSide(bytes(size))
+
+
 def test_domain_fields_are_framed() -> None:
     fields = [(b"ab", b"c"), (b"a", b"bc"), (b"abc",), (b"abc", b""), (b"", b"abc")]
     assert len({derive_domain(*f) for f in fields}) == len(fields)

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,7 +38,8 @@ from secure_gal.labels.schemes import RangeInterval, RangeResponse
 from secure_gal.learners import make_learner
 from secure_gal.protocol.learned import Learned
 from secure_gal.protocol.settled import Settled
-from secure_gal.settings.party import LearnerSettings
+from secure_gal.settings.party import DataSettings, LearnerSettings, PartySettings
+from secure_gal.settings.study import Study
 from secure_gal.state import State
 from transport import assistor_socket, sponsor_socket
 
@@ -386,6 +388,34 @@ def test_a_file_that_cannot_be_written_leaves_no_half(tmp_path: Path, monkeypatc
 def test_doctor_looks_no_further_than_settings_that_cannot_be_read(tmp_path: Path) -> None:
     (line,), healthy = doctor.examine(tmp_path / "none.toml")
     assert not healthy and line.startswith("FIX   settings: ") and "no such file" in line
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_doctor_tries_the_sponsors_port_and_dials_for_an_assistor(
+    taken: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{other.getsockname()[1]}"
+        if taken:
+            other.listen()
+        else:
+            other.close()
+        study = Study("s", "regression", "hospital", address, ("lab",))
+        data = DataSettings(tmp_path / "t.csv", "id")
+        sponsor, lab = (
+            PartySettings(tmp_path / "study.toml", name, tmp_path, tmp_path / "run", data, bind=bind)
+            for name, bind in (("hospital", address), ("lab", None))
+        )
+        found = {}
+        for party in (sponsor, lab):
+            monkeypatch.setattr(doctor, "load_party", lambda file, party=party: (party, study))
+            try:
+                found[party.party] = doctor._network(tmp_path)
+            except OSError as error:
+                found[party.party] = str(error)
+    assert ("stop what uses the port" if taken else "is free") in found["hospital"]
+    assert ("answers" if taken else "is the sponsor running") in found["lab"]
 
 
 def test_doctor_names_a_run_dir_that_cannot_be_made(tmp_path: Path) -> None:
