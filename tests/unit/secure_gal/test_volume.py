@@ -14,6 +14,7 @@ import pytest
 from benchmarks import harness
 from parties.commands import setup
 from parties.run.certifier import KINDS
+from secure_gal.protection.reply_counts import budget_problem
 from secure_gal.settings.study import Protect, Study
 from secure_gal.volume import HEADER_BYTES, Volume
 from tests.support.simulation import Network
@@ -71,3 +72,11 @@ def test_predictions_grow_with_ids_and_a_private_one_with_the_table() -> None:
     assert told(Protect(), 10**6, 1000) > 2 * 32 * 10**6
     for protect in (Protect(residuals="ckks"), Protect(predictions="sum"), Protect(ids="clear", predictions="sum")):
         assert told(protect, 1000, 100_000) > told(protect, 1000, 1000) > 0
+
+
+@pytest.mark.parametrize(("rounds", "fits"), [(64, True), (65, False)])
+def test_a_study_may_use_up_all_that_its_parameter_set_hides_data_for(rounds: int, fits: bool) -> None:
+    """64 rounds of 1,024 outputs are 2^16 = tau replies."""
+    protect = Protect(ids="clear", residuals="ckks")
+    settings = study(task="classification", outputs=1024, rounds=rounds, protect=protect)
+    assert (budget_problem(settings, 90, 10) == "") == fits
