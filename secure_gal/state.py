@@ -52,10 +52,6 @@ class State:
         for key in self.keys(prefix):
             self.drop(key)
 
-    def get(self, key: str) -> Value:
-        """The value saved under `key`; KeyError when there is none."""
-        return self.rows[key]
-
     def array(self, key: str) -> npt.NDArray[Any]:
         """The array saved under `key`; KeyError when there is none, TypeError for bytes."""
         return _array(self.rows[key])

@@ -24,6 +24,7 @@ from crypto.ckks.secret_sum import SumContext
 from crypto.ckks.sets import PARAMETER_SETS
 from crypto.ckks.sum_calculator import SumCalculator
 from crypto.ckks.sum_keys import EncryptionKey, ProductKeys
+from crypto.errors import Malformed
 from secure_gal import messages
 from secure_gal.effects import Send
 from tests.support.ckks_keys import PEER, keys, raw_keys, ridge, secret
@@ -220,3 +221,9 @@ def test_public_keys() -> None:
     public = seal_files.packed_bytes(2, FAST.levels + 1, FAST.n)
     differ(first[:public], second[:public])
     assert isinstance(PublicKeys.from_bytes(FAST, 1, second.tobytes()), PublicKeys)
+
+
+def test_the_key_owners_difference_has_the_shape_of_the_fits(sums: Sums) -> None:
+    short = np.zeros((1, 8), np.uint8)
+    with pytest.raises(Malformed, match="own difference must have the shape"):
+        sums.calculator.products([sums.parts[0]], np.zeros((ROWS, 1)), short, sums.layout.training)

@@ -8,7 +8,7 @@ import pytest
 from parties.run.budget import DataBudget
 from parties.run.node import Node
 from secure_gal import events, messages
-from secure_gal.effects import Send
+from secure_gal.effects import Compute, Send
 from secure_gal.errors import PeerViolation
 from secure_gal.protocol import agreement, roles
 from secure_gal.protocol.assistor import Assistor
@@ -240,3 +240,17 @@ def test_clear_ids_in_a_private_study_are_refused() -> None:
     with pytest.raises(PeerViolation, match="not legal"):
         network.sponsor.node.role.receive("lab", messages.Ids(("r1",)))
     make_network()
+
+
+def test_masked_ids_of_an_attempt_come_once() -> None:
+    network = Network(make_party("hospital", PRIVATE), [make_party(name, PRIVATE) for name in NAMES[1:]])
+    hospital = network.sponsor.node.role
+    while hospital.phase != "aligning":
+        assert network.step()
+    points = np.random.default_rng(0).integers(0, 255, (3, 32), dtype=np.uint8)
+    points[:, 31] &= 0x3F
+    first = messages.MaskedIds(points, messages.Step(0, 2))
+    assert any(isinstance(effect, Compute) for effect in hospital.receive("lab", first))
+    for attempt in (1, 2):
+        with pytest.raises(PeerViolation, match="an attempt that is over"):
+            hospital.receive("lab", messages.MaskedIds(points, messages.Step(0, attempt)))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crypto.ckks import release
+from crypto.ckks import dithering, release
 from crypto.ckks.calculator import Calculator
 from crypto.ckks.keys import PublicKeys
 from crypto.ckks.releases import TAG_BYTES, Releases
@@ -170,3 +170,11 @@ def test_honest_replies_pass_the_checks_on_padding() -> None:
     for rows in (1, 100, FAST.n):
         cipher.decrypt(calculator.sanitise(None, 111)[None], rows, 1, PEER)
     assert keys("fast", 1).params is FAST
+
+
+def test_padding_is_held_against_the_noise_and_what_encoding_u_may_leave() -> None:
+    """Rounding of U has variance 1/4 a coefficient with its dither (decision 3), over n slots and 2^25 rows."""
+    strict = PARAMETER_SETS["strict"]
+    left = (strict.n * 2.0**25 * dithering.VARIANCE) ** 0.5 / 2.0**strict.second_bits
+    assert release.padding_deviation(strict) == pytest.approx((release.deviation(strict) ** 2 + left**2) ** 0.5)
+    assert 0.05 < dithering.VARIANCE < 1

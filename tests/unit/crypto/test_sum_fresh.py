@@ -115,3 +115,8 @@ def test_fresh_features_with_individual_encrypted_predictions_are_refused(party:
         EncryptedAssistorData(party, settings, tmp_path, lambda text: None)
     with pytest.raises(SettingsError, match="fresh_features"):
         ridge_features(FRESH, np.zeros((5, 2)), tmp_path, 0)
+
+
+def test_no_rows_add_up_to_no_rows() -> None:
+    nothing = np.zeros((0, ROWS.reply_bytes), dtype=np.uint8)
+    assert added(ROWS, [nothing, nothing]).shape == nothing.shape

@@ -32,6 +32,7 @@ def test_axis_labels_read_well() -> None:
 
 def test_a_line_rises_with_its_values_and_stops_where_there_is_none() -> None:
     chart = line_chart("Metric", {"GAL": [1.0, None, 2.0, 3.0], "none": [None] * 4}, {"alone": 1.5}, kept=3)
+    assert 0 < chart.left < chart.right < chart.width and 0 < chart.top < chart.bottom < chart.height
     assert chart is not None
     curve, level = chart.curves
     assert [x for x, _ in curve.dots] == [chart.x_ticks[i].at for i in (0, 2, 3)]

@@ -219,3 +219,7 @@ def test_control_frames_are_bounded_and_strict(bench: Bench, to: str) -> None:
     seen = [e for e in bench.pump(lab, until=Ack) if not isinstance(e, Attached)]
     name = "lab" if to == "sponsor" else "hospital"
     assert seen == [Sync(name, over[:-1]), Ack(name, 9)]
+
+
+def test_bounds_of_frames_are_those_that_peers_count_on() -> None:
+    assert (MAX_SMALL_BYTES, curve.MAX_FRAME_BYTES, curve.PING_BYTES) == (1024, 266_240, 9)
