@@ -252,3 +252,11 @@ def test_a_limit_gone_beyond_in_a_ledger_is_one_that_could_be(stated: float, pro
     entry = BeyondEntry(2, "0" * 64, now, "queries", float(settings.max_queries), stated)
     found = Policy(settings).agreed_problem(entry, opening)
     assert found.startswith(problem) and bool(found) == bool(problem)
+
+
+@pytest.mark.parametrize(
+    ("task", "said"), [("classification", "shows each row's class"), ("regression", "shows each row's target value")]
+)
+def test_the_manifest_says_what_a_clear_residual_shows(task: str, said: str) -> None:
+    told = {item.message: item for item in who_learns_what(study(task=task, protect=Protect(ids="clear")))}
+    assert told["residual"].inference.endswith(said)
