@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from parties.report.charts import MAX_SHARES
-from parties.report.page import render, write_report
+from parties.report.page import _traffic, render, write_report
 from secure_gal.errors import SettingsError
 from secure_gal.manifest import who_learns_what
 from secure_gal.protection.disclosure import Disclosure, in_the_clear
@@ -212,3 +212,12 @@ def test_a_run_directory_without_results_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="holds no results"):
         write_report(tmp_path, STUDY)
     assert not (tmp_path / "report.html").exists()
+
+
+def test_traffic_is_shown_by_phase_and_as_a_share_of_the_largest_kind() -> None:
+    counts = {"sent": {"lab": {"residual": 300, "rows": 60}}, "received": {"lab": {"fitted": 100, "residual": 100}}}
+    found = {
+        kind: (sent, received, share) for rows in _traffic(counts).values() for kind, sent, received, share in rows
+    }
+    assert found == {"residual": (300, 100, 1.0), "rows": (60, 0, 0.15), "fitted": (0, 100, 0.25)}
+    assert _traffic({"sent": {"lab": {"rows": 0}}, "received": {}})["Alignment of rows"] == [("rows", 0, 0, 0.0)]
