@@ -43,6 +43,15 @@ def test_a_soft_limit_of_open_files_is_raised(
     assert limits == [after, hard] and "76 needed" in text
 
 
+@pytest.mark.parametrize(("cores", "protect", "need"), [(8, "ckks", 108), (None, "ckks", 80), (8, "none", 76)])
+def test_worker_processes_need_open_files_of_their_own(
+    cores: int | None, protect: str, need: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    settings = study(protect=Protect(ids="clear", residuals=protect))  # type: ignore[arg-type]
+    assert f"{need} needed" in require_open_files(settings)
+
+
 def test_a_disk_that_became_read_only_is_named(tmp_path: Path) -> None:
     store = RunStore(tmp_path / "run")
     store._db.execute("PRAGMA query_only=1")
