@@ -235,6 +235,22 @@ def test_malformed_pieces_are_dropped_and_change_nothing(seq: int, total: int, o
     assert whole is not None and [bytes(f) for f in whole.frames] == message(200_000)
 
 
+def test_a_message_above_the_bound_never_begins_however_well_its_table_adds_up() -> None:
+    claimed = MAX_MESSAGE_BYTES + 1
+    body = packed(HEAD, count=4, lengths=[900, 64, 32, claimed - 4 - 32 - 996]) + bytes(LEAST_PIECE)
+    incoming = Incoming()
+    assert incoming.take(*piece(1, claimed, 0, body)) is None and not incoming._held
+
+
+@pytest.mark.parametrize("body", [b"", GOOD[LEAST_PIECE:] + b"x"], ids=["empty", "beyond the end"])
+def test_a_piece_that_cannot_be_the_next_changes_nothing(body: bytes) -> None:
+    incoming = Incoming()
+    incoming.take(*piece(5, len(GOOD), 0, GOOD[:LEAST_PIECE]))
+    assert incoming.take(*piece(5, len(GOOD), LEAST_PIECE, body)) is None
+    whole = incoming.take(*piece(5, len(GOOD), LEAST_PIECE, GOOD[LEAST_PIECE:]))
+    assert whole is not None and [bytes(f) for f in whole.frames] == message(200_000)
+
+
 def test_nothing_is_held_that_has_not_arrived() -> None:
     incoming, claimed = Incoming(), MAX_MESSAGE_BYTES
     body = packed(HEAD, count=4, lengths=[900, 64, 32, claimed - 4 - 32 - 996]) + bytes(LEAST_PIECE)
