@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from parties.cli import app
+from parties.run import archive, session
 from parties.run.archive import Archive, extract
 from secure_gal import messages
 from secure_gal.errors import SettingsError
@@ -76,3 +80,17 @@ def test_a_payload_that_is_not_the_ledgers_is_refused(kept: tuple[LedgerStudy, A
     archive.write(seq, other)
     with pytest.raises(SettingsError, match="not the payload"):
         extract(archive, line, tmp_path / "out")
+
+
+def test_a_payload_is_asked_for_by_the_number_of_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ledger.jsonl").write_bytes(b'{"entry":"opening",}\ntwo\n')
+    party = SimpleNamespace(run_dir=tmp_path)
+    monkeypatch.setattr(session, "open_session", lambda file: SimpleNamespace(party=party, identity=None))
+    monkeypatch.setattr(archive, "Archive", lambda folder, identity: None)
+    monkeypatch.setattr(archive, "extract", lambda archive, line, out: [out / line.strip().decode()])
+    shown = CliRunner().invoke(
+        app, ["audit", "payload", "lab.toml", "--seq", "2", "--out", "there"], catch_exceptions=False
+    )
+    assert shown.output == f"wrote {Path('there') / 'two'}\n"
+    with pytest.raises(SettingsError, match="3: the ledger has no such entry"):
+        CliRunner().invoke(app, ["audit", "payload", "lab.toml", "--seq", "3"], catch_exceptions=False)

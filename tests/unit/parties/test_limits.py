@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import harness
+from parties.commands import demo
 from parties.run.limits import require_open_files
 from parties.run.store import RunStore
 from secure_gal.errors import EnvironmentFailure
@@ -65,3 +67,13 @@ def test_a_disk_that_became_read_only_is_named(tmp_path: Path) -> None:
         store.commit({"large": bytes(100_000)}, {}, [])
     assert store.state() == {}, "all of a step or nothing"
     store.close()
+
+
+def test_a_machine_without_a_free_port_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Taken(socket.socket):
+        def bind(self, address: object) -> None:
+            raise OSError("in use")
+
+    monkeypatch.setattr(demo.socket, "socket", Taken)
+    with pytest.raises(EnvironmentFailure, match="no port from"):
+        demo._free_port()
