@@ -232,3 +232,8 @@ def test_the_phase_of_a_request_is_what_the_exact_circuit_starts_from() -> None:
     row = secret("fast").encrypt(values[:, None])[0]
     found = coefficients(calculator, phase(calculator, secret("fast"), calculator.read_request(row)))
     assert np.abs(np.array([int(x) for x in found], dtype=float)).max() < 2.0**FAST.request_bits
+
+
+@pytest.mark.parametrize(("name", "bits"), [("strict", 42.7341), ("fast", 70.9139)])
+def test_the_bound_on_noise_that_depends_on_data_is_what_decision_3_derives(name: str, bits: float) -> None:
+    assert math.log2(PARAMETER_SETS[name].data_noise) == pytest.approx(bits, abs=1e-3)

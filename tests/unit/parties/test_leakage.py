@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
 from parties.cli import app
 from parties.commands import demo, leakage
+from secure_gal.errors import SettingsError
+from secure_gal.state import State
 
 pytestmark = pytest.mark.processes
 
@@ -72,3 +75,9 @@ def test_the_threshold_is_a_gate_with_an_exit_code(runs: Path, tmp_path: Path) -
     (home / "run/summary.json").unlink()
     result = CliRunner().invoke(app, ["leakage", str(home / "hospital.toml")])
     assert result.exit_code == 1 and "EXCEEDED" in result.output
+
+
+def test_columns_are_scored_once_rows_are_aligned() -> None:
+    session = SimpleNamespace(party=SimpleNamespace(run_dir="run"))
+    with pytest.raises(SettingsError, match="holds no aligned rows; run `secure-gal assist` first"):
+        leakage._columns(session, State())
