@@ -51,3 +51,8 @@ def test_shares_stack_to_one_and_many_parties_are_folded() -> None:
     many = share_chart("Weights", {f"p{i}": [i / 190] * 3 for i in range(20)}, kept=0)
     assert many is not None
     assert [curve.name for curve in many.curves] == [f"p{i}" for i in range(13, 20)] + ["13 others"]
+
+
+def test_a_flat_line_lies_in_the_middle_of_half_its_height() -> None:
+    assert (Axis.around([2.0, 2.0]).low, Axis.around([2.0]).high) == (1.0, 3.0)
+    assert (Axis.around([0.0]).low, Axis.around([0.0]).high) == (-1.0, 1.0)

@@ -257,3 +257,17 @@ def test_nothing_is_held_that_has_not_arrived() -> None:
     arrived = incoming.take(*piece(1, claimed, 0, body))
     assert arrived is not None and arrived.rest == claimed - 4 - 32 - 996
     assert len(incoming._held) == len(body)
+
+
+def test_what_the_peer_has_already_ends_the_asking_for_it() -> None:
+    sent: list[int] = []
+    outgoing = Outgoing(lambda prefix, piece: sent.append(len(piece)), lambda: 0.0)
+    for seq in (1, 2):
+        outgoing.push(seq, message(2_000_000))
+    assert len(sent) == 1, "one piece of the first, until the peer says what it holds"
+    assert outgoing.acknowledged(1) and len(sent) > 2, "then as much as the window holds of the next"
+
+
+def test_what_arrived_shows_no_payload() -> None:
+    arrived = Incoming().take(*piece(1, len(GOOD), 0, GOOD))
+    assert arrived is not None and arrived.frames and "memory" not in repr(arrived)
