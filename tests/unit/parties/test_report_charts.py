@@ -54,5 +54,5 @@ def test_shares_stack_to_one_and_many_parties_are_folded() -> None:
 
 
 def test_a_flat_line_lies_in_the_middle_of_half_its_height() -> None:
-    assert (Axis.around([2.0, 2.0]).low, Axis.around([2.0]).high) == (1.0, 3.0)
+    assert (Axis.around([10.0, 10.0]).low, Axis.around([10.0]).high) == (4.0, 16.0), "5 to 15 in steps of 2"
     assert (Axis.around([0.0]).low, Axis.around([0.0]).high) == (-1.0, 1.0)
