@@ -177,3 +177,15 @@ def test_a_message_in_pieces_is_judged_by_its_head() -> None:
     network.run()
     (ack,) = sponsor.begun("lab", head, rest).transmit  # it is on the disk: the rest need not come again
     assert (ack.kind, ack.seq) == ("ack", sponsor._links["lab"].received)
+
+
+@pytest.mark.parametrize(("past", "acknowledged"), [(1, True), (0, True), (-1, False)])
+def test_a_message_that_is_on_the_disk_need_not_come_again(past: int, acknowledged: bool) -> None:
+    """By its header alone: the last one received as well as earlier ones, but not the next."""
+    network = make_network()
+    network.run()
+    lab = network.parties["lab"].node
+    sent = [frames for a, b, frames in network.sent if (a, b) == ("hospital", "lab")]
+    lab._links["hospital"].received += min(past, 0)
+    head = sent[-1 - max(past, 0)]
+    assert bool(lab.begun("hospital", head[:3], sum(map(len, head[3:]))).transmit) == acknowledged

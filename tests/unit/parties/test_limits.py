@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import harness
-from parties.commands import demo
+from parties.commands import demo, doctor
 from parties.run.limits import require_open_files
 from parties.run.store import RunStore
 from secure_gal.errors import EnvironmentFailure
@@ -77,3 +77,11 @@ def test_a_machine_without_a_free_port_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(demo.socket, "socket", Taken)
     with pytest.raises(EnvironmentFailure, match="no port from"):
         demo._free_port()
+
+
+def test_doctor_examines_a_party_that_is_well(tmp_path: Path) -> None:
+    harness.write_settings(tmp_path, harness.breast(tmp_path, 2, 0))
+    lines, healthy = doctor.examine(tmp_path / "p0" / "p0.toml")
+    assert healthy, lines
+    whats = [line.partition(":")[0].removeprefix("ok    ") for line in lines]
+    assert whats == ["settings", "keys and pins", "home", "run_dir", "open files", "network", "versions", "gpu"]
