@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import crypto.ckks
 from crypto.ckks import seal_files
 from crypto.ckks.calculator import Calculator
-from crypto.ckks.ciphertexts import check_requests
+from crypto.ckks.ciphertexts import check_requests, spread
 from crypto.ckks.encrypted_ridge import EncryptedRidge
 from crypto.ckks.keys import PublicKeys, keys_bytes
 from crypto.ckks.params import RANGE
@@ -341,3 +341,8 @@ def test_mutated_keys_never_kill_the_process() -> None:
             bad[at : at + 8] = rng.bytes(8)
         with contextlib.suppress(Malformed):
             PublicKeys.from_bytes(FAST, 16, bytes(bad))
+
+
+@pytest.mark.parametrize(("filled", "hides"), [(0, False), (4, False), (5, True), (8, True)])
+def test_a_polynomial_of_which_half_is_zero_hides_nothing(filled: int, hides: bool) -> None:
+    assert spread(np.array([3] * filled + [0] * (8 - filled), dtype=np.uint8)) == hides
