@@ -202,7 +202,8 @@ class Copy:
             return "survived", ""
         lines = [line for line in out.splitlines() if line.startswith(("FAILED ", "ERROR "))]
         failed = [line.partition(" ")[2].partition(" - ")[0] for line in lines]
-        return "detected", failed[0] if failed else out.strip().splitlines()[-1][:200]
+        said = failed or out.strip().splitlines()[-1:] or [f"ended with {process.returncode}, without a word"]
+        return "detected", said[0][:300]
 
 
 def _end(process: subprocess.Popen[str]) -> None:
