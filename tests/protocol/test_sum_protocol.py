@@ -566,6 +566,15 @@ def test_a_batch_with_an_id_that_a_party_does_not_hold_gets_no_part_of_it(name: 
     assert "does not know every id" in sent.message.batch.refused
 
 
+def test_a_batch_without_rows_is_not_summed() -> None:
+    network = make(CLEAR)
+    network.run()
+    for name in NAMES[1:]:
+        role = network.parties[name].node.role
+        with pytest.raises(PeerViolation, match="has no rows to sum"):
+            role._fits.check_batch(role.stage, 1, 0)
+
+
 def test_parts_about_different_rows_are_not_added() -> None:
     network = make(CLEAR)
     network.run()

@@ -173,8 +173,8 @@ def test_honest_replies_pass_the_checks_on_padding() -> None:
 
 
 def test_padding_is_held_against_the_noise_and_what_encoding_u_may_leave() -> None:
-    """Rounding of U has variance 1/4 a coefficient with its dither (decision 3), over n slots and 2^25 rows."""
+    """An encoded U has variance 1/4 a coefficient with its dither (decision 3), over n slots and 2^25 rows."""
     strict = PARAMETER_SETS["strict"]
     left = (strict.n * 2.0**25 * dithering.VARIANCE) ** 0.5 / 2.0**strict.second_bits
     assert release.padding_deviation(strict) == pytest.approx((release.deviation(strict) ** 2 + left**2) ** 0.5)
-    assert 0.05 < dithering.VARIANCE < 1
+    assert pytest.approx(1 / 12 + 2 / 12) == dithering.VARIANCE, "rounding, and two uniform numbers"

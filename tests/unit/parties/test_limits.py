@@ -87,12 +87,14 @@ def test_doctor_examines_a_party_that_is_well(tmp_path: Path) -> None:
     assert whats == ["settings", "keys and pins", "home", "run_dir", "open files", "network", "versions", "gpu"]
 
 
-@pytest.mark.parametrize(("clear", "studies"), [(False, ["ckks psi", "none clear"]), (True, ["none clear"])])
+@pytest.mark.parametrize(
+    ("clear", "studies"), [(False, ["demo ckks psi", "in-the-clear none clear"]), (True, ["demo none clear"])]
+)
 def test_the_demo_shows_an_encrypted_study_and_the_same_in_the_clear(
     clear: bool, studies: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[str] = []
     monkeypatch.setattr(demo, "_write_tables", lambda folder: {})
-    monkeypatch.setattr(demo, "_study", lambda folder, residuals, data, ids: f"{residuals} {ids}")
+    monkeypatch.setattr(demo, "_study", lambda folder, residuals, data, ids: f"{folder.name} {residuals} {ids}")
     monkeypatch.setattr(demo, "_print_results", lambda folder, data, results: shown.extend(results))
     assert demo.run(tmp_path / "demo", clear) == 0 and shown == studies

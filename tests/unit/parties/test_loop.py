@@ -41,3 +41,8 @@ def test_a_job_that_finishes_with_the_preparations_is_not_lost(monkeypatch: pyte
     monkeypatch.setattr(loop.worker, "results", both)
     loop.start()
     assert sorted(node.computed_jobs) == ["answer", "prepare"] and not loop.worker.busy
+
+
+def test_a_job_is_dull_to_look_at() -> None:
+    job: Compute[int] = Compute("fit", lambda: 1, lambda _: [], round=3)
+    assert repr(job) == "Compute(work='fit', round=3, first=False)"
