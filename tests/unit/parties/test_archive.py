@@ -82,6 +82,11 @@ def test_a_payload_that_is_not_the_ledgers_is_refused(kept: tuple[LedgerStudy, A
         extract(archive, line, tmp_path / "out")
 
 
+def test_a_payload_that_is_not_there_is_named(kept: tuple[LedgerStudy, Archive, bytes]) -> None:
+    with pytest.raises(SettingsError, match=r"00000099\.sealed: cannot be read: .*; was \[audit\] archive on\?"):
+        kept[1].read(99)
+
+
 def test_a_payload_is_asked_for_by_the_number_of_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "ledger.jsonl").write_bytes(b'{"entry":"opening",}\ntwo\n')
     party = SimpleNamespace(run_dir=tmp_path)

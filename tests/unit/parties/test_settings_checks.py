@@ -459,6 +459,8 @@ def reported(tmp_path: Path) -> Callable[[float | None], tuple[str, dict[str, An
         progress = Progress(stream=shown)
         report = Report(session, store, Traffic(store), role, progress, 0.0)  # type: ignore[arg-type]
         progress.show(report.on_event(events.Committed(record)))
+        again = Report(session, store, Traffic(store), role, progress, 0.0)  # type: ignore[arg-type]
+        assert again._rounds == report._rounds and len(again._rounds) == 1, "a restart goes on from the rounds before"
         open_node(session, store, Settled(State(store.state())), Traffic(store))[0].close()
         write_results(session, store)
         announce(store, progress)
