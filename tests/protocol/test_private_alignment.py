@@ -254,3 +254,11 @@ def test_masked_ids_of_an_attempt_come_once() -> None:
     for attempt in (1, 2):
         with pytest.raises(PeerViolation, match="an attempt that is over"):
             hospital.receive("lab", messages.MaskedIds(points, messages.Step(0, attempt)))
+
+
+def test_rows_of_a_private_study_come_in_an_order_of_their_own(finished: Network) -> None:
+    """In the sponsor's own order an assistor would learn where its rows stand in the sponsor's table."""
+    private, clear = finished.sponsor.store.values["rows"], make_network()
+    clear.run()
+    assert len(private) > 50 and np.any(np.diff(private) < 0), "sorted by chance once in 50!"
+    assert np.all(np.diff(clear.sponsor.store.values["rows"]) > 0), "in the clear everyone sees the ids anyway"
