@@ -6,6 +6,7 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from crypto import merkle
@@ -17,7 +18,7 @@ from tests.conftest import identity
 from tests.support.ledger_study import NAMES, RUN, LedgerStudy, MemoryJournal, study, whole_study
 from transport import wire
 from transport.ledger import Ledger
-from transport.ledger_entries import LedgerError, TornTail, decode, read_lines
+from transport.ledger_entries import ConsentEntry, LedgerError, TornTail, decode, read_lines
 
 CT_INPUTS = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"]
 CT_ROOTS = [
@@ -237,3 +238,14 @@ def test_certificates(tmp_path: Path) -> None:
     ):
         with pytest.raises(PeerViolation):
             check_heads("hospital", cards, "lab", heads["lab"], wrong)
+
+
+def test_a_line_that_is_not_canonical_is_refused(tmp_path: Path) -> None:
+    """Another spelling of the same entry has another hash: a ledger has one."""
+    now = datetime(2026, 11, 28, 8, 0, tzinfo=UTC)
+    line = msgspec.json.encode(ConsentEntry(3, "0" * 64, now, "ab" * 32))
+    assert decode(line, "ledger", 3) == decode(line, "ledger", None)
+    for other in (line.replace(b'"seq":3', b'"seq": 3'), line.replace(b"Z", b"+00:00", 1), line + b" "):
+        assert other != line
+        with pytest.raises(LedgerError, match="is not written canonically"):
+            decode(other, "ledger", 3)
