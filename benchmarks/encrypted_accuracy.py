@@ -94,7 +94,7 @@ def credit(name: str, folder: Path, seed: int, fit: Fit) -> dict[str, Any]:
     """Test AUC on one 80/20 split: ours, central models, the sponsor alone, and boosted trees as clear GAL learners."""
     frames, y = data.vertical(name, folder)
     test, train = data.split(len(y), seed)
-    encoders = [TableEncoder.fit(frame[train.tolist()], ()) for frame in frames]
+    encoders = [TableEncoder.fit(frame[train.tolist()]) for frame in frames]
     x = [e.transform(f[train.tolist()])[0] for e, f in zip(encoders, frames, strict=True)]
     x_test = [e.transform(f[test.tolist()])[0] for e, f in zip(encoders, frames, strict=True)]
     pooled, pooled_test = np.hstack(x), np.hstack(x_test)

@@ -146,14 +146,14 @@ def regression_set(name: str, folder: Path) -> tuple[list[np.ndarray], np.ndarra
     if not guest[key].equals(host[host.columns[0]]):
         raise ValueError(f"{name}: guest and host list different ids")
     frames = [guest.drop(key, label), host.drop(host.columns[0])]
-    return [TableEncoder.fit(frame, ()).transform(frame)[0] for frame in frames], guest[label].to_numpy().astype(float)
+    return [TableEncoder.fit(frame).transform(frame)[0] for frame in frames], guest[label].to_numpy().astype(float)
 
 
 def measure(name: str, folder: Path, repeats: int) -> dict[str, Any]:
     """Per epsilon and method: every metric's mean, standard error, and paired gain of `corrected` over the others."""
     if name in CLASSES:
         frames, y = data.vertical(name, folder)
-        blocks = [TableEncoder.fit(frame, ()).transform(frame)[0] for frame in frames]
+        blocks = [TableEncoder.fit(frame).transform(frame)[0] for frame in frames]
     else:
         blocks, y = regression_set(name, folder)
     found = {}

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -147,7 +148,8 @@ def _role(session: Session, store: RunStore, state: State, wanted: tuple[str, ..
 def _rows(session: Session, ids: Path, model: SponsorData) -> Table:
     """The sponsor's rows to predict: the file's own, or looked up in `[data] path` when it holds ids alone."""
     data = session.party.data
-    table = read_table(ids, data.id, data.label, data.categorical, session.study.form, labelled=False)
+    asked = msgspec.structs.replace(data, path=ids, source="")
+    table = read_table(asked, session.study.form, schema=model.schema, labelled=False)
     if table.frame.width or not model.fits:
         return table
     where = {entity: i for i, entity in enumerate(model.ids)}

@@ -184,10 +184,11 @@ def _refuse_another_table(session: Session, store: RunStore, progress: Progress)
     """
     from parties.run.learnt_from import begin_anew, changes
     from secure_gal.data.table import read_table
+    from secure_gal.holdings.reading import known_schema
 
     data = session.party.data
     try:
-        table = read_table(data.path, data.id, data.label, data.categorical, session.study.form)
+        table = read_table(data, session.study.form, schema=known_schema(session.party))
     except DataError as error:
         progress.show(events.NotCompared(str(error)))
         return

@@ -1,4 +1,4 @@
-"""Feature tables to float64 matrices, and labels to codes; fitted on training rows only, kept with the model."""
+"""Typed features to float64 matrices, and labels to codes; fitted on training rows only, kept with the model."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from secure_gal.data.schema import Schema
 from secure_gal.errors import DataError
 from secure_gal.settings.classes import class_of, outputs_of
 from secure_gal.settings.study import Task
@@ -32,18 +33,12 @@ class Columns:
     warnings: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, frame: pl.DataFrame, categorical: Sequence[str]) -> Columns:
-        """Sort the columns of these rows.
+    def of(cls, frame: pl.DataFrame) -> Columns:
+        """Sort the columns of these rows, which a schema has typed: numbers, or text.
 
         Raises:
-            DataError: a declared column is missing, has too many levels, or no usable column is left.
+            DataError: no usable column is left.
         """
-        absent = [name for name in categorical if name not in frame.columns]
-        if absent:
-            raise DataError(
-                "[data] categorical",
-                f"no such column: {', '.join(absent)}; the table's feature columns are {', '.join(frame.columns[:20])}",
-            )
         if not frame.width:
             raise DataError(
                 "[data]",
@@ -54,10 +49,10 @@ class Columns:
             column = frame[name].drop_nulls()
             if column.n_unique() <= 1:
                 found.warnings.append(f"column {name!r} is constant on the training rows and is left out")
-            elif name not in categorical and (column.dtype.is_numeric() or column.dtype == pl.Boolean):
+            elif column.dtype != pl.String:
                 found.numeric.append(name)
             else:
-                found.levels[name] = levels = _levels(frame, name)
+                found.levels[name] = levels = sorted(column.unique().to_list())
                 if len(levels) > max(FEW_LEVELS, len(column) / 2):
                     unlike.append(
                         f"column {name!r} has {len(levels)} different texts in {len(column)} rows, each one a "
@@ -79,16 +74,21 @@ class TableEncoder:
     def __init__(self, numeric: list[str], levels: dict[str, list[str]], scaler: Any, one_hot: Any) -> None:
         self._numeric, self._levels = numeric, levels
         self._scaler, self._one_hot = scaler, one_hot
+        self.schema: Schema | None = None
         self.warnings: list[str] = []
 
     @classmethod
-    def fit(cls, frame: pl.DataFrame, categorical: Sequence[str]) -> TableEncoder:
-        """Learn medians, scales and levels from the training rows; DataError as `Columns.of`."""
+    def fit(cls, frame: pl.DataFrame, schema: Schema | None = None) -> TableEncoder:
+        """Learn medians, scales and levels from the training rows; DataError as `Columns.of`.
+
+        Args:
+            schema: how the table was read, kept with the model.
+        """
         from sklearn.impute import SimpleImputer
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-        found = Columns.of(frame, categorical)
+        found = Columns.of(frame)
         numeric, levels = found.numeric, found.levels
         scaler = make_pipeline(SimpleImputer(strategy="median"), StandardScaler()) if numeric else None
         if scaler is not None:
@@ -99,7 +99,7 @@ class TableEncoder:
             one_hot = OneHotEncoder(categories=known, handle_unknown="ignore", sparse_output=False)
             one_hot.fit(np.array([[column[0] for column in known]], dtype=object))
         encoder = cls(numeric, levels, scaler, one_hot)
-        encoder.warnings = found.warnings
+        encoder.warnings, encoder.schema = found.warnings, schema
         return encoder
 
     @property
@@ -111,7 +111,7 @@ class TableEncoder:
         """Matrix (n, p), and how many values a column were never seen in training.
 
         Raises:
-            DataError: a column is missing, or a numeric one now holds text.
+            DataError: a column is missing.
         """
         absent = [n for n in (*self._numeric, *self._levels) if n not in frame.columns]
         if absent:
@@ -130,34 +130,14 @@ class TableEncoder:
         return np.ascontiguousarray(np.hstack(parts), dtype=np.float64), unseen
 
 
-def _levels(frame: pl.DataFrame, name: str) -> list[str]:
-    found = sorted(frame[name].cast(pl.String).drop_nulls().unique().to_list())
-    if len(found) > MAX_LEVELS:
-        raise DataError(
-            "[data]",
-            f"column {name!r} has {len(found)} levels (at most {MAX_LEVELS}); is it an identifier or "
-            "free text? Remove it from the table",
-        )
-    return found
-
-
 def _numbers(frame: pl.DataFrame, names: list[str]) -> npt.NDArray[np.float64]:
-    columns = []
-    for name in names:
-        try:
-            column = frame[name].cast(pl.Float64)
-        except pl.exceptions.InvalidOperationError:
-            raise DataError(
-                "[data]", f"column {name!r} was numeric in training and now holds text; correct it"
-            ) from None
-        values = column.fill_null(float("nan")).to_numpy().astype(np.float64)
-        values[~np.isfinite(values)] = np.nan
-        columns.append(values)
+    """(n, columns), nan where missing."""
+    columns = [frame[name].cast(pl.Float64).fill_null(float("nan")).to_numpy() for name in names]
     return np.stack(columns, axis=1)
 
 
 def _classes(labels: Sequence[Any]) -> tuple[Any, ...]:
-    classes = tuple(sorted({class_of(label) for label in labels}, key=_order))
+    classes = tuple(sorted({class_of(label) for label in labels}, key=class_order))
     if len(classes) < 2:
         raise DataError("[data] label", f"the common rows have one class only ({classes[0]!r}); nothing to learn")
     if len(classes) > MAX_LEVELS:
@@ -167,6 +147,21 @@ def _classes(labels: Sequence[Any]) -> tuple[Any, ...]:
             f'most {MAX_LEVELS} classes); is task = "regression" meant?',
         )
     return classes
+
+
+def _ordered(classes: tuple[Any, ...], order: Sequence[str]) -> tuple[Any, ...]:
+    """The classes as `order` has them; all of it, also those that no row has."""
+    wanted = tuple(dict.fromkeys(class_of(label) for label in order))
+    if not wanted:
+        return classes
+    stray = [label for label in classes if label not in wanted]
+    if stray:
+        raise DataError(
+            "[data] label",
+            f"has the class {stray[0]!r}, which is not in the schema; correct the rows, or add it to the label's "
+            "constraints.enum there (and `outputs` in study.toml)",
+        )
+    return wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,15 +179,20 @@ class LabelCodec:
         return outputs_of(len(self.classes))
 
     @classmethod
-    def fit(cls, task: Task, labels: Sequence[Any], train: npt.NDArray[np.bool_]) -> LabelCodec:
-        """Classes over all rows in ascending order, or mean and deviation of the training rows.
+    def fit(
+        cls, task: Task, labels: Sequence[Any], train: npt.NDArray[np.bool_], order: Sequence[str] = ()
+    ) -> LabelCodec:
+        """Classes over all rows, or mean and deviation of the training rows.
+
+        Args:
+            order: of the classes; ascending where none is given.
 
         Raises:
-            DataError: fewer than two classes, too many, or a target that is no number.
+            DataError: fewer than two classes, too many, one that is not in `order`, or a target that is no number.
         """
         match task:
             case "classification":
-                return cls(task, _classes(labels))
+                return cls(task, _ordered(_classes(labels), order))
             case "regression":
                 values = _targets(labels)[train]
                 scale = float(values.std())
@@ -257,7 +257,8 @@ class LabelCodec:
                 assert_never(self.task)
 
 
-def _order(label: Any) -> tuple[bool, float, str]:
+def class_order(label: Any) -> tuple[bool, float, str]:
+    """Numbers ascending, then texts."""
     is_text = isinstance(label, str)
     return is_text, 0.0 if is_text else float(label), str(label)
 

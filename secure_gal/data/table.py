@@ -1,4 +1,4 @@
-"""Rows by entity id: CSV and Parquet through polars, arrays through `secure_gal.data.arrays`; ids kept verbatim."""
+"""Rows by entity id: a table read by its schema, arrays through `secure_gal.data.arrays`; ids kept verbatim."""
 
 from __future__ import annotations
 
@@ -10,63 +10,117 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from secure_gal.data import schema_file
 from secure_gal.data.arrays import ARRAY_SUFFIXES, ArrayRows, read_arrays
+from secure_gal.data.findings import Findings, across
 from secure_gal.data.ids import normalise
+from secure_gal.data.infer import infer
+from secure_gal.data.notation import numbers
+from secure_gal.data.raw import read_raw
+from secure_gal.data.schema import Role, Schema
+from secure_gal.data.typed import typed
 from secure_gal.errors import DataError
+from secure_gal.settings.party import DataSettings
 from secure_gal.settings.study import IdForm
-
-MOSTLY_NUMERIC = 0.9
-"""A text column of which this share parses as numbers was meant as numbers; the rest are errors, not levels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """ids (N,) as the study compares them, features (N rows), labels if the file has them, and the id columns as
-    text."""
+    """One party's rows.
+
+    Attributes:
+        ids: (N,) as the study compares them.
+        frame: features (N rows): Float64 and String columns, or arrays.
+        labels: if the file has them.
+        written: the id columns as text.
+        schema: how it was read; None for arrays.
+        findings: how the schema was decided, where this reading decided it.
+        notes: what a person should know of this reading.
+    """
 
     ids: list[str] = field(repr=False)
     frame: pl.DataFrame | ArrayRows = field(repr=False)
     labels: list[Any] | None = field(repr=False)
     path: Path
     written: pl.DataFrame = field(repr=False)
+    schema: Schema | None = field(default=None, repr=False)
+    findings: Findings | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = ()
 
 
 def read_table(
-    path: Path,
-    id_column: str | tuple[str, ...],
-    label_column: str | None,
-    categorical: tuple[str, ...] = (),
-    form: IdForm | None = None,
-    labelled: bool = True,
+    data: DataSettings, form: IdForm | None = None, *, schema: Schema | None = None, labelled: bool = True
 ) -> Table:
     """Read a table, or arrays, and check ids and label.
 
     Args:
-        id_column: one column, or several that make an id together (only with `form`).
+        data: where it lies, and which columns are id and label; several make an id together only with `form`.
         form: how ids are normalised (`secure_gal.data.ids`); None keeps them verbatim.
+        schema: what was decided before. Without it, it is decided now, from all rows.
         labelled: False for rows to predict, whose label column, if they have one, is dropped whatever it holds.
 
     Raises:
         DataError: naming the file, the column, the row (1 is the first row of data) and the fix.
     """
-    columns = (id_column,) if isinstance(id_column, str) else id_column
-    if path.suffix.lower() in ARRAY_SUFFIXES:
-        return _read_arrays(path, columns, label_column, form, labelled)
-    frame = _read(path, (*columns, *categorical, *([label_column] if label_column else [])))
-    ids, written = _ids(path, frame, columns, form)
-    labels = _labels(path, label_column, frame) if labelled else None
-    features = frame.drop([name for name in frame.columns if name in (*columns, label_column)])
-    _check_text(path, features, categorical)
-    return Table(ids, features, labels, path, written)
+    where = Path(data.where)
+    if data.path.suffix.lower() in ARRAY_SUFFIXES and not data.source:
+        return _read_arrays(data, form, labelled)
+    raw, dialect = read_raw(data, schema)
+    ids, written = _ids(where, raw, data.ids, form)
+    findings = None
+    if schema is None:
+        findings = _decided(raw, data, dialect)
+        if findings.problems:
+            more = f" (and {len(findings.problems) - 1} more: secure-gal schema)" if len(findings.problems) > 1 else ""
+            raise DataError(data.where, f"{findings.problems[0]}{more}")
+        schema = findings.schema
+    labels = _labels(where, data.label, raw, schema) if labelled else None
+    frame = typed(data.where, raw, schema, str(data.schema or "")) if schema.features else pl.DataFrame()
+    if findings is not None:
+        label = raw[data.label] if labels is not None and data.label is not None else None
+        findings = Findings(
+            findings.schema, findings.columns, tuple(across(frame, written.to_series().to_list(), label))
+        )
+    known = {column.name for column in schema.fields}
+    left = [name for name in raw.columns if name not in known]
+    notes = (f"{where}: not in the schema, so left out: {', '.join(left[:20])}",) if left else ()
+    return Table(ids, frame, labels, where, written, schema, findings, notes)
 
 
-def _read_arrays(
-    path: Path, columns: tuple[str, ...], label_column: str | None, form: IdForm | None, labelled: bool
-) -> Table:
+def look(data: DataSettings) -> Findings:
+    """How the schema of a table would be decided, whatever speaks against the table; DataError where it is none."""
+    raw, dialect = read_raw(data, None)
+    return _decided(raw, data, dialect)
+
+
+def _decided(raw: pl.DataFrame, data: DataSettings, dialect: Any) -> Findings:
+    for name, field_name in [(n, "categorical") for n in data.categorical] + [
+        (n, "columns") for n in data.columns or ()
+    ]:
+        if name not in raw.columns:
+            raise DataError(
+                f"[data] {field_name}",
+                f"no such column: {name}; the table's columns are {', '.join(raw.columns[:20])}",
+            )
+    columns = tuple(infer(raw[name], data, _role(name, data)) for name in raw.columns)
+    schema = Schema(tuple(column.field for column in columns), dialect, schema_file.asked(data))
+    return Findings(schema, columns)
+
+
+def _role(name: str, data: DataSettings) -> Role:
+    if name in data.ids:
+        return "id"
+    if name == data.label:
+        return "label"
+    return "feature" if data.columns is None or name in data.columns else "left out"
+
+
+def _read_arrays(data: DataSettings, form: IdForm | None, labelled: bool) -> Table:
     """x with its ids and label, from one `.npz` or from a `.npy` and the table beside it; DataError."""
+    path, columns, label_column = data.path, data.ids, data.label
     x, held, source = read_arrays(path, columns, label_column)
     if source != path:
-        frame = _read(source, (*columns, *([label_column] if label_column else [])))
+        frame = read_raw(DataSettings(source, columns, label_column), None)[0]
         stray = [name for name in frame.columns if name not in (*columns, label_column)]
         if stray:
             raise DataError(
@@ -81,7 +135,7 @@ def _read_arrays(
     else:
         frame = pl.DataFrame({name: _as_column(path, name, values, name in columns) for name, values in held.items()})
     ids, written = _ids(source, frame, columns, form)
-    labels = _labels(source, label_column, frame) if labelled else None
+    labels = _labels(source, label_column, frame, None) if labelled else None
     return Table(ids, pl.DataFrame() if x is None else x, labels, path, written)
 
 
@@ -115,34 +169,6 @@ def _ids(
     return normalise([column.to_list() for column in written], form, where), written
 
 
-def _read(path: Path, as_text: tuple[str, ...]) -> pl.DataFrame:
-    try:
-        if path.suffix.lower() in (".parquet", ".pq"):
-            frame = pl.read_parquet(path)
-        else:
-            overrides = {name: pl.String for name in as_text}
-            header = pl.read_csv(path, n_rows=0, infer_schema=False).columns
-            _check_header(path, header)
-            known = {k: v for k, v in overrides.items() if k in header}
-            frame = pl.read_csv(
-                path, schema_overrides=known, infer_schema_length=None, null_values=["", "NA", "NaN", "nan"]
-            )
-    except FileNotFoundError:
-        raise DataError(str(path), "no such file; `[data] path` is relative to the party file") from None
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(str(path), f"cannot be read as {path.suffix or 'CSV'}: {str(error).splitlines()[0]}") from error
-    if frame.height == 0:
-        raise DataError(str(path), "has no rows")
-    return frame
-
-
-def _check_header(path: Path, header: list[str]) -> None:
-    """polars would go on with the second column of a name under another one."""
-    twice = [name for name in header if f"{name}_duplicated_0" in header]
-    if twice:
-        raise DataError(str(path), f"has more than one column {twice[0]!r} in its header; rename or remove one")
-
-
 def _check_present(path: Path, column: str, ids: pl.Series) -> None:
     empty = ids.is_null() | (ids.str.strip_chars() == "")
     if empty.any():
@@ -157,10 +183,16 @@ def _check_distinct(path: Path, column: str, ids: pl.Series) -> None:
         raise DataError(str(path), f"id {twice!r} stands in column {column!r} more than once; keep one row an id")
 
 
-def _labels(path: Path, column: str | None, frame: pl.DataFrame) -> list[Any] | None:
+def _labels(path: Path, column: str | None, frame: pl.DataFrame, schema: Schema | None) -> list[Any] | None:
     if column is None or column not in frame.columns:
         return None
     label = frame[column]
+    rule = schema.of(column) if schema is not None else None
+    if rule is not None and label.dtype == pl.String:
+        text = label.str.strip_chars()
+        label = text.set(text.is_in(rule.missing_values).fill_null(False), None)
+        if rule.type == "number":
+            label = numbers(label, rule.notation)
     missing = label.is_null() | (label.is_nan() if label.dtype.is_float() else pl.Series([False] * len(label)))
     if missing.any():
         raise DataError(
@@ -169,34 +201,3 @@ def _labels(path: Path, column: str | None, frame: pl.DataFrame) -> list[Any] | 
             "remove unlabelled rows from the training table",
         )
     return label.to_list()
-
-
-def _check_text(path: Path, frame: pl.DataFrame, categorical: tuple[str, ...]) -> None:
-    for name in frame.columns:
-        column = frame[name]
-        if column.dtype != pl.String or name in categorical:
-            continue
-        text, share = _not_numbers(column, column)
-        if not text.any():
-            continue
-        row = int(text.arg_max() or 0)
-        with_points = _not_numbers(column, column.str.replace(",", ".", literal=True))[1]
-        if with_points >= MOSTLY_NUMERIC and with_points > share:
-            raise DataError(
-                str(path),
-                f"column {name!r} holds numbers with decimal commas: row {row + 1} has {column[row]!r}; "
-                f'write them with points, or declare the column: [data] categorical = ["{name}"]',
-            )
-        if share >= MOSTLY_NUMERIC:
-            raise DataError(
-                str(path),
-                f"column {name!r} holds numbers but row {row + 1} has {column[row]!r}; correct it, "
-                f'or declare the column: [data] categorical = ["{name}"]',
-            )
-
-
-def _not_numbers(column: pl.Series, written: pl.Series) -> tuple[pl.Series, float]:
-    """Which values are there and no numbers as they are written (N,), and the share of numbers among those there."""
-    present = column.is_not_null()
-    text = present & written.str.strip_chars().cast(pl.Float64, strict=False).is_null()
-    return text, 1 - int(text.sum()) / max(1, int(present.sum()))

@@ -62,7 +62,7 @@ def _check_labels(table: Table, party: PartySettings, study: Study) -> str:
 
 def _check_features(table: Table, party: PartySettings) -> list[str]:
     if not isinstance(table.frame, ArrayRows):
-        return Columns.of(table.frame, party.data.categorical).warnings
+        return Columns.of(table.frame).warnings
     if party.data.categorical:
         raise DataError("[data] categorical", f"{table.path} holds arrays, which have no such columns")
     check_varies(table.frame)

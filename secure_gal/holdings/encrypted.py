@@ -106,7 +106,7 @@ class EncryptedAssistorData(PartyModel):
 
     def _new_rows(self, ids: tuple[str, ...], encoder: bytes) -> tuple[Bytes, RidgeFeatures, Any]:
         """Which ids are known (n,), the features of training, and the known ids' rows encoded."""
-        table = self._read(self._party.data.path)
+        table = self._read()
         known, rows = look_up(table, ids)
         encode, features = storage.load(encoder)
         return known, features, self._encode_new(encode, table, rows) if rows else np.zeros((0, 0))

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crypto.private_files import write_new
+from secure_gal.data import schema_file
 from secure_gal.data.arrays import ArrayRows
 from secure_gal.data.encode import LabelCodec, TableEncoder
 from secure_gal.data.encode_arrays import ArrayEncoder
@@ -23,6 +24,7 @@ from secure_gal.gal.ensemble import Ensemble
 from secure_gal.gal.losses import default_local_loss, get_loss
 from secure_gal.gal.split import derive_seed
 from secure_gal.holdings.local import LocalParty, collapse
+from secure_gal.holdings.reading import check_same, keep, known_schema
 from secure_gal.learners import check_shape, make_learner, storage
 from secure_gal.learners.base import placement_of
 from secure_gal.learners.shared import SharedLearner, linked
@@ -45,7 +47,10 @@ class PartyModel:
         self._warn = warn
         self.on_read: Callable[[Table], None] = lambda table: None
         """Is given every table that is read later, before anything is computed from it."""
-        self.table = self._read(party.data.path)
+        self.schema = known_schema(party)
+        """How every table of this party is read; None for arrays."""
+        self.table = self._read()
+        self._decide()
         self.ids: tuple[str, ...] = tuple(self.table.ids)
         self._local: LocalParty | None = None
         if self.fits:
@@ -69,13 +74,26 @@ class PartyModel:
 
     def current_ids(self) -> tuple[str, ...]:
         """The ids in `[data] path` as it is on disk now."""
-        return tuple(self._read(self._party.data.path).ids)
+        return tuple(self._read().ids)
 
-    def _read(self, path: Path) -> Table:
-        data = self._party.data
-        table = read_table(path, data.id, data.label, data.categorical, self._study.form)
+    def _read(self) -> Table:
+        """`[data]` as it is now, read by this party's schema."""
+        table = read_table(self._party.data, self._study.form, schema=self.schema)
         self.on_read(table)
         return table
+
+    def _decide(self) -> None:
+        """Of a table that is read for the first time, keep what was decided, and say what a person should know."""
+        for text in self.table.notes:
+            self._warn(text)
+        if self.table.findings is None:
+            return
+        self.schema = self.table.schema
+        for text in self.table.findings.warnings():
+            self._warn(text)
+        if self.schema is not None and self._party.data.schema is not None:
+            schema_file.write(self._party.data.schema, self.schema, self._party.data.where)
+            self._warn(f"how the columns are read was decided and written to {self._party.data.schema}")
 
     def encoded(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> tuple[RowEncoder, Any]:
         """An encoder fitted to the training rows, and the study's rows x encoded with it: (N, q), or ArrayRows."""
@@ -84,9 +102,10 @@ class PartyModel:
         if isinstance(frame, ArrayRows):
             encoder = ArrayEncoder.fit(frame[rows[train]])
         else:
-            encoder = TableEncoder.fit(frame[rows[train].tolist()], self._party.data.categorical)
+            encoder = TableEncoder.fit(frame[rows[train].tolist()], self.schema)
         for text in encoder.warnings:
             self._warn(text)
+        keep(self._party, self.schema)
         return encoder, _transform(encoder, frame, rows.tolist())[0]
 
     def _encode(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> RowEncoder:
@@ -156,6 +175,8 @@ class PartyModel:
         return known, part
 
     def _encode_new(self, encoder: RowEncoder, table: Table, rows: list[int]) -> Any:
+        if isinstance(encoder, TableEncoder):
+            check_same(encoder.schema, table.schema, self._party.data.where)
         x, unseen = _transform(encoder, table.frame, rows)
         for column, count in unseen.items():
             self._warn(f"column {column!r}: {count} values were not seen in training; they encode as zeros")
@@ -195,7 +216,7 @@ class AssistorData(PartyModel):
         k: int,
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
         """Answer from `[data] path` as it is on disk now."""
-        table = self._read(self._party.data.path)
+        table = self._read()
         loaded = storage.load(encoder) if encoder else None
         return self.part(table, ids, loaded, models, coefficients, k)
 
@@ -215,10 +236,16 @@ class SponsorData(PartyModel):
         chosen = [labels[i] for i in rows.tolist()]
         codec = LabelCodec.fit(self._study.task, chosen, train)
         if self._study.task == "classification":  # K is the study's, whichever classes the common rows happen to have
-            codec = LabelCodec.fit(self._study.task, labels, np.ones(len(labels), dtype=np.bool_))
+            codec = LabelCodec.fit(self._study.task, labels, np.ones(len(labels), dtype=np.bool_), self._classes)
         self.codec, self.y, self.train = codec, codec.encode(chosen), train
         encoder = self._encode(rows, train) if self.fits else None
         return storage.dump((encoder, self.codec))
+
+    @property
+    def _classes(self) -> tuple[str, ...]:
+        """In the schema's order; none where it has no label, or a number."""
+        label = self.schema.of(self._party.data.label or "") if self.schema is not None else None
+        return label.constraints.enum if label is not None else ()
 
     def ensemble(self, parties: tuple[str, ...]) -> Ensemble:
         """A new ensemble at F^0 over these parties."""

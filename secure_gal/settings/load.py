@@ -39,7 +39,11 @@ def load_party(path: Path) -> tuple[PartySettings, Study]:
         study=base / literal.study,
         home=base / literal.home,
         run_dir=base / literal.run_dir,
-        data=msgspec.structs.replace(literal.data, path=base / literal.data.path),
+        data=msgspec.structs.replace(
+            literal.data,
+            path=base / literal.data.path,
+            schema=base / (literal.data.schema or f"{path.stem}.schema.toml"),
+        ),
     )
     study = load_study(party.study)
     _check_party(party, study, path)

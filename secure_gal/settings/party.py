@@ -30,12 +30,44 @@ class LearnerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[data]`: where the party's table lies and which columns are not features."""
+    """`[data]`: where the party's table lies, which columns take part, and how it is written where that is not found.
 
-    path: Path
-    id: str | tuple[str, ...]
+    The words from `delimiter` on are those of Frictionless Table Schema. They steer how the schema is made, once; from
+    then on the schema rules (`secure_gal.data.schema`).
+    """
+
+    path: Path = Path()
+    id: str | tuple[str, ...] = ()
     label: str | None = None
     categorical: tuple[str, ...] = ()
+    columns: tuple[str, ...] | None = None
+    """The features that may take part; None for all."""
+    schema: Path | None = None
+    """Where the schema lies; beside the party file if it names none."""
+    source: str = ""
+    """A database instead of a file, with `query`."""
+    query: str = ""
+    sheet: str | None = None
+    repeated: Literal["first", "mean"] | None = None
+    """What becomes of an id that stands in several rows; None refuses it."""
+    delimiter: str | None = None
+    encoding: str | None = None
+    header_row: int | None = None
+    comment_char: str | None = None
+    decimal_char: str | None = None
+    group_char: str | None = None
+    date_format: str | None = None
+    missing_values: tuple[str, ...] = ()
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The columns that make an id."""
+        return (self.id,) if isinstance(self.id, str) else self.id
+
+    @property
+    def where(self) -> str:
+        """The table in words, for messages."""
+        return self.source or str(self.path)
 
 
 class AuditSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -18,6 +18,7 @@ from secure_gal.data.encode import TableEncoder
 from secure_gal.data.table import read_table
 from secure_gal.gal.split import split_rows
 from secure_gal.reference import GAL
+from secure_gal.settings.party import DataSettings
 
 pytestmark = pytest.mark.processes
 
@@ -26,9 +27,9 @@ NAMES = ("p0", "p1")
 
 
 def reference(folder: Path) -> np.ndarray:
-    tables = {name: read_table(next((folder / name).glob("data.*")), "id", "y") for name in NAMES}
+    tables = {name: read_table(DataSettings(next((folder / name).glob("data.*")), "id", "y")) for name in NAMES}
     train = split_rows(ROWS, 0.2, 0)
-    blocks = [TableEncoder.fit(t.frame.filter(train), ()).transform(t.frame)[0] for t in tables.values()]
+    blocks = [TableEncoder.fit(t.frame.filter(train)).transform(t.frame)[0] for t in tables.values()]
     return GAL(names=NAMES, rounds=3).fit(blocks, tables["p0"].labels or []).F_
 
 

@@ -64,15 +64,16 @@ def test_agrees_with_the_reference_bit_for_bit(finished: Path) -> None:
     from secure_gal.data.table import read_table
     from secure_gal.gal.split import split_rows
     from secure_gal.reference import GAL
+    from secure_gal.settings.party import DataSettings
 
-    tables = {p: read_table(finished / p / f"{p}.csv", "patient", "benign") for p in demo.PARTIES}
+    tables = {p: read_table(DataSettings(finished / p / f"{p}.csv", "patient", "benign")) for p in demo.PARTIES}
     sponsor = tables["hospital"]
     train = split_rows(len(sponsor.ids), 0.2, 0)
     blocks = []
     for table in tables.values():
         where = {entity: i for i, entity in enumerate(table.ids)}
         frame = table.frame[[where[e] for e in sponsor.ids]]
-        blocks.append(TableEncoder.fit(frame.filter(train), ()).transform(frame)[0])
+        blocks.append(TableEncoder.fit(frame.filter(train)).transform(frame)[0])
     gal = GAL(names=demo.PARTIES).fit(blocks, sponsor.labels or [])
     assert np.array_equal(gal.F_, final_f(finished))
 

@@ -22,6 +22,7 @@ from parties.run.session import open_session, open_store
 from parties.run.store import RunStore
 from secure_gal.data.table import read_table
 from secure_gal.holdings.budget import Charge
+from secure_gal.settings.party import DataSettings
 from tests.processes.test_encrypted_processes import BEYOND, watched
 from tests.processes.test_processes import assist, cli, wait_for
 from tests.protocol.test_sum_erasure import on_disk
@@ -93,7 +94,7 @@ def test_a_study_of_sums_survives_kills_predicts_and_can_be_audited(
     assert len(rows) == 114 and "missing" not in rows[0]
     result = reconcile([folder / name / "run" / "ledger.jsonl" for name in demo.PARTIES])
     assert result.certificates >= 1
-    spent = look(folder / "lab-b" / "keys", read_table(folder / "lab-b" / "lab-b.csv", "patient", None))
+    spent = look(folder / "lab-b" / "keys", read_table(DataSettings(folder / "lab-b" / "lab-b.csv", "patient")))
     assert spent["sums"] == 10 and spent["rows"] == 114 and spent["replies"] > 10
     store = RunStore(folder / "hospital" / "run")
     assert not any(key.startswith(("fitted/", "cipher/")) for key in store.state())
@@ -114,7 +115,7 @@ def test_sums_of_earlier_runs_count_and_need_consent(tmp_path: Path) -> None:
     """The person consented to the study on a terminal, before anybody's width was known; not to this."""
     folder = prepared(tmp_path / "d", "ckks", "clear")
     budget = DataBudget(folder / "lab-b" / "keys")
-    budget.admit(read_table(folder / "lab-b" / "lab-b.csv", "patient", None))
+    budget.admit(read_table(DataSettings(folder / "lab-b" / "lab-b.csv", "patient")))
     assert budget.spend("0" * 64, [Charge("sums", 1000, None)]) is None
     check = [sys.executable, "-m", "parties.cli", "check", "lab-b.toml"]
     shown = subprocess.run(check, cwd=folder / "lab-b", capture_output=True, text=True, check=True).stdout

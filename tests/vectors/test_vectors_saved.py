@@ -211,7 +211,7 @@ def saved_by(name: str, folder: Path) -> object:
     if name == "encoders":
         frame = pl.DataFrame({"age": [1.0, 2.0, 4.0], "town": ["a", "b", "a"]})
         codec = LabelCodec.fit("regression", [1.0, 2.0, 4.0], np.ones(3, dtype=np.bool_))
-        return TableEncoder.fit(frame, ()), ArrayEncoder((2,), np.zeros(2), np.ones(2)), codec
+        return TableEncoder.fit(frame), ArrayEncoder((2,), np.zeros(2), np.ones(2)), codec
     learner = make_learner(msgspec.convert(LEARNERS[name], LearnerSettings), folder, "l2", 5, lambda: bytes(32))
     shape = {"gru": (40, 2, 1), "cnn": (40, 1, 8, 8), "linear-encoder-of-images": (40, 1, 8, 8)}.get(name, (40, 2))
     x = np.random.default_rng(0).standard_normal(shape).astype(np.float32 if len(shape) > 2 else np.float64)

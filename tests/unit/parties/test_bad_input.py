@@ -22,7 +22,7 @@ from secure_gal.data.table import read_table
 from secure_gal.errors import DataError, EnvironmentFailure, SettingsError
 from secure_gal.learners import make_learner, storage
 from secure_gal.settings.load import load_party, load_study
-from secure_gal.settings.party import LearnerSettings
+from secure_gal.settings.party import DataSettings, LearnerSettings
 
 STUDY = 'name="s"\ntask="classification"\nsponsor="hospital"\naddress="tcp://h:7001"\nassistors=["lab"]\n'
 
@@ -177,20 +177,20 @@ def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
 def test_table_errors_name_column_and_row(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "t.csv").write_text(text)
     with pytest.raises(DataError, match=message):
-        read_table(tmp_path / "t.csv", "id", None)
+        read_table(DataSettings(tmp_path / "t.csv", "id"))
 
 
 def test_missing_label(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("id,a,y\n1,2,0\n2,3,\n")
     with pytest.raises(DataError, match="row 2 has no label in column 'y'"):
-        read_table(tmp_path / "t.csv", "id", "y")
+        read_table(DataSettings(tmp_path / "t.csv", "id", "y"))
 
 
 def test_ids_are_verbatim_in_csv_and_parquet(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("id,a\n007,1\n7,2\n")
-    assert read_table(tmp_path / "t.csv", "id", None).ids == ["007", "7"]
+    assert read_table(DataSettings(tmp_path / "t.csv", "id")).ids == ["007", "7"]
     pl.DataFrame({"id": ["007", "7"], "a": [1, 2]}).write_parquet(tmp_path / "t.parquet")
-    assert read_table(tmp_path / "t.parquet", "id", None).ids == ["007", "7"]
+    assert read_table(DataSettings(tmp_path / "t.parquet", "id")).ids == ["007", "7"]
 
 
 def test_no_common_id_says_so() -> None:
@@ -205,7 +205,7 @@ def test_no_common_id_says_so() -> None:
 
 def test_encoder_handles_missing_unseen_and_constant() -> None:
     frame = pl.DataFrame({"n": [1.0, None, 3.0], "c": ["a", "b", None], "k": [5, 5, 5]})
-    encoder = TableEncoder.fit(frame, ())
+    encoder = TableEncoder.fit(frame)
     x, unseen = encoder.transform(frame)
     assert x.shape == (3, 3) and np.isfinite(x).all() and not unseen and "'k' is constant" in encoder.warnings[0]
     x, unseen = encoder.transform(pl.DataFrame({"n": [2.0], "c": ["new"], "extra": [1]}))
@@ -215,7 +215,7 @@ def test_encoder_handles_missing_unseen_and_constant() -> None:
     with pytest.raises(DataError, match="now holds text"):
         encoder.transform(pl.DataFrame({"n": ["x"], "c": ["a"]}))
     with pytest.raises(DataError, match="constant"):
-        TableEncoder.fit(pl.DataFrame({"k": [5, 5]}), ())
+        TableEncoder.fit(pl.DataFrame({"k": [5, 5]}))
 
 
 def test_labels() -> None:

@@ -23,6 +23,7 @@ from parties.run.store import RunStore
 from secure_gal.data.table import Table, read_table
 from secure_gal.errors import EnvironmentFailure, SettingsError
 from secure_gal.holdings.budget import Charge
+from secure_gal.settings.party import DataSettings
 from tests.support.study_in_memory import table_of
 from tests.unit.parties.test_consent import session_of
 
@@ -101,8 +102,8 @@ def test_a_table_that_changes_under_a_process_is_counted_as_well(tmp_path: Path)
 def test_how_a_study_compares_ids_makes_no_other_data(form: str | None, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("id,a\n" + "".join(f"{i},1\n" for i in IDS))
     (tmp_path / "copy.csv").write_bytes((tmp_path / "t.csv").read_bytes())
-    assert spend(DataBudgetOf(tmp_path, read_table(tmp_path / "t.csv", "id", None)), 10)
-    again = DataBudgetOf(tmp_path, read_table(tmp_path / "copy.csv", "id", None, form=form))  # type: ignore[arg-type]
+    assert spend(DataBudgetOf(tmp_path, read_table(DataSettings(tmp_path / "t.csv", "id"))), 10)
+    again = DataBudgetOf(tmp_path, read_table(DataSettings(tmp_path / "copy.csv", "id"), form=form))  # type: ignore[arg-type]
     assert again.spent("rows") == 10
 
 

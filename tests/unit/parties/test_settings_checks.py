@@ -181,7 +181,7 @@ def test_check_warns_of_a_column_that_may_be_an_identifier(tmp_path: Path) -> No
     file = party(tmp_path, name_=[f"Ms {i}" for i in range(ROWS)], kind_=[f"k{i % 3}" for i in range(ROWS)])
     text = setup.check_party(file)
     assert "warning: column 'name_' has 60 different texts in 60 rows" in text and "'kind_'" not in text
-    assert Columns.of(pl.DataFrame({"few": list("abcdefgh")}), ()).warnings == []
+    assert Columns.of(pl.DataFrame({"few": list("abcdefgh")})).warnings == []
 
 
 def test_classes_written_as_numbers_are_accepted_where_they_are_few_or_whole() -> None:
@@ -199,16 +199,18 @@ def test_classes_written_as_numbers_are_accepted_where_they_are_few_or_whole() -
 def test_a_header_that_names_a_column_twice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("id,c0,c0\n1,2,3\n")
     with pytest.raises(DataError, match="more than one column 'c0' in its header"):
-        read_table(tmp_path / "t.csv", "id", None)
+        read_table(DataSettings(tmp_path / "t.csv", "id"))
 
 
 def test_text_with_commas_stays_text(tmp_path: Path) -> None:
     rows = "".join(f'{i},"{"abc"[i % 3]}, 1"\n' for i in range(10))
     (tmp_path / "t.csv").write_text(f"id,c0\n{rows}")
-    assert read_table(tmp_path / "t.csv", "id", None).frame["c0"].dtype == pl.String
+    assert read_table(DataSettings(tmp_path / "t.csv", "id")).frame["c0"].dtype == pl.String
     rows = "".join(f'{i},"1,{i}"\n' for i in range(10))
     (tmp_path / "t.csv").write_text(f"id,c0\n{rows}")
-    assert read_table(tmp_path / "t.csv", "id", None, ("c0",)).frame.width == 1, "declared, so taken as text"
+    assert read_table(DataSettings(tmp_path / "t.csv", "id", None, ("c0",))).frame.width == 1, (
+        "declared, so taken as text"
+    )
 
 
 @pytest.mark.parametrize("scheme", [RangeResponse(2.0, 0.0, 10.0), RangeInterval(0.0, 10.0)])
@@ -352,13 +354,13 @@ def test_predict_looks_at_its_paths_first(tmp_path: Path) -> None:
 def test_the_label_of_rows_to_predict_is_ignored(tmp_path: Path) -> None:
     new = tmp_path / "new.csv"
     new.write_text("id,c0,label\nP1,1.5,\nP2,2.5,7\n")
-    rows = read_table(new, "id", "label", labelled=False)
+    rows = read_table(DataSettings(new, "id", "label"), labelled=False)
     assert rows.frame.columns == ["c0"] and rows.labels is None
     np.savez(tmp_path / "new.npz", x=np.zeros((2, 2, 3)), id=np.array(["a", "b"]), label=np.array([np.nan, 1]))
-    assert read_table(tmp_path / "new.npz", "id", "label", labelled=False).labels is None
+    assert read_table(DataSettings(tmp_path / "new.npz", "id", "label"), labelled=False).labels is None
     for path in (new, tmp_path / "new.npz"):
         with pytest.raises(DataError, match=r"row . has no label"):
-            read_table(path, "id", "label")
+            read_table(DataSettings(path, "id", "label"))
 
 
 def test_predictions_without_a_part_are_counted() -> None:

@@ -48,7 +48,7 @@ def write(path: Path, **arrays: object) -> Path:
 
 
 def read(path: Path, label: str | None = None) -> Table:
-    return read_table(path, "id", label)
+    return read_table(DataSettings(path, "id", label))
 
 
 # --- reading -----------------------------------------------------------------------------------------------------
@@ -65,7 +65,7 @@ def test_npz_with_ids_images_and_label(tmp_path: Path) -> None:
 
 
 def test_whole_number_ids_read_as_a_table_writes_them(tmp_path: Path) -> None:
-    table = read_table(write(tmp_path / "a.npz", id=np.arange(N)), "id", None, form="digits")
+    table = read_table(DataSettings(write(tmp_path / "a.npz", id=np.arange(N)), "id"), form="digits")
     assert table.ids[:3] == ["0", "1", "2"]
     assert table.written["id"].to_list()[:3] == ["0", "1", "2"]
 

@@ -1,0 +1,278 @@
+"""What every column of a table is, decided from all of its values, once; the schema keeps it.
+
+The rules, for a feature of text, in this order:
+    1. blanks at both ends belong to no value; `BLANKS` and `[data] missing_values` are missing;
+    2. truth values where nothing else stands;
+    3. numbers, in the notation with which most texts are numbers; whole numbers with a leading zero are codes, so text;
+    4. beside numbers a known marker, or one repeated word, is missing; anything else is refused where numbers prevail;
+    5. dates in one of the known forms;
+    6. else a category.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from secure_gal.data.dates import find_forms, moments, one_form
+from secure_gal.data.encode import class_order
+from secure_gal.data.notation import LEADING_ZERO, Notation, find_notation, numbers, without
+from secure_gal.data.schema import BLANKS, FALSE, MARKERS, TRUE, Constraints, Field, Role
+from secure_gal.settings.classes import class_of
+from secure_gal.settings.party import DataSettings
+
+FEW_LEVELS = 20
+"""So many different numbers may be codes, so that a word among them may be one as well."""
+MAX_LEVELS = 1000
+"""Levels of one category; more is nearly always an identifier or free text."""
+PREVAIL = 0.5
+"""A column of which this share is numbers, more than FEW_LEVELS different ones, was meant as numbers."""
+MAX_SIZE = 1e100
+"""Numbers beyond have no place in arithmetic with squares and sums of squares (binary64 ends at 1.8e308)."""
+SENTINELS = (-9.0, -99.0, -999.0, -9999.0, -99999.0, 99.0, 999.0, 9999.0, 99999.0, 999999.0)
+FAR = 3.0
+"""A sentinel lies so many ranges of the other values away from them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column, how it was read, and what to tell of it.
+
+    Attributes:
+        how: why it is what it is, in words.
+        missing: missing values; markers: the texts among them, with their counts.
+        notes: what a person should know.
+        problem: why the table is refused, empty where it is not; first odd row in it.
+    """
+
+    field: Field
+    how: str = ""
+    rows: int = 0
+    missing: int = 0
+    markers: dict[str, int] = dataclasses.field(default_factory=dict)
+    summary: str = ""
+    notes: tuple[str, ...] = ()
+    problem: str = ""
+
+
+def infer(series: pl.Series, data: DataSettings, role: Role) -> Column:
+    """Decide on a column: String as written, or Float64, Int64, Boolean, Date or Datetime as a typed file has it."""
+    if role == "left out":
+        return Column(Field(series.name, "string", role), "not among [data] columns", len(series))
+    if role == "id":
+        return Column(Field(series.name, "string", role), "[data] id", len(series), series.null_count())
+    if role == "label":
+        return _label(series, data)
+    if series.name in data.categorical:
+        return _category(series.cast(pl.String), data, "[data] categorical")
+    if series.dtype == pl.Boolean:
+        return Column(Field(series.name, "boolean"), "truth values in the file", len(series), series.null_count())
+    if series.dtype.is_temporal():
+        return Column(Field(series.name, "date"), "dates in the file", len(series), series.null_count())
+    if series.dtype.is_numeric():
+        found = Column(Field(series.name, "number", missing_values=_markers(data)), "numbers in the file")
+        values = without(series.cast(pl.Float64).fill_nan(None), found.field.missing_values, Notation())
+        return _sized(values, found, series)
+    return _text(series, data)
+
+
+def _text(series: pl.Series, data: DataSettings) -> Column:
+    """Rules 1 to 6."""
+    name, stripped = series.name, series.str.strip_chars()
+    said = (*BLANKS, *data.missing_values)
+    there = stripped.filter(~stripped.is_in(said).fill_null(True))
+    if not len(there):
+        return Column(Field(name, "string", "left out"), "empty", len(series), len(series))
+    if plain := _plain(stripped, there, data):
+        return plain
+    counts = there.value_counts()
+    texts, times = counts[name], counts["count"]
+    if bool(texts.head(7).is_in([*TRUE, *FALSE]).all()) and bool(texts.is_in([*TRUE, *FALSE]).all()):
+        return _counted(Column(Field(name, "boolean", missing_values=_markers(data)), "all are truth values"), stripped)
+    return _number(stripped, texts, times, data) or _date(stripped, texts, data) or _category(series, data, "text")
+
+
+def _plain(stripped: pl.Series, there: pl.Series, data: DataSettings) -> Column | None:
+    """What most columns are: nothing but numbers with a decimal point; None where it is not so."""
+    if data.decimal_char is not None or data.group_char is not None:
+        return None
+    if numbers(there, Notation()).has_nulls() or bool(there.str.contains(LEADING_ZERO).any()):
+        return None
+    points = find_notation(there.unique(), None, None).doubt
+    field_ = Field(stripped.name, "number", missing_values=_markers(data))
+    column = Column(field_, "all are numbers", notes=(points,) if points else ())
+    values = without(numbers(stripped, Notation()), field_.missing_values, Notation())
+    return _sized(values, _counted(column, stripped), stripped)
+
+
+def _markers(data: DataSettings) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*MARKERS, *data.missing_values)))
+
+
+def _number(stripped: pl.Series, texts: pl.Series, times: pl.Series, data: DataSettings) -> Column | None:
+    """Rules 3 and 4; None where it is no column of numbers."""
+    known = texts.is_in(MARKERS)
+    words, counts = texts.filter(~known), times.filter(~known)
+    if not len(words) or bool(words.str.contains(LEADING_ZERO).any()):
+        return None
+    read = find_notation(words, data.decimal_char, data.group_char)
+    values = numbers(words, read.notation)
+    odd = values.is_null()
+    some, share = int((~odd).sum()), float(counts.filter(~odd).sum()) / float(counts.sum())
+    if not some or (odd.any() and some <= FEW_LEVELS):
+        return None
+    markers, extra = _markers(data), words.filter(odd).to_list()
+    how, notes, problem = str(read.notation) or "numbers", [], read.doubt
+    if read.doubt and read.notation.plain:
+        notes, problem = [read.doubt], ""
+    if len(extra) == 1 and int(counts.filter(odd)[0]) > 1 and share > 0:
+        markers, extra = (*markers, extra[0]), []
+        notes.append(
+            f"{markers[-1]!r} in {int(counts.filter(odd)[0])} rows is taken for a missing value; if it is a level: "
+            f'[data] categorical = ["{stripped.name}"]'
+        )
+    if extra:
+        if share < PREVAIL:
+            return None
+        problem = _odd(stripped, extra, share)
+    n = read.notation
+    found = Field(stripped.name, "number", "feature", markers, n.decimal, n.group, n.prefix, n.suffix)
+    column = _counted(Column(found, how, notes=tuple(notes), problem=problem), stripped)
+    if problem:
+        return column
+    return _sized(without(numbers(stripped.replace(list(markers), None), n), markers, n), column, stripped)
+
+
+def _odd(stripped: pl.Series, extra: list[str], share: float) -> str:
+    row = int(stripped.is_in(extra).fill_null(False).arg_max() or 0)
+    count = int(stripped.is_in(extra).sum())
+    return (
+        f"{share:.0%} of its values are numbers, {count} are not: row {row + 1} has {stripped[row]!r}; correct them, "
+        f'or say what they are: [data] missing_values = ["{stripped[row]}"], or categorical = ["{stripped.name}"]'
+    )
+
+
+def _sized(values: pl.Series, column: Column, written: pl.Series) -> Column:
+    """With range and sentinels of Float64 values; a problem where one is infinite or too large to compute with.
+
+    Args:
+        written: the same values as the file has them.
+    """
+    there = values.drop_nulls()
+    column = replace(column, rows=len(values), missing=values.null_count())
+    beyond = values.is_not_null() & ~(values.abs() <= MAX_SIZE)
+    if bool(beyond.any()):
+        row = int(beyond.arg_max() or 0)
+        return replace(
+            column,
+            problem=f"{int(beyond.sum())} values are infinite or beyond {MAX_SIZE:g}: row {row + 1} has "
+            f"{written[row]!r}; correct them, or, where that stands for a missing value: [data] missing_values = "
+            f'["{written[row]}"]',
+        )
+    if not len(there):
+        return replace(column, field=msgspec.structs.replace(column.field, role="left out"), how="empty")
+    low, high = float(there.min()), float(there.max())  # type: ignore[arg-type]
+    notes = [*column.notes, *_sentinel(there, low, high)]
+    return replace(column, summary=f"{low:g} to {high:g}", notes=tuple(notes))
+
+
+def _sentinel(there: pl.Series, low: float, high: float) -> list[str]:
+    """What looks like a number that stands for a missing value: repeated, extreme and far from all others."""
+    for value in {low, high} & set(SENTINELS):
+        rest = there.filter(there != value)
+        count = len(there) - len(rest)
+        if count < 2 or len(rest) < 2:
+            continue
+        bottom, top = float(rest.min()), float(rest.max())  # type: ignore[arg-type]
+        if max(bottom - value, value - top) > FAR * (top - bottom) > 0:
+            return [
+                f"{value:g} stands in {count} rows, far from all others ({bottom:g} to {top:g}); if it means missing: "
+                f'[data] missing_values = ["{value:g}"]'
+            ]
+    return []
+
+
+def _date(stripped: pl.Series, texts: pl.Series, data: DataSettings) -> Column | None:
+    """Rule 5; None where it is no column of dates."""
+    words = texts.filter(~texts.is_in(MARKERS))
+    if not len(words) or not bool(words.head(20).str.contains(r"\d.*[-/.: ]|[-/.: ].*\d").all()):
+        return None
+    forms = find_forms(words, data.date_format)
+    if not forms:
+        return None
+    form, doubt = one_form(forms, words[0])
+    found = Field(stripped.name, "date", missing_values=_markers(data), format=form)
+    when = moments(words, form)
+    first, last = (str(moment)[:10] for moment in (when.min(), when.max()))
+    summary = f"{first} to {last}"
+    how = f"dates as {form}, in days since {found.origin}"
+    return _counted(Column(found, how, summary=summary, problem=doubt), stripped)
+
+
+def _category(series: pl.Series, data: DataSettings, how: str) -> Column:
+    name, stripped = series.name, series.str.strip_chars()
+    missing = tuple(dict.fromkeys((*BLANKS, *data.missing_values)))
+    there = stripped.filter(~stripped.is_in(missing).fill_null(True))
+    counts = there.value_counts().sort(["count", name], descending=[True, False])
+    levels = counts[name].to_list()
+    column = _counted(Column(Field(name, "string", missing_values=missing), how), stripped)
+    if not levels:
+        return replace(column, field=Field(name, "string", "left out"), how="empty")
+    if len(levels) == len(there) > FEW_LEVELS:
+        return replace(
+            column,
+            field=Field(name, "string", "left out"),
+            how="another text in every row",
+            notes=("looks like an identifier or free text and is left out",),
+        )
+    if len(levels) > MAX_LEVELS:
+        return replace(
+            column,
+            problem=f"has {len(levels)} different texts (at most {MAX_LEVELS} levels); if it is an identifier or free "
+            "text, leave it out: name the columns that take part in [data] columns",
+        )
+    enum = Constraints(tuple(sorted(levels)))
+    shown = ", ".join(f"{level} {count}" for level, count in counts.head(6).iter_rows())
+    more = f" and {len(levels) - 6} more" if len(levels) > 6 else ""
+    notes = [
+        f'{level!r} is a level of its own ({count} rows); if it means missing: [data] missing_values = ["{level}"]'
+        for level, count in counts.iter_rows()
+        if level in MARKERS or level.lower() in ("unknown", "missing")
+    ]
+    return replace(
+        column,
+        field=msgspec.structs.replace(column.field, constraints=enum),
+        summary=f"{len(levels)} levels: {shown}{more}",
+        notes=tuple(notes),
+    )
+
+
+def _label(series: pl.Series, data: DataSettings) -> Column:
+    """Text stays as it is written, so that 01 and 1 stay two classes; numbers in another notation are read."""
+    texts = series.drop_nulls().cast(pl.String).str.strip_chars().unique()
+    plain = Field(series.name, "string", "label")
+    if len(texts) <= FEW_LEVELS or (len(texts) <= MAX_LEVELS and numbers(texts, Notation()).has_nulls()):
+        classes = tuple(sorted(set(texts) - {""}, key=lambda text: class_order(class_of(text))))
+        plain = msgspec.structs.replace(plain, constraints=Constraints(classes))
+    column = Column(plain, "[data] label", len(series), series.null_count(), summary=f"{len(texts)} values")
+    if series.dtype != pl.String:
+        return column
+    read = find_notation(texts, data.decimal_char, data.group_char)
+    if len(texts) <= FEW_LEVELS or read.notation.plain or numbers(texts, read.notation).has_nulls():
+        return column
+    n = read.notation
+    found = Field(series.name, "number", "label", BLANKS, n.decimal, n.group, n.prefix, n.suffix)
+    return replace(column, field=found, how=f"[data] label; {n}", problem=read.doubt)
+
+
+def _counted(column: Column, stripped: pl.Series) -> Column:
+    """With rows, missing values, and the markers among them."""
+    marked = stripped.is_in(column.field.missing_values).fill_null(False)
+    counts: dict[str, Any] = {}
+    if bool(marked.any()):
+        counts = dict(stripped.filter(marked).value_counts(sort=True).iter_rows())
+    return replace(column, rows=len(stripped), missing=stripped.null_count() + int(marked.sum()), markers=counts)
