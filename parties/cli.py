@@ -86,6 +86,28 @@ def trust(
 
 
 @app.command()
+def schema(
+    file: PartyFile,
+    renew: Annotated[
+        bool, typer.Option("--renew", help="Decide anew; a model learnt before needs the old one.")
+    ] = False,
+    export: Annotated[
+        Path | None, typer.Option("--export", metavar="FILE.json", help="Write it as a Frictionless Table Schema.")
+    ] = None,
+    take: Annotated[
+        Path | None, typer.Option("--import", metavar="FILE.json", help="Take over a Frictionless Table Schema.")
+    ] = None,
+) -> None:
+    """Show how every column of this party's table is read; written beside PARTY.toml, it holds for all later tables."""
+    from parties.commands.schema import schema_of
+
+    text, refused = schema_of(file, renew=renew, export=export, descriptor=take)
+    typer.echo(text)
+    if refused:
+        raise typer.Exit(2)
+
+
+@app.command()
 def check(file: PartyFile) -> None:
     """Validate everything that can be checked offline; print the manifest and the study digest."""
     from parties.commands.setup import check_party

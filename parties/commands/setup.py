@@ -241,6 +241,19 @@ def _label_warning(session: Session, ids: Sequence[str]) -> list[str]:
     return []
 
 
+def _columns(session: Session) -> str:
+    """How every column is read; empty for arrays."""
+    from parties.commands.schema import shown
+    from secure_gal.data.arrays import ARRAY_SUFFIXES
+    from secure_gal.data.table import look
+    from secure_gal.holdings.reading import known_schema
+
+    data = session.party.data
+    if data.path.suffix.lower() in ARRAY_SUFFIXES and not data.source:
+        return ""
+    return "".join(f"{line}\n" for line in [*shown(look(data), known_schema(session.party)), ""])
+
+
 def check_party(file: Path) -> str:
     """Validate settings, keys, pins, learner and data offline; returns the manifest, the bytes to come, and
     warnings."""
@@ -249,6 +262,7 @@ def check_party(file: Path) -> str:
     from secure_gal.holdings.check import check_data
     from secure_gal.holdings.party import PartyModel
 
+    columns = _columns(session)
     model = PartyModel(session.party, session.study, file.resolve().parent, lambda text: None)
     if session.study.protect.encrypted and session.party.party != session.study.sponsor:
         from secure_gal.holdings.encrypted import refuse_unencryptable
@@ -262,5 +276,5 @@ def check_party(file: Path) -> str:
     if session.study.protect.keyed:
         more = [*more, _replies(session, len(model.ids))]
     last = "\n".join([f"this party {session.party.party}: {data}; everything checked", *more])
-    head = f"{manifest(session.study, session.fingerprints)}\n\n{bytes_ahead(session, model)}\n\n"
+    head = f"{manifest(session.study, session.fingerprints)}\n\n{bytes_ahead(session, model)}\n\n{columns}"
     return f"{head}{warnings}{last}"

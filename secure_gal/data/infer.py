@@ -21,7 +21,7 @@ import polars as pl
 from secure_gal.data.dates import find_forms, moments, one_form
 from secure_gal.data.encode import class_order
 from secure_gal.data.notation import LEADING_ZERO, Notation, find_notation, numbers, without
-from secure_gal.data.schema import BLANKS, FALSE, MARKERS, TRUE, Constraints, Field, Role
+from secure_gal.data.schema import BLANKS, FALSE, MARKS, TRUE, VERSION, Constraints, Field, Role, Schema
 from secure_gal.settings.classes import class_of
 from secure_gal.settings.party import DataSettings
 
@@ -74,8 +74,8 @@ def infer(series: pl.Series, data: DataSettings, role: Role) -> Column:
     if series.dtype.is_temporal():
         return Column(Field(series.name, "date"), "dates in the file", len(series), series.null_count())
     if series.dtype.is_numeric():
-        found = Column(Field(series.name, "number", missing_values=_markers(data)), "numbers in the file")
-        values = without(series.cast(pl.Float64).fill_nan(None), found.field.missing_values, Notation())
+        found = Column(Field(series.name, "number"), "numbers in the file")
+        values = without(series.cast(pl.Float64).fill_nan(None), data.missing_values, Notation())
         return _sized(values, found, series)
     return _text(series, data)
 
@@ -92,7 +92,7 @@ def _text(series: pl.Series, data: DataSettings) -> Column:
     counts = there.value_counts()
     texts, times = counts[name], counts["count"]
     if bool(texts.head(7).is_in([*TRUE, *FALSE]).all()) and bool(texts.is_in([*TRUE, *FALSE]).all()):
-        return _counted(Column(Field(name, "boolean", missing_values=_markers(data)), "all are truth values"), stripped)
+        return _counted(Column(Field(name, "boolean"), "all are truth values"), stripped, data)
     return _number(stripped, texts, times, data) or _date(stripped, texts, data) or _category(series, data, "text")
 
 
@@ -103,19 +103,15 @@ def _plain(stripped: pl.Series, there: pl.Series, data: DataSettings) -> Column 
     if numbers(there, Notation()).has_nulls() or bool(there.str.contains(LEADING_ZERO).any()):
         return None
     points = find_notation(there.unique(), None, None).doubt
-    field_ = Field(stripped.name, "number", missing_values=_markers(data))
+    field_ = Field(stripped.name, "number")
     column = Column(field_, "all are numbers", notes=(points,) if points else ())
-    values = without(numbers(stripped, Notation()), field_.missing_values, Notation())
-    return _sized(values, _counted(column, stripped), stripped)
-
-
-def _markers(data: DataSettings) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*MARKERS, *data.missing_values)))
+    values = without(numbers(stripped, Notation()), data.missing_values, Notation())
+    return _sized(values, _counted(column, stripped, data), stripped)
 
 
 def _number(stripped: pl.Series, texts: pl.Series, times: pl.Series, data: DataSettings) -> Column | None:
     """Rules 3 and 4; None where it is no column of numbers."""
-    known = texts.is_in(MARKERS)
+    known = texts.is_in(MARKS)
     words, counts = texts.filter(~known), times.filter(~known)
     if not len(words) or bool(words.str.contains(LEADING_ZERO).any()):
         return None
@@ -125,14 +121,15 @@ def _number(stripped: pl.Series, texts: pl.Series, times: pl.Series, data: DataS
     some, share = int((~odd).sum()), float(counts.filter(~odd).sum()) / float(counts.sum())
     if not some or (odd.any() and some <= FEW_LEVELS):
         return None
-    markers, extra = _markers(data), words.filter(odd).to_list()
+    markers: tuple[str, ...] = ()
+    extra = words.filter(odd).to_list()
     how, notes, problem = str(read.notation) or "numbers", [], read.doubt
     if read.doubt and read.notation.plain:
         notes, problem = [read.doubt], ""
     if len(extra) == 1 and int(counts.filter(odd)[0]) > 1 and share > 0:
-        markers, extra = (*markers, extra[0]), []
+        markers, extra = (extra[0],), []
         notes.append(
-            f"{markers[-1]!r} in {int(counts.filter(odd)[0])} rows is taken for a missing value; if it is a level: "
+            f"{markers[0]!r} in {int(counts.filter(odd)[0])} rows is taken for a missing value; if it is a level: "
             f'[data] categorical = ["{stripped.name}"]'
         )
     if extra:
@@ -141,10 +138,10 @@ def _number(stripped: pl.Series, texts: pl.Series, times: pl.Series, data: DataS
         problem = _odd(stripped, extra, share)
     n = read.notation
     found = Field(stripped.name, "number", "feature", markers, n.decimal, n.group, n.prefix, n.suffix)
-    column = _counted(Column(found, how, notes=tuple(notes), problem=problem), stripped)
+    column = _counted(Column(found, how, notes=tuple(notes), problem=problem), stripped, data)
     if problem:
         return column
-    return _sized(without(numbers(stripped.replace(list(markers), None), n), markers, n), column, stripped)
+    return _sized(without(numbers(stripped, n), data.missing_values, n), column, stripped)
 
 
 def _odd(stripped: pl.Series, extra: list[str], share: float) -> str:
@@ -198,28 +195,27 @@ def _sentinel(there: pl.Series, low: float, high: float) -> list[str]:
 
 def _date(stripped: pl.Series, texts: pl.Series, data: DataSettings) -> Column | None:
     """Rule 5; None where it is no column of dates."""
-    words = texts.filter(~texts.is_in(MARKERS))
+    words = texts.filter(~texts.is_in(MARKS))
     if not len(words) or not bool(words.head(20).str.contains(r"\d.*[-/.: ]|[-/.: ].*\d").all()):
         return None
     forms = find_forms(words, data.date_format)
     if not forms:
         return None
     form, doubt = one_form(forms, words[0])
-    found = Field(stripped.name, "date", missing_values=_markers(data), format=form)
+    found = Field(stripped.name, "date", format=form)
     when = moments(words, form)
     first, last = (str(moment)[:10] for moment in (when.min(), when.max()))
     summary = f"{first} to {last}"
     how = f"dates as {form}, in days since {found.origin}"
-    return _counted(Column(found, how, summary=summary, problem=doubt), stripped)
+    return _counted(Column(found, how, summary=summary, problem=doubt), stripped, data)
 
 
 def _category(series: pl.Series, data: DataSettings, how: str) -> Column:
     name, stripped = series.name, series.str.strip_chars()
-    missing = tuple(dict.fromkeys((*BLANKS, *data.missing_values)))
-    there = stripped.filter(~stripped.is_in(missing).fill_null(True))
+    there = stripped.filter(~stripped.is_in((*BLANKS, *data.missing_values)).fill_null(True))
     counts = there.value_counts().sort(["count", name], descending=[True, False])
     levels = counts[name].to_list()
-    column = _counted(Column(Field(name, "string", missing_values=missing), how), stripped)
+    column = _counted(Column(Field(name, "string"), how), stripped, data)
     if not levels:
         return replace(column, field=Field(name, "string", "left out"), how="empty")
     if len(levels) == len(there) > FEW_LEVELS:
@@ -241,7 +237,7 @@ def _category(series: pl.Series, data: DataSettings, how: str) -> Column:
     notes = [
         f'{level!r} is a level of its own ({count} rows); if it means missing: [data] missing_values = ["{level}"]'
         for level, count in counts.iter_rows()
-        if level in MARKERS or level.lower() in ("unknown", "missing")
+        if level in MARKS or level.lower() in ("unknown", "missing")
     ]
     return replace(
         column,
@@ -269,9 +265,14 @@ def _label(series: pl.Series, data: DataSettings) -> Column:
     return replace(column, field=found, how=f"[data] label; {n}", problem=read.doubt)
 
 
-def _counted(column: Column, stripped: pl.Series) -> Column:
+def basis(data: DataSettings) -> Schema:
+    """A schema without columns: what stands for a missing value in all of them."""
+    return Schema(VERSION, tuple(dict.fromkeys((*BLANKS, *data.missing_values))), MARKS, (), asked={})
+
+
+def _counted(column: Column, stripped: pl.Series, data: DataSettings) -> Column:
     """With rows, missing values, and the markers among them."""
-    marked = stripped.is_in(column.field.missing_values).fill_null(False)
+    marked = stripped.is_in(basis(data).missing(column.field)).fill_null(False)
     counts: dict[str, Any] = {}
     if bool(marked.any()):
         counts = dict(stripped.filter(marked).value_counts(sort=True).iter_rows())

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -14,7 +15,7 @@ from secure_gal.data import schema_file
 from secure_gal.data.arrays import ARRAY_SUFFIXES, ArrayRows, read_arrays
 from secure_gal.data.findings import Findings, across
 from secure_gal.data.ids import normalise
-from secure_gal.data.infer import infer
+from secure_gal.data.infer import basis, infer
 from secure_gal.data.notation import numbers
 from secure_gal.data.raw import read_raw
 from secure_gal.data.schema import Role, Schema
@@ -103,7 +104,8 @@ def _decided(raw: pl.DataFrame, data: DataSettings, dialect: Any) -> Findings:
                 f"no such column: {name}; the table's columns are {', '.join(raw.columns[:20])}",
             )
     columns = tuple(infer(raw[name], data, _role(name, data)) for name in raw.columns)
-    schema = Schema(tuple(column.field for column in columns), dialect, schema_file.asked(data))
+    fields = tuple(column.field for column in columns)
+    schema = msgspec.structs.replace(basis(data), fields=fields, dialect=dialect, asked=schema_file.asked(data))
     return Findings(schema, columns)
 
 
@@ -188,9 +190,9 @@ def _labels(path: Path, column: str | None, frame: pl.DataFrame, schema: Schema 
         return None
     label = frame[column]
     rule = schema.of(column) if schema is not None else None
-    if rule is not None and label.dtype == pl.String:
+    if schema is not None and rule is not None and label.dtype == pl.String:
         text = label.str.strip_chars()
-        label = text.set(text.is_in(rule.missing_values).fill_null(False), None)
+        label = text.set(text.is_in((*schema.missing_values, *rule.missing_values)).fill_null(False), None)
         if rule.type == "number":
             label = numbers(label, rule.notation)
     missing = label.is_null() | (label.is_nan() if label.dtype.is_float() else pl.Series([False] * len(label)))

@@ -43,8 +43,7 @@ def check_same(learnt: Schema | None, now: Schema | None, where: str) -> None:
     if learnt is None or now is None or learnt.digest == now.digest:
         return
     for field in learnt.features:
-        other = now.of(field.name)
-        if other is None or not other.means(field):
+        if not now.reads_as(learnt, field.name):
             raise DataError(
                 where,
                 f"column {field.name!r} has another schema now ({now.digest[:16]}) than when this model was learnt "
