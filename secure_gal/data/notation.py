@@ -12,6 +12,26 @@ GROUPS = (",", ".", " ", "\u00a0", "\u202f", "'", "\u2019")
 """Thousands marks in use; the spaces are plain, no-break and narrow no-break."""
 LEADING_ZERO = r"^[+-]?0\d+$"
 """A whole number that is written so is a code."""
+UNITS = (
+    "%",
+    "\u2030",
+    "\u20ac",
+    "$",
+    "\u00a3",
+    "\u00a5",
+    "EUR",
+    "USD",
+    "GBP",
+    "CHF",
+    "JPY",
+    "kg",
+    "mg",
+    "cm",
+    "mm",
+    "ml",
+)
+"""What may stand beside a number and leave it a number; other letters make a code of it, such as k12 or Ward 3."""
+PREVAILS = 0.9
 MOST_LOOKED_AT = 20_000
 """Different texts from which the notation is found; all are read with it afterwards."""
 
@@ -107,27 +127,15 @@ def _marked(sample: pl.Series) -> list[Notation]:
 
 
 def _around(sample: pl.Series, base: Notation) -> list[Notation]:
-    """The base with the text that stands before and after all numbers, such as % or EUR, if there is one."""
+    """The base with a unit that stands before or after all numbers."""
     texts = [text for text in sample.head(200).to_list() if re.search(r"\d", text)]
-    if not texts:
-        return []
-    before, after = _common(texts), _common([text[::-1] for text in texts])[::-1]
-    prefix = re.match(r"^[^\d+\-.,]*", before)
-    suffix = re.search(r"[^\d.,]*$", after)
-    found = Notation(base.decimal, base.group, prefix[0] if prefix else "", suffix[0] if suffix else "")
-    return [found] if found != base else []
-
-
-def _common(texts: Sequence[str]) -> str:
-    """The beginning that more than nine tenths have in common (a few may be missing markers)."""
-    first = sorted(texts)[len(texts) // 2]
-    same = [first[: _same(first, text)] for text in texts]
-    return sorted(same, key=len)[len(texts) // 10]
-
-
-def _same(a: str, b: str) -> int:
-    """Characters at the beginning that are equal."""
-    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+    found = []
+    for unit in UNITS:
+        before, after = (sum(t.startswith(unit) for t in texts), sum(t.endswith(unit) for t in texts))
+        if max(before, after) > PREVAILS * len(texts):
+            around = (unit, "") if before > after else ("", unit)
+            found.append(Notation(base.decimal, base.group, *around))
+    return found
 
 
 def _doubt(sample: pl.Series, notation: Notation) -> str:

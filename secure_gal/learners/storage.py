@@ -10,7 +10,7 @@ from typing import Any
 
 from secure_gal.errors import SettingsError
 
-FORMAT = b"secure-gal model 4\n"
+FORMAT = b"secure-gal model 3\n"
 
 
 def dump(value: object) -> bytes:
