@@ -81,7 +81,8 @@ def find_dialect(where: str, head: bytes, data: DataSettings, columns: Sequence[
     body = lines[header - 1 :]
     blanks = sum(line.count(delimiter + " ") for line in body)
     separators = sum(line.count(delimiter) for line in body)
-    initial = delimiter != " " and separators > 0 and blanks > separators / 2
+    quoted = any(f'{delimiter} "' in line for line in body)
+    initial = separators > 0 and (quoted or blanks > separators / 2)
     return Dialect(delimiter, '"', initial, header, comment, encoding)
 
 

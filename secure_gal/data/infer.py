@@ -218,7 +218,7 @@ def _category(series: pl.Series, data: DataSettings, how: str) -> Column:
     column = _counted(Column(Field(name, "string"), how), stripped, data)
     if not levels:
         return replace(column, field=Field(name, "string", "left out"), how="empty")
-    if len(levels) == len(there) > FEW_LEVELS:
+    if len(levels) == len(there) > FEW_LEVELS and name not in data.categorical:
         return replace(
             column,
             field=Field(name, "string", "left out"),

@@ -10,6 +10,7 @@ import polars as pl
 
 GROUPS = (",", ".", " ", "\u00a0", "\u202f", "'", "\u2019")
 """Thousands marks in use; the spaces are plain, no-break and narrow no-break."""
+MINUS = "\u2212"
 LEADING_ZERO = r"^[+-]?0\d+$"
 """A whole number that is written so is a code."""
 UNITS = (
@@ -59,9 +60,11 @@ class Notation:
 
 def numbers(texts: pl.Series, notation: Notation) -> pl.Series:
     """Float64 (n,) from stripped texts; null where a text is no number in this notation."""
+    if bool(texts.str.contains(MINUS, literal=True).any()):
+        texts = texts.str.replace_all(MINUS, "-", literal=True)
     if notation.plain:
         return texts.cast(pl.Float64, strict=False).fill_nan(None)
-    left = texts.str.replace_all("\u2212", "-", literal=True)
+    left = texts
     if notation.prefix or notation.suffix:
         left = left.str.extract(f"^{re.escape(notation.prefix)}(.*){re.escape(notation.suffix)}$", 1).str.strip_chars()
     if notation.group:
@@ -77,7 +80,7 @@ def numbers(texts: pl.Series, notation: Notation) -> pl.Series:
 def without(values: pl.Series, markers: Sequence[str], notation: Notation) -> pl.Series:
     """Float64 (n,) with nulls for numbers that stand for a missing value, such as -999."""
     said = numbers(pl.Series(markers, dtype=pl.String), notation).drop_nulls()
-    return values.set(values.is_in(said).fill_null(False), None) if len(said) else values
+    return values.set(values.is_in(said.to_list()).fill_null(False), None) if len(said) else values
 
 
 def _pattern(notation: Notation) -> str:

@@ -74,14 +74,14 @@ class _Reading:
         """Most texts are plain numbers; only those that are not are looked at again."""
         plain = field.notation.plain
         values = numbers(text, field.notation) if plain else pl.repeat(None, len(text), dtype=pl.Float64, eager=True)
-        left = text.is_not_null() & values.is_null()
-        if not bool(left.any()):
+        left = (text.is_not_null() & values.is_null()).arg_true()
+        if not len(left):
             return values
-        rest = self._text(text.filter(left), field)
+        rest = self._text(text.gather(left), field)
         read = numbers(rest, field.notation)
-        wrong = left.scatter(left.arg_true(), rest.is_not_null() & read.is_null())
+        wrong = pl.repeat(False, len(text), eager=True).scatter(left, rest.is_not_null() & read.is_null())
         self._refuse(text, wrong, field, "a number")
-        return values.scatter(left.arg_true(), read)
+        return values.scatter(left, read)
 
     def _truths(self, series: pl.Series, field: Field) -> pl.Series:
         if series.dtype == pl.Boolean:
