@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from parties.commands.consent import go_beyond
 from parties.report.results import announce, write_results
@@ -20,12 +20,14 @@ from parties.run.session import Session, admit, open_node, open_session, open_st
 from parties.run.store import RunStore
 from parties.run.traffic import Traffic
 from secure_gal import events
+from secure_gal.data.align import NoRowsError
 from secure_gal.errors import DataError, Paused, SettingsError
 from secure_gal.holdings.roles import Context, SponsorModel
 from secure_gal.protocol import roles
 from secure_gal.protocol.agreement import NONCE_BYTES
 from secure_gal.protocol.settled import Settled
 from secure_gal.protocol.sponsor import Sponsor
+from secure_gal.protocol.sponsor_records import SponsorRecords
 from secure_gal.settings.limits import LABELS, Beyond
 from secure_gal.state import State
 
@@ -125,13 +127,15 @@ def _learn(session: Session, store: RunStore, progress: Progress, beyond: Beyond
     patience = Patience(session.study.patience_seconds, progress, str(session.file), "train")
     try:
         loop.run(
-            lambda: role.phase == "finished",
+            lambda: role.phase in ("finished", "unmatched"),
             lambda: patience.check(
                 [*role.waiting_for(), *certifier.waiting_for()],
                 socket.attached(),
                 at_work=loop.worker.busy or socket.active(),
             ),
         )
+        if role.phase == "unmatched":
+            _end_without_rows(session, loop, certifier, socket)
         report.save_times()
         try:
             _deliver(session, loop, certifier, socket)
@@ -197,6 +201,12 @@ def _refuse_another_table(session: Session, store: RunStore, progress: Progress)
             f"is not what this finished study was learnt from: {what}. Its results and its "
             f"model stay as they are; to learn again: {begin_anew(session)}",
         )
+
+
+def _end_without_rows(session: Session, loop: Loop, certifier: Certifier, socket: SponsorSocket) -> NoReturn:
+    """Tell every assistor that the study is over before the sponsor's person is told why: NoRowsError."""
+    _deliver(session, loop, certifier, socket)
+    raise NoRowsError("alignment", SponsorRecords(loop.node.role.state).unmatched.get())
 
 
 def _deliver(session: Session, loop: Loop, certifier: Certifier, socket: SponsorSocket) -> None:

@@ -18,6 +18,7 @@ from secure_gal.events.beginnings import RowsKnown as RowsKnown
 from secure_gal.events.beginnings import StudyDiffers as StudyDiffers
 from secure_gal.events.beginnings import Tagged as Tagged
 from secure_gal.events.beginnings import UnlikeRelease as UnlikeRelease
+from secure_gal.events.beginnings import Unmatched as Unmatched
 from secure_gal.events.connections import Connected as Connected
 from secure_gal.events.connections import Connection as Connection
 from secure_gal.events.connections import Dialling as Dialling

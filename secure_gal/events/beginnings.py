@@ -66,10 +66,24 @@ class RowsKnown(Fact, frozen=True, tag="rows-known"):
     train: int
 
 
+class Unmatched(Fact, frozen=True, tag="unmatched"):
+    """The alignment left no rows to learn from: this study is over."""
+
+
 class Prepared(Fact, frozen=True, tag="prepared"):
     """This assistor's features are made."""
 
 
 Beginning = (
-    Greeted | StudyDiffers | UnlikeRelease | Resumed | Masking | Tagged | PairAligned | Aligned | RowsKnown | Prepared
+    Greeted
+    | StudyDiffers
+    | UnlikeRelease
+    | Resumed
+    | Masking
+    | Tagged
+    | PairAligned
+    | Aligned
+    | RowsKnown
+    | Unmatched
+    | Prepared
 )
