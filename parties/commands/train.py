@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from parties.commands.consent import go_beyond
+from parties.commands.looks import classes_of
 from parties.report.results import announce, write_results
 from parties.run.certifier import Certifier
 from parties.run.ckks_key import open_cipher
@@ -116,6 +117,10 @@ def _learn(session: Session, store: RunStore, progress: Progress, beyond: Beyond
     privatised, labels = session.study.protect.privatised, int(beyond.get(LABELS, 1))
     model = PrivatisedSponsorData(*settings, labels) if privatised else SponsorData(*settings)
     admit(session, store, model)
+    if classes := classes_of(model.table, session.party, session.study):
+        progress.show(events.Classes(classes.in_words()))
+        for text in classes.warnings():
+            progress.warn(text)
     role = _role(session, store, model)
     traffic = Traffic(store)
     node, certifier = open_node(session, store, role, traffic)

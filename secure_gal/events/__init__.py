@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from secure_gal.events.beginnings import Aligned as Aligned
 from secure_gal.events.beginnings import Beginning as Beginning
+from secure_gal.events.beginnings import Classes as Classes
 from secure_gal.events.beginnings import Greeted as Greeted
 from secure_gal.events.beginnings import Masking as Masking
 from secure_gal.events.beginnings import PairAligned as PairAligned

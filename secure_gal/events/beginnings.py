@@ -66,6 +66,12 @@ class RowsKnown(Fact, frozen=True, tag="rows-known"):
     train: int
 
 
+class Classes(Fact, frozen=True, tag="classes"):
+    """The classes of the sponsor's label with their rows, in words, before anything is sent."""
+
+    how: str
+
+
 class Unmatched(Fact, frozen=True, tag="unmatched"):
     """The alignment left no rows to learn from: this study is over."""
 
@@ -84,6 +90,7 @@ Beginning = (
     | PairAligned
     | Aligned
     | RowsKnown
+    | Classes
     | Unmatched
     | Prepared
 )

@@ -17,6 +17,7 @@ from crypto.private_files import write_new
 from secure_gal.data.arrays import ArrayRows
 from secure_gal.data.encode import LabelCodec, TableEncoder
 from secure_gal.data.encode_arrays import ArrayEncoder
+from secure_gal.data.label_form import unevenly_split
 from secure_gal.data.table import Table, read_table
 from secure_gal.errors import DataError, StateError
 from secure_gal.gal.ensemble import Ensemble
@@ -217,8 +218,14 @@ class SponsorData(PartyModel):
         if self._study.task == "classification":  # K is the study's, whichever classes the common rows happen to have
             codec = LabelCodec.fit(self._study.task, labels, np.ones(len(labels), dtype=np.bool_))
         self.codec, self.y, self.train = codec, codec.encode(chosen), train
+        self._warn_of_split(chosen, train)
         encoder = self._encode(rows, train) if self.fits else None
         return storage.dump((encoder, self.codec))
+
+    def _warn_of_split(self, labels: list[Any], train: npt.NDArray[np.bool_]) -> None:
+        if self._study.task == "classification":
+            for text in unevenly_split(labels, {"training": train, "validation": ~train}):
+                self._warn(text)
 
     def ensemble(self, parties: tuple[str, ...]) -> Ensemble:
         """A new ensemble at F^0 over these parties."""
