@@ -45,12 +45,13 @@ def common(*, private: bool, declares: bool) -> tuple[Step, ...]:
     """
     first = "declaring" if declares else "learning"
     aligning = ("realign", "masked-ids", "tags") if private else ("ids",)
-    late = [phase for phase in ("declaring", "learning", "finishing") if private and (declares or phase != "declaring")]
+    after = ("declaring", "learning", "finishing", "unmatched")
+    late = [phase for phase in after if private and (declares or phase != "declaring")]
     return (
         Step("sponsor", "new", START, ("greeting",)),
         Step("sponsor", "greeting", "hello", ("greeting", "signing")),
         Step("sponsor", "signing", "run-signature", ("signing", "aligning")),
-        *steps("sponsor", "aligning", aligning, "aligning", first),
+        *steps("sponsor", "aligning", aligning, "aligning", first, "unmatched"),
         *(step for phase in late for step in steps("sponsor", phase, aligning, phase)),  # of attempts given up: ignored
         Step("sponsor", "finishing", "finished", ("finishing", "finished")),
         Step("assistor", "new", START, ("greeted",)),
@@ -58,6 +59,7 @@ def common(*, private: bool, declares: bool) -> tuple[Step, ...]:
         Step("assistor", "signed", "run-agreement", ("aligning",)),
         *steps("assistor", "aligning", ("realign", "masked-query") if private else (), "aligning"),
         Step("assistor", "aligning", "rows", (first,)),
+        Step("assistor", "aligning", "no-rows", ("unmatched",)),
         *steps("assistor", "serving", ("realign", "masked-query") if private else (), "serving"),
         Step("assistor", "serving", "predict-rows" if private else "predict-request", ("serving",)),
         *steps("prediction", "open", ("realign", "masked-ids", "tags") if private else (), "open"),

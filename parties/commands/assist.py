@@ -17,6 +17,7 @@ from parties.run.session import Session, admit, check_same_budget, open_node, op
 from parties.run.store import RunStore
 from parties.run.traffic import Traffic
 from secure_gal import events
+from secure_gal.data.align import COMPARE, NoRowsError
 from secure_gal.errors import Paused
 from secure_gal.holdings.roles import Context
 from secure_gal.protocol import roles
@@ -28,6 +29,12 @@ from secure_gal.state import State
 if TYPE_CHECKING:
     from secure_gal.holdings.encrypted import EncryptedAssistorData
     from secure_gal.holdings.party import AssistorData
+
+
+UNTOLD = (
+    "the sponsor found no rows to learn from: no id that all parties have in common, or an assistor that has none in "
+    "common with the sponsor; which party that is, it tells nobody"
+)
 
 
 def assist(
@@ -133,7 +140,8 @@ def _serve(session: Session, store: RunStore, once: bool, progress: Progress, be
         return once and role.phase == "serving"
 
     def finished() -> bool:
-        return ending() and certifier.certified >= role.rounds and node.idle(sponsor)
+        certified = certifier.certified >= role.rounds
+        return role.phase == "unmatched" or (ending() and certified and node.idle(sponsor))
 
     def awaited() -> list[str]:
         return [sponsor] if ending() and not socket.attached() else []
@@ -146,4 +154,6 @@ def _serve(session: Session, store: RunStore, once: bool, progress: Progress, be
     finally:
         socket.close()
         node.close()
+    if role.phase == "unmatched":
+        raise NoRowsError("alignment", f"{UNTOLD}. {COMPARE}")
     return 0

@@ -255,10 +255,11 @@ def _columns(session: Session) -> str:
 
 
 def check_party(file: Path) -> str:
-    """Validate settings, keys, pins, learner and data offline; returns the manifest, the bytes to come, and
-    warnings."""
+    """Validate settings, keys, pins, learner and data offline; returns the manifest, the bytes to come, how ids and
+    labels look, and warnings."""
     session = open_session(file)
     from parties.commands.ahead import bytes_ahead
+    from parties.commands.looks import classes_of, ids_in_words
     from secure_gal.holdings.check import check_data
     from secure_gal.holdings.party import PartyModel
 
@@ -269,6 +270,10 @@ def check_party(file: Path) -> str:
 
         refuse_unencryptable(session.party, session.study)
     found = check_data(model.table, session.party, session.study) + _label_warning(session, model.ids)
+    ids, mixed = ids_in_words(model.table, session.study)
+    classes = classes_of(model.table, session.party, session.study)
+    found += [*mixed, *(classes.warnings() if classes else [])]
+    looks = "\n".join([*ids, *(classes.lines() if classes else [])])
     warnings = "".join(f"warning: {text}\n" for text in found)
     data = f"{len(model.ids):,} rows, {model.table.frame.width} feature columns"
     sponsor = session.party.party == session.study.sponsor
@@ -277,4 +282,4 @@ def check_party(file: Path) -> str:
         more = [*more, _replies(session, len(model.ids))]
     last = "\n".join([f"this party {session.party.party}: {data}; everything checked", *more])
     head = f"{manifest(session.study, session.fingerprints)}\n\n{bytes_ahead(session, model)}\n\n{columns}"
-    return f"{head}{warnings}{last}"
+    return f"{head}{looks}\n\n{warnings}{last}"

@@ -7,9 +7,10 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from parties.commands.consent import go_beyond
+from parties.commands.looks import classes_of
 from parties.report.results import announce, write_results
 from parties.run.certifier import Certifier
 from parties.run.ckks_key import open_cipher
@@ -20,12 +21,14 @@ from parties.run.session import Session, admit, open_node, open_session, open_st
 from parties.run.store import RunStore
 from parties.run.traffic import Traffic
 from secure_gal import events
+from secure_gal.data.align import NoRowsError
 from secure_gal.errors import DataError, Paused, SettingsError
 from secure_gal.holdings.roles import Context, SponsorModel
 from secure_gal.protocol import roles
 from secure_gal.protocol.agreement import NONCE_BYTES
 from secure_gal.protocol.settled import Settled
 from secure_gal.protocol.sponsor import Sponsor
+from secure_gal.protocol.sponsor_records import SponsorRecords
 from secure_gal.settings.limits import LABELS, Beyond
 from secure_gal.state import State
 
@@ -114,6 +117,10 @@ def _learn(session: Session, store: RunStore, progress: Progress, beyond: Beyond
     privatised, labels = session.study.protect.privatised, int(beyond.get(LABELS, 1))
     model = PrivatisedSponsorData(*settings, labels) if privatised else SponsorData(*settings)
     admit(session, store, model)
+    if classes := classes_of(model.table, session.party, session.study):
+        progress.show(events.Classes(classes.in_words()))
+        for text in classes.warnings():
+            progress.warn(text)
     role = _role(session, store, model)
     traffic = Traffic(store)
     node, certifier = open_node(session, store, role, traffic)
@@ -125,13 +132,15 @@ def _learn(session: Session, store: RunStore, progress: Progress, beyond: Beyond
     patience = Patience(session.study.patience_seconds, progress, str(session.file), "train")
     try:
         loop.run(
-            lambda: role.phase == "finished",
+            lambda: role.phase in ("finished", "unmatched"),
             lambda: patience.check(
                 [*role.waiting_for(), *certifier.waiting_for()],
                 socket.attached(),
                 at_work=loop.worker.busy or socket.active(),
             ),
         )
+        if role.phase == "unmatched":
+            _end_without_rows(session, loop, certifier, socket)
         report.save_times()
         try:
             _deliver(session, loop, certifier, socket)
@@ -186,9 +195,9 @@ def _refuse_another_table(session: Session, store: RunStore, progress: Progress)
     from secure_gal.data.table import read_table
     from secure_gal.holdings.reading import known_schema
 
-    data = session.party.data
+    data, study = session.party.data, session.study
     try:
-        table = read_table(data, session.study.form, schema=known_schema(session.party))
+        table = read_table(data, study.form, schema=known_schema(session.party), task=study.task)
     except DataError as error:
         progress.show(events.NotCompared(str(error)))
         return
@@ -198,6 +207,12 @@ def _refuse_another_table(session: Session, store: RunStore, progress: Progress)
             f"is not what this finished study was learnt from: {what}. Its results and its "
             f"model stay as they are; to learn again: {begin_anew(session)}",
         )
+
+
+def _end_without_rows(session: Session, loop: Loop, certifier: Certifier, socket: SponsorSocket) -> NoReturn:
+    """Tell every assistor that the study is over before the sponsor's person is told why: NoRowsError."""
+    _deliver(session, loop, certifier, socket)
+    raise NoRowsError("alignment", SponsorRecords(loop.node.role.state).unmatched.get())
 
 
 def _deliver(session: Session, loop: Loop, certifier: Certifier, socket: SponsorSocket) -> None:

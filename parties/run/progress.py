@@ -194,6 +194,10 @@ def _beginning(event: events.Beginning) -> str:
             return f"aligned: {aligned:,} common rows ({counts}); held by {holders}"
         case events.RowsKnown(rows, train):
             return f"aligned: {rows:,} rows of this party take part, {train:,} of them for training"
+        case events.Classes(how):
+            return how
+        case events.Unmatched():
+            return "alignment found no rows to learn from: the study is over"
         case events.Prepared():
             return "data prepared"
         case _:

@@ -14,6 +14,17 @@ from secure_gal.gal.split import SMALLEST_SPLIT, split_rows
 from secure_gal.settings.study import WhichRows
 
 Positions = npt.NDArray[np.int64]
+COMPARE = (
+    "The people may be the same and their ids written differently: compare by telephone what `secure-gal check` shows "
+    "of the ids at each side (length, pattern, zeros at the front, case). `id_form` in study.toml says how ids are "
+    'compared with [protect] ids = "psi": "text" as they stand, "lower" without case, "digits" by their digits alone; '
+    "else write them alike in the tables. Then begin with an empty run_dir at every party"
+)
+"""What the people of both sides do when no ids match."""
+
+
+class NoRowsError(DataError):
+    """An alignment that leaves the study, or an assistor, nothing to learn from; the message is for the sponsor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +77,7 @@ def combine(
         validation, seed: for the training mask.
 
     Raises:
-        DataError: no id is common, or an assistor holds no training row; says how many each pair has in common.
+        NoRowsError: no id is common, or an assistor holds no training row; says how many each pair has in common.
     """
     held = np.full(count, True)
     match rows:
@@ -81,11 +92,7 @@ def combine(
     own = order[held[order]]
     pairs = ", ".join(f"{len(match.own)} with {name}" for name, match in matches.items())
     if not len(own) or any(not len(match.own) for match in matches.values()):
-        raise DataError(
-            "alignment",
-            f"no id is common to all parties (the sponsor shares {pairs}); do the id columns "
-            "hold the same kind of id, written the same way?",
-        )
+        raise NoRowsError("alignment", f"no id is common to all parties (the sponsor shares {pairs}). {COMPARE}")
     train = split_rows(len(own), validation, seed)
     coverage, positions = {}, {}
     for name, match in matches.items():
@@ -95,7 +102,9 @@ def combine(
         coverage[name] = np.flatnonzero(found >= 0)
         positions[name] = found[coverage[name]]
         if not train[coverage[name]].any():
-            raise DataError("alignment", f"{name} holds none of the training rows (the sponsor shares {pairs})")
+            raise NoRowsError(
+                "alignment", f"{name} holds none of the training rows (the sponsor shares {pairs}). {COMPARE}"
+            )
     warning = ""
     if validation > 0 and train.all():
         warning = f"{len(own)} rows are below {SMALLEST_SPLIT}: no validation rows, all rounds are kept"

@@ -16,6 +16,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import assert_never, get_args
 
+from secure_gal.data.repeated import find_repeats, refuse_repeats
 from secure_gal.errors import DataError
 from secure_gal.settings.study import IdForm
 
@@ -25,7 +26,22 @@ MAX_ID_BYTES = 1024
 
 
 def normalise(columns: Sequence[Sequence[object]], form: IdForm, where: str) -> list[str]:
-    """The ids of a table, row by row.
+    """The ids of a table in which each stands once, row by row.
+
+    Args, Raises:
+        as `write_ids`; and DataError where rows have the same id, written alike or not.
+
+    Returns:
+        N different ids.
+    """
+    ids = write_ids(columns, form, where)
+    if found := find_repeats(ids):
+        refuse_repeats(found, columns, form, where)
+    return ids
+
+
+def write_ids(columns: Sequence[Sequence[object]], form: IdForm, where: str) -> list[str]:
+    """The ids of a table, row by row; an id may stand in several rows.
 
     Args:
         columns: one or more columns of N values each, text or whole numbers.
@@ -33,17 +49,17 @@ def normalise(columns: Sequence[Sequence[object]], form: IdForm, where: str) -> 
         where: file and column, for messages.
 
     Returns:
-        N different ids, each of 1 to MAX_ID_BYTES bytes in UTF-8.
+        N ids, each of 1 to MAX_ID_BYTES bytes in UTF-8.
 
     Raises:
         DataError: columns of unequal length, or of text and numbers mixed; an id that is missing, empty, too long or
-            not Unicode; two rows that have the same id, written alike or not. Rows count from 1.
+            not Unicode. Rows count from 1.
     """
     if not columns or any(len(column) != len(columns[0]) for column in columns):
         raise DataError(where, "an id needs one or more columns of equal length")
     for column in columns:
         _check_types(column, where)
-    written = [[_write(value, form) for value in column] for column in columns]
+    written = [[write(value, form) for value in column] for column in columns]
     ids = written[0] if len(columns) == 1 else [_join(parts) for parts in zip(*written, strict=True)]
     _check_ids(columns, written, ids, form, where)
     return ids
@@ -66,7 +82,8 @@ def _check_types(column: Sequence[object], where: str) -> None:
             )
 
 
-def _write(value: object, form: IdForm) -> str:
+def write(value: object, form: IdForm) -> str:
+    """One part of an id by rules 2 to 4; empty where nothing is left."""
     text = unicodedata.normalize("NFC", str(value))
     match form:
         case "text":
@@ -88,7 +105,6 @@ def _check_ids(
 ) -> None:
     if _all_well(written, ids):
         return
-    first: dict[str, int] = {}
     for row, entity in enumerate(ids):
         shown = ", ".join(repr(column[row]) for column in columns)
         if not all(column[row] for column in written):
@@ -99,20 +115,11 @@ def _check_ids(
             )
         if len(_utf8(entity, shown, row, where)) > MAX_ID_BYTES:
             raise DataError(where, f"row {row + 1}: an id is longer than {MAX_ID_BYTES} bytes; is this the id column?")
-        before = first.setdefault(entity, row)
-        if before != row:
-            other = ", ".join(repr(column[before]) for column in columns)
-            how = "stand for one id" if other != shown else "are the same id"
-            raise DataError(
-                where,
-                f"{other} in row {before + 1} and {shown} in row {row + 1} {how} under the rule "
-                f"{form!r}; keep one row an id",
-            )
 
 
 def _all_well(written: list[list[str]], ids: list[str]) -> bool:
     """Whether nothing can be held against these ids; else the row that is at fault, if one is, has to be looked for."""
-    if any("" in column for column in written) or len({*ids}) < len(ids):
+    if any("" in column for column in written):
         return False
     try:
         "".join(ids).encode()

@@ -89,8 +89,8 @@ def _text(series: pl.Series, data: DataSettings) -> Column:
         return Column(Field(name, "string", "left out"), "empty", len(series), len(series))
     if plain := _plain(stripped, there, data):
         return plain
-    counts = there.value_counts()
-    texts, times = counts[name], counts["count"]
+    counts = there.to_frame().group_by(name, maintain_order=True).len()
+    texts, times = counts[name], counts["len"]
     if bool(texts.head(7).is_in([*TRUE, *FALSE]).all()) and bool(texts.is_in([*TRUE, *FALSE]).all()):
         return _counted(Column(Field(name, "boolean"), "all are truth values"), stripped, data)
     return _number(stripped, texts, times, data) or _date(stripped, texts, data) or _category(series, data, "text")
@@ -102,7 +102,7 @@ def _plain(stripped: pl.Series, there: pl.Series, data: DataSettings) -> Column 
         return None
     if numbers(there, Notation()).has_nulls() or bool(there.str.contains(LEADING_ZERO).any()):
         return None
-    points = find_notation(there.unique(), None, None).doubt
+    points = find_notation(there.unique(maintain_order=True), None, None).doubt
     field_ = Field(stripped.name, "number")
     column = Column(field_, "all are numbers", notes=(points,) if points else ())
     values = without(numbers(stripped, Notation()), data.missing_values, Notation())
@@ -249,7 +249,7 @@ def _category(series: pl.Series, data: DataSettings, how: str) -> Column:
 
 def _label(series: pl.Series, data: DataSettings) -> Column:
     """Text stays as it is written, so that 01 and 1 stay two classes; numbers in another notation are read."""
-    texts = series.drop_nulls().cast(pl.String).str.strip_chars().unique()
+    texts = series.drop_nulls().cast(pl.String).str.strip_chars().unique(maintain_order=True)
     plain = Field(series.name, "string", "label")
     if len(texts) <= FEW_LEVELS or (len(texts) <= MAX_LEVELS and numbers(texts, Notation()).has_nulls()):
         classes = tuple(sorted(set(texts) - {""}, key=lambda text: class_order(class_of(text))))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,20 @@ import polars as pl
 from secure_gal.data import schema_file
 from secure_gal.data.arrays import ARRAY_SUFFIXES, ArrayRows, read_arrays
 from secure_gal.data.findings import Findings, across
-from secure_gal.data.ids import normalise
+from secure_gal.data.id_types import id_texts
+from secure_gal.data.ids import write_ids
 from secure_gal.data.infer import basis, infer
 from secure_gal.data.notation import numbers
 from secure_gal.data.raw import read_raw
+from secure_gal.data.repeated import find_repeats, refuse_repeats, resolve_repeated
 from secure_gal.data.schema import Role, Schema
 from secure_gal.data.typed import typed
 from secure_gal.errors import DataError
-from secure_gal.settings.party import DataSettings
-from secure_gal.settings.study import IdForm
+from secure_gal.settings.party import DataSettings, Repeated
+from secure_gal.settings.study import IdForm, Task
+
+LABEL = "\0label"
+"""A column beside the features, whose name no file can have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,12 @@ class Table:
 
 
 def read_table(
-    data: DataSettings, form: IdForm | None = None, *, schema: Schema | None = None, labelled: bool = True
+    data: DataSettings,
+    form: IdForm | None = None,
+    *,
+    schema: Schema | None = None,
+    labelled: bool = True,
+    task: Task = "classification",
 ) -> Table:
     """Read a table, or arrays, and check ids and label.
 
@@ -59,6 +69,7 @@ def read_table(
         form: how ids are normalised (`secure_gal.data.ids`); None keeps them verbatim.
         schema: what was decided before. Without it, it is decided now, from all rows.
         labelled: False for rows to predict, whose label column, if they have one, is dropped whatever it holds.
+        task: whether labels of one id can have a mean, where `[data] repeated` asks for it.
 
     Raises:
         DataError: naming the file, the column, the row (1 is the first row of data) and the fix.
@@ -67,7 +78,7 @@ def read_table(
     if data.path.suffix.lower() in ARRAY_SUFFIXES and not data.source:
         return _read_arrays(data, form, labelled)
     raw, dialect = read_raw(data, schema)
-    ids, written = _ids(where, raw, data.ids, form)
+    ids, written = _ids(where, raw, data.ids, form, data.repeated is not None)
     findings = None
     if schema is None:
         findings = _decided(raw, data, dialect)
@@ -77,15 +88,41 @@ def read_table(
         schema = findings.schema
     labels = _labels(where, data.label, raw, schema) if labelled else None
     frame = typed(data.where, raw, schema, str(data.schema or "")) if schema.features else pl.DataFrame()
+    notes = _left_out(where, raw, schema)
     if findings is not None:
         label = raw[data.label] if labels is not None and data.label is not None else None
         findings = Findings(
             findings.schema, findings.columns, tuple(across(frame, written.to_series().to_list(), label))
         )
+    whole = Table(ids, frame, labels, where, written, schema, findings, notes)
+    return whole if data.repeated is None else _one_row_an_id(whole, data.repeated, data.label or "", task)
+
+
+def _left_out(where: Path, raw: pl.DataFrame, schema: Schema) -> tuple[str, ...]:
     known = {column.name for column in schema.fields}
     left = [name for name in raw.columns if name not in known]
-    notes = (f"{where}: not in the schema, so left out: {', '.join(left[:20])}",) if left else ()
-    return Table(ids, frame, labels, where, written, schema, findings, notes)
+    return (f"{where}: not in the schema, so left out: {', '.join(left[:20])}",) if left else ()
+
+
+def _one_row_an_id(table: Table, how: Repeated, label: str, task: Task) -> Table:
+    """With the rows of each id made into one, and a note of what was done."""
+    frame = table.frame
+    assert isinstance(frame, pl.DataFrame)  # noqa: S101  (arrays were refused)
+    if table.labels is not None:
+        frame = frame.with_columns(pl.Series(LABEL, table.labels))
+    classes = task == "classification"
+    made = resolve_repeated(
+        frame, table.ids, how, LABEL if table.labels is not None else None, classes, str(table.path)
+    )
+    labels = made.frame[LABEL].to_list() if table.labels is not None else None
+    return replace(
+        table,
+        ids=[table.ids[row] for row in made.rows],
+        frame=made.frame.drop(LABEL, strict=False),
+        labels=labels,
+        written=table.written[made.rows],
+        notes=(*table.notes, made.said) if made.said else table.notes,
+    )
 
 
 def look(data: DataSettings) -> Findings:
@@ -120,6 +157,8 @@ def _role(name: str, data: DataSettings) -> Role:
 def _read_arrays(data: DataSettings, form: IdForm | None, labelled: bool) -> Table:
     """x with its ids and label, from one `.npz` or from a `.npy` and the table beside it; DataError."""
     path, columns, label_column = data.path, data.ids, data.label
+    if data.repeated is not None:
+        raise DataError("[data] repeated", f"{path} holds arrays; keep one row an id there")
     x, held, source = read_arrays(path, columns, label_column)
     if source != path:
         frame = read_raw(DataSettings(source, columns, label_column), None)[0]
@@ -155,20 +194,21 @@ def _as_column(path: Path, name: str, values: npt.NDArray[Any], is_id: bool) -> 
 
 
 def _ids(
-    path: Path, frame: pl.DataFrame, columns: tuple[str, ...], form: IdForm | None
+    path: Path, frame: pl.DataFrame, columns: tuple[str, ...], form: IdForm | None, repeated: bool = False
 ) -> tuple[list[str], pl.DataFrame]:
     """(ids as the study compares them, the id columns as text); DataError."""
     for column in columns:
         if column not in frame.columns:
             raise DataError(str(path), f"has no id column {column!r}; its columns are {', '.join(frame.columns[:20])}")
-    written = frame.select(pl.col(columns).cast(pl.String))
+    written = id_texts(frame, columns, str(path))
     for column in columns:
         _check_present(path, column, written[column])
-    if form is None:
-        _check_distinct(path, columns[0], written[columns[0]])
-        return written[columns[0]].to_list(), written
-    where = f"{path}, column {', '.join(columns)}"
-    return normalise([column.to_list() for column in written], form, where), written
+    where, texts = f"{path}, column {', '.join(columns)}", [column.to_list() for column in written]
+    ids = texts[0] if form is None else write_ids(texts, form, where)
+    found = None if repeated else find_repeats(ids)
+    if found is not None:
+        refuse_repeats(found, texts, form, where)
+    return ids, written
 
 
 def _check_present(path: Path, column: str, ids: pl.Series) -> None:
@@ -177,12 +217,6 @@ def _check_present(path: Path, column: str, ids: pl.Series) -> None:
         raise DataError(
             str(path), f"row {1 + int(empty.arg_max() or 0)} has no id in column {column!r}; fill or remove it"
         )
-
-
-def _check_distinct(path: Path, column: str, ids: pl.Series) -> None:
-    if ids.n_unique() != len(ids):
-        twice = ids.filter(ids.is_duplicated())[0]
-        raise DataError(str(path), f"id {twice!r} stands in column {column!r} more than once; keep one row an id")
 
 
 def _labels(path: Path, column: str | None, frame: pl.DataFrame, schema: Schema | None) -> list[Any] | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from secure_gal.events.beginnings import Aligned as Aligned
 from secure_gal.events.beginnings import Beginning as Beginning
+from secure_gal.events.beginnings import Classes as Classes
 from secure_gal.events.beginnings import Greeted as Greeted
 from secure_gal.events.beginnings import Masking as Masking
 from secure_gal.events.beginnings import PairAligned as PairAligned
@@ -18,6 +19,7 @@ from secure_gal.events.beginnings import RowsKnown as RowsKnown
 from secure_gal.events.beginnings import StudyDiffers as StudyDiffers
 from secure_gal.events.beginnings import Tagged as Tagged
 from secure_gal.events.beginnings import UnlikeRelease as UnlikeRelease
+from secure_gal.events.beginnings import Unmatched as Unmatched
 from secure_gal.events.connections import Connected as Connected
 from secure_gal.events.connections import Connection as Connection
 from secure_gal.events.connections import Dialling as Dialling

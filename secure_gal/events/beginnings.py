@@ -66,10 +66,31 @@ class RowsKnown(Fact, frozen=True, tag="rows-known"):
     train: int
 
 
+class Classes(Fact, frozen=True, tag="classes"):
+    """The classes of the sponsor's label with their rows, in words, before anything is sent."""
+
+    how: str
+
+
+class Unmatched(Fact, frozen=True, tag="unmatched"):
+    """The alignment left no rows to learn from: this study is over."""
+
+
 class Prepared(Fact, frozen=True, tag="prepared"):
     """This assistor's features are made."""
 
 
 Beginning = (
-    Greeted | StudyDiffers | UnlikeRelease | Resumed | Masking | Tagged | PairAligned | Aligned | RowsKnown | Prepared
+    Greeted
+    | StudyDiffers
+    | UnlikeRelease
+    | Resumed
+    | Masking
+    | Tagged
+    | PairAligned
+    | Aligned
+    | RowsKnown
+    | Classes
+    | Unmatched
+    | Prepared
 )

@@ -11,6 +11,7 @@ import numpy as np
 from secure_gal.data.arrays import ArrayRows
 from secure_gal.data.encode import Columns, LabelCodec
 from secure_gal.data.encode_arrays import check_varies
+from secure_gal.data.label_form import label_form
 from secure_gal.data.table import Table
 from secure_gal.errors import DataError
 from secure_gal.settings.party import PartySettings
@@ -52,10 +53,12 @@ def _check_labels(table: Table, party: PartySettings, study: Study) -> str:
     codec = LabelCodec.fit(study.task, labels, np.ones(len(labels), dtype=np.bool_))
     codec.check_classes(len(labels))
     if codec.outputs != study.k:
+        found = label_form(party.data.label or "", labels)
+        unlikely = "".join(f"{text}. " for text in found.warnings())
         raise DataError(
             "[data] label",
-            f"the label has {len(codec.classes)} classes, and the study {study.k} outputs: write "
-            f"`outputs = {codec.outputs}` in study.toml, at every party",
+            f"the label has {len(codec.classes)} classes, and the study {study.k} outputs. {unlikely}If these are the "
+            f"classes, write `outputs = {codec.outputs}` in study.toml, at every party. {found.in_words()}",
         )
     return ""
 

@@ -18,6 +18,7 @@ from secure_gal.data import schema_file
 from secure_gal.data.arrays import ArrayRows
 from secure_gal.data.encode import LabelCodec, TableEncoder
 from secure_gal.data.encode_arrays import ArrayEncoder
+from secure_gal.data.label_form import unevenly_split
 from secure_gal.data.table import Table, read_table
 from secure_gal.errors import DataError, StateError
 from secure_gal.gal.ensemble import Ensemble
@@ -78,7 +79,7 @@ class PartyModel:
 
     def _read(self) -> Table:
         """`[data]` as it is now, read by this party's schema."""
-        table = read_table(self._party.data, self._study.form, schema=self.schema)
+        table = read_table(self._party.data, self._study.form, schema=self.schema, task=self._study.task)
         self.on_read(table)
         return table
 
@@ -238,6 +239,7 @@ class SponsorData(PartyModel):
         if self._study.task == "classification":  # K is the study's, whichever classes the common rows happen to have
             codec = LabelCodec.fit(self._study.task, labels, np.ones(len(labels), dtype=np.bool_), self._classes)
         self.codec, self.y, self.train = codec, codec.encode(chosen), train
+        self._warn_of_split(chosen, train)
         encoder = self._encode(rows, train) if self.fits else None
         return storage.dump((encoder, self.codec))
 
@@ -246,6 +248,11 @@ class SponsorData(PartyModel):
         """In the schema's order; none where it has no label, or a number."""
         label = self.schema.of(self._party.data.label or "") if self.schema is not None else None
         return label.constraints.enum if label is not None else ()
+
+    def _warn_of_split(self, labels: list[Any], train: npt.NDArray[np.bool_]) -> None:
+        if self._study.task == "classification":
+            for text in unevenly_split(labels, {"training": train, "validation": ~train}):
+                self._warn(text)
 
     def ensemble(self, parties: tuple[str, ...]) -> Ensemble:
         """A new ensemble at F^0 over these parties."""

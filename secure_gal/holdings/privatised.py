@@ -85,6 +85,7 @@ class PrivatisedSponsorData(SponsorData):
         released = release_once(path, self._scheme, ids, chosen, ids_as, self._labels)
         self.codec, self.y, self._loss = self._scheme.training(released, train, self._study.loss_name)
         self.train, self._truth = train, self.codec.encode(chosen)
+        self._warn_of_split(chosen, train)
         encoder = self._encode(rows, train) if self.fits else None
         return storage.dump((encoder, self.codec))
 

@@ -121,3 +121,16 @@ class Rows(Message):
     shape: Shape
     step: Step = IN_THE_CLEAR
     round: int = 0
+
+
+@message("no-rows", step="6", phase="Alignment of rows", route=DOWN)
+@dataclass(frozen=True, slots=True)
+class NoRows(Message):
+    """Instead of `rows`, to every assistor: alignment left nothing to learn from, and the study is over. No content.
+
+    It says neither which party has nothing in common nor how much any other has, and is the same for all: an assistor
+    learns that there are no rows, which without it the missing step 6 would tell.
+    """
+
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = ()
+    round: int = 0

@@ -168,9 +168,13 @@ class AssistorAlignment:
         if positions.max(initial=0) >= len(order) or len(np.unique(positions)) != len(positions):
             raise PeerViolation(sponsor, "row positions repeat or lie outside the ids that were sent")
         changed = kept.ids_digest[number] != _digest(ids)
-        kept.end()
-        self._attempt = None
+        self.abandon()
         return None if changed else order[positions]
+
+    def abandon(self) -> None:
+        """The batch's alignment is over, and what was kept of its attempts is forgotten."""
+        self._kept.end()
+        self._attempt = None
 
 
 def _digest(ids: Sequence[str]) -> bytes:

@@ -16,6 +16,7 @@ from secure_gal.messages import (
     Batch,
     MaskedQuery,
     Message,
+    NoRows,
     PredictRequest,
     PredictRows,
     Realign,
@@ -83,7 +84,7 @@ class Assistor:
 
     @property
     def phase(self) -> str:
-        """new, greeted, signed, aligning, (declaring,) learning, (concluding) or serving."""
+        """new, greeted, signed, aligning, (declaring,) learning, (concluding) or serving; unmatched without rows."""
         return self._phases.now
 
     @property
@@ -105,7 +106,7 @@ class Assistor:
             return [Send(self._sponsor, messages.Hello(greeting))]
         effects: list[Effect] = [events.Resumed(self.phase)]
         match self.phase:
-            case "greeted" | "signed" | "aligning" | "serving":
+            case "greeted" | "signed" | "aligning" | "serving" | "unmatched":
                 pass
             case "declaring" | "learning" | "concluding":
                 effects.append(self._prepare())
@@ -136,6 +137,8 @@ class Assistor:
                 return self._on_agreement(message)
             case Rows():
                 return self._on_rows(message)
+            case NoRows():
+                return self._on_no_rows()
             case Realign():
                 return self._on_realign(message)
             case MaskedQuery():
@@ -221,6 +224,11 @@ class Assistor:
         ids = self._model.ids
         self._fits.taken_rows(self.stage, [ids[i] for i in positions.tolist()])
         return [events.RowsKnown(len(positions), int(train.sum())), self._prepare()]
+
+    def _on_no_rows(self) -> list[Effect]:
+        self._alignment.abandon()
+        self._phases.enter("unmatched")
+        return [events.Unmatched()]
 
     def _prepare(self) -> Compute[bytes]:
         positions, train = self.stage.positions.get(), self.stage.train

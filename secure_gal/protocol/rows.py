@@ -1,4 +1,5 @@
-"""The study's rows, once every pair is matched: their order, and which train (PROTOCOL.md step 6)."""
+"""The study's rows, once every pair is matched: their order, and which train, or that there are none (PROTOCOL.md step
+6)."""
 
 from __future__ import annotations
 
@@ -7,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from secure_gal import events
-from secure_gal.data.align import combine
-from secure_gal.effects import Effect
+from secure_gal import events, messages
+from secure_gal.data.align import NoRowsError, combine
+from secure_gal.effects import Effect, Send
 from secure_gal.protocol.alignment_sponsor import SponsorAlignment
 from secure_gal.protocol.sponsor_records import SponsorRecords
 from secure_gal.settings.study import Study
@@ -23,7 +24,8 @@ def number_rows(
     kept: SponsorRecords,
     coverage: Entries[npt.NDArray[Any]],
 ) -> list[Effect]:
-    """Number the rows, draw the validation rows, and keep what came of it in place of the ids.
+    """Number the rows, draw the validation rows, and keep what came of it in place of the ids; or tell every assistor
+    that there are none (then `kept.unmatched` says why).
 
     Args:
         ids: how many the sponsor has.
@@ -34,7 +36,10 @@ def number_rows(
         from crypto.psi import shuffle
 
         order = shuffle(ids)
-    found = combine(ids, matches, study.rows, order, study.validation, study.seed)
+    try:
+        found = combine(ids, matches, study.rows, order, study.validation, study.seed)
+    except NoRowsError as error:
+        return _end(study, kept, error.problem)
     kept.rows.set(found.own)
     kept.train.set(found.train.astype(np.uint8))
     for peer in study.assistors:
@@ -49,3 +54,10 @@ def number_rows(
     kept.counts.set(counts | {"held": held})
     warned: list[Effect] = [events.Warned(found.warning)] if found.warning else []
     return [events.Aligned(**counts, held=held), *warned]
+
+
+def _end(study: Study, kept: SponsorRecords, why: str) -> list[Effect]:
+    kept.unmatched.set(why)
+    kept.ids.clear()
+    kept.matches.clear()
+    return [events.Unmatched(), *(Send(peer, messages.NoRows()) for peer in study.assistors)]

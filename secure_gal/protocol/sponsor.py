@@ -51,7 +51,7 @@ class Sponsor:
 
     @property
     def phase(self) -> str:
-        """new, greeting, signing, aligning, (declaring,) learning, finishing or finished."""
+        """new, greeting, signing, aligning, (declaring,) learning, finishing or finished; unmatched without rows."""
         return self._phases.now
 
     @property
@@ -73,7 +73,7 @@ class Sponsor:
                 return self._fitted.waiting_for(self.stage)
             case "finishing":
                 return [p for p in everyone if p not in kept.finished]
-            case "new" | "finished":
+            case "new" | "finished" | "unmatched":
                 return []
             case _:
                 raise StateError(f"no phase is called {self.phase}")
@@ -86,7 +86,7 @@ class Sponsor:
             return []
         effects: list[Effect] = [events.Resumed(self.phase)]
         match self.phase:
-            case "greeting" | "signing":
+            case "greeting" | "signing" | "unmatched":
                 pass
             case "aligning":
                 effects += self._alignment.begin()
@@ -177,6 +177,9 @@ class Sponsor:
         if self.phase != "aligning" or self._alignment.waiting_for():
             return []
         numbered = number_rows(self._study, len(self._model.ids), self._alignment, self._kept, self.stage.coverage)
+        if self._kept.unmatched.there:
+            self._phases.enter("unmatched")
+            return numbered
         self._phases.enter("declaring" if self._fitted.declares else "learning")
         return [*numbered, self._prepare()]
 

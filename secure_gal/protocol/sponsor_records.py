@@ -18,6 +18,8 @@ class SponsorRecords:
         self.signature = Entries(state, "signature/", TEXT)
         self.finished = Entries(state, "finished/", MARK)
         self.rows = Entry(state, "rows", ARRAY)
+        self.unmatched = Entry(state, "unmatched", TEXT)
+        """Why there are no rows, for the sponsor's person."""
         self.train = Entry(state, "train", ARRAY)
         self.positions = Entries(state, "positions/", ARRAY)
         self.attempt = Entries(state, "attempt/", NUMBER)

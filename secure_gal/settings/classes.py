@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import re
+from numbers import Integral, Real
 from typing import Any
+
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
+"""Numbers as tables write them. What else Python reads as one is a code: 01, 1e3, +1 and 1_000 are classes of their
+own, as the person who wrote them meant 01 and 1 to be two."""
 
 
 def class_of(label: Any) -> int | float | str:
-    """Whole numbers compare as numbers whether a file says 1, 1.0 or "1"; everything else as text."""
-    text = str(label).strip()
-    try:
+    """Numbers compare as numbers whether a file says 1, 1.0 or "1"; everything else as text without blanks at its ends.
+
+    Text is a number if it is written as one, without zeros at the front.
+    """
+    if isinstance(label, Integral) and not isinstance(label, bool):
+        return int(label)  # not by way of a float, in which 2^53 and 2^53 + 1 are one
+    if isinstance(label, Real) and not isinstance(label, bool):
+        number = float(label)
+    else:
+        text = str(label).strip()
+        found = _NUMBER.fullmatch(text)
+        if not found:
+            return text
+        if not found[2]:
+            return int(text)
         number = float(text)
-    except ValueError:
-        return text
     return int(number) if number.is_integer() else number
 
 

@@ -11,6 +11,10 @@ LocalLoss = Literal["l1", "l1.5", "l2", "l4"]
 """Of a party's own fits, and of the sponsor's weights."""
 
 
+Repeated = Literal["first", "mean"]
+"""What becomes of an id's rows: the first of them stands for it, or one row is made of all."""
+
+
 class LearnerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[learner]`: the party's own local model; nobody else sees it."""
 
@@ -48,7 +52,7 @@ class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A database instead of a file, with `query`."""
     query: str = ""
     sheet: str | None = None
-    repeated: Literal["first", "mean"] | None = None
+    repeated: Repeated | None = None
     """What becomes of an id that stands in several rows; None refuses it."""
     delimiter: str | None = None
     encoding: str | None = None

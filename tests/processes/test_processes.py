@@ -200,6 +200,25 @@ def test_an_emptied_run_directory_and_a_changed_id_begin_no_budget_anew(tmp_path
     sponsor.communicate(timeout=60)
 
 
+def test_ids_that_do_not_match_are_told_to_both_sides(tmp_path: Path) -> None:
+    folder = tmp_path / "d"
+    demo._write_tables(folder)
+    demo._write_settings(folder, demo._free_port(), ids="psi")
+    table = folder / "lab-a" / "lab-a.csv"
+    table.write_text(table.read_text().rstrip().replace("\n", "\nA-") + "\n")
+    labs = [assist(folder / name) for name in demo.PARTIES[1:]]
+    processes = [cli(folder / "hospital", "train", "hospital.toml"), *labs]
+    said = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [2, 2, 2]
+    assert all("`id_form`" in text and "`secure-gal check`" in text for text in said)
+    assert "the sponsor shares 0 with lab-a, 455 with lab-b" in said[0]
+    assert said[1].splitlines()[-1] == said[2].splitlines()[-1], "which of them has none, neither hears"
+    again = cli(folder / "lab-b", "assist", "lab-b.toml", *demo._consent(folder / "lab-b"))
+    assert "`id_form`" in again.communicate(timeout=60)[1] and again.returncode == 2
+    again = cli(folder / "hospital", "train", "hospital.toml")
+    assert "0 with lab-a" in again.communicate(timeout=60)[1] and again.returncode == 2
+
+
 def test_light_start() -> None:
     code = (
         "import sys, secure_gal, parties.cli; heavy = {'torch', 'sklearn', 'numpy', 'zmq', 'polars', 'tenseal'};"

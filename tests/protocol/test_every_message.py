@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from secure_gal.effects import Compute
-from secure_gal.messages import MESSAGES, Message
+from secure_gal.messages import MESSAGES, Message, NoRows
 from secure_gal.state import State
 from tests.support.hostile import Play, attack, variants
 from tests.support.hostile_studies import MODES, play, prediction
@@ -45,6 +45,7 @@ def arsenal() -> dict[str, tuple[Message, ...]]:
     for mode in MODES:
         for _, _, message in honest(mode)[1]:
             found.setdefault(message.KIND, []).append(message)
+    found[NoRows.KIND] = [NoRows()]  # of a study that ends without rows: test_no_rows.py
     assert found.keys() == MESSAGES.keys() - HEADS
     return {kind: (sent[0], sent[-1]) if len(sent) > 1 else (sent[0],) for kind, sent in found.items()}
 
@@ -80,6 +81,7 @@ SPONSOR: dict[str, dict[str, set[str]]] = {
         "declaring": {"declared"} if protect.summed else {"features"},
         "finishing": {"finished"},
         "finished": set(),
+        "unmatched": set(),
     }
     for mode, protect in MODES.items()
 }
@@ -87,7 +89,7 @@ ASSISTOR: dict[str, dict[str, set[str]]] = {
     mode: {
         "greeted": {"run-offer"},
         "signed": {"run-agreement"},
-        "aligning": {"rows", "realign", "masked-query"} if protect.ids == "psi" else {"rows"},
+        "aligning": {"rows", "no-rows", *({"realign", "masked-query"} if protect.ids == "psi" else ())},
         "declaring": {"evaluation-keys", "product-keys", "declarations"} if protect.summed else {"evaluation-keys"},
         "learning": {
             {"dp": "privatised-residual", "ckks": "encrypted-residual"}.get(protect.residuals, "residual"),
@@ -95,6 +97,7 @@ ASSISTOR: dict[str, dict[str, set[str]]] = {
             *({"relayed-fitted", "own-difference", "weights"} if protect.summed else set()),
         },
         "concluding": set(),
+        "unmatched": set(),
         "serving": {
             *({"realign", "masked-query", "predict-rows"} if protect.ids == "psi" else {"predict-request"}),
             *({"part-key", "relayed-part"} if protect.summed else set()),

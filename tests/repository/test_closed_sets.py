@@ -62,7 +62,7 @@ MADE: dict[str, Callable[[], object]] = {
     "probabilities": lambda: LabelCodec(UNKNOWN).probabilities(F),
     "decoded outputs": lambda: LabelCodec(UNKNOWN).decode(F),
     "rows": lambda: combine(2, {"lab": Match(np.arange(2), np.arange(2))}, UNKNOWN, None, 0.0, 0),
-    "form of ids": lambda: ids._write("A", UNKNOWN),
+    "form of ids": lambda: ids.write("A", UNKNOWN),
     "rules of a residual": lambda: residual_problem(study(task=UNKNOWN), 1, F32),
     "loss of a task": lambda: study(task=UNKNOWN).loss_name,
     "decryptions": lambda: learning_decryptions(

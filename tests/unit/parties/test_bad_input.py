@@ -167,7 +167,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("id,a\n1,2\n1,3\n", "id '1' stands in column 'id' more than once"),
+        ("id,a\n1,2\n1,3\n", "1 id stands more than once, in 2 rows in all; the first, '1', in rows 1, 2"),
         ("id,a\n1,2\n,3\n", "row 2 has no id"),
         ("id,a\n", "no rows"),
         ("key,a\n1,2\n", "no id column 'id'"),

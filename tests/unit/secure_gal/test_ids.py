@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secure_gal.data.ids import FORMS, MAX_ID_BYTES, IdForm, normalise
+from secure_gal.data.ids import FORMS, MAX_ID_BYTES, IdForm, normalise, write_ids
 from secure_gal.errors import DataError
 
 
@@ -60,8 +60,15 @@ def test_plain_joining_would_not_keep_them_apart() -> None:
 @pytest.mark.parametrize(
     ("columns", "form", "message"),
     [
-        ([["a", "a"]], "text", "'a' in row 1 and 'a' in row 2 are the same id"),
-        ([["Ab", "x", "aB "]], "lower", "'Ab' in row 1 and 'aB ' in row 3 stand for one id under the rule 'lower'"),
+        ([["a", "a"]], "text", "1 id stands more than once, in 2 rows in all; the first, 'a', in rows 1, 2"),
+        (
+            [["b", "a", "a", "b", "b"]],
+            "text",
+            "2 ids stand more than once, in 5 rows in all; the first, 'b', in rows 1, 4, 5",
+        ),
+        ([["Ab", "x", "aB "]], "lower", "in rows 1, 3: 'Ab' and 'aB ' stand for one id under the rule 'lower'"),
+        ([["a", "a"], ["b", "b"]], "text", "the first, 'a', 'b', in rows 1, 2"),
+        ([["a"] * 9], "text", "in rows 1, 2, 3, 4, 5 and 4 more"),
         ([["1-2", "12"]], "digits", "stand for one id"),
         ([["e\u0301", "\u00e9"]], "text", "stand for one id"),
         ([["a", " "]], "text", "row 2: nothing is left"),
@@ -82,6 +89,12 @@ def test_ids_that_cannot_be_used(columns: list[list[object]], form: IdForm, mess
         normalise(columns, form, "t.csv")
     assert str(caught.value).startswith("t.csv: ")
     assert message in str(caught.value)
+
+
+def test_ids_may_repeat_where_the_caller_says_what_becomes_of_them() -> None:
+    assert write_ids([["A ", "b", "a"]], "lower", "t.csv") == ["a", "b", "a"]
+    with pytest.raises(DataError, match="row 2: nothing is left"):
+        write_ids([["a", " ", "a"]], "text", "t.csv")
 
 
 def test_the_longest_id_passes() -> None:
