@@ -1,0 +1,249 @@
+"""The schema beside a party's file: made once, edited by hand, and the same for training, prediction and later."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from parties.cli import app
+from parties.commands.schema import schema_of
+from secure_gal.data.table import Table, read_table
+from secure_gal.errors import DataError, SettingsError
+from secure_gal.holdings.party import AssistorData
+from secure_gal.learners import storage
+from secure_gal.settings.load import load_party
+from secure_gal.settings.party import DataSettings
+from tests.unit.parties.test_changed_data import settings
+
+N = 60
+ROWS = [(f"p{i}", f"{20 + i}", ["north", "south"][i % 2], ["NULL", "1", "2", "3"][i % 4]) for i in range(N)]
+
+
+def write(folder: Path, rows: list[tuple[str, ...]] = ROWS, header: str = "id,age,ward,score") -> None:
+    text = "".join(",".join(row) + "\n" for row in rows)
+    (folder / "lab.csv").write_text(f"{header}\n{text}")
+
+
+def show(file: Path, renew: bool = False, export: Path | None = None, take: Path | None = None) -> str:
+    text, refused = schema_of(file, renew=renew, export=export, descriptor=take)
+    assert not refused, refused
+    return text
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Path:
+    write(tmp_path)
+    return settings(tmp_path, "lab")
+
+
+def test_the_schema_is_shown_and_written_for_its_owner_alone(lab: Path) -> None:
+    text = show(lab)
+    for said in (
+        "values between commas",
+        "age     number",
+        "ward    category",
+        "25.0% ('NULL' 15)",
+        "2 levels: north 30",
+    ):
+        assert said in text, text
+    path = lab.parent / "lab.schema.toml"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    before = path.read_bytes()
+    assert "as in" in show(lab) and path.read_bytes() == before
+
+
+def test_what_was_decided_once_is_not_decided_anew(lab: Path) -> None:
+    show(lab)
+    write(lab.parent, [(i, age, "1", score) for i, age, _, score in ROWS])
+    assert "has column 'ward' as category; alone, this table looks like number" in show(lab)
+    party, _ = load_party(lab)
+    assert "ward    number" in show(lab, renew=True) and party.data.schema is not None
+    assert 'type = "number"' in party.data.schema.read_text().split('name = "ward"')[1][:30]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('name = "age"\ntype = "number"', 'name = "age"\ntype = "numbr"', "is no schema: Invalid enum value 'numbr'"),
+        ('name = "age"', 'name = "ward"', "two fields of one name"),
+        ("version = 1", "version = 9", "has version 9, and this release reads 1"),
+        ("version = 1", "version = ", "is no schema"),
+        (
+            'name = "age"\ntype = "number"',
+            'name = "age"\ntype = "boolean"',
+            "row 1 has '20' in column 'age'.*a truth value",
+        ),
+        ('name = "age"\ntype = "number"', 'name = "age"\ntype = "date"\nformat = "%Y"', "'age'"),
+        ('name = "age"', 'name = "height"', "has no column 'height', which the schema .* has as a feature"),
+    ],
+)
+def test_an_edit_that_does_not_fit_is_refused_in_words(lab: Path, old: str, new: str, said: str) -> None:
+    show(lab)
+    path = lab.parent / "lab.schema.toml"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(DataError, match=said):
+        show(lab)
+
+
+def test_a_hand_made_edit_rules(lab: Path) -> None:
+    show(lab)
+    path = lab.parent / "lab.schema.toml"
+    path.write_text(path.read_text().replace('name = "age"\ntype = "number"', 'name = "age"\ntype = "string"'))
+    party, study = load_party(lab)
+    model = AssistorData(party, study, lab.parent, lambda text: None)
+    assert isinstance(model.table.frame, pl.DataFrame) and model.table.frame["age"].dtype == pl.String
+
+
+def test_other_words_in_the_party_file_need_another_schema(lab: Path) -> None:
+    show(lab)
+    lab.write_text(lab.read_text().replace('id="id"', 'id="id"\nmissing_values=["3"]'))
+    with pytest.raises(DataError, match=r"\[data\] missing_values: is not what the schema .* --renew"):
+        show(lab)
+    assert "50.0% ('NULL' 15, '3' 15)" in show(lab, renew=True)
+
+
+def test_the_command_line_shows_every_problem_and_ends_with_its_code(lab: Path) -> None:
+    write(lab.parent, [(i, f"{age}e200", "x", "inf") for i, age, _, _ in ROWS])
+    result = CliRunner().invoke(app, ["schema", str(lab)])
+    assert result.exit_code == 2 and result.output.count("refused: column") == 2, result.output
+    assert not (lab.parent / "lab.schema.toml").exists()
+
+
+def test_frictionless_descriptors_go_out_and_come_in(lab: Path) -> None:
+    descriptor = lab.parent / "lab.json"
+    show(lab, export=descriptor)
+    written = json.loads(descriptor.read_text())
+    ward = written["fields"][2]
+    assert ward["constraints"] == {"enum": ["north", "south"]} and written["primaryKey"] == ["id"]
+    written["fields"][1] = {"name": "age", "type": "string", "constraints": {"enum": ["20", "21"]}}
+    descriptor.write_text(json.dumps(written))
+    show(lab, take=descriptor)
+    assert "as category; alone, this table looks like number" in show(lab)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("nothing", "is no Table Schema descriptor"),
+        ("[1]", "is no Table Schema descriptor"),
+        ('{"fields": [{"name": "age", "type": "duration"}]}', "field 'age' has the type 'duration'; accepted: number"),
+        ('{"fields": [{"name": "other", "type": "number"}]}', "has the field 'other', which the table has not"),
+        ('{"fields": [{"name": "age", "type": "number", "decimalChar": 7}]}', "is no Table Schema descriptor"),
+    ],
+)
+def test_what_is_no_descriptor_is_refused(lab: Path, text: str, said: str) -> None:
+    (lab.parent / "d.json").write_text(text)
+    with pytest.raises(DataError, match=said):
+        show(lab, take=lab.parent / "d.json")
+
+
+def parts(folder: Path, rows: list[tuple[str, ...]], **changes: str) -> dict[str, float]:
+    """Part of a prediction by id, of an assistor that has learnt from ROWS before."""
+    write(folder)
+    lab = settings(folder, "lab")
+    party, study = load_party(lab)
+    model = AssistorData(party, study, folder, lambda text: None)
+    encoder = model.prepare(np.arange(N), np.ones(N, dtype=np.bool_))
+    residual = np.random.default_rng(0).standard_normal((N, 1)).astype(np.float32)
+    saved, _ = model.fit_round(1, residual)
+    write(folder, rows)
+    for old, new in changes.items():
+        path = folder / "lab.schema.toml"
+        path.write_text(path.read_text().replace(old, new))
+    again = AssistorData(party, study, folder, lambda text: None)
+    known, part = again.predict(tuple(again.ids), encoder, [saved], np.ones(1), 1)
+    assert known.all()
+    return dict(zip(again.ids, part[:, 0].tolist(), strict=True))
+
+
+@pytest.mark.parametrize("which", ["one", "numbers only", "no marker", "reversed", "half"])
+def test_the_same_person_gets_the_same_part_whoever_else_is_in_the_file(tmp_path: Path, which: str) -> None:
+    rows = {
+        "one": ROWS[:1],
+        "numbers only": [row for row in ROWS if row[3] != "NULL"],
+        "no marker": [row for row in ROWS if row[2] == "north"],
+        "reversed": ROWS[::-1],
+        "half": ROWS[30:],
+    }[which]
+    (tmp_path / "all").mkdir()
+    (tmp_path / "some").mkdir()
+    everyone, some = parts(tmp_path / "all", ROWS), parts(tmp_path / "some", rows)
+    assert some == {entity: everyone[entity] for entity in some}, "bit for bit"
+
+
+def test_a_schema_that_reads_otherwise_than_the_model_was_learnt_is_refused(tmp_path: Path) -> None:
+    write(tmp_path)
+    lab = settings(tmp_path, "lab")
+    party, study = load_party(lab)
+    model = AssistorData(party, study, tmp_path, lambda text: None)
+    encoder = model.prepare(np.arange(N), np.ones(N, dtype=np.bool_))
+    saved, _ = model.fit_round(1, np.ones((N, 1), dtype=np.float32))
+    path = tmp_path / "lab.schema.toml"
+    kept = path.read_text()
+
+    def predict() -> None:
+        again = AssistorData(party, study, tmp_path, lambda text: None)
+        again.part(again.table, tuple(again.ids), storage.load(encoder), [saved], np.ones(1), 1)
+
+    path.write_text(kept.replace('name = "age"\ntype = "number"', 'name = "age"\ntype = "string"'))
+    with pytest.raises(DataError, match="column 'age' has another schema now"):
+        predict()
+    path.write_text(kept.replace('name = "age"\n', 'name = "age"\nmissingValues = ["not done"]\n'))
+    predict()  # a marker more changes no value that could be read before
+
+
+def test_a_schema_that_was_lost_is_the_one_of_the_model(tmp_path: Path) -> None:
+    write(tmp_path)
+    lab = settings(tmp_path, "lab")
+    party, study = load_party(lab)
+    party.run_dir.mkdir()
+    model = AssistorData(party, study, tmp_path, lambda text: None)
+    model.prepare(np.arange(N), np.ones(N, dtype=np.bool_))
+    (tmp_path / "lab.schema.toml").unlink()
+    write(tmp_path, [(i, age, "1", "2") for i, age, _, _ in ROWS])
+    again = AssistorData(party, study, tmp_path, lambda text: None)
+    assert again.schema == model.schema, "nothing is decided from the new table"
+
+
+def read(path: Path, text: str, **said: object) -> Table:
+    path.write_text(text)
+    return read_table(DataSettings(path, "id", "y", **said))  # type: ignore[arg-type]
+
+
+def test_classes_keep_the_order_of_the_schema(tmp_path: Path) -> None:
+    from secure_gal.data.encode import LabelCodec
+
+    labels = ["mild", "severe", "none"] * 3
+    codec = LabelCodec.fit("classification", labels, np.ones(9, dtype=np.bool_), ("none", "mild", "severe"))
+    assert codec.classes == ("none", "mild", "severe") and codec.encode(labels).tolist()[:3] == [1, 2, 0]
+    with pytest.raises(DataError, match="has the class 'worse', which is not in the schema"):
+        LabelCodec.fit("classification", [*labels, "worse"], np.ones(10, dtype=np.bool_), ("none", "mild", "severe"))
+
+
+def test_repeated_ids_become_one_row_where_the_party_says_so(tmp_path: Path) -> None:
+    text = "id,a,y\n1,2,yes\n2,3,no\n1,4,yes\n"
+    with pytest.raises(DataError, match="1 id stands more than once, in 2 rows"):
+        read(tmp_path / "t.csv", text)
+    first, mean = (read(tmp_path / "t.csv", text, repeated=how) for how in ("first", "mean"))
+    assert first.ids == mean.ids == ["1", "2"] and first.labels == ["yes", "no"]
+    assert isinstance(first.frame, pl.DataFrame) and isinstance(mean.frame, pl.DataFrame)
+    assert first.frame["a"].to_list() == [2.0, 3.0] and mean.frame["a"].to_list() == [3.0, 3.0]
+    assert "1 id stands more than once" in mean.notes[0] or "numbers became their mean" in mean.notes[0]
+
+
+def test_floats_are_no_ids_in_parquet_either(tmp_path: Path) -> None:
+    pl.DataFrame({"id": [1001.0, 1002.0], "a": [1, 2]}).write_parquet(tmp_path / "t.parquet")
+    with pytest.raises(DataError, match=r"the id column 'id' has the type float64 \(the first is 1001\.0\)"):
+        read_table(DataSettings(tmp_path / "t.parquet", "id"))
+
+
+def test_settings_of_the_schema_are_checked() -> None:
+    with pytest.raises(SettingsError):
+        schema_of(Path("/nowhere/lab.toml"), renew=False, export=None, descriptor=None)
