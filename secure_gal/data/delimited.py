@@ -4,37 +4,39 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from secure_gal.data.dialect import Dialect
 from secure_gal.errors import DataError
 
-SEPARATOR = "\x1f"
-"""The unit separator of ASCII, which no text holds: a file read with it comes line by line."""
 
-
-def read_delimited(where: str, source: Path | bytes, dialect: Dialect, floats: Sequence[str] = ()) -> pl.DataFrame:
+def read_delimited(
+    where: str, source: Path | bytes, dialect: Dialect, floats: Mapping[str, str] | None = None
+) -> pl.DataFrame:
     """All columns as String, null where nothing is written; those in `floats` as Float64.
 
     Args:
         where: the file, for messages.
         source: a file in UTF-8, or its bytes, in UTF-8 too.
-        floats: columns of plain numbers.
+        floats: columns of plain numbers, each with the text that stands for a missing value in it, or nothing.
 
     Raises:
         DataError: lines of unequal length, a name twice in the header, an open quote, nothing but a header.
         pl.exceptions.PolarsError: a value in `floats` is no number.
     """
-    if dialect.skip_initial_space and _quoted(source):
+    if dialect.skip_initial_space and b'"' in _bytes(source):
         source = _rewritten(where, source, dialect)
     try:
         header = _read(source, dialect, n_rows=0).columns
         names = _names(where, header)
-        asked = [old for name, old in zip(names, header, strict=True) if name in set(floats)]
-        frame = _read(source, dialect, floats=asked)
+        given = dict(zip(names, header, strict=True))
+        asked = {given[name]: marker for name, marker in (floats or {}).items() if name in given}
+        marked = {name: marker for name, marker in asked.items() if marker} or None
+        frame = _read(source, dialect, schema_overrides=dict.fromkeys(asked, pl.Float64), null_values=marked)
     except pl.exceptions.NoDataError:
         raise DataError(where, "has no rows: it is empty, or it is no table") from None
     except (pl.exceptions.PolarsError, OSError) as error:
@@ -42,26 +44,26 @@ def read_delimited(where: str, source: Path | bytes, dialect: Dialect, floats: S
             raise
         raise DataError(where, _explained(source, dialect, str(error).splitlines()[0])) from error
     frame.columns = names
+    while frame.height and frame.row(-1) == (None,) * frame.width:
+        frame = frame[:-1]  # a blank line at the end
     if not frame.height:
         raise DataError(where, "has a header and no rows")
     if frame.width > 1 and frame[:, -1].has_nulls():
-        _check_width(where, source, dialect, frame.width)
+        _check_width(where, source, dialect, frame.shape)
     return frame
 
 
-def _read(
-    source: Path | bytes, dialect: Dialect, n_rows: int | None = None, floats: Sequence[str] = ()
-) -> pl.DataFrame:
+def _read(source: Path | bytes, dialect: Dialect, **more: Any) -> pl.DataFrame:
     return pl.read_csv(
         source,
         separator=dialect.delimiter,
         quote_char=dialect.quote_char or None,
-        skip_lines=dialect.header_row - 1,
+        has_header=dialect.header_row > 0,
+        skip_lines=max(0, dialect.header_row - 1),
         comment_prefix=dialect.comment_char or None,
         infer_schema=False,
-        n_rows=n_rows,
-        schema_overrides={name: pl.Float64 for name in floats},
         glob=False,
+        **more,
     )
 
 
@@ -77,13 +79,12 @@ def _names(where: str, header: Sequence[str]) -> list[str]:
     return names
 
 
+def _bytes(source: Path | bytes) -> bytes:
+    return source if isinstance(source, bytes) else source.read_bytes()
+
+
 def _text(source: Path | bytes) -> io.StringIO:
-    raw = source if isinstance(source, bytes) else source.read_bytes()
-    return io.StringIO(raw.decode("utf-8", errors="replace"))
-
-
-def _quoted(source: Path | bytes) -> bool:
-    return b'"' in (source if isinstance(source, bytes) else source.read_bytes())
+    return io.StringIO(_bytes(source).decode("utf-8", errors="replace"))
 
 
 def _rewritten(where: str, source: Path | bytes, dialect: Dialect) -> bytes:
@@ -97,14 +98,15 @@ def _rewritten(where: str, source: Path | bytes, dialect: Dialect) -> bytes:
     return out.getvalue().encode()
 
 
-def _check_width(where: str, source: Path | bytes, dialect: Dialect, width: int) -> None:
-    """DataError for a line with too few values, which polars fills up without a word."""
-    lines = Dialect(SEPARATOR, "", False, dialect.header_row, dialect.comment_char)
-    if not _quoted(source):
-        rows = _read(source, lines)[:, 0]
-        short = (rows.str.count_matches(dialect.delimiter, literal=True) < width - 1).fill_null(True)
-        if not bool(short.any()):
-            return
+def _check_width(where: str, source: Path | bytes, dialect: Dialect, shape: tuple[int, int]) -> None:
+    """DataError for a line with too few values, which polars fills up without a word.
+
+    A line with too many is refused by polars; so where no value holds a separator, counting them all is enough.
+    """
+    raw, (rows, width) = _bytes(source), shape
+    lines = rows + (dialect.header_row > 0)
+    if b'"' not in raw and raw.count(dialect.delimiter.encode()) == lines * (width - 1):
+        return
     problem = _uneven(source, dialect, width)
     if problem:
         raise DataError(where, problem)
@@ -113,7 +115,8 @@ def _check_width(where: str, source: Path | bytes, dialect: Dialect, width: int)
 def _uneven(source: Path | bytes, dialect: Dialect, width: int) -> str:
     """The first line with another number of values than the header, in words; empty where there is none."""
     text = _text(source)
-    for _ in range(dialect.header_row - 1):
+    above = max(0, dialect.header_row - 1)
+    for _ in range(above):
         text.readline()
     reader = csv.reader(text, delimiter=dialect.delimiter, skipinitialspace=dialect.skip_initial_space)
     try:
@@ -122,11 +125,11 @@ def _uneven(source: Path | bytes, dialect: Dialect, width: int) -> str:
                 continue
             if len(row) != width and row:
                 return (
-                    f"line {reader.line_num + dialect.header_row - 1} has {len(row)} values and the header {width}; "
+                    f"line {reader.line_num + above} has {len(row)} values and the header {width}; "
                     "correct it (a value with a separator in it needs quotes)"
                 )
     except csv.Error as error:
-        return f"line {reader.line_num + dialect.header_row - 1} cannot be read: {error}"
+        return f"line {reader.line_num + above} cannot be read: {error}"
     return ""
 
 

@@ -36,7 +36,8 @@ class Dialect(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="c
     """How a CSV file is written.
 
     Attributes:
-        header_row: line of the column names; 1 is the first line of the file. Lines above it are passed over.
+        header_row: line of the column names; 1 is the first line of the file. Lines above it are passed over. 0: there
+            is none, and columns are called column_0, column_1 and so on.
         skip_initial_space: blanks after a separator belong to the file and not to the value.
         comment_char: lines that begin with it are passed over; empty for none.
     """
@@ -52,7 +53,7 @@ class Dialect(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="c
         words = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
         parts = [f"values between {words.get(self.delimiter, repr(self.delimiter))}", f"text as {self.encoding}"]
         parts += ["blanks after each separator"] * self.skip_initial_space
-        parts += [f"header in line {self.header_row}"] * (self.header_row > 1)
+        parts += [f"header in line {self.header_row}" if self.header_row else "no header"] * (self.header_row != 1)
         parts += [f"comments after {self.comment_char}"] * bool(self.comment_char)
         return ", ".join(parts)
 
@@ -78,7 +79,7 @@ def find_dialect(where: str, head: bytes, data: DataSettings, columns: Sequence[
     header = data.header_row
     if header is None:
         header = 1 if comment else _header_row(where, lines, delimiter, columns)
-    body = lines[header - 1 :]
+    body = lines[max(0, header - 1) :]
     blanks = sum(line.count(delimiter + " ") for line in body)
     separators = sum(line.count(delimiter) for line in body)
     quoted = any(f'{delimiter} "' in line for line in body)

@@ -34,7 +34,7 @@ PREVAIL = 0.5
 MAX_SIZE = 1e100
 """Numbers beyond have no place in arithmetic with squares and sums of squares (binary64 ends at 1.8e308)."""
 SENTINELS = (-9.0, -99.0, -999.0, -9999.0, -99999.0, 99.0, 999.0, 9999.0, 99999.0, 999999.0)
-FAR = 3.0
+FAR = 1.0
 """A sentinel lies so many ranges of the other values away from them."""
 
 
@@ -64,7 +64,9 @@ def infer(series: pl.Series, data: DataSettings, role: Role) -> Column:
     if role == "left out":
         return Column(Field(series.name, "string", role), "not among [data] columns", len(series))
     if role == "id":
-        return Column(Field(series.name, "string", role), "[data] id", len(series), series.null_count())
+        numbered = ("rows are known by their number: every party's table must have them in this order",)
+        notes = numbered if series.name == "#row" else ()
+        return Column(Field(series.name, "string", role), "[data] id", len(series), series.null_count(), notes=notes)
     if role == "label":
         return _label(series, data)
     if series.name in data.categorical:
@@ -276,4 +278,7 @@ def _counted(column: Column, stripped: pl.Series, data: DataSettings) -> Column:
     counts: dict[str, Any] = {}
     if bool(marked.any()):
         counts = dict(stripped.filter(marked).value_counts(sort=True).iter_rows())
-    return replace(column, rows=len(stripped), missing=stripped.null_count() + int(marked.sum()), markers=counts)
+    found = tuple(text for text in counts if text)
+    named = msgspec.structs.replace(column.field, missing_values=found)
+    missing = stripped.null_count() + int(marked.sum())
+    return replace(column, field=named, rows=len(stripped), missing=missing, markers=counts)

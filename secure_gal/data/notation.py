@@ -60,11 +60,9 @@ class Notation:
 
 def numbers(texts: pl.Series, notation: Notation) -> pl.Series:
     """Float64 (n,) from stripped texts; null where a text is no number in this notation."""
-    if bool(texts.str.contains(MINUS, literal=True).any()):
-        texts = texts.str.replace_all(MINUS, "-", literal=True)
     if notation.plain:
-        return texts.cast(pl.Float64, strict=False).fill_nan(None)
-    left = texts
+        return texts.str.replace_all(MINUS, "-", literal=True).cast(pl.Float64, strict=False).fill_nan(None)
+    left = texts.str.replace_all(MINUS, "-", literal=True)
     if notation.prefix or notation.suffix:
         left = left.str.extract(f"^{re.escape(notation.prefix)}(.*){re.escape(notation.suffix)}$", 1).str.strip_chars()
     if notation.group:
@@ -79,8 +77,11 @@ def numbers(texts: pl.Series, notation: Notation) -> pl.Series:
 
 def without(values: pl.Series, markers: Sequence[str], notation: Notation) -> pl.Series:
     """Float64 (n,) with nulls for numbers that stand for a missing value, such as -999."""
-    said = numbers(pl.Series(markers, dtype=pl.String), notation).drop_nulls()
-    return values.set(values.is_in(said.to_list()).fill_null(False), None) if len(said) else values
+    digits = [text for text in markers if any(map(str.isdigit, text)) or "inf" in text.lower()]
+    if not digits:
+        return values
+    said = numbers(pl.Series(digits), notation).drop_nulls().to_list()
+    return values.set(values.is_in(said).fill_null(False), None)
 
 
 def _pattern(notation: Notation) -> str:

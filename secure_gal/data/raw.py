@@ -41,7 +41,7 @@ def _delimited(where: str, path: Path, data: DataSettings, schema: Schema | None
     with path.open("rb") as file:
         start = file.read(SAMPLE_BYTES)
     found = schema.dialect if schema is not None else None
-    named = (*data.ids, *([data.label] if data.label else []))
+    named = [name for name in (*data.ids, data.label) if name and name != "#row"]
     dialect = found or find_dialect(where, start, data, named)
     source: Path | bytes = path
     if not _as_polars_reads(start, dialect.encoding):
@@ -49,10 +49,11 @@ def _delimited(where: str, path: Path, data: DataSettings, schema: Schema | None
     elif (other := _later_encoding(path, start)) and found is None and data.encoding is None:
         dialect = msgspec.structs.replace(dialect, encoding=other)
         source = _recoded(where, path.read_bytes(), other)
-    floats = [f.name for f in (schema.fields if schema else ()) if f.type == "number" and f.notation.plain]
+    plain = [f for f in (schema.fields if schema else ()) if f.type == "number" and f.notation.plain]
+    floats = {f.name: f.missing_values[0] if f.missing_values else "" for f in plain}
     try:
         return read_delimited(where, source, dialect, floats), dialect
-    except pl.exceptions.PolarsError:  # a missing marker among the numbers, or what is none
+    except pl.exceptions.PolarsError:  # another marker, or what is no number
         return read_delimited(where, source, dialect), dialect
 
 

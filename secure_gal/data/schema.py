@@ -36,7 +36,7 @@ class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="cam
     """One column.
 
     Attributes:
-        missing_values: texts that stand for a missing value here, besides those of the schema.
+        missing_values: texts that stand for a missing value here, besides those of the schema; those found, first.
         decimal_char, group_char, prefix, suffix: how its numbers are written.
         format: of a date, as strftime has it.
         origin: the day 0 of a date; parts: what becomes of it.

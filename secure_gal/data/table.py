@@ -13,6 +13,7 @@ import polars as pl
 
 from secure_gal.data import schema_file
 from secure_gal.data.arrays import ARRAY_SUFFIXES, ArrayRows, read_arrays
+from secure_gal.data.dialect import Dialect
 from secure_gal.data.findings import Findings, across
 from secure_gal.data.id_types import id_texts
 from secure_gal.data.ids import write_ids
@@ -26,6 +27,8 @@ from secure_gal.errors import DataError
 from secure_gal.settings.party import DataSettings, Repeated
 from secure_gal.settings.study import IdForm, Task
 
+ROW = "#row"
+"""As `[data] id`: a row's number is its id, for tables without ids whose rows stand in the same order everywhere."""
 LABEL = "\0label"
 """A column beside the features, whose name no file can have."""
 
@@ -77,7 +80,7 @@ def read_table(
     where = Path(data.where)
     if data.path.suffix.lower() in ARRAY_SUFFIXES and not data.source:
         return _read_arrays(data, form, labelled)
-    raw, dialect = read_raw(data, schema)
+    raw, dialect = _numbered(data, *read_raw(data, schema))
     ids, written = _ids(where, raw, data.ids, form, data.repeated is not None)
     findings = None
     if schema is None:
@@ -127,11 +130,18 @@ def _one_row_an_id(table: Table, how: Repeated, label: str, task: Task) -> Table
 
 def look(data: DataSettings) -> Findings:
     """How the schema of a table would be decided, whatever speaks against the table; DataError where it is none."""
-    raw, dialect = read_raw(data, None)
+    raw, dialect = _numbered(data, *read_raw(data, None))
     return _decided(raw, data, dialect)
 
 
-def _decided(raw: pl.DataFrame, data: DataSettings, dialect: Any) -> Findings:
+def _numbered(data: DataSettings, raw: pl.DataFrame, dialect: Dialect | None) -> tuple[pl.DataFrame, Dialect | None]:
+    """With the number of each row as its id, where `[data] id` asks for that."""
+    if ROW not in data.ids or ROW in raw.columns:
+        return raw, dialect
+    return raw.with_columns(pl.Series(ROW, np.arange(1, raw.height + 1))), dialect
+
+
+def _decided(raw: pl.DataFrame, data: DataSettings, dialect: Dialect | None) -> Findings:
     for name, field_name in [(n, "categorical") for n in data.categorical] + [
         (n, "columns") for n in data.columns or ()
     ]:

@@ -73,7 +73,8 @@ class _Reading:
     def _from_text(self, text: pl.Series, field: Field) -> pl.Series:
         """Most texts are plain numbers; only those that are not are looked at again."""
         plain = field.notation.plain
-        values = numbers(text, field.notation) if plain else pl.repeat(None, len(text), dtype=pl.Float64, eager=True)
+        nothing = pl.repeat(None, len(text), dtype=pl.Float64, eager=True)
+        values = text.cast(pl.Float64, strict=False).fill_nan(None) if plain else nothing
         left = (text.is_not_null() & values.is_null()).arg_true()
         if not len(left):
             return values
