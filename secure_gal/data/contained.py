@@ -49,15 +49,7 @@ def read_contained(reader: Reader, path: Path, taken: Collection[str] | None, sh
     with open(os.memfd_create("table"), "r+b") as table:
         try:
             done = subprocess.run(
-                [
-                    sys.executable,
-                    "-P",
-                    "-m",
-                    "secure_gal.data.contained_readers",
-                    str(path),
-                    str(table.fileno()),
-                    asked,
-                ],
+                [sys.executable, "-P", "-m", CHILD, str(path), str(table.fileno()), asked],
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(place for place in sys.path if place)},
                 pass_fds=(table.fileno(),),
                 stdin=subprocess.DEVNULL,

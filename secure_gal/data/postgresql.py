@@ -83,7 +83,7 @@ def read_postgresql(source: str, query: str, where: str, taken: Collection[str] 
             cursor.execute("SET TRANSACTION READ ONLY")
             cursor.adbc_statement.set_sql_query(query)
             types = _types(arrow.c_schema(cursor.adbc_statement.execute_schema()), where, taken)
-            cursor.execute(query if taken is None else _narrowed(query, types))
+            cursor.execute(_selected(query, None if taken is None else types))
             frame = pl.DataFrame(cursor.fetch_arrow())
     except (manager.Error, pl.exceptions.PolarsError) as error:
         raise DataError(where, f"`query`: {_why_refused(error)}") from None
@@ -104,7 +104,7 @@ def _with_defaults(source: str) -> str:
     due = [
         f"{name}={value}"
         for name, value in CONNECTION.items()
-        if f"{name}=" not in given and ENVIRONMENT.get(name) not in os.environ
+        if f"{name}=" not in given and ENVIRONMENT.get(name, "") not in os.environ
     ]
     return f"{source}{'&' if given else '' if source.endswith('?') else '?'}{'&'.join(due)}"
 
@@ -126,10 +126,14 @@ def _types(schema: Any, where: str, taken: Collection[str] | None) -> dict[str, 
     return types
 
 
-def _narrowed(query: str, names: Iterable[str]) -> str:
-    """The same rows with these columns alone."""
+def _selected(query: str, names: Iterable[str] | None) -> str:
+    """The query as the driver can put it in brackets, where a comment at its end would hide the closing one; with these
+    columns alone, or None for all."""
+    select = f"{query.rstrip().removesuffix(';')}\n"
+    if names is None:
+        return select
     quoted = ", ".join('"' + name.replace('"', '""') + '"' for name in names)
-    return f"SELECT {quoted} FROM (\n{query.rstrip().removesuffix(';')}\n) AS chosen"  # noqa: S608 - the query is the person's own
+    return f"SELECT {quoted} FROM (\n{select}) AS chosen"  # noqa: S608 - the query is the person's own
 
 
 def _value(column: pl.Series, kind: str) -> pl.Series:
@@ -150,7 +154,8 @@ def _why_unreached(said: str) -> str:
 
 def _why_refused(error: Exception) -> str:
     """The server's own words without the query, which it repeats, and what to do."""
-    said = re.sub(r"^.*?ERROR:\s*", "", str(error), flags=re.DOTALL).split("\n\nQuery was")[0]
+    said = re.sub(r"^.*?(ERROR|FATAL):\s*", "", str(error), flags=re.DOTALL).split("\n\nQuery was")[0]
     line = said.split("\nLINE ")[0].split(". SQLSTATE")[0].strip().splitlines()
-    fix = FIXES.get(getattr(error, "sqlstate", None) or "", "correct the query")
+    state = "25006" if "read-only transaction" in said else getattr(error, "sqlstate", None)  # none while rows arrive
+    fix = FIXES.get(state or "", "correct the query")
     return f"PostgreSQL refused it: {line[0] if line else 'no reason given'}; {fix}"

@@ -66,7 +66,7 @@ def _fetched(cursor: sqlite3.Cursor, where: str, taken: Collection[str] | None) 
 
 def _reason(error: Exception) -> str:
     said = str(error)
-    if said in ("not authorized", "prohibited") or said.startswith(("access to", "attempt to write")):
+    if said in ("not authorized", "authorization denied") or said.startswith(("access to", "attempt to write")):
         return "does more than read; write one SELECT"
     if "one statement at a time" in said:
         return "is more than one statement; write one SELECT"
