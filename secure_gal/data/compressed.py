@@ -15,8 +15,6 @@ from secure_gal.errors import DataError
 
 MAX_UNPACKED_BYTES = 4 << 30
 """Of a whole file: several times a table of 1,000,000 rows and 50 columns."""
-MAX_WINDOW_BYTES = 128 << 20
-"""Memory that a Zstandard file may ask for before it gives a byte; `zstd --long=27`."""
 GZIP_STEP_BYTES = 1 << 20
 """Unpacked bytes at a time."""
 ZSTD_STEP_BYTES = 4 << 10
@@ -85,14 +83,19 @@ def _blocks(path: Path) -> Iterator[bytes]:
                 yield from _zstd(path, file)
             else:
                 yield from iter(lambda: file.read(GZIP_STEP_BYTES), b"")
-        except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as error:
-            raise _damaged(path, kind or "") from error
+        except zstandard.ZstdError as error:
+            if "too much memory" in str(error):
+                raise DataError(str(path), "was packed with `zstd --long` above 27; pack it without") from error
+            raise _damaged(path, "zstd") from error
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise _damaged(path, "gzip") from error
         except OSError as error:
             raise DataError(str(path), f"cannot be read: {error.strerror}") from error
 
 
 def _zstd(path: Path, file: BinaryIO) -> Iterator[bytes]:
-    """Frame by frame: the library's own reader takes a file that was cut off for a whole one."""
+    """Frame by frame: the library's own reader takes a file that was cut off for a whole one. It refuses one that asks
+    for more than 128 MiB before it gives a byte."""
     unpacking, begun = _frame(), False
     for packed in iter(lambda: file.read(ZSTD_STEP_BYTES), b""):
         rest = packed
@@ -108,7 +111,7 @@ def _zstd(path: Path, file: BinaryIO) -> Iterator[bytes]:
 
 
 def _frame() -> zstandard.ZstdDecompressionObj:
-    return zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES).decompressobj()
+    return zstandard.ZstdDecompressor().decompressobj()
 
 
 def _damaged(path: Path, kind: str) -> DataError:

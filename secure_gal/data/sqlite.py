@@ -66,10 +66,12 @@ def _fetched(cursor: sqlite3.Cursor, where: str, taken: Collection[str] | None) 
 
 def _reason(error: Exception) -> str:
     said = str(error)
-    if said in ("not authorized", "authorization denied") or said.startswith(("access to", "attempt to write")):
+    if said in ("not authorized", "authorization denied") or said.startswith("access to"):
         return "does more than read; write one SELECT"
     if "one statement at a time" in said:
         return "is more than one statement; write one SELECT"
+    if "readonly database" in said:
+        return "the file was left in the middle of a change; open it once with the program that writes it"
     if "not a database" in said or "malformed" in said:
         return f"the file is no SQLite database, or is damaged ({said})"
     return f"SQLite refused it: {said}; correct the query, or the names in it"

@@ -70,6 +70,14 @@ def test_a_bomb_is_refused_within_its_bound_of_memory(file: Path, pack: object) 
     assert len(bomb) < 400_000 and peak < 150 << 20
 
 
+def test_a_file_that_asks_for_much_memory_before_it_gives_a_byte_is_refused(file: Path) -> None:
+    wide = zstandard.ZstdCompressionParameters(window_log=28, write_content_size=False)
+    packing_it = zstandard.ZstdCompressor(compression_params=wide).compressobj()
+    file.write_bytes(packing_it.compress(TEXT) + packing_it.flush())
+    with pytest.raises(DataError, match="zstd --long"):
+        unpacked(file)
+
+
 def test_the_head_of_a_file_is_read_without_its_damaged_end(file: Path) -> None:
     text = b"".join(b"%d,%d\n" % (i, i * 7919 % 10007) for i in range(400_000))
     file.write_bytes(gzip.compress(text, mtime=0)[:-9])

@@ -86,6 +86,19 @@ def test_a_query_that_is_not_one_select_is_refused_and_changes_nothing(
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
+def test_a_change_that_a_dead_program_left_half_done_is_not_rolled_back(folder: Path) -> None:
+    with closing(sqlite3.connect(folder / "ward.db", isolation_level=None)) as dying:
+        dying.execute("pragma cache_size = 1")  # so that the change reaches the disk before its commit
+        dying.execute("begin")
+        dying.execute("update stay set days = 0")
+        left = {name: (folder / name).read_bytes() for name in ("ward.db", "ward.db-journal")}
+    for name, data in left.items():
+        (folder / name).write_bytes(data)
+    with pytest.raises(DataError, match="left in the middle of a change; open it once with the program that writes it"):
+        read(folder, "select days from stay")
+    assert {name: (folder / name).read_bytes() for name in left} == left
+
+
 def test_a_file_that_is_no_database_is_refused(folder: Path) -> None:
     (folder / "ward.db").write_text("id,x\n" * 1000)
     with pytest.raises(DataError, match="no SQLite database, or is damaged"):
