@@ -21,7 +21,7 @@ SECRETS = ("password=", "sslpassword=", "oauth_client_secret=")
 def read_sql(
     source: str, query: str, where: str, taken: Collection[str] | None = None, folder: Path = Path()
 ) -> pl.DataFrame:
-    """The rows that one SELECT gives, in whatever order the database gives them.
+    """The rows that one SELECT gives, sorted by all columns: a database gives them in another order the next time.
 
     Args:
         source: `postgresql://USER@HOST:PORT/DATABASE?PARAMETERS`, as libpq reads it, or `sqlite:///FILE`.
@@ -39,11 +39,16 @@ def read_sql(
         raise DataError(where, "`query` is empty; write one SELECT")
     if source.startswith(POSTGRESQL):
         check_no_password(source, where)
-        return plain_columns(read_postgresql(source, query, where, taken), where)
+        return _sorted(plain_columns(read_postgresql(source, query, where, taken), where))
     if source.startswith(SQLITE):
         file = folder / source.removeprefix(SQLITE)
-        return plain_columns(read_sqlite(file, query, where, taken), where)
+        return _sorted(plain_columns(read_sqlite(file, query, where, taken), where))
     raise DataError(where, "`source` must begin with postgresql:// or sqlite:///")
+
+
+def _sorted(frame: pl.DataFrame) -> pl.DataFrame:
+    """Rows have numbers that outlive a process; text is compared by its bytes, so that no locale decides."""
+    return frame.sort(frame.columns, nulls_last=True) if frame.width else frame
 
 
 def check_no_password(source: str, where: str) -> None:
