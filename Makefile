@@ -4,7 +4,7 @@ BIN := .venv/bin
 # PyTorch first, alone and pinned, so that a local CPU build is taken where there is one.
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-slow test-browser coverage mutants campaign lint clean
+.PHONY: demo test test-slow test-browser test-postgres coverage mutants campaign lint clean
 
 .venv/base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -38,6 +38,9 @@ test-slow: .venv/test
 
 test-browser: .venv/test
 	$(BIN)/python -m pytest -m browser
+
+test-postgres: .venv/test
+	$(BIN)/python -m pytest -m postgres
 
 # Hours: is every protection held by a test? It goes on where it was stopped.
 mutants: .venv/test

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from secure_gal.data import frictionless, schema_file
-from secure_gal.data.arrays import ARRAY_SUFFIXES
 from secure_gal.data.findings import Findings
 from secure_gal.data.schema import Schema
 from secure_gal.data.table import Table, look, read_table
@@ -30,7 +29,7 @@ def schema_of(file: Path, *, renew: bool, export: Path | None, descriptor: Path 
         DataError, SettingsError: the file is no table, or its settings are wrong.
     """
     party, study = load_party(file)
-    if party.data.path.suffix.lower() in ARRAY_SUFFIXES and not party.data.source:
+    if party.data.arrays:
         raise DataError(str(party.data.path), "holds arrays, which have no columns; `secure-gal check` looks at them")
     found = look(party.data)
     before = None if renew or descriptor is not None else known_schema(party)

@@ -244,12 +244,11 @@ def _label_warning(session: Session, ids: Sequence[str]) -> list[str]:
 def _columns(session: Session) -> str:
     """How every column is read; empty for arrays."""
     from parties.commands.schema import shown
-    from secure_gal.data.arrays import ARRAY_SUFFIXES
     from secure_gal.data.table import look
     from secure_gal.holdings.reading import known_schema
 
     data = session.party.data
-    if data.path.suffix.lower() in ARRAY_SUFFIXES and not data.source:
+    if data.arrays:
         return ""
     return "".join(f"{line}\n" for line in [*shown(look(data), known_schema(session.party)), ""])
 

@@ -23,7 +23,6 @@ from secure_gal.errors import DataError
 
 SERIES, IMAGES, VIEWS = 3, 4, 5
 """Dimensions of x by what it holds."""
-ARRAY_SUFFIXES = (".npz", ".npy")
 TABLE_SUFFIXES = (".csv", ".parquet", ".pq")
 BLOCK_BYTES = 64 << 20
 """Bytes of float32 read at a time when all rows are gone through."""

@@ -23,7 +23,7 @@ from secure_gal.data.encode import class_order
 from secure_gal.data.notation import LEADING_ZERO, Notation, find_notation, numbers, without
 from secure_gal.data.schema import BLANKS, FALSE, MARKS, TRUE, VERSION, Constraints, Field, Role, Schema
 from secure_gal.settings.classes import class_of
-from secure_gal.settings.party import DataSettings
+from secure_gal.settings.party import ROW, DataSettings
 
 FEW_LEVELS = 20
 """So many different numbers may be codes, so that a word among them may be one as well."""
@@ -65,7 +65,7 @@ def infer(series: pl.Series, data: DataSettings, role: Role) -> Column:
         return Column(Field(series.name, "string", role), "not among [data] columns", len(series))
     if role == "id":
         numbered = ("rows are known by their number: every party's table must have them in this order",)
-        notes = numbered if series.name == "#row" else ()
+        notes = numbered if series.name == ROW else ()
         return Column(Field(series.name, "string", role), "[data] id", len(series), series.null_count(), notes=notes)
     if role == "label":
         return _label(series, data)

@@ -1,24 +1,30 @@
-"""A table as it lies in its file, before anything is made of it: text as written, or typed columns."""
+"""A table as it lies in its file or database, before anything is made of it: text as written, or typed columns."""
 
 from __future__ import annotations
 
 import codecs
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
 import polars as pl
 
+from secure_gal.data.compressed import head, packing, unpacked
 from secure_gal.data.delimited import read_delimited
 from secure_gal.data.dialect import SAMPLE_BYTES, Dialect, find_dialect, find_encoding
+from secure_gal.data.excel import read_excel
+from secure_gal.data.parquet import read_parquet
 from secure_gal.data.schema import Schema
+from secure_gal.data.sql import read_sql
 from secure_gal.errors import DataError
-from secure_gal.settings.party import DataSettings
+from secure_gal.settings.party import ROW, DataSettings
 
 PARQUET = (".parquet", ".pq")
+WORKBOOKS = (".xlsx", ".xls", ".xlsb", ".ods")
 
 
 def read_raw(data: DataSettings, schema: Schema | None) -> tuple[pl.DataFrame, Dialect | None]:
-    """All columns, and the dialect where the file is delimited text.
+    """All columns that may take part, and the dialect where the file is delimited text.
 
     Args:
         schema: what was decided before; without it the dialect is found.
@@ -26,29 +32,40 @@ def read_raw(data: DataSettings, schema: Schema | None) -> tuple[pl.DataFrame, D
     Raises:
         DataError: names the file and the fix.
     """
-    path = data.path
+    path, taken = data.path, _taken(data, schema)
+    if data.source:
+        return read_sql(data.source, data.query, data.where, taken, path), None
+    if not path.exists():
+        raise DataError(str(path), "no such file; `[data] path` is relative to the party file")
+    kind = path.suffix.lower()
+    if kind in PARQUET:
+        return read_parquet(path, taken), None
+    if kind in WORKBOOKS:
+        return read_excel(path, data.sheet, taken), None
     try:
-        if path.suffix.lower() in PARQUET:
-            return pl.read_parquet(path), None
-        return _delimited(str(path), path, data, schema)
-    except FileNotFoundError:
-        raise DataError(str(path), "no such file; `[data] path` is relative to the party file") from None
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(str(path), f"cannot be read as {path.suffix or 'CSV'}: {str(error).splitlines()[0]}") from error
+        return _delimited(str(path), data, schema)
+    except OSError as error:
+        raise DataError(str(path), f"cannot be read: {error.strerror}") from error
 
 
-def _delimited(where: str, path: Path, data: DataSettings, schema: Schema | None) -> tuple[pl.DataFrame, Dialect]:
-    with path.open("rb") as file:
-        start = file.read(SAMPLE_BYTES)
+def _taken(data: DataSettings, schema: Schema | None) -> Collection[str] | None:
+    """The columns that are read of a file with types; None for all. One that is left out is never refused."""
+    if schema is not None:
+        return [field.name for field in schema.fields if field.role != "left out"]
+    return None if data.columns is None else [*data.ids, *([data.label] if data.label else []), *data.columns]
+
+
+def _delimited(where: str, data: DataSettings, schema: Schema | None) -> tuple[pl.DataFrame, Dialect]:
+    path, start = data.path, head(data.path, SAMPLE_BYTES)
     found = schema.dialect if schema is not None else None
-    named = [name for name in (*data.ids, data.label) if name and name != "#row"]
+    named = [name for name in (*data.ids, data.label) if name and name != ROW]
     dialect = found or find_dialect(where, start, data, named)
-    source: Path | bytes = path
+    source: Path | bytes = path if packing(path) is None else unpacked(path)
     if not _as_polars_reads(start, dialect.encoding):
-        source = _recoded(where, path.read_bytes(), dialect.encoding)
-    elif (other := _later_encoding(path, start)) and found is None and data.encoding is None:
+        source = _recoded(where, _bytes(source), dialect.encoding)
+    elif found is None and data.encoding is None and (other := _later_encoding(where, source, start)):
         dialect = msgspec.structs.replace(dialect, encoding=other)
-        source = _recoded(where, path.read_bytes(), other)
+        source = _recoded(where, _bytes(source), other)
     plain = [f for f in (schema.fields if schema else ()) if f.type == "number" and f.notation.plain]
     floats = {f.name: f.missing_values[0] if f.missing_values else "" for f in plain}
     try:
@@ -57,23 +74,27 @@ def _delimited(where: str, path: Path, data: DataSettings, schema: Schema | None
         return read_delimited(where, source, dialect), dialect
 
 
+def _bytes(source: Path | bytes) -> bytes:
+    return source if isinstance(source, bytes) else source.read_bytes()
+
+
 def _as_polars_reads(start: bytes, encoding: str) -> bool:
     """UTF-8 without a byte-order mark, lines that end in a line feed."""
     plain = encoding.lower().replace("_", "-") in ("utf-8", "utf8", "ascii")
     return plain and not start.startswith(b"\xef\xbb\xbf") and (b"\n" in start or b"\r" not in start)
 
 
-def _later_encoding(path: Path, start: bytes) -> str:
+def _later_encoding(where: str, source: Path | bytes, start: bytes) -> str:
     """The encoding of a file whose beginning could be UTF-8 and which is not; empty where all of it is."""
     if len(start) < SAMPLE_BYTES:
         return ""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    with path.open("rb") as file:
-        while block := file.read(SAMPLE_BYTES):
-            try:
-                decoder.decode(block)
-            except UnicodeDecodeError:
-                return find_encoding(str(path), block)
+    raw, decoder = _bytes(source), codecs.getincrementaldecoder("utf-8")()
+    for at in range(0, len(raw), SAMPLE_BYTES):
+        block = raw[at : at + SAMPLE_BYTES]
+        try:
+            decoder.decode(block)
+        except UnicodeDecodeError:
+            return find_encoding(where, block)
     return ""
 
 

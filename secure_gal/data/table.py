@@ -12,7 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from secure_gal.data import schema_file
-from secure_gal.data.arrays import ARRAY_SUFFIXES, ArrayRows, read_arrays
+from secure_gal.data.arrays import ArrayRows, read_arrays
 from secure_gal.data.dialect import Dialect
 from secure_gal.data.findings import Findings, across
 from secure_gal.data.id_types import id_texts
@@ -24,11 +24,9 @@ from secure_gal.data.repeated import find_repeats, refuse_repeats, resolve_repea
 from secure_gal.data.schema import Role, Schema
 from secure_gal.data.typed import typed
 from secure_gal.errors import DataError
-from secure_gal.settings.party import DataSettings, Repeated
+from secure_gal.settings.party import ROW, DataSettings, Repeated
 from secure_gal.settings.study import IdForm, Task
 
-ROW = "#row"
-"""As `[data] id`: a row's number is its id, for tables without ids whose rows stand in the same order everywhere."""
 LABEL = "\0label"
 """A column beside the features, whose name no file can have."""
 
@@ -78,7 +76,7 @@ def read_table(
         DataError: naming the file, the column, the row (1 is the first row of data) and the fix.
     """
     where = Path(data.where)
-    if data.path.suffix.lower() in ARRAY_SUFFIXES and not data.source:
+    if data.arrays:
         return _read_arrays(data, form, labelled)
     raw, dialect = _numbered(data, *read_raw(data, schema))
     ids, written = _ids(where, raw, data.ids, form, data.repeated is not None)

@@ -155,7 +155,12 @@ def _is_tcp(address: str) -> bool:
 
 
 def _check_party(party: PartySettings, study: Study, path: Path) -> None:
-    several = not isinstance(party.data.id, str)
+    several, data = not isinstance(party.data.id, str), party.data
+    if data.source:
+        _require(bool(data.query.strip()), path, "data.query", data.query, "one SELECT, with `source`")
+    else:
+        _require(data.path != path.resolve().parent, path, "data.path", "", "a file, or `source` and `query`")
+        _require(not data.query, path, "data.query", data.query, "nothing without `source`")
     _require(
         not several or study.protect.ids == "psi",
         path,

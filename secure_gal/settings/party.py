@@ -15,6 +15,11 @@ Repeated = Literal["first", "mean"]
 """What becomes of an id's rows: the first of them stands for it, or one row is made of all."""
 
 
+ARRAY_SUFFIXES = (".npz", ".npy")
+ROW = "#row"
+"""As `[data] id`: a row's number is its id, for tables without ids whose rows stand in the same order everywhere."""
+
+
 class LearnerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[learner]`: the party's own local model; nobody else sees it."""
 
@@ -70,8 +75,16 @@ class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def where(self) -> str:
-        """The table in words, for messages."""
-        return self.source or str(self.path)
+        """The table in words, for messages: a database without user and parameters."""
+        if not self.source:
+            return str(self.path)
+        scheme, _, rest = self.source.partition("://")
+        return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
+
+    @property
+    def arrays(self) -> bool:
+        """Whether the file holds images or series instead of a table."""
+        return not self.source and self.path.suffix.lower() in ARRAY_SUFFIXES
 
 
 class AuditSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
