@@ -36,7 +36,7 @@ class Table:
     """One party's rows.
 
     Attributes:
-        ids: (N,) as the study compares them.
+        ids: (N,) as the study compares them; ascending in a table to learn from, as written in rows to predict.
         frame: features (N rows): Float64 and String columns, or arrays.
         labels: if the file has them.
         written: the id columns as text.
@@ -96,7 +96,22 @@ def read_table(
             findings.schema, findings.columns, tuple(across(frame, written.to_series().to_list(), label))
         )
     whole = Table(ids, frame, labels, where, written, schema, findings, notes)
-    return whole if data.repeated is None else _one_row_an_id(whole, data.repeated, data.label or "", task)
+    if data.repeated is not None:
+        whole = _one_row_an_id(whole, data.repeated, task)
+    return _by_id(whole) if labelled else whole
+
+
+def _by_id(table: Table) -> Table:
+    """With its rows in ascending order of their ids, so that a table in another order is the same table."""
+    order = pl.Series(table.ids).arg_sort()
+    frame, labels = table.frame, table.labels
+    return replace(
+        table,
+        ids=[table.ids[row] for row in order],
+        frame=frame[order] if isinstance(frame, pl.DataFrame) and frame.width else frame,
+        labels=None if labels is None else [labels[row] for row in order],
+        written=table.written[order],
+    )
 
 
 def _left_out(where: Path, raw: pl.DataFrame, schema: Schema) -> tuple[str, ...]:
@@ -105,7 +120,7 @@ def _left_out(where: Path, raw: pl.DataFrame, schema: Schema) -> tuple[str, ...]
     return (f"{where}: not in the schema, so left out: {', '.join(left[:20])}",) if left else ()
 
 
-def _one_row_an_id(table: Table, how: Repeated, label: str, task: Task) -> Table:
+def _one_row_an_id(table: Table, how: Repeated, task: Task) -> Table:
     """With the rows of each id made into one, and a note of what was done."""
     frame = table.frame
     assert isinstance(frame, pl.DataFrame)  # noqa: S101  (arrays were refused)

@@ -16,7 +16,7 @@ from secure_gal.errors import DataError
 
 
 def typed(where: str, raw: pl.DataFrame, schema: Schema, schema_at: str) -> pl.DataFrame:
-    """The features (N rows) in the schema's order.
+    """The features (N rows), by name, so that a table whose columns stand in another order is the same table.
 
     Args:
         where: the table, for messages; schema_at: where the schema lies.
@@ -34,7 +34,8 @@ def typed(where: str, raw: pl.DataFrame, schema: Schema, schema_at: str) -> pl.D
             f"columns are {', '.join(raw.columns[:20])}",
         )
     reading = _Reading(where, schema, schema_at)
-    return pl.DataFrame([c for field in schema.features for c in reading.columns(raw[field.name], field)])
+    features = sorted(schema.features, key=lambda field: field.name)
+    return pl.DataFrame([c for field in features for c in reading.columns(raw[field.name], field)])
 
 
 @dataclass(frozen=True, slots=True)
