@@ -24,7 +24,8 @@ Reader = Literal["parquet", "excel"]
 BASE_SECONDS = 120.0
 BYTES_A_SECOND = 1 << 20
 """A child may take BASE_SECONDS and a second for so many bytes of its file; ten times what a slow disk needs."""
-MAX_PROBLEM_BYTES = 1 << 16
+MAX_PROBLEM = 2000
+"""Characters of what a child says of a file, whose names of columns may be of any length."""
 REFUSED = 2
 """Exit code of a child that says on its standard output what is wrong with the file."""
 
@@ -61,7 +62,7 @@ def read_contained(reader: Reader, path: Path, taken: Collection[str] | None, sh
         except subprocess.TimeoutExpired:
             raise DataError(str(path), f"was not read within {seconds:.0f} seconds; is it damaged?") from None
         if done.returncode == REFUSED:
-            raise DataError(*json.loads(done.stdout[:MAX_PROBLEM_BYTES]))
+            raise DataError(*json.loads(done.stdout))
         if done.returncode != 0:
             raise DataError(
                 str(path),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import polars as pl
 
-from secure_gal.data.contained import REFUSED
+from secure_gal.data.contained import MAX_PROBLEM, REFUSED
 from secure_gal.data.plain_types import chosen, plain_columns
 from secure_gal.errors import DataError
 
@@ -36,7 +36,7 @@ def main(path: Path, descriptor: int, asked: str) -> int:
             frame = read_workbook(path, options["sheet"], options["taken"])
         frame = plain_columns(frame, str(path), options["taken"])
     except DataError as error:
-        print(json.dumps([error.where, error.problem]))
+        print(json.dumps([error.where, error.problem[:MAX_PROBLEM]]))
         return REFUSED
     with os.fdopen(descriptor, "wb") as table:
         frame.write_ipc(table, compression="uncompressed")

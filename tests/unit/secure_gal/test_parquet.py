@@ -49,6 +49,14 @@ def test_a_file_that_cannot_be_read_says_why(file: Path, change: object, words: 
         read_parquet(file, ["id"])
 
 
+def test_a_name_of_any_length_is_refused_in_few_words(tmp_path: Path) -> None:
+    path = tmp_path / "long.parquet"
+    pl.DataFrame({"é" * 100_000: [[1]]}).write_parquet(path)
+    with pytest.raises(DataError) as refused:
+        read_parquet(path)
+    assert len(str(refused.value)) < 3000
+
+
 def test_a_file_that_makes_polars_panic_is_refused_and_prints_nothing(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
