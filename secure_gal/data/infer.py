@@ -34,6 +34,8 @@ PREVAIL = 0.5
 MAX_SIZE = 1e100
 """Numbers beyond have no place in arithmetic with squares and sums of squares (binary64 ends at 1.8e308)."""
 SENTINELS = (-9.0, -99.0, -999.0, -9999.0, -99999.0, 99.0, 999.0, 9999.0, 99999.0, 999999.0)
+TEXT = "text"
+"""What a column is called while its values are counted: its own name could be that of the counts."""
 FAR = 1.0
 """A sentinel lies so many ranges of the other values away from them."""
 
@@ -91,8 +93,8 @@ def _text(series: pl.Series, data: DataSettings) -> Column:
         return Column(Field(name, "string", "left out"), "empty", len(series), len(series))
     if plain := _plain(stripped, there, data):
         return plain
-    counts = there.to_frame().group_by(name, maintain_order=True).len()
-    texts, times = counts[name], counts["len"]
+    counts = there.alias(TEXT).to_frame().group_by(TEXT, maintain_order=True).len()
+    texts, times = counts[TEXT], counts["len"]
     if bool(texts.head(7).is_in([*TRUE, *FALSE]).all()) and bool(texts.is_in([*TRUE, *FALSE]).all()):
         return _counted(Column(Field(name, "boolean"), "all are truth values"), stripped, data)
     return _number(stripped, texts, times, data) or _date(stripped, texts, data) or _category(series, data, "text")
@@ -206,7 +208,8 @@ def _date(stripped: pl.Series, texts: pl.Series, data: DataSettings) -> Column |
     form, doubt = one_form(forms, words[0])
     found = Field(stripped.name, "date", format=form)
     when = moments(words, form)
-    first, last = (str(moment)[:10] for moment in (when.min(), when.max()))
+    days = when.sort().dt.to_string("%Y-%m-%d")  # Python knows no year 0
+    first, last = days[0], days[-1]
     summary = f"{first} to {last}"
     how = f"dates as {form}, in days since {found.origin}"
     return _counted(Column(found, how, summary=summary, problem=doubt), stripped, data)
@@ -215,8 +218,8 @@ def _date(stripped: pl.Series, texts: pl.Series, data: DataSettings) -> Column |
 def _category(series: pl.Series, data: DataSettings, how: str) -> Column:
     name, stripped = series.name, series.str.strip_chars()
     there = stripped.filter(~stripped.is_in((*BLANKS, *data.missing_values)).fill_null(True))
-    counts = there.value_counts().sort(["count", name], descending=[True, False])
-    levels = counts[name].to_list()
+    counts = there.alias(TEXT).value_counts().sort(["count", TEXT], descending=[True, False])
+    levels = counts[TEXT].to_list()
     column = _counted(Column(Field(name, "string"), how), stripped, data)
     if not levels:
         return replace(column, field=Field(name, "string", "left out"), how="empty")
@@ -277,7 +280,7 @@ def _counted(column: Column, stripped: pl.Series, data: DataSettings) -> Column:
     marked = stripped.is_in(basis(data).missing(column.field)).fill_null(False)
     counts: dict[str, Any] = {}
     if bool(marked.any()):
-        counts = dict(stripped.filter(marked).value_counts(sort=True).iter_rows())
+        counts = dict(stripped.filter(marked).alias(TEXT).value_counts(sort=True).iter_rows())
     found = tuple(text for text in counts if text)
     named = msgspec.structs.replace(column.field, missing_values=found)
     missing = stripped.null_count() + int(marked.sum())

@@ -12,7 +12,7 @@ from secure_gal.data.table import Table, read_table
 from secure_gal.errors import DataError
 from secure_gal.settings.party import DataSettings
 
-BASE = "id,name,dose\n" + "".join(f"p{i},{['Zoë', 'Al'][i % 2]},{i}.5\n" for i in range(40))
+BASE = "id,name,dose\n" + "".join(f"p{i:04d},{['Zoë', 'Al'][i % 2]},{i}.5\n" for i in range(40))
 
 
 def table(tmp_path: Path, raw: bytes, **said: object) -> Table:
@@ -54,7 +54,7 @@ def base(tmp_path: Path) -> pl.DataFrame:
 def test_every_dialect_gives_the_same_table(tmp_path: Path, base: pl.DataFrame, raw: bytes) -> None:
     found = table(tmp_path, raw)
     assert isinstance(found.frame, pl.DataFrame) and found.frame.equals(base)
-    assert found.ids == [f"p{i}" for i in range(40)]
+    assert found.ids == [f"p{i:04d}" for i in range(40)]
 
 
 def test_a_title_above_the_header_is_asked_about_and_then_passed_over(tmp_path: Path, base: pl.DataFrame) -> None:

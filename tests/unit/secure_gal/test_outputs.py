@@ -94,7 +94,7 @@ def test_a_sponsor_hears_of_the_line_to_write_before_the_port_opens(
 def test_common_rows_without_one_of_the_classes_keep_the_studys_outputs(tmp_path: Path) -> None:
     """K would otherwise tell every assistor which classes occur among the rows in common."""
     labels = ["a", "b", "c"] * 20
-    pl.DataFrame({"id": range(60), "x": np.arange(60.0), "y": labels}).write_csv(tmp_path / "t.csv")
+    pl.DataFrame({"id": range(100, 160), "x": np.arange(60.0), "y": labels}).write_csv(tmp_path / "t.csv")
     settings = study(task="classification", outputs=3)
     own = PartySettings(tmp_path, "hospital", tmp_path, tmp_path, DataSettings(tmp_path / "t.csv", "id", "y"))
     model = SponsorData(own, settings, tmp_path, lambda _: None)

@@ -22,7 +22,7 @@ def table(path: Path, text: str | bytes, **said: object) -> Table:
 
 
 def column(path: Path, values: Sequence[str], **said: object) -> pl.Series:
-    quoted = "".join(f'p{i},"{value}",{i}.5\n' for i, value in enumerate(values))
+    quoted = "".join(f'p{i:04d},"{value}",{i}.5\n' for i, value in enumerate(values))
     frame = table(path, f"id,c,other\n{quoted}", **said).frame
     assert isinstance(frame, pl.DataFrame)
     return frame["c"]
@@ -30,7 +30,7 @@ def column(path: Path, values: Sequence[str], **said: object) -> pl.Series:
 
 def decided(path: Path, values: Sequence[str], **said: object) -> str:
     """The kind of a column and what is told of it."""
-    quoted = "".join(f'p{i},"{value}",{i}.5\n' for i, value in enumerate(values))
+    quoted = "".join(f'p{i:04d},"{value}",{i}.5\n' for i, value in enumerate(values))
     findings = table(path, f"id,c,other\n{quoted}", **said).findings
     assert findings is not None
     found = findings.columns[1]
@@ -178,6 +178,16 @@ def test_columns_that_say_the_same_count_rows_or_tell_the_label_are_told_of(csv:
     told = "\n".join(found.notes)
     assert "'same' equals the id" in told and "'row' counts the rows" in told
     assert "columns 'a' and 'b' are identical" in told and "'leak' tells the label of every row" in told
+
+
+def test_a_column_may_have_any_name_and_a_date_any_year(csv: Path) -> None:
+    rows = "".join(
+        f"p{i:04d},{'ab'[i % 2]},{'xy'[i % 2]},{'uv'[i % 2]},{'0000' if i else '9999'}-01-0{1 + i % 9}\n"
+        for i in range(N)
+    )
+    frame = table(csv, f"id,count,len,text,seen\n{rows}").frame
+    assert isinstance(frame, pl.DataFrame) and frame.columns == ["count", "len", "seen", "text"]
+    assert frame["seen"].dtype == pl.Float64
 
 
 def test_only_columns_of_the_allow_list_take_part(csv: Path) -> None:
