@@ -81,7 +81,7 @@ def announce(store: RunStore, progress: Progress) -> None:
     summary = json.loads(store.meta("summary"))
     metric, gal, alone, true = (summary[key] for key in ("metric", "gal", "alone", "gal_on_true_labels"))
     if gal is not None and alone is not None:
-        progress.show(events.Scored(metric, gal, alone, true))
+        progress.show(events.Scored(metric, gal, alone, true, summary["judged"]))
     progress.show(events.ResultsWritten(str(store.path / SUMMARY)))
 
 
@@ -102,6 +102,7 @@ def _summary(session: Session, store: RunStore, history: Sequence[RoundRecord], 
         "rounds": len(history),
         "kept": learned.kept,
         "metric": learned.metric,
+        "judged": learned.judged,
         "gal": times(learned.gal, learned.unit),
         "alone": times(learned.alone, learned.unit),
         "gal_on_true_labels": true_metrics(store, learned.unit).get(learned.kept),

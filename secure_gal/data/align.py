@@ -98,5 +98,5 @@ def combine(
             raise DataError("alignment", f"{name} holds none of the training rows (the sponsor shares {pairs})")
     warning = ""
     if validation > 0 and train.all():
-        warning = f"{len(own)} rows are below {SMALLEST_SPLIT}: no validation rows, all rounds are kept"
+        warning = f"{len(own)} rows are below {SMALLEST_SPLIT}: none is held out, whatever `validation` says"
     return Alignment(own, coverage, positions, train, warning)

@@ -6,16 +6,18 @@ from secure_gal.events.fact import Fact
 
 
 class Scored(Fact, frozen=True, tag="validation"):
-    """The metric of this name on validation rows, in the label's own unit, with assistors and without.
+    """The metric of this name on judged rows, in the label's own unit, with assistors and without.
 
     Attributes:
         gal_on_true_labels: where the study learns from released labels: the first one on true labels.
+        rows: which ones: `held-out`, or `out-of-fold` training rows.
     """
 
     metric: str
     gal: float
     alone: float
     gal_on_true_labels: float | None
+    rows: str
 
 
 class ResultsWritten(Fact, frozen=True, tag="results"):

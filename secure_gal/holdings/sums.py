@@ -167,10 +167,18 @@ class SumClearData(AssistorData):
         """(saved model, Enc(f / max|r|) uint8 (fit_bytes,))."""
         saved, fitted = super().fit_round(round_, residual)
         _, scale = to_unit(residual)
-        values = fitted.astype(np.float64)[self._order] / scale
+        values = self._within(fitted.astype(np.float64)[self._order] / scale, round_)
         with setting("[learner]: this fit has diverged", DataError):
             fit = self._encryptor().encrypt(values[: self._train], values[self._train :], MAX_VALUE)
         return saved, np.frombuffer(fit, dtype=np.uint8)
+
+    def _within(self, values: npt.NDArray[np.float64], round_: int) -> npt.NDArray[np.float64]:
+        """Values of a cross-fitted round that a ciphertext can hold: far from its fold's others a row may be beyond."""
+        beyond = int((np.abs(values) > MAX_VALUE).any(axis=1).sum())
+        if not (beyond and self._study.cross_fitted and np.isfinite(values).all()):
+            return values
+        self._warn(f"round {round_}: {beyond} rows are more than {MAX_VALUE:g} times the largest residual; cut there")
+        return np.clip(values, -MAX_VALUE, MAX_VALUE)
 
     def predict(
         self, ids: tuple[str, ...], encoder: bytes, models: list[bytes], coefficients: npt.NDArray[np.float64], k: int

@@ -267,8 +267,9 @@ class Sponsor:
         for key, value in alone.state().items():
             kept.alone[key] = value
         kept.own_coefficients.set(made.coefficients(self._study.sponsor))
-        name = metric_name(self._study.task, made.F.shape[1])
-        kept.learned.set(Learned(made.kept, name, made.kept_metric(), alone.kept_metric(), self._model.metric_unit()))
+        name, unit = metric_name(self._study.task, made.F.shape[1]), self._model.metric_unit()
+        judged = None if made.judged is None else made.judged.how
+        kept.learned.set(Learned(made.kept, name, made.kept_metric(), alone.kept_metric(), unit, judged))
         self._phases.enter("finishing")
         return [events.Learned(len(made.history), made.kept), *self._conclude()]
 

@@ -78,7 +78,7 @@ def finished() -> Network:
 def test_f_is_that_of_the_clear_run_within_the_parameter_sets_error(finished: Network) -> None:
     y = Arrays("hospital").y[:120, 0]
     blocks = [Arrays(n, 0 if n == "hospital" else 5).x[:120] for n in NAMES]
-    clear = GAL("regression", names=NAMES, rounds=3, patience=10, learners=LINEAR).fit(blocks, y)
+    clear = GAL("regression", names=NAMES, rounds=3, patience=10, weights="paper", learners=LINEAR).fit(blocks, y)
     distance = np.abs(final_f(finished) - clear.F_).max()
     assert distance <= 10 * PARAMETER_SETS["fast"].error * np.abs(clear.F_).max()
 
@@ -144,7 +144,7 @@ def test_the_reference_runs_encrypted_too() -> None:
     rng = np.random.default_rng(1)
     blocks = [rng.standard_normal((150, 3)) for _ in range(2)]
     y = blocks[0][:, 0] + 2 * blocks[1][:, 1] + 0.1 * rng.standard_normal(150)
-    settings = {"rounds": 3, "learners": LINEAR, "names": ("a", "b")}
+    settings = {"rounds": 3, "weights": "paper", "learners": LINEAR, "names": ("a", "b")}
     clear = GAL("regression", **settings).fit(blocks, y)  # type: ignore[arg-type]
     encrypted = GAL("regression", **settings, residuals="ckks").fit(blocks, y)  # type: ignore[arg-type]
     assert np.abs(encrypted.F_ - clear.F_).max() < 1e-3 * np.abs(clear.F_).max()

@@ -71,7 +71,7 @@ def test_results_are_written_by_the_next_command(
     assert not (run / "summary.json").exists() and not (run / "report.html").exists()
     found = again(folder, command)
     said = capsys.readouterr().err
-    assert "are written: summary.json, report.html" in said and "validation auc: GAL 0." in said
+    assert "are written: summary.json, report.html" in said and "held-out auc: GAL 0." in said
     summary = json.loads(found["summary.json"])
     assert summary["rounds"] == 2 and summary["rows"]["train"] == 120 and 0.5 < summary["gal"] <= 1
     assert summary["alone"] is not None and summary["kept"] in (0, 1, 2) and "numpy" in summary["versions"]
