@@ -234,6 +234,13 @@ def _result(event: events.Result) -> str:
             which = "" if true is None else " on released labels"
             truth = "" if true is None else f"; on true labels GAL {true:.4f}"
             return f"{rows} {metric}{which}: GAL {gal:.4f}, sponsor alone {alone:.4f}{truth}"
+        case events.Judged(word, rows, count, gal, alone, low, high):
+            return (
+                f"{word} than alone: {rows} loss of {count:,} rows {gal:.4f}, alone {alone:.4f}, a gain of "
+                f"{alone - gal:.4f} (95% interval {low:.4f} to {high:.4f})"
+            )
+        case events.Found(_, _, text):
+            return f"note: {text}"
         case events.ResultsWritten(path):
             return f"results: {path}"
         case events.ReportWritten(path):

@@ -20,6 +20,38 @@ class Scored(Fact, frozen=True, tag="validation"):
     rows: str
 
 
+class Judged(Fact, frozen=True, tag="verdict"):
+    """Whether assistance lowers the loss of rows, against the sponsor alone by the same rule.
+
+    Attributes:
+        verdict: `better`, `no better` or `worse`.
+        rows: which rows: `held-out`, or `out-of-fold` training rows; count: how many.
+        gal, alone: their mean loss.
+        low, high: 95% interval of alone less gal, paired over rows.
+    """
+
+    verdict: str
+    rows: str
+    count: int
+    gal: float
+    alone: float
+    low: float
+    high: float
+
+
+class Found(Fact, frozen=True, tag="finding"):
+    """What a person would not notice in numbers alone, with its likely cause.
+
+    Attributes:
+        kind: of `secure_gal.gal.verdict.FindingKind`.
+        about: a party, a round, a metric or a class; may be empty.
+    """
+
+    kind: str
+    about: str
+    text: str
+
+
 class ResultsWritten(Fact, frozen=True, tag="results"):
     """Where summary.json is."""
 
@@ -103,7 +135,9 @@ class Stale(Fact, frozen=True, tag="stale"):
 
 
 Result = (
-    Scored
+    Judged
+    | Scored
+    | Found
     | ResultsWritten
     | ReportWritten
     | ResultsCompleted

@@ -177,6 +177,13 @@ class Ensemble:
         rows = self.judged
         return None if rows is None else self.loss.of_rows(self._y[rows.mask], self.F_kept[rows.mask])
 
+    def class_counts(self, classes: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Training and held-out rows of each of so many class codes; of none in a regression."""
+        if not classes:
+            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+        train = self._train
+        return np.bincount(self._y[train], minlength=classes), np.bincount(self._y[~train], minlength=classes)
+
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Arrays from which `restore` goes on with bit-identical results."""
         history = np.frombuffer(msgspec.msgpack.encode(self.history), dtype=np.uint8)

@@ -245,6 +245,10 @@ class SponsorData(PartyModel):
         """The metric on true labels where the study learns from released ones; None where they are the same."""
         return None
 
+    def class_names(self) -> tuple[str, ...]:
+        """The classes in the order of their codes; none for a regression."""
+        return tuple(map(str, self.codec.classes))
+
     def metric_unit(self) -> float:
         """The target's standard deviation for regression, else 1."""
         return self.codec.scale

@@ -78,7 +78,9 @@ def finished() -> Network:
 def test_f_is_that_of_the_clear_run_within_the_parameter_sets_error(finished: Network) -> None:
     y = Arrays("hospital").y[:120, 0]
     blocks = [Arrays(n, 0 if n == "hospital" else 5).x[:120] for n in NAMES]
-    clear = GAL("regression", names=NAMES, rounds=3, patience=10, weights="paper", learners=LINEAR).fit(blocks, y)
+    clear = GAL("regression", names=NAMES, rounds=3, patience=10, weights="paper", validation=0.2, learners=LINEAR).fit(
+        blocks, y
+    )
     distance = np.abs(final_f(finished) - clear.F_).max()
     assert distance <= 10 * PARAMETER_SETS["fast"].error * np.abs(clear.F_).max()
 

@@ -39,6 +39,16 @@ def summary(**changes: Any) -> dict[str, Any]:
         "gal": 0.9931,
         "alone": 0.9712,
         "judged": "held-out",
+        "verdict": {
+            "rows": 91,
+            "gal": 0.11,
+            "alone": 0.21,
+            "low": 0.04,
+            "high": 0.16,
+            "word": "better",
+            "gain": 0.1,
+        },
+        "findings": [{"kind": "no-weight", "about": "lab-b", "text": "lab-b had weight 0 <in> every kept round"}],
         "history": [],
         "seconds": {"total": 3.518, "from_ready": None, "rounds": 1.82, "sponsor_prepare": 0.873},
         "computing": {

@@ -100,6 +100,9 @@ class Arrays:
     def true_metric(self, outputs: np.ndarray) -> None:
         return None
 
+    def class_names(self) -> tuple[str, ...]:
+        return ()
+
     def metric_unit(self) -> float:
         return 1.0
 
