@@ -123,7 +123,16 @@ def run(case: Case, method: str, chosen: argparse.Namespace, split: data.Split) 
     # Images: the training loss alone, as the paper does; a clinical series is noisy, and rounds stop by validation.
     noisy = {"validation": 0.2, "patience": 3} if case.metric != "accuracy" else {"validation": 0.0, "patience": rounds}
     began = time.perf_counter()
-    gal = GAL(task=task, loss=case.loss, rounds=rounds, learners=learners, seed=chosen.seed, **noisy, **cipher)
+    gal = GAL(
+        task=task,
+        weights="paper",
+        loss=case.loss,
+        rounds=rounds,
+        learners=learners,
+        seed=chosen.seed,
+        **noisy,
+        **cipher,
+    )
     gal.fit(blocks, split.y)
     seconds = time.perf_counter() - began
     # An encrypted party holds one head of all kept rounds: only the last value can be had.

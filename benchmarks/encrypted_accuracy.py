@@ -143,7 +143,7 @@ def uci(name: str, folder: Path, seed: int, fit: Fit) -> dict[str, Any]:
     ours = fit(blocks, y[train], task=task, rounds=UCI_ROUNDS, learners=AUTO, validation=0.0, seed=seed)
     loss = "l1" if task == "regression" else "cross_entropy"
     local = PaperLinear("l1" if loss == "l1" else "l2")
-    paper: dict[str, Any] = {"task": task, "loss": loss, "rounds": UCI_ROUNDS, "validation": 0.0, "seed": seed}
+    paper: dict[str, Any] = {"task": task, "loss": loss, "rounds": UCI_ROUNDS, "weights": "paper", "seed": seed}
     return {
         "seed": seed,
         "gal_auto": score(ours, blocks_test),

@@ -138,11 +138,22 @@ def assist(
 
 
 @app.command()
-def train(file: PartyFile, beyond: Beyond = None, json: Json = False) -> None:
+def train(
+    file: PartyFile,
+    beyond: Beyond = None,
+    json: Json = False,
+    require_gain: Annotated[
+        bool,
+        typer.Option(
+            "--require-gain",
+            help="End with exit code 8 unless the study is better than the sponsor alone (95% interval above 0).",
+        ),
+    ] = False,
+) -> None:
     """Sponsor: open the one port and run the learning stage, or go on with an interrupted one."""
     from parties.commands.train import train as run
 
-    raise typer.Exit(guarded(lambda: run(file, beyond=beyond or (), json=json), file, json))
+    raise typer.Exit(guarded(lambda: run(file, beyond=beyond or (), json=json, require_gain=require_gain), file, json))
 
 
 @app.command()

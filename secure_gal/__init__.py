@@ -1,3 +1,3 @@
 """The algorithm and the protocol of Gradient Assisted Learning, without sockets or clocks."""
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"

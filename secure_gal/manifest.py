@@ -110,8 +110,8 @@ def manifest(study: Study, fingerprints: Mapping[str, str]) -> str:
     lines += [
         "",
         f"task       {study.task}, K = {study.k}, loss {study.loss_name}, at most {study.rounds} rounds",
-        f"weights    {study.weights}; learning rate {rate}; validation {study.validation:g} of the rows; "
-        f"patience {study.patience} rounds, {study.patience_seconds:g} s; seed {study.seed}",
+        f"weights    {study.weights}, on {_values(study)}; learning rate {rate}; {study.validation:g} of the rows held "
+        f"out; patience {study.patience} rounds, {study.patience_seconds:g} s; seed {study.seed}",
         f"protected  ids: {study.protect.ids}; residuals: {study.protect.residuals}; "
         f"predictions: {study.protect.predictions}",
         f"rows       {study.rows}; ids compared as {study.form or 'written'}; at most {study.max_ids:,} ids a party "
@@ -124,6 +124,10 @@ def manifest(study: Study, fingerprints: Mapping[str, str]) -> str:
         lines.append(f"- {item.message}: {item.sender} -> {item.receiver}, {item.protection}: {item.content}.")
         lines.append(f"    the {item.receiver} can infer: {item.inference}.")
     return "\n".join(lines)
+
+
+def _values(study: Study) -> str:
+    return "values from fits that have not seen the row" if study.cross_fitted else "fitted values"
 
 
 def _parameter_lines(study: Study) -> list[str]:

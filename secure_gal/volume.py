@@ -141,7 +141,7 @@ class Volume:
         yield from self._down("product-keys", PRODUCT_KEYS_BYTES, "keys", adder)
         yield from self._up("sealed-fitted", sealed, "fits", others)
         yield from self._down("relayed-fitted", sealed * len(others), "fits", adder)
-        if study.weights == "fitted":
+        if study.weights != "uniform":
             own, numbers = (
                 layout.training.ciphertexts * DIFFERENCE_BYTES,
                 len(pairs(len(study.assistors), True)),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from parties.commands.consent import go_beyond
 from parties.commands.looks import classes_of
-from parties.report.results import announce, write_results
+from parties.report.results import announce, gained, write_results
 from parties.run.certifier import Certifier
 from parties.run.ckks_key import open_cipher
 from parties.run.loop import Loop, stop_at_once
@@ -42,7 +42,11 @@ def require_sponsor(session: Session) -> None:
         raise SettingsError(str(session.file), "this is an assistor's file; an assistor runs `secure-gal assist`")
 
 
-def train(party_file: Path, *, beyond: Sequence[str] = (), json: bool = False) -> int:
+NO_GAIN = 8
+"""Exit code of `--require-gain` where the study is not shown to be better than the sponsor alone."""
+
+
+def train(party_file: Path, *, beyond: Sequence[str] = (), json: bool = False, require_gain: bool = False) -> int:
     """Run the learning stage, or go on with one that was interrupted; returns the exit code.
 
     Of a finished one only what is missing is made up for: results that were not written, messages that did not arrive.
@@ -50,6 +54,7 @@ def train(party_file: Path, *, beyond: Sequence[str] = (), json: bool = False) -
     Args:
         beyond: limits to go beyond, NAME=NUMBER each; see `go_beyond`.
         json: one JSON object a line instead of plain lines.
+        require_gain: end with NO_GAIN unless the verdict is `better`; results are written all the same.
     """
     session = open_session(party_file)
     require_sponsor(session)
@@ -58,8 +63,10 @@ def train(party_file: Path, *, beyond: Sequence[str] = (), json: bool = False) -
     progress.follow_logging()
     try:
         if store.value("phase") == b"finished":
-            return _settle(session, store, progress)
-        return _learn(session, store, progress, go_beyond(session, store, beyond))
+            _settle(session, store, progress)
+        else:
+            _learn(session, store, progress, go_beyond(session, store, beyond))
+        return NO_GAIN if require_gain and not gained(store) else 0
     finally:
         store.close()
 
@@ -104,7 +111,7 @@ def _role(session: Session, store: RunStore, model: SponsorModel) -> Sponsor:
     return roles.sponsor(context, model, State(store.state()), secrets.token_bytes(NONCE_BYTES), cipher)
 
 
-def _learn(session: Session, store: RunStore, progress: Progress, beyond: Beyond) -> int:
+def _learn(session: Session, store: RunStore, progress: Progress, beyond: Beyond) -> None:
     from parties.report.page import REPORT
     from parties.report.rounds import Report
     from parties.run.computing import Computing
@@ -152,7 +159,6 @@ def _learn(session: Session, store: RunStore, progress: Progress, beyond: Beyond
     finally:
         socket.close()
         node.close()
-    return 0
 
 
 def go_online(session: Session, loop: Loop, progress: Progress) -> SponsorSocket:
@@ -167,7 +173,7 @@ def go_online(session: Session, loop: Loop, progress: Progress) -> SponsorSocket
     return socket
 
 
-def _settle(session: Session, store: RunStore, progress: Progress) -> int:
+def _settle(session: Session, store: RunStore, progress: Progress) -> None:
     """Of a finished learning stage: results that are missing, messages and certificates that died with the process."""
     node, certifier = open_node(session, store, Settled(State(store.state())), Traffic(store))
     try:
@@ -182,7 +188,6 @@ def _settle(session: Session, store: RunStore, progress: Progress) -> int:
     finally:
         node.close()
     _refuse_another_table(session, store, progress)
-    return 0
 
 
 def _refuse_another_table(session: Session, store: RunStore, progress: Progress) -> None:

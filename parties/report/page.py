@@ -30,6 +30,8 @@ TEMPLATE = "report.html.jinja"
 REPORT = "report.html"
 LOWER_IS_BETTER = frozenset({"mad"})
 METRICS = {"auc": "AUC", "mad": "mean absolute deviation"}
+EVIDENCE = {"held-out": "held-out rows", "out-of-fold": "out-of-fold values of training rows", None: "not measured"}
+"""What `gal` and `alone` were measured on."""
 UNPROTECTED = frozenset({"clear", "none"})
 """Values of a protection, in settings and in who-learns-what, that mean there is none."""
 
@@ -89,7 +91,8 @@ def settings(study: Study) -> dict[str, str]:
         "rounds": f"at most {study.rounds}, patience {study.patience}",
         "weights": study.weights,
         "learning rate": str(study.learning_rate),
-        "validation": f"{study.validation:g} of the rows, seed {study.seed}",
+        "held out": f"{study.validation:g} of the rows, seed {study.seed}",
+        "values of training rows": "from fits that have not seen them" if study.cross_fitted else "as fitted",
     }
 
 
@@ -122,6 +125,7 @@ def render(
         leakage_columns=_columns(leakage or ()),
         metric=METRICS.get(summary["metric"], summary["metric"]),
         lower=summary["metric"] in LOWER_IS_BETTER,
+        evidence=EVIDENCE[summary["judged"]],
         gain=_gain(summary),
         charts=_charts(summary, rounds),
         rounds=rounds,
@@ -158,9 +162,13 @@ def _charts(summary: Row, rounds: Sequence[Row]) -> list[Chart]:
         return [_number(row.get(key)) for row in rounds]
 
     weights = {key.removeprefix("w_"): column(key) for key in _columns(rounds) if key.startswith("w_")}
+    held_out = summary["judged"] != "out-of-fold"
+    judged = column("valid_metric" if held_out else "train_metric")
+    out_of_fold = any(record["out_of_fold"] for record in summary["history"])
+    training = "out-of-fold values of the training rows" if out_of_fold else "training rows, as fitted"
     charts = (
-        line_chart(f"Validation {name}", {"GAL": column("valid_metric")}, levels, kept),
-        line_chart("Loss", {"training": column("train_loss"), "validation": column("valid_loss")}, {}, kept),
+        line_chart(f"{name}, {EVIDENCE[summary['judged']]}", {"GAL": judged}, levels, kept),
+        line_chart("Loss", {training: column("train_loss"), "held-out rows": column("valid_loss")}, {}, kept),
         line_chart("Learning rate", {"eta": column("eta")}, {}, kept, from_zero=True),
         share_chart("Weights of the parties", weights, kept),
     )
@@ -185,7 +193,7 @@ def _times(seconds: Mapping[str, float | None]) -> list[tuple[str, float, float]
 
 def _computing(own: Mapping[str, Any]) -> dict[str, str]:
     """The sponsor's own learner: what it is, where it ran, and the seconds of its parts."""
-    shown = {name: own[name] for name in ("kind", "features", "device", "precision") if name in own}
+    shown = {name: own[name] for name in ("kind", "features", "device", "precision", "values") if name in own}
     seconds = dict(own["seconds"])
     if fits := seconds.pop("fit"):
         seconds["fit of a round"] = f"{min(fits):.3f} to {max(fits):.3f}"

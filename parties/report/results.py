@@ -80,9 +80,20 @@ def announce(store: RunStore, progress: Progress) -> None:
     """Say what came out and where it is."""
     summary = json.loads(store.meta("summary"))
     metric, gal, alone, true = (summary[key] for key in ("metric", "gal", "alone", "gal_on_true_labels"))
+    if (verdict := summary["verdict"]) is not None:
+        numbers = (verdict[key] for key in ("rows", "gal", "alone", "low", "high"))
+        progress.show(events.Judged(verdict["word"], summary["judged"], *numbers))
     if gal is not None and alone is not None:
-        progress.show(events.Scored(metric, gal, alone, true))
+        progress.show(events.Scored(metric, gal, alone, true, summary["judged"]))
+    for finding in summary["findings"]:
+        progress.show(events.Found(**finding))
     progress.show(events.ResultsWritten(str(store.path / SUMMARY)))
+
+
+def gained(store: RunStore) -> bool:
+    """Whether the verdict of a finished learning stage is that assistance is better."""
+    verdict = json.loads(store.meta("summary"))["verdict"]
+    return verdict is not None and verdict["word"] == "better"
 
 
 def _summary(session: Session, store: RunStore, history: Sequence[RoundRecord], learned: Learned) -> str:
@@ -91,7 +102,7 @@ def _summary(session: Session, store: RunStore, history: Sequence[RoundRecord], 
         return store.meta("summary")
     rows: list[dict[str, Any]] = json.loads(store.meta("rounds") or "[]")
     ready = store.meta("seconds-from-ready")
-    keyed = session.study.protect.keyed
+    keyed, found = session.study.protect.keyed, learned.verdict
     made = {
         "format": FORMAT,
         "study": session.study.name,
@@ -102,6 +113,9 @@ def _summary(session: Session, store: RunStore, history: Sequence[RoundRecord], 
         "rounds": len(history),
         "kept": learned.kept,
         "metric": learned.metric,
+        "judged": learned.judged,
+        "verdict": None if found is None else msgspec.to_builtins(found) | {"word": found.word, "gain": found.gain},
+        "findings": [{"kind": f.kind, "about": f.about, "text": f.text} for f in learned.findings],
         "gal": times(learned.gal, learned.unit),
         "alone": times(learned.alone, learned.unit),
         "gal_on_true_labels": true_metrics(store, learned.unit).get(learned.kept),

@@ -134,6 +134,7 @@ def rounds_csv(store: RunStore, history: Sequence[RoundRecord], unit: float, key
     names = [
         "round",
         "train_loss",
+        "train_metric",
         "valid_loss",
         "valid_metric",
         "eta",
@@ -149,7 +150,9 @@ def rounds_csv(store: RunStore, history: Sequence[RoundRecord], unit: float, key
     by_round = {row["round"]: row for row in measured}
     for record in history:
         shown = in_units(record, unit, keyed)
-        row = {n: getattr(shown, n) for n in ("round", "train_loss", "valid_loss", "valid_metric", "eta")}
+        row = {
+            n: getattr(shown, n) for n in ("round", "train_loss", "train_metric", "valid_loss", "valid_metric", "eta")
+        }
         row |= {f"w_{p}": w for p, w in shown.weights.items()} | by_round.get(record.round, {})
         writer.writerow(row | ({"true_metric": true.get(record.round)} if true else {}))
     return out.getvalue()
@@ -161,10 +164,11 @@ def in_units(record: RoundRecord, unit: float, keyed: bool = False) -> RoundReco
     Args:
         keyed: it was made of decrypted values, so numbers have the digits that mean something.
     """
-    shown = msgspec.structs.replace(record, valid_metric=times(record.valid_metric, unit))
+    metrics = {n: times(getattr(record, n), unit) for n in ("train_metric", "valid_metric")}
+    shown = msgspec.structs.replace(record, **metrics)
     if not keyed:
         return shown
-    numbers = {n: getattr(shown, n) for n in ("train_loss", "valid_loss", "valid_metric", "eta")}
+    numbers = {n: getattr(shown, n) for n in ("train_loss", "train_metric", "valid_loss", "valid_metric", "eta")}
     short = {n: None if v is None else float(f"{v:.{DIGITS}g}") for n, v in numbers.items()}
     return msgspec.structs.replace(shown, **short, weights={p: round(w, DIGITS) for p, w in shown.weights.items()})
 

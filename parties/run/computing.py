@@ -48,7 +48,7 @@ class Computing:
     def _say(self) -> None:
         known = self._model.computed_with
         self._store.set_meta("computed-with", json.dumps(known))
-        learner = events.LearnerUsed(known["kind"], known.get("features"), known.get("device"), known.get("precision"))
+        learner = events.LearnerUsed(known["kind"], *map(known.get, ("features", "device", "precision", "values")))
         if learner != self._said:
             self._said = learner
             self._progress.show(learner)

@@ -129,15 +129,14 @@ def _milestone(event: events.Milestone, rounds: int) -> str:
 def _committed(event: events.Committed, rounds: int) -> str:
     record = event.record
     weights = " ".join(f"{name} {w:.2f}" for name, w in record.weights.items())
-    valid = "" if record.valid_loss is None else f"  valid {record.valid_loss:.5f} ({_metric(record.valid_metric)})"
+    train = f"out-of-fold {record.train_loss:.5f}" if record.out_of_fold else f"train {record.train_loss:.5f}"
+    train += f" ({_metric(record.train_metric)})" if record.out_of_fold else ""
+    held = "" if record.valid_loss is None else f"  held-out {record.valid_loss:.5f} ({_metric(record.valid_metric)})"
     end = "" if record.attained else "  (no finite best eta: separable; stopped where the slope vanishes)"
     left = f"  ~{event.seconds_left:.0f} s left" if event.seconds_left else ""
     sent = f"  {event.bytes / 1e6:.1f} MB" if event.bytes else ""
     of = f"/{rounds}" if rounds else ""
-    return (
-        f"round {record.round}{of}  train {record.train_loss:.5f}{valid}  eta {record.eta:.3g}  "
-        f"weights {weights}{sent}{left}{end}"
-    )
+    return f"round {record.round}{of}  {train}{held}  eta {record.eta:.3g}  weights {weights}{sent}{left}{end}"
 
 
 def _metric(value: float | None) -> str:
@@ -190,7 +189,7 @@ def _beginning(event: events.Beginning) -> str:
             return f"private alignment with {peer}: {common:,} ids in common, it holds {held:,}"
         case events.Aligned(aligned, train, validation, by):
             holders = ", ".join(f"{name} {count:,}" for name, count in by.items())
-            counts = f"{train:,} train, {validation:,} validation"
+            counts = f"{train:,} train, {validation:,} held out"
             return f"aligned: {aligned:,} common rows ({counts}); held by {holders}"
         case events.RowsKnown(rows, train):
             return f"aligned: {rows:,} rows of this party take part, {train:,} of them for training"
@@ -226,18 +225,26 @@ def _round(event: events.Round) -> str:
             return f"learning stage finished: {ran} rounds, {kept} kept"
         case events.FinishedEncrypted(ran):
             return f"learning stage finished after {ran} rounds"
-        case events.LearnerUsed(kind, features, device, precision):
-            return f"learner: {'; '.join(word for word in (kind, features, device, precision) if word is not None)}"
+        case events.LearnerUsed(kind, features, device, precision, values):
+            words = [word for word in (kind, features, device, precision, values) if word is not None]
+            return f"learner: {'; '.join(words)}"
         case _:
             assert_never(event)
 
 
 def _result(event: events.Result) -> str:
     match event:
-        case events.Scored(metric, gal, alone, true):
+        case events.Scored(metric, gal, alone, true, rows):
             which = "" if true is None else " on released labels"
             truth = "" if true is None else f"; on true labels GAL {true:.4f}"
-            return f"validation {metric}{which}: GAL {gal:.4f}, sponsor alone {alone:.4f}{truth}"
+            return f"{rows} {metric}{which}: GAL {gal:.4f}, sponsor alone {alone:.4f}{truth}"
+        case events.Judged(word, rows, count, gal, alone, low, high):
+            return (
+                f"{word} than alone: {rows} loss of {count:,} rows {gal:.4f}, alone {alone:.4f}, a gain of "
+                f"{alone - gal:.4f} (95% interval {low:.4f} to {high:.4f})"
+            )
+        case events.Found(_, _, text):
+            return f"note: {text}"
         case events.ResultsWritten(path):
             return f"results: {path}"
         case events.ReportWritten(path):

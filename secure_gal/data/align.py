@@ -107,5 +107,5 @@ def combine(
             )
     warning = ""
     if validation > 0 and train.all():
-        warning = f"{len(own)} rows are below {SMALLEST_SPLIT}: no validation rows, all rounds are kept"
+        warning = f"{len(own)} rows are below {SMALLEST_SPLIT}: none is held out, whatever `validation` says"
     return Alignment(own, coverage, positions, train, warning)

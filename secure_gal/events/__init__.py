@@ -40,6 +40,8 @@ from secure_gal.events.milestones import RunAgreed as RunAgreed
 from secure_gal.events.record import RoundRecord as RoundRecord
 from secure_gal.events.results import AlreadyLearned as AlreadyLearned
 from secure_gal.events.results import BatchResumed as BatchResumed
+from secure_gal.events.results import Found as Found
+from secure_gal.events.results import Judged as Judged
 from secure_gal.events.results import KeepFromAssistors as KeepFromAssistors
 from secure_gal.events.results import NotCompared as NotCompared
 from secure_gal.events.results import Predicted as Predicted

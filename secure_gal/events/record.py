@@ -6,7 +6,13 @@ import msgspec
 
 
 class RoundRecord(msgspec.Struct, frozen=True):
-    """What one committed round did; losses are means over rows, `valid_*` are None without validation rows."""
+    """What one committed round did; losses are means over rows.
+
+    Attributes:
+        train_loss, train_metric: of the training rows; in-sample, unless `out_of_fold`.
+        valid_loss, valid_metric: of held-out rows; None without any.
+        out_of_fold: whether the training rows' values come from fits that have not seen them.
+    """
 
     round: int
     train_loss: float
@@ -15,3 +21,5 @@ class RoundRecord(msgspec.Struct, frozen=True):
     eta: float
     attained: bool
     weights: dict[str, float]
+    train_metric: float | None = None
+    out_of_fold: bool = False

@@ -6,16 +6,50 @@ from secure_gal.events.fact import Fact
 
 
 class Scored(Fact, frozen=True, tag="validation"):
-    """The metric of this name on validation rows, in the label's own unit, with assistors and without.
+    """The metric of this name on judged rows, in the label's own unit, with assistors and without.
 
     Attributes:
         gal_on_true_labels: where the study learns from released labels: the first one on true labels.
+        rows: which ones: `held-out`, or `out-of-fold` training rows.
     """
 
     metric: str
     gal: float
     alone: float
     gal_on_true_labels: float | None
+    rows: str
+
+
+class Judged(Fact, frozen=True, tag="verdict"):
+    """Whether assistance lowers the loss of rows, against the sponsor alone by the same rule.
+
+    Attributes:
+        verdict: `better`, `no better` or `worse`.
+        rows: which rows: `held-out`, or `out-of-fold` training rows; count: how many.
+        gal, alone: their mean loss.
+        low, high: 95% interval of alone less gal, paired over rows.
+    """
+
+    verdict: str
+    rows: str
+    count: int
+    gal: float
+    alone: float
+    low: float
+    high: float
+
+
+class Found(Fact, frozen=True, tag="finding"):
+    """What a person would not notice in numbers alone, with its likely cause.
+
+    Attributes:
+        kind: of `secure_gal.gal.verdict.FindingKind`.
+        about: a party, a round, a metric or a class; may be empty.
+    """
+
+    kind: str
+    about: str
+    text: str
 
 
 class ResultsWritten(Fact, frozen=True, tag="results"):
@@ -101,7 +135,9 @@ class Stale(Fact, frozen=True, tag="stale"):
 
 
 Result = (
-    Scored
+    Judged
+    | Scored
+    | Found
     | ResultsWritten
     | ReportWritten
     | ResultsCompleted

@@ -62,12 +62,17 @@ class FinishedEncrypted(Fact, frozen=True, tag="finished-encrypted"):
 
 
 class LearnerUsed(Fact, frozen=True, tag="learner"):
-    """What this party computes with, in words, as in computing.json; None for what its kind has not."""
+    """What this party computes with, in words, as in computing.json; None for what its kind has not.
+
+    Attributes:
+        values: how its values of the training rows are made; known after a fit.
+    """
 
     kind: str
     features: str | None = None
     device: str | None = None
     precision: str | None = None
+    values: str | None = None
 
 
 Round = (

@@ -17,6 +17,7 @@ from secure_gal.errors import StateError
 from secure_gal.features.base import Array, FeatureMap, side_by_side
 from secure_gal.features.declare import KINDS
 from secure_gal.learners.base import Learner, Model
+from secure_gal.learners.cross_fit import CrossFit, Folds, cross_fit
 from secure_gal.learners.shared import Prepared
 
 LABEL = b"secure-gal/1 fresh feature map\0"
@@ -62,6 +63,12 @@ class FreshLearner:
         """Fit x (n, q) to the pseudo-residual (n, K); `seed` differs from round to round."""
         features = self._prepare(draw(self._names, x, self._secret(), seed), x)
         return FreshModel(features, self._inner.fit(features.transform(x), residual, seed))
+
+    def cross_fit(self, x: Array, residual: npt.NDArray[np.float32], seed: int, folds: Folds) -> CrossFit:
+        """The same, and values of the training rows from fits that have not seen them; the map has seen no label."""
+        features = self._prepare(draw(self._names, x, self._secret(), seed), x)
+        found = cross_fit(self._inner, features.transform(x), residual, seed, folds)
+        return found._replace(model=FreshModel(features, found.model))
 
 
 def draw(names: tuple[str, ...], x_train: Array, secret: bytes, seed: int) -> FeatureMap:

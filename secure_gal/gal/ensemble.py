@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, assert_never
+from typing import Any, Literal, NamedTuple, assert_never
 
 import msgspec
 import numpy as np
@@ -16,6 +16,16 @@ from secure_gal.gal.simplex import simplex_weights
 from secure_gal.settings.party import LocalLoss
 from secure_gal.settings.study import Task, Weighting
 
+Evidence = Literal["held-out", "out-of-fold"]
+"""Which rows a result is judged by."""
+
+
+class Judged(NamedTuple):
+    """Rows by which a result is judged: `held-out`, or `out-of-fold` training rows; mask (N,)."""
+
+    how: Evidence
+    mask: npt.NDArray[np.bool_]
+
 
 class Ensemble:
     """F^t over all N rows, and the rounds that led there.
@@ -23,12 +33,14 @@ class Ensemble:
     Args:
         loss: overarching loss L_1.
         y: labels of all rows.
-        train: mask (N,), True for rows that are learnt from.
+        train: mask (N,), True for rows that are learnt from; the others are held out.
         task: classification or regression, for the metric.
         parties: who fits, in the order in which weights are listed.
-        weights: `fitted` or `uniform`; learning_rate: `search` or a constant.
-        patience: rounds without a better validation loss before stopping; rounds: the most there may be.
+        weights: `fitted`, `uniform` or `paper`; learning_rate: `search` or a constant.
+        patience: rounds without a better loss, of the rows that choose, before stopping; rounds: the most there may be.
         local_loss: l_1, the sponsor's local loss, for the weights.
+        cross_fitted: whether values of training rows come from fits that have not seen them. Their loss then chooses
+            the kept round, and held-out rows choose nothing; else held-out rows choose it, where there are any.
     """
 
     def __init__(
@@ -43,13 +55,16 @@ class Ensemble:
         patience: int,
         rounds: int,
         local_loss: LocalLoss,
+        cross_fitted: bool = False,
     ) -> None:
         self.loss, self.task, self.parties = loss, task, parties
         self._y, self._train = y, train
         self._weights, self._rate = weights, learning_rate
         self._patience, self._rounds, self._local_loss = patience, rounds, local_loss
+        self.cross_fitted = cross_fitted
         self.F0 = loss.initial(y[train])
         self.F: Array = np.tile(self.F0, (len(y), 1))
+        self.F_kept: Array = self.F
         self.history: list[RoundRecord] = []
         self._stuck = False
         self.initial_losses = (loss.value(y[train], self.F[train]), self._valid()[0])
@@ -66,7 +81,7 @@ class Ensemble:
         match self._weights:
             case "uniform":
                 w = np.full(len(self.parties), 1.0 / len(self.parties))
-            case "fitted":
+            case "fitted" | "paper":
                 columns = [fitted[p][self._train] for p in self.parties]
                 w = simplex_weights(self.residual(), columns, self._local_loss)
             case _:
@@ -82,27 +97,33 @@ class Ensemble:
         A round after the last one changes nothing: eta is 0.
         """
         train, y = self._train, self._y
-        rate = self._rate
-        if self.finished:
-            found = LineSearch(0.0, True)
-        elif isinstance(rate, str):
-            found = line_search(self.loss, y[train], self.F[train], g[train])
-        else:
-            found = LineSearch(rate, True)
+        found = self._rate_along(g)
         self.F = self.F + found.eta * g
         self._stuck = found.eta == 0.0 or not found.attained
-        valid_loss, valid_metric = self._valid()
         record = RoundRecord(
             len(self.history) + 1,
             self.loss.value(y[train], self.F[train]),
-            valid_loss,
-            valid_metric,
+            *self._valid(),
             found.eta,
             found.attained,
             {p: float(v) for p, v in zip(self.parties, w, strict=True)},
+            metric(self.task, y[train], self.F[train]),
+            self.cross_fitted,
         )
         self.history.append(record)
+        if self.kept == record.round:
+            self.F_kept = self.F
         return record
+
+    def _rate_along(self, g: Array) -> LineSearch:
+        """eta; out of fold a step back means that nothing is left to learn, so none is taken."""
+        train, rate = self._train, self._rate
+        if self.finished:
+            return LineSearch(0.0, True)
+        if not isinstance(rate, str):
+            return LineSearch(rate, True)
+        found = line_search(self.loss, self._y[train], self.F[train], g[train])
+        return LineSearch(0.0, True) if self.cross_fitted and found.eta < 0 else found
 
     def _valid(self) -> tuple[float | None, float | None]:
         rows = ~self._train
@@ -113,7 +134,9 @@ class Ensemble:
 
     @property
     def kept(self) -> int:
-        """Rounds kept: up to the best validation loss (0 is possible), or all that learnt without validation rows."""
+        """Rounds kept: up to the best loss of the rows that choose (0 is possible), or all that learnt if none do."""
+        if self.cross_fitted:
+            return int(np.argmin([self.initial_losses[0], *(record.train_loss for record in self.history)]))
         before = self.initial_losses[1]
         losses = [before, *(record.valid_loss for record in self.history)]
         known = [loss for loss in losses if loss is not None]
@@ -136,21 +159,40 @@ class Ensemble:
         """eta^t * w_m^t of the kept rounds, float64 (T_kept,)."""
         return np.array([r.eta * r.weights.get(party, 0.0) for r in self.history[: self.kept]], dtype=np.float64)
 
+    @property
+    def judged(self) -> Judged | None:
+        """The rows that say what F_kept is worth, none of which its fits have seen; None where there are none."""
+        held_out = ~self._train
+        if held_out.any():
+            return Judged("held-out", held_out)
+        return Judged("out-of-fold", self._train) if self.cross_fitted else None
+
     def kept_metric(self) -> float | None:
-        """The validation metric after the kept rounds; None when not measured (no validation rows, or F^0)."""
-        if self.kept:
-            return self.history[self.kept - 1].valid_metric
-        rows = ~self._train
-        flat = np.tile(self.F0, (int(rows.sum()), 1))
-        return metric(self.task, self._y[rows], flat) if rows.any() else None
+        """The metric of the judged rows after the kept rounds; None where there are none."""
+        rows = self.judged
+        return None if rows is None else metric(self.task, self._y[rows.mask], self.F_kept[rows.mask])
+
+    def kept_losses(self) -> Array | None:
+        """The loss of each judged row after the kept rounds, (n,)."""
+        rows = self.judged
+        return None if rows is None else self.loss.of_rows(self._y[rows.mask], self.F_kept[rows.mask])
+
+    def class_counts(self, classes: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Training and held-out rows of each of so many class codes; of none in a regression."""
+        if not classes:
+            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+        train = self._train
+        return np.bincount(self._y[train], minlength=classes), np.bincount(self._y[~train], minlength=classes)
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Arrays from which `restore` goes on with bit-identical results."""
         history = np.frombuffer(msgspec.msgpack.encode(self.history), dtype=np.uint8)
-        return {"F": self.F, "F0": self.F0, "history": history, "stuck": np.array([self._stuck], dtype=np.uint8)}
+        stuck = np.array([self._stuck], dtype=np.uint8)
+        return {"F": self.F, "F0": self.F0, "F-kept": self.F_kept, "history": history, "stuck": stuck}
 
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Take up from `state()` of an ensemble with the same labels and settings."""
         self.F = np.array(state["F"], dtype=np.float64)
+        self.F_kept = np.array(state["F-kept"], dtype=np.float64)
         self.history = msgspec.msgpack.decode(state["history"].tobytes(), type=list[RoundRecord])
         self._stuck = bool(state["stuck"][0])

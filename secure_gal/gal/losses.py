@@ -50,18 +50,22 @@ class Loss:
 
     def value(self, y: npt.NDArray[Any], f: Array) -> float:
         """Mean loss over rows."""
+        return float(np.mean(self.of_rows(y, f)))
+
+    def of_rows(self, y: npt.NDArray[Any], f: Array) -> Array:
+        """Loss of each row, (N,)."""
         match self.name:
             case "cross_entropy":
                 if self.n_outputs == 1:
-                    return float(np.mean(np.logaddexp(0.0, f[:, 0]) - y * f[:, 0]))
-                return float(-log_softmax(f, axis=1)[np.arange(len(y)), y].mean())
+                    return np.asarray(np.logaddexp(0.0, f[:, 0]) - y * f[:, 0])
+                return np.asarray(-log_softmax(f, axis=1)[np.arange(len(y)), y])
             case "l1":
-                return float(np.abs(y - f).mean())
+                return np.asarray(np.abs(y - f)[:, 0])
             case "l2":
-                return float(0.5 * np.mean(np.abs(y - f) ** 2))
+                return np.asarray(0.5 * (y - f)[:, 0] ** 2)
             case "huber":
-                r = np.abs(y - f)
-                return float(np.where(r <= HUBER_DELTA, 0.5 * r**2, HUBER_DELTA * (r - 0.5 * HUBER_DELTA)).mean())
+                r = np.abs(y - f)[:, 0]
+                return np.where(r <= HUBER_DELTA, 0.5 * r**2, HUBER_DELTA * (r - 0.5 * HUBER_DELTA))
             case _:
                 assert_never(self.name)
 

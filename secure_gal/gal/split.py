@@ -1,4 +1,4 @@
-"""Which rows train and which validate: drawn from the seed, never from labels."""
+"""Which rows train and which are held out, and folds of the training rows: drawn from the seed, never from labels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 SMALLEST_SPLIT = 100
-"""Rows below which there are no validation rows: a handful would only measure noise."""
+"""Rows below which none are held out: a handful would only measure noise."""
 
 
 def derive_seed(*parts: str | int) -> int:
@@ -21,7 +21,7 @@ def derive_seed(*parts: str | int) -> int:
 
 
 def split_rows(rows: int, validation: float, seed: int) -> npt.NDArray[np.bool_]:
-    """Mask (N,): True for training rows; all True when there is no validation."""
+    """Mask (N,): True for training rows; all True where none are held out."""
     train = np.ones(rows, dtype=np.bool_)
     if rows < SMALLEST_SPLIT or validation <= 0:
         return train
@@ -29,3 +29,12 @@ def split_rows(rows: int, validation: float, seed: int) -> npt.NDArray[np.bool_]
     chosen = np.random.default_rng(derive_seed("validation", seed)).permutation(rows)[:count]
     train[chosen] = False
     return train
+
+
+def fold_numbers(rows: int, folds: int, seed: int) -> npt.NDArray[np.int64]:
+    """The fold of each training row, int64 (rows,) from 0: as even as may be, and fewer folds where rows are fewer.
+
+    The same for every party that holds the same training rows and has as many folds, and in every round.
+    """
+    order = np.random.default_rng(derive_seed("folds", seed)).permutation(rows)
+    return np.asarray(order % max(1, min(folds, rows)), dtype=np.int64)

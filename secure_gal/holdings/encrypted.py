@@ -48,7 +48,7 @@ class EncryptedAssistorData(PartyModel):
     def prepare(self, positions: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> bytes:
         """Fit encoder, features and basis on the training rows; returns what must be saved to predict later."""
         encoder, features, x = self._fit_features(positions, train)
-        self._encrypted = EncryptedParty(features, x, train, self._params)
+        self._encrypted = EncryptedParty(features, x, train, self._params, leave_one_out=self._study.cross_fitted)
         return storage.dump((encoder, features))
 
     def _fit_features(
@@ -65,6 +65,10 @@ class EncryptedAssistorData(PartyModel):
     @property
     def _computes(self) -> object:
         return self._features or self._learner
+
+    @property
+    def _values_made(self) -> str:
+        return self._encrypted.values_made if self._encrypted is not None else ""
 
     @property
     def seconds_for_features(self) -> float:

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from crypto.ckks.encrypted_ridge import EncryptedRidge, predict
 from crypto.ckks.keys import PublicKeys
+from crypto.ckks.leave_one_out import longest_row, shrunk
 from crypto.ckks.params import ParameterSet
 from crypto.ckks.ring import padded
 from secure_gal.errors import DataError, StateError, blamed, setting
@@ -17,7 +18,10 @@ Bytes = npt.NDArray[np.uint8]
 
 
 class EncryptedParty:
-    """Rows x float64 (N, q) in study order, their training mask, and the features that were fitted to them."""
+    """Rows x float64 (N, q) in study order, their training mask, and the features that were fitted to them.
+
+    `leave_one_out`: training rows get leave-one-out values instead of fitted ones.
+    """
 
     def __init__(
         self,
@@ -25,9 +29,11 @@ class EncryptedParty:
         x: npt.NDArray[np.float64],
         train: npt.NDArray[np.bool_],
         params: ParameterSet,
+        *,
+        leave_one_out: bool,
         cores: int | None = None,
     ) -> None:
-        self._features, self._params, self._cores = features, params, cores
+        self._features, self._params, self._cores, self._leave_one_out = features, params, cores, leave_one_out
         self._u = features.transform(x[study_order(train)])
         self._train_rows = int(train.sum())
         self._ridge: EncryptedRidge | None = None
@@ -35,6 +41,12 @@ class EncryptedParty:
 
     def __repr__(self) -> str:
         return f"EncryptedParty({self._u.shape[0]} x {self._u.shape[1]})"
+
+    @property
+    def values_made(self) -> str:
+        """How values of the training rows are made, in words."""
+        train = self._u[: self._train_rows]
+        return values_made(self._params, train, len(self._u), leave_one_out=self._leave_one_out)
 
     @property
     def padded(self) -> int:
@@ -51,7 +63,8 @@ class EncryptedParty:
         with blamed(peer):
             self._keys = PublicKeys.from_bytes(self._params, self.padded, raw)
         with setting("features", DataError):
-            self._ridge = EncryptedRidge(self._keys, self._u[: self._train_rows], self._u, cores=self._cores)
+            train, loo = self._u[: self._train_rows], self._leave_one_out
+            self._ridge = EncryptedRidge(self._keys, train, self._u, leave_one_out=loo, cores=self._cores)
 
     def fit(self, requests: Bytes, outputs: int, peer: str) -> Bytes:
         """Enc(f) of all rows, training rows first, from Enc(r) of the training rows; sanitised."""
@@ -73,6 +86,15 @@ class EncryptedParty:
         if self._ridge is None:
             raise StateError("an encrypted fit was asked for before the evaluation keys came")
         return self._ridge
+
+
+def values_made(params: ParameterSet, u_train: npt.NDArray[np.float64], rows: int, *, leave_one_out: bool) -> str:
+    """How the values of training rows u_train (N_train, width), of so many that are fitted, are made, in words."""
+    if not leave_one_out:
+        return "fitted values"
+    count = shrunk(u_train, longest_row(params, len(u_train), rows))
+    drawn = f"; {count} rows of much leverage are drawn towards 0" if count else ""
+    return f"leave-one-out values of one fit{drawn}"
 
 
 def answer(

@@ -7,18 +7,36 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from secure_gal.gal.split import derive_seed
+from secure_gal.gal.split import derive_seed, fold_numbers
 from secure_gal.learners.base import Learner, Model
+from secure_gal.learners.cross_fit import cross_fit
 
 
 class LocalParty:
-    """A party's encoded rows x float64 (N, p) in study order, its training mask and its learner."""
+    """A party's encoded rows, and what it answers to a residual.
+
+    Args:
+        x: float64 (N, p), or arrays, in study order; train: its training mask (N,).
+        seed: the study's.
+        folds: of cross-fitted rounds, for a learner without a way of its own; None: the paper's rule, fitted values.
+    """
 
     def __init__(
-        self, name: str, x: npt.NDArray[np.float64], train: npt.NDArray[np.bool_], learner: Learner, seed: int
+        self,
+        name: str,
+        x: npt.NDArray[np.float64],
+        train: npt.NDArray[np.bool_],
+        learner: Learner,
+        seed: int,
+        folds: int | None = None,
     ) -> None:
         self._name, self._x, self._learner, self._seed = name, x, learner, seed
+        self._train = train
         self._x_train = x if train.all() else x[train]
+        self._x_held_out = x[~train]
+        self._folds = None if folds is None else fold_numbers(len(self._x_train), folds, seed)
+        self.how = ""
+        """How the training rows' values of the last fit were made, in words; empty before it."""
 
     def __repr__(self) -> str:
         return f"LocalParty({self._name}, {self._x.shape[0]} x {self._x.shape[1]})"
@@ -29,9 +47,27 @@ class LocalParty:
         return int(np.prod(self._x.shape[1:]))
 
     def fit_round(self, round_: int, residual: npt.NDArray[np.float32]) -> tuple[Model, npt.NDArray[np.float32]]:
-        """Fit to r^t float32 (N_train, K); returns the model and fitted values float32 (N, K) of all rows."""
-        model = self._learner.fit(self._x_train, residual, derive_seed("fit", self._seed, self._name, round_))
-        return model, model.predict(self._x).astype(np.float32)
+        """Fit to r^t float32 (N_train, K).
+
+        Returns:
+            The model for new rows, and float32 (N, K): in cross-fitted rounds each training row's value from a fit that
+            has not seen it, in the paper's its fitted value; held-out rows get what the model predicts.
+
+        Raises:
+            DataError: fewer than two training rows to cross-fit.
+            SettingsError: the learner fails, or answers in another shape.
+        """
+        seed = derive_seed("fit", self._seed, self._name, round_)
+        if self._folds is None:
+            model, self.how = self._learner.fit(self._x_train, residual, seed), "fitted values"
+            return model, model.predict(self._x).astype(np.float32)
+        found = cross_fit(self._learner, self._x_train, residual, seed, self._folds)
+        self.how = found.how
+        values = np.empty((len(self._train), residual.shape[1]), dtype=np.float32)
+        values[self._train] = found.values
+        if len(self._x_held_out):
+            values[~self._train] = found.model.predict(self._x_held_out)
+        return found.model, values
 
 
 def collapse(

@@ -28,6 +28,7 @@ from secure_gal.holdings.local import LocalParty, collapse
 from secure_gal.holdings.reading import check_same, keep, known_schema
 from secure_gal.learners import check_shape, make_learner, storage
 from secure_gal.learners.base import placement_of
+from secure_gal.learners.cross_fit import folds_for
 from secure_gal.learners.shared import SharedLearner, linked
 from secure_gal.settings.party import PartySettings
 from secure_gal.settings.study import Study
@@ -111,7 +112,8 @@ class PartyModel:
 
     def _encode(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> RowEncoder:
         encoder, x = self.encoded(rows, train)
-        self._local = LocalParty(self._party.party, x, train, self._learner, self._study.seed)
+        folds = folds_for(self._learner, self._party.learner.folds) if self._study.cross_fitted else None
+        self._local = LocalParty(self._party.party, x, train, self._learner, self._study.seed, folds)
         return encoder
 
     def fit_round(self, round_: int, residual: npt.NDArray[np.float32]) -> tuple[bytes, npt.NDArray[np.float32]]:
@@ -139,7 +141,13 @@ class PartyModel:
         learner = self._computes
         where, words = placement_of(learner), getattr(learner, "description", "")
         found = {"kind": self._party.learner.kind, "device": where.device, "precision": where.precision}
-        return found | ({"features": words} if words else {})
+        made = {"values": self._values_made} if self._values_made else {}
+        return found | ({"features": words} if words else {}) | made
+
+    @property
+    def _values_made(self) -> str:
+        """How values of the training rows are made, in words; empty before there are any."""
+        return self._local.how if self._local is not None else ""
 
     @property
     def _computes(self) -> object:
@@ -269,11 +277,16 @@ class SponsorData(PartyModel):
             study.patience,
             study.rounds,
             self._party.learner.loss or default_local_loss(study.loss_name),
+            study.cross_fitted,
         )
 
     def true_metric(self, outputs: npt.NDArray[np.float64]) -> float | None:
         """The metric on true labels where the study learns from released ones; None where they are the same."""
         return None
+
+    def class_names(self) -> tuple[str, ...]:
+        """The classes in the order of their codes; none for a regression."""
+        return tuple(map(str, self.codec.classes))
 
     def metric_unit(self) -> float:
         """The target's standard deviation for regression, else 1."""

@@ -105,11 +105,14 @@ class PrivatisedSponsorData(SponsorData):
             study.patience,
             study.rounds,
             self._party.learner.loss or default_local_loss(study.loss_name),
+            study.cross_fitted,
         )
 
     def true_metric(self, outputs: Array) -> float | None:
-        """The metric of F (N, K) on the validation rows' true labels: for the sponsor's eyes, it decides nothing."""
-        rows = ~self.train
-        if self._truth is None or not rows.any():
+        """The metric of F (N, K) on true labels, of held-out rows or else of the cross-fitted training rows: for the
+        sponsor's eyes, it decides nothing."""
+        held_out = ~self.train
+        rows = held_out if held_out.any() else self.train
+        if self._truth is None or not (held_out.any() or self._study.cross_fitted):
             return None
         return metric(self._study.task, self._truth[rows], outputs[rows])

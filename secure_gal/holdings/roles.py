@@ -61,6 +61,10 @@ class SponsorModel(Protocol):
         """The target's standard deviation for regression, else 1."""
         ...
 
+    def class_names(self) -> tuple[str, ...]:
+        """The classes in the order of their codes; none for a regression."""
+        ...
+
     def true_metric(self, outputs: npt.NDArray[np.float64]) -> float | None:
         """The metric of F (N, K) on true labels where the study learns from released ones; None elsewhere."""
         ...

@@ -18,7 +18,7 @@ from secure_gal.errors import DataError, StateError, blamed, setting
 from secure_gal.features.encoded import RidgeFeatures
 from secure_gal.gal.rows import study_order, to_unit
 from secure_gal.holdings.encrypted import EncryptedAssistorData
-from secure_gal.holdings.encrypted_party import answer
+from secure_gal.holdings.encrypted_party import answer, values_made
 from secure_gal.holdings.party import AssistorData
 from secure_gal.learners import storage
 from secure_gal.settings.party import PartySettings
@@ -34,13 +34,17 @@ class SumRidge:
         raw: the sponsor's evaluation keys, for the width of the features.
         u: float64 (N, width), training rows first.
         train: number of training rows.
+        leave_one_out: training rows get leave-one-out values.
     """
 
-    def __init__(self, raw: bytes, width: int, u: npt.NDArray[np.float64], train: int, peer: str) -> None:
+    def __init__(
+        self, raw: bytes, width: int, u: npt.NDArray[np.float64], train: int, peer: str, *, leave_one_out: bool
+    ) -> None:
         with blamed(peer):
             PublicKeys.from_bytes(SUM, width, raw)
         with setting("features", DataError):
-            self._ridge = EncryptedRidge(PublicKeys(TRAINING, width, raw), u[:train], u[:train])
+            keys = PublicKeys(TRAINING, width, raw)
+            self._ridge = EncryptedRidge(keys, u[:train], u[:train], leave_one_out=leave_one_out)
             self._rows = FittedRows(PublicKeys(ROWS, width, raw), u[train:]) if len(u) > train else None
 
     def __repr__(self) -> str:
@@ -49,7 +53,7 @@ class SumRidge:
     def fit(self, requests: Bytes, outputs: int, peer: str) -> bytes:
         """`Layout.fit_bytes` for the aggregator; raises as `EncryptedRidge.fit`."""
         head = self.head(requests, outputs, peer)
-        fit = self._ridge.fitted(head, outputs).tobytes()
+        fit = self._ridge.fitted(head, requests, outputs).tobytes()
         return fit + (self._rows.fitted(head, outputs).tobytes() if self._rows is not None else b"")
 
     def head(self, requests: Bytes, outputs: int, peer: str) -> bytes:
@@ -81,6 +85,13 @@ class SumEncryptedData(EncryptedAssistorData):
         return storage.dump((encoder, self._features))
 
     @property
+    def _values_made(self) -> str:
+        if not self._train:
+            return ""
+        u = self._u[: self._train]
+        return values_made(TRAINING, u, self._train, leave_one_out=self._study.cross_fitted)
+
+    @property
     def width(self) -> int:
         """Features without the intercept, or encoded columns where these are fewer: many features of few columns hide
         the columns no better (decision 0010). Only after `prepare`."""
@@ -95,7 +106,7 @@ class SumEncryptedData(EncryptedAssistorData):
         """Check the sponsor's evaluation keys and use them from now on; PeerViolation."""
         if self._ridge is not None:
             self._ridge.close()
-        self._ridge = SumRidge(raw, self.padded, self._u, self._train, peer)
+        self._ridge = SumRidge(raw, self.padded, self._u, self._train, peer, leave_one_out=self._study.cross_fitted)
 
     def fit_encrypted(self, ciphertexts: Bytes, outputs: int, peer: str) -> Bytes:
         """Enc(f) of all rows for the aggregator, uint8 (fit_bytes,). PeerViolation."""
@@ -167,10 +178,18 @@ class SumClearData(AssistorData):
         """(saved model, Enc(f / max|r|) uint8 (fit_bytes,))."""
         saved, fitted = super().fit_round(round_, residual)
         _, scale = to_unit(residual)
-        values = fitted.astype(np.float64)[self._order] / scale
+        values = self._within(fitted.astype(np.float64)[self._order] / scale, round_)
         with setting("[learner]: this fit has diverged", DataError):
             fit = self._encryptor().encrypt(values[: self._train], values[self._train :], MAX_VALUE)
         return saved, np.frombuffer(fit, dtype=np.uint8)
+
+    def _within(self, values: npt.NDArray[np.float64], round_: int) -> npt.NDArray[np.float64]:
+        """Values of a cross-fitted round that a ciphertext can hold: far from its fold's others a row may be beyond."""
+        beyond = int((np.abs(values) > MAX_VALUE).any(axis=1).sum())
+        if not (beyond and self._study.cross_fitted and np.isfinite(values).all()):
+            return values
+        self._warn(f"round {round_}: {beyond} rows are more than {MAX_VALUE:g} times the largest residual; cut there")
+        return np.clip(values, -MAX_VALUE, MAX_VALUE)
 
     def predict(
         self, ids: tuple[str, ...], encoder: bytes, models: list[bytes], coefficients: npt.NDArray[np.float64], k: int

@@ -50,10 +50,10 @@ class CorrectedCrossEntropy(Loss):
         logs: Array = np.log(shares / shares.sum())
         return logs[1:] - logs[:1] if self.n_outputs == 1 else logs
 
-    def value(self, y: npt.NDArray[Any], f: Array) -> float:
-        """Mean of -log m_y over rows."""
+    def of_rows(self, y: npt.NDArray[Any], f: Array) -> Array:
+        """-log m_y of each row, (N,)."""
         m = self.flip + self.retention * self._shares(f)
-        return float(-np.log(m[np.arange(len(y)), y]).mean())
+        return np.asarray(-np.log(m[np.arange(len(y)), y]))
 
     def residual(self, y: npt.NDArray[Any], f: Array) -> Array:
         """r = posterior - s, shape (N, K); posterior_j = s_j T_jy / m_y."""

@@ -37,6 +37,11 @@ class Extractor:
         self._basis = RidgeBasis.fit(features, RIDGE * float(features.var(axis=0).mean()))
 
     @property
+    def width(self) -> int:
+        """Columns of U, the intercept's included."""
+        return self._basis.width
+
+    @property
     def placement(self) -> Placement:
         """Where the body is run, and how exactly."""
         device = choose_device(self._device)
@@ -82,4 +87,4 @@ def sharing(inner: TorchLearner) -> SharedLearner:
         body = inner.fit(x, residual, seed).module.get_submodule("0")
         return Extractor(body, x, inner.device, inner.precision)
 
-    return SharedLearner(train, HeadLearner())
+    return SharedLearner(train, HeadLearner(), sees_labels=True)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from secure_gal.errors import DataError
+from secure_gal.learners.cross_fit import LEAVE_ONE_OUT, CrossFit, Folds
 
 Array = npt.NDArray[np.float64]
 FREEDOM = 0.05
@@ -21,6 +22,12 @@ FREEDOM = 0.05
 WIDEST = 8.0
 """`auto` keeps the directions of largest variance, U at most WIDEST * freedom wide, rounded down to a power of two:
 the others are shrunk to next to nothing, and an encrypted fit costs as much as its padded width."""
+MOST_FREEDOM = 0.9
+"""Largest share of N_train that the effective degrees of freedom, intercept included, may have: a ridge that leaves
+more is raised. With as many as rows every row explains itself, and 1 - h vanishes for all of them alike."""
+MAX_LEVERAGE = 0.95
+"""Leverage up to which leave-one-out values are exact; above it they are drawn towards 0 (`leave_one_out_scales`), so
+that no value, and no error of an encrypted fit, grows by more than 1 / (1 - MAX_LEVERAGE)."""
 
 
 class Moments:
@@ -90,7 +97,7 @@ class RidgeBasis:
             int(np.sum(variances > variances[0] * len(variances) * np.finfo(np.float64).eps)) if len(variances) else 0
         )
         variances, directions = variances[:rank], directions[:, :rank]
-        strength = ridge_for(variances, n) if isinstance(ridge, str) else float(ridge)
+        strength = max(ridge_for(variances, n) if isinstance(ridge, str) else float(ridge), least_ridge(variances, n))
         kept = variances / (variances + strength)
         if isinstance(ridge, str):
             used = 2 ** int(np.log2(max(2.0, WIDEST * (kept.sum() + 1)))) - 1  # one more is the intercept
@@ -137,6 +144,42 @@ def ridge_for(variances: Array, rows: int) -> float:
     return floor if excess(low) <= 0 else float(np.exp(brentq(excess, low, high, xtol=1e-9)))
 
 
+def least_ridge(variances: Array, rows: int) -> float:
+    """The ridge at which 1 + sum v/(v + lambda) = MOST_FREEDOM N; 0 where these variances leave fewer without one."""
+    from scipy.optimize import brentq
+
+    used = variances[variances > 0]
+    aim = MOST_FREEDOM * rows - 1
+    if len(used) <= aim or not len(used):
+        return 0.0
+    aim = max(aim, 0.5)  # of one or two rows
+    low, high = np.log(1e-12 * used.min()), np.log(used.sum() / aim)
+    return float(np.exp(brentq(lambda s: float(np.sum(used / (used + np.exp(s)))) - aim, low, high, xtol=1e-9)))
+
+
+def leave_one_out_scales(leverage: Array) -> tuple[Array, Array]:
+    """(a, b), (N,) each, with which a_i f_i - b_i r_i is the value of row i from a fit without it.
+
+    For f = H r with h = diag H, the fit without row i gives (f_i - h_i r_i) / (1 - h_i): exact for ridge regression
+    with a free intercept, where the penalty N lambda |b|^2 stays as it is (Cook and Weisberg 1982; Allen's PRESS).
+    f_i - h_i r_i never depends on r_i. So where h_i is above MAX_LEVERAGE only the divisor is clipped: the value is
+    drawn towards 0 and still has not seen its row.
+    """
+    a = 1.0 / np.maximum(1.0 - leverage, 1.0 - MAX_LEVERAGE)
+    return a, leverage * a
+
+
+def leave_one_out(fitted: Array, residual: Array, leverage: Array) -> Array:
+    """Leave-one-out values (N, K) from fitted values (N, K), what they were fitted to (N, K), and h (N,)."""
+    a, b = leave_one_out_scales(leverage)
+    return np.asarray(a[:, None] * fitted - b[:, None] * residual)
+
+
+def leverage_of(u: Array) -> Array:
+    """h (N,) of the training rows, from their U (N, width)."""
+    return np.asarray(np.einsum("ij,ij->i", u, u))
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """A fitted last layer: coefficients (width, K) of the columns of U."""
@@ -151,6 +194,17 @@ class Head:
 class HeadLearner:
     """The ridge fit of a residual, given U: g = U'r. `crypto.ckks.encrypted_ridge` does the same on ciphertexts."""
 
+    def __init__(self) -> None:
+        self._of: Array | None = None
+        self._leverage: Array = np.zeros(0)
+
     def fit(self, u: Array, residual: npt.NDArray[np.float32], seed: int) -> Head:
         """Fit U (n, width) to the pseudo-residual (n, K); `seed` is not needed."""
         return Head(np.asarray(u.T @ residual.astype(np.float64)))
+
+    def cross_fit(self, u: Array, residual: npt.NDArray[np.float32], seed: int, folds: Folds) -> CrossFit:
+        """The same fit, and exact leave-one-out values; neither `seed` nor `folds` is needed."""
+        if self._of is not u:
+            self._of, self._leverage = u, leverage_of(u)
+        head, target = self.fit(u, residual, seed), residual.astype(np.float64)
+        return CrossFit(head, leave_one_out(head.predict(u), target, self._leverage), LEAVE_ONE_OUT)

@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,8 @@ import numpy.typing as npt
 from secure_gal.errors import EnvironmentFailure, SettingsError, StateError
 from secure_gal.learners import storage
 from secure_gal.learners.base import NUMPY, Learner, Model, Placement, placement_of
+from secure_gal.learners.cross_fit import FOLDS, NETWORK_FOLDS, CrossFit, Folds, cross_fit, prepared_by_fold
+from secure_gal.learners.fold_maps import FoldMaps, fold_heads
 
 Array = npt.NDArray[np.float64]
 
@@ -108,10 +110,18 @@ class SharedLearner:
     Args:
         prepare: from training rows x, round 1's residual and seed; a label-free map uses neither of the last two.
         inner: `HeadLearner` on a ridge basis, or a `LinearLearner` of another loss on the features themselves.
+        sees_labels: whether what is prepared has seen the residual, as an extractor has: then a cross-fit needs one
+            for each fold, with a head of its own.
     """
 
-    def __init__(self, prepare: Callable[[Any, npt.NDArray[np.float32], int], Prepared], inner: Learner) -> None:
-        self._prepare, self._inner = prepare, inner
+    def __init__(
+        self,
+        prepare: Callable[[Any, npt.NDArray[np.float32], int], Prepared],
+        inner: Learner,
+        sees_labels: bool = False,
+    ) -> None:
+        self._prepare, self._inner, self._sees_labels = prepare, inner, sees_labels
+        self.default_folds = NETWORK_FOLDS if sees_labels else FOLDS
         self._for: Any = None
         self._train: Array = np.zeros((0, 0))
         self._shared: Shared | None = None
@@ -130,15 +140,31 @@ class SharedLearner:
 
     def fit(self, x: Any, residual: npt.NDArray[np.float32], seed: int) -> SharedModel:
         """Fit x (n, ...) to the pseudo-residual (n, K); other rows than the last fit's get a map of their own."""
+        shared, first = self._ready(x, lambda: self._prepare(x, residual, seed))
+        return SharedModel(shared, self._inner.fit(self._train, residual, seed), carries=first)
+
+    def cross_fit(self, x: Any, residual: npt.NDArray[np.float32], seed: int, folds: Folds) -> CrossFit:
+        """The same, and values of the training rows from fits that have not seen them."""
+        if self._sees_labels:
+            shared, first = self._ready(x, lambda: FoldMaps(prepared_by_fold(self._prepare, x, residual, seed, folds)))
+            maps = cast(FoldMaps, shared.prepared)
+            found = fold_heads(self._train, maps.columns, residual, folds)
+        else:
+            shared, first = self._ready(x, lambda: self._prepare(x, residual, seed))
+            found = cross_fit(self._inner, self._train, residual, seed, folds)
+        return found._replace(model=SharedModel(shared, found.model, carries=first))
+
+    def _ready(self, x: Any, prepare: Callable[[], Prepared]) -> tuple[Shared, bool]:
+        """The map of these rows, whose result is in `_train` then, and whether it was prepared just now."""
         first = self._shared is None or (self._for is not None and self._for is not x)
         if first:
             began = time.perf_counter()
-            self._shared = Shared(self._prepare(x, residual, seed))
+            self._shared = Shared(prepare())
             self.seconds = time.perf_counter() - began
         assert self._shared is not None  # noqa: S101
         if self._for is not x:
             self._for, self._train = x, self._shared.transform(x)
-        return SharedModel(self._shared, self._inner.fit(self._train, residual, seed), carries=first)
+        return self._shared, first
 
     def save(self, path: Path) -> None:
         """Write the map for a run that dies and goes on; only this party ever reads it (see `storage`).

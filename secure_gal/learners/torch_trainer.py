@@ -17,6 +17,7 @@ from torch import nn
 from secure_gal.errors import EnvironmentFailure, SettingsError
 from secure_gal.learners.base import Placement
 from secure_gal.learners.batch_norm import settle
+from secure_gal.learners.cross_fit import NETWORK_FOLDS
 from secure_gal.learners.declare import POWERS
 from secure_gal.learners.devices import choose_device, compiler, out_of_memory, placement, seeded, uses_bfloat16
 from secure_gal.learners.torch_options import TorchOptions
@@ -127,6 +128,8 @@ class TorchLearner:
             )
         uses_bfloat16(self._options.precision, choose_device(device))
         self._build, self._power, self._device = build, POWERS[loss], device
+
+    default_folds = NETWORK_FOLDS
 
     @property
     def device(self) -> str:

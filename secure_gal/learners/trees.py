@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from secure_gal.errors import SettingsError
 from secure_gal.factories import own_code
 from secure_gal.learners.base import NUMPY, Placement
+from secure_gal.learners.cross_fit import OUT_OF_BAG, CrossFit, Folds, by_folds
 
 WHERE = "[learner] kind or options"
 
@@ -58,11 +60,41 @@ class EstimatorLearner:
         """
         return ColumnModels(tuple(self._fitted(x, column, seed) for column in residual.astype(np.float64).T))
 
+    def cross_fit(self, x: Any, residual: npt.NDArray[np.float32], seed: int, folds: Folds) -> CrossFit:
+        """Out-of-bag values of one fit where the estimator is a bagged one that has them; else by folds."""
+        sample = self._factory(seed)
+        if not (getattr(sample, "bootstrap", False) and hasattr(sample, "oob_score")):
+            return by_folds(self, x, residual, seed, folds)
+        bagged = EstimatorLearner(lambda seed: _with_oob(self._factory(seed)), self.placement)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Some inputs do not have OOB scores", UserWarning)
+            model = bagged.fit(x, residual, seed)
+        if all(_every_row_out_of_bag(estimator, len(x)) for estimator in model.columns):
+            columns = [np.asarray(e.oob_prediction_, dtype=np.float64).reshape(len(x)) for e in model.columns]
+            return CrossFit(model, np.stack(columns, axis=1), OUT_OF_BAG)
+        found = by_folds(self, x, residual, seed, folds)
+        why = f"the out-of-bag values of {type(sample).__name__} leave out rows: use more trees, for one fit a round"
+        return found._replace(how=f"{found.how} ({why})")
+
     def _fitted(self, x: npt.NDArray[np.float64], target: npt.NDArray[np.float64], seed: int) -> Any:
         estimator = self._factory(seed)
         with own_code(WHERE, f"fit of {type(estimator).__name__} failed"):
             estimator.fit(x, target)
         return estimator
+
+
+def _with_oob(estimator: Any) -> Any:
+    return estimator if estimator.oob_score else estimator.set_params(oob_score=True)
+
+
+def _every_row_out_of_bag(estimator: Any, rows: int) -> bool:
+    """Whether each row was left out by some member; False for releases of scikit-learn that do not tell."""
+    if not hasattr(estimator, "oob_prediction_") or not hasattr(estimator, "estimators_samples_"):
+        return False
+    out = np.zeros(rows, dtype=np.bool_)
+    for drawn in estimator.estimators_samples_:
+        out |= np.bincount(drawn, minlength=rows) == 0
+    return bool(out.all())
 
 
 def tried(factory: Callable[[int], Any]) -> EstimatorLearner:

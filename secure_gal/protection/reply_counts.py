@@ -30,7 +30,7 @@ def learning_decryptions(study: Study, train: int, others: int) -> int:
     match study.weights:
         case "uniform":
             return replies
-        case "fitted":
+        case "fitted" | "paper":
             from crypto.ckks.products import pairs
 
             return replies + study.rounds * len(pairs(len(study.assistors), True))

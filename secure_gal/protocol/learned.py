@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
+from secure_gal.gal.ensemble import Ensemble, Evidence
+from secure_gal.gal.losses import metric_name
+from secure_gal.gal.verdict import Finding, Verdict, findings, verdict
+from secure_gal.holdings.roles import SponsorModel
+from secure_gal.settings.study import Task
+
 
 class Learned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The end of a learning stage as the sponsor saw it; metrics are in the ensemble's unit, None where not measured.
@@ -11,9 +17,12 @@ class Learned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         kept: rounds kept; 0 is F^0.
         metric: what `gal` and `alone` are.
-        gal: of the kept rounds on the validation rows.
+        gal: of the kept rounds on the judged rows.
         alone: of the sponsor's own features with the same learner and rounds.
         unit: what one unit of the metric is worth in the label's own.
+        judged: which rows `gal` and `alone` are of; None where there were none to judge by.
+        verdict: on these rows, whether assistance was worth it.
+        findings: what a person would not notice in numbers alone.
     """
 
     kept: int
@@ -21,3 +30,21 @@ class Learned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gal: float | None
     alone: float | None
     unit: float
+    judged: Evidence | None = None
+    verdict: Verdict | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+def learned(made: Ensemble, alone: Ensemble, task: Task, model: SponsorModel) -> Learned:
+    """What `made` came to, beside the sponsor alone by the same rule."""
+    name = metric_name(task, made.F.shape[1])
+    return Learned(
+        made.kept,
+        name,
+        made.kept_metric(),
+        alone.kept_metric(),
+        model.metric_unit(),
+        None if made.judged is None else made.judged.how,
+        verdict(made.kept_losses(), alone.kept_losses()),
+        findings(made, name, model.class_names()),
+    )

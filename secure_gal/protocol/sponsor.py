@@ -10,7 +10,6 @@ from secure_gal.effects import Compute, Done, Effect, Send
 from secure_gal.errors import PeerViolation, StateError
 from secure_gal.events import RoundRecord
 from secure_gal.gal.ensemble import Ensemble
-from secure_gal.gal.losses import metric_name
 from secure_gal.holdings.roles import Context, SponsorModel
 from secure_gal.messages import Finished, Hello, Message, RunSignature
 from secure_gal.phases import Phases, Step
@@ -18,7 +17,7 @@ from secure_gal.protection.ports import FittedPort, ResidualPort
 from secure_gal.protection.sponsor_stage import SponsorStage
 from secure_gal.protocol import agreement
 from secure_gal.protocol.alignment_sponsor import alignment_of
-from secure_gal.protocol.learned import Learned
+from secure_gal.protocol.learned import learned
 from secure_gal.protocol.rows import number_rows
 from secure_gal.protocol.sponsor_records import SponsorRecords
 from secure_gal.settings.digest import VERSION
@@ -270,8 +269,7 @@ class Sponsor:
         for key, value in alone.state().items():
             kept.alone[key] = value
         kept.own_coefficients.set(made.coefficients(self._study.sponsor))
-        name = metric_name(self._study.task, made.F.shape[1])
-        kept.learned.set(Learned(made.kept, name, made.kept_metric(), alone.kept_metric(), self._model.metric_unit()))
+        kept.learned.set(learned(made, alone, self._study.task, self._model))
         self._phases.enter("finishing")
         return [events.Learned(len(made.history), made.kept), *self._conclude()]
 

@@ -20,8 +20,16 @@ from secure_gal.gal.losses import default_local_loss, get_loss
 from secure_gal.gal.split import derive_seed, split_rows
 from secure_gal.holdings.local import LocalParty, collapse
 from secure_gal.learners import make_learner
+from secure_gal.learners.cross_fit import folds_for
 from secure_gal.reference.input import Array, BlockForm, list_blocks, read_blocks, read_labels
-from secure_gal.reference.settings import check_fitted, checked_learners, checked_names, checked_study, with_outputs
+from secure_gal.reference.settings import (
+    check_fitted,
+    checked_learners,
+    checked_names,
+    checked_study,
+    of_party,
+    with_outputs,
+)
 from secure_gal.settings.party import LearnerSettings
 
 if TYPE_CHECKING:
@@ -53,7 +61,7 @@ class GAL:
         names: Sequence[str] | None = None,
         weights: str = "fitted",
         learning_rate: str | float = "search",
-        validation: float = 0.2,
+        validation: float = 0.0,
         patience: int = 3,
         seed: int = 0,
         residuals: str = "none",
@@ -125,10 +133,13 @@ class GAL:
             study.patience,
             study.rounds,
             default_local_loss(study.loss_name),
+            study.cross_fitted,
         )
         self._encrypted = encrypted = self._encrypted_parties(names, blocks)
         parties = {
-            name: LocalParty(name, x, self.train_mask_, self._learner(m), study.seed)
+            name: LocalParty(
+                name, x, self.train_mask_, learner := self._learner(m), study.seed, self._folds(m, learner)
+            )
             for m, (name, x) in enumerate(zip(names, blocks, strict=True))
             if name not in encrypted
         }
@@ -138,7 +149,8 @@ class GAL:
             residual, round_ = self.ensemble_.residual(), len(self.ensemble_.history) + 1
             fitted = {name: party.fit_round(residual) for name, party in encrypted.items()}
             for name, party in parties.items():
-                model, fitted[name] = party.fit_round(round_, residual)
+                with of_party(name):
+                    model, fitted[name] = party.fit_round(round_, residual)
                 check_fitted(name, fitted[name], len(labels), residual.shape[1])
                 self.models_[name].append(model)
             if encrypted:
@@ -156,7 +168,9 @@ class GAL:
         cipher = SecretContext.generate(PARAMETER_SETS[self.parameters])
         self._encrypted = made  # so that the first ones' processes end if a later one cannot be made
         for name, x, learner in list(zip(names, blocks, self._learners, strict=True))[1:]:
-            made[name] = EncryptedLocal(name, x, self.train_mask_, learner, self._study.seed, cipher)
+            made[name] = EncryptedLocal(
+                name, x, self.train_mask_, learner, self._study.seed, cipher, leave_one_out=self._study.cross_fitted
+            )
         return made
 
     def close(self) -> None:
@@ -177,6 +191,12 @@ class GAL:
             return chosen
         seed = derive_seed("features", self._study.seed, self._names[m])
         return make_learner(chosen, Path.cwd(), default_local_loss(self._study.loss_name), seed)
+
+    def _folds(self, m: int, learner: Learner) -> int | None:
+        if not self._study.cross_fitted:
+            return None
+        chosen = self._learners[m]
+        return folds_for(learner, chosen.folds if isinstance(chosen, LearnerSettings) else None)
 
     def _fitted(self) -> list[BlockForm]:
         if self._forms is None:

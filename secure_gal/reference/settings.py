@@ -4,7 +4,8 @@ file."""
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crypto.names import NAME_PATTERN, NAME_RULE
-from secure_gal.errors import SettingsError
+from secure_gal.errors import DataError, SettingsError
 from secure_gal.learners import encryptable
 from secure_gal.learners.base import Learner
 from secure_gal.learners.trees import EstimatorLearner
@@ -154,6 +155,17 @@ def _adapted(estimator: Any, where: str) -> Learner:
         return clone(estimator).set_params(**dict.fromkeys(open_, seed))
 
     return EstimatorLearner(fresh)
+
+
+@contextmanager
+def of_party(name: str) -> Iterator[None]:
+    """SettingsError of a fit says whose learner it was."""
+    try:
+        yield
+    except DataError:
+        raise
+    except SettingsError as error:
+        raise SettingsError(f"learners ({name})", error.problem) from error
 
 
 def check_fitted(name: str, fitted: npt.NDArray[np.float32], rows: int, outputs: int) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from crypto.names import NAME_PATTERN, NAME_RULE
 from secure_gal.errors import SettingsError
-from secure_gal.settings.caps import MAX_OUTPUTS, MAX_ROWS
+from secure_gal.settings.caps import MAX_FOLDS, MAX_OUTPUTS, MAX_ROWS
 from secure_gal.settings.classes import class_of, outputs_of
 from secure_gal.settings.party import PartySettings
 from secure_gal.settings.study import MAX_ASSISTORS, MAX_ROUNDS, Study
@@ -149,6 +149,16 @@ def _check_sum(study: Study, path: Path) -> None:
     )
 
 
+def _check_folds(party: PartySettings, study: Study, path: Path) -> None:
+    folds = party.learner.folds
+    ok = folds is None or 2 <= folds <= MAX_FOLDS
+    _require(ok, path, "learner.folds", folds, f"2 to {MAX_FOLDS} models a round, or nothing: the learner's default")
+    head = study.protect.encrypted and party.party != study.sponsor
+    used = party.learner.kind != "none" and study.cross_fitted and not head
+    which = 'a learner that is cross-fitted (not with weights = "paper", nor an assistor\'s with residuals = "ckks")'
+    _require(folds is None or used, path, "learner.folds", folds, f"nothing; it is for {which}")
+
+
 def _is_tcp(address: str) -> bool:
     host, _, port = address.removeprefix("tcp://").rpartition(":")
     return address.startswith("tcp://") and bool(host) and port.isdigit() and 1 <= int(port) <= 65535
@@ -172,6 +182,7 @@ def _check_party(party: PartySettings, study: Study, path: Path) -> None:
     _require(party.party in study.parties, path, "party", party.party, f"one of {', '.join(study.parties)}")
     kind, fresh = party.learner.kind, party.learner.fresh_features
     _require(not fresh or kind != "none", path, "learner.fresh_features", fresh, 'false with kind "none"')
+    _check_folds(party, study, path)
     if party.party == study.sponsor:
         bind = party.bind
         _require(bind is not None and _is_tcp(bind), path, "bind", bind, "tcp://*:PORT (the sponsor's one port)")

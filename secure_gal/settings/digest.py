@@ -1,7 +1,9 @@
-"""What a study digest covers, version 2 (decision 0012): every party computes it offline and consents to it once.
+"""What a study digest covers, version 3 (decision 0012): every party computes it offline and consents to it once.
 
-Version 1 covered every field there was, so that each new one changed every digest and every consent given. From version
-2 on the fields that it began with are always covered, and a later one only where it is not at its default.
+Version 1 covered every field there was, so that each new one changed every digest and every consent given. Since
+version 2 the fields that it began with are always covered, and a later one only where it is not at its default. Version
+3 covers the same fields; it says that values of training rows are those of cross-fitted rounds (decision 0019), which
+parties of version 2 would answer otherwise under the same words.
 """
 
 from __future__ import annotations
@@ -10,11 +12,11 @@ from typing import Any
 
 import msgspec
 
-VERSION = 2
+VERSION = 3
 """Of the digest, and so of everything that parties of one study must do alike; it stands in what the digest covers."""
 FIRST_RELEASE = "0.1"
 """The release of version 1, which keeps no record of its release and tells it nobody."""
-LABEL = b"secure-gal/2 study digest\0"
+LABEL = b"secure-gal/3 study digest\0"
 STUDY_FIELDS = frozenset(
     {
         "name",
@@ -39,7 +41,7 @@ STUDY_FIELDS = frozenset(
         "protect",
     }
 )
-"""Fields of a study that version 2 began with, but for the address. Nothing is ever added or taken away here."""
+"""Fields of a study that versions 2 and 3 began with, but for the address. Nothing is ever added or taken away here."""
 PROTECT_FIELDS = frozenset(
     {
         "ids",

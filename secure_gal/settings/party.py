@@ -30,6 +30,9 @@ class LearnerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """For `linear`: one feature map of `secure_gal.features`, or a union of several."""
     fresh_features: bool = False
     """For `linear` on random maps: every round draws its map anew (`secure_gal.features.fresh`)."""
+    folds: int | None = None
+    """In cross-fitted rounds: models a round, each of which has not seen its fold of the rows; None: the learner's
+    default. Learners with a way of their own (leave-one-out, out of bag) need none."""
     options: dict[str, float | int | str | bool] = {}
 
     @property

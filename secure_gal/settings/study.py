@@ -24,7 +24,9 @@ IdForm = Literal["text", "lower", "digits"]
 Task = Literal["classification", "regression"]
 LossName = Literal["cross_entropy", "l2", "l1", "huber"]
 """Overarching losses, `auto` resolved."""
-Weighting = Literal["fitted", "uniform"]
+Weighting = Literal["fitted", "uniform", "paper"]
+"""`fitted` and `uniform` weigh values that fits have not seen the rows for; `paper`, the paper's own rule, weighs
+fitted values."""
 WhichRows = Literal["common", "sponsor"]
 
 
@@ -107,7 +109,7 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rounds: int = 10
     weights: Weighting = "fitted"
     learning_rate: Literal["search"] | float = "search"
-    validation: float = 0.2
+    validation: float = 0.0
     patience: int = 3
     patience_seconds: float = 600.0
     seed: int = 0
@@ -125,6 +127,17 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def parties(self) -> tuple[str, ...]:
         """All party names: the sponsor first, then the assistors as the file lists them."""
         return (self.sponsor, *self.assistors)
+
+    @property
+    def cross_fitted(self) -> bool:
+        """Whether what is reported of a training row comes from fits without it (decision 0019)."""
+        match self.weights:
+            case "fitted" | "uniform":
+                return True
+            case "paper":
+                return False
+            case _:
+                assert_never(self.weights)
 
     @property
     def adder(self) -> str:

@@ -67,7 +67,7 @@ class Recorder:
 def transcript(x: Array, y: Array, cut: int, task: str = "classification") -> tuple[Array, Array]:
     """(residuals (T, N, K), fitted values (T, N, K)) of the assistor that holds the columns from `cut`."""
     seen = Recorder()
-    GAL(task=task, rounds=5, validation=0.0, learners=[Recorder(), seen]).fit([x[:, :cut], x[:, cut:]], y)
+    GAL(task=task, rounds=5, weights="paper", learners=[Recorder(), seen]).fit([x[:, :cut], x[:, cut:]], y)
     return np.stack(seen.residuals), np.stack(seen.fitted)
 
 
@@ -252,7 +252,7 @@ def test_weights_and_rates_tell_a_single_unknown_label() -> None:
     x, y = x[:60], y[:60]
 
     def numbers(labels_: Array) -> Array:
-        gal = GAL(rounds=3, validation=0.0).fit([x[:, :4], x[:, 4:8]], labels_)
+        gal = GAL(rounds=3, weights="paper").fit([x[:, :4], x[:, 4:8]], labels_)
         rates = gal.ensemble_.coefficients("party-1")
         return np.append(rates, np.full(3 - len(rates), np.nan))
 

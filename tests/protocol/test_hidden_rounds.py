@@ -132,7 +132,7 @@ def own_part(state: State) -> tuple[np.ndarray, np.ndarray]:
 def test_the_reference_predicts_what_it_separated(residuals: str) -> None:
     x, y = separable()
     blocks = [x[:, :40], x[:, 40:]]
-    gal = GAL(rounds=ROUNDS, residuals=residuals, parameters="fast").fit(blocks, y)
+    gal = GAL(rounds=ROUNDS, weights="paper", residuals=residuals, parameters="fast").fit(blocks, y)
     assert gal.train_mask_.all() and gal.ensemble_.kept == len(gal.history_) < ROUNDS
     assert (gal.predict(blocks) == y).all()
     assert np.abs(gal.decision_function(blocks) - gal.F_).max() < 1e-2 * np.abs(gal.F_).max()

@@ -25,9 +25,20 @@ def undisturbed() -> tuple[np.ndarray, int]:
 def test_agrees_with_the_reference_bit_for_bit(undisturbed: tuple[np.ndarray, int]) -> None:
     arrays = Arrays("hospital")
     blocks = [Arrays(n, 0 if n == "hospital" else 5).x[:120] for n in NAMES]
-    gal = GAL("regression", names=NAMES, rounds=3, patience=10)
+    gal = GAL("regression", names=NAMES, rounds=3, patience=10, validation=0.2, weights="paper")
     gal.fit(blocks, arrays.y[:, 0])
     assert np.array_equal(gal.F_, undisturbed[0])
+
+
+def test_cross_fitted_rounds_agree_with_the_reference_bit_for_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Arrays, "cross_fitted", True)
+    blocks = [Arrays(n, 0 if n == "hospital" else 5).x[:120] for n in NAMES]
+    settings = study(weights="fitted")
+    network = Network(make_party("hospital", settings), [make_party(name, settings) for name in NAMES[1:]])
+    network.run()
+    gal = GAL("regression", names=NAMES, rounds=3, patience=10, validation=0.2).fit(blocks, Arrays("hospital").y[:, 0])
+    assert gal.ensemble_.cross_fitted and gal.ensemble_.kept > 0
+    assert np.array_equal(gal.F_, final_f(network))
 
 
 def test_kill_at_every_step(undisturbed: tuple[np.ndarray, int]) -> None:
@@ -160,7 +171,9 @@ def test_a_sponsor_without_features() -> None:
     network = Network(make_party("hospital", fits=False), [make_party(name) for name in NAMES[1:]])
     network.run()
     blocks = [Arrays(n, 5).x[:120] for n in NAMES[1:]]
-    gal = GAL("regression", names=NAMES[1:], rounds=3, patience=10).fit(blocks, Arrays("hospital").y[:, 0])
+    gal = GAL("regression", names=NAMES[1:], rounds=3, patience=10, validation=0.2, weights="paper").fit(
+        blocks, Arrays("hospital").y[:, 0]
+    )
     assert np.array_equal(gal.F_, final_f(network))
 
 

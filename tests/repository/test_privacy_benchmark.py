@@ -54,7 +54,9 @@ def diabetes() -> People:
 
 def test_a_clear_study_is_the_reference(breast: People) -> None:
     seen = record_clear(breast, rounds=4)
-    gal = GAL(rounds=4, patience=4, seed=breast.seed, learners=LEARNER).fit(breast.blocks, breast.y)
+    gal = GAL(rounds=4, weights="paper", validation=0.2, patience=4, seed=breast.seed, learners=LEARNER).fit(
+        breast.blocks, breast.y
+    )
     assert (gal.train_mask_ == breast.train).all() and len(gal.history_) == len(seen.received)
     assert seen.held_out["accuracy"] == np.mean(gal.predict(breast.new) == breast.y_new)
     for m, fitted in enumerate(seen.fitted, start=1):

@@ -38,6 +38,18 @@ def summary(**changes: Any) -> dict[str, Any]:
         "metric": "auc",
         "gal": 0.9931,
         "alone": 0.9712,
+        "judged": "held-out",
+        "verdict": {
+            "rows": 91,
+            "gal": 0.11,
+            "alone": 0.21,
+            "low": 0.04,
+            "high": 0.16,
+            "word": "better",
+            "gain": 0.1,
+        },
+        "findings": [{"kind": "no-weight", "about": "lab-b", "text": "lab-b had weight 0 <in> every kept round"}],
+        "history": [],
         "seconds": {"total": 3.518, "from_ready": None, "rounds": 1.82, "sponsor_prepare": 0.873},
         "computing": {
             "kind": "cnn",
@@ -49,7 +61,7 @@ def summary(**changes: Any) -> dict[str, Any]:
             "sent": {"lab-a": {"hello": 11, "residual": 7772}, "lab-b": {"residual": 7773}},
             "received": {"lab-a": {"fitted": 9220}, "lab-b": {"fitted": 9221, "novelty": 5}},
         },
-        "versions": {"python": "3.11.7", "secure-gal": "0.2.0"},
+        "versions": {"python": "3.11.7", "secure-gal": "0.3.0"},
     } | changes
 
 

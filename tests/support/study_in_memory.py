@@ -43,6 +43,8 @@ def study(**changes: object) -> Study:
         "assistors": ("lab", "insurer"),
         "rounds": ROUNDS,
         "patience": 10,
+        "validation": 0.2,
+        "weights": "paper",
         "protect": Protect(ids="clear"),
     }
     return Study(**(base | changes))  # type: ignore[arg-type]
@@ -54,6 +56,7 @@ class Arrays:
     fits = True
     fresh = False
     rounds = ROUNDS
+    cross_fitted = False
 
     def __init__(self, name: str, offset: int = 0) -> None:
         rng = np.random.default_rng(NAMES.index(name) + 1)
@@ -66,7 +69,7 @@ class Arrays:
 
     def prepare(self, rows: np.ndarray, train: np.ndarray) -> bytes:
         self.rows, self.train = rows, train
-        self.local = LocalParty(self.name, self.x[rows], train, LinearLearner(), 0)
+        self.local = LocalParty(self.name, self.x[rows], train, LinearLearner(), 0, 5 if self.cross_fitted else None)
         return storage.dump((rows, train))
 
     def reload(self, encoder: bytes) -> None:
@@ -87,6 +90,7 @@ class Arrays:
             10,
             self.rounds,
             "l2",
+            self.cross_fitted,
         )
 
     def fit_round(self, round_: int, residual: np.ndarray) -> tuple[bytes, np.ndarray]:
@@ -95,6 +99,9 @@ class Arrays:
 
     def true_metric(self, outputs: np.ndarray) -> None:
         return None
+
+    def class_names(self) -> tuple[str, ...]:
+        return ()
 
     def metric_unit(self) -> float:
         return 1.0

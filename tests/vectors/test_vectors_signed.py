@@ -90,9 +90,9 @@ def test_study_as_hello_carries_it() -> None:
     text = agreement.reading(vector.given["canonical"].encode())
     vector.same(text=text.replace(f'"{agreement.__version__}"', '"RELEASE"'))
     with vector.read():
-        read = agreement.read("lab", vector.frozen["text"].replace('"RELEASE"', '"0.2.0"'))
+        read = agreement.read("lab", vector.frozen["text"].replace('"RELEASE"', '"0.3.0"'))
         assert read.canonical.decode() == vector.given["canonical"]
-        assert (read.release, read.version) == ("0.2.0", 2)
+        assert (read.release, read.version) == ("0.3.0", 3)
 
 
 def test_ledger_head_statement() -> None:

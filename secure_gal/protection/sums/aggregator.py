@@ -59,7 +59,7 @@ class SumAggregator:
         self._keys = SealingKeys(context, state, lambda: kept.run.get_or(""))
         study = context.study
         self._name, self._sponsor, self._assistors = context.identity.card.name, study.sponsor, study.assistors
-        self._fitted_weights, self._ridge, self._outputs = study.weights == "fitted", study.protect.encrypted, study.k
+        self._fitted_weights, self._ridge, self._outputs = study.weights != "uniform", study.protect.encrypted, study.k
         self._make = calculator
         self._calculator: Combiner | None = None
 

@@ -254,7 +254,7 @@ def spend_run(stage: AssistorStage, widths: Mapping[str, int]) -> int:
     limits = {"sums": beyond.get(SUMS, LIMIT), "own_sums": beyond.get(OWN_SUMS, OWN_LIMIT)}
     own = equations(study.rounds, stage.outputs)
     charges = [Charge("sums", own, most_equations(widths, stage.name, **limits))]
-    if study.weights == "fitted":
+    if study.weights != "uniform":
         cost = products_cost(_layout(stage), study.rounds, len(study.assistors), study.protect.encrypted)
         charges.append(Charge("products", cost, MAX_PRODUCTS_COST))
     short = account.refusal(charges, once=True)

@@ -107,6 +107,21 @@ def test_lower_is_better_turns_the_comparison_round() -> None:
     assert "GAL is" not in text(gal=None, alone=None)
 
 
+def test_the_verdict_and_what_was_found_stand_on_the_page() -> None:
+    page = render(summary(), rounds(), (), {})
+    assert "<b>better than alone</b>: held-out loss of 91 rows 0.1100, alone 0.2100" in page
+    assert "lab-b had weight 0 &lt;in&gt; every kept round" in page
+    bare = render(summary() | {"verdict": None, "judged": None, "findings": []}, rounds(), (), {})
+    assert "not judged" in bare and "<li>lab-b" not in bare
+
+
+def test_out_of_fold_values_are_called_so() -> None:
+    shown = [row | {"train_metric": "0.75"} for row in rounds()]
+    history = [{"out_of_fold": True}]
+    page = render(summary() | {"judged": "out-of-fold", "history": history}, shown, (), {})
+    assert "AUC, out-of-fold values of training rows" in page and "training rows, as fitted" not in page
+
+
 def test_a_run_without_validation_or_alignment_counts_is_shown() -> None:
     bare = [row | {"valid_metric": "", "valid_loss": "nan"} for row in rounds()]
     document = Document(render(summary(gal=None, alone=None, kept=0, rows={}), bare, (), {}))

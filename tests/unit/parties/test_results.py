@@ -19,7 +19,7 @@ from parties.commands import assist as assistor
 from parties.commands import demo
 from parties.commands.assist import assist as assist_here
 from parties.commands.leakage import measure
-from parties.commands.train import report, train
+from parties.commands.train import NO_GAIN, report, train
 from parties.report.results import write_results
 from parties.run.node import Node
 from parties.run.patience import Patience
@@ -71,7 +71,7 @@ def test_results_are_written_by_the_next_command(
     assert not (run / "summary.json").exists() and not (run / "report.html").exists()
     found = again(folder, command)
     said = capsys.readouterr().err
-    assert "are written: summary.json, report.html" in said and "validation auc: GAL 0." in said
+    assert "are written: summary.json, report.html" in said and "held-out auc: GAL 0." in said
     summary = json.loads(found["summary.json"])
     assert summary["rounds"] == 2 and summary["rows"]["train"] == 120 and 0.5 < summary["gal"] <= 1
     assert summary["alone"] is not None and summary["kept"] in (0, 1, 2) and "numpy" in summary["versions"]
@@ -224,3 +224,21 @@ def test_after_the_end_only_answers_to_what_was_given_up_are_ignored() -> None:
     assert role.receive("lab", stale) == [events.Stale("lab")]
     with pytest.raises(PeerViolation, match="not legal after"):
         role.receive("lab", Finished(Ending("finished")))
+
+
+def test_require_gain_ends_with_a_code_of_its_own_unless_the_study_is_better(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = folder / "hospital" / "hospital.toml"
+    assert train(file, require_gain=True) == 0
+    said = capsys.readouterr().err.splitlines()
+    verdict = next(i for i, line in enumerate(said) if line.startswith("better than alone: held-out loss of 30 rows"))
+    assert verdict < next(i for i, line in enumerate(said) if "held-out auc: GAL" in line), "the verdict comes first"
+    store = open_store(open_session(file))
+    summary = json.loads(store.meta("summary"))
+    for found in (summary["verdict"] | {"word": "no better"}, None):
+        store.set_meta("summary", json.dumps(summary | {"verdict": found}))
+        store.close()
+        assert train(file, require_gain=True) == NO_GAIN and train(file) == 0
+        store = open_store(open_session(file))
+    store.close()

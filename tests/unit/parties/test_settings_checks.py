@@ -460,7 +460,7 @@ def reported(tmp_path: Path) -> Callable[[float | None], tuple[str, dict[str, An
         role = SimpleNamespace(metric_unit=lambda: 5.0, ensemble=SimpleNamespace(history=[record]))
         history = np.frombuffer(msgspec.msgpack.encode([record]), np.uint8)
         saved: dict[str, Any] = {"ensemble/history": history, "counts": b"{}", "run": b"r"}
-        saved["learned"] = msgspec.json.encode(Learned(1, "mad", 0.1, 0.1, 5.0))
+        saved["learned"] = msgspec.json.encode(Learned(1, "mad", 0.1, 0.1, 5.0, "held-out"))
         if true is not None:
             saved["true-metric/0001"] = np.array([true])
         store.commit(saved, {}, [])
@@ -485,12 +485,12 @@ def reported(tmp_path: Path) -> Callable[[float | None], tuple[str, dict[str, An
 
 def test_a_metric_has_one_unit_everywhere(reported: Callable[..., Any]) -> None:
     shown, summary, rounds = reported(None)
-    assert "valid 0.60000 (0.5000)" in shown and "validation mad: GAL 0.5000, sponsor alone 0.5000" in shown
+    assert "held-out 0.60000 (0.5000)" in shown and "held-out mad: GAL 0.5000, sponsor alone 0.5000" in shown
     assert summary["history"][0]["valid_metric"] == summary["gal"] == float(rounds[0]["valid_metric"]) == 0.5
     assert summary["history"][0]["train_loss"] == 0.5, "losses stay those of the standardised target"
 
 
 def test_a_metric_on_released_labels_says_so(reported: Callable[..., Any]) -> None:
     shown, summary, _ = reported(0.2)
-    assert "validation mad on released labels: GAL 0.5000, sponsor alone 0.5000; on true labels GAL 1.0000" in shown
+    assert "held-out mad on released labels: GAL 0.5000, sponsor alone 0.5000; on true labels GAL 1.0000" in shown
     assert summary["gal_on_true_labels"] == 1.0

@@ -38,6 +38,8 @@ __all__ = ["offline"]  # no port is opened in this file
 
 OLD: dict[str, Any] = json.loads((Path(__file__).parents[2] / "vectors" / "hello-version-1.json").read_text())
 """A `hello` of release 0.1 as it came over the wire, with that study's canonical text and cards."""
+BEFORE: dict[str, Any] = json.loads((Path(__file__).parents[2] / "vectors" / "study-version-2.json").read_text())
+"""A study as release 0.2.0 read it, whose parties would answer with fitted values under the same words."""
 
 
 def as_release_0_1_prints(mine: bytes, theirs: str) -> str:
@@ -110,6 +112,19 @@ def test_a_release_to_come_is_told_that_this_party_is_behind() -> None:
     lab = make_party("lab").node
     with pytest.raises(SettingsError, match=r"this party must upgrade"):
         lab.role.receive("hospital", messages.RunOffer(messages.Nonces({}, greeting.study)))
+
+
+def test_a_study_of_version_2_is_refused_and_both_sides_are_told() -> None:
+    theirs = changed(BEFORE["canonical"], release=BEFORE["release"])
+    event, send = make_party("hospital").node.role.receive("lab", messages.Hello(messages.Greeting("00" * 16, theirs)))
+    assert isinstance(event, events.UnlikeRelease)
+    assert "lab runs secure-gal 0.2.0" in event.how and "lab must upgrade" in event.how
+    assert isinstance(send, Send) and isinstance(send.message, messages.RunOffer) and not send.message.nonces.nonces
+    offered = agreement.read("hospital", send.message.nonces.study)
+    assert (offered.release, offered.version) == (RELEASE, VERSION), "from which 0.2.0 says that it must upgrade"
+    lab = make_party("lab").node
+    with pytest.raises(SettingsError, match=r"hospital runs secure-gal 0\.2\.0, .* hospital must upgrade; a run"):
+        lab.role.receive("hospital", messages.RunOffer(messages.Nonces({}, theirs)))
 
 
 def test_unlike_releases_that_read_the_same_study_are_told_and_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,7 +234,7 @@ def test_a_run_of_this_release_names_it(tmp_path: Path) -> None:
     assert (store.meta("release"), store.meta("version")) == (RELEASE, str(VERSION))
     store.set_meta("version", str(VERSION + 1)), store.set_meta("release", "3.1.0"), store.set_meta("digest", "ab" * 32)
     store.close()
-    with pytest.raises(SettingsError, match=r"began with secure-gal 3\.1\.0 \(a study of version 3\)"):
+    with pytest.raises(SettingsError, match=r"began with secure-gal 3\.1\.0 \(a study of version 4\)"):
         open_store(open_session(file))
 
 
@@ -230,7 +245,7 @@ def test_a_run_of_this_release_names_it(tmp_path: Path) -> None:
         (
             2,
             VERSION + 1,
-            r"a study of version 3; secure-gal .* reads version 2: verify it with the release that wrote it",
+            r"a study of version 4; secure-gal .* reads version 3: verify it with the release that wrote it",
         ),
     ],
 )

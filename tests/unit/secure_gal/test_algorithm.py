@@ -106,19 +106,20 @@ def test_one_organisation_is_gradient_boosting() -> None:
     x, y = rng.standard_normal((200, 5)).astype(np.float32).astype(float), rng.standard_normal(200)
     theirs = GradientBoostingRegressor(n_estimators=8, max_depth=3, learning_rate=0.3).fit(x, y)
     tree = EstimatorLearner(lambda seed: DecisionTreeRegressor(max_depth=3, random_state=0))
-    ours = GAL("regression", learners=tree, learning_rate=0.3, rounds=8, validation=0, patience=99).fit([x], y)
+    ours = GAL("regression", weights="paper", learners=tree, learning_rate=0.3, rounds=8, patience=99).fit([x], y)
     assert np.allclose(ours.predict([x]), theirs.predict(x), atol=1e-4)  # residuals travel as float32
 
 
 @pytest.mark.parametrize(
     ("task", "loss"), [("regression", "l2"), ("regression", "l1"), ("regression", "huber"), ("classification", "auto")]
 )
-def test_the_training_loss_never_rises(task: str, loss: str) -> None:
+@pytest.mark.parametrize("weights", ["paper", "fitted"])
+def test_the_training_loss_never_rises(task: str, loss: str, weights: str) -> None:
     rng = np.random.default_rng(5)
     blocks = [rng.standard_normal((150, 3)) for _ in range(3)]
     score = blocks[0][:, 0] + blocks[1][:, 1] ** 2 + 0.1 * rng.standard_normal(150)
     y = (score > 1).astype(int) if task == "classification" else score
-    gal = GAL(task, loss, rounds=8, validation=0, patience=99).fit(blocks, y)
+    gal = GAL(task, loss, rounds=8, weights=weights, patience=99).fit(blocks, y)
     losses = [gal.ensemble_.initial_losses[0], *(r.train_loss for r in gal.history_)]
     assert all(after <= before + 1e-9 for before, after in itertools.pairwise(losses))
     assert losses[-1] < losses[0]
@@ -129,7 +130,7 @@ def test_theorem_1_linear_least_squares_over_the_joint_span() -> None:
     blocks = [rng.standard_normal((100, 3)) for _ in range(3)]
     y = np.hstack(blocks) @ rng.standard_normal(9) + rng.standard_normal(100)
     gal = GAL(
-        "regression", rounds=200, validation=0, patience=999, learners=LearnerSettings(options={"ridge": 0.0})
+        "regression", weights="paper", rounds=200, patience=999, learners=LearnerSettings(options={"ridge": 0.0})
     ).fit(blocks, y)
     design = np.hstack([*blocks, np.ones((100, 1))])
     best = y - design @ np.linalg.lstsq(design, y, rcond=None)[0]

@@ -113,9 +113,9 @@ def test_the_time_is_the_given_clocks_in_utc() -> None:
 
 
 def test_a_metric_that_is_not_defined_is_shown_as_such() -> None:
-    """Validation rows of one class have a loss and no AUC."""
+    """Held-out rows of one class have a loss and no AUC."""
     event = events.Committed(RoundRecord(1, 0.5, 0.6, None, 1.0, True, {"lab": 1.0}))
-    assert "valid 0.60000 (not measured)" in text_of(event)
+    assert "train 0.50000  held-out 0.60000 (not measured)" in text_of(event)
 
 
 def test_logs_that_are_kept_do_without_what_a_terminal_shows() -> None:

@@ -53,7 +53,7 @@ def regression(n=300, seed=0):
 @pytest.mark.parametrize("rate", [1.0, 0.1])
 def test_one_party_is_scikit_learns_gradient_boosting(rate):
     x, y = regression()
-    ours = GAL("regression", rounds=8, learners=Tree(), learning_rate=rate, validation=0).fit([x], y)
+    ours = GAL("regression", rounds=8, learners=Tree(), learning_rate=rate, weights="paper").fit([x], y)
     theirs = GradientBoostingRegressor(n_estimators=8, learning_rate=rate, max_depth=3, random_state=0).fit(x, y)
     for mine, stage in zip(list(ours.staged_predict([x]))[1:], theirs.staged_predict(x), strict=True):
         np.testing.assert_allclose(mine, stage, atol=1e-5)  # residuals are float32
@@ -61,7 +61,7 @@ def test_one_party_is_scikit_learns_gradient_boosting(rate):
 
 def test_one_linear_party_reaches_least_squares_in_one_round():
     x, y = regression()
-    ours = GAL("regression", rounds=3, learners=LeastSquares(), learning_rate=1.0, validation=0).fit([x], y)
+    ours = GAL("regression", rounds=3, learners=LeastSquares(), learning_rate=1.0, weights="paper").fit([x], y)
     design = np.column_stack([np.ones(len(x)), x])
     expected = design @ np.linalg.lstsq(design, y, rcond=None)[0]
     np.testing.assert_allclose(ours.predict([x]), expected, atol=1e-5)
@@ -74,7 +74,7 @@ def test_the_training_loss_never_rises(loss, learner):
     task, name = ("regression", loss) if loss in ("l2", "l1", "huber") else ("classification", "cross_entropy")
     if task == "classification":
         y = np.digitize(y, [0.0] if loss == "cross_entropy" else [-0.5, 0.5])
-    model = GAL(task, name, rounds=15, learners=learner, validation=0).fit([x[:, :2], x[:, 2:4], x[:, 4:]], y)
+    model = GAL(task, name, rounds=15, learners=learner, weights="paper").fit([x[:, :2], x[:, 2:4], x[:, 4:]], y)
     losses = np.array([r.train_loss for r in model.history_])
     assert len(losses) > 1
     assert (np.diff(losses) <= 1e-12).all()
@@ -85,27 +85,30 @@ def test_theorem_1_the_joint_least_squares_optimum_is_approached():
     x = rng.normal(size=(400, 9)) @ (np.eye(9) + 0.2 * rng.normal(size=(9, 9)))
     y = x @ rng.normal(size=9) + 0.3 * rng.normal(size=400)
     parts = [x[:, :3], x[:, 3:6], x[:, 6:]]
-    model = GAL("regression", rounds=300, learners=LeastSquares(), validation=0).fit(parts, y)
+    model = GAL("regression", rounds=300, learners=LeastSquares(), weights="paper").fit(parts, y)
     design = np.column_stack([np.ones(400), x])
     optimum = design @ np.linalg.lstsq(design, y, rcond=None)[0]
     floor = np.mean((y - optimum) ** 2)
     reached = np.mean((y - model.predict(parts)) ** 2)
     assert reached >= floor * (1 - 1e-6)  # float32 parts leave the span by about 1e-7
     assert reached - floor < 1e-3 * floor
-    alone = GAL("regression", rounds=300, learners=LeastSquares(), validation=0).fit(parts[:1], y)
+    alone = GAL("regression", rounds=300, learners=LeastSquares(), weights="paper").fit(parts[:1], y)
     assert np.mean((y - alone.predict(parts[:1])) ** 2) > 2 * floor
 
 
 def test_prediction_of_the_fitted_rows_is_F():
     x, y = regression()
-    model = GAL("regression", rounds=5, learners=Tree(), validation=0).fit([x[:, :3], x[:, 3:]], y)
+    model = GAL("regression", rounds=5, learners=Tree(), weights="paper").fit([x[:, :3], x[:, 3:]], y)
     # parts are float32, one a party, as in a prediction over the network
     np.testing.assert_allclose(model.decision_function([x[:, :3], x[:, 3:]]), model.F_, atol=1e-6)
 
 
 def test_a_second_run_gives_the_same_bits_and_another_seed_another_split():
     x, y = regression()
-    runs = [GAL("regression", rounds=4, learners=Tree(), seed=s).fit([x[:, :3], x[:, 3:]], y) for s in (0, 0, 1)]
+    runs = [
+        GAL("regression", rounds=4, learners=Tree(), seed=s, validation=0.2).fit([x[:, :3], x[:, 3:]], y)
+        for s in (0, 0, 1)
+    ]
     assert runs[0].F_.tobytes() == runs[1].F_.tobytes()
     assert (runs[0].train_mask_ != runs[2].train_mask_).any()
     assert runs[0].train_mask_.sum() == 240
@@ -125,7 +128,7 @@ def test_text_classes_come_back_with_probabilities(classes):
 
 def test_the_linear_learner_by_name():
     x, y = regression()
-    model = GAL("regression", rounds=3, validation=0).fit([x[:, :3], x[:, 3:]], y)
+    model = GAL("regression", rounds=3).fit([x[:, :3], x[:, 3:]], y)
     assert np.mean((y - model.predict([x[:, :3], x[:, 3:]])) ** 2) < np.var(y)
 
 

@@ -1,4 +1,4 @@
-"""The study digest, version 2: frozen, and deaf to fields that come later and are left at their default."""
+"""The study digest, version 3: frozen, and deaf to fields that come later and are left at their default."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_canonical_text_and_digest_are_frozen(name: str, tmp_path: Path) -> None
     frozen, study = vector(name), load(name, tmp_path)
     assert study.canonical(frozen["fingerprints"]).decode() == frozen["canonical"]
     assert study.digest(frozen["fingerprints"]) == frozen["digest"]
-    body = b"secure-gal/2 study digest\0" + frozen["canonical"].encode()
+    body = b"secure-gal/3 study digest\0" + frozen["canonical"].encode()
     assert hashlib.sha256(body).hexdigest() == frozen["digest"], "the vector itself is sound"
 
 

@@ -1,0 +1,119 @@
+"""Values of the training rows from fits that have not seen them, and the model that predicts new rows (decision 19).
+
+A learner that overfits explains the residual of the rows it was fitted to, whatever it is worth elsewhere. So what a
+party reports of a training row comes from a fit without that row: by folds for any learner, or in the learner's own
+way where it has one at the cost of a single fit (`OwnWay`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from secure_gal.errors import DataError, SettingsError
+from secure_gal.gal.split import derive_seed
+from secure_gal.learners.base import Learner, Model
+
+Array = npt.NDArray[np.float64]
+Residual = npt.NDArray[np.float32]
+Folds = npt.NDArray[np.int64]
+FOLDS = 5
+"""Folds where a fit is cheap."""
+NETWORK_FOLDS = 2
+"""Folds of networks: two fits on half the rows each cost about what one costs."""
+LEAVE_ONE_OUT = "exact leave-one-out values of one fit"
+OUT_OF_BAG = "out-of-bag values of one fit"
+
+
+class CrossFit(NamedTuple):
+    """What a round's fit gives.
+
+    Attributes:
+        model: for rows that are not among the training rows.
+        values: float64 (N_train, K), each row's from a fit that has not seen its residual.
+        how: they were made, in words.
+    """
+
+    model: Model
+    values: Array
+    how: str
+
+
+@runtime_checkable
+class OwnWay(Protocol):
+    """A learner with a way of its own to such values."""
+
+    def cross_fit(self, x: Any, residual: Residual, seed: int, folds: Folds) -> CrossFit:
+        """Fit x (n, ...) to the pseudo-residual (n, K); `folds` (n,) numbers each row's fold, if folds are needed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FoldModels:
+    """The models of all folds; a new row gets their mean."""
+
+    models: tuple[Model, ...]
+
+    def predict(self, x: Any) -> Array:
+        """x (n, ...) to (n, K)."""
+        return np.asarray(sum(model.predict(x) for model in self.models) / len(self.models))
+
+
+def cross_fit(learner: Learner, x: Any, residual: Residual, seed: int, folds: Folds) -> CrossFit:
+    """Fit x (n, ...) to the pseudo-residual (n, K), in the learner's own way or by folds.
+
+    Args:
+        folds: (n,), the fold of each row, from 0.
+
+    Raises:
+        DataError: there are fewer than two training rows.
+        SettingsError: a model answered in another shape than (rows, K).
+    """
+    if isinstance(learner, OwnWay):
+        return learner.cross_fit(x, residual, seed, folds)
+    return by_folds(learner, x, residual, seed, folds)
+
+
+def by_folds(learner: Learner, x: Any, residual: Residual, seed: int, folds: Folds) -> CrossFit:
+    """One model a fold, fitted to all other rows; arguments and errors as `cross_fit`."""
+    values, models = np.empty(residual.shape), []
+    for fold, (held, kept) in enumerate(each_fold(folds)):
+        model = learner.fit(x[kept], residual[kept], derive_seed("fold", seed, fold))
+        predicted = np.asarray(model.predict(x[held]))
+        expected = (int(held.sum()), residual.shape[1])
+        if predicted.shape != expected:
+            raise SettingsError(
+                "[learner]",
+                f"predict returned shape {predicted.shape}; accepted: {expected}, one column for each of the residual",
+            )
+        values[held] = predicted
+        models.append(model)
+    return CrossFit(FoldModels(tuple(models)), values, f"out-of-fold values, {len(models)} folds")
+
+
+def each_fold(folds: Folds) -> list[tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]]:
+    """By fold the rows that it holds back and the rows that are fitted, masks (n,); DataError for fewer than two
+    rows."""
+    if len(folds) < 2:
+        raise DataError("[data]", f"{len(folds)} training rows; values that a fit has not seen need 2 or more")
+    return [(folds == fold, folds != fold) for fold in range(int(folds.max()) + 1)]
+
+
+def folds_for(learner: object, asked: int | None) -> int:
+    """`[learner] folds`, or the learner's default: FOLDS unless it names its own as `default_folds`."""
+    default: int = getattr(learner, "default_folds", FOLDS)
+    return default if asked is None else asked
+
+
+def prepared_by_fold(
+    prepare: Callable[[Any, Residual, int], Any], x: Any, residual: Residual, seed: int, folds: Folds
+) -> tuple[Any, ...]:
+    """What `prepare` makes of every fold's other rows."""
+    return tuple(
+        prepare(x[kept], residual[kept], derive_seed("fold", seed, fold))
+        for fold, (_, kept) in enumerate(each_fold(folds))
+    )
