@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import logging
+from collections.abc import Iterator
 
 import pytest
 
@@ -12,6 +14,13 @@ from crypto.identity import Identity
 @functools.cache
 def identity(name: str) -> Identity:
     return Identity.generate(name)
+
+
+@pytest.fixture(autouse=True)
+def _log_of_a_command_ends_with_its_test() -> Iterator[None]:
+    """A command follows the learners' log until its process ends, on a standard error that is this test's alone."""
+    yield
+    logging.getLogger("secure_gal").handlers = []
 
 
 @pytest.fixture
