@@ -8,6 +8,7 @@ import re
 import sqlite3
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from rich.console import Console
@@ -15,16 +16,17 @@ from typer.testing import CliRunner
 
 from crypto.identity import Identity
 from parties.audit.ledger import verify_ledger
-from parties.audit.proof import prove, verify_proof
+from parties.audit.proof import MAX_PROOF_BYTES, Proof, prove, read_proof, verify_proof
 from parties.audit.reconcile import reconcile
 from parties.audit.views import Contents, Filter, inferences, read_contents, totals_table
 from parties.commands.audit import audit_app
 from secure_gal import messages
 from secure_gal.errors import SecureGalError, SettingsError
+from secure_gal.messages.certificate import LogHead
 from tests.conftest import identity
 from tests.support.ledger_forger import FITTED, GREETING, altered, forge, line_of, resigned
 from tests.support.ledger_study import NAMES, LedgerStudy, study, whole_study
-from transport.ledger_entries import LedgerError
+from transport.ledger_entries import MAX_LINE_BYTES, LedgerError, SignedHead
 
 
 @pytest.fixture
@@ -97,6 +99,24 @@ def keep_salts(made: LedgerStudy, name: str) -> None:
     with sqlite3.connect(made.folders[name] / "run.db") as database:
         database.execute("CREATE TABLE ledger (seq INTEGER PRIMARY KEY, line BLOB NOT NULL, salts BLOB NOT NULL)")
         database.executemany("INSERT INTO ledger VALUES (?, ?, ?)", made.journals[name].rows)
+
+
+def test_a_proof_may_be_of_the_longest_line_and_the_longest_path_and_of_no_more(tmp_path: Path) -> None:
+    head = SignedHead(2, "lab", "ab" * 32, LogHead(2**63 - 1, "cd" * 32), "ef" * 64)
+    file = tmp_path / "proof.json"
+
+    def written(line: int) -> int:
+        raw = msgspec.Raw(b'"' + b"x" * (line - 2) + b'"')
+        proof = Proof(1, raw, ("01" * 32,) * 64, None, head, ("02" * 16,) * 64)
+        return file.write_bytes(msgspec.json.encode(proof) + b"\n")
+
+    longest = written(MAX_LINE_BYTES)
+    assert len(bytes(read_proof(file).line)) == MAX_LINE_BYTES
+    written(MAX_LINE_BYTES + MAX_PROOF_BYTES - longest)
+    read_proof(file)
+    written(MAX_LINE_BYTES + MAX_PROOF_BYTES - longest + 1)
+    with pytest.raises(SettingsError, match="too large"):
+        read_proof(file)
 
 
 def test_proofs(made: LedgerStudy, tmp_path: Path) -> None:
