@@ -239,6 +239,17 @@ def test_rows_are_counted_against_an_assistors_own_cap_over_restarts() -> None:
     assert isinstance(job, Compute), "one row is left"
 
 
+def test_evaluation_keys_before_the_width_that_they_are_for() -> None:
+    """They would be checked against a width that is not known yet."""
+    made = play("ckks")
+    job, lab = made.until_job("lab", "prepare"), made.roles["lab"]
+    assert lab.phase == "declaring"
+    with pytest.raises(PeerViolation, match="came before this party declared its width") as found:
+        lab.receive("hospital", messages.EvaluationKeys(np.zeros(8, np.uint8)))
+    assert found.value.peer == "hospital" and lab.state.take_changes() == {}
+    assert any(isinstance(effect, Send) for effect in job.then(job.job())), "the honest run goes on"
+
+
 @pytest.mark.parametrize("limit", [{"PRODUCT_KAPPA": 60}, {"MAX_PRODUCT_CIPHERTEXTS": 0}])
 def test_a_study_beyond_the_budget_of_inner_products(limit: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
     """The aggregator refuses it when it learns how many rows there are, before anything is fitted."""
