@@ -24,7 +24,7 @@ from secure_gal.settings.party import DataSettings, LearnerSettings, PartySettin
 from secure_gal.settings.study import Protect
 from tests.support.study_in_memory import study
 
-N, NEW, ROUNDS = 300, 40, 2
+N, NEW, ROUNDS, OUTPUTS = 300, 40, 2, 2
 FRESH = LearnerSettings(features="fourier", fresh_features=True)
 
 
@@ -59,7 +59,7 @@ def test_fits_and_parts_agree_with_the_clear_learner_of_the_same_secret(
     cipher: SumContext, party: PartySettings, tmp_path: Path
 ) -> None:
     train, rows, rng = np.arange(N) % 5 > 0, np.arange(N), np.random.default_rng(5)
-    layout = Layout(int(train.sum()), int((~train).sum()), 1)
+    layout = Layout(int(train.sum()), int((~train).sum()), OUTPUTS)
     settings = study(protect=Protect(ids="clear", residuals="ckks", predictions="sum"))
     clear = AssistorData(party, settings, tmp_path, lambda text: None)
     clear_encoder = clear.prepare(rows, train)
@@ -68,11 +68,11 @@ def test_fits_and_parts_agree_with_the_clear_learner_of_the_same_secret(
     assert data.width == 4, "columns count, not features"
     keys = cipher.public_keys(data.padded)
     data.use_keys(keys, "hospital")
-    residuals = [rng.uniform(-1, 1, (layout.train, 1)).astype(np.float32) for _ in range(ROUNDS)]
+    residuals = [rng.uniform(-1, 1, (layout.train, OUTPUTS)).astype(np.float32) for _ in range(ROUNDS)]
     models = []
     for t, r in enumerate(residuals, start=1):
         data.begin_round(t)
-        values = opened(cipher, data.fit_encrypted(cipher.encrypt(r.astype(np.float64)), 1, "hospital"), layout)
+        values = opened(cipher, data.fit_encrypted(cipher.encrypt(r.astype(np.float64)), OUTPUTS, "hospital"), layout)
         saved, due = clear.fit_round(t, r)
         models.append(saved)
         assert np.abs(values - due[study_order(train)]).max() < SUM.error
@@ -81,11 +81,11 @@ def test_fits_and_parts_agree_with_the_clear_learner_of_the_same_secret(
     again = SumFreshData(party, settings, tmp_path, lambda text: None)  # the process died before the end
     again.prepare(rows, train)
     again.use_keys(keys, "hospital")
-    head = again.head(np.concatenate(terms), 1, "hospital")
-    known, part = again.answer(ids, encoder, keys, head, 1, "hospital")
-    _, due = clear.predict(ids, clear_encoder, models, coefficients, 1)
+    head = again.head(np.concatenate(terms), OUTPUTS, "hospital")
+    known, part = again.answer(ids, encoder, keys, head, OUTPUTS, "hospital")
+    _, due = clear.predict(ids, clear_encoder, models, coefficients, OUTPUTS)
     assert known.all() and np.abs(due).max() > 50 * SUM.error
-    assert np.abs(opened(cipher, part, Layout(0, NEW, 1)) - due).max() < SUM.error
+    assert np.abs(opened(cipher, part, Layout(0, NEW, OUTPUTS)) - due).max() < SUM.error
 
 
 def test_a_map_that_is_wider_than_the_keys_is_cut_to_them(party: PartySettings, tmp_path: Path) -> None:
