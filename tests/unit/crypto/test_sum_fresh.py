@@ -90,8 +90,10 @@ def test_fits_and_parts_agree_with_the_clear_learner_of_the_same_secret(
 
 def test_a_map_that_is_wider_than_the_keys_is_cut_to_them(party: PartySettings, tmp_path: Path) -> None:
     settings = study(protect=Protect(ids="clear", residuals="ckks", predictions="sum"))
-    data = SumFreshData(party, settings, tmp_path, lambda text: None)
+    said: list[str] = []
+    data = SumFreshData(party, settings, tmp_path, said.append)
     data.prepare(np.arange(N), np.ones(N, dtype=bool))
+    assert any("drawn anew every round" in line for line in said), "the party is told what it fits"
     assert data.padded == padded(SUM, data._prepared().width)
     data._padded = 8
     data.begin_round(2)
