@@ -335,6 +335,19 @@ def test_masked_ids_of_the_sponsor_before_this_partys_own() -> None:
     assert lab.state.take_changes() == {} and query.step == messages.Step(0, 1)
 
 
+@pytest.mark.parametrize("given", [{"sealing_key": "ab" * 32}, {"sealing_signature": "ab" * 64}])
+def test_a_sealing_key_is_the_aggregators_alone(given: dict[str, str]) -> None:
+    """Nobody else's key, and no half of one, is passed on among the declarations."""
+    made = play("sums")
+    made.until("hospital", "declared")
+    assert (made.sender, settings("sums").adder) == ("lab", "lab") and made.step()
+    honest: Any = made.until("hospital", "declared")
+    changed = messages.Declared(msgspec.structs.replace(honest.declaration, **given))
+    with pytest.raises(PeerViolation, match="insurer is not the aggregator and has a sealing key") as found:
+        made.roles["hospital"].receive("insurer", changed)
+    assert found.value.peer == "insurer" and made.roles["hospital"].state.take_changes() == {}
+
+
 @pytest.mark.parametrize(
     ("mode", "changed", "rule"),
     [

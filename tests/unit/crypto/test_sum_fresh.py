@@ -1,4 +1,4 @@
-"""Fresh features under real encrypted residuals: fits and parts of a prediction are those of the clear learner."""
+"""Fits and parts for the aggregator: under fresh features those of the clear learner, and cut where they run away."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from crypto.ckks.add import added
-from crypto.ckks.fits import ROWS, SUM, Layout
+from crypto.ckks.fits import MAX_PART, ROWS, SUM, Layout
 from crypto.ckks.ring import padded
 from crypto.ckks.secret_sum import SumContext
 from crypto.ckks.sum_calculator import SumCalculator
@@ -19,6 +19,7 @@ from secure_gal.gal.rows import study_order
 from secure_gal.holdings.encrypted import EncryptedAssistorData
 from secure_gal.holdings.fresh import SumFreshData
 from secure_gal.holdings.party import AssistorData
+from secure_gal.holdings.sums import SumClearData
 from secure_gal.learners import ridge_features
 from secure_gal.settings.party import DataSettings, LearnerSettings, PartySettings
 from secure_gal.settings.study import Protect
@@ -98,6 +99,21 @@ def test_a_map_that_is_wider_than_the_keys_is_cut_to_them(party: PartySettings, 
     data._padded = 8
     data.begin_round(2)
     assert data._prepared().width == 8
+
+
+def test_a_part_is_cut_beyond_its_limit_and_the_party_is_told_of_those_rows_alone(
+    cipher: SumContext, party: PartySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, said = study(protect=Protect(ids="clear", predictions="sum")), list[str]()
+    limit = MAX_PART / len(settings.assistors)
+    made = np.array([[limit], [-limit], [2 * limit], [-np.inf], [1.0]], dtype=np.float32)
+    monkeypatch.setattr(AssistorData, "predict", lambda *_: (np.ones(len(made), np.uint8), made))
+    data = SumClearData(party, settings, tmp_path, said.append)
+    data.use_keys(cipher.public_key(), "hospital")
+    _, part = data.predict(("a", "b", "c", "d", "e"), b"", [], np.ones(1), 1)
+    found = opened(cipher, part, Layout(0, len(made), 1))
+    assert np.allclose(found[:, 0], [limit, -limit, limit, -limit, 1.0], atol=SUM.error * MAX_PART)
+    assert [line for line in said if line.startswith("2 rows extrapolate")] == said != []
 
 
 def test_replies_add_up(cipher: SumContext) -> None:
