@@ -25,7 +25,7 @@ from secure_gal.state import State
 from tests.conftest import identity
 from tests.support.hostile import Change, cut, earlier, inner, later, nan, put, repeat
 from tests.support.hostile_studies import ROUNDS, play, prediction, settings
-from tests.support.study_in_memory import context, study
+from tests.support.study_in_memory import Arrays, context, study
 
 Row = tuple[str, str, str, Change, str]
 """Mode, recipient, kind that it waits for, what comes instead, the rule."""
@@ -299,6 +299,18 @@ def test_a_second_part_of_one_author() -> None:
     with pytest.raises(PeerViolation, match="a second one"):
         lab.receive("hospital", part)
     assert lab.state.take_changes() == {} and isinstance(own, Compute)
+
+
+def test_a_sum_is_of_every_id_that_all_assistors_hold_the_first_of_their_orders_too() -> None:
+    """Under private alignment ids are known by their place in each assistor's secret order, which begins at 0."""
+    made, ids = play("ckks sums"), Arrays("lab", 5).ids
+    made.run()
+    made.add("hospital", prediction("ckks sums", State(dict(made.disk["hospital"])), (*ids, "nobody")))
+    asked: Any = made.until("insurer", "predict-rows")
+    assert sorted(asked.positions) == list(range(len(ids)))
+    made.run()
+    _, missing = made.roles["hospital"].combine(np.zeros(1), np.zeros((len(ids) + 1, 1)))
+    assert missing == [""] * len(ids) + ["lab;insurer"]
 
 
 def test_a_part_key_twice_and_a_batch_before_its_key() -> None:
