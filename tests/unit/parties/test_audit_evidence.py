@@ -18,7 +18,7 @@ from crypto.identity import Identity
 from parties.audit.ledger import verify_ledger
 from parties.audit.proof import MAX_PROOF_BYTES, Proof, prove, read_proof, verify_proof
 from parties.audit.reconcile import reconcile
-from parties.audit.views import Contents, Filter, inferences, read_contents, totals_table
+from parties.audit.views import Contents, Filter, entries_table, inferences, read_contents, totals_table
 from parties.commands.audit import audit_app
 from secure_gal import messages
 from secure_gal.errors import SecureGalError, SettingsError
@@ -199,6 +199,17 @@ def test_a_table_keeps_kinds_and_fields_whole_at_80_columns(made: LedgerStudy) -
     Console(width=80, file=shown).print(totals_table(contents, "received"))
     kinds = {key[2:4] for key in contents.totals if key[0] == "received"}
     assert all(any(kind in line and name in line for line in shown.getvalue().splitlines()) for kind, name in kinds)
+
+
+def test_line_numbers_and_kinds_of_messages_stay_whole_at_80_columns(made: LedgerStudy) -> None:
+    """They are what `audit prove --seq` and `audit show --kind` are given."""
+    _, contents = read_contents(made.path("lab"), Filter(kind="run-agreement"))
+    shown = io.StringIO()
+    Console(width=80, file=shown).print(entries_table(contents))
+    (entry,) = contents.kept
+    assert any(
+        line.split()[0] == str(entry.seq) and "run-agreement" in line for line in shown.getvalue().splitlines()[3:]
+    )
 
 
 def test_what_a_message_of_public_fields_reveals_is_shown() -> None:
