@@ -313,6 +313,16 @@ def test_a_sum_is_of_every_id_that_all_assistors_hold_the_first_of_their_orders_
     assert missing == [""] * len(ids) + ["lab;insurer"]
 
 
+@pytest.mark.parametrize("name", ["lab", "insurer"])
+def test_an_assistor_that_restarted_after_learning_has_the_key_that_its_part_is_encrypted_under(name: str) -> None:
+    made = play("sums")
+    made.run()
+    made.roles[name] = made.copy(name, prepared=True)
+    made.add("hospital", prediction("sums", State(dict(made.disk["hospital"]))))
+    made.run()
+    assert not made.roles["hospital"].waiting_for()
+
+
 def test_a_part_key_twice_and_a_batch_before_its_key() -> None:
     made = play("sums")
     made.run()

@@ -281,6 +281,22 @@ def test_jobs_of_an_attempt_that_was_given_up_end_in_nothing() -> None:
     assert found == events.PairAligned(name, 120, 125) and name not in hospital.waiting_for()
 
 
+def test_tags_come_once_and_not_before_they_were_asked_for() -> None:
+    made = play("private ids")
+    masked_ids, hospital = made.until("hospital", "masked-ids"), made.roles["hospital"]
+    name, step = made.sender, masked_ids.step
+    _, mask = hospital.receive(name, masked_ids)
+    with pytest.raises(PeerViolation, match="before they were asked for"):
+        hospital.receive(name, messages.Tags(np.zeros((1, 1), np.uint8), step))
+    query, tag = mask.then(mask.job())
+    *_, answer = made.roles[name].receive("hospital", query.message)
+    _, answered = answer.then(answer.job())
+    assert hospital.receive(name, answered.message) == []
+    with pytest.raises(PeerViolation, match="or twice"):
+        hospital.receive(name, answered.message)
+    assert tag.then(tag.job())[0] == events.PairAligned(name, 120, 125)
+
+
 def test_no_id_and_no_order_in_what_is_shown_of_an_alignment() -> None:
     """Representations end up in tracebacks and logs; the secret order says who is which row."""
     made = play("private ids")

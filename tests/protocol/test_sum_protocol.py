@@ -139,6 +139,7 @@ class Model(Arrays):
         return saved, fit_bytes(values[: self.trains], values[self.trains :])
 
     def predict(self, ids, encoder, models, coefficients, k):  # type: ignore[no-untyped-def]
+        assert self.keyed
         known, part = super().predict(ids, encoder, models, coefficients, k)
         return known, fit_bytes(np.zeros((0, k)), part.astype(np.float64))
 
