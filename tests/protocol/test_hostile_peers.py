@@ -323,6 +323,19 @@ def test_an_assistor_that_restarted_after_learning_has_the_key_that_its_part_is_
     assert not made.roles["hospital"].waiting_for()
 
 
+def test_a_table_that_changes_during_a_private_batch_is_a_refusal_and_no_guess_at_its_rows() -> None:
+    """Rows are numbered in the order of ids that were masked; of another list of ids they would be other persons."""
+    made = play("private ids")
+    made.run()
+    made.add("hospital", prediction("private ids", State(dict(made.disk["hospital"]))))
+    rows, lab = made.until("lab", "predict-rows"), made.roles["lab"]
+    lab._model.ids = lab._model.ids[:-1]
+    (reply,) = lab.receive("hospital", rows)
+    assert "table changed during the batch; ask again" in reply.message.batch.refused
+    (told,) = [e for e in made.roles["hospital"].receive("lab", reply.message) if isinstance(e, events.Warned)]
+    assert "lab refuses" in told.text and "ask again" in told.text
+
+
 def test_a_part_key_twice_and_a_batch_before_its_key() -> None:
     made = play("sums")
     made.run()
