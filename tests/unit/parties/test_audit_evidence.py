@@ -230,6 +230,7 @@ def test_the_command_line(made: LedgerStudy, tmp_path: Path) -> None:
     assert json.loads(text)["ok"] is True
     code, text = call("show", path)
     assert code == 0
+    assert f"lab's ledger of study s ({made.digest}), verified" in text
     assert "What left this house" in text
     assert "the assistor's features" in text
     assert "Messages" in call("show", path, "--round", "2")[1]
