@@ -22,11 +22,11 @@ from parties.audit.views import Contents, Filter, entries_table, inferences, rea
 from parties.commands.audit import audit_app
 from secure_gal import messages
 from secure_gal.errors import SecureGalError, SettingsError
-from secure_gal.messages.certificate import LogHead
+from secure_gal.messages.certificate import LogHead, certificate_statement
 from tests.conftest import identity
 from tests.support.ledger_forger import FITTED, GREETING, altered, forge, line_of, resigned
 from tests.support.ledger_study import NAMES, LedgerStudy, study, whole_study
-from transport.ledger_entries import MAX_LINE_BYTES, LedgerError, SignedHead
+from transport.ledger_entries import MAX_LINE_BYTES, CertificateEntry, LedgerError, SignedHead, decode
 
 
 @pytest.fixture
@@ -91,6 +91,25 @@ def test_reconcile_finds_a_message_signed_twice(made: LedgerStudy) -> None:
     forge(made, "lab", rewrite)
     verify_ledger(made.path("lab"))
     with pytest.raises(LedgerError, match="although lab signed both"):
+        reconcile([made.path("lab"), made.path("hospital")])
+
+
+def test_certificates_of_one_round_that_differ_are_two_histories(made: LedgerStudy) -> None:
+    """Each ledger is sound alone: every party signed both."""
+
+    def other(line: bytes) -> bytes:
+        entry = decode(line, "", None)
+        if not isinstance(entry, CertificateEntry) or entry.certificate.round == 1:
+            return line
+        found = entry.certificate
+        heads = found.heads | {"insurer": LogHead(found.heads["insurer"].seq, "ab" * 32)}
+        statement = certificate_statement(found.study, found.run, found.round, heads)
+        signatures = {name: who.sign(statement).hex() for name, who in made.identities.items()}
+        changed = msgspec.structs.replace(found, heads=heads, signatures=signatures)
+        return msgspec.json.encode(msgspec.structs.replace(entry, certificate=changed))
+
+    verify_ledger(forge(made, "hospital", lambda lines: [other(line) for line in lines]))
+    with pytest.raises(LedgerError, match=r"certificate 2 is another one than in .*: the parties signed two histories"):
         reconcile([made.path("lab"), made.path("hospital")])
 
 
