@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from secure_gal import messages
-from secure_gal.effects import Compute, Send
 from secure_gal.errors import PeerViolation
 from secure_gal.protocol import agreement
 from secure_gal.state import State
@@ -87,17 +86,6 @@ def test_a_line_is_on_the_disk_before_anything_is_transmitted() -> None:
             on_disk, committed = written(name)
             assert on_disk == committed
     assert written("lab")[0] > 20
-
-
-def test_a_sponsor_that_restarts_gives_a_round_no_second_weights() -> None:
-    """The aggregator takes one list a round: other weights on the same fits would be another sum of them."""
-    made = play("sums")
-    made.until("lab", "weights")
-    effects = made.build("hospital", State(dict(made.disk["hospital"]))).start()
-    for effect in effects:
-        if isinstance(effect, Compute):
-            effects += effect.then(effect.job())
-    assert not [effect.message.KIND for effect in effects if isinstance(effect, Send)]
 
 
 def test_control_frames_that_cannot_be_right() -> None:
