@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from crypto import work_folder
 from crypto.ckks.add import added
 from crypto.ckks.fits import MAX_PART, ROWS, SUM, Layout
 from crypto.ckks.ring import padded
@@ -57,8 +58,10 @@ def opened(cipher: SumContext, fit: np.ndarray, layout: Layout) -> np.ndarray:
 
 
 def test_fits_and_parts_agree_with_the_clear_learner_of_the_same_secret(
-    cipher: SumContext, party: PartySettings, tmp_path: Path
+    cipher: SumContext, party: PartySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (jobs := tmp_path / "jobs").mkdir()
+    monkeypatch.setattr(work_folder, "places", lambda: [jobs])
     train, rows, rng = np.arange(N) % 5 > 0, np.arange(N), np.random.default_rng(5)
     layout = Layout(int(train.sum()), int((~train).sum()), OUTPUTS)
     settings = study(protect=Protect(ids="clear", residuals="ckks", predictions="sum"))
@@ -79,10 +82,12 @@ def test_fits_and_parts_agree_with_the_clear_learner_of_the_same_secret(
         assert np.abs(values - due[study_order(train)]).max() < SUM.error
     coefficients, ids = np.array([1.0, -0.5]), tuple(str(i) for i in range(N, N + NEW))
     terms = [cipher.encrypt(c * r.astype(np.float64)) for c, r in zip(coefficients, residuals, strict=True)]
+    begun = set(jobs.iterdir())
     again = SumFreshData(party, settings, tmp_path, lambda text: None)  # the process died before the end
     again.prepare(rows, train)
     again.use_keys(keys, "hospital")
     head = again.head(np.concatenate(terms), OUTPUTS, "hospital")
+    assert begun and set(jobs.iterdir()) == begun, "encoded features lie nowhere once the head is there"
     known, part = again.answer(ids, encoder, keys, head, OUTPUTS, "hospital")
     _, due = clear.predict(ids, clear_encoder, models, coefficients, OUTPUTS)
     assert known.all() and np.abs(due).max() > 50 * SUM.error
