@@ -14,7 +14,6 @@ goes on where it was stopped. A mutant that no test can tell is `equivalent`, an
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import math
 import os
@@ -23,52 +22,17 @@ import subprocess
 import sys
 import tempfile
 import time
-import tomllib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.mutants_drawn import draw
+from benchmarks.mutants_listed import ROOT, Mutant, drawn, equivalents, kept, place
 from benchmarks.mutants_reach import Reach, measure, read
 
-ROOT = Path(__file__).resolve().parent.parent
-KEPT = Path(__file__).with_name("removed_protections.toml")
-EQUIVALENT = Path(__file__).with_name("equivalent_mutants.toml")
 OUT = Path(__file__).with_name("results") / "mutants.json"
 NAMED_SECONDS, REST_SECONDS = 600, 3600
 """A mutant whose tests run longer than this hangs them, which is a failure too."""
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """One edit: `old`, which begins at offset `at` of the file, becomes `new`."""
-
-    name: str
-    file: str
-    at: int
-    old: str
-    new: str
-    first: tuple[str, ...] = ()
-
-    @property
-    def id(self) -> str:
-        """Of the edit in its file as it is: another text of the file is another mutant."""
-        body = json.dumps([hashlib.sha256((ROOT / self.file).read_bytes()).hexdigest(), self.at, self.old, self.new])
-        return hashlib.sha256(body.encode()).hexdigest()[:16]
-
-    def lines(self) -> tuple[int, int]:
-        """The first and the last line that the edit touches."""
-        first = (ROOT / self.file).read_text()[: self.at].count("\n") + 1
-        return first, first + self.old.count("\n")
-
-    def apply(self, folder: Path) -> str:
-        """Edit the file in a copy of the tree; returns the text as it was."""
-        path = folder / self.file
-        text = path.read_text()
-        assert text[self.at : self.at + len(self.old)] == self.old
-        path.write_text(text[: self.at] + self.new + text[self.at + len(self.old) :])
-        return text
 
 
 @dataclass(frozen=True)
@@ -86,48 +50,6 @@ class Verdict:
     seconds: float
 
 
-def kept() -> list[Mutant]:
-    """The removed protections.
-
-    Raises:
-        SystemExit: a snippet does not stand in its file exactly once: the list must follow the code.
-    """
-    found, wrong = [], []
-    for entry in tomllib.loads(KEPT.read_text())["protection"]:
-        text = (ROOT / entry["file"]).read_text()
-        if text.count(entry["old"]) != 1 or entry["old"] == entry["new"]:
-            wrong.append(f"{entry['name']}: its snippet stands {text.count(entry['old'])} times in {entry['file']}")
-            continue
-        at = text.index(entry["old"])
-        compile(text[:at] + entry["new"] + text[at + len(entry["old"]) :], entry["file"], "exec")
-        found.append(
-            Mutant(entry["name"], entry["file"], at, entry["old"], entry["new"], tuple(entry.get("first", ())))
-        )
-    if wrong:
-        raise SystemExit("removed_protections.toml no longer fits the code:\n" + "\n".join(wrong))
-    return found
-
-
-def drawn(count: int, seed: int) -> list[Mutant]:
-    """Random mutants, the same for the same code and seed."""
-    edits = draw(ROOT, count, seed)
-    return [Mutant(edit.what, edit.file, edit.at, edit.old, edit.new) for edit in edits]
-
-
-def equivalents() -> dict[tuple[str, str, str, str], str]:
-    """Reasons by (file, the line before, old, new)."""
-    if not EQUIVALENT.exists():
-        return {}
-    entries = tomllib.loads(EQUIVALENT.read_text()).get("mutant", [])
-    return {(e["file"], e["after"], e["old"], e["new"]): e["why"] for e in entries}
-
-
-def place(mutant: Mutant) -> tuple[str, str, str, str]:
-    """What an equivalent mutant is known by."""
-    lines = (ROOT / mutant.file).read_text()[: mutant.at].splitlines()
-    return mutant.file, lines[-2].strip() if len(lines) > 1 else "", mutant.old, mutant.new
-
-
 class Copy:
     """A copy of the tree that mutants are made in, one after the other."""
 
@@ -139,7 +61,7 @@ class Copy:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes((ROOT / name).read_bytes())
         self._clock = int(time.time()) - 1_000_000
-        self._sound: set[str] = set()
+        self._sound: set[tuple[str, ...]] = set()
 
     def judge(self, mutant: Mutant, reach: Reach, rest: bool, most: float = math.inf) -> tuple[str, str]:
         """(verdict, the test that failed)."""
@@ -150,21 +72,20 @@ class Copy:
         stages += [(("tests",), REST_SECONDS)] if rest or not tests else []
         for stage, seconds in stages:
             found, by = self._try(mutant, stage, seconds)
-            if found == "hung" or (found == "detected" and self._holds(mutant, by)):
+            if found == "hung" or (found == "detected" and self._holds(mutant, by, stage)):
                 return found, by
         return "survived", ""
 
-    def _holds(self, mutant: Mutant, test: str) -> bool:
+    def _holds(self, mutant: Mutant, by: str, shown: tuple[str, ...]) -> bool:
         """Whether what failed, a test or a file that could not even be collected, fails on the mutant again, and not on
-        the code as it is."""
-        if not test.startswith("tests/"):  # pytest said nothing that names one
-            return True
-        if test not in self._sound:
-            if self._run((test,), NAMED_SECONDS)[0] != "survived":
-                print(f"{test} fails on code that was not changed, and does not count", flush=True)
+        the code as it is; where pytest named nothing, all that it was shown."""
+        tests = (by,) if by.startswith("tests/") else shown
+        if tests not in self._sound:
+            if self._run(tests, NAMED_SECONDS)[0] != "survived":
+                print(f"{by} fails on code that was not changed, and does not count", flush=True)
                 return False
-            self._sound.add(test)
-        return self._try(mutant, (test,), NAMED_SECONDS)[0] != "survived"
+            self._sound.add(tests)
+        return self._try(mutant, tests, NAMED_SECONDS)[0] != "survived"
 
     def _try(self, mutant: Mutant, arguments: tuple[str, ...], seconds: int) -> tuple[str, str]:
         before, path = mutant.apply(self.folder), self.folder / mutant.file

@@ -182,8 +182,7 @@ class Certifier:
         sends: list[Effect] = [
             Send(name, LedgerCertificate(certificate, message.round)) for name in self._study.assistors
         ]
-        self._complete(certificate)
-        return [*sends, *(self._begin() if self.pending else [])]
+        return [*sends, *self._complete(certificate), *(self._begin() if self.pending else [])]
 
     def _check_round(self, peer: str, round_: int, needs: str) -> None:
         if needs not in self._state or self._state.text("certify/round") != str(round_):

@@ -6,6 +6,7 @@ import struct
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from crypto.ckks.keys import PublicKeys, check_keys
@@ -13,11 +14,13 @@ from crypto.ckks.secret import SecretContext
 from crypto.ckks.sets import PARAMETER_SETS
 from crypto.errors import Malformed
 from parties.run.node import Node
+from secure_gal.errors import StateError
+from secure_gal.holdings.encrypted import EncryptedAssistorData
 from secure_gal.holdings.encrypted_party import EncryptedParty, answer
 from secure_gal.learners import ridge_features
 from secure_gal.protocol import roles
 from secure_gal.reference import GAL
-from secure_gal.settings.party import LearnerSettings
+from secure_gal.settings.party import DataSettings, LearnerSettings, PartySettings
 from secure_gal.settings.study import Protect
 from secure_gal.state import State
 from tests.support.simulation import MemoryStore, Network, Party
@@ -144,6 +147,24 @@ def test_a_batch_of_which_nobody_is_known_is_answered() -> None:
     public = PublicKeys.from_bytes(params, party.padded, keys)
     reply = answer(features, public, head, 1, np.zeros((0, 2)), np.zeros(0, dtype=np.uint8))
     assert cipher.decrypt(reply, 0, 1, "lab").shape == (0, 1)
+
+
+def test_after_its_head_an_assistor_fits_no_more_and_answers_zeros_for_ids_that_it_has_not(tmp_path: Path) -> None:
+    """The worker processes end with the head; no encoder is asked for no rows, which scikit-learn would refuse."""
+    rows, cipher = 40, SecretContext.generate(PARAMETER_SETS["fast"])
+    x = np.random.default_rng(0).standard_normal(rows)
+    pl.DataFrame({"id": [str(i) for i in range(rows)], "x": x}).write_csv(tmp_path / "lab.csv")
+    data = DataSettings(tmp_path / "lab.csv", "id")
+    settings = PartySettings(tmp_path / "study.toml", "lab", tmp_path, tmp_path, data, learner=LINEAR)
+    lab = EncryptedAssistorData(settings, FAST, tmp_path, lambda text: None)
+    encoder = lab.prepare(np.arange(rows), np.ones(rows, dtype=bool))
+    lab.use_keys(keys := cipher.public_keys(lab.padded), "hospital")
+    requests = cipher.encrypt(np.ones((rows, 1)))
+    head = lab.head(requests, 1, "hospital")
+    with pytest.raises(StateError, match="before the evaluation keys came"):
+        lab.fit_encrypted(requests, 1, "hospital")
+    known, replies = lab.answer(("nobody", "stranger"), encoder, keys, head, 1, "hospital")
+    assert known.tolist() == [0, 0] and np.abs(cipher.decrypt(replies, 2, 1, "lab")).max() < 1e-2
 
 
 @pytest.mark.parametrize("weights", ["fitted", "paper"])

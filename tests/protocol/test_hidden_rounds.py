@@ -22,6 +22,7 @@ from secure_gal.reference import GAL
 from secure_gal.settings.study import Protect
 from secure_gal.state import State
 from tests.protocol import test_encrypted_protocol, test_sum_protocol
+from tests.support import study_in_memory
 from tests.support.simulation import Network
 from tests.support.study_in_memory import NAMES, Arrays, study
 
@@ -77,8 +78,8 @@ def test_all_rounds_are_kept_where_learning_never_ended() -> None:
 class Wide(Arrays):
     """The sponsor over an array, whose label is of two classes that its own columns separate."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
+    def __init__(self, name: str, offset: int = 0) -> None:
+        super().__init__(name, offset)
         self.codes = (self.x[:, 0] > 0).astype(np.int64)
         self.x = self.x * [1.0, 0.0, 0.0] + np.where(self.codes, 4.0, -4.0)[:, None] * [1.0, 0.0, 0.0]
 
@@ -121,6 +122,20 @@ def test_the_sponsors_own_part_needs_no_model_of_a_hidden_round(mode: str, monke
     assert len(state.keys("model/")) == kept == len(state.array("own-coefficients"))
     own, initial = own_part(state)
     assert own.any() and initial.shape == (1,)
+
+
+def test_where_residuals_are_in_the_clear_nothing_is_hidden_and_no_round_follows_the_end_of_learning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(study_in_memory, "Arrays", Wide)
+    settings = study(protect=Protect(ids="clear"), validation=0.0, task="classification", rounds=3)
+    network = Network(
+        study_in_memory.make_party("hospital", settings), [study_in_memory.make_party(n, settings) for n in NAMES[1:]]
+    )
+    network.run()
+    ensemble = network.sponsor.node.role.ensemble
+    assert State(network.sponsor.store.values).text("phase") == "finished"
+    assert len(ensemble.history) == ensemble.kept < 3
 
 
 def own_part(state: State) -> tuple[np.ndarray, np.ndarray]:

@@ -21,10 +21,9 @@ from secure_gal.errors import PeerViolation, SettingsError
 from secure_gal.messages import Batch, Message
 from secure_gal.protection.sums.exposure import statement
 from secure_gal.protocol import agreement
-from secure_gal.state import State
 from tests.conftest import identity
 from tests.support.hostile import Change, cut, earlier, inner, later, nan, put, repeat
-from tests.support.hostile_studies import ROUNDS, play, prediction, settings
+from tests.support.hostile_studies import ROUNDS, play, settings
 from tests.support.study_in_memory import context, study
 
 Row = tuple[str, str, str, Change, str]
@@ -239,6 +238,17 @@ def test_rows_are_counted_against_an_assistors_own_cap_over_restarts() -> None:
     assert isinstance(job, Compute), "one row is left"
 
 
+def test_evaluation_keys_before_the_width_that_they_are_for() -> None:
+    """They would be checked against a width that is not known yet."""
+    made = play("ckks")
+    job, lab = made.until_job("lab", "prepare"), made.roles["lab"]
+    assert lab.phase == "declaring"
+    with pytest.raises(PeerViolation, match="came before this party declared its width") as found:
+        lab.receive("hospital", messages.EvaluationKeys(np.zeros(8, np.uint8)))
+    assert found.value.peer == "hospital" and lab.state.take_changes() == {}
+    assert any(isinstance(effect, Send) for effect in job.then(job.job())), "the honest run goes on"
+
+
 @pytest.mark.parametrize("limit", [{"PRODUCT_KAPPA": 60}, {"MAX_PRODUCT_CIPHERTEXTS": 0}])
 def test_a_study_beyond_the_budget_of_inner_products(limit: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
     """The aggregator refuses it when it learns how many rows there are, before anything is fitted."""
@@ -263,55 +273,6 @@ def test_a_study_beyond_the_budget_of_sums(monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.undo()
 
 
-def test_a_second_part_of_one_author() -> None:
-    """At the aggregator, whose own part is not ready yet, and at the sponsor, which relays."""
-    made = play("sums")
-    made.run()
-    asked = prediction("sums", State(dict(made.disk["hospital"])))
-    made.add("hospital", asked)
-    relayed: Any = made.until("lab", "relayed-part")
-    with pytest.raises(PeerViolation, match="a second one"):
-        asked.receive("insurer", messages.SealedPart(relayed.batch, relayed.sealed))
-    with pytest.raises(PeerViolation, match="seals no part"):
-        asked.receive("lab", messages.SealedPart(relayed.batch, relayed.sealed))
-    made = play("sums")
-    made.run()
-    lab, insurer = made.roles["lab"], made.roles["insurer"]
-    request = messages.PredictRequest(Batch(1), ("r1",))
-    own, key = lab.receive("hospital", request)
-    assert insurer.receive("hospital", key.message) == []
-    (job,) = insurer.receive("hospital", request)
-    (sealed,) = (e.message for e in job.then(job.job()) if isinstance(e, Send))
-    part = messages.RelayedPart(sealed.batch, messages.Author("insurer"), sealed.sealed)
-    assert lab.receive("hospital", part) == []
-    lab.state.take_changes()
-    with pytest.raises(PeerViolation, match="a second one"):
-        lab.receive("hospital", part)
-    assert lab.state.take_changes() == {} and isinstance(own, Compute)
-
-
-def test_a_part_key_twice_and_a_batch_before_its_key() -> None:
-    made = play("sums")
-    made.run()
-    made.add("hospital", prediction("sums", State(dict(made.disk["hospital"]))))
-    key: Any = made.until("insurer", "part-key")
-    insurer = made.roles["insurer"]
-    request = messages.PredictRequest(key.batch, ("r1",))
-    with pytest.raises(PeerViolation, match="before the key"):
-        insurer.receive("hospital", request)
-    for change, rule in (
-        (inner("announcement", key="00" * 31), "did not sign"),
-        (inner("announcement", key="zz"), "not hex"),
-        (inner("announcement", signature="00" * 64), "did not sign"),
-        (inner("batch", number=2), "did not sign"),
-    ):
-        with pytest.raises(PeerViolation, match=rule):
-            insurer.receive("hospital", change(key))
-    made.step()
-    with pytest.raises(PeerViolation, match="a second key"):
-        insurer.receive("hospital", key)
-
-
 def test_masked_ids_of_the_sponsor_before_this_partys_own() -> None:
     """The scalar is drawn by the job that masks; until then there is none to answer with."""
     made = play("private ids")
@@ -322,6 +283,19 @@ def test_masked_ids_of_the_sponsor_before_this_partys_own() -> None:
     with pytest.raises(PeerViolation, match="before this party's were sent"):
         lab.receive("hospital", query)
     assert lab.state.take_changes() == {} and query.step == messages.Step(0, 1)
+
+
+@pytest.mark.parametrize("given", [{"sealing_key": "ab" * 32}, {"sealing_signature": "ab" * 64}])
+def test_a_sealing_key_is_the_aggregators_alone(given: dict[str, str]) -> None:
+    """Nobody else's key, and no half of one, is passed on among the declarations."""
+    made = play("sums")
+    made.until("hospital", "declared")
+    assert (made.sender, settings("sums").adder) == ("lab", "lab") and made.step()
+    honest: Any = made.until("hospital", "declared")
+    changed = messages.Declared(msgspec.structs.replace(honest.declaration, **given))
+    with pytest.raises(PeerViolation, match="insurer is not the aggregator and has a sealing key") as found:
+        made.roles["hospital"].receive("insurer", changed)
+    assert found.value.peer == "insurer" and made.roles["hospital"].state.take_changes() == {}
 
 
 @pytest.mark.parametrize(

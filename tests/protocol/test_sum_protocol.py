@@ -36,7 +36,7 @@ from secure_gal.settings.study import Protect, Study
 from secure_gal.state import State
 from tests.protocol.test_encrypted_protocol import pack, unpack
 from tests.support.simulation import MemoryStore, Network, Party
-from tests.support.study_in_memory import ANY_SUMS, NAMES, Arrays, context, final_f, make_node, spent, study
+from tests.support.study_in_memory import ANY_SUMS, NAMES, ROUNDS, Arrays, context, final_f, make_node, spent, study
 
 CLEAR = Protect(ids="clear", predictions="sum")
 CKKS = Protect(ids="clear", residuals="ckks", predictions="sum")
@@ -139,6 +139,7 @@ class Model(Arrays):
         return saved, fit_bytes(values[: self.trains], values[self.trains :])
 
     def predict(self, ids, encoder, models, coefficients, k):  # type: ignore[no-untyped-def]
+        assert self.keyed
         known, part = super().predict(ids, encoder, models, coefficients, k)
         return known, fit_bytes(np.zeros((0, k)), part.astype(np.float64))
 
@@ -271,6 +272,21 @@ def test_uniform_weights_and_a_sponsor_without_features(protect: Protect) -> Non
     fitted = make(protect, fits=False)
     fitted.run()
     assert np.allclose(final_f(fitted), expected(fits=False), rtol=0, atol=1e-5)
+
+
+def test_weights_go_out_once_a_round_whoever_restarts() -> None:
+    """Uniform ones are known without a computation, and so were easily sent again; the aggregator takes one list."""
+    network = make(CLEAR, weights="uniform")
+
+    def lists() -> int:
+        return len({bytes(frames[0]) for _, _, frames in network.sent if b'"kind":"weights"' in frames[0]})
+
+    for round_ in range(1, ROUNDS + 1):
+        while lists() < round_:
+            assert network.step()
+        network.crash("hospital")
+    network.run()
+    assert lists() == ROUNDS and np.allclose(final_f(network), expected(uniform=True), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("first", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])

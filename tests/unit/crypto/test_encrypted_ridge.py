@@ -156,6 +156,9 @@ def test_u_that_no_ridge_fit_has() -> None:
         EncryptedRidge(keys("fast", 4), u, np.full((2, 3), np.nan), cores=1)
     with pytest.raises(Unsuitable):
         EncryptedRidge(keys("fast", 4), u, u[:0], cores=1)
+    for train, all_ in ((u[:, 0], u), (u, u[:, 0]), (u[:, :2], u)):
+        with pytest.raises(Misuse, match="does not fit keys of width 4"):
+            EncryptedRidge(keys("fast", 4), train, all_, cores=1)
     with pytest.raises(Misuse):
         EncryptedRidge(keys("fast", 2), u, u, cores=1)
     with pytest.raises(Misuse):

@@ -31,10 +31,13 @@ def test_the_same_ciphertext_is_one_release_and_gives_the_same_values(tmp_path: 
     replies = np.stack([calculator.sanitise(None, 111) for _ in range(3)])
     values = [first.decrypt(row[None], 100, 1, PEER) for row in replies]
     assert first.releases.count == 3
+    noise = first.releases.add_squares(PEER, 0, 0.0)
+    assert noise[0] == 3 * (FAST.values_per_ciphertext - 100)
     again = SecretContext.load(path)  # another process, or the same after a crash
     for row, before in zip(replies, values, strict=True):
         assert (again.decrypt(row[None], 100, 1, PEER) == before).all()
     assert again.releases.count == 3
+    assert again.releases.add_squares(PEER, 0, 0.0) == noise, "the same noise twice says nothing more of its variance"
     assert (values[0] != values[1]).mean() > 0.5  # both lie on the grid of what means something, where some agree
 
 

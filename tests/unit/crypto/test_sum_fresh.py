@@ -1,4 +1,4 @@
-"""Fresh features under real encrypted residuals: fits and parts of a prediction are those of the clear learner."""
+"""Fits and parts for the aggregator: under fresh features those of the clear learner, and cut where they run away."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from crypto import work_folder
 from crypto.ckks.add import added
-from crypto.ckks.fits import ROWS, SUM, Layout
+from crypto.ckks.fits import MAX_PART, ROWS, SUM, Layout
 from crypto.ckks.ring import padded
 from crypto.ckks.secret_sum import SumContext
 from crypto.ckks.sum_calculator import SumCalculator
@@ -19,12 +20,13 @@ from secure_gal.gal.rows import study_order
 from secure_gal.holdings.encrypted import EncryptedAssistorData
 from secure_gal.holdings.fresh import SumFreshData
 from secure_gal.holdings.party import AssistorData
+from secure_gal.holdings.sums import SumClearData
 from secure_gal.learners import ridge_features
 from secure_gal.settings.party import DataSettings, LearnerSettings, PartySettings
 from secure_gal.settings.study import Protect
 from tests.support.study_in_memory import study
 
-N, NEW, ROUNDS = 300, 40, 2
+N, NEW, ROUNDS, OUTPUTS = 300, 40, 2, 2
 FRESH = LearnerSettings(features="fourier", fresh_features=True)
 
 
@@ -56,10 +58,12 @@ def opened(cipher: SumContext, fit: np.ndarray, layout: Layout) -> np.ndarray:
 
 
 def test_fits_and_parts_agree_with_the_clear_learner_of_the_same_secret(
-    cipher: SumContext, party: PartySettings, tmp_path: Path
+    cipher: SumContext, party: PartySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (jobs := tmp_path / "jobs").mkdir()
+    monkeypatch.setattr(work_folder, "places", lambda: [jobs])
     train, rows, rng = np.arange(N) % 5 > 0, np.arange(N), np.random.default_rng(5)
-    layout = Layout(int(train.sum()), int((~train).sum()), 1)
+    layout = Layout(int(train.sum()), int((~train).sum()), OUTPUTS)
     settings = study(protect=Protect(ids="clear", residuals="ckks", predictions="sum"))
     clear = AssistorData(party, settings, tmp_path, lambda text: None)
     clear_encoder = clear.prepare(rows, train)
@@ -68,34 +72,53 @@ def test_fits_and_parts_agree_with_the_clear_learner_of_the_same_secret(
     assert data.width == 4, "columns count, not features"
     keys = cipher.public_keys(data.padded)
     data.use_keys(keys, "hospital")
-    residuals = [rng.uniform(-1, 1, (layout.train, 1)).astype(np.float32) for _ in range(ROUNDS)]
+    residuals = [rng.uniform(-1, 1, (layout.train, OUTPUTS)).astype(np.float32) for _ in range(ROUNDS)]
     models = []
     for t, r in enumerate(residuals, start=1):
         data.begin_round(t)
-        values = opened(cipher, data.fit_encrypted(cipher.encrypt(r.astype(np.float64)), 1, "hospital"), layout)
+        values = opened(cipher, data.fit_encrypted(cipher.encrypt(r.astype(np.float64)), OUTPUTS, "hospital"), layout)
         saved, due = clear.fit_round(t, r)
         models.append(saved)
         assert np.abs(values - due[study_order(train)]).max() < SUM.error
     coefficients, ids = np.array([1.0, -0.5]), tuple(str(i) for i in range(N, N + NEW))
     terms = [cipher.encrypt(c * r.astype(np.float64)) for c, r in zip(coefficients, residuals, strict=True)]
+    begun = set(jobs.iterdir())
     again = SumFreshData(party, settings, tmp_path, lambda text: None)  # the process died before the end
     again.prepare(rows, train)
     again.use_keys(keys, "hospital")
-    head = again.head(np.concatenate(terms), 1, "hospital")
-    known, part = again.answer(ids, encoder, keys, head, 1, "hospital")
-    _, due = clear.predict(ids, clear_encoder, models, coefficients, 1)
+    head = again.head(np.concatenate(terms), OUTPUTS, "hospital")
+    assert begun and set(jobs.iterdir()) == begun, "encoded features lie nowhere once the head is there"
+    known, part = again.answer(ids, encoder, keys, head, OUTPUTS, "hospital")
+    _, due = clear.predict(ids, clear_encoder, models, coefficients, OUTPUTS)
     assert known.all() and np.abs(due).max() > 50 * SUM.error
-    assert np.abs(opened(cipher, part, Layout(0, NEW, 1)) - due).max() < SUM.error
+    assert np.abs(opened(cipher, part, Layout(0, NEW, OUTPUTS)) - due).max() < SUM.error
 
 
 def test_a_map_that_is_wider_than_the_keys_is_cut_to_them(party: PartySettings, tmp_path: Path) -> None:
     settings = study(protect=Protect(ids="clear", residuals="ckks", predictions="sum"))
-    data = SumFreshData(party, settings, tmp_path, lambda text: None)
+    said: list[str] = []
+    data = SumFreshData(party, settings, tmp_path, said.append)
     data.prepare(np.arange(N), np.ones(N, dtype=bool))
+    assert any("drawn anew every round" in line for line in said), "the party is told what it fits"
     assert data.padded == padded(SUM, data._prepared().width)
     data._padded = 8
     data.begin_round(2)
     assert data._prepared().width == 8
+
+
+def test_a_part_is_cut_beyond_its_limit_and_the_party_is_told_of_those_rows_alone(
+    cipher: SumContext, party: PartySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, said = study(protect=Protect(ids="clear", predictions="sum")), list[str]()
+    limit = MAX_PART / len(settings.assistors)
+    made = np.array([[limit], [-limit], [2 * limit], [-np.inf], [1.0]], dtype=np.float32)
+    monkeypatch.setattr(AssistorData, "predict", lambda *_: (np.ones(len(made), np.uint8), made))
+    data = SumClearData(party, settings, tmp_path, said.append)
+    data.use_keys(cipher.public_key(), "hospital")
+    _, part = data.predict(("a", "b", "c", "d", "e"), b"", [], np.ones(1), 1)
+    found = opened(cipher, part, Layout(0, len(made), 1))
+    assert np.allclose(found[:, 0], [limit, -limit, limit, -limit, 1.0], atol=SUM.error * MAX_PART)
+    assert [line for line in said if line.startswith("2 rows extrapolate")] == said != []
 
 
 def test_replies_add_up(cipher: SumContext) -> None:

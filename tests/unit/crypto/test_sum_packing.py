@@ -16,7 +16,7 @@ from crypto.ckks.ciphertexts import read_reply
 from crypto.ckks.fits import MAX_VALUE, SUM, TRAINING, Layout
 from crypto.ckks.keys import PublicKeys
 from crypto.ckks.leave_one_out import OwnResiduals, factors, longest_row
-from crypto.ckks.products import PRODUCT_KAPPA, Products, pairs
+from crypto.ckks.products import COST_BITS, PRODUCT_KAPPA, Products, pairs, products_cost
 from crypto.ckks.releases import Releases
 from crypto.ckks.ridge_blocks import Encodings, Split
 from crypto.ckks.secret_sum import SumContext
@@ -219,6 +219,16 @@ def test_the_distances_hold_with_all_outputs_packed() -> None:
         found = Products.of(layout.training, by_ridge)
         assert 2.0**-52 < found.distance(10, numbers) < 2.0**-48
         assert found.distance(200, len(pairs(32, True))) > 2.0**-PRODUCT_KAPPA, "this limit, too"
+
+
+def test_the_cost_of_inner_products_counts_every_number_that_the_key_owner_is_given(keys: Keys) -> None:
+    """Those with its own fit, too: fewer would let a study pass that gives away more than it pays for."""
+    study = Study(60, 20, 1)
+    fits = [study.layout.split(keys.public.encrypt(fit[:60], fit[60:], MAX_VALUE))[0] for fit in study.fits]
+    difference = keys.secret.encrypt_difference(study.own - study.r)
+    given = keys.calculator.products(fits, study.r, difference, study.layout.training)
+    distance = Products.of(study.layout.training, False).distance(10, len(given))
+    assert products_cost(study.layout, 10, 2, False) == math.ceil(distance * 2.0**COST_BITS)
 
 
 @pytest.mark.slow

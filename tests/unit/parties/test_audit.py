@@ -18,11 +18,12 @@ from parties.audit.reconcile import reconcile
 from parties.audit.views import Filter, agreements, as_json, read_contents
 from secure_gal import messages
 from secure_gal.errors import SecureGalError, SettingsError
+from secure_gal.messages.certificate import head_statement
 from secure_gal.settings.study import Protect
 from tests.conftest import identity
 from tests.support.ledger_forger import FITTED, GREETING, altered, forge
 from tests.support.ledger_study import LedgerStudy, study, whole_study
-from transport.ledger_entries import LedgerError, MessageEntry, decode
+from transport.ledger_entries import FORMAT, LedgerError, MessageEntry, SignedHead, decode
 from transport.wire import SIGN_LABEL
 
 
@@ -122,6 +123,26 @@ def test_lines_deleted_inserted_swapped_or_cut_off(made: LedgerStudy, what: str)
 def test_an_owner_that_signs_its_forgery_again(made: LedgerStudy, change: Callable, rule: str) -> None:  # type: ignore[type-arg]
     with pytest.raises(LedgerError, match=rule):
         verify_ledger(forge(made, "lab", change))
+
+
+def head_of(made: LedgerStudy, owner: str, study: str) -> bytes:
+    """The lab's present head, as it would sign it of another ledger."""
+    head = msgspec.json.decode(made.path("lab").with_suffix(".head").read_bytes(), type=SignedHead).head
+    signature = made.identities["lab"].sign(head_statement(study, owner, head)).hex()
+    return msgspec.json.encode(SignedHead(FORMAT, owner, study, head, signature)) + b"\n"
+
+
+def test_a_head_is_of_this_owners_ledger_of_this_study(made: LedgerStudy) -> None:
+    path = made.path("lab")
+    head = path.with_suffix(".head")
+    assert head.read_bytes() == head_of(made, "lab", made.digest), "the forger alone is not what is detected"
+    for owner, digest, rule in (
+        ("insurer", made.digest, "is the head of insurer's ledger, not of lab's"),
+        ("lab", "ab" * 32, "is the head of another study's ledger"),
+    ):
+        head.write_bytes(head_of(made, owner, digest))
+        with pytest.raises(LedgerError, match=rule):
+            verify_ledger(path)
 
 
 def test_a_history_rewritten_behind_its_certificate(made: LedgerStudy) -> None:

@@ -8,6 +8,7 @@ import re
 import sqlite3
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from rich.console import Console
@@ -15,16 +16,17 @@ from typer.testing import CliRunner
 
 from crypto.identity import Identity
 from parties.audit.ledger import verify_ledger
-from parties.audit.proof import prove, verify_proof
+from parties.audit.proof import MAX_PROOF_BYTES, Proof, prove, read_proof, verify_proof
 from parties.audit.reconcile import reconcile
-from parties.audit.views import Contents, Filter, inferences, read_contents, totals_table
+from parties.audit.views import Contents, Filter, entries_table, inferences, read_contents, totals_table
 from parties.commands.audit import audit_app
 from secure_gal import messages
 from secure_gal.errors import SecureGalError, SettingsError
+from secure_gal.messages.certificate import LogHead, certificate_statement
 from tests.conftest import identity
 from tests.support.ledger_forger import FITTED, GREETING, altered, forge, line_of, resigned
 from tests.support.ledger_study import NAMES, LedgerStudy, study, whole_study
-from transport.ledger_entries import LedgerError
+from transport.ledger_entries import MAX_LINE_BYTES, CertificateEntry, LedgerError, SignedHead, decode
 
 
 @pytest.fixture
@@ -92,11 +94,48 @@ def test_reconcile_finds_a_message_signed_twice(made: LedgerStudy) -> None:
         reconcile([made.path("lab"), made.path("hospital")])
 
 
+def test_certificates_of_one_round_that_differ_are_two_histories(made: LedgerStudy) -> None:
+    """Each ledger is sound alone: every party signed both."""
+
+    def other(line: bytes) -> bytes:
+        entry = decode(line, "", None)
+        if not isinstance(entry, CertificateEntry) or entry.certificate.round == 1:
+            return line
+        found = entry.certificate
+        heads = found.heads | {"insurer": LogHead(found.heads["insurer"].seq, "ab" * 32)}
+        statement = certificate_statement(found.study, found.run, found.round, heads)
+        signatures = {name: who.sign(statement).hex() for name, who in made.identities.items()}
+        changed = msgspec.structs.replace(found, heads=heads, signatures=signatures)
+        return msgspec.json.encode(msgspec.structs.replace(entry, certificate=changed))
+
+    verify_ledger(forge(made, "hospital", lambda lines: [other(line) for line in lines]))
+    with pytest.raises(LedgerError, match=r"certificate 2 is another one than in .*: the parties signed two histories"):
+        reconcile([made.path("lab"), made.path("hospital")])
+
+
 def keep_salts(made: LedgerStudy, name: str) -> None:
     """The journal's table as run.db has it."""
     with sqlite3.connect(made.folders[name] / "run.db") as database:
         database.execute("CREATE TABLE ledger (seq INTEGER PRIMARY KEY, line BLOB NOT NULL, salts BLOB NOT NULL)")
         database.executemany("INSERT INTO ledger VALUES (?, ?, ?)", made.journals[name].rows)
+
+
+def test_a_proof_may_be_of_the_longest_line_and_the_longest_path_and_of_no_more(tmp_path: Path) -> None:
+    head = SignedHead(2, "lab", "ab" * 32, LogHead(2**63 - 1, "cd" * 32), "ef" * 64)
+    file = tmp_path / "proof.json"
+
+    def written(line: int) -> int:
+        raw = msgspec.Raw(b'"' + b"x" * (line - 2) + b'"')
+        proof = Proof(1, raw, ("01" * 32,) * 64, None, head, ("02" * 16,) * 64)
+        return file.write_bytes(msgspec.json.encode(proof) + b"\n")
+
+    longest = written(MAX_LINE_BYTES)
+    assert len(bytes(read_proof(file).line)) == MAX_LINE_BYTES
+    written(MAX_LINE_BYTES + MAX_PROOF_BYTES - longest)
+    read_proof(file)
+    written(MAX_LINE_BYTES + MAX_PROOF_BYTES - longest + 1)
+    with pytest.raises(SettingsError, match="too large"):
+        read_proof(file)
 
 
 def test_proofs(made: LedgerStudy, tmp_path: Path) -> None:
@@ -181,6 +220,17 @@ def test_a_table_keeps_kinds_and_fields_whole_at_80_columns(made: LedgerStudy) -
     assert all(any(kind in line and name in line for line in shown.getvalue().splitlines()) for kind, name in kinds)
 
 
+def test_line_numbers_and_kinds_of_messages_stay_whole_at_80_columns(made: LedgerStudy) -> None:
+    """They are what `audit prove --seq` and `audit show --kind` are given."""
+    _, contents = read_contents(made.path("lab"), Filter(kind="run-agreement"))
+    shown = io.StringIO()
+    Console(width=80, file=shown).print(entries_table(contents))
+    (entry,) = contents.kept
+    assert any(
+        line.split()[0] == str(entry.seq) and "run-agreement" in line for line in shown.getvalue().splitlines()[3:]
+    )
+
+
 def test_what_a_message_of_public_fields_reveals_is_shown() -> None:
     contents = Contents(Filter())
     contents.study = study("ckks")
@@ -199,6 +249,7 @@ def test_the_command_line(made: LedgerStudy, tmp_path: Path) -> None:
     assert json.loads(text)["ok"] is True
     code, text = call("show", path)
     assert code == 0
+    assert f"lab's ledger of study s ({made.digest}), verified" in text
     assert "What left this house" in text
     assert "the assistor's features" in text
     assert "Messages" in call("show", path, "--round", "2")[1]

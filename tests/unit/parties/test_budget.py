@@ -23,6 +23,7 @@ from parties.run.store import RunStore
 from secure_gal.data.table import Table, read_table
 from secure_gal.errors import EnvironmentFailure, SettingsError
 from secure_gal.holdings.budget import Charge
+from secure_gal.settings.limits import OWN_LIMIT
 from secure_gal.settings.party import DataSettings
 from tests.support.study_in_memory import table_of
 from tests.unit.parties.test_consent import session_of
@@ -312,6 +313,23 @@ def test_check_shows_what_is_left_of_each_budget(tmp_path: Path) -> None:
         assert line in shown
     session.file.write_text("max_rows = 50\n" + session.file.read_text())
     assert "- rows predicted: 3 of 50 (max_rows)" in check_party(session.file)
+
+
+def test_check_shows_the_ratio_of_sums_and_whether_it_is_beyond_the_limit(tmp_path: Path) -> None:
+    """And nothing of ciphertexts where none are made."""
+    session = session_of(tmp_path, others=("insurer", "clinic"))
+    assert "reply ciphertexts" not in check_party(session.file) and "T*K" not in check_party(session.file)
+    session = session_of(tmp_path, '[protect]\npredictions = "sum"\n', others=("insurer", "clinic"))
+    rounds, columns = session.study.rounds, 1
+    assert rounds / columns > OWN_LIMIT
+    shown = check_party(session.file)
+    assert f"T*K = {rounds} equations, against 1 columns here" in shown
+    assert f"a ratio of {rounds:.2f}, which is beyond it" in shown
+    wide = "id," + ",".join(f"c{i}" for i in range(400)) + "\n"
+    rows = "".join(f"{i}," + ",".join([str(i % 3)] * 400) + "\n" for i in range(20))
+    (tmp_path / "lab.csv").write_text(wide + rows)
+    shown = check_party(session.file)
+    assert f"a ratio of {rounds / 400:.2f}, and those of the other" in shown and "beyond it" not in shown
 
 
 def test_doctor_looks_whether_counts_can_be_written(tmp_path: Path) -> None:

@@ -149,10 +149,20 @@ def test_certificates_and_what_is_synced_follow_types_and_no_text(monkeypatch: p
     assert {name: p.store.values["certify/done"] for name, p in network.parties.items()} == dict.fromkeys(
         NAMES, str(ROUNDS).encode()
     )
-    assert synced["lab"] == synced["insurer"] == ROUNDS
+    assert synced == dict.fromkeys(NAMES, ROUNDS)
     for _, event in network.events:
         Progress(stream=out).show(event)
     assert "changed" in out.getvalue() and "eta" not in out.getvalue()
+
+
+def test_every_party_says_once_that_it_holds_the_certificate_of_a_round() -> None:
+    network = make_network()
+    network.run()
+    said = {
+        name: [e.round for who, e in network.events if who.name == name and isinstance(e, events.Certified)]
+        for name in NAMES
+    }
+    assert said == {name: list(range(1, ROUNDS + 1)) for name in NAMES}
 
 
 def count_syncs(monkeypatch: pytest.MonkeyPatch, ledger: Any, name: str, synced: dict[str, int]) -> None:

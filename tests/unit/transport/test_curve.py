@@ -66,7 +66,8 @@ def bench() -> Iterator[Bench]:
 
 def test_a_pinned_key_gets_in_under_its_own_name(bench: Bench) -> None:
     lab = bench.dial(identity("lab"))
-    assert Attached("lab") in bench.pump(lab, until=Attached)
+    seen = bench.pump(lab, until=Attached)
+    assert Attached("lab") in seen and not any(isinstance(event, Lost) for event in seen), "nobody was there to be lost"
     while not lab.attached():
         bench.pump(lab, until=Attached, turns=1)
     lab.send_sync("hospital", b"s")

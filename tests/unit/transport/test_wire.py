@@ -175,6 +175,25 @@ def test_a_header_is_judged_before_its_payload_is_there() -> None:
         announced(resigned(b'"shape":[3,2]', b'"shape":[2,2]')[:3], rest)
 
 
+@pytest.mark.parametrize(
+    ("kind", "most"), [(messages.SealedFitted, 1 << 30), (messages.EvaluationKeys, 64 << 20)], ids=["sealed", "keys"]
+)
+def test_the_most_bytes_that_a_peer_may_announce(kind: type[messages.Message], most: int) -> None:
+    """What a receiver would hold in memory for it; judged before any of them came."""
+    array = np.zeros(4, dtype=np.uint8)
+    made = kind(array, 1) if kind is messages.SealedFitted else kind(array)  # type: ignore[call-arg]
+
+    def announce(count: int) -> wire.Header:
+        head = encoded(made)[:3]
+        raw = head[0].replace(b'"shape":[4],"nbytes":4', b'"shape":[%d],"nbytes":%d' % (count, count))
+        head = [raw, identity("lab").sign(wire.SIGN_LABEL + raw), head[2]]
+        return wire.announced(head, count, sender=identity("lab").card, recipient="hospital", limits=wire.Limits())
+
+    assert announce(most).fields[0].nbytes == most
+    with pytest.raises(PeerViolation, match=f"at most {most} "):
+        announce(most + 1)
+
+
 def test_another_partys_signature() -> None:
     frames = encoded()
     frames[1] = identity("insurer").sign(wire.SIGN_LABEL + frames[0])
