@@ -66,7 +66,7 @@ class _Assistor:
         )
         self.u, self.train = self.features.transform(x[study_order(train)]), int(train.sum())
         width = padded(SUM, self.features.width)
-        self.ridge = SumRidge(cipher.public_keys(width), width, self.u, self.train, SPONSOR)
+        self.ridge = SumRidge(cipher.public_keys(width), width, self.u, self.train, SPONSOR, leave_one_out=False)
 
     def part(self, residual: Array, x: Array) -> Array:
         """U_new (U' R_m) in the clear, (n, K)."""

@@ -151,7 +151,7 @@ def record_encrypted(people: People, *, rounds: int = ROUNDS) -> Transcript:
     training, cipher = people.training(), Listener(SecretContext.generate(PARAMETER_SETS[PARAMETERS]))
     ensemble, own = new_ensemble(people, training, rounds), local(people, 0)
     assistors = {
-        name: EncryptedLocal(name, x, people.train, LEARNER, people.seed, cipher)
+        name: EncryptedLocal(name, x, people.train, LEARNER, people.seed, cipher, leave_one_out=False)
         for name, x in zip(names(people)[1:], people.blocks[1:], strict=True)
     }
     received, residuals, fitted = [], [], []

@@ -1,6 +1,7 @@
 """The homomorphic fit and prediction: f = U_all (U_train' r) on ciphertexts, sanitised.
 
-U = Phi B with A = (Phi'Phi + N lambda I)^-1 = B B', so this is ridge regression of r. The work of `ridge_blocks` is
+U = Phi B with A = (Phi'Phi + N lambda I)^-1 = B B', so this is ridge regression of r. Training rows may get their
+leave-one-out values instead (`leave_one_out`). The work of `ridge_blocks` is
 shared out by blocks of rows. Each process keeps the same blocks round after round, because it keeps their encodings.
 """
 
@@ -17,6 +18,7 @@ from joblib import cpu_count
 from crypto.ckks import ridge_blocks
 from crypto.ckks.ciphertexts import check_requests
 from crypto.ckks.keys import PublicKeys
+from crypto.ckks.leave_one_out import factors, longest_row
 from crypto.ckks.seal_files import Bytes
 from crypto.ckks.shards import Array, Job, Worker, close, each, prepare, spread
 from crypto.errors import Malformed, Misuse, Unsuitable
@@ -48,6 +50,8 @@ class EncryptedRidge:
         keys: the key owner's.
         u_train: float64 (N_train, p), what the inner products are taken with; p at most `keys.padded`.
         u_all: float64 (N_all, p), the rows to fit.
+        leave_one_out: training rows, which then come first in `u_all`, get leave-one-out values; all others keep the
+            full fit.
         cores: worker processes; by default every core that has half a second of a round's work to do.
         cache_bytes: memory for encodings; None for what the machine can spare, CACHE_BYTES at most.
 
@@ -62,6 +66,7 @@ class EncryptedRidge:
         u_train: Array,
         u_all: Array,
         *,
+        leave_one_out: bool = False,
         cores: int | None = None,
         cache_bytes: int | None = None,
     ) -> None:
@@ -69,7 +74,8 @@ class EncryptedRidge:
             raise Misuse(f"U of shapes {u_train.shape} and {u_all.shape} does not fit keys of width {keys.padded}")
         _check_operator(u_train)
         self._keys, self._cores = keys, cores
-        self._job = prepare(keys, u_train, u_all, cores or cpu_count(), _room(cache_bytes))
+        left_out = _left_out(keys, u_train, u_all) if leave_one_out else None
+        self._job = prepare(keys, u_train, u_all, cores or cpu_count(), _room(cache_bytes), left_out)
         self._begun = False
 
     def __repr__(self) -> str:
@@ -92,13 +98,13 @@ class EncryptedRidge:
         tell = on_progress or (lambda share: None)
         heads = self._heads(requests, outputs)
         tell(0.5)
-        replies = _spread_fitted(self._job, heads)
+        replies = _spread_fitted(self._job, heads, requests)
         tell(1.0)
         return replies
 
-    def fitted(self, head: bytes, outputs: int) -> Bytes:
-        """The second half of `fit`, from what `head` returned."""
-        return _spread_fitted(self._job, _split_head(self._keys, head, outputs))
+    def fitted(self, head: bytes, requests: Bytes, outputs: int) -> Bytes:
+        """The second half of `fit`, from what `head` returned for these requests."""
+        return _spread_fitted(self._job, _split_head(self._keys, head, outputs), requests)
 
     def head(self, requests: Bytes, outputs: int) -> bytes:
         """G = U_train' R, K ciphertexts, for the evaluator's own disk: never to be sent. Raises as `fit`."""
@@ -174,8 +180,9 @@ def _split_head(keys: PublicKeys, head: bytes, outputs: int) -> list[bytes]:
     return [head[k * size : (k + 1) * size] for k in range(outputs)]
 
 
-def _spread_fitted(job: Job, heads: list[bytes]) -> Bytes:
-    return np.concatenate(spread(job, partial(_fitted, heads=heads)))
+def _spread_fitted(job: Job, heads: list[bytes], requests: Bytes | None = None) -> Bytes:
+    own = requests if job.leave_one_out else None
+    return np.concatenate(spread(job, partial(_fitted, heads=heads, requests=own)))
 
 
 def _worthwhile(keys: PublicKeys, job: Job, outputs: int) -> int:
@@ -185,6 +192,16 @@ def _worthwhile(keys: PublicKeys, job: Job, outputs: int) -> int:
     products, turns = blocks * keys.padded, blocks * 2 * math.sqrt(keys.padded) + math.log2(params.n)
     seconds = outputs * (products * PRODUCT_SECONDS + turns * ROTATION_SECONDS) * params.n * params.levels
     return max(1, int(seconds / WORTHWHILE))
+
+
+def _left_out(keys: PublicKeys, u_train: Array, u_all: Array) -> Array:
+    """The factors of leave-one-out values; Misuse where rows of U_train and U_all do not lie in the same places."""
+    train, rows = len(u_train), len(u_all)
+    if not train or not np.array_equal(u_train, u_all[:train]):
+        raise Misuse("leave-one-out values need the training rows first among all rows")
+    if keys.params.packed(train) != keys.params.packed(rows):
+        raise Misuse(f"{train} training rows of {rows} lie elsewhere: fit those of this parameter set alone")
+    return factors(u_train, longest_row(keys.params, train, rows))
 
 
 def _check_operator(u: Array) -> None:
@@ -212,5 +229,7 @@ def _fold(worker: Worker, shares: list[bytes | None]) -> bytes:
     return ridge_blocks.fold(worker.calculator, worker.job.padded, shares)
 
 
-def _fitted(worker: Worker, shard: int, heads: list[bytes]) -> Bytes:
-    return ridge_blocks.fitted(worker.calculator, worker.encodings(1, shard), heads, worker.job.share(1, shard))
+def _fitted(worker: Worker, shard: int, heads: list[bytes], requests: Bytes | None) -> Bytes:
+    left_out = worker.own_residuals(shard)
+    own = None if left_out is None or requests is None else (left_out, requests)
+    return ridge_blocks.fitted(worker.calculator, worker.encodings(1, shard), heads, worker.job.share(1, shard), own)

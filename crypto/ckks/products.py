@@ -10,6 +10,7 @@ import numpy as np
 from crypto.ckks import release, wide
 from crypto.ckks.ciphertexts import spread
 from crypto.ckks.fits import MAX_VALUE, SUM, TRAINING, Layout
+from crypto.ckks.leave_one_out import growth
 from crypto.ckks.seal_files import Bytes
 from crypto.ckks.slots import Packing
 from crypto.errors import Malformed
@@ -30,8 +31,6 @@ MAX_PRODUCTS_COST = 2 ** (COST_BITS - PRODUCT_KAPPA)
 """The most that everything released about the same data may cost together."""
 MAX_PRODUCT_CIPHERTEXTS = 4096
 """Ciphertexts of a fit of training rows, at most: an inner product of more would be told too coarsely."""
-RIDGE_DIFFERENCE = 2.0
-"""||f|| <= ||r|| for a ridge fit, so ||f - r|| <= 2 ||r||."""
 ANY_DIFFERENCE = MAX_VALUE + 1
 """Fits of any learner are bounded value by value when they are encrypted."""
 
@@ -48,7 +47,8 @@ class Products:
     Attributes:
         values: of one fit of training rows, N_train * K.
         ciphertexts: that they lie in.
-        longest: bound on ||d|| / sqrt(values), for residuals of at most 1: `RIDGE_DIFFERENCE` or `ANY_DIFFERENCE`.
+        longest: bound on ||d|| / sqrt(values), for residuals of at most 1: `ANY_DIFFERENCE`, or for ridge fits and
+            their leave-one-out values 1 + `growth`, since ||f|| <= growth ||r||.
     """
 
     values: int
@@ -58,7 +58,7 @@ class Products:
     @classmethod
     def of(cls, table: Packing, ridge: bool) -> Products:
         """Of training rows that lie in `table`; `ridge`: fits are made on ciphertexts, and so are ridge fits."""
-        longest = RIDGE_DIFFERENCE if ridge else ANY_DIFFERENCE
+        longest = 1 + growth(table.params, table.rows, table.rows) if ridge else ANY_DIFFERENCE
         return cls(table.rows * table.outputs, table.ciphertexts, longest)
 
     @property

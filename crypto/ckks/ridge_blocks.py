@@ -5,6 +5,7 @@ With h = n/2 slots, P the padded width, and block c of U as complex U_c (h, P) (
     z    = sum_d rot_d( sum_c conj(U_c)[s, s-d] * r_c[s] )         inner products, Halevi and Shoup's diagonals
     g    = 2 Re of z summed over the h/P repeats                   z[s] and g[s] belong to column s mod P
     f_c  = sum_d U_c[s, s+d] * rot_d(g)[s]                         fitted values of n rows at once
+    f_c  = sum_d D U_c[s, s+d] * rot_d(g)[s] - D h r_c[s]          or leave-one-out values (`leave_one_out`)
 
 columns modulo P, rot_d moves slot s + d to s. Both sums use baby steps and giant steps (Halevi and Shoup, CRYPTO 2018,
 section 4), d = gB + b: babies rotate a ciphertext by b before the product, a giant rotates a sum of products by gB, and
@@ -24,10 +25,12 @@ from tenseal import sealapi
 
 from crypto.ckks import dithering
 from crypto.ckks.calculator import Calculator, Slots
+from crypto.ckks.leave_one_out import OwnResiduals
 from crypto.ckks.params import ParameterSet
 from crypto.ckks.seal_files import Bytes
 
 Rows = npt.NDArray[np.float32]
+Scales = npt.NDArray[np.float64]
 GROUP_BYTES = 2**28
 """Bytes of ciphertexts that a process holds at a time; outputs are worked on in groups that need no more."""
 
@@ -70,11 +73,22 @@ class Encodings:
     """Plaintexts of one stage by (block, giant, baby), dithered: kept, as long as there is room, since every round uses
     them.
 
-    Those that are made again have fresh dither; either way the fit is that of U in expectation.
+    Those that are made again have fresh dither; either way the fit is that of U in expectation. `scales` (rows,)
+    multiply the rows of U, where they are given.
     """
 
-    def __init__(self, calculator: Calculator, u: Rows, padded: int, split: Split, first: bool, room: int) -> None:
+    def __init__(
+        self,
+        calculator: Calculator,
+        u: Rows,
+        padded: int,
+        split: Split,
+        first: bool,
+        room: int,
+        scales: Scales | None = None,
+    ) -> None:
         self._calculator, self._u, self._padded, self.split, self._first = calculator, u, padded, split, first
+        self._scales = scales
         params = calculator.params
         self._bits = params.first_bits if first else params.second_bits
         self._left = 2 * room // ciphertext_bytes(params)
@@ -114,11 +128,14 @@ class Encodings:
         rows, columns = (ahead, back) if self._first else (back, ahead)
         slots, columns = len(self._index), columns % self._padded
         rows = rows % (self._segment if self._first else slots)
-        part = self._u[2 * slots * block : 2 * slots * (block + 1)]
+        here = slice(2 * slots * block, 2 * slots * (block + 1))
+        part, scales = self._u[here], None if self._scales is None else self._scales[here]
         out = np.zeros(slots, dtype=np.complex128)
         for half, target in ((rows, out.real), (rows + self._segment, out.imag)):
             there = (rows < self._segment) & (half < len(part)) & (columns < part.shape[1])
             target[there] = part[half[there], columns[there]]
+            if scales is not None:
+                target[there] *= scales[half[there]]
         return out.conj() if self._first else out
 
 
@@ -165,8 +182,17 @@ def fold(calculator: Calculator, padded: int, shares: Sequence[bytes | None]) ->
     return calculator.write_sum(total)
 
 
-def fitted(calculator: Calculator, encodings: Encodings, heads: Sequence[bytes], blocks: range) -> Bytes:
-    """Sanitised replies of these blocks, uint8 (len(blocks) * ceil(K / packed), reply_bytes), from g of K outputs."""
+def fitted(
+    calculator: Calculator,
+    encodings: Encodings,
+    heads: Sequence[bytes],
+    blocks: range,
+    own: tuple[OwnResiduals, Bytes] | None = None,
+) -> Bytes:
+    """Sanitised replies of these blocks, uint8 (len(blocks) * ceil(K / packed), reply_bytes), from g of K outputs.
+
+    `own` is for leave-one-out values: what they take off, and the requests of all blocks of training rows.
+    """
     params, outputs, split, packed = calculator.params, len(heads), encodings.split, encodings.packed
     groups = -(-outputs // packed)
     out = np.empty((len(blocks) * groups, params.reply_bytes), dtype=np.uint8)
@@ -185,6 +211,9 @@ def fitted(calculator: Calculator, encodings: Encodings, heads: Sequence[bytes],
                 waiting.append(calculator.horner(row, split.babies))
                 if len(waiting) == packed or k == outputs - 1:
                     total = calculator.horner(waiting, params.slots // packed)
+                    if own is not None:
+                        together = range(k + 1 - len(waiting), k + 1)
+                        total = own[0].subtract(total, own[1], block, together, outputs)
                     out[i * groups + k // packed] = calculator.sanitise(total, scale_bits(params, "f"))
                     waiting.clear()
     return out

@@ -22,6 +22,7 @@ from joblib import Parallel, delayed
 from crypto import work_folder
 from crypto.ckks.calculator import Calculator
 from crypto.ckks.keys import PublicKeys
+from crypto.ckks.leave_one_out import OwnResiduals
 from crypto.ckks.ridge_blocks import Encodings, Rows, Split
 from crypto.ckks.sets import named
 from crypto.errors import Unsuitable
@@ -31,6 +32,7 @@ Array = npt.NDArray[np.float64]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 _COPY_ROWS = 2**16
+_FACTORS = "factors.npy"
 _HEADER_BYTES = 256
 """Bytes of an array file before its numbers, at most."""
 
@@ -47,6 +49,7 @@ class Job:
         blocks: of n rows, of the same.
         shards: parts that the work is in.
         cache_bytes: memory for encodings, all processes together.
+        leave_one_out: training rows get leave-one-out values; their factors lie in the folder too.
     """
 
     folder: str
@@ -56,15 +59,31 @@ class Job:
     blocks: tuple[int, int]
     shards: int
     cache_bytes: int
+    leave_one_out: bool
 
     def share(self, stage: int, shard: int) -> range:
         """A shard's blocks of U_train (stage 0) or U_all (stage 1): consecutive, as even as can be."""
         blocks = self.blocks[stage]
         return range(blocks * shard // self.shards, blocks * (shard + 1) // self.shards)
 
+    def room(self, stage: int) -> int:
+        """Bytes for encodings of a stage in one process, by their number; stage 2 are those of `OwnResiduals`."""
+        own = 2 * self.blocks[0] if self.leave_one_out else 0
+        numbers = (self.blocks[0] * self.padded, self.blocks[1] * self.padded, own)
+        return self.cache_bytes * numbers[stage] // (sum(numbers) * self.shards)
 
-def prepare(keys: PublicKeys, u_train: Array | None, u_all: Array, cores: int, cache_bytes: int) -> Job:
+
+def prepare(
+    keys: PublicKeys,
+    u_train: Array | None,
+    u_all: Array,
+    cores: int,
+    cache_bytes: int,
+    factors: Array | None = None,
+) -> Job:
     """Write keys and U, rows clipped to norm 1, where processes can share them (`work_folder`).
+
+    `factors` are those of `leave_one_out.factors`, for leave-one-out values.
 
     Raises:
         Unsuitable: a value is not finite, or there are no rows.
@@ -80,13 +99,17 @@ def prepare(keys: PublicKeys, u_train: Array | None, u_all: Array, cores: int, c
         (folder / "keys").write_bytes(keys.raw)
         for name, u in own.items():
             _write(folder / name, u)
+        if factors is not None:
+            with (folder / _FACTORS).open("wb") as file:
+                np.save(file, factors)
 
     work_folder.sweep()
-    folder = work_folder.claim(len(keys.raw) + sum(4 * u.size + _HEADER_BYTES for u in own.values()), fill)
+    extra = 0 if factors is None else factors.nbytes + _HEADER_BYTES
+    folder = work_folder.claim(len(keys.raw) + extra + sum(4 * u.size + _HEADER_BYTES for u in own.values()), fill)
     rows = (0 if u_train is None else len(u_train), len(u_all))
     blocks = (-(-rows[0] // keys.params.n), -(-rows[1] // keys.params.n))
     shards = max(1, min(cores, max(blocks)))
-    return Job(str(folder), keys.params.name, keys.padded, rows, blocks, shards, cache_bytes)
+    return Job(str(folder), keys.params.name, keys.padded, rows, blocks, shards, cache_bytes, factors is not None)
 
 
 def close(job: Job) -> None:
@@ -120,7 +143,9 @@ class Worker:
         keys = (Path(job.folder) / "keys").read_bytes()
         self.calculator = Calculator(PublicKeys(named(job.params), job.padded, keys))
         self._u = self._open()
+        self._factors = np.load(Path(job.folder) / _FACTORS) if job.leave_one_out else None
         self._kept: dict[int, Encodings] = {}
+        self._own: OwnResiduals | None = None
 
     def _open(self) -> tuple[Rows, Rows]:
         """U_train and U_all, mapped."""
@@ -133,14 +158,31 @@ class Worker:
         if shard != self.shard:
             return self._encodings(stage, 0)
         if stage not in self._kept:
-            share = self.job.blocks[stage] / sum(self.job.blocks)
-            self._kept[stage] = self._encodings(stage, int(self.job.cache_bytes * share / self.job.shards))
+            self._kept[stage] = self._encodings(stage, self.job.room(stage))
         return self._kept[stage]
+
+    def own_residuals(self, shard: int) -> OwnResiduals | None:
+        """What leave-one-out values take off; None where fitted values are asked for."""
+        if self._factors is None:
+            return None
+        if shard != self.shard:
+            return OwnResiduals(self.calculator, self._factors[1], 0)
+        if self._own is None:
+            self._own = OwnResiduals(self.calculator, self._factors[1], self.job.room(2))
+        return self._own
 
     def _encodings(self, stage: int, room: int) -> Encodings:
         blocks = -(-self.job.blocks[stage] // self.job.shards)
         split = (Split.second if stage else Split.first)(self.calculator.params, self.job.padded, blocks)
-        return Encodings(self.calculator, self._u[stage], self.job.padded, split, stage == 0, room)
+        scales = self._scales() if stage else None
+        return Encodings(self.calculator, self._u[stage], self.job.padded, split, stage == 0, room, scales)
+
+    def _scales(self) -> Array | None:
+        """What rows of U_all are multiplied with: D, and 1 for those that are not for training."""
+        if self._factors is None:
+            return None
+        train, rows = self.job.rows
+        return np.concatenate([self._factors[0], np.ones(rows - train)])
 
 
 _workers: dict[str, Worker] = {}

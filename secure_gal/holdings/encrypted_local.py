@@ -18,7 +18,10 @@ from secure_gal.settings.party import LearnerSettings
 
 
 class EncryptedLocal:
-    """One assistor and the sponsor's dealings with it: rows x float64 (N, q), training mask, learner settings."""
+    """One assistor and the sponsor's dealings with it: rows x float64 (N, q), training mask, learner settings.
+
+    `leave_one_out` as for `EncryptedParty`.
+    """
 
     def __init__(
         self,
@@ -28,10 +31,12 @@ class EncryptedLocal:
         learner: LearnerSettings,
         seed: int,
         cipher: SecretContext,
+        *,
+        leave_one_out: bool,
     ) -> None:
         self._name, self._train, self._cipher = name, train, cipher
         self.features = ridge_features(learner, x[train], Path.cwd(), derive_seed("features", seed, name))
-        self._party = EncryptedParty(self.features, x, train, cipher.params)
+        self._party = EncryptedParty(self.features, x, train, cipher.params, leave_one_out=leave_one_out)
         self._keys = cipher.public_keys(self._party.padded)
         self._party.use_keys(self._keys, name)
 

@@ -17,7 +17,10 @@ Bytes = npt.NDArray[np.uint8]
 
 
 class EncryptedParty:
-    """Rows x float64 (N, q) in study order, their training mask, and the features that were fitted to them."""
+    """Rows x float64 (N, q) in study order, their training mask, and the features that were fitted to them.
+
+    `leave_one_out`: training rows get leave-one-out values instead of fitted ones.
+    """
 
     def __init__(
         self,
@@ -25,9 +28,11 @@ class EncryptedParty:
         x: npt.NDArray[np.float64],
         train: npt.NDArray[np.bool_],
         params: ParameterSet,
+        *,
+        leave_one_out: bool,
         cores: int | None = None,
     ) -> None:
-        self._features, self._params, self._cores = features, params, cores
+        self._features, self._params, self._cores, self._leave_one_out = features, params, cores, leave_one_out
         self._u = features.transform(x[study_order(train)])
         self._train_rows = int(train.sum())
         self._ridge: EncryptedRidge | None = None
@@ -51,7 +56,8 @@ class EncryptedParty:
         with blamed(peer):
             self._keys = PublicKeys.from_bytes(self._params, self.padded, raw)
         with setting("features", DataError):
-            self._ridge = EncryptedRidge(self._keys, self._u[: self._train_rows], self._u, cores=self._cores)
+            train, loo = self._u[: self._train_rows], self._leave_one_out
+            self._ridge = EncryptedRidge(self._keys, train, self._u, leave_one_out=loo, cores=self._cores)
 
     def fit(self, requests: Bytes, outputs: int, peer: str) -> Bytes:
         """Enc(f) of all rows, training rows first, from Enc(r) of the training rows; sanitised."""

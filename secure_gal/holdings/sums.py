@@ -34,13 +34,17 @@ class SumRidge:
         raw: the sponsor's evaluation keys, for the width of the features.
         u: float64 (N, width), training rows first.
         train: number of training rows.
+        leave_one_out: training rows get leave-one-out values.
     """
 
-    def __init__(self, raw: bytes, width: int, u: npt.NDArray[np.float64], train: int, peer: str) -> None:
+    def __init__(
+        self, raw: bytes, width: int, u: npt.NDArray[np.float64], train: int, peer: str, *, leave_one_out: bool
+    ) -> None:
         with blamed(peer):
             PublicKeys.from_bytes(SUM, width, raw)
         with setting("features", DataError):
-            self._ridge = EncryptedRidge(PublicKeys(TRAINING, width, raw), u[:train], u[:train])
+            keys = PublicKeys(TRAINING, width, raw)
+            self._ridge = EncryptedRidge(keys, u[:train], u[:train], leave_one_out=leave_one_out)
             self._rows = FittedRows(PublicKeys(ROWS, width, raw), u[train:]) if len(u) > train else None
 
     def __repr__(self) -> str:
@@ -49,7 +53,7 @@ class SumRidge:
     def fit(self, requests: Bytes, outputs: int, peer: str) -> bytes:
         """`Layout.fit_bytes` for the aggregator; raises as `EncryptedRidge.fit`."""
         head = self.head(requests, outputs, peer)
-        fit = self._ridge.fitted(head, outputs).tobytes()
+        fit = self._ridge.fitted(head, requests, outputs).tobytes()
         return fit + (self._rows.fitted(head, outputs).tobytes() if self._rows is not None else b"")
 
     def head(self, requests: Bytes, outputs: int, peer: str) -> bytes:
@@ -95,7 +99,7 @@ class SumEncryptedData(EncryptedAssistorData):
         """Check the sponsor's evaluation keys and use them from now on; PeerViolation."""
         if self._ridge is not None:
             self._ridge.close()
-        self._ridge = SumRidge(raw, self.padded, self._u, self._train, peer)
+        self._ridge = SumRidge(raw, self.padded, self._u, self._train, peer, leave_one_out=False)
 
     def fit_encrypted(self, ciphertexts: Bytes, outputs: int, peer: str) -> Bytes:
         """Enc(f) of all rows for the aggregator, uint8 (fit_bytes,). PeerViolation."""

@@ -168,7 +168,9 @@ class GAL:
         cipher = SecretContext.generate(PARAMETER_SETS[self.parameters])
         self._encrypted = made  # so that the first ones' processes end if a later one cannot be made
         for name, x, learner in list(zip(names, blocks, self._learners, strict=True))[1:]:
-            made[name] = EncryptedLocal(name, x, self.train_mask_, learner, self._study.seed, cipher)
+            made[name] = EncryptedLocal(
+                name, x, self.train_mask_, learner, self._study.seed, cipher, leave_one_out=False
+            )
         return made
 
     def close(self) -> None:

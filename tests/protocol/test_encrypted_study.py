@@ -33,7 +33,7 @@ class Encrypted(Arrays):
     def prepare(self, rows: np.ndarray, train: np.ndarray) -> bytes:
         x = self.x[rows]
         features = ridge_features(LINEAR, x[train], Path.cwd(), 0)
-        self.party = EncryptedParty(features, x, train, PARAMETER_SETS["fast"], cores=1)
+        self.party = EncryptedParty(features, x, train, PARAMETER_SETS["fast"], leave_one_out=False, cores=1)
         return b"encoder"
 
     @property
@@ -121,7 +121,7 @@ def test_ciphertexts_under_another_key_are_refused() -> None:
     ours, foreign = SecretContext.generate(params), SecretContext.generate(params)
     x = np.random.default_rng(0).standard_normal((50, 2))
     train = np.ones(50, dtype=bool)
-    party = EncryptedParty(ridge_features(LINEAR, x, Path.cwd(), 0), x, train, params, cores=1)
+    party = EncryptedParty(ridge_features(LINEAR, x, Path.cwd(), 0), x, train, params, leave_one_out=False, cores=1)
     party.use_keys(ours.public_keys(party.padded), "hospital")
     reply = party.fit(foreign.encrypt(np.ones((50, 1))), 1, "hospital")
     with pytest.raises(Malformed, match="within 32"):
@@ -133,7 +133,7 @@ def test_a_batch_of_which_nobody_is_known_is_answered() -> None:
     params = PARAMETER_SETS["fast"]
     cipher, x = SecretContext.generate(params), np.random.default_rng(0).standard_normal((50, 2))
     features = ridge_features(LINEAR, x, Path.cwd(), 0)
-    party = EncryptedParty(features, x, np.ones(50, dtype=bool), params, cores=1)
+    party = EncryptedParty(features, x, np.ones(50, dtype=bool), params, leave_one_out=False, cores=1)
     party.use_keys(keys := cipher.public_keys(party.padded), "hospital")
     head = party.head(cipher.encrypt(np.ones((50, 1))), 1, "hospital")
     party.close()

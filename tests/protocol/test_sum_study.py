@@ -73,7 +73,7 @@ class Head(Rows):
         check_keys(SUM, 8, raw)
 
     def use_keys(self, raw: bytes, peer: str) -> None:
-        self.ridge = SumRidge(raw, 8, self.u, int(self.train.sum()), peer)
+        self.ridge = SumRidge(raw, 8, self.u, int(self.train.sum()), peer, leave_one_out=False)
 
     def fit_encrypted(self, requests: np.ndarray, outputs: int, peer: str) -> np.ndarray:
         return np.frombuffer(self.ridge.fit(requests, outputs, peer), np.uint8)
@@ -110,7 +110,7 @@ class Individual(Rows):
 
     def use_keys(self, raw: bytes, peer: str) -> None:
         x = self.x[self.rows]
-        self.party = EncryptedParty(self.features, x, self.train, PARAMETER_SETS["fast"], cores=1)
+        self.party = EncryptedParty(self.features, x, self.train, PARAMETER_SETS["fast"], leave_one_out=False, cores=1)
         self.party.use_keys(raw, peer)
 
     def fit_encrypted(self, requests: np.ndarray, outputs: int, peer: str) -> np.ndarray:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crypto.ckks.ciphertexts import check_replies
+from crypto.ckks.leave_one_out import growth
 from crypto.ckks.params import ParameterSet
 from crypto.ckks.slots import Packing
 from crypto.errors import Malformed
@@ -36,7 +37,13 @@ from secure_gal.state import ARRAY, MARK, NUMBER, Entries, Entry
 Bytes = npt.NDArray[np.uint8]
 Values = npt.NDArray[np.float64]
 NORM_SLACK = 1.01
-"""A ridge fit is no longer than its residual, ||f||_2 <= ||r||_2; this much more is left to CKKS's error."""
+"""A ridge fit is no longer than its residual, ||f||_2 <= ||r||_2, and leave-one-out values are `growth` times as long
+at most; this much more is left to CKKS's error."""
+
+
+def longest_fit(residual: Values, grown: float) -> float:
+    """||f||_2 of an honest answer for the training rows, at most; the residual is at most 1 in size."""
+    return NORM_SLACK * grown * float(np.linalg.norm(residual)) + 1.0
 
 
 class Cipher(Protocol):
@@ -135,8 +142,9 @@ class DecryptedFits:
 
     declares, one_unit = True, False
 
-    def __init__(self, cipher: Cipher, parameters: ParameterSet) -> None:
+    def __init__(self, cipher: Cipher, parameters: ParameterSet, *, leave_one_out: bool) -> None:
         self._cipher, self._parameters, self._widest = cipher, parameters, parameters.max_features
+        self._leave_one_out = leave_one_out
 
     def by_round(self, stage: SponsorStage) -> frozenset[str]:
         """Nobody: `fresh_features` is for sums."""
@@ -215,9 +223,10 @@ class DecryptedFits:
         """
         unit, scale = to_unit(residual)
         unit = unit[held]
+        grown = growth(self._parameters, len(unit), len(train)) if self._leave_one_out else 1.0
         with blamed(peer):
             values = self._cipher.decrypt(ciphertexts, len(train), residual.shape[1], peer)
-            if np.linalg.norm(values[: len(unit)]) > NORM_SLACK * np.linalg.norm(unit) + 1.0:
+            if np.linalg.norm(values[: len(unit)]) > longest_fit(unit, grown):
                 raise self._cipher.refuse(peer, "fitted values are longer than the residual: no ridge gives that")
         fitted = np.empty(values.shape, dtype=np.float32)
         fitted[study_order(train)] = values * scale

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from crypto.ckks.ciphertexts import check_replies
 from crypto.ckks.fits import SUM, Layout
+from crypto.ckks.leave_one_out import growth
 from crypto.ckks.products import Products, pairs, read_products
 from crypto.sealed_box import OVERHEAD_BYTES
 from secure_gal import events, messages
@@ -19,7 +20,7 @@ from secure_gal.effects import Compute, Effect, Send
 from secure_gal.errors import DataError, PeerViolation, blamed, setting
 from secure_gal.gal.rows import study_order, to_unit
 from secure_gal.messages import Declaration, Declared, InnerProducts, Message, SealedFitted, WeightedSum
-from secure_gal.protection.ckks.sponsor import NORM_SLACK, Cipher
+from secure_gal.protection.ckks.sponsor import Cipher, longest_fit
 from secure_gal.protection.sponsor_stage import SponsorStage
 from secure_gal.protection.sums.declaration import check_declaration
 from secure_gal.protection.sums.weights import constrained_weights, uniform_weights
@@ -61,13 +62,14 @@ class SummedFits:
     """At the sponsor: weights from inner products of differences, then one sum over all assistors.
 
     Args:
-        ridge: whether fits are ridges on ciphertexts, no longer than their residual.
+        ridge: whether fits are ridges on ciphertexts, so that there is a limit to their length.
+        leave_one_out: whether such fits are leave-one-out values of the training rows.
     """
 
     declares, one_unit = True, True
 
-    def __init__(self, cipher: SumCipher, ridge: bool) -> None:
-        self._cipher, self._ridge = cipher, ridge
+    def __init__(self, cipher: SumCipher, ridge: bool, *, leave_one_out: bool) -> None:
+        self._cipher, self._ridge, self._leave_one_out = cipher, ridge, leave_one_out
 
     def by_round(self, stage: SponsorStage) -> frozenset[str]:
         """Assistors whose features are drawn anew every round, under encrypted residuals."""
@@ -223,14 +225,14 @@ class SummedFits:
     def _open_sum(self, stage: SponsorStage) -> Compute[Values]:
         kept, residual, train, peer = SumRecords(stage.state), stage.ensemble.residual(), stage.train, stage.study.adder
         replies, weights, place = kept.opening.get(), kept.weights.get(), layout(stage)
-        share = float(weights[-len(stage.assistors) :].sum())
+        share, rows = float(weights[-len(stage.assistors) :].sum()), place.train
+        grown = share * (growth(SUM, rows, rows) if self._leave_one_out else 1.0)
 
         def opened() -> Values:
             unit, scale = to_unit(residual)
             with blamed(peer):
                 values = self._cipher.decrypt_sum(replies, place, peer)
-                limit = NORM_SLACK * share * np.linalg.norm(unit) + 1.0
-                if self._ridge and np.linalg.norm(values[: len(unit)]) > limit:
+                if self._ridge and np.linalg.norm(values[: len(unit)]) > longest_fit(unit, grown):
                     rule = "the sum of fitted values is longer than the residual: no ridges give that"
                     raise self._cipher.refuse(peer, rule)
             out = np.empty(values.shape)

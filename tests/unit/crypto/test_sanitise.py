@@ -16,6 +16,7 @@ from crypto.ckks import flooding, release, ridge_blocks, ring, seal_files, wide
 from crypto.ckks.calculator import Calculator
 from crypto.ckks.ciphertexts import read_reply, write_reply
 from crypto.ckks.encrypted_ridge import EncryptedRidge
+from crypto.ckks.leave_one_out import OwnResiduals, factors, longest_row
 from crypto.ckks.ridge_blocks import Encodings, Split, scale_bits
 from crypto.ckks.sets import PARAMETER_SETS
 from tests.support.ckks_keys import PEER, keys, ridge, secret
@@ -77,8 +78,9 @@ def test_fisher_information_of_the_noise() -> None:
 # --- the noise that it has to hide ------------------------------------------------------------------------------------
 
 
-def data_noise(name: str, u: np.ndarray, r: np.ndarray, new: np.ndarray) -> float:
-    """Measured D: L2 norm of a reply's data-dependent noise, over the primes that are dropped; fitted rows `new`."""
+def data_noise(name: str, u: np.ndarray, r: np.ndarray, new: np.ndarray, weights: np.ndarray) -> float:
+    """Measured D: L2 norm of a reply's data-dependent noise, over the primes that are dropped; fitted rows `new`, less
+    `weights` times the residual."""
     params, width = PARAMETER_SETS[name], ring.padded(PARAMETER_SETS[name], u.shape[1])
     real = Calculator(keys(name, width))
     requests = secret(name).encrypt(r)
@@ -86,11 +88,12 @@ def data_noise(name: str, u: np.ndarray, r: np.ndarray, new: np.ndarray) -> floa
     splits = Split.first(params, width, 1), Split.second(params, width, 1)
     kept = 2**30  # bytes: both circuits meet the same dither
     first, second = (Encodings(real, rows[i], width, splits[i], i == 0, kept) for i in (0, 1))
-    phases = []
+    own, phases = OwnResiduals(real, weights, kept), []
     for calculator in (Exact(real, secret(name)), Unsanitised(real, secret(name))):
         shares = ridge_blocks.inner_products(calculator, first, requests, range(1), 1)
         head = ridge_blocks.fold(calculator, width, shares)
-        ridge_blocks.fitted(calculator, second, [head], range(1))
+        own._calculator = calculator
+        ridge_blocks.fitted(calculator, second, [head], range(1), (own, requests))
         phases.append(calculator.results[0])
     exact, noisy = phases
     noise = coefficients(real, (noisy - exact) % np.array(params.primes[: params.levels], dtype=object)[:, None])
@@ -100,15 +103,18 @@ def data_noise(name: str, u: np.ndarray, r: np.ndarray, new: np.ndarray) -> floa
 
 @SETS
 @pytest.mark.parametrize("residual", ["correlated", "random"])
-def test_data_dependent_noise_is_within_its_bound(name: str, residual: str) -> None:
-    """Every fitted row has norm 1, the worst that clipping allows, and every slot is in use."""
+@pytest.mark.parametrize("leave_one_out", [False, True])
+def test_data_dependent_noise_is_within_its_bound(name: str, residual: str, leave_one_out: bool) -> None:
+    """Every fitted row has norm 1, the worst that clipping allows, and every slot is in use; what leave-one-out values
+    take off is anything up to the residual."""
     params = PARAMETER_SETS[name]
     rng = np.random.default_rng(0)
     u, r = ridge(params.n, 14, 1)
     feature = np.clip(u[:, :1] * np.sqrt(len(u)), -1, 1)
     r = feature if residual == "correlated" else rng.uniform(-1, 1, r.shape)
     new = rng.standard_normal((params.n, 14))
-    measured = data_noise(name, u, r, new / np.linalg.norm(new, axis=1)[:, None])
+    weights = rng.uniform(0, 1, params.n) * leave_one_out
+    measured = data_noise(name, u, r, new / np.linalg.norm(new, axis=1)[:, None], weights)
     assert params.data_noise / 30 < measured < params.data_noise
 
 
@@ -124,7 +130,8 @@ def test_the_distance_follows_from_the_bound(name: str) -> None:
 
 
 @SETS
-def test_every_slot_is_flooded(name: str) -> None:
+@pytest.mark.parametrize("leave_one_out", [False, True])
+def test_every_slot_is_flooded(name: str, leave_one_out: bool) -> None:
     """First and second half-block and the padding of both, with 200 rows and with one full block and a half.
 
     The noise is the reply less the clear fit; its deviation in each quarter of the slots is what sigma says, within
@@ -133,11 +140,12 @@ def test_every_slot_is_flooded(name: str) -> None:
     params = PARAMETER_SETS[name]
     expected = release.deviation(params)
     u, r = ridge(200, 3, 1)
-    job = EncryptedRidge(keys(name, 4), u, u, cores=1)
+    job = EncryptedRidge(keys(name, 4), u, u, leave_one_out=leave_one_out, cores=1)
     replies = job.fit(secret(name).encrypt(r), 1)
     job.close()
     values = secret(name).decrypt(replies, params.n, 1, PEER)[:, 0]  # padding too
-    values[:200] -= (u @ (u.T @ r))[:, 0]
+    scales, own = factors(u, longest_row(params, 200, 200)) if leave_one_out else (1.0, 0.0)
+    values[:200] -= scales * (u @ (u.T @ r))[:, 0] - own * r[:, 0]
     for part in (values[:200], values[200 : params.slots], values[params.slots : -500], values[-500:]):
         assert np.std(part) == pytest.approx(expected, rel=9 / np.sqrt(2 * len(part)))
 

@@ -15,6 +15,7 @@ from crypto.ckks.calculator import Calculator
 from crypto.ckks.ciphertexts import read_reply
 from crypto.ckks.fits import MAX_VALUE, SUM, TRAINING, Layout
 from crypto.ckks.keys import PublicKeys
+from crypto.ckks.leave_one_out import OwnResiduals, factors, longest_row
 from crypto.ckks.products import PRODUCT_KAPPA, Products, pairs
 from crypto.ckks.releases import Releases
 from crypto.ckks.ridge_blocks import Encodings, Split
@@ -62,12 +63,16 @@ def test_other_parameter_sets_pack_nothing() -> None:
 class Study:
     """Two assistors with ridges, a sponsor with a fit of its own; rows (train + others, K)."""
 
-    def __init__(self, train: int, others: int, outputs: int, width: int = 3) -> None:
+    def __init__(self, train: int, others: int, outputs: int, width: int = 3, *, leave_one_out: bool = False) -> None:
         self.layout, self.train = Layout(train, others, outputs), train
         made = [ridge(train + others, width, outputs, seed) for seed in (1, 2)]
         self.u = [u / max(1.0, np.linalg.norm(u[:train], 2)) for u, _ in made]
         self.r = made[0][1][:train]
         self.fits = [u @ (u[:train].T @ self.r) for u in self.u]
+        if leave_one_out:
+            for u, fit in zip(self.u, self.fits, strict=True):
+                scales, own = factors(u[:train], longest_row(TRAINING, train, train))
+                fit[:train] = scales[:, None] * fit[:train] - own[:, None] * self.r
         self.own = 0.3 * self.r
 
     def products(self) -> np.ndarray:
@@ -108,21 +113,24 @@ def check(keys: Keys, study: Study, fits: list[bytes], residual: np.ndarray) -> 
 
 
 @pytest.mark.parametrize(
-    ("train", "others", "outputs"),
+    ("train", "others", "outputs", "leave_one_out"),
     [
-        (N // 16, 3, 3),
-        pytest.param(N // 8 + 1, 0, 5, marks=pytest.mark.slow),
-        pytest.param(N // 2, N // 4 + 1, 3, marks=pytest.mark.slow),
-        (N // 2 + 1, 2, 1),
+        (N // 16, 3, 3, True),
+        pytest.param(40, 3, 17, True, marks=pytest.mark.slow),
+        pytest.param(N // 8 + 1, 0, 5, True, marks=pytest.mark.slow),
+        pytest.param(N // 2, N // 4 + 1, 3, True, marks=pytest.mark.slow),
+        (N // 2 + 1, 2, 1, False),
     ],
 )
-def test_sums_of_encrypted_fits_are_those_of_clear_ones(keys: Keys, train: int, others: int, outputs: int) -> None:
-    """Rows just at n / 2^j and one more; K that fills no ciphertext, and K = 1."""
-    study = Study(train, others, outputs)
+def test_sums_of_encrypted_fits_are_those_of_clear_ones(
+    keys: Keys, train: int, others: int, outputs: int, leave_one_out: bool
+) -> None:
+    """Rows just at n / 2^j and one more; K that fills no ciphertext, one more than fill one, and K = 1."""
+    study = Study(train, others, outputs, leave_one_out=leave_one_out)
     requests = keys.secret.encrypt(study.r)
     fits = []
     for u in study.u:
-        party = SumRidge(keys.raw, 4, u, train, PEER)
+        party = SumRidge(keys.raw, 4, u, train, PEER, leave_one_out=leave_one_out)
         fits.append(party.fit(requests, outputs, PEER))
         party.close()
     check(keys, study, fits, requests)
@@ -134,7 +142,7 @@ def test_features_wider_than_a_segment(keys: Keys) -> None:
     requests = keys.secret.encrypt(study.r)
     fits = []
     for u in study.u:
-        party = SumRidge(keys.raw, 1024, u, N // 16, PEER)
+        party = SumRidge(keys.raw, 1024, u, N // 16, PEER, leave_one_out=False)
         fits.append(party.fit(requests, 2, PEER))
         party.close()
     check(keys, study, fits, requests)
@@ -189,7 +197,7 @@ def test_a_sum_read_by_another_layout_is_not_the_sum(keys: Keys) -> None:
 def test_segments_that_nobody_uses_hold_noise_alone(keys: Keys) -> None:
     """13 of 16 segments: what is there has the size of the flooding and of nothing else."""
     study = Study(N // 16, 0, 3)
-    party = SumRidge(keys.raw, 4, study.u[0], N // 16, PEER)
+    party = SumRidge(keys.raw, 4, study.u[0], N // 16, PEER, leave_one_out=False)
     fit = party.fit(keys.secret.encrypt(study.r), 3, PEER)
     party.close()
     released = keys.calculator.weighted_sum([study.layout.split(fit)] * 2, [1 << 19, 1 << 19])
@@ -215,20 +223,22 @@ def test_the_distances_hold_with_all_outputs_packed() -> None:
 
 @pytest.mark.slow
 def test_data_dependent_noise_of_packed_fits_is_within_its_bound(keys: Keys) -> None:
-    """Sixteen outputs, every fitted row of norm 1, every segment full."""
+    """Sixteen outputs, every fitted row of norm 1, every segment full, leave-one-out values."""
     rng, rows, outputs, width = np.random.default_rng(0), N // 16, 16, 16
     u, _ = ridge(rows, 14, 1)
     new = rng.standard_normal((rows, 14))
     new /= np.linalg.norm(new, axis=1)[:, None]
     requests = keys.secret.encrypt(rng.uniform(-1, 1, (rows, outputs)))
     real = Calculator(PublicKeys(SUM, width, keys.raw))
+    own = OwnResiduals(real, rng.uniform(0, 1, rows), 2**30)
     first = Encodings(real, u.astype(np.float32), width, Split.first(SUM, width, 1), True, 2**30)
     second = Encodings(real, new.astype(np.float32), width, Split.second(SUM, width, 1), False, 2**30)
     phases = []
     for calculator in (Exact(real, keys.secret), Unsanitised(real, keys.secret)):
         shares = ridge_blocks.inner_products(calculator, first, requests, range(1), outputs)
         heads = [ridge_blocks.fold(calculator, width, [share]) for share in shares]
-        assert len(ridge_blocks.fitted(calculator, second, heads, range(1))) == 1
+        own._calculator = calculator
+        assert len(ridge_blocks.fitted(calculator, second, heads, range(1), (own, requests))) == 1
         phases.append(calculator.results[0])
     noise = coefficients(real, (phases[1] - phases[0]) % moduli(SUM))
     dropped = math.prod(SUM.primes[SUM.reply_levels : SUM.levels])

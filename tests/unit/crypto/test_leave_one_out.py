@@ -1,0 +1,266 @@
+"""Leave-one-out values on ciphertexts against ridge fits that were made anew without each row."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from joblib import parallel_config
+
+from crypto.ckks import leave_one_out, release, ridge_blocks
+from crypto.ckks.calculator import Calculator
+from crypto.ckks.embedding import slot_values
+from crypto.ckks.encrypted_ridge import EncryptedRidge, predict
+from crypto.ckks.leave_one_out import MAX_LEVERAGE, OwnResiduals, factors, growth, longest_row
+from crypto.ckks.params import ParameterSet
+from crypto.ckks.ridge_blocks import Split
+from crypto.ckks.sets import PARAMETER_SETS, SUM_SETS
+from crypto.errors import Misuse
+from tests.support.ckks_keys import PEER, Array, error_bound, keys, secret, width
+from tests.support.exact_ring import Exact, Undithered, coefficients, phase
+
+FAST, STRICT = PARAMETER_SETS["fast"], PARAMETER_SETS["strict"]
+TRAINING = SUM_SETS["sum-training"]
+GOLDEN = (1 + math.sqrt(5)) / 2
+PENALTY = 2.0
+
+
+def basis(phi: Array, train: int) -> Array:
+    """U (rows, p + 1) of a ridge fit with a free intercept to the first `train` rows of phi."""
+    centred = phi - phi[:train].mean(axis=0)
+    gram = centred[:train].T @ centred[:train] + PENALTY * np.eye(phi.shape[1])
+    u = np.linalg.solve(np.linalg.cholesky(gram), centred.T).T
+    return np.column_stack([u, np.full(len(u), 1 / np.sqrt(train))])
+
+
+def far_out(rows: int) -> list[int]:
+    """Rows that lie so far out that they have some leverage, in every half of every block."""
+    return [*range(9, rows, 3000)]
+
+
+def problem(rows: int, p: int, outputs: int, seed: int = 0) -> tuple[Array, Array]:
+    """phi (rows, p) and r (rows, outputs) in [-1, 1] that correlates with it."""
+    rng = np.random.default_rng(seed)
+    phi = rng.standard_normal((rows, p))
+    phi[far_out(rows)] *= max(1.0, np.sqrt(0.1 * rows / p))
+    signal = phi @ rng.standard_normal((p, outputs)) / np.sqrt(p)
+    return phi, np.clip(0.4 * signal + 0.3 * rng.standard_normal((rows, outputs)), -1, 1)
+
+
+def refitted(phi: Array, r: Array, rows: list[int]) -> Array:
+    """The value of each of these rows by a ridge with a free intercept that was fitted to all others."""
+    out = np.empty((len(rows), r.shape[1]))
+    for place, i in enumerate(rows):
+        design = np.column_stack([np.delete(phi, i, axis=0), np.ones(len(phi) - 1)])
+        penalty = PENALTY * np.diag([*np.ones(phi.shape[1]), 0.0])
+        weights = np.linalg.solve(design.T @ design + penalty, design.T @ np.delete(r, i, axis=0))
+        out[place] = [*phi[i], 1.0] @ weights
+    return out
+
+
+def left_out(u: Array, r: Array, longest: float, train: int | None = None) -> Array:
+    """The formula in the clear, for all rows of u; the first `train` are left out, the others are fitted."""
+    train = len(u) if train is None else train
+    scales, own = factors(u[:train], longest)
+    f = u @ (u[:train].T @ r)
+    f[:train] = scales[:, None] * f[:train] - own[:, None] * r
+    return f
+
+
+def fit(name: str, u: Array, r: Array, cores: int = 1, **options: int) -> Array:
+    """Encrypt, fit the first len(r) rows with all of u as leave-one-out values, decrypt."""
+    job = EncryptedRidge(
+        keys(name, width(name, u.shape[1])), u[: len(r)], u, leave_one_out=True, cores=cores, **options
+    )
+    try:
+        return secret(name).decrypt(job.fit(secret(name).encrypt(r), r.shape[1]), len(u), r.shape[1], PEER)
+    finally:
+        job.close()
+
+
+def bound(params: ParameterSet, u: Array, r: Array) -> float:
+    """Six deviations: those of a fit with D U, and of D h r (its dither and its scale in float64)."""
+    scales, own = factors(u, longest_row(params, len(r), len(u)))
+    grid = math.sqrt(params.n / 4) * 2.0**-leave_one_out.GRID_BITS
+    return math.hypot(error_bound(params, scales[:, None] * u, u, r), 6 * own.max() * 2.0**-24, 6 * grid)
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "p", "outputs"),
+    [
+        ("fast", 60, 1, 1),
+        ("fast", 300, 12, 3),
+        ("fast", 5000, 130, 1),
+        ("fast", 2 * FAST.n + 700, 3, 3),
+        ("strict", 60, 5, 1),
+        ("strict", STRICT.n + 700, 12, 3),
+    ],
+)
+def test_values_are_those_of_ridges_fitted_without_the_row(name: str, rows: int, p: int, outputs: int) -> None:
+    params = PARAMETER_SETS[name]
+    phi, r = problem(rows, p, outputs)
+    u = basis(phi, rows)
+    some = [*range(0, rows, -(-rows // 40)), *far_out(rows), rows - 1]
+    found, due = fit(name, u, r)[some], refitted(phi, r, some)
+    assert np.abs(found - due).max() < bound(params, u, r) < params.error
+    fitted = u @ (u.T @ r)
+    assert np.abs(fitted[some] - due).max() > 3 * bound(params, u, r), "fitted values are something else"
+
+
+def test_other_rows_and_predictions_keep_the_full_fit() -> None:
+    phi, r = problem(900, 6, 2)
+    u, train = basis(phi, 500), 500
+    job = EncryptedRidge(keys("fast", 8), u[:train], u, leave_one_out=True, cores=1)
+    requests = secret("fast").encrypt(r[:train])
+    found = secret("fast").decrypt(job.fit(requests, 2), 900, 2, PEER)
+    assert np.abs(found - left_out(u, r[:train], longest_row(FAST, train, 900), train)).max() < FAST.error
+    replies = predict(keys("fast", 8), job.head(requests, 2), 2, u[train:], cores=1)
+    job.close()
+    full = u[train:] @ (u[:train].T @ r[:train])
+    assert np.abs(secret("fast").decrypt(replies, 400, 2, PEER) - full).max() < FAST.error
+    assert np.abs(found[train:] - full).max() < FAST.error
+
+
+@pytest.mark.parametrize("room", [0, 5 * ridge_blocks.ciphertext_bytes(FAST), 2**30])
+def test_every_cache_gives_the_same_round_after_round(room: int) -> None:
+    phi, r = problem(FAST.n + 20, 6, 2)
+    u = basis(phi, len(phi))
+    job = EncryptedRidge(keys("fast", 8), u, u, leave_one_out=True, cores=1, cache_bytes=room)
+    for scale in (1.0, -0.5):
+        replies = job.fit(secret("fast").encrypt(scale * r), 2)
+        found = secret("fast").decrypt(replies, len(u), 2, PEER)
+        assert np.abs(found - left_out(u, scale * r, 1.0)).max() < FAST.error
+    job.close()
+
+
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_worker_processes_share_the_rows(backend: str) -> None:
+    phi, r = problem(3 * FAST.n, 4, 2)
+    u = basis(phi, len(phi))
+    with parallel_config(backend=backend):
+        assert np.abs(fit("fast", u, r, cores=2) - left_out(u, r, 1.0)).max() < FAST.error
+
+
+def test_a_row_of_much_leverage_is_shrunk_and_says_nothing_of_its_own_residual() -> None:
+    """One row far out: its value is its leave-one-out value times D (1 - h), whatever its own residual is."""
+    phi, r = problem(FAST.n, 2, 1)
+    phi[7] = 400.0
+    u = basis(phi, len(phi))
+    leverage = float(u[7] @ u[7])
+    scales, own = factors(u, 1.0)
+    assert leverage > 0.9 and np.linalg.norm(scales[7] * u[7]) == pytest.approx(1.0) and own[7] <= 1.0
+    other = r.copy()
+    other[7] = -other[7]
+    due = (1 - leverage) * scales[7] * refitted(phi, r, [7])[0, 0]
+    for residual in (r, other):
+        assert abs(fit("fast", u, residual)[7, 0] - due) < FAST.error
+    clipped = (u[7] @ (u.T @ r) - 0.38 * r[7]) / (1 - 0.38)
+    assert abs(clipped - (u[7] @ (u.T @ other) - 0.38 * other[7]) / (1 - 0.38)) > 0.1, "a clipped leverage would tell"
+
+
+def test_a_leverage_of_one_or_none_has_a_value() -> None:
+    u = np.zeros((5, 2))
+    u[0, 0] = 1.0
+    assert np.array_equal(factors(u, 3.0), [[3, 1, 1, 1, 1], [3, 0, 0, 0, 0]])
+    assert np.abs(fit("fast", u, np.full((5, 1), 0.5))).max() < FAST.error
+
+
+@pytest.mark.parametrize("params", [FAST, STRICT, TRAINING], ids=lambda params: params.name)
+def test_rows_of_a_ciphertext_are_no_longer_than_the_noise_bound_counts(params: ParameterSet) -> None:
+    """n squared lengths of one, over all outputs that share it, for any leverages; and values grow by `growth`."""
+    for train, rows in [(1, 1), (40, 50), (700, 700), (params.n // 16, params.n // 16), (params.n, params.n + 1)]:
+        longest = longest_row(params, train, rows)
+        here = min(train, params.n)
+        others = min(rows, params.n) - here
+        assert params.packed(rows) * (here * longest**2 + others) <= params.n * (1 + 1e-9)
+        assert longest >= 1.0
+        edge = 1 - 1 / growth(params, train, rows)  # the leverage from which on values are shrunk
+        assert edge == pytest.approx(MAX_LEVERAGE) or math.sqrt(edge) / (1 - edge) == pytest.approx(longest)
+        assert math.sqrt(edge) / (1 - edge) < longest * (1 + 1e-9)
+    assert growth(params, 10**6, 10**6) == pytest.approx(GOLDEN)
+    assert growth(params, 1, 1) == pytest.approx(20)
+
+
+@pytest.mark.parametrize("far", [0.0, 3.0, 1e4])
+def test_values_grow_by_no_more_than_is_stated(far: float) -> None:
+    """The norm of the whole map r -> leave-one-out values; `far` moves three rows out."""
+    phi, _ = problem(120, 40, 1)
+    phi[:3] *= 1 + far
+    u = basis(phi, 120)
+    for name, params in {**PARAMETER_SETS, "sum": TRAINING}.items():
+        norm = np.linalg.norm(left_out(u, np.eye(120), longest_row(params, 120, 120)), 2)
+        assert norm < growth(params, 120, 120), name
+    assert np.linalg.norm(left_out(u, np.eye(120), 1.0), 2) < GOLDEN
+
+
+def test_rows_that_do_not_lie_in_the_same_places_are_refused() -> None:
+    u = basis(problem(300, 3, 1)[0], 300)
+    for train in (u[::-1], u[5:], u[:0]):
+        with pytest.raises(Misuse, match="training rows first"):
+            EncryptedRidge(keys("fast", 4), train, u, leave_one_out=True, cores=1)
+
+
+@pytest.mark.parametrize("name", ["fast", "strict"])
+def test_the_exact_ring_gives_what_is_subtracted(name: str) -> None:
+    """On noise-free phases: -D h r row by row, of halves that differ and of a half that is filled in part."""
+    params = PARAMETER_SETS[name]
+    rng, rows = np.random.default_rng(0), params.n // 2 + 700
+    weights, r = rng.uniform(0, 1, rows), rng.uniform(-1, 1, (rows, 2))
+    real = Calculator(keys(name, 1))
+    exact = Exact(real, secret(name))
+    own = OwnResiduals(exact, weights, 0)
+    for k in (0, 1):
+        total = own.subtract(None, secret(name).encrypt(r), 0, [k], 2)
+        found = values(real, total)
+        assert np.abs(found[:rows] + weights * r[:, k]).max() < 1e-10
+        assert np.abs(found[rows:]).max() < 1e-10, "behind the last row"
+
+
+def test_the_exact_ring_gives_the_formula() -> None:
+    """On noise-free phases the circuit is the formula, up to the encodings of U."""
+    phi, r = problem(FAST.n, 3, 1)
+    u = basis(phi, len(phi))
+    real = Calculator(keys("fast", 4))
+    exact = Exact(real, secret("fast"))
+    scales, own = factors(u, 1.0)
+    rows, splits = u.astype(np.float32), (Split.first(FAST, 4, 1), Split.second(FAST, 4, 1))
+    first = Undithered(real, rows, 4, splits[0], True, 0)
+    second = Undithered(real, rows, 4, splits[1], False, 0, scales)
+    requests = secret("fast").encrypt(r)
+    head = ridge_blocks.fold(exact, 4, ridge_blocks.inner_products(exact, first, requests, range(1), 1))
+    for wanted, due in (
+        ((OwnResiduals(exact, own, 0), requests), left_out(u, r, 1.0)),
+        (None, scales[:, None] * (u @ (u.T @ r))),
+    ):
+        ridge_blocks.fitted(exact, second, [head], range(1), wanted)
+        assert np.abs(values(real, exact.results[-1]) - due[:, 0]).max() < 2e-4
+    assert np.abs(own * r[:, 0]).max() > 0.02
+
+
+@pytest.mark.parametrize("name", ["fast", "strict"])
+def test_a_value_tells_a_leverage_to_nine_digits_without_flooding_and_to_few_with_it(name: str) -> None:
+    """The sponsor knows everything else: what its guess would have answered, less what came."""
+    params, calculator = PARAMETER_SETS[name], Calculator(keys(name, 1))
+    rng, row = np.random.default_rng(0), 77
+    r, weights = rng.uniform(-1, 1, (params.n, 1)), rng.uniform(0, 1, params.n)
+    requests, bits = secret(name).encrypt(r), ridge_blocks.scale_bits(params, "f")
+
+    def answer() -> Any:
+        return OwnResiduals(calculator, weights, 0).subtract(None, requests, 0, [0], 1)
+
+    bare = values(calculator, phase(calculator, secret(name), answer()))
+    sent = secret(name).decrypt(calculator.sanitise(answer(), bits)[None], params.n, 1, PEER)[:, 0]
+    wrong = weights.copy()
+    wrong[row] += 1e-9 / r[row, 0]
+    right, other = -weights * r[:, 0], -wrong * r[:, 0]
+    assert abs(bare - right)[row] < 1e-10 < abs(bare - other)[row] / 9, "told apart"
+    assert release.deviation(params) > 1e3 * abs(right - other)[row], "and drowned"
+    assert np.std(sent - right) == pytest.approx(release.deviation(params), rel=9 / math.sqrt(2 * params.n))
+
+
+def values(calculator: Calculator, found: Any) -> Array:
+    """What a phase at the scale of f decodes to, real parts first (n,)."""
+    scale = 2.0 ** ridge_blocks.scale_bits(calculator.params, "f")
+    return slot_values(np.array([int(x) for x in coefficients(calculator, found)], dtype=float) / scale)
