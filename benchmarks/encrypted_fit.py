@@ -5,8 +5,10 @@
 
 A size is rows x columns of U x outputs. Everything is measured in one run on one machine. Seconds on one core are of
 CPU, which a busy machine disturbs less; on all cores they are of the wall clock. `round` is the best of several after
-the first, which encodes (`first`). `floor` adds up the primitives that a round needs, each timed alone
-just before: plaintext products with their additions, rotations, reading requests, and sanitising replies.
+the first, which encodes (`first`). `leave_one_out` is the same round with leave-one-out values of the training rows,
+beside fitted ones, one after the other by turns (`over_fitted`: the ratio). `floor` adds up the primitives that a round
+of fitted values needs, each timed alone just before: plaintext products with their additions, rotations, reading
+requests, and sanitising replies.
 
 Peers do the same products in the way a user would write first, and are *extrapolated* from a sample of each primitive:
 CKKSVector (TenSEAL; a dot product a column for g, then its product with the column for f: the encrypted scalar that
@@ -118,6 +120,7 @@ def ours(name: str, rows: int, columns: int, outputs: int) -> dict[str, Any]:
                 "counts": needed,
                 "primitive_ms": {what: 1e3 * seconds for what, seconds in timed.items()},
             }
+            result |= left_out(keys, requests, u, outputs)
         result |= {f"first_{cores}": first, f"round_{cores}": again}
         replies = job.fit(requests, outputs)
         job.close()
@@ -128,6 +131,21 @@ def ours(name: str, rows: int, columns: int, outputs: int) -> dict[str, Any]:
     result["bytes_back_a_value"] = replies.nbytes / (-(-rows // params.n) * params.n * outputs)
     result["key_megabytes"] = len(raw) / 1e6
     return result
+
+
+def left_out(keys: PublicKeys, requests: np.ndarray, u: np.ndarray, outputs: int) -> dict[str, float]:
+    """CPU seconds of a round of fitted and of leave-one-out values, by turns, one core."""
+    jobs = [EncryptedRidge(keys, u, u, leave_one_out=left, cores=1) for left in (False, True)]
+    seconds: list[list[float]] = [[], []]
+    for job in jobs:
+        job.fit(requests, outputs)
+    for _ in range(5):
+        for job, taken in zip(jobs, seconds, strict=True):
+            taken.append(best(lambda job=job: job.fit(requests, outputs), 1))  # type: ignore[misc]
+    for job in jobs:
+        job.close()
+    fitted, left = map(min, seconds)
+    return {"fitted": fitted, "leave_one_out": left, "over_fitted": left / fitted}
 
 
 def ckks_vector() -> Callable[[int, int, int], float]:
@@ -184,8 +202,8 @@ def table(results: list[dict[str, Any]]) -> str:
     """One line a size and parameter set."""
     cores = os.cpu_count() or 1
     lines = [
-        f"{'size':>14} {'set':>7} {'1 core':>8} {f'{cores} cores':>8} {'floor':>8} {'first':>7} {'error':>8}  others "
-        f"(s)"
+        f"{'size':>14} {'set':>7} {'1 core':>8} {f'{cores} cores':>8} {'floor':>8} {'left out':>8} {'first':>7} "
+        f"{'error':>8}  others (s)"
     ]
     for row in results:
         others = ", ".join(
@@ -194,7 +212,7 @@ def table(results: list[dict[str, Any]]) -> str:
         )
         lines.append(
             f"{row['size']:>14} {row['set']:>7} {row['round_1']:8.3f} {row[f'round_{cores}']:8.3f} "
-            f"{row['over_floor']:7.2f}x"
+            f"{row['over_floor']:7.2f}x {row['over_fitted']:7.2f}x"
             f" {row['first_1']:7.2f} {row['error']:8.1e}  {others}"
         )
     return "\n".join(lines)

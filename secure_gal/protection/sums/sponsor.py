@@ -233,7 +233,7 @@ class SummedFits:
             with blamed(peer):
                 values = self._cipher.decrypt_sum(replies, place, peer)
                 if self._ridge and np.linalg.norm(values[: len(unit)]) > longest_fit(unit, grown):
-                    rule = "the sum of fitted values is longer than the residual: no ridges give that"
+                    rule = "the sum of fitted values is longer than the residual allows: no ridges give that"
                     raise self._cipher.refuse(peer, rule)
             out = np.empty(values.shape)
             out[study_order(train)] = values * scale
