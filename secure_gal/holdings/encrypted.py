@@ -48,7 +48,7 @@ class EncryptedAssistorData(PartyModel):
     def prepare(self, positions: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> bytes:
         """Fit encoder, features and basis on the training rows; returns what must be saved to predict later."""
         encoder, features, x = self._fit_features(positions, train)
-        self._encrypted = EncryptedParty(features, x, train, self._params, leave_one_out=False)
+        self._encrypted = EncryptedParty(features, x, train, self._params, leave_one_out=self._study.cross_fitted)
         return storage.dump((encoder, features))
 
     def _fit_features(

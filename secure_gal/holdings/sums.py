@@ -99,7 +99,7 @@ class SumEncryptedData(EncryptedAssistorData):
         """Check the sponsor's evaluation keys and use them from now on; PeerViolation."""
         if self._ridge is not None:
             self._ridge.close()
-        self._ridge = SumRidge(raw, self.padded, self._u, self._train, peer, leave_one_out=False)
+        self._ridge = SumRidge(raw, self.padded, self._u, self._train, peer, leave_one_out=self._study.cross_fitted)
 
     def fit_encrypted(self, ciphertexts: Bytes, outputs: int, peer: str) -> Bytes:
         """Enc(f) of all rows for the aggregator, uint8 (fit_bytes,). PeerViolation."""

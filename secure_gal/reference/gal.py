@@ -169,7 +169,7 @@ class GAL:
         self._encrypted = made  # so that the first ones' processes end if a later one cannot be made
         for name, x, learner in list(zip(names, blocks, self._learners, strict=True))[1:]:
             made[name] = EncryptedLocal(
-                name, x, self.train_mask_, learner, self._study.seed, cipher, leave_one_out=False
+                name, x, self.train_mask_, learner, self._study.seed, cipher, leave_one_out=self._study.cross_fitted
             )
         return made
 

@@ -153,8 +153,9 @@ def _check_folds(party: PartySettings, study: Study, path: Path) -> None:
     folds = party.learner.folds
     ok = folds is None or 2 <= folds <= MAX_FOLDS
     _require(ok, path, "learner.folds", folds, f"2 to {MAX_FOLDS} models a round, or nothing: the learner's default")
-    used = party.learner.kind != "none" and study.cross_fitted
-    which = 'a learner, in a study whose training rows are cross-fitted (not weights = "paper" or residuals = "ckks")'
+    head = study.protect.encrypted and party.party != study.sponsor
+    used = party.learner.kind != "none" and study.cross_fitted and not head
+    which = 'a learner that is cross-fitted (not with weights = "paper", nor an assistor\'s with residuals = "ckks")'
     _require(folds is None or used, path, "learner.folds", folds, f"nothing; it is for {which}")
 
 

@@ -130,11 +130,10 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def cross_fitted(self) -> bool:
-        """Whether what is reported of a training row comes from fits without it (decision 0019); ciphertexts are fitted
-        by the paper's rule."""
+        """Whether what is reported of a training row comes from fits without it (decision 0019)."""
         match self.weights:
             case "fitted" | "uniform":
-                return not self.protect.encrypted
+                return True
             case "paper":
                 return False
             case _:

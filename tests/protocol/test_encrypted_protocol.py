@@ -120,9 +120,10 @@ def make_party(
     return Party(name, make)
 
 
-def make_encrypted(seed: int = 0, loss: float = 0.0, stretch: float = 1.0) -> Network:
-    others = [make_party(name, stretch=stretch) for name in NAMES[1:]]
-    return Network(make_party("hospital"), others, seed, loss)
+def make_encrypted(seed: int = 0, loss: float = 0.0, stretch: float = 1.0, weights: str = "paper") -> Network:
+    settings = study(protect=STUDY.protect, loss=STUDY.loss, weights=weights)
+    others = [make_party(name, settings, stretch) for name in NAMES[1:]]
+    return Network(make_party("hospital", settings), others, seed, loss)
 
 
 @pytest.fixture(scope="module")
@@ -234,9 +235,14 @@ def test_an_impossible_width_is_refused(padded: int) -> None:
         sponsor.receive("lab", messages.PaddedWidth(messages.Width(padded)))
 
 
-def test_fits_longer_than_the_residual_are_refused() -> None:
+@pytest.mark.parametrize(("weights", "stretch"), [("paper", 20.0), ("fitted", 300.0)])
+def test_fits_longer_than_the_residual_allows_are_refused(weights: str, stretch: float) -> None:
     with pytest.raises(PeerViolation, match="longer than the residual"):
-        make_encrypted(stretch=100.0).run()
+        make_encrypted(stretch=stretch, weights=weights).run()
+
+
+def test_leave_one_out_values_may_be_longer_than_the_residual() -> None:
+    make_encrypted(stretch=20.0, weights="fitted").run()
 
 
 def test_the_reply_budget_holds_over_restarts() -> None:

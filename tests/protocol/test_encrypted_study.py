@@ -23,8 +23,14 @@ from secure_gal.state import State
 from tests.support.simulation import MemoryStore, Network, Party
 from tests.support.study_in_memory import NAMES, Arrays, context, final_f, make_node, study
 
-FAST = study(protect=Protect(ids="clear", residuals="ckks", parameters="fast"))
+FAST = study(protect=Protect(ids="clear", residuals="ckks", parameters="fast"), weights="fitted")
 LINEAR = LearnerSettings(features=("standardized",))
+
+
+class Sponsor(Arrays):
+    """The sponsor over an array, in cross-fitted rounds."""
+
+    cross_fitted = True
 
 
 class Encrypted(Arrays):
@@ -33,7 +39,7 @@ class Encrypted(Arrays):
     def prepare(self, rows: np.ndarray, train: np.ndarray) -> bytes:
         x = self.x[rows]
         features = ridge_features(LINEAR, x[train], Path.cwd(), 0)
-        self.party = EncryptedParty(features, x, train, PARAMETER_SETS["fast"], leave_one_out=False, cores=1)
+        self.party = EncryptedParty(features, x, train, PARAMETER_SETS["fast"], leave_one_out=True, cores=1)
         return b"encoder"
 
     @property
@@ -63,7 +69,7 @@ def finished() -> Network:
         def make(store: MemoryStore) -> Node:
             state, nonce = State(store.values), bytes(16)
             if name == "hospital":
-                role: object = roles.sponsor(fixed, Arrays(name), state, nonce, cipher)
+                role: object = roles.sponsor(fixed, Sponsor(name), state, nonce, cipher)
             else:
                 role = roles.assistor(fixed, Encrypted(name, 5), state, nonce)  # type: ignore[arg-type]
             return make_node(role, store, fixed)
@@ -78,9 +84,7 @@ def finished() -> Network:
 def test_f_is_that_of_the_clear_run_within_the_parameter_sets_error(finished: Network) -> None:
     y = Arrays("hospital").y[:120, 0]
     blocks = [Arrays(n, 0 if n == "hospital" else 5).x[:120] for n in NAMES]
-    clear = GAL("regression", names=NAMES, rounds=3, patience=10, weights="paper", validation=0.2, learners=LINEAR).fit(
-        blocks, y
-    )
+    clear = GAL("regression", names=NAMES, rounds=3, patience=10, validation=0.2, learners=LINEAR).fit(blocks, y)
     distance = np.abs(final_f(finished) - clear.F_).max()
     assert distance <= 10 * PARAMETER_SETS["fast"].error * np.abs(clear.F_).max()
 
@@ -92,7 +96,7 @@ def received(network: Network, name: str) -> bytes:
 def test_no_weight_rate_or_residual_in_anything_an_assistor_received(finished: Network) -> None:
     ensemble, everything = finished.sponsor.node.role.ensemble, received(finished, "lab")
     secrets = [v for record in ensemble.history for v in (record.eta, *record.weights.values()) if v not in (0.0, 1.0)]
-    secrets += [record.eta * record.weights["lab"] for record in ensemble.history if record.weights["lab"]]
+    secrets += [record.eta * record.weights["lab"] for record in ensemble.history if record.eta * record.weights["lab"]]
     for value in secrets:  # eight bytes each: the chance that random ciphertexts hold one is below 1e-9
         for form in (struct.pack("<d", value), struct.pack(">d", value), repr(value)[:10].encode()):
             assert form not in everything
@@ -142,11 +146,12 @@ def test_a_batch_of_which_nobody_is_known_is_answered() -> None:
     assert cipher.decrypt(reply, 0, 1, "lab").shape == (0, 1)
 
 
-def test_the_reference_runs_encrypted_too() -> None:
+@pytest.mark.parametrize("weights", ["fitted", "paper"])
+def test_the_reference_runs_encrypted_too(weights: str) -> None:
     rng = np.random.default_rng(1)
     blocks = [rng.standard_normal((150, 3)) for _ in range(2)]
     y = blocks[0][:, 0] + 2 * blocks[1][:, 1] + 0.1 * rng.standard_normal(150)
-    settings = {"rounds": 3, "weights": "paper", "learners": LINEAR, "names": ("a", "b")}
+    settings = {"rounds": 3, "weights": weights, "learners": LINEAR, "names": ("a", "b")}
     clear = GAL("regression", **settings).fit(blocks, y)  # type: ignore[arg-type]
     encrypted = GAL("regression", **settings, residuals="ckks").fit(blocks, y)  # type: ignore[arg-type]
     assert np.abs(encrypted.F_ - clear.F_).max() < 1e-3 * np.abs(clear.F_).max()

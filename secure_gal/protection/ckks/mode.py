@@ -99,7 +99,9 @@ FITS = FittedMode(
         Step("assistor", "declaring", EvaluationKeys.KIND, ("learning",)),
         Step("prediction", "open", EncryptedPredictReply.KIND, ("open",)),
     ),
-    port=lambda study, cipher: DecryptedFits(cipher, named(study.protect.parameter_set), leave_one_out=False),
+    port=lambda study, cipher: DecryptedFits(
+        cipher, named(study.protect.parameter_set), leave_one_out=study.cross_fitted
+    ),
     side=lambda context, state, calculator: EncryptedFitsSide(named(context.study.protect.parameter_set)),
     parts=lambda context, cipher: DecryptedParts(cipher, named(context.study.protect.parameter_set)),
     lines=_fitted_lines,

@@ -31,7 +31,7 @@ def _steps(study: Study, name: str) -> tuple[Step, ...]:
 def _port(study: Study, cipher: Cipher) -> FittedPort:
     from secure_gal.protection.sums.sponsor import SummedFits
 
-    return SummedFits(cipher, study.protect.encrypted, leave_one_out=False)
+    return SummedFits(cipher, study.protect.encrypted, leave_one_out=study.cross_fitted)
 
 
 def _side(context: Context, state: State, calculator: MakeCalculator | None) -> FittedSide:

@@ -256,7 +256,7 @@ assert "torch" in sys.modules
 def test_encrypted_heads_on_images_and_series_give_what_clear_ones_give() -> None:
     (x, r), (s, _) = images(150), series(150)
     learner = LearnerSettings(features="encoder", device="cpu", options={"encoder_width": 31, "encoder_epochs": 1})
-    settings = {"rounds": 2, "weights": "paper", "learners": learner}
+    settings = {"rounds": 2, "learners": learner}
     blocks, y = [x[..., :3], x[..., 2:], s], ((r[:, 0] > 0) ^ (np.arange(150) % 5 == 0)).astype(int)
     clear = GAL(**settings).fit(blocks, y)  # type: ignore[arg-type]
     sealed = GAL(**settings, residuals="ckks", parameters="fast").fit(blocks, y)  # type: ignore[arg-type]
