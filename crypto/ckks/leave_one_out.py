@@ -70,6 +70,12 @@ def factors(u_train: Array, longest: float) -> Array:
     return np.stack([scales, scales * leverage])
 
 
+def shrunk(u_train: Array, longest: float) -> int:
+    """How many training rows have so much leverage that their values are shrunk; arguments as for `factors`."""
+    scales, own = factors(u_train, longest)
+    return int(np.sum(scales - own < 1 - 1e-9))  # D (1 - h)
+
+
 class OwnResiduals:
     """D h r of blocks of training rows, ready to be subtracted.
 

@@ -67,6 +67,10 @@ class EncryptedAssistorData(PartyModel):
         return self._features or self._learner
 
     @property
+    def _values_made(self) -> str:
+        return self._encrypted.values_made if self._encrypted is not None else ""
+
+    @property
     def seconds_for_features(self) -> float:
         """As `PartyModel`'s."""
         return self._seconds_for_features

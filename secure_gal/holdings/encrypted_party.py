@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from crypto.ckks.encrypted_ridge import EncryptedRidge, predict
 from crypto.ckks.keys import PublicKeys
+from crypto.ckks.leave_one_out import longest_row, shrunk
 from crypto.ckks.params import ParameterSet
 from crypto.ckks.ring import padded
 from secure_gal.errors import DataError, StateError, blamed, setting
@@ -40,6 +41,12 @@ class EncryptedParty:
 
     def __repr__(self) -> str:
         return f"EncryptedParty({self._u.shape[0]} x {self._u.shape[1]})"
+
+    @property
+    def values_made(self) -> str:
+        """How values of the training rows are made, in words."""
+        train = self._u[: self._train_rows]
+        return values_made(self._params, train, len(self._u), leave_one_out=self._leave_one_out)
 
     @property
     def padded(self) -> int:
@@ -79,6 +86,15 @@ class EncryptedParty:
         if self._ridge is None:
             raise StateError("an encrypted fit was asked for before the evaluation keys came")
         return self._ridge
+
+
+def values_made(params: ParameterSet, u_train: npt.NDArray[np.float64], rows: int, *, leave_one_out: bool) -> str:
+    """How the values of training rows u_train (N_train, width), of so many that are fitted, are made, in words."""
+    if not leave_one_out:
+        return "fitted values"
+    count = shrunk(u_train, longest_row(params, len(u_train), rows))
+    drawn = f"; {count} rows of much leverage are drawn towards 0" if count else ""
+    return f"leave-one-out values of one fit{drawn}"
 
 
 def answer(

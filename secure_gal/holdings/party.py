@@ -121,8 +121,13 @@ class PartyModel:
         learner = self._computes
         where, words = placement_of(learner), getattr(learner, "description", "")
         found = {"kind": self._party.learner.kind, "device": where.device, "precision": where.precision}
-        made = {"values": self._local.how} if self._local is not None and self._local.how else {}
+        made = {"values": self._values_made} if self._values_made else {}
         return found | ({"features": words} if words else {}) | made
+
+    @property
+    def _values_made(self) -> str:
+        """How values of the training rows are made, in words; empty before there are any."""
+        return self._local.how if self._local is not None else ""
 
     @property
     def _computes(self) -> object:

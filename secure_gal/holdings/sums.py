@@ -18,7 +18,7 @@ from secure_gal.errors import DataError, StateError, blamed, setting
 from secure_gal.features.encoded import RidgeFeatures
 from secure_gal.gal.rows import study_order, to_unit
 from secure_gal.holdings.encrypted import EncryptedAssistorData
-from secure_gal.holdings.encrypted_party import answer
+from secure_gal.holdings.encrypted_party import answer, values_made
 from secure_gal.holdings.party import AssistorData
 from secure_gal.learners import storage
 from secure_gal.settings.party import PartySettings
@@ -83,6 +83,13 @@ class SumEncryptedData(EncryptedAssistorData):
         self._u, self._train = self._features.transform(x[study_order(train)]), int(train.sum())
         self._columns = int(np.prod(x.shape[1:]))
         return storage.dump((encoder, self._features))
+
+    @property
+    def _values_made(self) -> str:
+        if not self._train:
+            return ""
+        u = self._u[: self._train]
+        return values_made(TRAINING, u, self._train, leave_one_out=self._study.cross_fitted)
 
     @property
     def width(self) -> int:

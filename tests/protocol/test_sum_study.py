@@ -44,8 +44,8 @@ N, TRAIN_SHARE = 1500, 0.8
 CLEAR, CKKS = Protect(ids="clear", predictions="sum"), Protect(ids="clear", residuals="ckks", predictions="sum")
 
 
-SEALING: dict[Protect, bytes] = {}
-"""The aggregator's key for fits, by study: it erases it when learning has ended."""
+SEALING: dict[tuple[Protect, str], bytes] = {}
+"""The aggregator's key for fits, by protection and weights: it erases it when learning has ended."""
 
 
 class Rows(Arrays):
@@ -73,7 +73,8 @@ class Head(Rows):
         check_keys(SUM, 8, raw)
 
     def use_keys(self, raw: bytes, peer: str) -> None:
-        self.ridge = SumRidge(raw, 8, self.u, int(self.train.sum()), peer, leave_one_out=False)
+        left_out = self.cross_fitted
+        self.ridge = SumRidge(raw, 8, self.u, int(self.train.sum()), peer, leave_one_out=left_out)
 
     def fit_encrypted(self, requests: np.ndarray, outputs: int, peer: str) -> np.ndarray:
         return np.frombuffer(self.ridge.fit(requests, outputs, peer), np.uint8)
@@ -120,9 +121,9 @@ class Individual(Rows):
         return self.party.head(requests, outputs, peer)
 
 
-def run(protect: Protect, rounds: int = 3) -> tuple[Network, Any]:
+def run(protect: Protect, rounds: int = 3, weights: str = "paper") -> tuple[Network, Any]:
     """A finished study, and the sponsor's key."""
-    settings = study(protect=protect, loss="l2", rounds=rounds)
+    settings = study(protect=protect, loss="l2", rounds=rounds, weights=weights)
     summed = protect.summed
     cipher = SumContext.generate(SUM) if summed else SecretContext.generate(PARAMETER_SETS["fast"])
 
@@ -131,7 +132,7 @@ def run(protect: Protect, rounds: int = 3) -> tuple[Network, Any]:
 
         def make(store: MemoryStore) -> Node:
             state, nonce, own = State(store.values), bytes(16), Rows(name)
-            own.rounds = rounds
+            own.rounds, own.cross_fitted = rounds, settings.cross_fitted
             if name == "hospital" and not summed:
                 return make_node(roles.sponsor(fixed, own, state, nonce, cipher), store, fixed)
             if name == "hospital":
@@ -139,6 +140,7 @@ def run(protect: Protect, rounds: int = 3) -> tuple[Network, Any]:
             if not summed:
                 return make_node(roles.assistor(fixed, Individual(name), state, nonce), store, fixed)  # type: ignore[arg-type]
             model = (Head if protect.encrypted else Public)(name)
+            model.cross_fitted = settings.cross_fitted
             role = roles.assistor(fixed, model, state, nonce)  # type: ignore[arg-type]
             return make_node(role, store, fixed)
 
@@ -147,13 +149,18 @@ def run(protect: Protect, rounds: int = 3) -> tuple[Network, Any]:
     network = Network(party("hospital"), [party(n) for n in NAMES[1:]])
     while network.step():  # the aggregator that keeps everything keeps this too
         if "secret/fitted" in network.parties["lab"].store.values:
-            SEALING[protect] = network.parties["lab"].store.values["secret/fitted"]
+            SEALING[protect, weights] = network.parties["lab"].store.values["secret/fitted"]
     return network, cipher
 
 
 @pytest.fixture(scope="module")
 def encrypted() -> tuple[Network, Any]:
     return run(CKKS)
+
+
+@pytest.fixture(scope="module")
+def left_out() -> tuple[Network, Any]:
+    return run(CKKS, weights="fitted")
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +180,7 @@ class Truth:
         self.train = network.sponsor.store.values["train"].astype(bool)
         models = {name: Rows(name) for name in NAMES}
         for model in models.values():
+            model.cross_fitted = network.sponsor.node.role.ensemble.cross_fitted
             model.prepare(np.arange(N), self.train)
         self.ensemble = models["hospital"].ensemble(NAMES)
         self.residual = self.ensemble.residual()
@@ -190,7 +198,7 @@ class Truth:
         return self.ensemble.F
 
 
-@pytest.mark.parametrize("which", ["encrypted", "public"])
+@pytest.mark.parametrize("which", ["encrypted", "left_out", "public"])
 def test_f_is_that_of_clear_gal_under_the_same_weights(which: str, request: pytest.FixtureRequest) -> None:
     network, _ = request.getfixturevalue(which)
     due = Truth(network).final_f()
@@ -304,7 +312,7 @@ def test_a_curious_aggregator_learns_no_fit_and_no_residual(which: str, request:
     binding = bind(context("lab", study(protect=protect)), lab.node.role.run, "fitted", 1, "insurer", rows)
     for relayed in payloads(network, "lab", "relayed-fitted"):
         card = context("lab", study(protect=protect)).cards["insurer"]
-        key = SealingKey(SEALING[protect])
+        key = SealingKey(SEALING[protect, "paper"])
         fit = key.unseal(relayed["sealed"].tobytes(), card, binding.to_bytes())
         training, rows = Layout(n, N - n, 1).split(fit)
         assert training.shape == (1, TRAINING.reply_bytes) and rows.shape == (1, ROWS.reply_bytes)

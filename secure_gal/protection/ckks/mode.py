@@ -50,7 +50,11 @@ def _residual_lines(study: Study) -> tuple[Disclosure, ...]:
 
 def _fitted_lines(study: Study) -> tuple[Disclosure, ...]:
     """What fits and parts tell, once the sponsor has decrypted them."""
-    flooded = f"{_how(study)}; re-randomised and flooded"
+    flooded, left_out = f"{_how(study)}; re-randomised and flooded", study.cross_fitted
+    values = (
+        "leave-one-out values of training rows and fitted values of others" if left_out else "fitted values of all rows"
+    )
+    leverage = "; of rows that it trained on, how unusual each is among its own" if left_out else ""
     return (
         Disclosure(
             PaddedWidth.KIND,
@@ -64,7 +68,7 @@ def _fitted_lines(study: Study) -> tuple[Disclosure, ...]:
             EncryptedFitted.KIND,
             "assistor",
             "sponsor",
-            "fitted values of all rows, every round",
+            f"{values}, every round",
             flooded,
             f"after decryption, {FITTED}; nothing more of its data from the ciphertexts",
             readable=True,
@@ -75,7 +79,7 @@ def _fitted_lines(study: Study) -> tuple[Disclosure, ...]:
             "sponsor",
             "its part of each prediction",
             flooded,
-            f"after decryption, {PART}",
+            f"after decryption, {PART}{leverage}",
             readable=True,
         ),
     )

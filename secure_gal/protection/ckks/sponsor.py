@@ -227,9 +227,8 @@ class DecryptedFits:
         with blamed(peer):
             values = self._cipher.decrypt(ciphertexts, len(train), residual.shape[1], peer)
             if np.linalg.norm(values[: len(unit)]) > longest_fit(unit, grown):
-                raise self._cipher.refuse(
-                    peer, "fitted values are longer than the residual allows: no ridge gives that"
-                )
+                rule = "fitted values are longer than the residual allows: no ridge gives that"
+                raise self._cipher.refuse(peer, rule)
         fitted = np.empty(values.shape, dtype=np.float32)
         fitted[study_order(train)] = values * scale
         return fitted

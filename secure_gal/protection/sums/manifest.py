@@ -98,6 +98,7 @@ def _parts(study: Study) -> tuple[Disclosure, ...]:
     """Of a prediction batch."""
     adder = study.adder
     sealed = _sealed(adder)
+    leverage = "; of rows that trained, how unusual each is, as their mean" if study.cross_fitted else ""
     return (
         Disclosure(
             "sealed-part",
@@ -121,7 +122,7 @@ def _parts(study: Study) -> tuple[Disclosure, ...]:
             "sponsor",
             f"the sum of all assistors' parts, from {adder}",
             f"{HOW}; re-randomised and flooded",
-            "after decryption, that sum: a function of the new rows' features at all assistors",
+            f"after decryption, that sum: a function of the new rows' features at all assistors{leverage}",
             readable=True,
         ),
     )

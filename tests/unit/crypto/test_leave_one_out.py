@@ -13,7 +13,7 @@ from crypto.ckks import leave_one_out, release, ridge_blocks
 from crypto.ckks.calculator import Calculator
 from crypto.ckks.embedding import slot_values
 from crypto.ckks.encrypted_ridge import EncryptedRidge, predict
-from crypto.ckks.leave_one_out import MAX_LEVERAGE, OwnResiduals, factors, growth, longest_row
+from crypto.ckks.leave_one_out import MAX_LEVERAGE, OwnResiduals, factors, growth, longest_row, shrunk
 from crypto.ckks.params import ParameterSet
 from crypto.ckks.ridge_blocks import Split
 from crypto.ckks.sets import PARAMETER_SETS, SUM_SETS
@@ -150,6 +150,7 @@ def test_a_row_of_much_leverage_is_shrunk_and_says_nothing_of_its_own_residual()
     u = basis(phi, len(phi))
     leverage = float(u[7] @ u[7])
     scales, own = factors(u, 1.0)
+    assert shrunk(u, 1.0) == 1 and shrunk(np.delete(u, 7, axis=0), 1.0) == 0
     assert leverage > 0.9 and np.linalg.norm(scales[7] * u[7]) == pytest.approx(1.0) and own[7] <= 1.0
     other = r.copy()
     other[7] = -other[7]
@@ -237,6 +238,18 @@ def test_the_exact_ring_gives_the_formula() -> None:
         ridge_blocks.fitted(exact, second, [head], range(1), wanted)
         assert np.abs(values(real, exact.results[-1]) - due[:, 0]).max() < 2e-4
     assert np.abs(own * r[:, 0]).max() > 0.02
+
+
+def test_what_is_subtracted_is_encoded_with_fresh_dither() -> None:
+    """Two encodings of the same weights differ by the dither's size, and from the weights by no more."""
+    weights = np.random.default_rng(0).uniform(0, 1, FAST.n)
+    own = OwnResiduals(Calculator(keys("fast", 1)), weights, 0)
+    decoded = [own._calculator._encoder.decode_complex(own._plains(0)[0]) for _ in range(2)]
+    real = np.array(decoded).real
+    due = -(weights[: FAST.slots] + weights[FAST.slots :]) / 2
+    deviation = math.sqrt(FAST.n / 8) * 2.0**-leave_one_out.GRID_BITS  # of a real part; a dither's variance is 1/6
+    assert 0.5 * deviation < np.std(real - due) < 2 * deviation
+    assert 0.5 * deviation < np.std(real[0] - real[1]) < 3 * deviation
 
 
 @pytest.mark.parametrize("name", ["fast", "strict"])
