@@ -82,7 +82,8 @@ def test_only_linear_assistors_are_encrypted(learner: object) -> None:
 
 def test_a_sponsor_fits_what_it_likes_beside_encrypted_assistors() -> None:
     blocks, y = data()
-    gal = GAL("regression", rounds=1, residuals="ckks", parameters="fast", learners=[Ridge(), "linear"])
+    settings = {"rounds": 1, "weights": "paper", "learners": [Ridge(), "linear"]}
+    gal = GAL("regression", **settings, residuals="ckks", parameters="fast")  # type: ignore[arg-type]
     gal.fit(blocks[:2], y)
     assert np.allclose(gal.predict(blocks[:2]), gal.F_[:, 0] * gal.codec_.scale + gal.codec_.mean, atol=0.05)
     gal.close()
@@ -312,7 +313,7 @@ def test_a_failed_fit_ends_the_worker_processes(monkeypatch: pytest.MonkeyPatch)
     open_parties: list[str] = []
 
     class Party:
-        def __init__(self, name: str, *_: Any) -> None:
+        def __init__(self, name: str, *_: Any, leave_one_out: bool) -> None:
             if name == "party-2":
                 raise SettingsError("[learner.options]", "wrong")
             self.name = name
