@@ -119,6 +119,17 @@ def test_data_dependent_noise_is_within_its_bound(name: str, residual: str, leav
 
 
 @SETS
+def test_data_dependent_noise_of_few_long_rows_is_within_its_bound(name: str) -> None:
+    """As long as leave-one-out values may make 50 rows that have a ciphertext to themselves."""
+    params, rng = PARAMETER_SETS[name], np.random.default_rng(0)
+    u, r = ridge(50, 14, 1)
+    new = rng.standard_normal((50, 14))
+    new *= longest_row(params, 50, 50) / np.linalg.norm(new, axis=1)[:, None]
+    measured = data_noise(name, u, r, new, rng.uniform(0, 20, 50))
+    assert params.data_noise / 30 < measured < params.data_noise
+
+
+@SETS
 def test_the_distance_follows_from_the_bound(name: str) -> None:
     params = PARAMETER_SETS[name]
     bound = math.sqrt(params.tau) * params.data_noise / (2 * params.sigma)
