@@ -113,10 +113,9 @@ def _table(path: Path, columns: list[str], x: npt.NDArray[Any], rows: list[int],
 def _write_settings(
     folder: Path, port: int, residuals: str = "none", ids: str = "clear", parameters: str = "strict"
 ) -> None:
-    judged = "validation = 0.2\n" if residuals == "ckks" else ""  # else the training rows are, out of fold
     study = (
         f'name = "demo"\ntask = "classification"\nsponsor = "hospital"\naddress = "tcp://127.0.0.1:{port}"\n'
-        f'assistors = ["lab-a", "lab-b"]\n{judged}[protect]\nids = "{ids}"\nresiduals = "{residuals}"\n'
+        f'assistors = ["lab-a", "lab-b"]\n[protect]\nids = "{ids}"\nresiduals = "{residuals}"\n'
         f'parameters = "{parameters}"\n'
     )
     for party in PARTIES:
