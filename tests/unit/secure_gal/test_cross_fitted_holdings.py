@@ -76,13 +76,25 @@ def test_the_saved_model_of_a_round_is_all_fold_models_and_new_rows_get_their_me
         (1, "gb", {}, r"learner\.folds` is 1; accepted: 2 to 20"),
         (21, "gb", {}, r"learner\.folds` is 21; accepted: 2 to 20"),
         (3, "none", {}, r"learner\.folds` is 3; accepted: nothing"),
-        (3, "gb", {"weights": '"paper"'}, r"not weights = \"paper\""),
+        (3, "gb", {"weights": '"paper"'}, r"not with weights = \"paper\""),
         (3, "linear", {"protect": '{ residuals = "ckks" }'}, r'residuals = "ckks"'),
     ],
 )
 def test_folds_that_mean_nothing_are_refused(
     folds: int, kind: str, changes: dict[str, str], why: str, tmp_path: Path
 ) -> None:
+    write_files(tmp_path, folds, kind, changes)
+    with pytest.raises(SettingsError, match=why):
+        load_party(tmp_path / ("lab.toml" if "protect" in changes else "hospital.toml"))
+
+
+def test_beside_encrypted_assistors_the_sponsor_may_say_its_folds(tmp_path: Path) -> None:
+    write_files(tmp_path, 3, "gb", {"protect": '{ residuals = "ckks" }'})
+    assert load_party(tmp_path / "hospital.toml")[0].learner.folds == 3
+
+
+def write_files(tmp_path: Path, folds: int, kind: str, changes: dict[str, str]) -> None:
+    """A study, and both parties with the same learner."""
     more = "".join(f"{key} = {value}\n" for key, value in changes.items())
     (tmp_path / "study.toml").write_text(
         'name="s"\ntask="classification"\nsponsor="hospital"\naddress="tcp://x:1"\nassistors=["lab"]\n' + more
@@ -91,8 +103,10 @@ def test_folds_that_mean_nothing_are_refused(
         'study="study.toml"\nparty="hospital"\nhome="keys"\nrun_dir="run"\nbind="tcp://*:1"\n'
         f'[data]\npath="a.csv"\nid="id"\nlabel="y"\n[learner]\nkind="{kind}"\nfolds={folds}\n'
     )
-    with pytest.raises(SettingsError, match=why):
-        load_party(tmp_path / "hospital.toml")
+    (tmp_path / "lab.toml").write_text(
+        'study="study.toml"\nparty="lab"\nhome="keys"\nrun_dir="run"\n[data]\npath="a.csv"\nid="id"\n'
+        f'[learner]\nkind="{kind}"\nfolds={folds}\n'
+    )
 
 
 def test_a_value_beyond_what_a_ciphertext_holds_is_cut_and_said(tmp_path: Path) -> None:
