@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from crypto.ckks import leave_one_out
 from crypto.ckks.keys import PublicKeys, check_keys
 from crypto.ckks.secret import SecretContext
 from crypto.ckks.sets import PARAMETER_SETS
@@ -17,7 +18,7 @@ from parties.run.node import Node
 from secure_gal.errors import StateError
 from secure_gal.holdings.encrypted import EncryptedAssistorData
 from secure_gal.holdings.encrypted_party import EncryptedParty, answer
-from secure_gal.learners import ridge_features
+from secure_gal.learners import ridge, ridge_features
 from secure_gal.protocol import roles
 from secure_gal.reference import GAL
 from secure_gal.settings.party import DataSettings, LearnerSettings, PartySettings
@@ -90,6 +91,10 @@ def test_f_is_that_of_the_clear_run_within_the_parameter_sets_error(finished: Ne
     clear = GAL("regression", names=NAMES, rounds=3, patience=10, validation=0.2, learners=LINEAR).fit(blocks, y)
     distance = np.abs(final_f(finished) - clear.F_).max()
     assert distance <= 10 * PARAMETER_SETS["fast"].error * np.abs(clear.F_).max()
+
+
+def test_clear_and_encrypted_values_are_shrunk_above_the_same_leverage() -> None:
+    assert leave_one_out.MAX_LEVERAGE == ridge.MAX_LEVERAGE
 
 
 def received(network: Network, name: str) -> bytes:

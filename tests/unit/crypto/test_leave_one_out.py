@@ -96,6 +96,7 @@ def bound(params: ParameterSet, u: Array, r: Array) -> float:
         ("fast", 2 * FAST.n + 700, 3, 3),
         ("strict", 60, 5, 1),
         ("strict", STRICT.n + 700, 12, 3),
+        pytest.param("strict", 3000, 600, 1, marks=pytest.mark.slow),
     ],
 )
 def test_values_are_those_of_ridges_fitted_without_the_row(name: str, rows: int, p: int, outputs: int) -> None:

@@ -119,6 +119,28 @@ def test_data_dependent_noise_is_within_its_bound(name: str, residual: str, leav
 
 
 @SETS
+def test_data_dependent_noise_of_few_long_rows_is_within_its_bound(name: str) -> None:
+    """As long as leave-one-out values may make 50 rows that have a ciphertext to themselves."""
+    params, rng = PARAMETER_SETS[name], np.random.default_rng(0)
+    u, r = ridge(params.n, 14, 1)
+    new = rng.standard_normal((50, 14))
+    new *= longest_row(params, 50, 50) / np.linalg.norm(new, axis=1)[:, None]
+    measured = data_noise(name, u, r, new, rng.uniform(0, 20, 50))
+    assert params.data_noise / 30 < measured < params.data_noise
+
+
+@SETS
+def test_a_first_row_with_all_leverage_exceeds_the_bound_by_no_more_than_decision_3_says(name: str) -> None:
+    """Switching noise is larger in the first slots; by how much depends on the key, at most sqrt(3n) / pi."""
+    params, u = PARAMETER_SETS[name], np.zeros((PARAMETER_SETS[name].n, 14))
+    u[1] = 14**-0.5
+    r = np.random.default_rng(0).uniform(-1, 1, (params.n, 1))
+    measured = data_noise(name, u, r, np.tile(u[1], (params.n, 1)), np.zeros(params.n))
+    print(f"{name}: {math.log2(measured / params.data_noise):.1f} bits above the bound")
+    assert measured < params.data_noise * math.sqrt(3 * params.n) / math.pi
+
+
+@SETS
 def test_the_distance_follows_from_the_bound(name: str) -> None:
     params = PARAMETER_SETS[name]
     bound = math.sqrt(params.tau) * params.data_noise / (2 * params.sigma)
