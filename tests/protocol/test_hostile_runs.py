@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from secure_gal import messages
-from secure_gal.errors import PeerViolation
+from secure_gal.errors import PeerViolation, StateError
 from secure_gal.protocol import agreement
 from secure_gal.state import State
 from tests.conftest import identity
@@ -86,6 +86,13 @@ def test_a_line_is_on_the_disk_before_anything_is_transmitted() -> None:
             on_disk, committed = written(name)
             assert on_disk == committed
     assert written("lab")[0] > 20
+
+
+def test_what_is_not_there_yet_is_our_own_error_in_words() -> None:
+    made = play("clear")
+    made.until("hospital", "ids")
+    with pytest.raises(StateError, match="used before it is prepared"):
+        _ = made.roles["hospital"].stage.ensemble
 
 
 def test_control_frames_that_cannot_be_right() -> None:

@@ -16,7 +16,7 @@ from crypto.ckks.ciphertexts import read_reply
 from crypto.ckks.fits import MAX_VALUE, SUM, TRAINING, Layout
 from crypto.ckks.keys import PublicKeys
 from crypto.ckks.leave_one_out import OwnResiduals, factors, longest_row
-from crypto.ckks.products import COST_BITS, PRODUCT_KAPPA, Products, pairs, products_cost
+from crypto.ckks.products import COST_BITS, PRODUCT_KAPPA, PRODUCT_PRIMES, Products, pairs, products_cost
 from crypto.ckks.releases import Releases
 from crypto.ckks.ridge_blocks import Encodings, Split
 from crypto.ckks.secret_sum import SumContext
@@ -229,6 +229,14 @@ def test_the_cost_of_inner_products_counts_every_number_that_the_key_owner_is_gi
     given = keys.calculator.products(fits, study.r, difference, study.layout.training)
     distance = Products.of(study.layout.training, False).distance(10, len(given))
     assert products_cost(study.layout, 10, 2, False) == math.ceil(distance * 2.0**COST_BITS)
+
+
+def test_no_inner_product_of_fits_and_residuals_wraps() -> None:
+    """A fit of any learner is at most MAX_VALUE, a residual in units of its largest value at most 1."""
+    for rows in (10, 100_000, 10_000_000):
+        table = Layout(rows, 0, 1).training
+        largest = 2 * (MAX_VALUE + 1) ** 2 * table.ciphertexts
+        assert largest * Products.of(table, False).scale < math.prod(PRODUCT_PRIMES) / 2
 
 
 @pytest.mark.slow

@@ -60,6 +60,9 @@ def test_paths_prove_their_leaf_and_nothing_else(size: int) -> None:
         for other in set(range(size)) - {index}:
             assert merkle.root_from_path(leaf, other, size, path) != root
     assert merkle.root_from_path(leaves[0], size, size, []) is None
+    longest = [leaves[0]] * merkle.MAX_PATH
+    assert merkle.root_from_path(leaves[0], 0, 2**merkle.MAX_PATH, longest) is not None
+    assert merkle.root_from_path(leaves[0], 0, 2 ** (merkle.MAX_PATH + 1), [*longest, leaves[0]]) is None
 
 
 def test_a_whole_study_verifies(tmp_path: Path) -> None:

@@ -151,6 +151,21 @@ def test_rules_behind_a_valid_signature(old: bytes, new: bytes, rule: str) -> No
         decoded(resigned(old, new))
 
 
+@pytest.mark.parametrize(
+    ("payload", "rule"), [(b"[1]", "unreadable"), (b'["a" ]', "not canonical"), (b"", "unreadable")]
+)
+def test_a_structured_field_that_its_author_signed_is_read_strictly(payload: bytes, rule: str) -> None:
+    frames = encoded(messages.Ids(("a",)))
+    old, new = (
+        f'"nbytes":{len(x)},"digest":"{wire.payload_digest(frames[2], [x])}"'.encode() for x in (b'["a"]', payload)
+    )
+    assert old in frames[0]
+    raw = frames[0].replace(old, new)
+    signature = identity("lab").sign(wire.SIGN_LABEL + raw)
+    with pytest.raises(PeerViolation, match=rule):
+        decoded([raw, signature, frames[2], *([payload] if payload else [])])
+
+
 def test_the_receivers_limits_apply() -> None:
     with pytest.raises(PeerViolation, match="at most 2 rows"):
         decoded(encoded(), rows=2)
