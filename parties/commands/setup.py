@@ -53,10 +53,12 @@ run_dir = "run"                # checkpoints, model, results
 bind = "tcp://*:7001"          # the study's one open port
 
 [data]
-path = "{name}.csv"            # or .parquet, .npz, .npy
+path = "{name}.csv"            # or .parquet, .xlsx, .npz, .npy; or source = "postgresql://..." and query = "..."
 id = "id"                      # or several columns: ["surname", "born"]
 label = "label"
 # categorical = ["postcode"]   # columns of numbers that are really names
+# columns = ["age", "dose"]    # the features that may take part; all others are left out
+# missing_values = ["-999"]    # what else stands for a missing value; `secure-gal schema` shows what was found
 
 [learner]
 kind = "linear"                # {kinds}, python:module:factory, or none without features
@@ -73,9 +75,11 @@ run_dir = "run"                # checkpoints and models
 # audit = {{ archive = true }}   # keep every payload, encrypted under this party's own key
 
 [data]
-path = "{name}.csv"            # or .parquet
+path = "{name}.csv"            # or .parquet, .xlsx; or source = "postgresql://..." and query = "..."
 id = "id"                      # or several columns: ["surname", "born"]
 # categorical = ["postcode"]   # columns of numbers that are really names
+# columns = ["age", "dose"]    # the features that may take part; all others are left out
+# missing_values = ["-999"]    # what else stands for a missing value; `secure-gal schema` shows what was found
 
 [learner]
 kind = "linear"                # with residuals = "ckks"; else also {clear}, python:module:factory
