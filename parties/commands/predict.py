@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -79,7 +79,7 @@ def _predict(session: Session, store: RunStore, ids: Path, out: Path, progress: 
         session.file.resolve().parent,
         progress.warn,
     )
-    table = _rows(session, ids, model)
+    table = _rows(session, ids, model, progress.warn)
     wanted = tuple(table.ids)
     own, initial = _own_part(state, model, table, encoder, codec)
     role = _role(session, store, state, wanted, codec.outputs)
@@ -145,11 +145,13 @@ def _role(session: Session, store: RunStore, state: State, wanted: tuple[str, ..
     return roles.prediction(context, state, wanted, outputs, cipher, domain)
 
 
-def _rows(session: Session, ids: Path, model: SponsorData) -> Table:
+def _rows(session: Session, ids: Path, model: SponsorData, warn: Callable[[str], None]) -> Table:
     """The sponsor's rows to predict: the file's own, or looked up in `[data] path` when it holds ids alone."""
     data = session.party.data
     asked = msgspec.structs.replace(data, path=ids, source="")
     table = read_table(asked, session.study.form, schema=model.schema, labelled=False)
+    for text in table.notes:
+        warn(text)
     if table.frame.width or not model.fits:
         return table
     where = {entity: i for i, entity in enumerate(model.ids)}

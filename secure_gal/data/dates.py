@@ -34,7 +34,18 @@ LOOKED_AT = 200
 
 
 def moments(texts: pl.Series, form: str) -> pl.Series:
-    """Datetime (n,) in UTC; null where a text is no date of this form."""
+    """Datetime (n,) in UTC; null where a text is no date of this form.
+
+    Raises:
+        DataError: the form is none.
+    """
+    try:
+        return _read(texts, form)
+    except pl.exceptions.PolarsError as error:
+        raise DataError("date format", f"{form!r}: {str(error).splitlines()[0]}; accepted: such as %d.%m.%Y") from error
+
+
+def _read(texts: pl.Series, form: str) -> pl.Series:
     if form == "%+":
         return texts.str.to_datetime("%+", strict=False, time_unit="us", time_zone="UTC").dt.replace_time_zone(None)
     if "%H" in form:

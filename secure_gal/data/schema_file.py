@@ -57,6 +57,26 @@ def write(path: Path, schema: Schema, where: str) -> None:
         raise EnvironmentFailure(f"{path} cannot be written: {error.strerror}") from error
 
 
+def _check_fields(path: Path, schema: Schema, data: DataSettings) -> None:
+    """What a person's edit must leave as it is; DataError."""
+    names = [field.name for field in schema.fields]
+    if len(set(names)) < len(names):
+        raise DataError(str(path), "has two fields of one name; remove one")
+    for field in schema.fields:
+        marks = [len(field.decimal_char) == 1, len(field.group_char) <= 1, field.decimal_char != field.group_char]
+        if not all(marks) or any(map(str.isalnum, field.decimal_char + field.group_char)):
+            raise DataError(
+                str(path),
+                f"column {field.name!r} has decimalChar {field.decimal_char!r} and groupChar {field.group_char!r}; "
+                "accepted: two different characters that are no letters and digits, or no groupChar",
+            )
+        role = "id" if field.name in data.ids else "label" if field.name == data.label else field.role
+        if field.role != role or (role in ("id", "label") and field.name not in (*data.ids, data.label)):
+            raise DataError(
+                str(path), f"column {field.name!r} has the role {field.role!r}; [data] says which is id and label"
+            )
+
+
 def read(path: Path, data: DataSettings) -> Schema | None:
     """The schema that was decided; None where there is none yet.
 
@@ -80,9 +100,7 @@ def read(path: Path, data: DataSettings) -> Schema | None:
         ) from error
     if schema.version != VERSION:
         raise DataError(str(path), f"has version {schema.version}, and this release reads {VERSION}; make it anew")
-    names = [field.name for field in schema.fields]
-    if len(set(names)) < len(names):
-        raise DataError(str(path), "has two fields of one name; remove one")
+    _check_fields(path, schema, data)
     said = asked(data)
     changed = sorted(name for name in said.keys() | schema.asked.keys() if said.get(name) != schema.asked.get(name))
     if changed:

@@ -69,7 +69,8 @@ def read_table(
         data: where it lies, and which columns are id and label; several make an id together only with `form`.
         form: how ids are normalised (`secure_gal.data.ids`); None keeps them verbatim.
         schema: what was decided before. Without it, it is decided now, from all rows.
-        labelled: False for rows to predict, whose label column, if they have one, is dropped whatever it holds.
+        labelled: False for rows to predict, whose label column, if they have one, is dropped whatever it holds. They
+            may be ids alone; the frame is empty then.
         task: whether labels of one id can have a mean, where `[data] repeated` asks for it.
 
     Raises:
@@ -88,7 +89,8 @@ def read_table(
             raise DataError(data.where, f"{findings.problems[0]}{more}")
         schema = findings.schema
     labels = _labels(where, data.label, raw, schema) if labelled else None
-    frame = typed(data.where, raw, schema, str(data.schema or "")) if schema.features else pl.DataFrame()
+    alone = not labelled and not any(field.name in raw.columns for field in schema.features)
+    frame = pl.DataFrame() if alone else typed(data.where, raw, schema, str(data.schema or ""))
     notes = _left_out(where, raw, schema)
     if findings is not None:
         label = raw[data.label] if labels is not None and data.label is not None else None
@@ -222,7 +224,9 @@ def _ids(
     """(ids as the study compares them, the id columns as text); DataError."""
     for column in columns:
         if column not in frame.columns:
-            raise DataError(str(path), f"has no id column {column!r}; its columns are {', '.join(frame.columns[:20])}")
+            known = f"its columns are {', '.join(frame.columns[:20])}"
+            one = " (a CSV of one column: is it separated as the schema says?)" if frame.width == 1 else ""
+            raise DataError(str(path), f"has no id column {column!r}; {known}{one}")
     written = id_texts(frame, columns, str(path))
     for column in columns:
         _check_present(path, column, written[column])

@@ -35,7 +35,11 @@ def typed(where: str, raw: pl.DataFrame, schema: Schema, schema_at: str) -> pl.D
         )
     reading = _Reading(where, schema, schema_at)
     features = sorted(schema.features, key=lambda field: field.name)
-    return pl.DataFrame([c for field in features for c in reading.columns(raw[field.name], field)])
+    columns = [c for field in features for c in reading.columns(raw[field.name], field)]
+    twice = [c.name for c in columns if sum(c.name == other.name for other in columns) > 1]
+    if twice:
+        raise DataError(where, f"has a column {twice[0]!r} beside a date with a part of that name; rename the column")
+    return pl.DataFrame(columns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import json
 import stat
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
@@ -80,6 +81,10 @@ def test_what_was_decided_once_is_not_decided_anew(lab: Path) -> None:
             "row 1 has '20' in column 'age'.*a truth value",
         ),
         ('name = "age"\ntype = "number"', 'name = "age"\ntype = "date"\nformat = "%Y"', "'age'"),
+        ('name = "age"\n', 'name = "age"\nrole = "id"\n', "column 'age' has the role 'id'; .data. says"),
+        ('name = "id"\ntype = "string"\nrole = "id"', 'name = "id"\ntype = "string"', "'id' has the role 'feature'"),
+        ('name = "age"\n', 'name = "age"\ndecimalChar = "5"\n', "has decimalChar '5' and groupChar ''"),
+        ('name = "age"\ntype = "number"', 'name = "age"\ntype = "date"\nformat = "%Q"', "'%Q'|'age'"),
         ('name = "age"', 'name = "height"', "has no column 'height', which the schema .* has as a feature"),
     ],
 )
@@ -215,6 +220,31 @@ def test_a_schema_that_was_lost_is_the_one_of_the_model(tmp_path: Path) -> None:
 def read(path: Path, text: str, **said: object) -> Table:
     path.write_text(text)
     return read_table(DataSettings(path, "id", "y", **said))  # type: ignore[arg-type]
+
+
+def test_rows_to_predict_may_be_ids_alone(tmp_path: Path) -> None:
+    learnt = read(tmp_path / "t.csv", "id,a,y\n1,2,yes\n2,3,no\n")
+    (tmp_path / "new.csv").write_text("id\n7\n5\n")
+    data = DataSettings(tmp_path / "new.csv", "id", "y")
+    rows = read_table(data, schema=learnt.schema, labelled=False)
+    assert rows.ids == ["7", "5"] and rows.frame.width == 0, "in the order of the file"
+    (tmp_path / "new.csv").write_text("id;a\n7;1\n")
+    with pytest.raises(DataError, match=r"no id column 'id'; .*is it separated as the schema says"):
+        read_table(data, schema=learnt.schema, labelled=False)
+
+
+def test_a_column_named_like_a_part_of_a_date_is_refused(tmp_path: Path) -> None:
+    learnt = read(tmp_path / "t.csv", "id,a,a.month,y\n1,2020-01-02,3,yes\n2,2020-02-03,4,no\n3,2021-02-03,5,no\n")
+    assert learnt.schema is not None
+    fields = [
+        msgspec.structs.replace(field, parts=("days", "month")) if field.type == "date" else field
+        for field in learnt.schema.fields
+    ]
+    with pytest.raises(DataError, match="has a column 'a.month' beside a date with a part of that name"):
+        read_table(
+            DataSettings(tmp_path / "t.csv", "id", "y"),
+            schema=msgspec.structs.replace(learnt.schema, fields=tuple(fields)),
+        )
 
 
 def test_classes_keep_the_order_of_the_schema(tmp_path: Path) -> None:
