@@ -240,7 +240,7 @@ def test_a_column_named_like_a_part_of_a_date_is_refused(tmp_path: Path) -> None
         msgspec.structs.replace(field, parts=("days", "month")) if field.type == "date" else field
         for field in learnt.schema.fields
     ]
-    with pytest.raises(DataError, match="has a column 'a.month' beside a date with a part of that name"):
+    with pytest.raises(DataError, match=r"has a column 'a\.month' beside a date with a part of that name"):
         read_table(
             DataSettings(tmp_path / "t.csv", "id", "y"),
             schema=msgspec.structs.replace(learnt.schema, fields=tuple(fields)),
