@@ -28,9 +28,9 @@ NAMES = ("p0", "p1")
 
 def reference(folder: Path) -> np.ndarray:
     tables = {name: read_table(DataSettings(next((folder / name).glob("data.*")), "id", "y")) for name in NAMES}
-    train = split_rows(ROWS, 0.0, 0)
+    train = split_rows(ROWS, 0.2, 0)
     blocks = [TableEncoder.fit(t.frame.filter(train)).transform(t.frame)[0] for t in tables.values()]
-    return GAL(names=NAMES, rounds=3).fit(blocks, tables["p0"].labels or []).F_
+    return GAL(names=NAMES, rounds=3, validation=0.2).fit(blocks, tables["p0"].labels or []).F_
 
 
 def abort(process: subprocess.Popen[str]) -> None:

@@ -35,7 +35,10 @@ ASK = ("predict", "hospital.toml", "--ids", "new.csv", "--out", "predictions.csv
 def write_study(
     folder: Path, ids: str, residuals: str = "none", predictions: str = "none", validation: float = 0.0
 ) -> None:
-    """The demo's folders and settings over a small table of numbers; two rounds, and everything reproducible."""
+    """The demo's folders and settings over a small table of numbers; two rounds, and everything reproducible.
+
+    By the paper's rule F of the training rows is what the saved models give, so a prediction of them can be compared.
+    """
     rng = np.random.default_rng(0)
     x = rng.standard_normal((ROWS, 9))
     y = (x[:, 0] + x[:, 4] + x[:, 8] + rng.standard_normal(ROWS) > 0).astype(int)
@@ -49,7 +52,8 @@ def write_study(
     demo._write_settings(folder, demo._free_port(), residuals, ids, "fast")
     for party in demo.PARTIES:
         file = folder / party / "study.toml"
-        file.write_text(f'rounds = 2\nvalidation = {validation}\n{file.read_text()}predictions = "{predictions}"\n')
+        head = f'rounds = 2\nweights = "paper"\nvalidation = {validation}\n'
+        file.write_text(f'{head}{file.read_text()}predictions = "{predictions}"\n')
 
 
 def failing(folder: Path, file: str, how: str, *arguments: str) -> subprocess.Popen[str]:

@@ -40,7 +40,7 @@ STUDY = 'name="s"\ntask="classification"\nsponsor="hospital"\naddress="tcp://h:7
         ('[protect]\nresiduals = "aes"\n', "`protect.residuals` is 'aes'; accepted: 'ckks', 'dp', 'ip', 'none'"),
         ("rouns = 3\n", "did you mean `rounds`.; accepted: name, task"),
         ("[protect]\nepsilom = 1\n", r"`epsilom` in \[protect\]; did you mean `epsilon`"),
-        ('weights = "fited"\n', "^[^']*`weights` is 'fited'; accepted: 'fitted', 'uniform'$"),
+        ('weights = "fited"\n', "^[^']*`weights` is 'fited'; accepted: 'fitted', 'paper', 'uniform'$"),
         ("rounds = = 3\n", "not valid TOML"),
     ],
 )

@@ -328,6 +328,7 @@ def test_check_shows_the_ratio_of_sums_and_whether_it_is_beyond_the_limit(tmp_pa
     wide = "id," + ",".join(f"c{i}" for i in range(400)) + "\n"
     rows = "".join(f"{i}," + ",".join([str(i % 3)] * 400) + "\n" for i in range(20))
     (tmp_path / "lab.csv").write_text(wide + rows)
+    (tmp_path / "lab.schema.toml").unlink()
     shown = check_party(session.file)
     assert f"a ratio of {rounds / 400:.2f}, and those of the other" in shown and "beyond it" not in shown
 

@@ -105,7 +105,9 @@ def test_the_other_side_is_told_and_goes_on_with_the_right_copy(name: str) -> No
 @pytest.mark.parametrize("name", ["p1", pytest.param("p0", marks=pytest.mark.slow)])
 def test_real_parties_are_told(name: str, tmp_path: Path) -> None:
     case = harness.breast(tmp_path, 2, 0)
-    harness.write_settings(tmp_path, case, study='rounds = 40\npatience = 40\n[protect]\nids = "clear"')
+    harness.write_settings(
+        tmp_path, case, study='rounds = 40\npatience = 40\nweights = "paper"\n[protect]\nids = "clear"'
+    )
     commands = {"p0": ("train", "p0.toml"), "p1": ("assist", "p1.toml", *demo._consent(tmp_path / "p1"))}
 
     def run(who: str) -> subprocess.Popen[str]:

@@ -28,7 +28,7 @@ def party(folder: Path, name: str, learner: LearnerSettings) -> PartySettings:
     rng = np.random.default_rng(len(name))
     label = {"y": [("no", "yes")[i % 2] for i in range(N)]} if name == "hospital" else {}
     columns = {f"c{j}": rng.standard_normal(N) for j in range(3)}
-    pl.DataFrame({"id": [f"r{i}" for i in range(N)]} | columns | label).write_csv(folder / f"{name}.csv")
+    pl.DataFrame({"id": [f"r{i:04d}" for i in range(N)]} | columns | label).write_csv(folder / f"{name}.csv")
     (folder / "run").mkdir(exist_ok=True)
     data = DataSettings(folder / f"{name}.csv", "id", "y" if label else None)
     return PartySettings(folder / "study.toml", name, folder, folder / "run", data, learner=learner)

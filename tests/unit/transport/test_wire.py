@@ -68,6 +68,7 @@ def test_round_trip_of_every_kind() -> None:
         messages.RunAgreement(messages.Signatures({"lab": "00"})),
         messages.Ids(("a", "007", "é")),
         messages.Rows(ints, flags, messages.Shape(1)),
+        messages.NoRows(),
         messages.Residual(f32, 1),
         messages.Fitted(f32, 1),
         messages.PrivatisedResidual(f32, 1),
