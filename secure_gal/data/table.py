@@ -105,13 +105,15 @@ def read_table(
 
 def _by_id(table: Table) -> Table:
     """With its rows in ascending order of their ids, so that a table in another order is the same table."""
-    order = pl.Series(table.ids).arg_sort()
-    frame, labels = table.frame, table.labels
+    ids, frame, labels = pl.Series(table.ids), table.frame, table.labels
+    if ids.is_sorted():
+        return table
+    order = ids.arg_sort()
     return replace(
         table,
-        ids=[table.ids[row] for row in order],
+        ids=ids.gather(order).to_list(),
         frame=frame[order] if isinstance(frame, pl.DataFrame) and frame.width else frame,
-        labels=None if labels is None else [labels[row] for row in order],
+        labels=None if labels is None else [labels[row] for row in order.to_list()],
         written=table.written[order],
     )
 
