@@ -20,6 +20,7 @@ import jinja2
 
 from parties.report.charts import Chart, line_chart, share_chart
 from parties.report.rounds import write_atomically
+from parties.report.worth import by_column, interval, worth_charts
 from secure_gal.errors import SettingsError
 from secure_gal.manifest import who_learns_what
 from secure_gal.messages import Phase, in_step_order, kinds_of
@@ -128,6 +129,9 @@ def render(
         evidence=EVIDENCE[summary["judged"]],
         gain=_gain(summary),
         charts=_charts(summary, rounds),
+        worth=summary.get("evaluation"),
+        worth_charts=worth_charts(summary.get("evaluation")),
+        by_column=by_column(summary.get("evaluation")),
         rounds=rounds,
         round_columns=_columns(rounds),
         times=_times(summary["seconds"]),
@@ -141,12 +145,19 @@ def render(
 @functools.cache
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FunctionLoader(_source),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    environment.filters |= {"show": _show, "size": _size, "words": _words}
+    environment.filters |= {"show": _show, "size": _size, "words": _words, "interval": interval}
     environment.tests |= {"unprotected": UNPROTECTED.__contains__, "in_the_clear": in_the_clear}
-    template = importlib.resources.files("parties.report").joinpath(TEMPLATE)
-    return environment.from_string(template.read_text(encoding="utf-8"))
+    return environment.get_template(TEMPLATE)
+
+
+def _source(name: str) -> str:
+    return importlib.resources.files("parties.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _charts(summary: Row, rounds: Sequence[Row]) -> list[Chart]:

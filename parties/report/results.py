@@ -21,6 +21,7 @@ from parties.run.store import RunStore
 from parties.run.traffic import counts_of
 from secure_gal import events
 from secure_gal.events import RoundRecord
+from secure_gal.measures.evaluation import Evaluation
 from secure_gal.protocol.learned import Learned
 from transport.ledger import LEDGER
 from transport.ledger_entries import LedgerError
@@ -87,7 +88,22 @@ def announce(store: RunStore, progress: Progress) -> None:
         progress.show(events.Scored(metric, gal, alone, true, summary["judged"]))
     for finding in summary["findings"]:
         progress.show(events.Found(**finding))
+    evaluation = evaluation_of(store)
+    if evaluation is not None and evaluation.rule and evaluation.threshold is not None:
+        progress.show(events.ThresholdChosen(evaluation.rule, evaluation.threshold))
     progress.show(events.ResultsWritten(str(store.path / SUMMARY)))
+
+
+def evaluation_of(store: RunStore) -> Evaluation | None:
+    """What the study is worth; None where no row judges it."""
+    kept = store.value("evaluation")
+    return msgspec.json.decode(kept, type=Evaluation) if kept else None
+
+
+def threshold_of(store: RunStore) -> float:
+    """Above which probability of the second of two classes it is predicted: kept with the model when it was learnt."""
+    found = evaluation_of(store)
+    return found.threshold if found is not None and found.threshold is not None else 0.5
 
 
 def gained(store: RunStore) -> bool:
@@ -102,6 +118,7 @@ def _summary(session: Session, store: RunStore, history: Sequence[RoundRecord], 
         return store.meta("summary")
     rows: list[dict[str, Any]] = json.loads(store.meta("rounds") or "[]")
     ready = store.meta("seconds-from-ready")
+    evaluation = evaluation_of(store)
     keyed, found = session.study.protect.keyed, learned.verdict
     made = {
         "format": FORMAT,
@@ -115,6 +132,7 @@ def _summary(session: Session, store: RunStore, history: Sequence[RoundRecord], 
         "metric": learned.metric,
         "judged": learned.judged,
         "verdict": None if found is None else msgspec.to_builtins(found) | {"word": found.word, "gain": found.gain},
+        "evaluation": None if evaluation is None else msgspec.to_builtins(evaluation) | {"worth": evaluation.worth},
         "findings": [{"kind": f.kind, "about": f.about, "text": f.text} for f in learned.findings],
         "gal": times(learned.gal, learned.unit),
         "alone": times(learned.alone, learned.unit),

@@ -28,6 +28,10 @@ def check_data(table: Table, party: PartySettings, study: Study) -> list[str]:
         DataError: too many ids, labels that do not fit the task, or nothing to learn from; names the fix.
     """
     check_size(table, study)
+    if party.report.groups:
+        from secure_gal.holdings.groups import check_groups
+
+        check_groups(table, party)
     known = _check_labels(table, party, study) if party.party == study.sponsor else ""
     return [*([known] if known else []), *(_check_features(table, party) if party.learner.kind != "none" else [])]
 

@@ -46,7 +46,7 @@ def statistic(name: MetricName, y: Labels, outputs: Array, threshold: float = 0.
     """
     match name:
         case "accuracy":
-            return _mean_of(predicted(outputs, threshold) == y)
+            return mean_of(predicted(outputs, threshold) == y)
         case "balanced_accuracy":
             return _mean_recall(y, predicted(outputs, threshold) == y)
         case "f1":
@@ -57,13 +57,13 @@ def statistic(name: MetricName, y: Labels, outputs: Array, threshold: float = 0.
             return Ranked(y == 1, outputs[:, 1]).average_precision
         case "log_loss":
             tiny = np.finfo(np.float64).eps
-            return _mean_of(-np.log(np.clip(outputs[np.arange(len(y)), y], tiny, 1 - tiny)))
+            return mean_of(-np.log(np.clip(outputs[np.arange(len(y)), y], tiny, 1 - tiny)))
         case "neg_brier_score":
-            return _mean_of(-((outputs[:, 1] - y) ** 2))
+            return mean_of(-((outputs[:, 1] - y) ** 2))
         case "mean_absolute_error":
-            return _mean_of(np.abs(y - outputs))
+            return mean_of(np.abs(y - outputs))
         case "root_mean_squared_error":
-            mean = _mean_of((y - outputs) ** 2)
+            mean = mean_of((y - outputs) ** 2)
             return lambda w: float(np.sqrt(mean(w)))
         case "r2":
             return _r2(y, outputs)
@@ -78,13 +78,15 @@ def predicted(probabilities: Array, threshold: float) -> npt.NDArray[np.int64]:
     return np.asarray(probabilities.argmax(axis=1), dtype=np.int64)
 
 
-def _ratio(above: float, below: float) -> float:
+def ratio(above: float, below: float) -> float:
+    """nan where there is nothing to divide by."""
     return float(above / below) if below > 0 else float("nan")
 
 
-def _mean_of(rows: npt.NDArray[Any]) -> Statistic:
+def mean_of(rows: npt.NDArray[Any]) -> Statistic:
+    """The mean of one number a row, (n,)."""
     values = rows.astype(np.float64)
-    return lambda w: _ratio(float(w @ values), float(w.sum()))
+    return lambda w: ratio(float(w @ values), float(w.sum()))
 
 
 def _mean_recall(y: Labels, right: npt.NDArray[np.bool_]) -> Statistic:
@@ -98,7 +100,7 @@ def _mean_recall(y: Labels, right: npt.NDArray[np.bool_]) -> Statistic:
 def _f1(true: npt.NDArray[np.bool_], said: npt.NDArray[np.bool_]) -> Statistic:
     """2 TP / (2 TP + FP + FN): 0 where none is predicted, as scikit-learn has it."""
     hits, both = (true & said).astype(np.float64), true.astype(np.float64) + said
-    return lambda w: _ratio(2 * float(w @ hits), float(w @ both))
+    return lambda w: ratio(2 * float(w @ hits), float(w @ both))
 
 
 def _r2(y: Labels, outputs: Array) -> Statistic:
@@ -106,6 +108,6 @@ def _r2(y: Labels, outputs: Array) -> Statistic:
 
     def r2(w: Array) -> float:
         spread = float(w @ centred**2) - float(w @ centred) ** 2 / max(float(w.sum()), 1e-300)
-        return 1 - _ratio(float(w @ squares), spread)
+        return 1 - ratio(float(w @ squares), spread)
 
     return r2
