@@ -102,7 +102,7 @@ def _predict(session: Session, store: RunStore, ids: Path, out: Path, progress: 
     finally:
         node.close()
     total, missing = role.combine(initial, own)
-    places, threshold = _places(session, state, codec), threshold_of(store)
+    places, threshold = _places(session, state, codec), threshold_of(session, store, progress)
     write_atomically(out, to_csv(table.written, total, missing, codec, places, threshold))
     role.close()
     store.commit(role.state.take_changes(), {}, [])

@@ -23,6 +23,7 @@ from secure_gal import events
 from secure_gal.events import RoundRecord
 from secure_gal.measures.evaluation import Evaluation
 from secure_gal.protocol.learned import Learned
+from secure_gal.settings.report import cut_of
 from transport.ledger import LEDGER
 from transport.ledger_entries import LedgerError
 
@@ -100,10 +101,20 @@ def evaluation_of(store: RunStore) -> Evaluation | None:
     return msgspec.json.decode(kept, type=Evaluation) if kept else None
 
 
-def threshold_of(store: RunStore) -> float:
-    """Above which probability of the second of two classes it is predicted: kept with the model when it was learnt."""
-    found = evaluation_of(store)
-    return found.threshold if found is not None and found.threshold is not None else 0.5
+def threshold_of(session: Session, store: RunStore, progress: Progress) -> float:
+    """Above which probability of the second of two classes it is predicted: kept with the model when it was learnt.
+
+    A file that asks for another one by now is told so.
+    """
+    found, asked = evaluation_of(store), session.party.report.threshold
+    learnt = found.threshold if found is not None and found.threshold is not None else 0.5
+    rule = found.rule if found is not None else ""
+    if (str(asked) if rule else cut_of(asked)) != (rule or learnt):
+        progress.warn(
+            f"[report] threshold is {asked!r} now, and this model was learnt with {rule or learnt!r}: `prediction` "
+            f"follows {learnt:g}, which is kept with the model"
+        )
+    return learnt
 
 
 def gained(store: RunStore) -> bool:

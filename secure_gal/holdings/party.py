@@ -110,11 +110,16 @@ class PartyModel:
             encoder = TableEncoder.fit(frame[rows[train].tolist()], self.schema)
         for text in encoder.warnings:
             self._warn(text)
-        keep(self._party, self.schema)
         return encoder, _transform(encoder, frame, rows.tolist())[0]
 
+    def encoded_to_learn(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> tuple[RowEncoder, Any]:
+        """As `encoded`; what is learnt from is kept in the run directory."""
+        found = self.encoded(rows, train)
+        keep(self._party, self.schema, self.table.frame[rows[train].tolist()])
+        return found
+
     def _encode(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> RowEncoder:
-        encoder, x = self.encoded(rows, train)
+        encoder, x = self.encoded_to_learn(rows, train)
         folds = folds_for(self._learner, self._party.learner.folds) if self._study.cross_fitted else None
         self._local = LocalParty(self._party.party, x, train, self._learner, self._study.seed, folds)
         return encoder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 import subprocess
 import sys
@@ -119,6 +120,28 @@ def test_an_assistor_killed_during_the_private_alignment_of_a_prediction(tmp_pat
             lab.kill()
             lab.communicate()
     assert scores(hospital / "predictions.csv") == pytest.approx(learnt_scores(hospital), abs=1e-6)
+
+
+def test_predictions_follow_the_threshold_that_was_kept_with_the_model(learnt: Path) -> None:
+    """Whatever the sponsor's file says by now, which it is told of."""
+    hospital = learnt / "hospital"
+    store = RunStore(hospital / "run")
+    kept = json.loads(store.value("evaluation"))
+    assert kept["of"] == "out-of-fold" and kept["threshold"] == 0.5 and kept["metrics"][0]["difference"]["low"]
+    store.commit({"evaluation": json.dumps(kept | {"threshold": 0.8, "rule": "f1"}).encode()}, {}, [])
+    store.close()
+    labs = {name: assist(learnt, name) for name in demo.PARTIES[1:]}
+    try:
+        said = ended(cli(hospital, *ASK))
+    finally:
+        for lab in labs.values():
+            lab.kill()
+            lab.communicate()
+    assert "[report] threshold is 0.5 now, and this model was learnt with 'f1'" in said
+    with (hospital / "predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    cut = {(row["prediction"], float(row["p_1"]) > 0.8) for row in rows}
+    assert cut == {("1", True), ("0", False)} and any(0.5 < float(row["p_1"]) <= 0.8 for row in rows)
 
 
 @pytest.mark.parametrize("how", ["die", pytest.param("full", marks=pytest.mark.slow)])
