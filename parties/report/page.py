@@ -19,6 +19,7 @@ from typing import Any, get_args
 import jinja2
 
 from parties.report.charts import Chart, line_chart, share_chart
+from parties.report.model_card import CARD
 from parties.report.rounds import write_atomically
 from parties.report.worth import by_column, interval, worth_charts
 from secure_gal.errors import SettingsError
@@ -59,11 +60,12 @@ def write_report(run_dir: Path, study: Study, audit: Row | None = None, leakage:
     """
     try:
         summary = json.loads((run_dir / "summary.json").read_text(encoding="utf-8"))
+        card = json.loads((run_dir / CARD).read_text(encoding="utf-8"))
         with (run_dir / "rounds.csv").open(encoding="utf-8", newline="") as file:
             rounds = list(csv.DictReader(file))
     except (OSError, ValueError) as error:
         raise SettingsError(str(run_dir), f"holds no results of a finished run: {error}") from error
-    page = render(summary, rounds, who_learns_what(study), protections(study), audit, leakage, settings(study))
+    page = render(summary, rounds, who_learns_what(study), protections(study), audit, leakage, settings(study), card)
     write_atomically(run_dir / REPORT, page)
     return run_dir / REPORT
 
@@ -105,6 +107,7 @@ def render(
     audit: Row | None = None,
     leakage: Sequence[Row] | None = None,
     settings: Mapping[str, str] | None = None,
+    card: Row | None = None,
 ) -> str:
     """The page as text.
 
@@ -114,6 +117,7 @@ def render(
         audit: what `audit verify --json` prints (`ok`, then the verdict or the broken rule); None if not audited.
         leakage: one mapping an attack, all columns shown as they come; None if not measured.
         settings: name -> value of further settings for the header.
+        card: what model_card.json holds.
     """
     page = _template().render(
         s=summary,
@@ -129,6 +133,7 @@ def render(
         evidence=EVIDENCE[summary["judged"]],
         gain=_gain(summary),
         charts=_charts(summary, rounds),
+        card=card,
         worth=summary.get("evaluation"),
         worth_charts=worth_charts(summary.get("evaluation")),
         by_column=by_column(summary.get("evaluation")),

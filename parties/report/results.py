@@ -1,4 +1,4 @@
-"""summary.json, rounds.csv and report.html of a finished learning stage, from what the sponsor's run directory keeps.
+"""summary.json, rounds.csv, model_card.json and report.html of a finished learning stage, from what the sponsor keeps.
 
 The last step of learning and what its results need are committed together; the files are written after it. So whoever
 comes next (`train`, `predict`, `report`) writes what a process that died, or a full disk, left out.
@@ -13,13 +13,15 @@ from typing import Any
 
 import msgspec
 
+from parties.report.model_card import CARD, model_card
 from parties.report.rounds import ROUNDS, in_units, rounds_csv, times, true_metrics, versions, write_atomically
-from parties.run import computing
+from parties.run import computing, learnt_from
 from parties.run.progress import Progress
 from parties.run.session import Session
 from parties.run.store import RunStore
 from parties.run.traffic import counts_of
 from secure_gal import events
+from secure_gal.data import distributions
 from secure_gal.events import RoundRecord
 from secure_gal.measures.evaluation import Evaluation
 from secure_gal.protocol.learned import Learned
@@ -43,10 +45,12 @@ def write_results(session: Session, store: RunStore) -> list[str]:
 
     learned = msgspec.json.decode(store.value("learned"), type=Learned)
     history = msgspec.msgpack.decode(store.value("ensemble/history"), type=list[RoundRecord])
+    summary = _summary(session, store, history, learned)
     texts = {
         computing.FILE: computing.as_text(store),
         ROUNDS: rounds_csv(store, history, learned.unit, session.study.protect.keyed),
-        SUMMARY: _summary(session, store, history, learned),
+        SUMMARY: summary,
+        CARD: _card(session, store, json.loads(summary)),
     }
     written = [name for name, text in texts.items() if _read(store.path / name) != text.encode()]
     for name in written:
@@ -121,6 +125,21 @@ def gained(store: RunStore) -> bool:
     """Whether the verdict of a finished learning stage is that assistance is better."""
     verdict = json.loads(store.meta("summary"))["verdict"]
     return verdict is not None and verdict["word"] == "better"
+
+
+def _card(session: Session, store: RunStore, summary: dict[str, Any]) -> str:
+    """model_card.json: made once, as the summary is."""
+    from parties.report.page import protections
+
+    if store.meta("model-card"):
+        return store.meta("model-card")
+    learnt = learnt_from.read(store.meta(learnt_from.META))
+    typed = (store.path / distributions.FILE).exists()  # not where the sponsor learnt from arrays, or has no learner
+    schema = distributions.read(store.path).schema if typed else ""
+    card = model_card(summary, session.study, protections(session.study), learnt, schema)
+    text = json.dumps(card, indent=2) + "\n"
+    store.set_meta("model-card", text)
+    return text
 
 
 def _summary(session: Session, store: RunStore, history: Sequence[RoundRecord], learned: Learned) -> str:

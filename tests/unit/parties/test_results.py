@@ -36,7 +36,7 @@ from tests.support.simulation import MemoryStore
 from tests.support.study_in_memory import ROUNDS, context, make_network, make_node, study
 
 pytestmark = pytest.mark.processes
-FILES = ("summary.json", "rounds.csv", "report.html", "computing.json")
+FILES = ("summary.json", "rounds.csv", "report.html", "computing.json", "model_card.json")
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_results_are_written_by_the_next_command(
     assert not (run / "summary.json").exists() and not (run / "report.html").exists()
     found = again(folder, command)
     said = capsys.readouterr().err
-    assert "are written: summary.json, report.html" in said and "held-out auc: GAL 0." in said
+    assert "are written: summary.json, model_card.json, report.html" in said and "held-out auc: GAL 0." in said
     summary = json.loads(found["summary.json"])
     assert summary["rounds"] == 2 and summary["rows"]["train"] == 120 and 0.5 < summary["gal"] <= 1
     assert summary["alone"] is not None and summary["kept"] in (0, 1, 2) and "numpy" in summary["versions"]
@@ -81,6 +81,20 @@ def test_results_are_written_by_the_next_command(
     assert [row["round"] for row in csv.DictReader(found["rounds.csv"].decode().splitlines())] == ["1", "2"]
     assert again(folder, command) == found
     assert "are written" not in capsys.readouterr().err, "nothing was missing any more"
+
+
+def test_the_model_card_has_digests_protections_metrics_limits_and_no_level(folder: Path) -> None:
+    found = again(folder)
+    card, summary = json.loads(found["model_card.json"]), json.loads(found["summary.json"])
+    assert card["model"]["study_digest"] == summary["digest"] and card["versions"] == summary["versions"]
+    assert list(card["data"]["sponsors_columns"]) == ["c0", "c1", "c2"]
+    assert all(len(c["digest"]) == 32 for c in card["data"]["sponsors_columns"].values())
+    assert len(card["data"]["sponsors_schema_digest"]) == len(card["data"]["sponsors_table_digest"]) == 64
+    assert card["protections"]["residuals"] == "none" and card["who_learns_what"][0]["message"]
+    assert card["worth"]["metrics"] == summary["evaluation"]["metrics"] and card["worth"]["of"] == "test"
+    assert card["limits"][0].startswith("Test part: 30 rows")
+    page = found["report.html"].decode()
+    assert card["data"]["sponsors_table_digest"] in page and "Model card" in page
 
 
 @pytest.mark.parametrize(
