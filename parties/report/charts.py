@@ -167,7 +167,7 @@ def xy_chart(title: str, axes: tuple[str, str], series: Mapping[str, tuple[Value
     """
     axis = Axis(0.0, 1.0, 0.2)
     curves = (
-        [Curve("no difference", "level l0", f"M{_unit_x(0)} {axis.y(0)}L{_unit_x(1)} {axis.y(1)}")] if level else []
+        [Curve("no difference", "level l0", f"M{_unit_x(0.0)} {axis.y(0)}L{_unit_x(1.0)} {axis.y(1)}")] if level else []
     )
     ends = []
     for i, (name, (xs, ys)) in enumerate(series.items()):

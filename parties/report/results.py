@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from parties.report.model_card import CARD, model_card
-from parties.report.rounds import ROUNDS, in_units, rounds_csv, times, true_metrics, versions, write_atomically
+from parties.report.rounds import DIGITS, ROUNDS, in_units, rounds_csv, times, true_metrics, versions, write_atomically
 from parties.run import computing, learnt_from
 from parties.run.progress import Progress
 from parties.run.session import Session
@@ -142,6 +142,23 @@ def _card(session: Session, store: RunStore, summary: dict[str, Any]) -> str:
     return text
 
 
+def _shown(evaluation: Evaluation | None, keyed: bool) -> dict[str, Any] | None:
+    """As summary.json has it; keyed: as `in_units`."""
+    if evaluation is None:
+        return None
+    found: dict[str, Any] = msgspec.to_builtins(evaluation) | {"worth": evaluation.worth}
+    return _shortened(found) if keyed else found
+
+
+def _shortened(value: Any) -> Any:
+    """Every number in it with the digits that mean something."""
+    if isinstance(value, dict):
+        return {key: _shortened(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shortened(part) for part in value]
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+
+
 def _summary(session: Session, store: RunStore, history: Sequence[RoundRecord], learned: Learned) -> str:
     """summary.json: made once, and kept as it is while predictions go on."""
     if store.meta("summary"):
@@ -162,7 +179,7 @@ def _summary(session: Session, store: RunStore, history: Sequence[RoundRecord], 
         "metric": learned.metric,
         "judged": learned.judged,
         "verdict": None if found is None else msgspec.to_builtins(found) | {"word": found.word, "gain": found.gain},
-        "evaluation": None if evaluation is None else msgspec.to_builtins(evaluation) | {"worth": evaluation.worth},
+        "evaluation": _shown(evaluation, keyed),
         "findings": [{"kind": f.kind, "about": f.about, "text": f.text} for f in learned.findings],
         "gal": times(learned.gal, learned.unit),
         "alone": times(learned.alone, learned.unit),

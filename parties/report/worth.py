@@ -49,4 +49,4 @@ def interval(estimate: Shown | None) -> str:
     if estimate is None or estimate["value"] is None:
         return "–"
     value, low, high = (estimate[key] for key in ("value", "low", "high"))
-    return f"{value:.4g}" if low is None else f"{value:.4g} ({low:.4g} to {high:.4g})"
+    return f"{value:.3g}" if low is None else f"{value:.3g} ({low:.3g} to {high:.3g})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -58,7 +59,7 @@ def evaluation_of(
     rule, threshold = _threshold(codec, asked, y[held.train], gal[held.train])
     of: Rows = "out-of-fold" if judged.how == "out-of-fold" else "test" if made.cross_fitted else "chose-rounds"
     chosen = np.flatnonzero(rows).tolist()
-    return evaluate(
+    found = evaluate(
         Judging(y[rows], gal[rows], by_alone[rows], None if own is None else own[rows], of),
         asked.metrics or usual_metrics(study.task, codec.outputs),
         threshold,
@@ -67,6 +68,7 @@ def evaluation_of(
         {column: [levels[i] for i in chosen] for column, levels in held.groups.items()},
         derive_seed("bootstrap", study.seed),
     )
+    return found if threshold is None else msgspec.structs.replace(found, positive=str(codec.classes[1]))
 
 
 def _outputs(codec: LabelCodec, f: Array) -> Array:

@@ -54,8 +54,10 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         own_model: what `own` is, or why there is none.
         threshold: above which the second of two classes is predicted; None but for two classes.
         rule: of the sponsor's file, by which it was chosen.
+        positive: name of the second of two classes.
         confusion: TP, FP, FN and TN at it.
-        calibration_error: ECE, of more than two classes that of the predicted class; None for a regression.
+        calibration_error: ECE; above 0 by chance even for perfect probabilities, and more so on draws, so its interval
+            leans upwards. Of more than two classes that of the predicted class; None for a regression.
         bins: of the reliability picture.
         roc, precision_recall, lift: of two classes, GAL and then alone.
     """
@@ -66,6 +68,7 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     own_model: str = ""
     threshold: float | None = None
     rule: str = ""
+    positive: str = ""
     confusion: dict[str, int] = {}
     calibration_error: Estimate | None = None
     bins: tuple[Bin, ...] = ()

@@ -36,7 +36,7 @@ def _evaluation() -> dict[str, Any]:
     sexes = ["female" if i % 3 else "male" for i in range(91)]
     judging, groups = Judging(y, *two, None, "test"), {"sex": sexes, "ward": ["rare"] * 5 + ["A"] * 86}
     found = evaluate(judging, ["roc_auc", "log_loss"], 0.31, "f1", "none: told so", groups, 0)
-    return msgspec.to_builtins(found) | {"worth": found.worth}
+    return msgspec.to_builtins(found) | {"worth": found.worth, "positive": "ill"}
 
 
 EVALUATION = _evaluation()

@@ -70,6 +70,7 @@ def test_what_a_study_is_worth_is_there() -> None:
     for estimate in (metric["gal"], metric["alone"], metric["difference"]):
         assert interval(estimate) in document.cells and " to " in interval(estimate)
     assert {str(n) for n in EVALUATION["confusion"].values()} <= set(document.cells)
+    assert "ill is predicted where its probability is above it" in document.text
     small = document.cells.index("rare")
     assert document.cells[small + 1 : small + 3] == ["5", "fewer than 20 rows: not computed"]
     assert {"female", "male", "A"} <= set(document.cells)

@@ -73,7 +73,7 @@ def by_name(found: Evaluation) -> dict[str, Any]:
 
 def test_metrics_with_intervals_beside_alone_and_the_best_own_model(tmp_path: Path) -> None:
     found = evaluated(tmp_path, ReportSettings(groups=("sex",)), of_classes(validation=0.3))
-    assert found is not None and (found.of, found.rows, found.rule) == ("test", 60, "")
+    assert found is not None and (found.of, found.rows, found.rule) == ("test", 60, "") and found.positive == "yes"
     auc = by_name(found)["roc_auc"]
     assert auc.alone.value < 0.65 < 0.8 < auc.own.value, "trees find what a linear model does not"
     assert auc.gal.low < auc.gal.value < auc.gal.high and auc.difference.low > 0
