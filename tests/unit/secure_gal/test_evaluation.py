@@ -205,6 +205,16 @@ def test_a_group_that_is_no_column_is_refused_before_anything_is_sent(tmp_path: 
         check_data(model.table, party, of_classes())
 
 
+def test_a_left_out_group_that_cannot_be_read_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    party = hospital(tmp_path, ReportSettings(groups=("sex",)), columns=("c0", "c1", "c2"))
+    model = SponsorData(party, of_classes(), tmp_path, print)
+    check_data(model.table, party, of_classes())
+    frame = pl.read_csv(tmp_path / "hospital.csv")
+    frame.drop("sex").write_csv(tmp_path / "hospital.csv")
+    with pytest.raises(DataError, match="sex"):
+        check_data(model.table, party, of_classes())
+
+
 # --- settings -------------------------------------------------------------------------------------------------------
 
 TWO = 'name="s"\ntask="classification"\nsponsor="a"\naddress="tcp://h:1"\nassistors=["b"]\n'
