@@ -108,11 +108,14 @@ def evaluation_of(store: RunStore) -> Evaluation | None:
 def threshold_of(session: Session, store: RunStore, progress: Progress) -> float:
     """Above which probability of the second of two classes it is predicted: kept with the model when it was learnt.
 
-    A file that asks for another one by now is told so.
+    A file that asks for another one by now is told so. Where no row judged the study none was kept: the file's holds.
     """
     found, asked = evaluation_of(store), session.party.report.threshold
-    learnt = found.threshold if found is not None and found.threshold is not None else 0.5
-    rule = found.rule if found is not None else ""
+    if found is None:
+        cut = cut_of(asked)
+        return cut if isinstance(cut, float) else 0.5  # a rule is refused where there is nothing to choose on
+    learnt = 0.5 if found.threshold is None else found.threshold
+    rule = found.rule
     if (str(asked) if rule else cut_of(asked)) != (rule or learnt):
         progress.warn(
             f"[report] threshold is {asked!r} now, and this model was learnt with {rule or learnt!r}: `prediction` "

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import csv
-import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from scipy.special import expit
 
 from parties.commands import demo
 from parties.run.store import RunStore
+from secure_gal.measures.evaluation import Evaluation
 from tests.processes.test_processes import cli, wait_for
 
 pytestmark = pytest.mark.processes
@@ -125,10 +126,8 @@ def test_an_assistor_killed_during_the_private_alignment_of_a_prediction(tmp_pat
 def test_predictions_follow_the_threshold_that_was_kept_with_the_model(learnt: Path) -> None:
     """Whatever the sponsor's file says by now, which it is told of."""
     hospital = learnt / "hospital"
-    store = RunStore(hospital / "run")
-    kept = json.loads(store.value("evaluation"))
-    assert kept["of"] == "out-of-fold" and kept["threshold"] == 0.5 and kept["metrics"][0]["difference"]["low"]
-    store.commit({"evaluation": json.dumps(kept | {"threshold": 0.8, "rule": "f1"}).encode()}, {}, [])
+    store, kept = RunStore(hospital / "run"), Evaluation(ROWS, "out-of-fold", (), threshold=0.8, rule="f1")
+    store.commit({"evaluation": msgspec.json.encode(kept)}, {}, [])
     store.close()
     labs = {name: assist(learnt, name) for name in demo.PARTIES[1:]}
     try:

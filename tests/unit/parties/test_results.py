@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import errno
 import functools
 import itertools
@@ -12,6 +13,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -20,9 +22,10 @@ from parties.commands import demo
 from parties.commands.assist import assist as assist_here
 from parties.commands.leakage import measure
 from parties.commands.train import NO_GAIN, report, train
-from parties.report.results import write_results
+from parties.report.results import threshold_of, write_results
 from parties.run.node import Node
 from parties.run.patience import Patience
+from parties.run.progress import Progress
 from parties.run.session import open_session, open_store
 from parties.run.store import RunStore
 from parties.run.traffic import Traffic, counts_of
@@ -30,6 +33,7 @@ from secure_gal import events
 from secure_gal.errors import EnvironmentFailure, Paused, PeerViolation, SettingsError
 from secure_gal.messages import Batch, Ending, Finished, PredictReply
 from secure_gal.protocol.settled import Settled
+from secure_gal.settings.report import ReportSettings
 from secure_gal.state import State
 from tests.processes.test_prediction_processes import assist, ended, failing, write_study
 from tests.support.simulation import MemoryStore
@@ -95,6 +99,19 @@ def test_the_model_card_has_digests_protections_metrics_limits_and_no_level(fold
     assert card["limits"][0].startswith("Test part: 30 rows")
     page = found["report.html"].decode()
     assert card["data"]["sponsors_table_digest"] in page and "Model card" in page
+
+
+def test_the_threshold_is_the_models_and_the_files_where_none_was_kept(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session = open_session(folder / "hospital" / "hospital.toml")
+    asked = msgspec.structs.replace(session.party, report=ReportSettings(threshold=0.3))
+    session, store = dataclasses.replace(session, party=asked), open_store(session)
+    assert threshold_of(session, store, Progress()) == 0.5
+    assert "[report] threshold is 0.3 now, and this model was learnt with 0.5" in capsys.readouterr().err
+    store.commit({"evaluation": None}, {}, [])
+    assert threshold_of(session, store, Progress()) == 0.3 and not capsys.readouterr().err
+    store.close()
 
 
 @pytest.mark.parametrize(
