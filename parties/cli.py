@@ -196,6 +196,27 @@ def leakage(file: PartyFile, json: Json = False) -> None:
 
 
 @app.command()
+def drift(
+    file: PartyFile,
+    table: Annotated[
+        Path | None, typer.Argument(metavar="TABLE", help="Another table than the one in PARTY.toml, of its columns.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Hold this party's table as it is now, or another, against the rows that it learnt from; nothing is sent."""
+    from parties.commands.drift import as_json, as_text
+    from parties.commands.drift import drift as compare
+
+    held = compare(file, table)
+    if json:
+        import json as encoder
+
+        typer.echo(encoder.dumps(as_json(held)))
+    else:
+        typer.echo(as_text(held))
+
+
+@app.command()
 def doctor(file: PartyFile) -> None:
     """One line a thing that can be wrong on this machine, with the fix."""
     from parties.commands.doctor import examine

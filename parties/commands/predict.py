@@ -19,6 +19,7 @@ import polars as pl
 
 from crypto.ckks.sets import named
 from parties.commands.train import complete_results, go_online, require_finished, require_sponsor
+from parties.report.results import threshold_of
 from parties.report.rounds import write_atomically
 from parties.run.ckks_key import open_cipher
 from parties.run.loop import Loop, stop_at_once
@@ -101,7 +102,8 @@ def _predict(session: Session, store: RunStore, ids: Path, out: Path, progress: 
     finally:
         node.close()
     total, missing = role.combine(initial, own)
-    write_atomically(out, to_csv(table.written, total, missing, codec, _places(session, state, codec)))
+    places, threshold = _places(session, state, codec), threshold_of(session, store, progress)
+    write_atomically(out, to_csv(table.written, total, missing, codec, places, threshold))
     role.close()
     store.commit(role.state.take_changes(), {}, [])
     progress.show(_written(out, missing, session.study.protect.summed))
@@ -179,7 +181,12 @@ def _own_part(
 
 
 def to_csv(
-    ids: pl.DataFrame, f: npt.NDArray[np.float64], missing: Sequence[str], codec: LabelCodec, places: int | None = None
+    ids: pl.DataFrame,
+    f: npt.NDArray[np.float64],
+    missing: Sequence[str],
+    codec: LabelCodec,
+    places: int | None = None,
+    threshold: float = 0.5,
 ) -> Iterator[str]:
     """The predictions file in parts: id columns as they came, prediction, p_<class> in ascending class order,
     `missing`.
@@ -189,6 +196,7 @@ def to_csv(
         f: float64 (n, K).
         missing: per row the parties without a part in it; the column is left out where no row lacks any.
         places: decimal places of numbers; every digit that brings them back without.
+        threshold: of two classes, the probability of the second above which `prediction` is it.
     """
     named = any(missing)
     header = [*ids.columns, "prediction", *(f"p_{c}" for c in codec.classes)]
@@ -196,7 +204,7 @@ def to_csv(
     for start in range(0, len(f), BLOCK_ROWS):
         rows = slice(start, start + BLOCK_ROWS)
         columns = [column.to_list() for column in ids[rows].get_columns()]
-        values, probabilities = codec.decode(f[rows]), codec.probabilities(f[rows])
+        values, probabilities = codec.decode(f[rows], threshold), codec.probabilities(f[rows])
         if places is not None:
             probabilities = probabilities.round(places)
             values = values if codec.classes else [repr(round(float(value), places)) for value in values]

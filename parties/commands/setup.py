@@ -62,6 +62,10 @@ label = "label"
 
 [learner]
 kind = "linear"                # {kinds}, python:module:factory, or none without features
+
+# [report]                     # two classes:
+# threshold = "f1"             # where `prediction` is cut; or "cost:FN=5,FP=1", or a number
+# groups = ["sex"]             # columns by whose values results are told apart
 """
 ASSISTOR = """\
 # {name}'s own settings; relative paths are relative to this file.

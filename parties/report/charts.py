@@ -46,6 +46,7 @@ class Chart:
     y_ticks: tuple[Tick, ...]
     curves: tuple[Curve, ...]
     kept_x: float | None
+    x_title: str = "round"
     width: int = WIDTH
     height: int = HEIGHT
     left: int = LEFT
@@ -154,6 +155,34 @@ def share_chart(title: str, series: Mapping[str, Values], kept: int) -> Chart | 
     return Chart(
         title, alt, _round_ticks(count), axis.ticks(), tuple(curves), round_x(kept - 1, count) if kept else None
     )
+
+
+def xy_chart(title: str, axes: tuple[str, str], series: Mapping[str, tuple[Values, Values]], *, level: bool) -> Chart:
+    """Curves of numbers of 0 to 1 against each other.
+
+    Args:
+        axes: what x and y are, in words.
+        series: name -> (x, y), ascending in x.
+        level: whether the diagonal, on which nothing is to be seen, is drawn.
+    """
+    axis = Axis(0.0, 1.0, 0.2)
+    curves = (
+        [Curve("no difference", "level l0", f"M{_unit_x(0.0)} {axis.y(0)}L{_unit_x(1.0)} {axis.y(1)}")] if level else []
+    )
+    ends = []
+    for i, (name, (xs, ys)) in enumerate(series.items()):
+        points = [(_unit_x(x), axis.y(y)) for x, y in zip(xs, ys, strict=True) if x is not None and y is not None]
+        path = "".join(f"{'L' if j else 'M'}{x} {y}" for j, (x, y) in enumerate(points))
+        curves.append(Curve(name, f"line s{i}", path, tuple(points) if len(points) <= 20 else ()))
+        ends.append(f"{name}, {len(points)} points")
+    ticks = tuple(Tick(_unit_x(i / 5), f"{i / 5:.1f}") for i in range(6))
+    alt = f"{title}: {axes[1]} by {axes[0]}; {'; '.join(ends)}."
+    return Chart(f"{title}: {axes[1]}", alt, ticks, axis.ticks(), tuple(curves), None, axes[0])
+
+
+def _unit_x(value: float) -> float:
+    """Where a number of 0 to 1 stands."""
+    return round(LEFT + (WIDTH - RIGHT - LEFT) * value, 1)
 
 
 def _fold(shares: Mapping[str, Sequence[float]]) -> dict[str, Sequence[float]]:

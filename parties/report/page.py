@@ -19,7 +19,9 @@ from typing import Any, get_args
 import jinja2
 
 from parties.report.charts import Chart, line_chart, share_chart
+from parties.report.model_card import CARD
 from parties.report.rounds import write_atomically
+from parties.report.worth import by_column, interval, worth_charts
 from secure_gal.errors import SettingsError
 from secure_gal.manifest import who_learns_what
 from secure_gal.messages import Phase, in_step_order, kinds_of
@@ -58,11 +60,12 @@ def write_report(run_dir: Path, study: Study, audit: Row | None = None, leakage:
     """
     try:
         summary = json.loads((run_dir / "summary.json").read_text(encoding="utf-8"))
+        card = json.loads((run_dir / CARD).read_text(encoding="utf-8"))
         with (run_dir / "rounds.csv").open(encoding="utf-8", newline="") as file:
             rounds = list(csv.DictReader(file))
     except (OSError, ValueError) as error:
         raise SettingsError(str(run_dir), f"holds no results of a finished run: {error}") from error
-    page = render(summary, rounds, who_learns_what(study), protections(study), audit, leakage, settings(study))
+    page = render(summary, rounds, who_learns_what(study), protections(study), audit, leakage, settings(study), card)
     write_atomically(run_dir / REPORT, page)
     return run_dir / REPORT
 
@@ -104,6 +107,7 @@ def render(
     audit: Row | None = None,
     leakage: Sequence[Row] | None = None,
     settings: Mapping[str, str] | None = None,
+    card: Row | None = None,
 ) -> str:
     """The page as text.
 
@@ -113,6 +117,7 @@ def render(
         audit: what `audit verify --json` prints (`ok`, then the verdict or the broken rule); None if not audited.
         leakage: one mapping an attack, all columns shown as they come; None if not measured.
         settings: name -> value of further settings for the header.
+        card: what model_card.json holds.
     """
     page = _template().render(
         s=summary,
@@ -128,6 +133,10 @@ def render(
         evidence=EVIDENCE[summary["judged"]],
         gain=_gain(summary),
         charts=_charts(summary, rounds),
+        card=card,
+        worth=summary.get("evaluation"),
+        worth_charts=worth_charts(summary.get("evaluation")),
+        by_column=by_column(summary.get("evaluation")),
         rounds=rounds,
         round_columns=_columns(rounds),
         times=_times(summary["seconds"]),
@@ -141,12 +150,19 @@ def render(
 @functools.cache
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FunctionLoader(_source),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    environment.filters |= {"show": _show, "size": _size, "words": _words}
+    environment.filters |= {"show": _show, "size": _size, "words": _words, "interval": interval}
     environment.tests |= {"unprotected": UNPROTECTED.__contains__, "in_the_clear": in_the_clear}
-    template = importlib.resources.files("parties.report").joinpath(TEMPLATE)
-    return environment.from_string(template.read_text(encoding="utf-8"))
+    return environment.get_template(TEMPLATE)
+
+
+def _source(name: str) -> str:
+    return importlib.resources.files("parties.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _charts(summary: Row, rounds: Sequence[Row]) -> list[Chart]:

@@ -1,4 +1,4 @@
-"""summary.json, rounds.csv and report.html of a finished learning stage, from what the sponsor's run directory keeps.
+"""summary.json, rounds.csv, model_card.json and report.html of a finished learning stage, from what the sponsor keeps.
 
 The last step of learning and what its results need are committed together; the files are written after it. So whoever
 comes next (`train`, `predict`, `report`) writes what a process that died, or a full disk, left out.
@@ -13,15 +13,19 @@ from typing import Any
 
 import msgspec
 
-from parties.report.rounds import ROUNDS, in_units, rounds_csv, times, true_metrics, versions, write_atomically
-from parties.run import computing
+from parties.report.model_card import CARD, model_card
+from parties.report.rounds import DIGITS, ROUNDS, in_units, rounds_csv, times, true_metrics, versions, write_atomically
+from parties.run import computing, learnt_from
 from parties.run.progress import Progress
 from parties.run.session import Session
 from parties.run.store import RunStore
 from parties.run.traffic import counts_of
 from secure_gal import events
+from secure_gal.data import distributions
 from secure_gal.events import RoundRecord
+from secure_gal.measures.evaluation import Evaluation
 from secure_gal.protocol.learned import Learned
+from secure_gal.settings.report import cut_of
 from transport.ledger import LEDGER
 from transport.ledger_entries import LedgerError
 
@@ -41,10 +45,12 @@ def write_results(session: Session, store: RunStore) -> list[str]:
 
     learned = msgspec.json.decode(store.value("learned"), type=Learned)
     history = msgspec.msgpack.decode(store.value("ensemble/history"), type=list[RoundRecord])
+    summary = _summary(session, store, history, learned)
     texts = {
         computing.FILE: computing.as_text(store),
         ROUNDS: rounds_csv(store, history, learned.unit, session.study.protect.keyed),
-        SUMMARY: _summary(session, store, history, learned),
+        SUMMARY: summary,
+        CARD: _card(session, store, json.loads(summary)),
     }
     written = [name for name, text in texts.items() if _read(store.path / name) != text.encode()]
     for name in written:
@@ -87,7 +93,35 @@ def announce(store: RunStore, progress: Progress) -> None:
         progress.show(events.Scored(metric, gal, alone, true, summary["judged"]))
     for finding in summary["findings"]:
         progress.show(events.Found(**finding))
+    evaluation = evaluation_of(store)
+    if evaluation is not None and evaluation.rule and evaluation.threshold is not None:
+        progress.show(events.ThresholdChosen(evaluation.rule, evaluation.threshold))
     progress.show(events.ResultsWritten(str(store.path / SUMMARY)))
+
+
+def evaluation_of(store: RunStore) -> Evaluation | None:
+    """What the study is worth; None where no row judges it."""
+    kept = store.value("evaluation")
+    return msgspec.json.decode(kept, type=Evaluation) if kept else None
+
+
+def threshold_of(session: Session, store: RunStore, progress: Progress) -> float:
+    """Above which probability of the second of two classes it is predicted: kept with the model when it was learnt.
+
+    A file that asks for another one by now is told so. Where no row judged the study none was kept: the file's holds.
+    """
+    found, asked = evaluation_of(store), session.party.report.threshold
+    if found is None:
+        cut = cut_of(asked)
+        return cut if isinstance(cut, float) else 0.5  # a rule is refused where there is nothing to choose on
+    learnt = 0.5 if found.threshold is None else found.threshold
+    rule = found.rule
+    if (str(asked) if rule else cut_of(asked)) != (rule or learnt):
+        progress.warn(
+            f"[report] threshold is {asked!r} now, and this model was learnt with {rule or learnt!r}: `prediction` "
+            f"follows {learnt:g}, which is kept with the model"
+        )
+    return learnt
 
 
 def gained(store: RunStore) -> bool:
@@ -96,12 +130,45 @@ def gained(store: RunStore) -> bool:
     return verdict is not None and verdict["word"] == "better"
 
 
+def _card(session: Session, store: RunStore, summary: dict[str, Any]) -> str:
+    """model_card.json: made once, as the summary is."""
+    from parties.report.page import protections
+
+    if store.meta("model-card"):
+        return store.meta("model-card")
+    learnt = learnt_from.read(store.meta(learnt_from.META))
+    typed = (store.path / distributions.FILE).exists()  # not where the sponsor learnt from arrays, or has no learner
+    schema = distributions.read(store.path).schema if typed else ""
+    card = model_card(summary, session.study, protections(session.study), learnt, schema)
+    text = json.dumps(card, indent=2) + "\n"
+    store.set_meta("model-card", text)
+    return text
+
+
+def _shown(evaluation: Evaluation | None, keyed: bool) -> dict[str, Any] | None:
+    """As summary.json has it; keyed: as `in_units`."""
+    if evaluation is None:
+        return None
+    found: dict[str, Any] = msgspec.to_builtins(evaluation) | {"worth": evaluation.worth}
+    return _shortened(found) if keyed else found
+
+
+def _shortened(value: Any) -> Any:
+    """Every number in it with the digits that mean something."""
+    if isinstance(value, dict):
+        return {key: _shortened(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shortened(part) for part in value]
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+
+
 def _summary(session: Session, store: RunStore, history: Sequence[RoundRecord], learned: Learned) -> str:
     """summary.json: made once, and kept as it is while predictions go on."""
     if store.meta("summary"):
         return store.meta("summary")
     rows: list[dict[str, Any]] = json.loads(store.meta("rounds") or "[]")
     ready = store.meta("seconds-from-ready")
+    evaluation = evaluation_of(store)
     keyed, found = session.study.protect.keyed, learned.verdict
     made = {
         "format": FORMAT,
@@ -115,6 +182,7 @@ def _summary(session: Session, store: RunStore, history: Sequence[RoundRecord], 
         "metric": learned.metric,
         "judged": learned.judged,
         "verdict": None if found is None else msgspec.to_builtins(found) | {"word": found.word, "gain": found.gain},
+        "evaluation": _shown(evaluation, keyed),
         "findings": [{"kind": f.kind, "about": f.about, "text": f.text} for f in learned.findings],
         "gal": times(learned.gal, learned.unit),
         "alone": times(learned.alone, learned.unit),

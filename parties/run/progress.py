@@ -245,6 +245,8 @@ def _result(event: events.Result) -> str:
             )
         case events.Found(_, _, text):
             return f"note: {text}"
+        case events.ThresholdChosen(rule, value):
+            return f"threshold {value:.4f}, chosen by {rule} on out-of-fold values of the training rows"
         case events.ResultsWritten(path):
             return f"results: {path}"
         case events.ReportWritten(path):

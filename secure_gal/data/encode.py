@@ -246,13 +246,19 @@ class LabelCodec:
             case _:
                 assert_never(self.task)
 
-    def decode(self, f: npt.NDArray[np.float64]) -> list[Any]:
-        """Outputs (n, K) to classes, or to values in the label's own unit."""
+    def decode(self, f: npt.NDArray[np.float64], threshold: float = 0.5) -> list[Any]:
+        """Outputs (n, K) to classes, or to values in the label's own unit.
+
+        Args:
+            threshold: of two classes, the probability of the second above which it is predicted.
+        """
         match self.task:
             case "regression":
                 return [repr(float(v)) for v in f[:, 0] * self.scale + self.mean]
             case "classification":
-                return [self.classes[c] for c in self.probabilities(f).argmax(axis=1)]
+                p = self.probabilities(f)
+                codes = p[:, 1] > threshold if self.outputs == 1 else p.argmax(axis=1)
+                return [self.classes[int(c)] for c in codes]
             case _:
                 assert_never(self.task)
 

@@ -54,6 +54,7 @@ from secure_gal.events.results import ResultsIn as ResultsIn
 from secure_gal.events.results import ResultsWritten as ResultsWritten
 from secure_gal.events.results import Scored as Scored
 from secure_gal.events.results import Stale as Stale
+from secure_gal.events.results import ThresholdChosen as ThresholdChosen
 from secure_gal.events.rounds import Exposure as Exposure
 from secure_gal.events.rounds import Finished as Finished
 from secure_gal.events.rounds import FinishedEncrypted as FinishedEncrypted

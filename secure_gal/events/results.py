@@ -52,6 +52,14 @@ class Found(Fact, frozen=True, tag="finding"):
     text: str
 
 
+class ThresholdChosen(Fact, frozen=True, tag="threshold"):
+    """The probability of the second of two classes above which `prediction` is it, and the rule that chose it, on
+    out-of-fold values of the training rows."""
+
+    rule: str
+    value: float
+
+
 class ResultsWritten(Fact, frozen=True, tag="results"):
     """Where summary.json is."""
 
@@ -138,6 +146,7 @@ Result = (
     Judged
     | Scored
     | Found
+    | ThresholdChosen
     | ResultsWritten
     | ReportWritten
     | ResultsCompleted

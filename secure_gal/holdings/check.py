@@ -28,6 +28,11 @@ def check_data(table: Table, party: PartySettings, study: Study) -> list[str]:
         DataError: too many ids, labels that do not fit the task, or nothing to learn from; names the fix.
     """
     check_size(table, study)
+    if party.report.groups:
+        from secure_gal.holdings.groups import check_groups, group_levels
+
+        check_groups(table, party)
+        group_levels(table, party, study)  # what cannot be read is found now, and not at the end of learning
     known = _check_labels(table, party, study) if party.party == study.sponsor else ""
     return [*([known] if known else []), *(_check_features(table, party) if party.learner.kind != "none" else [])]
 

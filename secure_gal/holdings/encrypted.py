@@ -55,7 +55,7 @@ class EncryptedAssistorData(PartyModel):
         self, positions: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]
     ) -> tuple[RowEncoder, RidgeFeatures, Any]:
         """RowEncoder and features fitted to the training rows, and all of the study's rows encoded."""
-        encoder, x = self.encoded(positions, train)
+        encoder, x = self.encoded_to_learn(positions, train)
         seed = derive_seed("features", self._study.seed, self._party.party)
         began = time.perf_counter()
         self._features = features = ridge_features(self._party.learner, x[train], self._folder, seed)

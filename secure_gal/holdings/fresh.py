@@ -47,7 +47,7 @@ class SumFreshData(SumEncryptedData):
 
     def prepare(self, positions: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> bytes:
         """Fit the encoder on the training rows and draw the first map; returns what must be saved to predict later."""
-        encoder, x = self.encoded(positions, train)
+        encoder, x = self.encoded_to_learn(positions, train)
         self._x, self._train, self._columns = x[study_order(train)], int(train.sum()), int(np.prod(x.shape[1:]))
         self._padded, self._round = SUM.max_features, 0
         self.begin_round(1)

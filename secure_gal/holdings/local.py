@@ -30,7 +30,7 @@ class LocalParty:
         seed: int,
         folds: int | None = None,
     ) -> None:
-        self._name, self._x, self._learner, self._seed = name, x, learner, seed
+        self._name, self.x, self._learner, self._seed = name, x, learner, seed
         self._train = train
         self._x_train = x if train.all() else x[train]
         self._x_held_out = x[~train]
@@ -39,12 +39,12 @@ class LocalParty:
         """How the training rows' values of the last fit were made, in words; empty before it."""
 
     def __repr__(self) -> str:
-        return f"LocalParty({self._name}, {self._x.shape[0]} x {self._x.shape[1]})"
+        return f"LocalParty({self._name}, {self.x.shape[0]} x {self.x.shape[1]})"
 
     @property
     def columns(self) -> int:
         """Numbers a row has once it is encoded."""
-        return int(np.prod(self._x.shape[1:]))
+        return int(np.prod(self.x.shape[1:]))
 
     def fit_round(self, round_: int, residual: npt.NDArray[np.float32]) -> tuple[Model, npt.NDArray[np.float32]]:
         """Fit to r^t float32 (N_train, K).
@@ -60,7 +60,7 @@ class LocalParty:
         seed = derive_seed("fit", self._seed, self._name, round_)
         if self._folds is None:
             model, self.how = self._learner.fit(self._x_train, residual, seed), "fitted values"
-            return model, model.predict(self._x).astype(np.float32)
+            return model, model.predict(self.x).astype(np.float32)
         found = cross_fit(self._learner, self._x_train, residual, seed, self._folds)
         self.how = found.how
         values = np.empty((len(self._train), residual.shape[1]), dtype=np.float32)

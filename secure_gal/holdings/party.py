@@ -24,12 +24,15 @@ from secure_gal.errors import DataError, StateError
 from secure_gal.gal.ensemble import Ensemble
 from secure_gal.gal.losses import default_local_loss, get_loss
 from secure_gal.gal.split import derive_seed
+from secure_gal.holdings.evaluating import Held, evaluation_of
+from secure_gal.holdings.groups import group_levels
 from secure_gal.holdings.local import LocalParty, collapse
 from secure_gal.holdings.reading import check_same, keep, known_schema
 from secure_gal.learners import check_shape, make_learner, storage
 from secure_gal.learners.base import placement_of
 from secure_gal.learners.cross_fit import folds_for
 from secure_gal.learners.shared import SharedLearner, linked
+from secure_gal.measures.evaluation import Evaluation
 from secure_gal.settings.party import PartySettings
 from secure_gal.settings.study import Study
 
@@ -107,11 +110,16 @@ class PartyModel:
             encoder = TableEncoder.fit(frame[rows[train].tolist()], self.schema)
         for text in encoder.warnings:
             self._warn(text)
-        keep(self._party, self.schema)
         return encoder, _transform(encoder, frame, rows.tolist())[0]
 
+    def encoded_to_learn(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> tuple[RowEncoder, Any]:
+        """As `encoded`; what is learnt from is kept in the run directory."""
+        found = self.encoded(rows, train)
+        keep(self._party, self.schema, self.table.frame[rows[train].tolist()])
+        return found
+
     def _encode(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> RowEncoder:
-        encoder, x = self.encoded(rows, train)
+        encoder, x = self.encoded_to_learn(rows, train)
         folds = folds_for(self._learner, self._party.learner.folds) if self._study.cross_fitted else None
         self._local = LocalParty(self._party.party, x, train, self._learner, self._study.seed, folds)
         return encoder
@@ -236,6 +244,7 @@ class SponsorData(PartyModel):
     codec: LabelCodec
     y: npt.NDArray[Any]
     train: npt.NDArray[np.bool_]
+    rows: npt.NDArray[np.int64]
 
     def prepare(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> bytes:
         """Fit encoder and label coding; returns both for prediction."""
@@ -246,7 +255,7 @@ class SponsorData(PartyModel):
         codec = LabelCodec.fit(self._study.task, chosen, train)
         if self._study.task == "classification":  # K is the study's, whichever classes the common rows happen to have
             codec = LabelCodec.fit(self._study.task, labels, np.ones(len(labels), dtype=np.bool_), self._classes)
-        self.codec, self.y, self.train = codec, codec.encode(chosen), train
+        self.codec, self.y, self.train, self.rows = codec, codec.encode(chosen), train, rows
         self._warn_of_split(chosen, train)
         encoder = self._encode(rows, train) if self.fits else None
         return storage.dump((encoder, self.codec))
@@ -287,6 +296,20 @@ class SponsorData(PartyModel):
     def class_names(self) -> tuple[str, ...]:
         """The classes in the order of their codes; none for a regression."""
         return tuple(map(str, self.codec.classes))
+
+    @property
+    def _true_labels(self) -> npt.NDArray[Any]:
+        return self.y
+
+    def evaluate(self, made: Ensemble, alone: Ensemble) -> Evaluation | None:
+        """What `made` is worth on true labels; None without rows to judge by. Groups are read here: DataError."""
+        party, study = self._party, self._study
+        x = self.local.x if self.fits else None
+        every = group_levels(self.table, party, study)
+        groups = {column: [levels[i] for i in self.rows.tolist()] for column, levels in every.items()}
+        folds = folds_for(self._learner, party.learner.folds) if self.fits else None
+        held = Held(x, self._true_labels, self.train, self.codec, groups, folds)
+        return evaluation_of(held, made, alone, study, party.report)
 
     def metric_unit(self) -> float:
         """The target's standard deviation for regression, else 1."""

@@ -84,7 +84,7 @@ class PrivatisedSponsorData(SponsorData):
         path, ids_as = _releases(self._party, self._study)
         released = release_once(path, self._scheme, ids, chosen, ids_as, self._labels)
         self.codec, self.y, self._loss = self._scheme.training(released, train, self._study.loss_name)
-        self.train, self._truth = train, self.codec.encode(chosen)
+        self.train, self.rows, self._truth = train, rows, self.codec.encode(chosen)
         self._warn_of_split(chosen, train)
         encoder = self._encode(rows, train) if self.fits else None
         return storage.dump((encoder, self.codec))
@@ -107,6 +107,12 @@ class PrivatisedSponsorData(SponsorData):
             self._party.learner.loss or default_local_loss(study.loss_name),
             study.cross_fitted,
         )
+
+    @property
+    def _true_labels(self) -> npt.NDArray[Any]:
+        if self._truth is None:
+            raise StateError("an evaluation was asked for before the labels were released")
+        return self._truth
 
     def true_metric(self, outputs: Array) -> float | None:
         """The metric of F (N, K) on true labels, of held-out rows or else of the cross-fitted training rows: for the

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from secure_gal.data import schema_file
+import polars as pl
+
+from secure_gal.data import distributions, schema_file
+from secure_gal.data.arrays import ArrayRows
 from secure_gal.data.schema import Schema
 from secure_gal.errors import DataError
 from secure_gal.settings.party import PartySettings
@@ -26,10 +29,11 @@ def kept_at(party: PartySettings) -> Path:
     return party.run_dir / "schema.toml"
 
 
-def keep(party: PartySettings, schema: Schema | None) -> None:
-    """Keep what this run learns with."""
-    if schema is not None and party.run_dir.is_dir():
+def keep(party: PartySettings, schema: Schema | None, trained: pl.DataFrame | ArrayRows) -> None:
+    """Keep what this run learns with: the schema, and how the training rows are distributed."""
+    if schema is not None and isinstance(trained, pl.DataFrame) and party.run_dir.is_dir():
         schema_file.write(kept_at(party), schema, party.data.where)
+        distributions.write(party.run_dir, distributions.distributions_of(trained, schema))
 
 
 def check_same(learnt: Schema | None, now: Schema | None, where: str) -> None:

@@ -15,6 +15,7 @@ from secure_gal.settings.study import Study
 if TYPE_CHECKING:
     from secure_gal.gal.ensemble import Ensemble
     from secure_gal.holdings.budget import Budget
+    from secure_gal.measures.evaluation import Evaluation
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,11 @@ class SponsorModel(Protocol):
 
     def alone(self) -> Ensemble:
         """M=1 GAL with the same learner and rounds, run to its end."""
+        ...
+
+    def evaluate(self, made: Ensemble, alone: Ensemble) -> Evaluation | None:
+        """What `made` is worth on true labels beside `alone`, for the sponsor's eyes; None without rows to judge
+        by."""
         ...
 
 

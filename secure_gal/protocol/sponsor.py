@@ -11,6 +11,7 @@ from secure_gal.errors import PeerViolation, StateError
 from secure_gal.events import RoundRecord
 from secure_gal.gal.ensemble import Ensemble
 from secure_gal.holdings.roles import Context, SponsorModel
+from secure_gal.measures.evaluation import Evaluation
 from secure_gal.messages import Finished, Hello, Message, RunSignature
 from secure_gal.phases import Phases, Step
 from secure_gal.protection.ports import FittedPort, ResidualPort
@@ -261,11 +262,20 @@ class Sponsor:
 
     # steps 10 and 11: the end of the learning stage
 
-    def _alone(self) -> Compute[Ensemble]:
-        return Compute("alone", self._model.alone, self._finish)
+    def _alone(self) -> Compute[tuple[Ensemble, Evaluation | None]]:
+        made = self.stage.ensemble
 
-    def _finish(self, alone: Ensemble) -> list[Effect]:
+        def alone() -> tuple[Ensemble, Evaluation | None]:
+            by_itself = self._model.alone()
+            return by_itself, self._model.evaluate(made, by_itself)
+
+        return Compute("alone", alone, self._finish)
+
+    def _finish(self, found: tuple[Ensemble, Evaluation | None]) -> list[Effect]:
+        alone, evaluation = found
         made, kept = self.stage.ensemble, self._kept
+        if evaluation is not None:
+            kept.evaluation.set(evaluation)
         for key, value in alone.state().items():
             kept.alone[key] = value
         kept.own_coefficients.set(made.coefficients(self._study.sponsor))

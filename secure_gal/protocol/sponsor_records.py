@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from secure_gal.measures.evaluation import Evaluation
 from secure_gal.protocol.learned import Learned
 from secure_gal.state import ARRAY, MARK, NUMBER, RAW, TEXT, Entries, Entry, State, json_of
 
@@ -32,3 +33,5 @@ class SponsorRecords:
         self.models = Entries(state, "model/", RAW, digits=4)
         self.own_coefficients = Entry(state, "own-coefficients", ARRAY)
         self.learned = Entry(state, "learned", json_of(Learned))
+        self.evaluation = Entry(state, "evaluation", json_of(Evaluation))
+        """Of true labels, for the sponsor's eyes; not there without rows to judge by."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import get_args
 
 from crypto.names import NAME_PATTERN, NAME_RULE
 from secure_gal.errors import SettingsError
 from secure_gal.settings.caps import MAX_FOLDS, MAX_OUTPUTS, MAX_ROWS
 from secure_gal.settings.classes import class_of, outputs_of
 from secure_gal.settings.party import PartySettings
+from secure_gal.settings.report import ACCEPTED, BinaryMetric, ClassMetric, ReportSettings, TargetMetric, cut_of
 from secure_gal.settings.study import MAX_ASSISTORS, MAX_ROUNDS, Study
 
 
@@ -159,6 +161,30 @@ def _check_folds(party: PartySettings, study: Study, path: Path) -> None:
     _require(folds is None or used, path, "learner.folds", folds, f"nothing; it is for {which}")
 
 
+def _check_report(party: PartySettings, study: Study, path: Path) -> None:
+    asked, sponsor = party.report, party.party == study.sponsor
+    _require(sponsor or asked == ReportSettings(), path, "report", asked, "nothing: only a sponsor has results")
+    two = study.task == "classification" and study.k == 1
+    of_classes = (*(get_args(BinaryMetric) if two else ()), *get_args(ClassMetric))
+    fit = get_args(TargetMetric) if study.task == "regression" else of_classes
+    for name in asked.metrics or ():
+        _require(name in fit, path, "report.metrics", name, f"for this study's task: {', '.join(fit)}")
+    which = "a classification of two classes, which alone has"
+    _require(two or not asked.groups, path, "report.groups", asked.groups, f"nothing; {which} a selection rate")
+    _require(two or asked.threshold == 0.5, path, "report.threshold", asked.threshold, f"nothing; {which} a threshold")
+    try:
+        cut = cut_of(asked.threshold)
+    except ValueError:
+        raise SettingsError(str(path), f"`report.threshold` is {asked.threshold!r}; accepted: {ACCEPTED}") from None
+    _require(
+        isinstance(cut, float) or study.cross_fitted,
+        path,
+        "report.threshold",
+        asked.threshold,
+        'a number with weights = "paper", which has no out-of-fold values to choose one on',
+    )
+
+
 def _is_tcp(address: str) -> bool:
     host, _, port = address.removeprefix("tcp://").rpartition(":")
     return address.startswith("tcp://") and bool(host) and port.isdigit() and 1 <= int(port) <= 65535
@@ -183,6 +209,7 @@ def _check_party(party: PartySettings, study: Study, path: Path) -> None:
     kind, fresh = party.learner.kind, party.learner.fresh_features
     _require(not fresh or kind != "none", path, "learner.fresh_features", fresh, 'false with kind "none"')
     _check_folds(party, study, path)
+    _check_report(party, study, path)
     if party.party == study.sponsor:
         bind = party.bind
         _require(bind is not None and _is_tcp(bind), path, "bind", bind, "tcp://*:PORT (the sponsor's one port)")

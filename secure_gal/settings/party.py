@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from secure_gal.settings.report import ReportSettings
+
 LocalLoss = Literal["l1", "l1.5", "l2", "l4"]
 """Of a party's own fits, and of the sponsor's weights."""
 
@@ -110,3 +112,4 @@ class PartySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_rows: int | None = None
     learner: LearnerSettings = LearnerSettings()
     audit: AuditSettings = AuditSettings()
+    report: ReportSettings = ReportSettings()

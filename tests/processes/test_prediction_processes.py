@@ -8,12 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from scipy.special import expit
 
 from parties.commands import demo
 from parties.run.store import RunStore
+from secure_gal.measures.evaluation import Evaluation
 from tests.processes.test_processes import cli, wait_for
 
 pytestmark = pytest.mark.processes
@@ -123,6 +125,26 @@ def test_an_assistor_killed_during_the_private_alignment_of_a_prediction(tmp_pat
             lab.kill()
             lab.communicate()
     assert scores(hospital / "predictions.csv") == pytest.approx(learnt_scores(hospital), abs=1e-6)
+
+
+def test_predictions_follow_the_threshold_that_was_kept_with_the_model(learnt: Path) -> None:
+    """Whatever the sponsor's file says by now, which it is told of."""
+    hospital = learnt / "hospital"
+    store, kept = RunStore(hospital / "run"), Evaluation(ROWS, "out-of-fold", (), threshold=0.8, rule="f1")
+    store.commit({"evaluation": msgspec.json.encode(kept)}, {}, [])
+    store.close()
+    labs = {name: assist(learnt, name) for name in demo.PARTIES[1:]}
+    try:
+        said = ended(cli(hospital, *ASK))
+    finally:
+        for lab in labs.values():
+            lab.kill()
+            lab.communicate()
+    assert "[report] threshold is 0.5 now, and this model was learnt with 'f1'" in said
+    with (hospital / "predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    cut = {(row["prediction"], float(row["p_1"]) > 0.8) for row in rows}
+    assert cut == {("1", True), ("0", False)} and any(0.5 < float(row["p_1"]) <= 0.8 for row in rows)
 
 
 @pytest.mark.parametrize("how", ["die", pytest.param("full", marks=pytest.mark.slow)])

@@ -63,6 +63,7 @@ def test_the_front_page_is_short() -> None:
         party.DataSettings,
         party.LearnerSettings,
         party.AuditSettings,
+        party.ReportSettings,
     ],
 )
 def test_the_guide_names_every_setting(kind: type[msgspec.Struct]) -> None:

@@ -40,6 +40,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("options", "registry", "factories"),
     ("settings",),
+    ("measures",),
     ("messages",),
     ("events", "effects", "state", "phases"),
     ("gal",),

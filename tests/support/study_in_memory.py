@@ -20,6 +20,7 @@ from secure_gal.holdings.local import LocalParty, collapse
 from secure_gal.holdings.roles import Context
 from secure_gal.learners import storage
 from secure_gal.learners.linear import LinearLearner
+from secure_gal.measures.evaluation import Evaluation, Judging, evaluate
 from secure_gal.protocol import roles
 from secure_gal.settings.limits import Beyond
 from secure_gal.settings.study import Protect, Study
@@ -111,6 +112,13 @@ class Arrays:
         while self.fits and not ensemble.finished:
             ensemble.commit({self.name: self.fit_round(1, ensemble.residual())[1]})
         return ensemble
+
+    def evaluate(self, made: Ensemble, alone: Ensemble) -> Evaluation | None:
+        judged = made.judged
+        if judged is None:
+            return None
+        y, gal, other = (values[judged.mask][:, 0] for values in (self.y[self.rows], made.F_kept, alone.F_kept))
+        return evaluate(Judging(y, gal, other, None, "test"), ["r2"], None, "", "none", {}, 0)
 
     def predict(self, ids, encoder, models, coefficients, k):  # type: ignore[no-untyped-def]
         known, loaded = np.array([i in self.ids for i in ids], dtype=np.uint8), [storage.load(m) for m in models]

@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parties.report.charts import TOP, Axis, line_chart, share_chart
+from parties.report.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Axis, line_chart, share_chart, xy_chart
 
 numbers = st.floats(-1e9, 1e9).filter(lambda v: v == 0 or abs(v) > 1e-9)
 
@@ -56,3 +56,12 @@ def test_shares_stack_to_one_and_many_parties_are_folded() -> None:
 def test_a_flat_line_lies_in_the_middle_of_half_its_height() -> None:
     assert (Axis.around([10.0, 10.0]).low, Axis.around([10.0]).high) == (4.0, 16.0), "5 to 15 in steps of 2"
     assert (Axis.around([0.0]).low, Axis.around([0.0]).high) == (-1.0, 1.0)
+
+
+def test_curves_of_two_numbers_stand_where_their_numbers_say_and_a_gap_is_left_out() -> None:
+    drawn = xy_chart("ROC", ("false", "true"), {"GAL": ([0.0, None, 1.0], [0.0, 0.3, 1.0])}, level=True)
+    level, gal = drawn.curves
+    assert level.path == gal.path
+    assert gal.dots == ((float(LEFT), float(HEIGHT - BOTTOM)), (float(WIDTH - RIGHT), float(TOP)))
+    assert (drawn.x_title, drawn.title, drawn.kept_x) == ("false", "ROC: true", None)
+    assert [tick.text for tick in drawn.x_ticks] == ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]

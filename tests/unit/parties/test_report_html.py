@@ -11,12 +11,14 @@ import pytest
 
 from parties.report.charts import MAX_SHARES
 from parties.report.page import _traffic, render, write_report
+from parties.report.worth import interval
 from secure_gal.errors import SettingsError
 from secure_gal.manifest import who_learns_what
 from secure_gal.protection.disclosure import Disclosure, in_the_clear
 from tests.support.report_sample import (
     AUDIT,
     ENCRYPTED,
+    EVALUATION,
     LEAKAGE,
     STUDY,
     Document,
@@ -58,6 +60,29 @@ def test_every_number_of_the_run_is_there() -> None:
     assert {"3.518", "1.820", "0.873"} <= set(document.cells)  # seconds; from_ready is not known and not shown
     assert {"15,545", "18,441", "7,783", "7,772"} - set(document.cells) == {"7,772"}  # kinds and peers are summed
     assert {"novelty", "Other"} <= set(document.cells)  # a kind that no phase names is not lost
+
+
+def test_what_a_study_is_worth_is_there() -> None:
+    document = Document(page())
+    assert "Test part: 91 rows that no fit has seen and that chose nothing." in document.text
+    assert "Chosen by f1 on out-of-fold values" in document.text and "none: told so" in document.text
+    metric = next(m for m in EVALUATION["metrics"] if m["name"] == "roc_auc")
+    for estimate in (metric["gal"], metric["alone"], metric["difference"]):
+        assert interval(estimate) in document.cells and " to " in interval(estimate)
+    assert {str(n) for n in EVALUATION["confusion"].values()} <= set(document.cells)
+    assert "ill is predicted where its probability is above it" in document.text
+    small = document.cells.index("rare")
+    assert document.cells[small + 1 : small + 3] == ["5", "fewer than 20 rows: not computed"]
+    assert {"female", "male", "A"} <= set(document.cells)
+    labels = [str(a.get("aria-label")) for tag, a in document.elements if tag == "svg"]
+    assert [any(label.startswith(title) for label in labels) for title in ("Calibration", "ROC", "Precision")] == [
+        True
+    ] * 3
+
+
+def test_a_study_that_no_row_judges_says_so() -> None:
+    bare = render(summary(evaluation=None), rounds(), [], {})
+    assert "No row says what this study is worth" in Document(bare).text
 
 
 def test_the_sponsors_own_learner_is_there() -> None:
@@ -124,7 +149,7 @@ def test_out_of_fold_values_are_called_so() -> None:
 
 def test_a_run_without_validation_or_alignment_counts_is_shown() -> None:
     bare = [row | {"valid_metric": "", "valid_loss": "nan"} for row in rounds()]
-    document = Document(render(summary(gal=None, alone=None, kept=0, rows={}), bare, (), {}))
+    document = Document(render(summary(gal=None, alone=None, kept=0, rows={}, evaluation=None), bare, (), {}))
     figures = [svg["aria-label"] for svg in document.named("svg") if svg.get("role") == "img"]
     assert [str(label).split(" over ")[0] for label in figures] == ["Loss", "Learning rate", "Weights of the parties"]
     assert "kept up to here" not in document.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import errno
 import functools
 import itertools
@@ -12,6 +13,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -20,9 +22,10 @@ from parties.commands import demo
 from parties.commands.assist import assist as assist_here
 from parties.commands.leakage import measure
 from parties.commands.train import NO_GAIN, report, train
-from parties.report.results import write_results
+from parties.report.results import threshold_of, write_results
 from parties.run.node import Node
 from parties.run.patience import Patience
+from parties.run.progress import Progress
 from parties.run.session import open_session, open_store
 from parties.run.store import RunStore
 from parties.run.traffic import Traffic, counts_of
@@ -30,13 +33,14 @@ from secure_gal import events
 from secure_gal.errors import EnvironmentFailure, Paused, PeerViolation, SettingsError
 from secure_gal.messages import Batch, Ending, Finished, PredictReply
 from secure_gal.protocol.settled import Settled
+from secure_gal.settings.report import ReportSettings
 from secure_gal.state import State
 from tests.processes.test_prediction_processes import assist, ended, failing, write_study
 from tests.support.simulation import MemoryStore
 from tests.support.study_in_memory import ROUNDS, context, make_network, make_node, study
 
 pytestmark = pytest.mark.processes
-FILES = ("summary.json", "rounds.csv", "report.html", "computing.json")
+FILES = ("summary.json", "rounds.csv", "report.html", "computing.json", "model_card.json")
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +75,7 @@ def test_results_are_written_by_the_next_command(
     assert not (run / "summary.json").exists() and not (run / "report.html").exists()
     found = again(folder, command)
     said = capsys.readouterr().err
-    assert "are written: summary.json, report.html" in said and "held-out auc: GAL 0." in said
+    assert "are written: summary.json, model_card.json, report.html" in said and "held-out auc: GAL 0." in said
     summary = json.loads(found["summary.json"])
     assert summary["rounds"] == 2 and summary["rows"]["train"] == 120 and 0.5 < summary["gal"] <= 1
     assert summary["alone"] is not None and summary["kept"] in (0, 1, 2) and "numpy" in summary["versions"]
@@ -81,6 +85,33 @@ def test_results_are_written_by_the_next_command(
     assert [row["round"] for row in csv.DictReader(found["rounds.csv"].decode().splitlines())] == ["1", "2"]
     assert again(folder, command) == found
     assert "are written" not in capsys.readouterr().err, "nothing was missing any more"
+
+
+def test_the_model_card_has_digests_protections_metrics_limits_and_no_level(folder: Path) -> None:
+    found = again(folder)
+    card, summary = json.loads(found["model_card.json"]), json.loads(found["summary.json"])
+    assert card["model"]["study_digest"] == summary["digest"] and card["versions"] == summary["versions"]
+    assert list(card["data"]["sponsors_columns"]) == ["c0", "c1", "c2"]
+    assert all(len(c["digest"]) == 32 for c in card["data"]["sponsors_columns"].values())
+    assert len(card["data"]["sponsors_schema_digest"]) == len(card["data"]["sponsors_table_digest"]) == 64
+    assert card["protections"]["residuals"] == "none" and card["who_learns_what"][0]["message"]
+    assert card["worth"]["metrics"] == summary["evaluation"]["metrics"] and card["worth"]["rows"] == 30
+    assert card["limits"][0] == summary["evaluation"]["worth"] and "30" in card["limits"][0]
+    page = found["report.html"].decode()
+    assert card["data"]["sponsors_table_digest"] in page and "Model card" in page
+
+
+def test_the_threshold_is_the_models_and_the_files_where_none_was_kept(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session = open_session(folder / "hospital" / "hospital.toml")
+    asked = msgspec.structs.replace(session.party, report=ReportSettings(threshold=0.3))
+    session, store = dataclasses.replace(session, party=asked), open_store(session)
+    assert threshold_of(session, store, Progress()) == 0.5
+    assert "[report] threshold is 0.3 now, and this model was learnt with 0.5" in capsys.readouterr().err
+    store.commit({"evaluation": None}, {}, [])
+    assert threshold_of(session, store, Progress()) == 0.3 and not capsys.readouterr().err
+    store.close()
 
 
 @pytest.mark.parametrize(

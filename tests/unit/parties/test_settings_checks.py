@@ -25,6 +25,7 @@ from parties.commands.assist import assist
 from parties.commands.train import train
 from parties.report.results import announce, write_results
 from parties.report.rounds import Report, write_atomically
+from parties.run.learnt_from import remember_or_refuse
 from parties.run.progress import Progress, text_of
 from parties.run.session import open_node, open_session, open_store
 from parties.run.traffic import Traffic
@@ -456,6 +457,7 @@ def reported(tmp_path: Path) -> Callable[[float | None], tuple[str, dict[str, An
     def run(true: float | None) -> tuple[str, dict[str, Any], list[dict[str, str]]]:
         session = open_session(party(tmp_path))
         store, shown = open_store(session), io.StringIO()
+        remember_or_refuse(session, store, read_table(session.party.data, task="regression"))
         record = RoundRecord(1, 0.5, 0.6, 0.1, 1.0, True, {"hospital": 0.4, "lab": 0.6})
         role = SimpleNamespace(metric_unit=lambda: 5.0, ensemble=SimpleNamespace(history=[record]))
         history = np.frombuffer(msgspec.msgpack.encode([record]), np.uint8)

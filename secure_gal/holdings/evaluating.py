@@ -1,0 +1,100 @@
+"""The sponsor's evaluation of a finished study: from outputs F of all rows to what its report says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from secure_gal.data.encode import LabelCodec
+from secure_gal.gal.ensemble import Ensemble
+from secure_gal.gal.split import derive_seed
+from secure_gal.holdings import own_model
+from secure_gal.learners.cross_fit import FOLDS
+from secure_gal.measures.evaluation import Evaluation, Judging, Rows, evaluate
+from secure_gal.measures.metrics import usual_metrics
+from secure_gal.measures.ranked import Ranked
+from secure_gal.settings.report import ReportSettings, cut_of
+from secure_gal.settings.study import Study
+
+Array = npt.NDArray[np.float64]
+
+
+class Held(NamedTuple):
+    """What the sponsor holds of the study's rows, in study order.
+
+    Attributes:
+        x: encoded features (N, p), or arrays; None where the sponsor has none.
+        y: as the ensemble takes them, but true where it learns from released ones; train: mask (N,).
+        groups: column -> the group of each row.
+        folds: of cross-fitted rounds.
+    """
+
+    x: Any
+    y: npt.NDArray[Any]
+    train: npt.NDArray[np.bool_]
+    codec: LabelCodec
+    groups: Mapping[str, Sequence[str]]
+    folds: int | None
+
+
+def evaluation_of(
+    held: Held, made: Ensemble, alone: Ensemble, study: Study, asked: ReportSettings
+) -> Evaluation | None:
+    """What `made` is worth on the rows that judge; None where there are none.
+
+    Args:
+        asked: `[report]` of the sponsor's file.
+    """
+    judged = made.judged
+    if judged is None:
+        return None
+    codec, rows = held.codec, judged.mask
+    y = held.y if codec.classes else held.y[:, 0] * codec.scale + codec.mean
+    gal, by_alone = (_outputs(codec, each.F_kept) for each in (made, alone))
+    own, name = _own(held, y, study, asked)
+    rule, threshold = _threshold(codec, asked, y[held.train], gal[held.train])
+    of: Rows = "out-of-fold" if judged.how == "out-of-fold" else "test" if made.cross_fitted else "chose-rounds"
+    chosen = np.flatnonzero(rows).tolist()
+    found = evaluate(
+        Judging(y[rows], gal[rows], by_alone[rows], None if own is None else own[rows], of),
+        asked.metrics or usual_metrics(study.task, codec.outputs),
+        threshold,
+        rule,
+        name,
+        {column: [levels[i] for i in chosen] for column, levels in held.groups.items()},
+        derive_seed("bootstrap", study.seed),
+    )
+    return found if threshold is None else msgspec.structs.replace(found, positive=str(codec.classes[1]))
+
+
+def _outputs(codec: LabelCodec, f: Array) -> Array:
+    """Probabilities (n, classes), or values (n,) in the label's own unit."""
+    return codec.probabilities(f) if codec.classes else f[:, 0] * codec.scale + codec.mean
+
+
+def _threshold(
+    codec: LabelCodec, asked: ReportSettings, y: npt.NDArray[Any], outputs: Array
+) -> tuple[str, float | None]:
+    """The rule, where the file gives one, and what it comes to on out-of-fold values of the training rows."""
+    if len(codec.classes) != 2:
+        return "", None
+    cut = cut_of(asked.threshold)
+    if isinstance(cut, float):
+        return "", cut
+    return str(asked.threshold), Ranked(y == 1, outputs[:, 1]).threshold(cut)
+
+
+def _own(held: Held, y: npt.NDArray[Any], study: Study, asked: ReportSettings) -> tuple[Array | None, str]:
+    """Outputs of the sponsor's best own model (N, ...), and what it is or why there is none."""
+    if not asked.own_model:
+        return None, "none: [report] own_model = false"
+    why = "none: the sponsor has no columns" if held.x is None else own_model.refused(held.x)
+    if why:
+        return None, why
+    classes = len(held.codec.classes)
+    loss, folds = study.loss_name, held.folds or FOLDS
+    return own_model.own_outputs(held.x, y, held.train, loss, classes, folds, study.seed), own_model.NAME

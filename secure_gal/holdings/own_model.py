@@ -1,0 +1,72 @@
+"""The best that the sponsor is likely to do without anybody: scikit-learn's HistGradientBoosting on its own columns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from secure_gal.gal.split import derive_seed, fold_numbers
+from secure_gal.learners.cross_fit import each_fold
+from secure_gal.settings.study import LossName
+
+Array = npt.NDArray[np.float64]
+NAME = "scikit-learn's HistGradientBoosting, defaults, on the sponsor's own columns"
+MOST_CELLS = 50_000_000
+"""Cells of the encoded table beyond which it is left out: six fits would take longer than the study."""
+
+FEWEST_TO_STOP = 10
+"""Rows of the rarest class with which a tenth of the rows, set aside to stop early by, has one of it."""
+
+
+def refused(x: Any) -> str:
+    """Why there is no such model of these rows, or nothing."""
+    if not isinstance(x, np.ndarray) or x.ndim != 2:
+        return "none: it takes a table, and the sponsor holds arrays"
+    return f"none: {x.size:,} cells are more than {MOST_CELLS:,}" if x.size > MOST_CELLS else ""
+
+
+def own_outputs(
+    x: Array, y: npt.NDArray[Any], train: npt.NDArray[np.bool_], loss: LossName, classes: int, folds: int, seed: int
+) -> Array:
+    """Each training row's value from a fit without its fold, every other row's from a fit to all training rows.
+
+    Args:
+        x: float64 (N, p); y: int64 (N,) class codes, or float64 (N,) targets; train: mask (N,).
+        classes: 0 for a regression.
+        folds, seed: the study's, so that the folds are those of its rounds.
+
+    Returns:
+        Probabilities (N, classes), or values (N,).
+    """
+    x_train, y_train = x[train], y[train]
+    values = np.empty((len(x), classes) if classes else len(x))
+    of_training = np.empty((len(x_train), *values.shape[1:]))
+    chance = derive_seed("own model", seed)
+    for held, kept in each_fold(fold_numbers(len(x_train), folds, seed)):
+        of_training[held] = _fitted(x_train[kept], y_train[kept], x_train[held], loss, classes, chance)
+    values[train] = of_training
+    if not train.all():
+        values[~train] = _fitted(x_train, y_train, x[~train], loss, classes, chance)
+    return values
+
+
+def _fitted(x: Array, y: npt.NDArray[Any], new: Array, loss: LossName, classes: int, seed: int) -> Array:
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+    if not classes:
+        model = HistGradientBoostingRegressor(
+            loss="absolute_error" if loss == "l1" else "squared_error", random_state=seed
+        )
+        return np.asarray(model.fit(x, y).predict(new), dtype=np.float64)
+    probabilities = np.zeros((len(new), classes))
+    there = np.unique(y)
+    if len(there) == 1:
+        probabilities[:, there] = 1.0
+        return probabilities
+    fewest = int(np.bincount(y)[there].min())  # it splits off rows to stop early by, which takes two of each class
+    stops = "auto" if fewest > FEWEST_TO_STOP else False
+    model = HistGradientBoostingClassifier(random_state=seed, early_stopping=stops).fit(x, y)
+    probabilities[:, model.classes_] = model.predict_proba(new)
+    return probabilities

@@ -1,0 +1,109 @@
+"""Rows of two classes in the order of their score: what every cut of them finds and what it misses."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from secure_gal.settings.report import Cut, LeastCost
+
+Array = npt.NDArray[np.float64]
+MOST_POINTS = 200
+"""Of a curve that is drawn."""
+
+
+class Ranked:
+    """Scores of two classes; rows of equal score are cut together.
+
+    Args:
+        positive: (n,), the rows of the second class.
+        score: float64 (n,), higher where that class is more likely.
+    """
+
+    def __init__(self, positive: npt.NDArray[np.bool_], score: Array) -> None:
+        self._positive = positive.astype(np.float64)
+        descending, self._cut = np.unique(-score, return_inverse=True)
+        self.scores: Array = -descending
+        """Distinct, descending."""
+
+    def _counts(self, w: Array) -> tuple[Array, Array]:
+        """Weight of positive and of negative rows at each distinct score."""
+        count = len(self.scores)
+        positive = np.bincount(self._cut, weights=w * self._positive, minlength=count).astype(np.float64)
+        return positive, np.bincount(self._cut, weights=w, minlength=count).astype(np.float64) - positive
+
+    def area(self, w: Array) -> float:
+        """Under the ROC curve (Mann-Whitney U, ties half); nan without rows of both classes."""
+        positive, negative = self._counts(w)
+        pairs = positive.sum() * negative.sum()
+        below = negative.sum() - np.cumsum(negative) + negative / 2
+        return float(positive @ below / pairs) if pairs > 0 else float("nan")
+
+    def average_precision(self, w: Array) -> float:
+        """Precision at each cut, weighed by the recall that it adds; nan without positive rows."""
+        positive, negative = self._counts(w)
+        found, said = np.cumsum(positive), np.cumsum(positive + negative)
+        total = float(positive.sum())
+        precision = np.divide(found, said, out=np.zeros_like(found), where=said > 0)
+        return float(positive @ precision) / total if total > 0 else float("nan")
+
+    def cuts(self) -> tuple[Array, Array]:
+        """(true, false) positives (cuts + 1,) when the rows of the 0, 1, 2... highest scores are called positive."""
+        positive, negative = self._counts(np.ones(len(self._positive)))
+        return np.concatenate([[0.0], np.cumsum(positive)]), np.concatenate([[0.0], np.cumsum(negative)])
+
+    def roc(self) -> tuple[Array, Array]:
+        """(false positive rate, true positive rate), ascending, of at most about MOST_POINTS cuts."""
+        true, false = self.cuts()
+        keep = _thinned(len(true))
+        return (false / max(false[-1], 1.0))[keep], (true / max(true[-1], 1.0))[keep]
+
+    def precision_recall(self) -> tuple[Array, Array]:
+        """(recall, precision) by descending cut, beginning with the highest score, of at most MOST_POINTS or so."""
+        true, false = (values[1:] for values in self.cuts())
+        keep = _thinned(len(true))
+        return (true / max(true[-1], 1.0))[keep], (true / (true + false))[keep]
+
+    def lift(self, shares: Array) -> Array:
+        """How many times more positives the rows of highest score hold than as many rows drawn at random.
+
+        Args:
+            shares: of all rows, (m,) above 0. Rows of equal score count in part.
+        """
+        true, false = self.cuts()
+        rows = (true + false) / len(self._positive)
+        return np.asarray(np.interp(shares, rows, true / max(true[-1], 1.0)) / shares)
+
+    def threshold(self, rule: Cut) -> float:
+        """The number above which a score is called positive, by this rule on these rows.
+
+        It lies midway between two scores, so that no row of these is on it. Of equally good ones the highest.
+        """
+        if isinstance(rule, float):
+            return rule
+        true, false = self.cuts()
+        if isinstance(rule, LeastCost):
+            best = int(np.argmin(rule.fn * (true[-1] - true) + rule.fp * false))
+        else:
+            best = int(np.argmax(2 * true / (true[-1] + true + false))) if true[-1] else 0
+        upper = self.scores[best - 1] if best else 1.0
+        lower = self.scores[best] if best < len(self.scores) else math.nextafter(self.scores[-1], -1.0)
+        middle = float(lower + (upper - lower) / 2)
+        return middle if middle < upper or not best else float(lower)
+
+
+def confusion(positive: npt.NDArray[np.bool_], said: npt.NDArray[np.bool_]) -> dict[str, int]:
+    """Rows by truth and by what is said of them: TP, FP, FN, TN."""
+    return {
+        "TP": int((positive & said).sum()),
+        "FP": int((~positive & said).sum()),
+        "FN": int((positive & ~said).sum()),
+        "TN": int((~positive & ~said).sum()),
+    }
+
+
+def _thinned(points: int) -> npt.NDArray[np.int64]:
+    """Numbers of at most MOST_POINTS points, evenly spread, both ends among them."""
+    return np.unique(np.linspace(0, points - 1, min(points, MOST_POINTS)).round().astype(np.int64))
