@@ -40,7 +40,7 @@ class FreshLearner:
 
     Args:
         names: feature maps, all of them random.
-        prepare: (map, x_train) to what the linear model takes: the map with a ridge basis, or the map itself.
+        prepare: (map, x_train) to what the linear model takes: the map with a ridge basis.
         inner: as for `SharedLearner`.
         secret: gives the secret, which must be the same when a run is resumed; asked at each fit.
     """

@@ -109,7 +109,7 @@ class SharedLearner:
 
     Args:
         prepare: from training rows x, round 1's residual and seed; a label-free map uses neither of the last two.
-        inner: `HeadLearner` on a ridge basis, or a `LinearLearner` of another loss on the features themselves.
+        inner: `HeadLearner` or, for other local losses than l2, `PowerHeadLearner`, on a ridge basis.
         sees_labels: whether what is prepared has seen the residual, as an extractor has: then a cross-fit needs one
             for each fold, with a head of its own.
     """
