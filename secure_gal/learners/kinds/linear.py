@@ -35,13 +35,15 @@ def ridge_strength(settings: LearnerSettings) -> float | str:
     return chosen if isinstance(chosen, str) else float(chosen)
 
 
-def head(asked: Asked, options: Options, x_train: Any) -> RidgeFeatures:
-    """Features and ridge basis, from encoded training rows (N_train, q)."""
+def head(asked: Asked, options: Options, x_train: Any, outputs: int = 1) -> RidgeFeatures:
+    """Features and ridge basis, from encoded training rows (N_train, q), for so many outputs."""
     from secure_gal.features.encoded import RidgeFeatures
 
     settings = asked.settings
     strength = ridge_strength(settings)
-    return RidgeFeatures.fit(settings.maps, strength, x_train, asked.folder, asked.seed, asked.maps, settings.device)
+    return RidgeFeatures.fit(
+        settings.maps, strength, x_train, asked.folder, asked.seed, asked.maps, settings.device, outputs
+    )
 
 
 @learner("linear", options=Options, losses=EVERY_POWER, shapes=(TABLE, SERIES, IMAGES, VIEWS), maps=True, head=head)
@@ -57,10 +59,10 @@ def make(asked: Asked, options: Options) -> Learner:
         from secure_gal.features.encoded import RidgeFeatures
         from secure_gal.features.fresh import FreshLearner
 
-        return FreshLearner(settings.maps, lambda drawn, x: RidgeFeatures.on(drawn, ridge, x), last, asked.secret)
+        return FreshLearner(settings.maps, lambda drawn, x, k: RidgeFeatures.on(drawn, ridge, x, k), last, asked.secret)
     if settings.maps == STANDARDIZED and not isinstance(ridge, str) and asked.loss == "l2":
         return LinearLearner(ridge)
-    return SharedLearner(lambda x, *_: head(asked, options, x), last)
+    return SharedLearner(lambda x, residual, _: head(asked, options, x, residual.shape[1]), last)
 
 
 def _last_layer(loss: str) -> Learner:
