@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq
 
-from secure_gal.gal.losses import Array, Loss
+from secure_gal.gal.losses import Array, Loss, Weights
 
 FLAT = 1e-6
 """Where the minimum is not attained, stop at the smallest eta whose slope is below this share of the slope at 0."""
@@ -26,29 +26,33 @@ class LineSearch:
     attained: bool
 
 
-def line_search(loss: Loss, y: npt.NDArray[Any], f: Array, g: Array) -> LineSearch:
-    """The exact minimiser; closed form for l2, a weighted median for l1, a bracketed root else. Any real eta."""
+def line_search(loss: Loss, y: npt.NDArray[Any], f: Array, g: Array, weights: Weights = None) -> LineSearch:
+    """The exact minimiser of the mean loss, its rows weighted; any real eta.
+
+    Closed form for l2, a weighted median for l1, a bracketed root else.
+    """
     if not np.any(g):
         return LineSearch(0.0, True)
     match loss.name:
         case "l2":
-            return LineSearch(float(np.sum((y - f) * g) / np.sum(g * g)), True)
+            v = g if weights is None else weights[:, None] * g
+            return LineSearch(float(np.sum((y - f) * v) / np.sum(g * v)), True)
         case "l1":
-            return LineSearch(_weighted_median((y - f).ravel(), g.ravel()), True)
+            return LineSearch(_least_absolute((y - f)[:, 0], g[:, 0], weights), True)
         case "cross_entropy" | "huber":
-            return _bracketed(loss, y, f, g)
+            return _bracketed(loss, y, f, g, weights)
         case _:
             assert_never(loss.name)
 
 
-def _bracketed(loss: Loss, y: npt.NDArray[Any], f: Array, g: Array) -> LineSearch:
-    start = loss.slope(y, f, g)
+def _bracketed(loss: Loss, y: npt.NDArray[Any], f: Array, g: Array, weights: Weights) -> LineSearch:
+    start = loss.slope(y, f, g, weights)
     if start == 0.0:
         return LineSearch(0.0, True)
     sign = -1.0 if start > 0 else 1.0
 
     def slope(eta: float) -> float:
-        return loss.slope(y, f + sign * eta * g, sign * g)
+        return loss.slope(y, f + sign * eta * g, sign * g, weights)
 
     low, high, steps = 0.0, 1.0, 0
     while (at_high := slope(high)) < -VANISHED * abs(start) and steps < MAX_DOUBLINGS:
@@ -64,10 +68,10 @@ def _bracketed(loss: Loss, y: npt.NDArray[Any], f: Array, g: Array) -> LineSearc
     return LineSearch(sign * float(brentq(above, 0.0, high, xtol=1e-12 * high)), False)
 
 
-def _weighted_median(residual: Array, g: Array) -> float:
-    """argmin_eta sum |residual - eta g|: the median of residual/g with weights |g|."""
+def _least_absolute(residual: Array, g: Array, weights: Weights) -> float:
+    """argmin_eta sum v |residual - eta g|: the lower median of residual/g with weights v |g|."""
     used = g != 0
-    points, weights = residual[used] / g[used], np.abs(g[used])
+    points, shares = residual[used] / g[used], np.abs(g[used])
     order = np.argsort(points, kind="stable")
-    total = np.cumsum(weights[order])
+    total = np.cumsum((shares if weights is None else shares * weights[used])[order])
     return float(points[order][np.searchsorted(total, 0.5 * total[-1])])

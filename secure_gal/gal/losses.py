@@ -16,6 +16,8 @@ from scipy.special import expit, log_softmax, softmax
 from secure_gal.settings.study import LossName, Task
 
 Array = npt.NDArray[np.float64]
+Weights = Array | None
+"""v of the rows, (N,), above 0; None where all are equal."""
 HUBER_DELTA = 1.0
 """Where Huber's loss turns linear, in standard deviations of the target."""
 
@@ -27,30 +29,34 @@ class Loss:
     name: LossName
     n_outputs: int
 
-    def initial(self, y: npt.NDArray[Any]) -> Array:
-        """F^0 = argmin_c sum_i L_1(y_i, c), shape (K,)."""
+    def initial(self, y: npt.NDArray[Any], weights: Weights = None) -> Array:
+        """F^0 = argmin_c sum_i v_i L_1(y_i, c), shape (K,)."""
         match self.name:
             case "cross_entropy":
                 classes = max(2, self.n_outputs)
-                counts = np.bincount(y, minlength=classes) + 1e-9
+                counts = np.bincount(y, weights, minlength=classes) + 1e-9
                 prior = counts / counts.sum()
                 logs: Array = np.log(prior)
                 return logs[1:] - logs[:1] if self.n_outputs == 1 else logs
             case "l2":
-                return np.asarray(y.mean(axis=0))
+                return np.asarray(np.average(y, axis=0, weights=weights))
             case "l1":
-                return np.asarray(np.median(y, axis=0))
+                return np.asarray(np.median(y, axis=0) if weights is None else [weighted_median(y[:, 0], weights)])
             case "huber":
                 low, high = float(y.min()), float(y.max())
                 if low == high:
                     return np.array([low])
-                return np.array([brentq(lambda c: float(np.clip(c - y, -HUBER_DELTA, HUBER_DELTA).mean()), low, high)])
+
+                def slope(c: float) -> float:
+                    return float(np.average(np.clip(c - y[:, 0], -HUBER_DELTA, HUBER_DELTA), weights=weights))
+
+                return np.array([brentq(slope, low, high)])
             case _:
                 assert_never(self.name)
 
-    def value(self, y: npt.NDArray[Any], f: Array) -> float:
-        """Mean loss over rows."""
-        return float(np.mean(self.of_rows(y, f)))
+    def value(self, y: npt.NDArray[Any], f: Array, weights: Weights = None) -> float:
+        """Mean loss over rows, weighted."""
+        return float(np.average(self.of_rows(y, f), weights=weights))
 
     def of_rows(self, y: npt.NDArray[Any], f: Array) -> Array:
         """Loss of each row, (N,)."""
@@ -87,9 +93,21 @@ class Loss:
             case _:
                 assert_never(self.name)
 
-    def slope(self, y: npt.NDArray[Any], f: Array, g: Array) -> float:
+    def slope(self, y: npt.NDArray[Any], f: Array, g: Array, weights: Weights = None) -> float:
         """d/d eta of the mean loss at F, along the direction g (N, K)."""
-        return -float(np.sum(self.residual(y, f) * g)) / len(g)
+        r = self.residual(y, f)
+        if weights is None:
+            return -float(np.sum(r * g)) / len(g)
+        return -float(np.sum(weights[:, None] * r * g) / weights.sum())
+
+
+def weighted_median(points: Array, weights: Array) -> float:
+    """argmin_c sum weights |points - c|, both (n,); the middle of them where there are several."""
+    order = np.argsort(points, kind="stable")
+    total = np.cumsum(weights[order])
+    half = 0.5 * total[-1]
+    low, high = np.searchsorted(total, half), np.searchsorted(total, half, side="right")
+    return float(0.5 * (points[order][low] + points[order][min(high, len(points) - 1)]))
 
 
 def get_loss(name: LossName, n_outputs: int) -> Loss:
@@ -115,18 +133,18 @@ def metric_name(task: Task, n_outputs: int) -> Literal["auc", "accuracy", "mad"]
             assert_never(task)
 
 
-def metric(task: Task, y: npt.NDArray[Any], f: Array) -> float:
-    """The metric of these outputs; nan where it is not defined (one class only)."""
+def metric(task: Task, y: npt.NDArray[Any], f: Array, weights: Weights = None) -> float:
+    """The metric of these outputs, its rows weighted; nan where it is not defined (one class only)."""
     name = metric_name(task, f.shape[1])
     if len(y) == 0:
         return float("nan")
     match name:
         case "mad":
-            return float(np.abs(y - f).mean())
+            return float(np.average(np.abs(y - f)[:, 0], weights=weights))
         case "accuracy":
-            return float((f.argmax(axis=1) == y).mean())
+            return float(np.average(f.argmax(axis=1) == y, weights=weights))
         case "auc":
-            return _area_under_curve(y, f)
+            return _area_under_curve(y, f) if weights is None else _weighted_area(y, f[:, 0], weights)
         case _:
             assert_never(name)
 
@@ -140,3 +158,14 @@ def _area_under_curve(y: npt.NDArray[Any], f: Array) -> float:
         return float("nan")
     ranks = rankdata(f[:, 0])  # Mann-Whitney U: ties count half
     return float((ranks[y == 1].sum() - positive * (positive + 1) / 2) / (positive * negative))
+
+
+def _weighted_area(y: npt.NDArray[Any], f: Array, weights: Array) -> float:
+    """The chance that a positive row is above a negative one, both drawn in proportion to their weights; ties count
+    half."""
+    _, place = np.unique(f, return_inverse=True)
+    positive, negative = (np.bincount(place, weights * (y == c), minlength=place.max() + 1) for c in (1, 0))
+    pairs = float(positive.sum() * negative.sum())
+    if pairs == 0.0:
+        return float("nan")
+    return float(np.sum(positive * (np.cumsum(negative) - 0.5 * negative)) / pairs)

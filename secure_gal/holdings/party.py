@@ -22,10 +22,11 @@ from secure_gal.data.label_form import unevenly_split
 from secure_gal.data.table import Table, read_table
 from secure_gal.errors import DataError, StateError
 from secure_gal.gal.ensemble import Ensemble
-from secure_gal.gal.losses import default_local_loss, get_loss
+from secure_gal.gal.losses import Weights, default_local_loss, get_loss
 from secure_gal.gal.split import derive_seed
 from secure_gal.holdings.local import LocalParty, collapse
 from secure_gal.holdings.reading import check_same, keep, known_schema
+from secure_gal.labels.row_weights import row_weights
 from secure_gal.learners import check_shape, make_learner, storage
 from secure_gal.learners.base import placement_of
 from secure_gal.learners.cross_fit import folds_for
@@ -236,6 +237,7 @@ class SponsorData(PartyModel):
     codec: LabelCodec
     y: npt.NDArray[Any]
     train: npt.NDArray[np.bool_]
+    _row_weights: Weights
 
     def prepare(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> bytes:
         """Fit encoder and label coding; returns both for prediction."""
@@ -247,6 +249,8 @@ class SponsorData(PartyModel):
         if self._study.task == "classification":  # K is the study's, whichever classes the common rows happen to have
             codec = LabelCodec.fit(self._study.task, labels, np.ones(len(labels), dtype=np.bool_), self._classes)
         self.codec, self.y, self.train = codec, codec.encode(chosen), train
+        column = None if self.table.weights is None else self.table.weights[rows]
+        self._row_weights = row_weights(self._party.data, codec, self.y, train, column)
         self._warn_of_split(chosen, train)
         encoder = self._encode(rows, train) if self.fits else None
         return storage.dump((encoder, self.codec))
@@ -278,6 +282,7 @@ class SponsorData(PartyModel):
             study.rounds,
             self._party.learner.loss or default_local_loss(study.loss_name),
             study.cross_fitted,
+            self._row_weights,
         )
 
     def true_metric(self, outputs: npt.NDArray[np.float64]) -> float | None:

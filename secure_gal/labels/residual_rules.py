@@ -72,6 +72,8 @@ def _range_of_classes(study: Study, r: Array) -> str:
 
 def _first_of_classes(study: Study, r: Array) -> str:
     """In round 1 a row is one of as many as there are classes; F^0 of all rows, where they are here, says which."""
+    if study.row_weights == "sponsor":
+        return _first_of_weighted(study, r)
     loss, k = _loss(study), study.k
     y = (r[:, 0] >= 0).astype(np.int64) if k == 1 else r.argmax(axis=1)
     if study.rows == "common":
@@ -85,12 +87,32 @@ def _first_of_classes(study: Study, r: Array) -> str:
     return "" if np.abs(r - expected).max() <= ROUNDING else "other values than F^0 leaves for any labels"
 
 
+def _first_of_weighted(study: Study, r: Array) -> str:
+    """In round 1 a row of class y is its weight times (onehot(y) - shares of F^0), and all rows add up to 0."""
+    if study.rows == "common" and np.abs(r.mean(axis=0)).max() > MEAN_ROUNDING:
+        return "a mean other than 0"
+    if study.k == 1:
+        return ""
+    y, peak = r.argmax(axis=1), r.max(axis=1)
+    largest = np.zeros((study.k, study.k))
+    for row in np.argsort(peak):  # the last one of each class is its largest
+        largest[y[row]] = r[row] / max(peak[row], ROUNDING)
+    return (
+        ""
+        if np.abs(r - peak[:, None] * largest[y]).max() <= 2 * ROUNDING
+        else "rows of a class that differ in more than their weight"
+    )
+
+
 def _of_targets(study: Study, round_: int, r: Array) -> str:
     """Targets are standardised on the training rows, and F^0 is what each loss makes of them."""
     name, first, common = study.loss_name, round_ == 1, study.rows == "common"
-    if name == "l1" and not np.isin(r, (-1.0, 0.0, 1.0)).all():
+    weighted = study.row_weights == "sponsor"
+    if name == "l1" and weighted and np.abs(r).max() > 1:
+        return "a value beyond 1"
+    if name == "l1" and not weighted and not np.isin(r, (-1.0, 0.0, 1.0)).all():
         return "a value that is no sign"
-    if name == "l1" and first and common and 2 * max((r > 0).sum(), (r < 0).sum()) > len(r):
+    if name == "l1" and first and common and 2 * max(r[r > 0].sum(), -r[r < 0].sum()) > len(r):
         return "more than half of the rows on one side of the median"
     if name == "huber" and np.abs(r).max() > HUBER_DELTA:
         return f"a value beyond {HUBER_DELTA:g}"

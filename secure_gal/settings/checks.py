@@ -83,6 +83,14 @@ def _check_outputs(study: Study, path: Path) -> None:
 
 def _check_protect(study: Study, path: Path) -> None:
     protect, classifies = study.protect, study.task == "classification"
+    _require(
+        study.row_weights == "equal" or not protect.privatised,
+        path,
+        "row_weights",
+        study.row_weights,
+        f'"equal" with residuals = "{protect.residuals}": a weight would scale the residual of whoever it belongs '
+        "to, and say what the released label hides",
+    )
     epsilon, noise, range_ = protect.epsilon, protect.noise, protect.label_range
     dp, ip = protect.residuals == "dp", protect.residuals == "ip"
     _require(
@@ -149,6 +157,22 @@ def _check_sum(study: Study, path: Path) -> None:
     )
 
 
+def _check_weights(party: PartySettings, study: Study, path: Path) -> None:
+    data, may = party.data, party.party == study.sponsor and study.row_weights == "sponsor"
+    where = 'nothing; only for the sponsor of a study with row_weights = "sponsor"'
+    _require(data.weight is None or may, path, "data.weight", data.weight, where)
+    _require(data.class_weights is None or may, path, "data.class_weights", data.class_weights, where)
+    other = data.weight is None or not (data.arrays or data.weight in (*data.ids, data.label))
+    _require(other, path, "data.weight", data.weight, "a column of a table, other than id and label")
+    if data.class_weights is None:
+        return
+    classifies = study.task == "classification"
+    _require(classifies, path, "data.class_weights", data.class_weights, "nothing for a regression; use `weight`")
+    numbers = () if isinstance(data.class_weights, str) else data.class_weights.values()
+    positive = all(math.isfinite(v) and v > 0 for v in numbers)
+    _require(positive, path, "data.class_weights", data.class_weights, "numbers above 0")
+
+
 def _check_folds(party: PartySettings, study: Study, path: Path) -> None:
     folds = party.learner.folds
     ok = folds is None or 2 <= folds <= MAX_FOLDS
@@ -183,6 +207,7 @@ def _check_party(party: PartySettings, study: Study, path: Path) -> None:
     kind, fresh = party.learner.kind, party.learner.fresh_features
     _require(not fresh or kind != "none", path, "learner.fresh_features", fresh, 'false with kind "none"')
     _check_folds(party, study, path)
+    _check_weights(party, study, path)
     if party.party == study.sponsor:
         bind = party.bind
         _require(bind is not None and _is_tcp(bind), path, "bind", bind, "tcp://*:PORT (the sponsor's one port)")

@@ -28,6 +28,8 @@ Weighting = Literal["fitted", "uniform", "paper"]
 """`fitted` and `uniform` weigh values that fits have not seen the rows for; `paper`, the paper's own rule, weighs
 fitted values."""
 WhichRows = Literal["common", "sponsor"]
+RowWeights = Literal["equal", "sponsor"]
+"""`sponsor`: the sponsor may weigh rows, and tells nobody how; residuals are then scaled by its weights."""
 
 
 class Protect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -122,6 +124,7 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     leakage_threshold: float | None = None
     """`secure-gal leakage` fails where an attack gains more than this share (0 to 1) of what was left to learn."""
     protect: Protect = Protect()
+    row_weights: RowWeights = "equal"
 
     @property
     def parties(self) -> tuple[str, ...]:
