@@ -246,11 +246,15 @@ class LabelCodec:
             case _:
                 assert_never(self.task)
 
+    def values(self, f: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Outputs (n, 1) of a regression to values in the label's own unit (n,)."""
+        return np.asarray(f[:, 0] * self.scale + self.mean)
+
     def decode(self, f: npt.NDArray[np.float64]) -> list[Any]:
         """Outputs (n, K) to classes, or to values in the label's own unit."""
         match self.task:
             case "regression":
-                return [repr(float(v)) for v in f[:, 0] * self.scale + self.mean]
+                return [repr(float(v)) for v in self.values(f)]
             case "classification":
                 return [self.classes[c] for c in self.probabilities(f).argmax(axis=1)]
             case _:

@@ -113,7 +113,7 @@ class Ensemble:
             found.eta,
             found.attained,
             {p: float(v) for p, v in zip(self.parties, w, strict=True)},
-            metric(self.task, y[train], self.F[train], self._weights_of(train)),
+            self._metric(train, self.F),
             self.cross_fitted,
         )
         self.history.append(record)
@@ -135,8 +135,10 @@ class Ensemble:
         rows = ~self._train
         if not rows.any():
             return None, None
-        y, f, v = self._y[rows], self.F[rows], self._weights_of(rows)
-        return self.loss.value(y, f, v), metric(self.task, y, f, v)
+        return self.loss.value(self._y[rows], self.F[rows], self._weights_of(rows)), self._metric(rows, self.F)
+
+    def _metric(self, rows: npt.NDArray[np.bool_], f: Array) -> float:
+        return metric(self.task, self._y[rows], self.loss.predicted(f[rows]), self._weights_of(rows))
 
     @property
     def kept(self) -> int:
@@ -176,9 +178,7 @@ class Ensemble:
     def kept_metric(self) -> float | None:
         """The metric of the judged rows after the kept rounds; None where there are none."""
         rows = self.judged
-        if rows is None:
-            return None
-        return metric(self.task, self._y[rows.mask], self.F_kept[rows.mask], self._weights_of(rows.mask))
+        return None if rows is None else self._metric(rows.mask, self.F_kept)
 
     def kept_losses(self) -> Array | None:
         """The loss of each judged row after the kept rounds, times its weight where 1 is the mean weight, (n,)."""

@@ -29,7 +29,7 @@ class LineSearch:
 def line_search(loss: Loss, y: npt.NDArray[Any], f: Array, g: Array, weights: Weights = None) -> LineSearch:
     """The exact minimiser of the mean loss, its rows weighted; any real eta.
 
-    Closed form for l2, a weighted median for l1, a bracketed root else.
+    Closed form for l2, a weighted median for l1 and a weighted quantile for quantile, a bracketed root else.
     """
     if not np.any(g):
         return LineSearch(0.0, True)
@@ -38,8 +38,10 @@ def line_search(loss: Loss, y: npt.NDArray[Any], f: Array, g: Array, weights: We
             v = g if weights is None else weights[:, None] * g
             return LineSearch(float(np.sum((y - f) * v) / np.sum(g * v)), True)
         case "l1":
-            return LineSearch(_least_absolute((y - f)[:, 0], g[:, 0], weights), True)
-        case "cross_entropy" | "huber":
+            return LineSearch(_best_quantile((y - f)[:, 0], g[:, 0], weights, 0.5), True)
+        case "quantile":
+            return LineSearch(_best_quantile((y - f)[:, 0], g[:, 0], weights, loss.level), True)
+        case "cross_entropy" | "huber" | "poisson" | "gamma":
             return _bracketed(loss, y, f, g, weights)
         case _:
             assert_never(loss.name)
@@ -68,10 +70,15 @@ def _bracketed(loss: Loss, y: npt.NDArray[Any], f: Array, g: Array, weights: Wei
     return LineSearch(sign * float(brentq(above, 0.0, high, xtol=1e-12 * high)), False)
 
 
-def _least_absolute(residual: Array, g: Array, weights: Weights) -> float:
-    """argmin_eta sum v |residual - eta g|: the lower median of residual/g with weights v |g|."""
+def _best_quantile(residual: Array, g: Array, weights: Weights, level: float) -> float:
+    """argmin_eta of the quantile loss of residual - eta g, (n,) each; at level 0.5 of sum v |residual - eta g|.
+
+    The slope in eta rises by v |g| at residual/g, from -sum v |g| level, with 1 - level where g < 0.
+    """
     used = g != 0
     points, shares = residual[used] / g[used], np.abs(g[used])
     order = np.argsort(points, kind="stable")
-    total = np.cumsum((shares if weights is None else shares * weights[used])[order])
-    return float(points[order][np.searchsorted(total, 0.5 * total[-1])])
+    shares = shares if weights is None else shares * weights[used]
+    total = np.cumsum(shares[order])
+    below = level * total[-1] + (1.0 - 2.0 * level) * float(shares[g[used] < 0].sum())
+    return float(points[order][np.searchsorted(total, below)])

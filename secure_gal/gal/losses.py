@@ -1,11 +1,23 @@
 """Overarching losses L_1 with F^0, pseudo-residuals and the metric that is reported (GAL, section 3).
 
+All are convex in F. Of one output, with r = -dL/dF and F^0 the best constant:
+
+- l2: (y - F)^2 / 2; r = y - F; F^0 the mean.
+- l1: |y - F|; r = sign(y - F); F^0 the median.
+- huber: r is y - F, clipped to HUBER_DELTA; F^0 its root.
+- quantile of level a: a (y - F) where y > F, else (a - 1) (y - F); r = a, a - 1, or 0 at y = F; F^0 the a-quantile.
+- poisson, y >= 0, mean exp(F): exp(F) - y F; r = y - exp(F); F^0 the log of the mean.
+- gamma, y > 0, mean exp(F): F + y exp(-F); r = y exp(-F) - 1; F^0 the log of the mean.
+
+The last two are negative log-likelihoods but for terms in y alone, gamma's over its shape. A regression's metric is the
+mean absolute deviation of what is predicted (`predicted`): the quantile, or exp(F).
+
 Labels y are float64 (N, 1) for regression and int64 (N,) class codes for cross-entropy; outputs F are float64 (N, K).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, assert_never, get_args
 
 import numpy as np
@@ -18,16 +30,19 @@ from secure_gal.settings.study import LossName, Task
 Array = npt.NDArray[np.float64]
 Weights = Array | None
 """v of the rows, (N,), above 0; None where all are equal."""
+MAX_EXPONENT = 300.0
+"""Above it exp(F) is taken as constant: a step so wild stays finite, and is never the best."""
 HUBER_DELTA = 1.0
 """Where Huber's loss turns linear, in standard deviations of the target."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """A convex overarching loss over `n_outputs` = K outputs."""
+    """A convex overarching loss over `n_outputs` = K outputs; `level`: of the quantile."""
 
     name: LossName
     n_outputs: int
+    level: float = field(default=0.5, kw_only=True)
 
     def initial(self, y: npt.NDArray[Any], weights: Weights = None) -> Array:
         """F^0 = argmin_c sum_i v_i L_1(y_i, c), shape (K,)."""
@@ -41,7 +56,12 @@ class Loss:
             case "l2":
                 return np.asarray(np.average(y, axis=0, weights=weights))
             case "l1":
-                return np.asarray(np.median(y, axis=0) if weights is None else [weighted_median(y[:, 0], weights)])
+                return np.asarray(np.median(y, axis=0) if weights is None else [weighted_quantile(y[:, 0], weights)])
+            case "quantile":
+                v = np.ones(len(y)) if weights is None else weights
+                return np.array([weighted_quantile(y[:, 0], v, self.level)])
+            case "poisson" | "gamma":
+                return np.asarray(np.log(np.average(y, axis=0, weights=weights)))
             case "huber":
                 low, high = float(y.min()), float(y.max())
                 if low == high:
@@ -69,6 +89,13 @@ class Loss:
                 return np.asarray(np.abs(y - f)[:, 0])
             case "l2":
                 return np.asarray(0.5 * (y - f)[:, 0] ** 2)
+            case "quantile":
+                r = (y - f)[:, 0]
+                return np.maximum(self.level * r, (self.level - 1.0) * r)
+            case "poisson":
+                return np.asarray((_exp(f) - y * f)[:, 0])
+            case "gamma":
+                return np.asarray((f + y * _exp(-f))[:, 0])
             case "huber":
                 r = np.abs(y - f)[:, 0]
                 return np.where(r <= HUBER_DELTA, 0.5 * r**2, HUBER_DELTA * (r - 0.5 * HUBER_DELTA))
@@ -86,10 +113,26 @@ class Loss:
                 return np.asarray(r)
             case "l1":
                 return np.asarray(np.sign(y - f))
+            case "quantile":
+                return np.asarray(np.where(y > f, self.level, self.level - 1.0) * (y != f))
+            case "poisson":
+                return np.asarray(y - _exp(f))
+            case "gamma":
+                return np.asarray(y * _exp(-f) - 1.0)
             case "l2":
                 return np.asarray(y - f)
             case "huber":
                 return np.asarray(np.clip(y - f, -HUBER_DELTA, HUBER_DELTA))
+            case _:
+                assert_never(self.name)
+
+    def predicted(self, f: Array) -> Array:
+        """Outputs (N, K) in the unit of y: exp(F) where the link is log; classes are read off F itself."""
+        match self.name:
+            case "poisson" | "gamma":
+                return _exp(f)
+            case "cross_entropy" | "l2" | "l1" | "huber" | "quantile":
+                return f
             case _:
                 assert_never(self.name)
 
@@ -101,20 +144,24 @@ class Loss:
         return -float(np.sum(weights[:, None] * r * g) / weights.sum())
 
 
-def weighted_median(points: Array, weights: Array) -> float:
-    """argmin_c sum weights |points - c|, both (n,); the middle of them where there are several."""
+def _exp(f: Array) -> Array:
+    return np.asarray(np.exp(np.minimum(f, MAX_EXPONENT)))
+
+
+def weighted_quantile(points: Array, weights: Array, level: float = 0.5) -> float:
+    """argmin_c of the quantile loss, its rows weighted, (n,) each; the middle of them where there are several."""
     order = np.argsort(points, kind="stable")
     total = np.cumsum(weights[order])
-    half = 0.5 * total[-1]
-    low, high = np.searchsorted(total, half), np.searchsorted(total, half, side="right")
+    below = level * total[-1]
+    low, high = np.searchsorted(total, below), np.searchsorted(total, below, side="right")
     return float(0.5 * (points[order][low] + points[order][min(high, len(points) - 1)]))
 
 
-def get_loss(name: LossName, n_outputs: int) -> Loss:
+def get_loss(name: LossName, n_outputs: int, level: float = 0.5) -> Loss:
     """The overarching loss of this name; ValueError for an unknown one."""
     if name not in get_args(LossName):
         raise ValueError(f"unknown overarching loss {name!r}")
-    return Loss(name, n_outputs)
+    return Loss(name, n_outputs, level=level)
 
 
 def default_local_loss(name: LossName) -> Literal["l1", "l2"]:

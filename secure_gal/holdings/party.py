@@ -19,6 +19,7 @@ from secure_gal.data.arrays import ArrayRows
 from secure_gal.data.encode import LabelCodec, TableEncoder
 from secure_gal.data.encode_arrays import ArrayEncoder
 from secure_gal.data.label_form import unevenly_split
+from secure_gal.data.log_codec import fit_codec
 from secure_gal.data.table import Table, read_table
 from secure_gal.errors import DataError, StateError
 from secure_gal.gal.ensemble import Ensemble
@@ -245,7 +246,7 @@ class SponsorData(PartyModel):
         if labels is None:
             raise StateError("the sponsor's table was read without its label")
         chosen = [labels[i] for i in rows.tolist()]
-        codec = LabelCodec.fit(self._study.task, chosen, train)
+        codec = fit_codec(self._study.task, self._study.loss_name, chosen, train)
         if self._study.task == "classification":  # K is the study's, whichever classes the common rows happen to have
             codec = LabelCodec.fit(self._study.task, labels, np.ones(len(labels), dtype=np.bool_), self._classes)
         self.codec, self.y, self.train = codec, codec.encode(chosen), train
@@ -269,7 +270,7 @@ class SponsorData(PartyModel):
     def ensemble(self, parties: tuple[str, ...]) -> Ensemble:
         """A new ensemble at F^0 over these parties."""
         study = self._study
-        loss = get_loss(study.loss_name, self.codec.outputs)
+        loss = get_loss(study.loss_name, self.codec.outputs, study.quantile_level)
         return Ensemble(
             loss,
             self.y,
@@ -294,7 +295,7 @@ class SponsorData(PartyModel):
         return tuple(map(str, self.codec.classes))
 
     def metric_unit(self) -> float:
-        """The target's standard deviation for regression, else 1."""
+        """The target's standard deviation for regression, its mean under a log link, else 1."""
         return self.codec.scale
 
     def alone(self) -> Ensemble:

@@ -49,18 +49,24 @@ def check_study(study: Study, path: Path) -> None:
     gate = study.leakage_threshold
     _require(gate is None or 0 <= gate <= 1, path, "leakage_threshold", gate, "0 to 1, or nothing")
     _require(0 <= study.seed < 2**32, path, "seed", study.seed, "0 to 4294967295")
-    classifies = study.task == "classification"
-    fits = study.loss == "auto" or classifies == (study.loss == "cross_entropy")
-    _require(
-        fits,
-        path,
-        "loss",
-        study.loss,
-        f"{'cross_entropy' if classifies else 'l2, l1 or huber'} for task {study.task!r}, or auto",
-    )
-
+    _check_loss(study, path)
     _check_outputs(study, path)
     _check_protect(study, path)
+
+
+def _check_loss(study: Study, path: Path) -> None:
+    classifies, level = study.task == "classification", study.quantile_level
+    fits = study.loss == "auto" or classifies == (study.loss == "cross_entropy")
+    regression = "l2, l1, huber, quantile, poisson or gamma"
+    accepted = f"{'cross_entropy' if classifies else regression} for task {study.task!r}, or auto"
+    _require(fits, path, "loss", study.loss, accepted)
+    if study.protect.privatised:
+        why = f'with residuals = "{study.protect.residuals}": releases are corrected for these losses only'
+        corrected = study.loss not in ("quantile", "poisson", "gamma")
+        _require(corrected, path, "loss", study.loss, f"l2, l1 or huber {why}")
+    quantile = study.loss == "quantile"
+    _require(0.001 <= level <= 0.999, path, "quantile_level", level, "0.001 to 0.999")
+    _require(quantile or level == 0.5, path, "quantile_level", level, 'nothing, unless loss = "quantile"')
 
 
 def _check_outputs(study: Study, path: Path) -> None:
