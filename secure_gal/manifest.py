@@ -6,6 +6,7 @@ The table is generated from the study's settings, never written by hand.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import assert_never
 
 from secure_gal import __version__, protection
 from secure_gal.messages import MESSAGES, in_step_order
@@ -116,6 +117,7 @@ def manifest(study: Study, fingerprints: Mapping[str, str]) -> str:
         f"predictions: {study.protect.predictions}",
         f"rows       {study.rows}; ids compared as {study.form or 'written'}; at most {study.max_ids:,} ids a party "
         f"and alignment, {study.max_queries:,} asked about in all runs on an assistor's data",
+        *_weight_lines(study),
         *_parameter_lines(study),
         "",
         "Who learns what (channels are encrypted and authenticated; this is what the RECEIVER sees)",
@@ -128,6 +130,19 @@ def manifest(study: Study, fingerprints: Mapping[str, str]) -> str:
 
 def _values(study: Study) -> str:
     return "values from fits that have not seen the row" if study.cross_fitted else "fitted values"
+
+
+def _weight_lines(study: Study) -> list[str]:
+    match study.row_weights:
+        case "equal":
+            return []
+        case "sponsor":
+            return [
+                "weighted   rows weigh what the sponsor says, which it tells nobody; whoever sees a residual sees it "
+                "times the weight of its row, and in round 1 of a classification the weight itself, but for a factor"
+            ]
+        case _:
+            assert_never(study.row_weights)
 
 
 def _parameter_lines(study: Study) -> list[str]:

@@ -25,7 +25,7 @@ address = "tcp://{name}.example.org:7001"   # what the assistors dial
 assistors = ["lab", "insurer"]
 # ---------------------------------------------------------------- defaults
 outputs = 1                    # K; for a classification with more than two classes their number
-loss = "auto"                  # cross_entropy for classification, l2 for regression; or l1, huber
+loss = "auto"                  # cross_entropy, or l2 for regression; or l1, huber, quantile, poisson, gamma
 rounds = 10
 weights = "fitted"             # gradient assistance weights; or "uniform"; or "paper": on values that fits have seen
 learning_rate = "search"       # gradient assisted learning rate; or a number

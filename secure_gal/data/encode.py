@@ -246,6 +246,10 @@ class LabelCodec:
             case _:
                 assert_never(self.task)
 
+    def values(self, f: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Outputs (n, 1) of a regression to values in the label's own unit (n,)."""
+        return np.asarray(f[:, 0] * self.scale + self.mean)
+
     def decode(self, f: npt.NDArray[np.float64], threshold: float = 0.5) -> list[Any]:
         """Outputs (n, K) to classes, or to values in the label's own unit.
 
@@ -254,7 +258,7 @@ class LabelCodec:
         """
         match self.task:
             case "regression":
-                return [repr(float(v)) for v in f[:, 0] * self.scale + self.mean]
+                return [repr(float(v)) for v in self.values(f)]
             case "classification":
                 p = self.probabilities(f)
                 codes = p[:, 1] > threshold if self.outputs == 1 else p.argmax(axis=1)

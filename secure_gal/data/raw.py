@@ -52,13 +52,17 @@ def _taken(data: DataSettings, schema: Schema | None) -> Collection[str] | None:
     """The columns that are read of a file with types; None for all. One that is left out is never refused."""
     if schema is not None:
         return [field.name for field in schema.fields if field.role != "left out"]
-    return None if data.columns is None else [*data.ids, *([data.label] if data.label else []), *data.columns]
+    return (
+        None
+        if data.columns is None
+        else [*data.ids, *(name for name in (data.label, data.weight) if name), *data.columns]
+    )
 
 
 def _delimited(where: str, data: DataSettings, schema: Schema | None) -> tuple[pl.DataFrame, Dialect]:
     path, start = data.path, head(data.path, SAMPLE_BYTES)
     found = schema.dialect if schema is not None else None
-    named = [name for name in (*data.ids, data.label) if name and name != ROW]
+    named = [name for name in (*data.ids, data.label, data.weight) if name and name != ROW]
     dialect = found or find_dialect(where, start, data, named)
     source: Path | bytes = path if packing(path) is None else unpacked(path)
     if not _as_polars_reads(start, dialect.encoding):

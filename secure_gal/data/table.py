@@ -23,6 +23,7 @@ from secure_gal.data.raw import read_raw
 from secure_gal.data.repeated import find_repeats, refuse_repeats, resolve_repeated
 from secure_gal.data.schema import Role, Schema
 from secure_gal.data.typed import typed
+from secure_gal.data.weight_column import check_weights, without_column
 from secure_gal.errors import DataError
 from secure_gal.settings.party import ROW, DataSettings, Repeated
 from secure_gal.settings.study import IdForm, Task
@@ -43,6 +44,7 @@ class Table:
         schema: how it was read; None for arrays.
         findings: how the schema was decided, where this reading decided it.
         notes: what a person should know of this reading.
+        weights: `[data] weight` of each row, (N,), in a table to learn from.
     """
 
     ids: list[str] = field(repr=False)
@@ -53,6 +55,7 @@ class Table:
     schema: Schema | None = field(default=None, repr=False)
     findings: Findings | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
+    weights: npt.NDArray[np.float64] | None = field(default=None, repr=False)
 
 
 def read_table(
@@ -89,8 +92,11 @@ def read_table(
             raise DataError(data.where, f"{findings.problems[0]}{more}")
         schema = findings.schema
     labels = _labels(where, data.label, raw, schema) if labelled else None
-    alone = not labelled and not any(field.name in raw.columns for field in schema.features)
-    frame = pl.DataFrame() if alone else typed(data.where, raw, schema, str(data.schema or ""))
+    held = schema if labelled else without_column(schema, data.weight)
+    alone = not labelled and not any(field.name in raw.columns for field in held.features)
+    frame = pl.DataFrame() if alone else typed(data.where, raw, held, str(data.schema or ""))
+    if labelled and data.weight is not None:
+        check_weights(data.where, data.weight, frame)
     notes = _left_out(where, raw, schema)
     if findings is not None:
         label = raw[data.label] if labels is not None and data.label is not None else None
@@ -100,7 +106,7 @@ def read_table(
     whole = Table(ids, frame, labels, where, written, schema, findings, notes)
     if data.repeated is not None:
         whole = _one_row_an_id(whole, data.repeated, task)
-    return _by_id(whole) if labelled else whole
+    return _without_weights(_by_id(whole), data.weight) if labelled else whole
 
 
 def _by_id(table: Table) -> Table:
@@ -116,6 +122,14 @@ def _by_id(table: Table) -> Table:
         labels=None if labels is None else [labels[row] for row in order.to_list()],
         written=table.written[order],
     )
+
+
+def _without_weights(table: Table, column: str | None) -> Table:
+    """With the column of weights beside the features instead of among them."""
+    frame = table.frame
+    if column is None or isinstance(frame, ArrayRows):
+        return table
+    return replace(table, frame=frame.drop(column), weights=frame[column].to_numpy())
 
 
 def _left_out(where: Path, raw: pl.DataFrame, schema: Schema) -> tuple[str, ...]:
@@ -178,7 +192,8 @@ def _role(name: str, data: DataSettings) -> Role:
         return "id"
     if name == data.label:
         return "label"
-    return "feature" if data.columns is None or name in data.columns else "left out"
+    taken = data.columns is None or name in data.columns or name == data.weight
+    return "feature" if taken else "left out"
 
 
 def _read_arrays(data: DataSettings, form: IdForm | None, labelled: bool) -> Table:

@@ -31,6 +31,7 @@ class RidgeFeatures:
         seed: int,
         options: Mapping[str, Options] | None = None,
         device: str = "auto",
+        outputs: int = 1,
     ) -> RidgeFeatures:
         """Fit map and basis to encoded training rows (N_train, q); of Phi only one block of rows is in memory.
 
@@ -41,17 +42,18 @@ class RidgeFeatures:
             folder: the party file's, for `python:` features.
             seed: `derive_seed("features", study seed, party name)`.
             options, device: as `fit_features` takes them.
+            outputs: K, as `RidgeBasis.fit` takes it.
 
         Raises:
             SettingsError: as `fit_features`.
         """
-        return cls.on(fit_features(names, x_train, folder, seed, options, device), ridge, x_train)
+        return cls.on(fit_features(names, x_train, folder, seed, options, device), ridge, x_train, outputs)
 
     @classmethod
-    def on(cls, features: FeatureMap, ridge: float | str, x_train: Any) -> RidgeFeatures:
-        """The basis of a map that is fitted already; ridge: strength, or `auto`."""
+    def on(cls, features: FeatureMap, ridge: float | str, x_train: Any, outputs: int = 1) -> RidgeFeatures:
+        """The basis of a map that is fitted already; ridge and outputs as `RidgeBasis.fit` takes them."""
         blocks = (features.transform(x_train[rows]) for rows in row_blocks(len(x_train)))
-        return cls(features, RidgeBasis.fit(blocks, ridge))
+        return cls(features, RidgeBasis.fit(blocks, ridge, outputs))
 
     @property
     def width(self) -> int:

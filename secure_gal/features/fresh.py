@@ -40,7 +40,7 @@ class FreshLearner:
 
     Args:
         names: feature maps, all of them random.
-        prepare: (map, x_train) to what the linear model takes: the map with a ridge basis, or the map itself.
+        prepare: (map, x_train, K) to what the linear model takes: the map with a ridge basis.
         inner: as for `SharedLearner`.
         secret: gives the secret, which must be the same when a run is resumed; asked at each fit.
     """
@@ -48,7 +48,7 @@ class FreshLearner:
     def __init__(
         self,
         names: tuple[str, ...],
-        prepare: Callable[[FeatureMap, Array], Prepared],
+        prepare: Callable[[FeatureMap, Array, int], Prepared],
         inner: Learner,
         secret: Callable[[], bytes],
     ) -> None:
@@ -61,12 +61,12 @@ class FreshLearner:
 
     def fit(self, x: Array, residual: npt.NDArray[np.float32], seed: int) -> FreshModel:
         """Fit x (n, q) to the pseudo-residual (n, K); `seed` differs from round to round."""
-        features = self._prepare(draw(self._names, x, self._secret(), seed), x)
+        features = self._prepare(draw(self._names, x, self._secret(), seed), x, residual.shape[1])
         return FreshModel(features, self._inner.fit(features.transform(x), residual, seed))
 
     def cross_fit(self, x: Array, residual: npt.NDArray[np.float32], seed: int, folds: Folds) -> CrossFit:
         """The same, and values of the training rows from fits that have not seen them; the map has seen no label."""
-        features = self._prepare(draw(self._names, x, self._secret(), seed), x)
+        features = self._prepare(draw(self._names, x, self._secret(), seed), x, residual.shape[1])
         found = cross_fit(self._inner, features.transform(x), residual, seed, folds)
         return found._replace(model=FreshModel(features, found.model))
 

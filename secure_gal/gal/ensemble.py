@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from secure_gal.events import RoundRecord
 from secure_gal.gal.line_search import LineSearch, line_search
-from secure_gal.gal.losses import Array, Loss, metric
+from secure_gal.gal.losses import Array, Loss, Weights, metric
 from secure_gal.gal.simplex import simplex_weights
 from secure_gal.settings.party import LocalLoss
 from secure_gal.settings.study import Task, Weighting
@@ -41,6 +41,7 @@ class Ensemble:
         local_loss: l_1, the sponsor's local loss, for the weights.
         cross_fitted: whether values of training rows come from fits that have not seen them. Their loss then chooses
             the kept round, and held-out rows choose nothing; else held-out rows choose it, where there are any.
+        row_weights: v of all rows, (N,), above 0, at most 1, in F^0, residual, losses and metrics; None: equal.
     """
 
     def __init__(
@@ -56,25 +57,30 @@ class Ensemble:
         rounds: int,
         local_loss: LocalLoss,
         cross_fitted: bool = False,
+        row_weights: Weights = None,
     ) -> None:
         self.loss, self.task, self.parties = loss, task, parties
-        self._y, self._train = y, train
+        self._y, self._train, self._row_weights = y, train, row_weights
         self._weights, self._rate = weights, learning_rate
         self._patience, self._rounds, self._local_loss = patience, rounds, local_loss
         self.cross_fitted = cross_fitted
-        self.F0 = loss.initial(y[train])
+        self.F0 = loss.initial(y[train], self._weights_of(train))
         self.F: Array = np.tile(self.F0, (len(y), 1))
         self.F_kept: Array = self.F
         self.history: list[RoundRecord] = []
         self._stuck = False
-        self.initial_losses = (loss.value(y[train], self.F[train]), self._valid()[0])
+        self.initial_losses = (loss.value(y[train], self.F[train], self._weights_of(train)), self._valid()[0])
 
     def __repr__(self) -> str:
         return f"Ensemble({len(self.history)} rounds, {self.F.shape[0]} x {self.F.shape[1]})"
 
     def residual(self) -> npt.NDArray[np.float32]:
-        """Pseudo-residual r^t of the training rows, float32 (N_train, K): as it travels."""
-        return self.loss.residual(self._y[self._train], self.F[self._train]).astype(np.float32)
+        """Pseudo-residual r^t of the training rows, times their weights, float32 (N_train, K): as it travels."""
+        r, v = self.loss.residual(self._y[self._train], self.F[self._train]), self._weights_of(self._train)
+        return (r if v is None else v[:, None] * r).astype(np.float32)
+
+    def _weights_of(self, rows: npt.NDArray[np.bool_]) -> Weights:
+        return None if self._row_weights is None else self._row_weights[rows]
 
     def commit(self, fitted: Mapping[str, npt.NDArray[np.float32]]) -> RoundRecord:
         """Steps e to g: weights, learning rate, F^t = F^{t-1} + eta sum_m w_m f_m, from float32 (N, K) a party."""
@@ -102,12 +108,12 @@ class Ensemble:
         self._stuck = found.eta == 0.0 or not found.attained
         record = RoundRecord(
             len(self.history) + 1,
-            self.loss.value(y[train], self.F[train]),
+            self.loss.value(y[train], self.F[train], self._weights_of(train)),
             *self._valid(),
             found.eta,
             found.attained,
             {p: float(v) for p, v in zip(self.parties, w, strict=True)},
-            metric(self.task, y[train], self.F[train]),
+            self._metric(train, self.F),
             self.cross_fitted,
         )
         self.history.append(record)
@@ -122,15 +128,17 @@ class Ensemble:
             return LineSearch(0.0, True)
         if not isinstance(rate, str):
             return LineSearch(rate, True)
-        found = line_search(self.loss, self._y[train], self.F[train], g[train])
+        found = line_search(self.loss, self._y[train], self.F[train], g[train], self._weights_of(train))
         return LineSearch(0.0, True) if self.cross_fitted and found.eta < 0 else found
 
     def _valid(self) -> tuple[float | None, float | None]:
         rows = ~self._train
         if not rows.any():
             return None, None
-        y, f = self._y[rows], self.F[rows]
-        return self.loss.value(y, f), metric(self.task, y, f)
+        return self.loss.value(self._y[rows], self.F[rows], self._weights_of(rows)), self._metric(rows, self.F)
+
+    def _metric(self, rows: npt.NDArray[np.bool_], f: Array) -> float:
+        return metric(self.task, self._y[rows], self.loss.predicted(f[rows]), self._weights_of(rows))
 
     @property
     def kept(self) -> int:
@@ -170,12 +178,15 @@ class Ensemble:
     def kept_metric(self) -> float | None:
         """The metric of the judged rows after the kept rounds; None where there are none."""
         rows = self.judged
-        return None if rows is None else metric(self.task, self._y[rows.mask], self.F_kept[rows.mask])
+        return None if rows is None else self._metric(rows.mask, self.F_kept)
 
     def kept_losses(self) -> Array | None:
-        """The loss of each judged row after the kept rounds, (n,)."""
+        """The loss of each judged row after the kept rounds, times its weight where 1 is the mean weight, (n,)."""
         rows = self.judged
-        return None if rows is None else self.loss.of_rows(self._y[rows.mask], self.F_kept[rows.mask])
+        if rows is None:
+            return None
+        losses, v = self.loss.of_rows(self._y[rows.mask], self.F_kept[rows.mask]), self._weights_of(rows.mask)
+        return losses if v is None else losses * v / v.mean()
 
     def class_counts(self, classes: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Training and held-out rows of each of so many class codes; of none in a regression."""

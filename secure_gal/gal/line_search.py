@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq
 
-from secure_gal.gal.losses import Array, Loss
+from secure_gal.gal.losses import Array, Loss, Weights
 
 FLAT = 1e-6
 """Where the minimum is not attained, stop at the smallest eta whose slope is below this share of the slope at 0."""
@@ -26,29 +26,35 @@ class LineSearch:
     attained: bool
 
 
-def line_search(loss: Loss, y: npt.NDArray[Any], f: Array, g: Array) -> LineSearch:
-    """The exact minimiser; closed form for l2, a weighted median for l1, a bracketed root else. Any real eta."""
+def line_search(loss: Loss, y: npt.NDArray[Any], f: Array, g: Array, weights: Weights = None) -> LineSearch:
+    """The exact minimiser of the mean loss, its rows weighted; any real eta.
+
+    Closed form for l2, a weighted median for l1 and a weighted quantile for quantile, a bracketed root else.
+    """
     if not np.any(g):
         return LineSearch(0.0, True)
     match loss.name:
         case "l2":
-            return LineSearch(float(np.sum((y - f) * g) / np.sum(g * g)), True)
+            v = g if weights is None else weights[:, None] * g
+            return LineSearch(float(np.sum((y - f) * v) / np.sum(g * v)), True)
         case "l1":
-            return LineSearch(_weighted_median((y - f).ravel(), g.ravel()), True)
-        case "cross_entropy" | "huber":
-            return _bracketed(loss, y, f, g)
+            return LineSearch(_best_quantile((y - f)[:, 0], g[:, 0], weights, 0.5), True)
+        case "quantile":
+            return LineSearch(_best_quantile((y - f)[:, 0], g[:, 0], weights, loss.level), True)
+        case "cross_entropy" | "huber" | "poisson" | "gamma":
+            return _bracketed(loss, y, f, g, weights)
         case _:
             assert_never(loss.name)
 
 
-def _bracketed(loss: Loss, y: npt.NDArray[Any], f: Array, g: Array) -> LineSearch:
-    start = loss.slope(y, f, g)
+def _bracketed(loss: Loss, y: npt.NDArray[Any], f: Array, g: Array, weights: Weights) -> LineSearch:
+    start = loss.slope(y, f, g, weights)
     if start == 0.0:
         return LineSearch(0.0, True)
     sign = -1.0 if start > 0 else 1.0
 
     def slope(eta: float) -> float:
-        return loss.slope(y, f + sign * eta * g, sign * g)
+        return loss.slope(y, f + sign * eta * g, sign * g, weights)
 
     low, high, steps = 0.0, 1.0, 0
     while (at_high := slope(high)) < -VANISHED * abs(start) and steps < MAX_DOUBLINGS:
@@ -64,10 +70,15 @@ def _bracketed(loss: Loss, y: npt.NDArray[Any], f: Array, g: Array) -> LineSearc
     return LineSearch(sign * float(brentq(above, 0.0, high, xtol=1e-12 * high)), False)
 
 
-def _weighted_median(residual: Array, g: Array) -> float:
-    """argmin_eta sum |residual - eta g|: the median of residual/g with weights |g|."""
+def _best_quantile(residual: Array, g: Array, weights: Weights, level: float) -> float:
+    """argmin_eta of the quantile loss of residual - eta g, (n,) each; at level 0.5 of sum v |residual - eta g|.
+
+    The slope in eta rises by v |g| at residual/g, from -sum v |g| level, with 1 - level where g < 0.
+    """
     used = g != 0
-    points, weights = residual[used] / g[used], np.abs(g[used])
+    points, shares = residual[used] / g[used], np.abs(g[used])
     order = np.argsort(points, kind="stable")
-    total = np.cumsum(weights[order])
-    return float(points[order][np.searchsorted(total, 0.5 * total[-1])])
+    shares = shares if weights is None else shares * weights[used]
+    total = np.cumsum(shares[order])
+    below = level * total[-1] + (1.0 - 2.0 * level) * float(shares[g[used] < 0].sum())
+    return float(points[order][np.searchsorted(total, below)])

@@ -9,9 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from secure_gal.data.arrays import ArrayRows
-from secure_gal.data.encode import Columns, LabelCodec
+from secure_gal.data.encode import Columns
 from secure_gal.data.encode_arrays import check_varies
 from secure_gal.data.label_form import label_form
+from secure_gal.data.log_codec import fit_codec
 from secure_gal.data.table import Table
 from secure_gal.errors import DataError
 from secure_gal.settings.party import PartySettings
@@ -55,7 +56,7 @@ def _check_labels(table: Table, party: PartySettings, study: Study) -> str:
         from secure_gal.holdings.privatised import label_scheme
 
         return label_scheme(study.protect).check(labels)
-    codec = LabelCodec.fit(study.task, labels, np.ones(len(labels), dtype=np.bool_))
+    codec = fit_codec(study.task, study.loss_name, labels, np.ones(len(labels), dtype=np.bool_))
     codec.check_classes(len(labels))
     if codec.outputs != study.k:
         found = label_form(party.data.label or "", labels)

@@ -73,7 +73,7 @@ def evaluation_of(
 
 def _outputs(codec: LabelCodec, f: Array) -> Array:
     """Probabilities (n, classes), or values (n,) in the label's own unit."""
-    return codec.probabilities(f) if codec.classes else f[:, 0] * codec.scale + codec.mean
+    return codec.probabilities(f) if codec.classes else codec.values(f)
 
 
 def _threshold(

@@ -19,15 +19,17 @@ from secure_gal.data.arrays import ArrayRows
 from secure_gal.data.encode import LabelCodec, TableEncoder
 from secure_gal.data.encode_arrays import ArrayEncoder
 from secure_gal.data.label_form import unevenly_split
+from secure_gal.data.log_codec import fit_codec
 from secure_gal.data.table import Table, read_table
 from secure_gal.errors import DataError, StateError
 from secure_gal.gal.ensemble import Ensemble
-from secure_gal.gal.losses import default_local_loss, get_loss
+from secure_gal.gal.losses import Weights, default_local_loss, get_loss
 from secure_gal.gal.split import derive_seed
 from secure_gal.holdings.evaluating import Held, evaluation_of
 from secure_gal.holdings.groups import group_levels
 from secure_gal.holdings.local import LocalParty, collapse
 from secure_gal.holdings.reading import check_same, keep, known_schema
+from secure_gal.labels.row_weights import row_weights
 from secure_gal.learners import check_shape, make_learner, storage
 from secure_gal.learners.base import placement_of
 from secure_gal.learners.cross_fit import folds_for
@@ -245,6 +247,7 @@ class SponsorData(PartyModel):
     y: npt.NDArray[Any]
     train: npt.NDArray[np.bool_]
     rows: npt.NDArray[np.int64]
+    _row_weights: Weights
 
     def prepare(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> bytes:
         """Fit encoder and label coding; returns both for prediction."""
@@ -252,10 +255,12 @@ class SponsorData(PartyModel):
         if labels is None:
             raise StateError("the sponsor's table was read without its label")
         chosen = [labels[i] for i in rows.tolist()]
-        codec = LabelCodec.fit(self._study.task, chosen, train)
+        codec = fit_codec(self._study.task, self._study.loss_name, chosen, train)
         if self._study.task == "classification":  # K is the study's, whichever classes the common rows happen to have
             codec = LabelCodec.fit(self._study.task, labels, np.ones(len(labels), dtype=np.bool_), self._classes)
         self.codec, self.y, self.train, self.rows = codec, codec.encode(chosen), train, rows
+        column = None if self.table.weights is None else self.table.weights[rows]
+        self._row_weights = row_weights(self._party.data, codec, self.y, train, column)
         self._warn_of_split(chosen, train)
         encoder = self._encode(rows, train) if self.fits else None
         return storage.dump((encoder, self.codec))
@@ -274,7 +279,7 @@ class SponsorData(PartyModel):
     def ensemble(self, parties: tuple[str, ...]) -> Ensemble:
         """A new ensemble at F^0 over these parties."""
         study = self._study
-        loss = get_loss(study.loss_name, self.codec.outputs)
+        loss = get_loss(study.loss_name, self.codec.outputs, study.quantile_level)
         return Ensemble(
             loss,
             self.y,
@@ -287,6 +292,7 @@ class SponsorData(PartyModel):
             study.rounds,
             self._party.learner.loss or default_local_loss(study.loss_name),
             study.cross_fitted,
+            self._row_weights,
         )
 
     def true_metric(self, outputs: npt.NDArray[np.float64]) -> float | None:
@@ -312,7 +318,7 @@ class SponsorData(PartyModel):
         return evaluation_of(held, made, alone, study, party.report)
 
     def metric_unit(self) -> float:
-        """The target's standard deviation for regression, else 1."""
+        """The target's standard deviation for regression, its mean under a log link, else 1."""
         return self.codec.scale
 
     def alone(self) -> Ensemble:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, softmax
 
-from secure_gal.gal.losses import Array, Loss
+from secure_gal.gal.losses import Array, Loss, Weights
 
 SMALLEST_SHARE = 0.01
 """F^0 gives no class a prior below this share of 1/K: its log must be finite, its gradient not vanish."""
@@ -42,9 +42,10 @@ class CorrectedCrossEntropy(Loss):
         """T = retention * identity + flip."""
         return 1.0 - self.classes * self.flip
 
-    def initial(self, y: npt.NDArray[Any]) -> Array:
+    def initial(self, y: npt.NDArray[Any], weights: Weights = None) -> Array:
         """F^0 (K,): logs of the class shares that make the releases most likely."""
-        released = np.bincount(y, minlength=self.classes) / len(y)
+        counts = np.bincount(y, weights, minlength=self.classes)
+        released = counts / counts.sum()
         shares = _likeliest_shares(released, self.flip / self.retention)
         shares = np.maximum(shares, SMALLEST_SHARE / self.classes)
         logs: Array = np.log(shares / shares.sum())

@@ -72,6 +72,8 @@ def _range_of_classes(study: Study, r: Array) -> str:
 
 def _first_of_classes(study: Study, r: Array) -> str:
     """In round 1 a row is one of as many as there are classes; F^0 of all rows, where they are here, says which."""
+    if study.row_weights == "sponsor":
+        return _first_of_weighted(study, r)
     loss, k = _loss(study), study.k
     y = (r[:, 0] >= 0).astype(np.int64) if k == 1 else r.argmax(axis=1)
     if study.rows == "common":
@@ -85,20 +87,52 @@ def _first_of_classes(study: Study, r: Array) -> str:
     return "" if np.abs(r - expected).max() <= ROUNDING else "other values than F^0 leaves for any labels"
 
 
+def _first_of_weighted(study: Study, r: Array) -> str:
+    """In round 1 a row of class y is its weight times (onehot(y) - shares of F^0), and all rows add up to 0."""
+    if study.rows == "common" and np.abs(r.mean(axis=0)).max() > MEAN_ROUNDING:
+        return "a mean other than 0"
+    if study.k == 1:
+        return ""
+    y, peak = r.argmax(axis=1), r.max(axis=1)
+    largest = np.zeros((study.k, study.k))
+    for row in np.argsort(peak):  # the last one of each class is its largest
+        largest[y[row]] = r[row] / max(peak[row], ROUNDING)
+    return (
+        ""
+        if np.abs(r - peak[:, None] * largest[y]).max() <= 2 * ROUNDING
+        else "rows of a class that differ in more than their weight"
+    )
+
+
 def _of_targets(study: Study, round_: int, r: Array) -> str:
-    """Targets are standardised on the training rows, and F^0 is what each loss makes of them."""
+    """Targets are standardised on the training rows, or under a log link divided by their mean; F^0 is what each loss
+    makes of them. A large value of poisson and gamma is honest, for a count has no bound."""
     name, first, common = study.loss_name, round_ == 1, study.rows == "common"
-    if name == "l1" and not np.isin(r, (-1.0, 0.0, 1.0)).all():
-        return "a value that is no sign"
-    if name == "l1" and first and common and 2 * max((r > 0).sum(), (r < 0).sum()) > len(r):
-        return "more than half of the rows on one side of the median"
+    if why := _of_quantile(study, r, first and common) if name in ("l1", "quantile") else "":
+        return why
+    if (name == "gamma" or (name == "poisson" and first and study.row_weights == "equal")) and r.min() < -1 - ROUNDING:
+        return "a value below -1"
     if name == "huber" and np.abs(r).max() > HUBER_DELTA:
         return f"a value beyond {HUBER_DELTA:g}"
-    if name != "l1" and first and common and abs(r.mean()) > MEAN_ROUNDING:
+    size = max(1.0, float(np.abs(r).max())) if name in ("gamma", "poisson") else 1.0
+    if name not in ("l1", "quantile") and first and common and abs(r.mean()) > MEAN_ROUNDING * size:
         return "a mean other than 0"
     if name == "l2" and (first or study.learning_rate == "search") and np.sum(r**2) > _squares(study, r):
         return "a larger sum of squares than F^0 leaves, which every round lowers"
     return _of_bins(study, r) if first else ""
+
+
+def _of_quantile(study: Study, r: Array, first_of_all: bool) -> str:
+    """One of three values, or one of them times a weight; F^0 leaves no more rows on a side than its share."""
+    above, below = (study.quantile_level, 1 - study.quantile_level) if study.loss_name == "quantile" else (1.0, 1.0)
+    if study.row_weights == "sponsor" and (r.max() > above + ROUNDING or r.min() < -below - ROUNDING):
+        return f"a value beyond {above:g} or -{below:g}"
+    if study.row_weights == "equal" and np.abs(r[:, :, None] - [above, -below, 0.0]).min(axis=2).max() > ROUNDING:
+        return "a value that is no sign" if above == 1.0 else f"a value other than {above:g}, -{below:g} and 0"
+    most = len(r) * above * below / (above + below) * (1 + SQUARES_ROUNDING)
+    if first_of_all and max(r[r > 0].sum(), -r[r < 0].sum()) > most:
+        return "more than half of the rows on one side of the median" if above == below else "rows on the wrong side"
+    return ""
 
 
 def _squares(study: Study, r: Array) -> float:

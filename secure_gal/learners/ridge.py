@@ -19,6 +19,10 @@ from secure_gal.learners.cross_fit import LEAVE_ONE_OUT, CrossFit, Folds
 Array = npt.NDArray[np.float64]
 FREEDOM = 0.05
 """`auto` aims at FREEDOM * N_train^(2/3) effective degrees of freedom; chosen by experiment, docs/decisions/0004."""
+MOST_OUTPUTS = 4
+"""For K outputs, fits in the clear aim at min(K, MOST_OUTPUTS) times that: K classes differ in up to K - 1 directions.
+Measured on 3 to 68 classes (docs/decisions/0004); 8 times helped some and harmed others. On ciphertexts, where width is
+cost, K counts as 1."""
 WIDEST = 8.0
 """`auto` keeps the directions of largest variance, U at most WIDEST * freedom wide, rounded down to a power of two:
 the others are shrunk to next to nothing, and an encrypted fit costs as much as its padded width."""
@@ -68,12 +72,13 @@ class RidgeBasis:
     freedom: float
 
     @classmethod
-    def fit(cls, phi_train: Array | Iterable[Array], ridge: float | str) -> RidgeBasis:
+    def fit(cls, phi_train: Array | Iterable[Array], ridge: float | str, outputs: int = 1) -> RidgeBasis:
         """Learn mean and factor from the training rows' features.
 
         Args:
             phi_train: (N_train, p), or the same in blocks of rows, which are seen once.
             ridge: lambda >= 0 of the mean squared error, or `auto`.
+            outputs: K, which `auto` goes by.
 
         Raises:
             DataError: there are no rows.
@@ -85,10 +90,10 @@ class RidgeBasis:
                 moments.add(block)
         if moments is None:
             raise DataError("[data]", "there are no training rows to fit features to")
-        return cls._solve(moments, ridge)
+        return cls._solve(moments, ridge, outputs)
 
     @classmethod
-    def _solve(cls, moments: Moments, ridge: float | str) -> RidgeBasis:
+    def _solve(cls, moments: Moments, ridge: float | str, outputs: int) -> RidgeBasis:
         n = moments.rows
         variances, directions = np.linalg.eigh(moments.gram / n)
         variances, directions = variances[::-1].clip(0.0), directions[:, ::-1]
@@ -97,7 +102,8 @@ class RidgeBasis:
             int(np.sum(variances > variances[0] * len(variances) * np.finfo(np.float64).eps)) if len(variances) else 0
         )
         variances, directions = variances[:rank], directions[:, :rank]
-        strength = max(ridge_for(variances, n) if isinstance(ridge, str) else float(ridge), least_ridge(variances, n))
+        chosen = ridge_for(variances, n, outputs) if isinstance(ridge, str) else float(ridge)
+        strength = max(chosen, least_ridge(variances, n))
         kept = variances / (variances + strength)
         if isinstance(ridge, str):
             used = 2 ** int(np.log2(max(2.0, WIDEST * (kept.sum() + 1)))) - 1  # one more is the intercept
@@ -125,17 +131,18 @@ class RidgeBasis:
         return u
 
 
-def ridge_for(variances: Array, rows: int) -> float:
-    """The ridge at which sum v/(v + lambda) = FREEDOM N^(2/3), and 1e-4 of the mean variance where v has fewer.
+def ridge_for(variances: Array, rows: int, outputs: int = 1) -> float:
+    """The ridge at which sum v/(v + lambda) = FREEDOM min(K, MOST_OUTPUTS) N^(2/3), and 1e-4 of the mean variance where
+    v has fewer.
 
-    Only the features' spectrum and the number of rows enter, no residual. That degrees of freedom should grow as a
-    power of N below 1 is kernel ridge theory (Caponnetto and De Vito 2007); power and constant are measured.
+    Only the features' spectrum and the numbers of rows and outputs enter, no residual. That degrees of freedom should
+    grow as a power of N below 1 is kernel ridge theory (Caponnetto and De Vito 2007); power and constants are measured.
     """
     from scipy.optimize import brentq
 
     if not len(variances):
         return 0.0
-    aim, floor = float(FREEDOM * rows ** (2 / 3)), 1e-4 * float(variances.mean())
+    aim, floor = float(FREEDOM * min(outputs, MOST_OUTPUTS) * rows ** (2 / 3)), 1e-4 * float(variances.mean())
 
     def excess(log_ridge: float) -> float:
         return float(np.sum(variances / (variances + np.exp(log_ridge)))) - aim

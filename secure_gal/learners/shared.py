@@ -108,8 +108,9 @@ class SharedLearner:
     """Fits `inner` on what `prepare` made of the training rows in round 1.
 
     Args:
-        prepare: from training rows x, round 1's residual and seed; a label-free map uses neither of the last two.
-        inner: `HeadLearner` on a ridge basis, or a `LinearLearner` of another loss on the features themselves.
+        prepare: from training rows x, round 1's residual and seed; a label-free map uses no more of the last two
+            than K.
+        inner: `HeadLearner` or, for other local losses than l2, `PowerHeadLearner`, on a ridge basis.
         sees_labels: whether what is prepared has seen the residual, as an extractor has: then a cross-fit needs one
             for each fold, with a head of its own.
     """

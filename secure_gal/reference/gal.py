@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from secure_gal.data.encode import LabelCodec
+from secure_gal.data.log_codec import fit_codec
 from secure_gal.errors import DataError, StateError
 from secure_gal.gal.ensemble import Ensemble
 from secure_gal.gal.losses import default_local_loss, get_loss
@@ -42,11 +42,11 @@ class GAL:
 
     Args:
         task: `classification` or `regression`.
-        loss: `auto`, or cross_entropy, l2, l1, huber.
+        loss: `auto`, or cross_entropy, l2, l1, huber, quantile (`quantile_level`), poisson, gamma.
         learners: for all parties, or a list of one each: a kind by name, `LearnerSettings`, a scikit-learn regressor,
             or an object with `fit` as in `secure_gal.learners.base.Learner`.
         names: party names, sponsor first; seeds derive from them.
-        rounds, weights, learning_rate, validation, patience, seed: as in study.toml.
+        rounds, weights, learning_rate, validation, patience, seed, quantile_level: as in study.toml.
         residuals: `none`, or `ckks`, which sends every residual but the first party's own through real ciphertexts of
             the parameter set `parameters`; learners of the others are then `linear` with any features. Call `close`
             when done.
@@ -66,11 +66,12 @@ class GAL:
         seed: int = 0,
         residuals: str = "none",
         parameters: str = "strict",
+        quantile_level: float = 0.5,
     ) -> None:
         self.residuals, self.parameters = residuals, parameters
         self.task, self.loss, self.rounds, self.learners, self.names = task, loss, rounds, learners, names
         self.weights, self.learning_rate, self.validation = weights, learning_rate, validation
-        self.patience, self.seed = patience, seed
+        self.patience, self.seed, self.quantile_level = patience, seed, quantile_level
         self._encrypted: dict[str, EncryptedLocal] | None = None
         self._closed = False
         self._forms: list[BlockForm] | None = None
@@ -98,6 +99,7 @@ class GAL:
             validation=self.validation,
             patience=self.patience,
             seed=self.seed,
+            quantile_level=self.quantile_level,
         )
         listed, labels = list_blocks(blocks), read_labels(y)
         self._names = checked_names(self.names, len(listed))
@@ -116,12 +118,12 @@ class GAL:
     def _learn(self, blocks: list[Array], labels: npt.NDArray[Any]) -> None:
         study, names = self._study, self._names
         self.train_mask_ = split_rows(len(labels), study.validation, study.seed)
-        self.codec_ = LabelCodec.fit(study.task, list(labels), self.train_mask_)
+        self.codec_ = fit_codec(study.task, study.loss_name, list(labels), self.train_mask_)
         self._study = study = with_outputs(study, self.codec_.outputs)
         coded = self.codec_.encode(list(labels))
         if study.task == "classification":
             self.classes_ = np.asarray(labels[np.unique(coded, return_index=True)[1]])
-        loss = get_loss(study.loss_name, study.k)
+        loss = get_loss(study.loss_name, study.k, study.quantile_level)
         self.ensemble_ = Ensemble(
             loss,
             coded,
@@ -254,7 +256,7 @@ class GAL:
 
     def _decode(self, f: Array) -> npt.NDArray[Any]:
         if self._study.task == "regression":
-            return np.asarray(f[:, 0] * self.codec_.scale + self.codec_.mean)
+            return self.codec_.values(f)
         return np.asarray(self.classes_[self.codec_.probabilities(f).argmax(axis=1)])
 
     def predict_proba(self, blocks: Sequence[Any]) -> Array:

@@ -51,18 +51,24 @@ def check_study(study: Study, path: Path) -> None:
     gate = study.leakage_threshold
     _require(gate is None or 0 <= gate <= 1, path, "leakage_threshold", gate, "0 to 1, or nothing")
     _require(0 <= study.seed < 2**32, path, "seed", study.seed, "0 to 4294967295")
-    classifies = study.task == "classification"
-    fits = study.loss == "auto" or classifies == (study.loss == "cross_entropy")
-    _require(
-        fits,
-        path,
-        "loss",
-        study.loss,
-        f"{'cross_entropy' if classifies else 'l2, l1 or huber'} for task {study.task!r}, or auto",
-    )
-
+    _check_loss(study, path)
     _check_outputs(study, path)
     _check_protect(study, path)
+
+
+def _check_loss(study: Study, path: Path) -> None:
+    classifies, level = study.task == "classification", study.quantile_level
+    fits = study.loss == "auto" or classifies == (study.loss == "cross_entropy")
+    regression = "l2, l1, huber, quantile, poisson or gamma"
+    accepted = f"{'cross_entropy' if classifies else regression} for task {study.task!r}, or auto"
+    _require(fits, path, "loss", study.loss, accepted)
+    if study.protect.privatised:
+        why = f'with residuals = "{study.protect.residuals}": releases are corrected for these losses only'
+        corrected = study.loss not in ("quantile", "poisson", "gamma")
+        _require(corrected, path, "loss", study.loss, f"l2, l1 or huber {why}")
+    quantile = study.loss == "quantile"
+    _require(0.001 <= level <= 0.999, path, "quantile_level", level, "0.001 to 0.999")
+    _require(quantile or level == 0.5, path, "quantile_level", level, 'nothing, unless loss = "quantile"')
 
 
 def _check_outputs(study: Study, path: Path) -> None:
@@ -85,6 +91,14 @@ def _check_outputs(study: Study, path: Path) -> None:
 
 def _check_protect(study: Study, path: Path) -> None:
     protect, classifies = study.protect, study.task == "classification"
+    _require(
+        study.row_weights == "equal" or not protect.privatised,
+        path,
+        "row_weights",
+        study.row_weights,
+        f'"equal" with residuals = "{protect.residuals}": a weight would scale the residual of whoever it belongs '
+        "to, and say what the released label hides",
+    )
     epsilon, noise, range_ = protect.epsilon, protect.noise, protect.label_range
     dp, ip = protect.residuals == "dp", protect.residuals == "ip"
     _require(
@@ -151,6 +165,22 @@ def _check_sum(study: Study, path: Path) -> None:
     )
 
 
+def _check_weights(party: PartySettings, study: Study, path: Path) -> None:
+    data, may = party.data, party.party == study.sponsor and study.row_weights == "sponsor"
+    where = 'nothing; only for the sponsor of a study with row_weights = "sponsor"'
+    _require(data.weight is None or may, path, "data.weight", data.weight, where)
+    _require(data.class_weights is None or may, path, "data.class_weights", data.class_weights, where)
+    other = data.weight is None or not (data.arrays or data.weight in (*data.ids, data.label))
+    _require(other, path, "data.weight", data.weight, "a column of a table, other than id and label")
+    if data.class_weights is None:
+        return
+    classifies = study.task == "classification"
+    _require(classifies, path, "data.class_weights", data.class_weights, "nothing for a regression; use `weight`")
+    numbers = () if isinstance(data.class_weights, str) else data.class_weights.values()
+    positive = all(math.isfinite(v) and v > 0 for v in numbers)
+    _require(positive, path, "data.class_weights", data.class_weights, "numbers above 0")
+
+
 def _check_folds(party: PartySettings, study: Study, path: Path) -> None:
     folds = party.learner.folds
     ok = folds is None or 2 <= folds <= MAX_FOLDS
@@ -210,6 +240,7 @@ def _check_party(party: PartySettings, study: Study, path: Path) -> None:
     _require(not fresh or kind != "none", path, "learner.fresh_features", fresh, 'false with kind "none"')
     _check_folds(party, study, path)
     _check_report(party, study, path)
+    _check_weights(party, study, path)
     if party.party == study.sponsor:
         bind = party.bind
         _require(bind is not None and _is_tcp(bind), path, "bind", bind, "tcp://*:PORT (the sponsor's one port)")

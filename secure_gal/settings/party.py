@@ -72,6 +72,10 @@ class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     group_char: str | None = None
     date_format: str | None = None
     missing_values: tuple[str, ...] = ()
+    weight: str | None = None
+    """The sponsor's column of row weights, no feature; the study says `row_weights = "sponsor"`."""
+    class_weights: Literal["balanced"] | dict[str, float] | None = None
+    """The same for classes: one number each, or as much for each class in all."""
 
     @property
     def ids(self) -> tuple[str, ...]:

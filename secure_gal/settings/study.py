@@ -22,12 +22,14 @@ T = TypeVar("T")
 IdForm = Literal["text", "lower", "digits"]
 """How ids are normalised before they are compared (`secure_gal.data.ids`)."""
 Task = Literal["classification", "regression"]
-LossName = Literal["cross_entropy", "l2", "l1", "huber"]
+LossName = Literal["cross_entropy", "l2", "l1", "huber", "quantile", "poisson", "gamma"]
 """Overarching losses, `auto` resolved."""
 Weighting = Literal["fitted", "uniform", "paper"]
 """`fitted` and `uniform` weigh values that fits have not seen the rows for; `paper`, the paper's own rule, weighs
 fitted values."""
 WhichRows = Literal["common", "sponsor"]
+RowWeights = Literal["equal", "sponsor"]
+"""`sponsor`: the sponsor may weigh rows, and tells nobody how; residuals are then scaled by its weights."""
 
 
 class Protect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -102,7 +104,7 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sponsor: str
     address: str
     assistors: tuple[str, ...]
-    loss: Literal["auto", "cross_entropy", "l2", "l1", "huber"] = "auto"
+    loss: Literal["auto", "cross_entropy", "l2", "l1", "huber", "quantile", "poisson", "gamma"] = "auto"
     outputs: int | None = None
     """K as the file gives it; `k` is what counts. Which classes there are, and in which order, stays with the
     sponsor."""
@@ -122,6 +124,9 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     leakage_threshold: float | None = None
     """`secure-gal leakage` fails where an attack gains more than this share (0 to 1) of what was left to learn."""
     protect: Protect = Protect()
+    row_weights: RowWeights = "equal"
+    quantile_level: float = 0.5
+    """`loss = "quantile"`: the share of rows that should lie below what is predicted."""
 
     @property
     def parties(self) -> tuple[str, ...]:

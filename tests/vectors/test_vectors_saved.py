@@ -192,7 +192,7 @@ def _fields(thing: Any) -> list[str]:
 
 LEARNERS: dict[str, dict[str, Any]] = {
     "linear": {"kind": "linear", "features": "standardized", "options": {"ridge": "auto"}},
-    "linear-plain": {"kind": "linear", "loss": "l1"},
+    "linear-plain": {"kind": "linear"},
     "linear-maps": {"kind": "linear", "features": ["binned", "fourier", "trees", "polynomial"]},
     "linear-fresh": {"kind": "linear", "features": "fourier", "fresh_features": True},
     "gb": {"kind": "gb", "options": {"max_iter": 2}},

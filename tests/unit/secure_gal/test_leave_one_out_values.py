@@ -48,7 +48,7 @@ def refits(x: Array, r: Array, penalty: float) -> Array:
 @pytest.mark.parametrize("ridge", [0.0, 1e-4, 0.3])
 def test_linear_values_are_those_of_brute_force_refits(ridge: float) -> None:
     x, r = data()
-    found = cross_fit(LinearLearner("l2", ridge), x, r, 0, np.zeros(N, dtype=np.int64))
+    found = cross_fit(LinearLearner(ridge), x, r, 0, np.zeros(N, dtype=np.int64))
     assert found.how == LEAVE_ONE_OUT
     np.testing.assert_allclose(found.values, refits(x, r, N * ridge), atol=1e-9, rtol=0)
 
@@ -62,7 +62,7 @@ def test_values_of_a_head_are_those_of_brute_force_refits() -> None:
 
 def test_the_model_for_new_rows_is_the_full_fit() -> None:
     x, r = data()
-    learner = LinearLearner("l2", 0.1)
+    learner = LinearLearner(0.1)
     found = cross_fit(learner, x, r, 0, np.zeros(N, dtype=np.int64))
     np.testing.assert_array_equal(found.model.predict(x), learner.fit(x, r, 0).predict(x))
 
@@ -85,7 +85,7 @@ def test_no_value_depends_on_its_own_residual_even_where_leverage_is_clipped(lea
     values = []
     for residual in (r, changed):
         if learner == "linear":
-            found = cross_fit(LinearLearner("l2", 0.0), x, residual, 0, np.zeros(N, dtype=np.int64))
+            found = cross_fit(LinearLearner(0.0), x, residual, 0, np.zeros(N, dtype=np.int64))
         else:
             u = RidgeBasis.fit(x, 0.0).basis(x)
             assert leverage_of(u)[7] > MAX_LEVERAGE
@@ -110,7 +110,7 @@ def test_more_columns_than_rows_leave_rows_that_can_be_left_out(columns: int) ->
     x, r = data(columns=columns)
     basis = RidgeBasis.fit(x, 1e-4)
     assert basis.freedom + 1 == pytest.approx(MOST_FREEDOM * N)
-    found = cross_fit(LinearLearner("l2", 1e-4), x, r, 0, np.zeros(N, dtype=np.int64))
+    found = cross_fit(LinearLearner(1e-4), x, r, 0, np.zeros(N, dtype=np.int64))
     head = cross_fit(HeadLearner(), basis.basis(x), r, 0, np.zeros(N, dtype=np.int64))
     np.testing.assert_allclose(found.values, head.values, atol=1e-6)
     assert np.abs(found.model.predict(x) - r).max() > 1e-2, "no longer explained whole"

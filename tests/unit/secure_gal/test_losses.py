@@ -90,7 +90,7 @@ def test_a_slope_that_never_flattens_takes_no_step(slope: float) -> None:
     """What a peer's fitted values can do to a loss that is not convex must not end the sponsor's process."""
 
     class Falling(Loss):
-        def slope(self, y: object, f: object, g: object) -> float:
+        def slope(self, y: object, f: object, g: object, weights: object = None) -> float:
             return slope if np.any(f) else -1.0
 
     ones = np.ones((3, 1))

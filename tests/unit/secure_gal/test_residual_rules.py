@@ -315,6 +315,7 @@ def run(folder: Path, settings: Study, labels: list[Any], crafted_from: int = 0)
     x = Arrays("hospital").x
     pl.DataFrame({"id": [f"r{i}" for i in range(120)], "c0": x[:120, 0], "y": labels}).write_csv(folder / "t.csv")
     data = DataSettings(folder / "t.csv", "id", "y")
+    (folder / "run").mkdir(exist_ok=True)
     party = PartySettings(folder / "study.toml", "hospital", folder, folder / "run", data, bind="tcp://*:1")
     make_model = PrivatisedSponsorData if settings.protect.privatised else SponsorData
 

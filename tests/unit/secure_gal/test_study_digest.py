@@ -17,7 +17,7 @@ from secure_gal.settings.load import convert, load_study
 from secure_gal.settings.study import Protect, Study
 
 VECTORS = Path(__file__).parents[2] / "vectors"
-NAMES = ("minimal", "encrypted-sums", "noised-classes", "interval-regression")
+NAMES = ("minimal", "encrypted-sums", "noised-classes", "interval-regression", "weighted-rows", "quantile")
 
 
 class LaterProtect(Protect, frozen=True, forbid_unknown_fields=True):
