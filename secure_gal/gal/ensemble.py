@@ -20,6 +20,10 @@ Evidence = Literal["held-out", "out-of-fold"]
 """Which rows a result is judged by."""
 
 
+PARTS = ("part/", "part-kept/")
+"""Before the name of a term, in saved state: of all rounds, and of the kept ones."""
+
+
 class Judged(NamedTuple):
     """Rows by which a result is judged: `held-out`, or `out-of-fold` training rows; mask (N,)."""
 
@@ -65,6 +69,9 @@ class Ensemble:
         self.F0 = loss.initial(y[train])
         self.F: Array = np.tile(self.F0, (len(y), 1))
         self.F_kept: Array = self.F
+        self._parts: dict[str, npt.NDArray[np.float32]] = {}
+        self.parts_kept: dict[str, npt.NDArray[np.float32]] = {}
+        """What of F_kept - F0 each term of the rounds' sums has added, float32 (N, K); none before a round is kept."""
         self.history: list[RoundRecord] = []
         self._stuck = False
         self.initial_losses = (loss.value(y[train], self.F[train]), self._valid()[0])
@@ -86,19 +93,26 @@ class Ensemble:
                 w = simplex_weights(self.residual(), columns, self._local_loss)
             case _:
                 assert_never(self._weights)
-        g = np.zeros_like(self.F)
-        for weight, party in zip(w, self.parties, strict=True):
-            g += weight * fitted[party].astype(np.float64)
-        return self.advance(w, g)
+        return self.advance(w, {p: v * fitted[p].astype(np.float64) for v, p in zip(w, self.parties, strict=True)})
 
-    def advance(self, w: Array, g: Array) -> RoundRecord:
-        """Steps f and g along g = sum_m w_m f_m float64 (N, K), for weights (M,) that are known already.
+    def advance(self, w: Array, terms: Mapping[str, Array]) -> RoundRecord:
+        """Steps f and g along g = sum_m w_m f_m, for weights (M,) that are known already.
 
         A round after the last one changes nothing: eta is 0.
+
+        Args:
+            terms: of the sum, float64 (N, K) each: by party, or under one name where several are known as a sum alone;
+                the same names in every round.
         """
         train, y = self._train, self._y
+        g = np.zeros_like(self.F)
+        for term in terms.values():
+            g += term
         found = self._rate_along(g)
         self.F = self.F + found.eta * g
+        nothing = np.zeros(self.F.shape, dtype=np.float32)
+        for name, term in terms.items():
+            self._parts[name] = self._parts.get(name, nothing) + (found.eta * term).astype(np.float32)
         self._stuck = found.eta == 0.0 or not found.attained
         record = RoundRecord(
             len(self.history) + 1,
@@ -112,7 +126,7 @@ class Ensemble:
         )
         self.history.append(record)
         if self.kept == record.round:
-            self.F_kept = self.F
+            self.F_kept, self.parts_kept = self.F, dict(self._parts)
         return record
 
     def _rate_along(self, g: Array) -> LineSearch:
@@ -172,6 +186,10 @@ class Ensemble:
         rows = self.judged
         return None if rows is None else metric(self.task, self._y[rows.mask], self.F_kept[rows.mask])
 
+    def labels(self, rows: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+        """Of rows by mask (N,), as the loss takes them."""
+        return self._y[rows]
+
     def kept_losses(self) -> Array | None:
         """The loss of each judged row after the kept rounds, (n,)."""
         rows = self.judged
@@ -188,7 +206,9 @@ class Ensemble:
         """Arrays from which `restore` goes on with bit-identical results."""
         history = np.frombuffer(msgspec.msgpack.encode(self.history), dtype=np.uint8)
         stuck = np.array([self._stuck], dtype=np.uint8)
-        return {"F": self.F, "F0": self.F0, "F-kept": self.F_kept, "history": history, "stuck": stuck}
+        both = zip(PARTS, (self._parts, self.parts_kept), strict=True)
+        parts = {prefix + name: part for prefix, known in both for name, part in known.items()}
+        return {"F": self.F, "F0": self.F0, "F-kept": self.F_kept, "history": history, "stuck": stuck, **parts}
 
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Take up from `state()` of an ensemble with the same labels and settings."""
@@ -196,3 +216,7 @@ class Ensemble:
         self.F_kept = np.array(state["F-kept"], dtype=np.float64)
         self.history = msgspec.msgpack.decode(state["history"].tobytes(), type=list[RoundRecord])
         self._stuck = bool(state["stuck"][0])
+        self._parts, self.parts_kept = (
+            {key.removeprefix(prefix): part for key, part in state.items() if key.startswith(prefix)}
+            for prefix in PARTS
+        )
