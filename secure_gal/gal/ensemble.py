@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, assert_never
 
 import msgspec
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from secure_gal.events import RoundRecord
+from secure_gal.gal.doubt import Doubt, Rows, doubts
 from secure_gal.gal.line_search import LineSearch, line_search
 from secure_gal.gal.losses import Array, Loss, metric
 from secure_gal.gal.simplex import simplex_weights
@@ -45,6 +46,7 @@ class Ensemble:
         local_loss: l_1, the sponsor's local loss, for the weights.
         cross_fitted: whether values of training rows come from fits that have not seen them. Their loss then chooses
             the kept round, and held-out rows choose nothing; else held-out rows choose it, where there are any.
+        doubted: parties whose fits are another's word, and may be set aside (`secure_gal.gal.doubt`).
     """
 
     def __init__(
@@ -60,12 +62,13 @@ class Ensemble:
         rounds: int,
         local_loss: LocalLoss,
         cross_fitted: bool = False,
+        doubted: Sequence[str] = (),
     ) -> None:
         self.loss, self.task, self.parties = loss, task, parties
         self._y, self._train = y, train
         self._weights, self._rate = weights, learning_rate
         self._patience, self._rounds, self._local_loss = patience, rounds, local_loss
-        self.cross_fitted = cross_fitted
+        self.cross_fitted, self._doubted = cross_fitted, doubted
         self.F0 = loss.initial(y[train])
         self.F: Array = np.tile(self.F0, (len(y), 1))
         self.F_kept: Array = self.F
@@ -85,17 +88,28 @@ class Ensemble:
 
     def commit(self, fitted: Mapping[str, npt.NDArray[np.float32]]) -> RoundRecord:
         """Steps e to g: weights, learning rate, F^t = F^{t-1} + eta sum_m w_m f_m, from float32 (N, K) a party."""
+        aside = self._set_aside(fitted)
+        believed = [p for p in self.parties if p not in aside]
+        w = np.zeros(len(self.parties))
         match self._weights:
             case "uniform":
-                w = np.full(len(self.parties), 1.0 / len(self.parties))
+                shares = np.full(len(believed), 1.0 / len(self.parties))
             case "fitted" | "paper":
-                columns = [fitted[p][self._train] for p in self.parties]
-                w = simplex_weights(self.residual(), columns, self._local_loss)
+                columns = [fitted[p][self._train] for p in believed]
+                shares = simplex_weights(self.residual(), columns, self._local_loss) if columns else w
             case _:
                 assert_never(self._weights)
-        return self.advance(w, {p: v * fitted[p].astype(np.float64) for v, p in zip(w, self.parties, strict=True)})
+        w[[p in believed for p in self.parties]] = shares[: len(believed)]
+        terms = {p: v * fitted[p].astype(np.float64) for v, p in zip(w, self.parties, strict=True)}
+        return self.advance(w, terms, aside)
 
-    def advance(self, w: Array, terms: Mapping[str, Array]) -> RoundRecord:
+    def _set_aside(self, fitted: Mapping[str, npt.NDArray[np.float32]]) -> dict[str, Doubt]:
+        train = self._train
+        held_out = self.loss.residual(self._y[~train], self.F[~train]).astype(np.float32)
+        theirs = {p: fitted[p] for p in self._doubted}
+        return doubts(Rows(self.residual(), held_out), theirs, train, self.cross_fitted)
+
+    def advance(self, w: Array, terms: Mapping[str, Array], aside: Mapping[str, Doubt] | None = None) -> RoundRecord:
         """Steps f and g along g = sum_m w_m f_m, for weights (M,) that are known already.
 
         A round after the last one changes nothing: eta is 0.
@@ -103,6 +117,7 @@ class Ensemble:
         Args:
             terms: of the sum, float64 (N, K) each: by party, or under one name where several are known as a sum alone;
                 the same names in every round.
+            aside: whose fits got no weight because they are doubted, and why.
         """
         train, y = self._train, self._y
         g = np.zeros_like(self.F)
@@ -123,6 +138,7 @@ class Ensemble:
             {p: float(v) for p, v in zip(self.parties, w, strict=True)},
             metric(self.task, y[train], self.F[train]),
             self.cross_fitted,
+            dict(aside or {}),
         )
         self.history.append(record)
         if self.kept == record.round:

@@ -265,9 +265,8 @@ class SponsorData(PartyModel):
     def ensemble(self, parties: tuple[str, ...]) -> Ensemble:
         """A new ensemble at F^0 over these parties."""
         study = self._study
-        loss = get_loss(study.loss_name, self.codec.outputs)
         return Ensemble(
-            loss,
+            get_loss(study.loss_name, self.codec.outputs),
             self.y,
             self.train,
             study.task,
@@ -278,6 +277,7 @@ class SponsorData(PartyModel):
             study.rounds,
             self._party.learner.loss or default_local_loss(study.loss_name),
             study.cross_fitted,
+            [p for p in parties if p != self._party.party],
         )
 
     def true_metric(self, outputs: npt.NDArray[np.float64]) -> float | None:

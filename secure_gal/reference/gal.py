@@ -134,6 +134,7 @@ class GAL:
             study.rounds,
             default_local_loss(study.loss_name),
             study.cross_fitted,
+            names[1:],
         )
         self._encrypted = encrypted = self._encrypted_parties(names, blocks)
         parties = {
