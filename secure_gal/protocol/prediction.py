@@ -128,16 +128,24 @@ class Prediction:
     def combine(
         self, initial: npt.NDArray[np.float64], own: npt.NDArray[np.float32]
     ) -> tuple[npt.NDArray[np.float64], list[str]]:
-        """F = F^0 + own part + the assistors' parts in study order; and per row the parties missing, `;`-separated."""
+        """F = F^0 + own part + the assistors' parts in study order; and per row the parties missing, `;`-separated.
+
+        The part of an assistor whose fits had no weight in any kept round is 0, whatever it answers.
+        """
         total = np.tile(initial, (len(self._ids), 1)) + own.astype(np.float64)
         missing, parts = [""] * len(self._ids), self._parts.parts(self.batch)
         for peer in self._study.assistors:
             part, longer = parts[peer], {"": peer}  # each text once, however many rows have it
-            total += part.values
+            if not self._weightless(peer):
+                total += part.values
             for i in np.flatnonzero(part.known == 0).tolist():
                 before = missing[i]
                 missing[i] = longer.setdefault(before, f"{before};{peer}")
         return total, missing
+
+    def _weightless(self, peer: str) -> bool:
+        """Whether nothing of this assistor's is in what was learnt; unknown of one that is known in a sum alone."""
+        return peer in self._learnt and not self._learnt[peer].any()
 
     def unusual(self) -> list[str]:
         """Per row the assistors whose part lies beyond those of all rows that were learnt from, `;`-separated.
@@ -146,7 +154,7 @@ class Prediction:
         """
         named, parts = [""] * len(self._ids), self._parts.parts(self.batch)
         for peer in self._study.assistors:
-            if peer not in self._learnt or self._study.protect.summed:
+            if peer not in self._learnt or self._weightless(peer):
                 continue
             known = parts[peer].known == 1
             far = known & beyond(self._learnt[peer], parts[peer].values)

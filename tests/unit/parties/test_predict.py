@@ -80,6 +80,16 @@ def test_parts_unlike_all_that_were_learnt_from_are_marked() -> None:
     ]
 
 
+def test_an_assistor_without_weight_adds_nothing_whatever_it_answers() -> None:
+    saved = {"phase": b"finished", "run": b"r", "ensemble/part-kept/lab": np.zeros((5, 1), np.float32)}
+    role = roles.prediction(context("hospital", study(protect=CLEAR)), State(saved), ("a", "b", "c"), 1)
+    role.start()
+    role.receive("lab", reply([1, 1, 0], [1e6, -7.0, 0.0]))
+    role.receive("insurer", reply([1, 1, 1], [0.0, 2.0, 0.0]))
+    f, missing = role.combine(np.zeros(1), np.zeros((3, 1), np.float32))
+    assert f[:, 0].tolist() == [0.0, 2.0, 0.0] and missing == ["", "", "lab"] and role.unusual() == ["", "", ""]
+
+
 def test_an_unusual_part_is_beyond_six_deviations_and_beyond_all_that_were_learnt_from() -> None:
     learnt = np.concatenate([np.zeros((999, 1)), [[20.0]]]).astype(np.float32)  # one deviation is 0.63
     assert beyond(learnt, np.array([[5.0], [19.9], [20.1], [-20.1], [0.0]])).tolist() == [
