@@ -116,7 +116,7 @@ def record_sums(people: People, *, rounds: int = ROUNDS, listen: bool = True) ->
         residuals.append(ensemble.residual())
         mine = own.fit_round(len(residuals), residuals[-1]).astype(np.float64)
         w, total, overheard = parties.round(residuals[-1], mine)
-        ensemble.advance(w, total + w[0] * mine)
+        ensemble.advance(w, {"sum": total + w[0] * mine})
         sums.append(total)
         weights.append(w[1:])
         heard.append(overheard() if listen else np.zeros((len(residuals[-1]), 0)))

@@ -141,7 +141,7 @@ def record(
         differences = np.stack([(fit - residual).ravel() for fit in fits], axis=1)
         w = constrained_weights(differences.T @ differences, list(range(1, len(fits))))
         total = ring.weighted_sum(fits[1:], w[1:], to_unit(residual)[1])
-        ensemble.advance(w, w[0] * fits[0] + total)
+        ensemble.advance(w, {"sum": w[0] * fits[0] + total})
         seen.append((np.stack(fits[1:]), total, residual, w[1:]))
     return Transcript(columns, own, *(np.stack(part) for part in zip(*seen, strict=True)))
 

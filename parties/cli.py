@@ -217,6 +217,20 @@ def drift(
 
 
 @app.command()
+def importance(file: PartyFile, json: Json = False) -> None:
+    """How much this party's part of predictions depends on each of its columns: for its own eyes, nothing is sent."""
+    from parties.commands.importance import as_text, measure
+
+    found = measure(file)
+    if json:
+        import json as encoder
+
+        typer.echo(encoder.dumps(found))
+    else:
+        typer.echo(as_text(found))
+
+
+@app.command()
 def doctor(file: PartyFile) -> None:
     """One line a thing that can be wrong on this machine, with the fix."""
     from parties.commands.doctor import examine

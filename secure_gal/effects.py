@@ -14,6 +14,7 @@ Work = Literal[
     "prepare",
     "fit",
     "alone",
+    "contributions",
     "keys",
     "encrypt",
     "decrypt",

@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -103,10 +103,11 @@ def _predict(session: Session, store: RunStore, ids: Path, out: Path, progress: 
         node.close()
     total, missing = role.combine(initial, own)
     places, threshold = _places(session, state, codec), threshold_of(session, store, progress)
-    write_atomically(out, to_csv(table.written, total, missing, codec, places, threshold))
+    marks = {"missing": missing, "unusual": role.unusual()}
+    write_atomically(out, to_csv(table.written, total, marks, codec, places, threshold))
     role.close()
     store.commit(role.state.take_changes(), {}, [])
-    progress.show(_written(out, missing, session.study.protect.summed))
+    progress.show(_written(out, marks, session.study.protect.summed))
     if session.study.protect.keyed:
         progress.show(events.KeepFromAssistors())
     return 0
@@ -131,8 +132,9 @@ def _say_since_when(store: RunStore, role: Prediction, progress: Progress) -> No
     progress.show(events.BatchResumed(store.meta("batch-began")))
 
 
-def _written(out: Path, missing: list[str], summed: bool) -> events.PredictionsWritten:
-    return events.PredictionsWritten(len(missing), str(out), sum(map(bool, missing)), summed)
+def _written(out: Path, marks: Mapping[str, list[str]], summed: bool) -> events.PredictionsWritten:
+    lacking, unusual = (sum(map(bool, marks[name])) for name in ("missing", "unusual"))
+    return events.PredictionsWritten(len(marks["missing"]), str(out), lacking, summed, unusual)
 
 
 def _role(session: Session, store: RunStore, state: State, wanted: tuple[str, ...], outputs: int) -> Prediction:
@@ -183,24 +185,23 @@ def _own_part(
 def to_csv(
     ids: pl.DataFrame,
     f: npt.NDArray[np.float64],
-    missing: Sequence[str],
+    marks: Mapping[str, Sequence[str]],
     codec: LabelCodec,
     places: int | None = None,
     threshold: float = 0.5,
 ) -> Iterator[str]:
-    """The predictions file in parts: id columns as they came, prediction, p_<class> in ascending class order,
-    `missing`.
+    """The predictions file in parts: id columns as they came, prediction, p_<class> in ascending class order, marks.
 
     Args:
         ids: n rows, the id columns as text.
         f: float64 (n, K).
-        missing: per row the parties without a part in it; the column is left out where no row lacks any.
+        marks: by column a text a row, such as the parties `missing` in it; a column is left out where no row has any.
         places: decimal places of numbers; every digit that brings them back without.
         threshold: of two classes, the probability of the second above which `prediction` is it.
     """
-    named = any(missing)
+    marked = {name: texts for name, texts in marks.items() if any(texts)}
     header = [*ids.columns, "prediction", *(f"p_{c}" for c in codec.classes)]
-    yield _lines([[*header, "missing"] if named else header])
+    yield _lines([[*header, *marked]])
     for start in range(0, len(f), BLOCK_ROWS):
         rows = slice(start, start + BLOCK_ROWS)
         columns = [column.to_list() for column in ids[rows].get_columns()]
@@ -209,7 +210,7 @@ def to_csv(
             probabilities = probabilities.round(places)
             values = values if codec.classes else [repr(round(float(value), places)) for value in values]
         columns += [values, *probabilities.T.tolist()]
-        yield _lines(zip(*columns, *([missing[rows]] if named else []), strict=True))
+        yield _lines(zip(*columns, *(texts[rows] for texts in marked.values()), strict=True))
 
 
 def _lines(rows: Iterable[Sequence[Any]]) -> str:

@@ -31,6 +31,10 @@ from transport.ledger_entries import LedgerError
 
 FORMAT = 1
 SUMMARY = "summary.json"
+SUMS_ONLY = (
+    'with predictions = "sum" the sponsor knows the assistors\' parts as one sum, so nothing can be said of each: '
+    "only of its own part, where it has features, and of theirs together"
+)
 
 
 def write_results(session: Session, store: RunStore) -> list[str]:
@@ -162,6 +166,23 @@ def _shortened(value: Any) -> Any:
     return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
 
 
+def _contributions(learned: Learned, summed: bool) -> dict[str, Any] | None:
+    """Who helped how much, in the label's own unit; None where it cannot be measured."""
+    if learned.contributions is None:
+        return None
+    found: dict[str, Any] = msgspec.to_builtins(learned.contributions)
+    for party in found["parties"]:
+        for way in ("leave_one_out", "shapley"):
+            party[way] = {end: _digits(value * learned.unit) for end, value in party[way].items()}
+    ends = {name: _digits(found[name] * learned.unit) for name in ("none", "all")}
+    return found | ends | {"note": SUMS_ONLY if summed else ""}
+
+
+def _digits(value: float) -> float:
+    """As many as mean something, also where decrypted values went in."""
+    return float(f"{value:.{DIGITS}g}")
+
+
 def _summary(session: Session, store: RunStore, history: Sequence[RoundRecord], learned: Learned) -> str:
     """summary.json: made once, and kept as it is while predictions go on."""
     if store.meta("summary"):
@@ -184,6 +205,7 @@ def _summary(session: Session, store: RunStore, history: Sequence[RoundRecord], 
         "verdict": None if found is None else msgspec.to_builtins(found) | {"word": found.word, "gain": found.gain},
         "evaluation": _shown(evaluation, keyed),
         "findings": [{"kind": f.kind, "about": f.about, "text": f.text} for f in learned.findings],
+        "contributions": _contributions(learned, session.study.protect.summed),
         "gal": times(learned.gal, learned.unit),
         "alone": times(learned.alone, learned.unit),
         "gal_on_true_labels": true_metrics(store, learned.unit).get(learned.kept),

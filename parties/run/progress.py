@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TextIO, assert_never
 
 from parties.run.json_lines import json_line, utc_now
+from parties.run.predicted import written
 from secure_gal import events
 from secure_gal.errors import printable
 from secure_gal.events import Event
@@ -265,7 +266,7 @@ def _result(event: events.Result) -> str:
                 "is asked or counted twice"
             )
         case events.PredictionsWritten():
-            return f"{event.rows} predictions written to {event.path}{_lacking(event.lacking, event.summed)}"
+            return written(event)
         case events.KeepFromAssistors():
             return (
                 "do not show them to any assistor: whoever computed them may find this study's key in them "
@@ -279,14 +280,6 @@ def _result(event: events.Result) -> str:
             return f"a message of {peer} about something that was given up is ignored"
         case _:
             assert_never(event)
-
-
-def _lacking(rows: int, summed: bool) -> str:
-    """How many predictions lack a part, and where to see which."""
-    if not rows:
-        return ""
-    rule = " (with sums a row has it only if every assistor knows the row)" if summed else ""
-    return f"; {rows} of them without some assistor's part, named in the column `missing`{rule}"
 
 
 def _words(event: events.Words) -> str:

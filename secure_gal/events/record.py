@@ -12,6 +12,7 @@ class RoundRecord(msgspec.Struct, frozen=True):
         train_loss, train_metric: of the training rows; in-sample, unless `out_of_fold`.
         valid_loss, valid_metric: of held-out rows; None without any.
         out_of_fold: whether the training rows' values come from fits that have not seen them.
+        set_aside: by party why its fit got no weight, of `secure_gal.gal.doubt.Doubt`.
     """
 
     round: int
@@ -23,3 +24,4 @@ class RoundRecord(msgspec.Struct, frozen=True):
     weights: dict[str, float]
     train_metric: float | None = None
     out_of_fold: bool = False
+    set_aside: dict[str, str] = {}

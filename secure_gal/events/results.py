@@ -110,12 +110,14 @@ class PredictionsWritten(Fact, frozen=True, tag="predictions"):
         path: where it is.
         lacking: rows without some assistor's part.
         summed: whether a row has assistors' parts only if all of them know it.
+        unusual: rows with some assistor's part unlike those of the rows that were learnt from.
     """
 
     rows: int
     path: str
     lacking: int
     summed: bool
+    unusual: int = 0
 
 
 class KeepFromAssistors(Fact, frozen=True, tag="keep-from-assistors"):

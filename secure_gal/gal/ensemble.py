@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, assert_never
 
 import msgspec
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from secure_gal.events import RoundRecord
+from secure_gal.gal.doubt import Doubt, Rows, doubts
 from secure_gal.gal.line_search import LineSearch, line_search
 from secure_gal.gal.losses import Array, Loss, Weights, metric
 from secure_gal.gal.simplex import simplex_weights
@@ -18,6 +19,10 @@ from secure_gal.settings.study import Task, Weighting
 
 Evidence = Literal["held-out", "out-of-fold"]
 """Which rows a result is judged by."""
+
+
+PARTS = ("part/", "part-kept/")
+"""Before the name of a term, in saved state: of all rounds, and of the kept ones."""
 
 
 class Judged(NamedTuple):
@@ -42,6 +47,7 @@ class Ensemble:
         cross_fitted: whether values of training rows come from fits that have not seen them. Their loss then chooses
             the kept round, and held-out rows choose nothing; else held-out rows choose it, where there are any.
         row_weights: v of all rows, (N,), above 0, at most 1, in F^0, residual, losses and metrics; None: equal.
+        doubted: parties whose fits are another's word, and may be set aside (`secure_gal.gal.doubt`).
     """
 
     def __init__(
@@ -58,15 +64,19 @@ class Ensemble:
         local_loss: LocalLoss,
         cross_fitted: bool = False,
         row_weights: Weights = None,
+        doubted: Sequence[str] = (),
     ) -> None:
         self.loss, self.task, self.parties = loss, task, parties
         self._y, self._train, self._row_weights = y, train, row_weights
         self._weights, self._rate = weights, learning_rate
         self._patience, self._rounds, self._local_loss = patience, rounds, local_loss
-        self.cross_fitted = cross_fitted
+        self.cross_fitted, self._doubted = cross_fitted, doubted
         self.F0 = loss.initial(y[train], self._weights_of(train))
         self.F: Array = np.tile(self.F0, (len(y), 1))
         self.F_kept: Array = self.F
+        self._parts: dict[str, npt.NDArray[np.float32]] = {}
+        self.parts_kept: dict[str, npt.NDArray[np.float32]] = {}
+        """What of F_kept - F0 each term of the rounds' sums has added, float32 (N, K); none before a round is kept."""
         self.history: list[RoundRecord] = []
         self._stuck = False
         self.initial_losses = (loss.value(y[train], self.F[train], self._weights_of(train)), self._valid()[0])
@@ -84,27 +94,46 @@ class Ensemble:
 
     def commit(self, fitted: Mapping[str, npt.NDArray[np.float32]]) -> RoundRecord:
         """Steps e to g: weights, learning rate, F^t = F^{t-1} + eta sum_m w_m f_m, from float32 (N, K) a party."""
+        aside = self._set_aside(fitted)
+        believed = [p for p in self.parties if p not in aside]
+        w = np.zeros(len(self.parties))
         match self._weights:
             case "uniform":
-                w = np.full(len(self.parties), 1.0 / len(self.parties))
+                shares = np.full(len(believed), 1.0 / len(self.parties))
             case "fitted" | "paper":
-                columns = [fitted[p][self._train] for p in self.parties]
-                w = simplex_weights(self.residual(), columns, self._local_loss)
+                columns = [fitted[p][self._train] for p in believed]
+                shares = simplex_weights(self.residual(), columns, self._local_loss) if columns else w
             case _:
                 assert_never(self._weights)
-        g = np.zeros_like(self.F)
-        for weight, party in zip(w, self.parties, strict=True):
-            g += weight * fitted[party].astype(np.float64)
-        return self.advance(w, g)
+        w[[p in believed for p in self.parties]] = shares[: len(believed)]
+        terms = {p: v * fitted[p].astype(np.float64) for v, p in zip(w, self.parties, strict=True)}
+        return self.advance(w, terms, aside)
 
-    def advance(self, w: Array, g: Array) -> RoundRecord:
-        """Steps f and g along g = sum_m w_m f_m float64 (N, K), for weights (M,) that are known already.
+    def _set_aside(self, fitted: Mapping[str, npt.NDArray[np.float32]]) -> dict[str, Doubt]:
+        train = self._train
+        held_out = self.loss.residual(self._y[~train], self.F[~train]).astype(np.float32)
+        theirs = {p: fitted[p] for p in self._doubted}
+        return doubts(Rows(self.residual(), held_out), theirs, train, self.cross_fitted)
+
+    def advance(self, w: Array, terms: Mapping[str, Array], aside: Mapping[str, Doubt] | None = None) -> RoundRecord:
+        """Steps f and g along g = sum_m w_m f_m, for weights (M,) that are known already.
 
         A round after the last one changes nothing: eta is 0.
+
+        Args:
+            terms: of the sum, float64 (N, K) each: by party, or under one name where several are known as a sum alone;
+                the same names in every round.
+            aside: whose fits got no weight because they are doubted, and why.
         """
         train, y = self._train, self._y
+        g = np.zeros_like(self.F)
+        for term in terms.values():
+            g += term
         found = self._rate_along(g)
         self.F = self.F + found.eta * g
+        nothing = np.zeros(self.F.shape, dtype=np.float32)
+        for name, term in terms.items():
+            self._parts[name] = self._parts.get(name, nothing) + (found.eta * term).astype(np.float32)
         self._stuck = found.eta == 0.0 or not found.attained
         record = RoundRecord(
             len(self.history) + 1,
@@ -115,10 +144,11 @@ class Ensemble:
             {p: float(v) for p, v in zip(self.parties, w, strict=True)},
             self._metric(train, self.F),
             self.cross_fitted,
+            dict(aside or {}),
         )
         self.history.append(record)
         if self.kept == record.round:
-            self.F_kept = self.F
+            self.F_kept, self.parts_kept = self.F, dict(self._parts)
         return record
 
     def _rate_along(self, g: Array) -> LineSearch:
@@ -180,6 +210,10 @@ class Ensemble:
         rows = self.judged
         return None if rows is None else self._metric(rows.mask, self.F_kept)
 
+    def labels(self, rows: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+        """Of rows by mask (N,), as the loss takes them."""
+        return self._y[rows]
+
     def kept_losses(self) -> Array | None:
         """The loss of each judged row after the kept rounds, times its weight where 1 is the mean weight, (n,)."""
         rows = self.judged
@@ -199,7 +233,9 @@ class Ensemble:
         """Arrays from which `restore` goes on with bit-identical results."""
         history = np.frombuffer(msgspec.msgpack.encode(self.history), dtype=np.uint8)
         stuck = np.array([self._stuck], dtype=np.uint8)
-        return {"F": self.F, "F0": self.F0, "F-kept": self.F_kept, "history": history, "stuck": stuck}
+        both = zip(PARTS, (self._parts, self.parts_kept), strict=True)
+        parts = {prefix + name: part for prefix, known in both for name, part in known.items()}
+        return {"F": self.F, "F0": self.F0, "F-kept": self.F_kept, "history": history, "stuck": stuck, **parts}
 
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Take up from `state()` of an ensemble with the same labels and settings."""
@@ -207,3 +243,7 @@ class Ensemble:
         self.F_kept = np.array(state["F-kept"], dtype=np.float64)
         self.history = msgspec.msgpack.decode(state["history"].tobytes(), type=list[RoundRecord])
         self._stuck = bool(state["stuck"][0])
+        self._parts, self.parts_kept = (
+            {key.removeprefix(prefix): part for key, part in state.items() if key.startswith(prefix)}
+            for prefix in PARTS
+        )

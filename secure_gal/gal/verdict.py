@@ -18,6 +18,9 @@ FindingKind = Literal[
     "not-judged",
     "nothing-learnt",
     "no-weight",
+    "too-large",
+    "copied",
+    "only-where-told",
     "no-finite-rate",
     "metric-undefined",
     "class-not-trained",
@@ -87,6 +90,22 @@ class Finding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                     f"{about} had weight 0 in every kept round: what it predicts adds nothing to the others' parts. "
                     "Likely causes: its rows are not the same people, or its columns say nothing more of the label"
                 )
+            case "too-large":
+                return (
+                    f"{about} answered with values far beyond any residual; they got no weight. Likely causes: a "
+                    "learner that diverges, or a party that does not follow the protocol"
+                )
+            case "copied":
+                return (
+                    f"{about} answered with the residual itself, which got no weight. Likely causes: a party that does "
+                    "not follow the protocol, or a column of its that is the label in other words"
+                )
+            case "only-where-told":
+                return (
+                    f"{about} explains rows whose residuals it was sent, and at most half as much of held-out rows; "
+                    "those fits got no weight. Likely causes: a party that does not follow the protocol, or a learner "
+                    "of its own that gives values of training rows which it has seen"
+                )
             case "no-finite-rate":
                 return (
                     f"round {about}: no finite learning rate is best, since its values separate the classes. Likely "
@@ -122,7 +141,13 @@ def findings(made: Ensemble, metric: str, classes: tuple[str, ...]) -> tuple[Fin
     found = [] if made.judged else [Finding("not-judged")]
     found += [] if kept else [Finding("nothing-learnt")]
     if len(made.parties) > 1 and kept:
-        found += [Finding("no-weight", p) for p in made.parties if all(r.weights[p] == 0.0 for r in kept)]
+        found += [
+            Finding("no-weight", p)
+            for p in made.parties
+            if all(r.weights[p] == 0.0 for r in kept) and not any(p in r.set_aside for r in kept)
+        ]
+    aside = {(why, party): None for record in made.history for party, why in record.set_aside.items()}
+    found += [Finding(msgspec.convert(why, FindingKind), party) for why, party in aside]
     found += [Finding("no-finite-rate", str(r.round)) for r in made.history if not r.attained]
     measured = made.kept_metric()
     if measured is not None and np.isnan(measured):

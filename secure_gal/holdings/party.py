@@ -292,7 +292,8 @@ class SponsorData(PartyModel):
             study.rounds,
             self._party.learner.loss or default_local_loss(study.loss_name),
             study.cross_fitted,
-            self._row_weights,
+            row_weights=self._row_weights,
+            doubted=[p for p in parties if p != self._party.party],
         )
 
     def true_metric(self, outputs: npt.NDArray[np.float64]) -> float | None:

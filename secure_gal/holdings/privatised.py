@@ -106,6 +106,7 @@ class PrivatisedSponsorData(SponsorData):
             study.rounds,
             self._party.learner.loss or default_local_loss(study.loss_name),
             study.cross_fitted,
+            doubted=[p for p in parties if p != self._party.party],
         )
 
     @property

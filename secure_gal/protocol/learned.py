@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
+from secure_gal.effects import Compute, Effect
+from secure_gal.gal.contributions import Contributions, contributions
 from secure_gal.gal.ensemble import Ensemble, Evidence
 from secure_gal.gal.losses import metric_name
 from secure_gal.gal.verdict import Finding, Verdict, findings, verdict
 from secure_gal.holdings.roles import SponsorModel
-from secure_gal.settings.study import Task
+from secure_gal.protection.sponsor_stage import SponsorStage
+from secure_gal.settings.study import Study
 
 
 class Learned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -23,6 +28,7 @@ class Learned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         judged: which rows `gal` and `alone` are of; None where there were none to judge by.
         verdict: on these rows, whether assistance was worth it.
         findings: what a person would not notice in numbers alone.
+        contributions: who helped how much, on the judged rows; in the ensemble's unit.
     """
 
     kept: int
@@ -33,11 +39,19 @@ class Learned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     judged: Evidence | None = None
     verdict: Verdict | None = None
     findings: tuple[Finding, ...] = ()
+    contributions: Contributions | None = None
 
 
-def learned(made: Ensemble, alone: Ensemble, task: Task, model: SponsorModel) -> Learned:
-    """What `made` came to, beside the sponsor alone by the same rule."""
-    name = metric_name(task, made.F.shape[1])
+def compare(
+    stage: SponsorStage, alone: Ensemble, then: Callable[[Ensemble, Learned], list[Effect]]
+) -> Compute[Learned]:
+    """What a stage came to that is over, beside the sponsor alone by the same rule."""
+    made, study, model = stage.ensemble, stage.study, stage.model
+    return Compute("contributions", lambda: _learned(made, alone, study, model), lambda found: then(alone, found))
+
+
+def _learned(made: Ensemble, alone: Ensemble, study: Study, model: SponsorModel) -> Learned:
+    name = metric_name(study.task, made.F.shape[1])
     return Learned(
         made.kept,
         name,
@@ -47,4 +61,5 @@ def learned(made: Ensemble, alone: Ensemble, task: Task, model: SponsorModel) ->
         None if made.judged is None else made.judged.how,
         verdict(made.kept_losses(), alone.kept_losses()),
         findings(made, name, model.class_names()),
+        contributions(made, study.seed),
     )

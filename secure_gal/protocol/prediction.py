@@ -11,13 +11,15 @@ import numpy.typing as npt
 from secure_gal import events
 from secure_gal.effects import Done, Effect
 from secure_gal.errors import PeerViolation, StateError
+from secure_gal.gal.doubt import beyond
+from secure_gal.gal.ensemble import PARTS
 from secure_gal.messages import Message
 from secure_gal.phases import Step
 from secure_gal.protection.batch import Batched
 from secure_gal.protection.ports import PartPort, Reply
 from secure_gal.protocol.alignment_sponsor import PrivateAlignment
 from secure_gal.settings.study import Study
-from secure_gal.state import NUMBER, RAW, TEXT, Entries, Entry, State
+from secure_gal.state import ARRAY, NUMBER, RAW, TEXT, Entries, Entry, State
 
 Domain = Callable[[str, int, int], bytes]
 
@@ -52,6 +54,7 @@ class Prediction:
         self._parts, self._kinds = parts, frozenset(step.kind for step in table if step.role == "prediction")
         self._phase, self._run = Entry(state, "phase", TEXT), Entry(state, "run", TEXT)
         self._asked_ids, self._number = Entry(state, "batch/ids", RAW), Entry(state, "batches", NUMBER)
+        self._learnt = Entries(state, f"ensemble/{PARTS[1]}", ARRAY)
         self._kept, self._matches = Entries(state, "batch/", RAW), Entries(state, "match/", RAW)
         self.resumed = False
         """Whether `start` went on with a batch of an earlier process."""
@@ -125,16 +128,39 @@ class Prediction:
     def combine(
         self, initial: npt.NDArray[np.float64], own: npt.NDArray[np.float32]
     ) -> tuple[npt.NDArray[np.float64], list[str]]:
-        """F = F^0 + own part + the assistors' parts in study order; and per row the parties missing, `;`-separated."""
+        """F = F^0 + own part + the assistors' parts in study order; and per row the parties missing, `;`-separated.
+
+        The part of an assistor whose fits had no weight in any kept round is 0, whatever it answers.
+        """
         total = np.tile(initial, (len(self._ids), 1)) + own.astype(np.float64)
         missing, parts = [""] * len(self._ids), self._parts.parts(self.batch)
         for peer in self._study.assistors:
             part, longer = parts[peer], {"": peer}  # each text once, however many rows have it
-            total += part.values
+            if not self._weightless(peer):
+                total += part.values
             for i in np.flatnonzero(part.known == 0).tolist():
                 before = missing[i]
                 missing[i] = longer.setdefault(before, f"{before};{peer}")
         return total, missing
+
+    def _weightless(self, peer: str) -> bool:
+        """Whether nothing of this assistor's is in what was learnt; unknown of one that is known in a sum alone."""
+        return peer in self._learnt and not self._learnt[peer].any()
+
+    def unusual(self) -> list[str]:
+        """Per row the assistors whose part lies beyond those of all rows that were learnt from, `;`-separated.
+
+        Of assistors whose parts are known as a sum alone nothing is said.
+        """
+        named, parts = [""] * len(self._ids), self._parts.parts(self.batch)
+        for peer in self._study.assistors:
+            if peer not in self._learnt or self._weightless(peer):
+                continue
+            known = parts[peer].known == 1
+            far = known & beyond(self._learnt[peer], parts[peer].values)
+            for i in np.flatnonzero(far).tolist():
+                named[i] += f";{peer}" if named[i] else peer
+        return named
 
 
 def _digest(ids: Sequence[str]) -> bytes:

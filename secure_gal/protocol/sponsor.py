@@ -9,7 +9,7 @@ from secure_gal import events, messages
 from secure_gal.effects import Compute, Done, Effect, Send
 from secure_gal.errors import PeerViolation, StateError
 from secure_gal.events import RoundRecord
-from secure_gal.gal.ensemble import Ensemble
+from secure_gal.gal.ensemble import PARTS, Ensemble
 from secure_gal.holdings.roles import Context, SponsorModel
 from secure_gal.measures.evaluation import Evaluation
 from secure_gal.messages import Finished, Hello, Message, RunSignature
@@ -18,7 +18,7 @@ from secure_gal.protection.ports import FittedPort, ResidualPort
 from secure_gal.protection.sponsor_stage import SponsorStage
 from secure_gal.protocol import agreement
 from secure_gal.protocol.alignment_sponsor import alignment_of
-from secure_gal.protocol.learned import learned
+from secure_gal.protocol.learned import Learned, compare
 from secure_gal.protocol.rows import number_rows
 from secure_gal.protocol.sponsor_records import SponsorRecords
 from secure_gal.settings.digest import VERSION
@@ -269,17 +269,21 @@ class Sponsor:
             by_itself = self._model.alone()
             return by_itself, self._model.evaluate(made, by_itself)
 
-        return Compute("alone", alone, self._finish)
+        def compared(found: tuple[Ensemble, Evaluation | None]) -> list[Effect]:
+            by_itself, evaluation = found
+            return [compare(self.stage, by_itself, lambda alone, learnt: self._finish(alone, learnt, evaluation))]
 
-    def _finish(self, found: tuple[Ensemble, Evaluation | None]) -> list[Effect]:
-        alone, evaluation = found
+        return Compute("alone", alone, compared)
+
+    def _finish(self, alone: Ensemble, found: Learned, evaluation: Evaluation | None) -> list[Effect]:
         made, kept = self.stage.ensemble, self._kept
         if evaluation is not None:
             kept.evaluation.set(evaluation)
         for key, value in alone.state().items():
-            kept.alone[key] = value
+            if not key.startswith(PARTS):
+                kept.alone[key] = value
         kept.own_coefficients.set(made.coefficients(self._study.sponsor))
-        kept.learned.set(learned(made, alone, self._study.task, self._model))
+        kept.learned.set(found)
         self._phases.enter("finishing")
         return [events.Learned(len(made.history), made.kept), *self._conclude()]
 

@@ -136,6 +136,7 @@ class GAL:
             study.rounds,
             default_local_loss(study.loss_name),
             study.cross_fitted,
+            doubted=names[1:],
         )
         self._encrypted = encrypted = self._encrypted_parties(names, blocks)
         parties = {

@@ -18,6 +18,7 @@ from crypto.sealed_box import OVERHEAD_BYTES
 from secure_gal import events, messages
 from secure_gal.effects import Compute, Effect, Send
 from secure_gal.errors import DataError, PeerViolation, blamed, setting
+from secure_gal.gal.contributions import TOGETHER
 from secure_gal.gal.rows import study_order, to_unit
 from secure_gal.messages import Declaration, Declared, InnerProducts, Message, SealedFitted, WeightedSum
 from secure_gal.protection.ckks.sponsor import Cipher, longest_fit
@@ -242,10 +243,11 @@ class SummedFits:
         return Compute("decrypt", opened, lambda total: self._opened(stage, weights, total), stage.round)
 
     def _opened(self, stage: SponsorStage, weights: Values, total: Values) -> list[Effect]:
+        terms = {TOGETHER: total}
         if stage.model.fits:
-            total = total + weights[0] * stage.own.get().astype(np.float64)
+            terms[stage.study.sponsor] = weights[0] * stage.own.get().astype(np.float64)
         stage.units[stage.round] = to_unit(stage.ensemble.residual())[1]
-        record = stage.ensemble.advance(weights, total)
+        record = stage.ensemble.advance(weights, terms)
         SumRecords(stage.state).end_round()
         return stage.committed(record)
 

@@ -90,6 +90,4 @@ def commit_in_the_clear(
         difference = np.stack([(f[train] - residual).ravel() for f in columns], axis=1)
         where = [i for i, p in enumerate(ensemble.parties) if p in assistors]
         w = constrained_weights(difference.T @ difference, where)
-    return ensemble.advance(
-        w, sum(weight * f for weight, f in zip(w, columns, strict=True)) + np.zeros_like(ensemble.F)
-    )
+    return ensemble.advance(w, {p: v * f for p, v, f in zip(ensemble.parties, w, columns, strict=True)})

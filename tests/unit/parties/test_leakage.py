@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from parties.cli import app
-from parties.commands import demo, leakage
+from parties.commands import demo, importance, leakage
 from secure_gal.errors import SettingsError
 from secure_gal.state import State
 
@@ -50,6 +51,27 @@ def test_ciphertexts_give_nothing_beyond_the_baseline(runs: Path) -> None:
     # Over fresh encryptions the gain of clustering, the noisier of the two, has mean 0 and deviation 0.035: the bound
     # is five deviations away, one false alarm in a million.
     assert len(found.findings) >= 2 and all(f.gain.value <= 0.18 for f in found.findings)
+
+
+def test_importance_is_shown_where_a_party_can_read_its_part(runs: Path) -> None:
+    for party in ("hospital", "lab-a"):
+        file = runs / "clear" / party / f"{party}.toml"
+        found = importance.measure(file)
+        assert max(found.values()) > 0.01 and list(found.values()) == sorted(found.values(), reverse=True)
+        result = CliRunner().invoke(app, ["importance", str(file), "--json"])
+        assert result.exit_code == 0 and json.loads(result.stdout) == found
+        assert next(iter(found)) in importance.as_text(found)
+    with pytest.raises(SettingsError, match="is a ciphertext"):
+        importance.measure(runs / "encrypted/lab-a/lab-a.toml")
+
+
+def test_importance_is_of_the_table_that_was_learnt_from(runs: Path, tmp_path: Path) -> None:
+    home = Path(shutil.copytree(runs / "clear/lab-a", tmp_path / "lab-a"))
+    (table,) = home.glob("*.csv")
+    head, _, *rest = table.read_text().splitlines(keepends=True)
+    table.write_text("".join([head, *rest]))
+    with pytest.raises(SettingsError, match=r"is not what was learnt from: .* restore it"):
+        importance.measure(home / "lab-a.toml")
 
 
 @pytest.mark.parametrize("name", ["clear", "encrypted"])

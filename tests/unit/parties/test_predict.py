@@ -16,6 +16,7 @@ from secure_gal.data.encode import LabelCodec
 from secure_gal.effects import Done, Send
 from secure_gal.errors import PeerViolation
 from secure_gal.events import RoundRecord
+from secure_gal.gal.doubt import beyond
 from secure_gal.messages import Batch, Fitted, PredictReply
 from secure_gal.protocol import roles
 from secure_gal.protocol.prediction import Prediction
@@ -52,11 +53,53 @@ def test_parts_add_up_and_missing_parties_are_named() -> None:
     f, missing = role.combine(np.array([-1.0]), np.ones((3, 1), np.float32))
     assert f[:, 0].tolist() == [1.5, 0.0, 2.0] and missing == ["", "lab;insurer", "insurer"]
     codec = LabelCodec("classification", ("no", "yes"))
-    rows = list(csv.DictReader(io.StringIO("".join(to_csv(PATIENTS, f, missing, codec)))))
+    rows = list(csv.DictReader(io.StringIO("".join(to_csv(PATIENTS, f, {"missing": missing}, codec)))))
     assert list(rows[0]) == ["patient", "prediction", "p_no", "p_yes", "missing"]
     assert rows[0]["prediction"] == "yes" and float(rows[1]["p_yes"]) == 0.5 and rows[1]["missing"] == "lab;insurer"
-    complete = "".join(to_csv(PATIENTS, f, ["", "", ""], LabelCodec("regression", (), 10.0, 2.0)))
+    complete = "".join(to_csv(PATIENTS, f, {"missing": ["", "", ""]}, LabelCodec("regression", (), 10.0, 2.0)))
     assert complete.splitlines()[:2] == ["patient,prediction", "a,13.0"]
+
+
+def test_parts_unlike_all_that_were_learnt_from_are_marked() -> None:
+    saved = {"phase": b"finished", "run": b"r"}
+    learnt = np.random.default_rng(0).standard_normal((200, 1)).astype(np.float32)
+    role = roles.prediction(
+        context("hospital", study(protect=CLEAR)), State(saved | {"ensemble/part-kept/lab": learnt}), ("a", "b", "c"), 1
+    )
+    role.start()
+    role.receive("lab", reply([1, 1, 0], [1.0, -7.0, 0.0]))
+    role.receive("insurer", reply([1, 1, 1], [0.0, 1e9, 0.0]))
+    assert role.unusual() == ["", "lab", ""], "of the insurer nothing is known"
+    marks = {"missing": ["", "", "lab"], "unusual": role.unusual()}
+    codec = LabelCodec("regression", (), 0.0, 1.0)
+    assert "".join(to_csv(PATIENTS, np.zeros((3, 1)), marks, codec)).splitlines() == [
+        "patient,prediction,missing,unusual",
+        "a,0.0,,",
+        "b,0.0,,lab",
+        "c,0.0,lab,",
+    ]
+
+
+def test_an_assistor_without_weight_adds_nothing_whatever_it_answers() -> None:
+    saved = {"phase": b"finished", "run": b"r", "ensemble/part-kept/lab": np.zeros((5, 1), np.float32)}
+    role = roles.prediction(context("hospital", study(protect=CLEAR)), State(saved), ("a", "b", "c"), 1)
+    role.start()
+    role.receive("lab", reply([1, 1, 0], [1e6, -7.0, 0.0]))
+    role.receive("insurer", reply([1, 1, 1], [0.0, 2.0, 0.0]))
+    f, missing = role.combine(np.zeros(1), np.zeros((3, 1), np.float32))
+    assert f[:, 0].tolist() == [0.0, 2.0, 0.0] and missing == ["", "", "lab"] and role.unusual() == ["", "", ""]
+
+
+def test_an_unusual_part_is_beyond_six_deviations_and_beyond_all_that_were_learnt_from() -> None:
+    learnt = np.concatenate([np.zeros((999, 1)), [[20.0]]]).astype(np.float32)  # one deviation is 0.63
+    assert beyond(learnt, np.array([[5.0], [19.9], [20.1], [-20.1], [0.0]])).tolist() == [
+        False,
+        False,
+        True,
+        True,
+        False,
+    ]
+    assert beyond(np.zeros((9, 2), np.float32), np.array([[0.0, 0.0], [0.0, 1e-3]])).tolist() == [False, True]
 
 
 class Read(list[str]):
@@ -80,7 +123,9 @@ def test_writing_predictions_takes_steps_in_proportion_to_the_rows(last: str) ->
     n = 2000
     missing = Read([""] * (n - 1) + [last])
     ids = pl.DataFrame({"patient": [f"p{i}" for i in range(n)]})
-    lines = "".join(to_csv(ids, np.zeros((n, 1)), missing, LabelCodec("classification", (0, 1)))).splitlines()
+    lines = "".join(
+        to_csv(ids, np.zeros((n, 1)), {"missing": missing}, LabelCodec("classification", (0, 1)))
+    ).splitlines()
     assert len(lines) == n + 1 and lines[-1] == f"p{n - 1},0,0.5,0.5" + (",lab" if last else "")
     assert missing.reads <= 3 * n
 
@@ -89,7 +134,7 @@ def test_predictions_are_written_in_blocks(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(predict, "BLOCK_ROWS", 3)
     f, codec = np.random.default_rng(0).standard_normal((8, 3)), LabelCodec("classification", ("a", "b, c", '"d"'))
     ids = pl.DataFrame({"name": [f"n{i}" for i in range(8)], "born": ["1"] * 8})
-    parts = list(predict.to_csv(ids, f, [""] * 7 + ["lab"], codec))
+    parts = list(predict.to_csv(ids, f, {"missing": [""] * 7 + ["lab"]}, codec))
     assert [part.count("\n") for part in parts] == [1, 3, 3, 2]
     rows = list(csv.DictReader(io.StringIO("".join(parts))))
     for row, scores in zip(rows, codec.probabilities(f), strict=True):
@@ -181,7 +226,9 @@ def test_a_batch_that_was_written_is_forgotten() -> None:
 def test_decrypted_predictions_have_the_digits_of_their_error(codec: LabelCodec) -> None:
     f = np.linspace(-1, 1, 7)[:, None] / 3
     ids = pl.DataFrame({"id": [str(i) for i in range(7)]})
-    short, whole = ("".join(to_csv(ids, f, [""] * 7, codec, places)).splitlines()[1:] for places in (4, None))
+    short, whole = (
+        "".join(to_csv(ids, f, {"missing": [""] * 7}, codec, places)).splitlines()[1:] for places in (4, None)
+    )
     for rounded, exact in zip(short, whole, strict=True):
         numbers = [cell for cell in rounded.split(",")[1:] if "." in cell]
         assert numbers and all(len(cell.partition(".")[2]) <= 4 for cell in numbers)

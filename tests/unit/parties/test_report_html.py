@@ -91,6 +91,17 @@ def test_the_sponsors_own_learner_is_there() -> None:
         assert words in text, words
 
 
+def test_who_helped_how_much_is_there_and_what_a_sum_hides_is_said() -> None:
+    cells = [cell.strip() for cell in Document(page()).cells]
+    start = cells.index("Shapley value") + 4
+    assert cells[start + 5 : start + 10] == ["lab-a", "0.1643", "0.1100 to 0.2200", "0.0100", "-0.0200 to 0.0600"]
+    shared = summary()["contributions"]
+    for changed, said in ((shared | {"note": "nothing of each"}, True), (shared, False), (None, False)):
+        text = Document(render(summary(contributions=changed), rounds(), (), {})).text
+        assert ("In this study, nothing of each." in text) is said
+        assert ("Who helped how much" in text) is (changed is not None)
+
+
 def test_who_learns_what_is_there_line_by_line() -> None:
     for study in (STUDY, ENCRYPTED):
         cells = [cell.strip() for cell in Document(page(study)).cells]

@@ -372,7 +372,7 @@ def test_the_label_of_rows_to_predict_is_ignored(tmp_path: Path) -> None:
 
 def test_predictions_without_a_part_are_counted() -> None:
     def said(missing: list[str], summed: bool) -> str:
-        return text_of(predict._written(Path("p.csv"), missing, summed))
+        return text_of(predict._written(Path("p.csv"), {"missing": missing, "unusual": [""] * len(missing)}, summed))
 
     assert said(["", ""], True) == "2 predictions written to p.csv"
     assert said(["", "lab", "lab;insurer"], False).startswith("3 predictions written to p.csv; 2 of them without")

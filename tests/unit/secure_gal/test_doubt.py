@@ -1,0 +1,104 @@
+"""Fits that get no weight: what is found, what is not, and that honest parties are left alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from secure_gal.gal.doubt import FEWEST, LARGEST, Rows, doubts
+from secure_gal.gal.ensemble import Ensemble
+from secure_gal.gal.losses import get_loss
+from secure_gal.gal.verdict import findings
+from secure_gal.reference import GAL
+
+Array = np.ndarray[Any, np.dtype[Any]]
+N = 400
+RNG = np.random.default_rng(0)
+R = RNG.standard_normal((N, 1)).astype(np.float32)
+NOISE = RNG.standard_normal((N, 1)).astype(np.float32)
+TRAIN = np.arange(N) < 300
+HONEST = 0.3 * R + 0.3 * NOISE
+
+
+def why(fit: Array, train: Array = TRAIN, out_of_fold: bool = True) -> str | None:
+    return doubts(Rows(R[train], R[~train]), {"lab": fit.astype(np.float32)}, train, out_of_fold).get("lab")
+
+
+def only_told(told: Array, untold: Array) -> Array:
+    return np.where(TRAIN[:, None], told, untold)
+
+
+@pytest.mark.parametrize(
+    ("fit", "found"),
+    [
+        (HONEST, None),
+        (-HONEST, None),  # no weight by itself
+        (NOISE, None),
+        (0 * NOISE, None),
+        (1e6 * NOISE, "too-large"),
+        (only_told(R, NOISE), "copied"),
+        (R, "copied"),
+        (0.01 * R, "copied"),
+        (only_told(R + 0.2 * NOISE, NOISE), "only-where-told"),
+        (only_told(R + 0.2 * NOISE, -R), "only-where-told"),
+        (only_told(R + 0.2 * NOISE, 0.6 * R), None),  # what it says of rows that it was not told is worth as much
+    ],
+)
+def test_which_fits_are_set_aside(fit: Array, found: str | None) -> None:
+    assert why(fit) == found
+
+
+def test_fitted_values_may_be_the_residual_and_explain_what_they_have_seen() -> None:
+    """By the paper's rule an overfitted learner is honest."""
+    for fit in (R, only_told(R + 0.2 * NOISE, NOISE)):
+        assert why(fit, out_of_fold=False) is None
+    assert why(2 * LARGEST * NOISE, out_of_fold=False) == "too-large"
+
+
+def test_a_handful_of_rows_says_nothing() -> None:
+    few = np.arange(N) < FEWEST - 1
+    assert why(R, few) is None
+    assert why(only_told(R + 0.2 * NOISE, NOISE), np.arange(N) < N - FEWEST + 1) is None, "of held-out rows"
+
+
+def ensemble(weights: str, doubted: tuple[str, ...]) -> Ensemble:
+    y = np.asarray(RNG.integers(0, 2, N))
+    names = ("hospital", "lab", "insurer")
+    loss = get_loss("cross_entropy", 1)
+    return Ensemble(loss, y, TRAIN, "classification", names, weights, "search", 3, 3, "l2", True, doubted)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("weights", ["fitted", "uniform"])
+def test_a_fit_that_is_set_aside_has_no_weight_and_is_named(weights: str) -> None:
+    made = ensemble(weights, ("lab", "insurer"))
+    r = made.loss.residual(made.labels(np.ones(N, bool)), made.F)
+    honest = (0.3 * r + 0.3 * NOISE).astype(np.float32)
+    record = made.commit({"hospital": honest, "lab": only_told(r, NOISE).astype(np.float32), "insurer": honest})
+    assert record.set_aside == {"lab": "copied"} and record.weights["lab"] == 0 < record.weights["hospital"]
+    found = {f.about: f for f in findings(made, "auc", ("well", "ill"))}
+    assert found["lab"].kind == "copied" and "lab answered with the residual" in found["lab"].text
+    other = ensemble(weights, ("lab", "insurer"))
+    other.restore(made.state())
+    assert other.history == made.history
+
+
+def test_the_sponsor_does_not_doubt_itself_and_nothing_is_learnt_from_doubted_parties_alone() -> None:
+    made = ensemble("fitted", ())
+    copied = dict.fromkeys(made.parties, made.loss.residual(made.labels(TRAIN | True), made.F).astype(np.float32))
+    assert made.commit(copied).set_aside == {}
+    made = ensemble("fitted", made.parties)
+    copied = dict.fromkeys(made.parties, made.loss.residual(made.labels(TRAIN | True), made.F).astype(np.float32))
+    record = made.commit(copied)
+    assert set(record.set_aside) == set(made.parties) and record.eta == 0 and made.finished and made.kept == 0
+
+
+@pytest.mark.parametrize("learner", ["linear", "gb"])
+@pytest.mark.parametrize("seed", range(3))
+def test_no_honest_party_is_set_aside(learner: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((500, 8))
+    y = (x[:, 0] + x[:, 5] + 0.5 * rng.standard_normal(500) > 0).astype(int)
+    made = GAL(rounds=4, learners=learner, validation=0.2, seed=seed).fit([x[:, :4], x[:, 4:]], y)
+    assert made.ensemble_.kept and all(r.set_aside == {} for r in made.history_)
