@@ -15,7 +15,8 @@ from parties.run.store import RunStore
 from secure_gal.data.arrays import ArrayRows
 from secure_gal.errors import DataError, SettingsError
 from secure_gal.holdings.importance import importance
-from secure_gal.holdings.party import AssistorData, SponsorData
+from secure_gal.holdings.party import AssistorData
+from secure_gal.holdings.sponsor import SponsorData
 from secure_gal.learners import storage
 from secure_gal.state import State
 

@@ -17,7 +17,8 @@ from parties.run.store import RunStore
 from secure_gal.attacks.meter import Leakage, byte_leakage, column_leakage, label_leakage
 from secure_gal.data.encode import TableEncoder
 from secure_gal.errors import SettingsError
-from secure_gal.holdings.party import AssistorData, SponsorData
+from secure_gal.holdings.party import AssistorData
+from secure_gal.holdings.sponsor import SponsorData
 from secure_gal.learners import storage
 from secure_gal.learners.shared import linked
 from secure_gal.state import State

@@ -32,8 +32,8 @@ from secure_gal import events
 from secure_gal.data.encode import LabelCodec
 from secure_gal.data.table import Table, read_table
 from secure_gal.errors import DataError, SettingsError
-from secure_gal.holdings.party import SponsorData
 from secure_gal.holdings.roles import Context
+from secure_gal.holdings.sponsor import SponsorData
 from secure_gal.learners import storage
 from secure_gal.protocol import roles
 from secure_gal.protocol.agreement import psi_domain

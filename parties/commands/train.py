@@ -115,8 +115,8 @@ def _learn(session: Session, store: RunStore, progress: Progress, beyond: Beyond
     from parties.report.page import REPORT
     from parties.report.rounds import Report
     from parties.run.computing import Computing
-    from secure_gal.holdings.party import SponsorData
     from secure_gal.holdings.privatised import PrivatisedSponsorData
+    from secure_gal.holdings.sponsor import SponsorData
 
     stop_at_once()
     began = time.monotonic()

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from secure_gal.errors import StateError
 from secure_gal.gal.ensemble import Ensemble
 from secure_gal.gal.losses import Array, Loss, default_local_loss, metric
-from secure_gal.holdings.party import SponsorData
+from secure_gal.holdings.sponsor import SponsorData
 from secure_gal.labels.release import check_releases, release_once, release_path
 from secure_gal.labels.schemes import ClassResponse, LabelScheme, RangeInterval, RangeResponse
 from secure_gal.learners import storage

@@ -12,6 +12,7 @@ from secure_gal.gal.ensemble import Ensemble, Evidence
 from secure_gal.gal.losses import metric_name
 from secure_gal.gal.verdict import Finding, Verdict, findings, verdict
 from secure_gal.holdings.roles import SponsorModel
+from secure_gal.measures.evaluation import Evaluation
 from secure_gal.protection.sponsor_stage import SponsorStage
 from secure_gal.settings.study import Study
 
@@ -42,12 +43,26 @@ class Learned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     contributions: Contributions | None = None
 
 
-def compare(
-    stage: SponsorStage, alone: Ensemble, then: Callable[[Ensemble, Learned], list[Effect]]
-) -> Compute[Learned]:
-    """What a stage came to that is over, beside the sponsor alone by the same rule."""
+def judge(
+    stage: SponsorStage, then: Callable[[Ensemble, Learned, Evaluation | None], list[Effect]]
+) -> Compute[tuple[Ensemble, Evaluation | None]]:
+    """What a stage came to that is over: beside the sponsor alone by the same rule, and who helped how much."""
     made, study, model = stage.ensemble, stage.study, stage.model
-    return Compute("contributions", lambda: _learned(made, alone, study, model), lambda found: then(alone, found))
+
+    def alone() -> tuple[Ensemble, Evaluation | None]:
+        by_itself = model.alone()
+        return by_itself, model.evaluate(made, by_itself)
+
+    def compared(found: tuple[Ensemble, Evaluation | None]) -> list[Effect]:
+        by_itself, evaluation = found
+        learnt = Compute(
+            "contributions",
+            lambda: _learned(made, by_itself, study, model),
+            lambda learned: then(by_itself, learned, evaluation),
+        )
+        return [learnt]
+
+    return Compute("alone", alone, compared)
 
 
 def _learned(made: Ensemble, alone: Ensemble, study: Study, model: SponsorModel) -> Learned:

@@ -18,7 +18,7 @@ from secure_gal.protection.ports import FittedPort, ResidualPort
 from secure_gal.protection.sponsor_stage import SponsorStage
 from secure_gal.protocol import agreement
 from secure_gal.protocol.alignment_sponsor import alignment_of
-from secure_gal.protocol.learned import Learned, compare
+from secure_gal.protocol.learned import Learned, judge
 from secure_gal.protocol.rows import number_rows
 from secure_gal.protocol.sponsor_records import SponsorRecords
 from secure_gal.settings.digest import VERSION
@@ -212,7 +212,7 @@ class Sponsor:
         if self.phase == "declaring":
             return self._fitted.resume(stage)
         if self._over:
-            return [self._alone()]
+            return [judge(self.stage, self._finish)]
         effects = [*self._residuals.resume(stage), *self._fitted.resume(stage)]
         return [*effects, *(self._own_fit() if stage.own_fit_due else self._fitted.ready(stage))]
 
@@ -232,7 +232,7 @@ class Sponsor:
 
     def _next(self) -> list[Effect]:
         if self._over:
-            return [self._alone()]
+            return [judge(self.stage, self._finish)]
         begins: list[Effect] = [events.RoundBegun(self.stage.round)]
         hiding = Entry(self.state, "hiding", MARK)
         if self.stage.ensemble.finished and not hiding.there:
@@ -261,19 +261,6 @@ class Sponsor:
         return [events.Committed(record), *self._next()]
 
     # steps 10 and 11: the end of the learning stage
-
-    def _alone(self) -> Compute[tuple[Ensemble, Evaluation | None]]:
-        made = self.stage.ensemble
-
-        def alone() -> tuple[Ensemble, Evaluation | None]:
-            by_itself = self._model.alone()
-            return by_itself, self._model.evaluate(made, by_itself)
-
-        def compared(found: tuple[Ensemble, Evaluation | None]) -> list[Effect]:
-            by_itself, evaluation = found
-            return [compare(self.stage, by_itself, lambda alone, learnt: self._finish(alone, learnt, evaluation))]
-
-        return Compute("alone", alone, compared)
 
     def _finish(self, alone: Ensemble, found: Learned, evaluation: Evaluation | None) -> list[Effect]:
         made, kept = self.stage.ensemble, self._kept

@@ -15,7 +15,8 @@ from crypto.identity import Identity
 from parties.run.session import admit, open_session, open_store
 from parties.run.store import RunStore
 from secure_gal.errors import DataError, SettingsError
-from secure_gal.holdings.party import AssistorData, PartyModel, SponsorData
+from secure_gal.holdings.party import AssistorData, PartyModel
+from secure_gal.holdings.sponsor import SponsorData
 from tests.conftest import identity
 
 ROWS = 60

@@ -11,7 +11,7 @@ import pytest
 from parties.commands import setup
 from parties.commands.train import train
 from secure_gal.errors import DataError
-from secure_gal.holdings.party import SponsorData
+from secure_gal.holdings.sponsor import SponsorData
 from secure_gal.settings.load import load_party
 from tests.unit.parties.test_settings_checks import ROWS, Online, offline, party
 

@@ -16,7 +16,8 @@ from secure_gal.data.table import Table, read_table
 from secure_gal.errors import DataError, SettingsError, StateError
 from secure_gal.features.encoder_kmeans import KMeansPatches
 from secure_gal.holdings.encrypted import EncryptedAssistorData
-from secure_gal.holdings.party import AssistorData, SponsorData
+from secure_gal.holdings.party import AssistorData
+from secure_gal.holdings.sponsor import SponsorData
 from secure_gal.learners import storage
 from secure_gal.learners.shared import linked
 from secure_gal.learners.torch_trainer import TorchLearner

@@ -11,8 +11,9 @@ import pytest
 
 from crypto.ckks.fits import MAX_VALUE
 from secure_gal.errors import SettingsError
-from secure_gal.holdings.party import AssistorData, SponsorData
+from secure_gal.holdings.party import AssistorData
 from secure_gal.holdings.privatised import PrivatisedSponsorData
+from secure_gal.holdings.sponsor import SponsorData
 from secure_gal.holdings.sums import SumClearData
 from secure_gal.learners.cross_fit import LEAVE_ONE_OUT, FoldModels
 from secure_gal.learners.shared import linked

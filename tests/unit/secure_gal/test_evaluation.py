@@ -19,8 +19,8 @@ from secure_gal.holdings import own_model
 from secure_gal.holdings.check import check_data
 from secure_gal.holdings.groups import MISSING, levels_of
 from secure_gal.holdings.own_model import own_outputs
-from secure_gal.holdings.party import SponsorData
 from secure_gal.holdings.privatised import PrivatisedSponsorData
+from secure_gal.holdings.sponsor import SponsorData
 from secure_gal.measures.evaluation import Evaluation
 from secure_gal.measures.groups import MOST_GROUPS, OTHERS, of_groups
 from secure_gal.settings.load import load_party

@@ -12,7 +12,7 @@ from parties.commands import setup
 from parties.commands.train import train
 from secure_gal import messages
 from secure_gal.errors import DataError, PeerViolation, SettingsError
-from secure_gal.holdings.party import SponsorData
+from secure_gal.holdings.sponsor import SponsorData
 from secure_gal.protection.reply_counts import learning_decryptions, learning_replies
 from secure_gal.protocol import roles
 from secure_gal.reference import GAL

@@ -17,8 +17,8 @@ from secure_gal.effects import Effect, Send
 from secure_gal.errors import PeerViolation
 from secure_gal.gal.ensemble import Ensemble
 from secure_gal.gal.losses import get_loss
-from secure_gal.holdings.party import SponsorData
 from secure_gal.holdings.privatised import PrivatisedSponsorData, label_scheme
+from secure_gal.holdings.sponsor import SponsorData
 from secure_gal.labels.residual_rules import residual_problem
 from secure_gal.labels.schemes import IDENTITY, ClassResponse, RangeInterval, RangeResponse
 from secure_gal.protection.clear.sponsor import ClearResiduals

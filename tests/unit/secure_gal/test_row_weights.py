@@ -16,7 +16,7 @@ from secure_gal.errors import DataError, SettingsError
 from secure_gal.gal.ensemble import Ensemble
 from secure_gal.gal.line_search import line_search
 from secure_gal.gal.losses import get_loss, metric
-from secure_gal.holdings.party import SponsorData
+from secure_gal.holdings.sponsor import SponsorData
 from secure_gal.labels.residual_rules import residual_problem
 from secure_gal.labels.row_weights import row_weights
 from secure_gal.manifest import manifest
