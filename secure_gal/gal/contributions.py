@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import comb
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
 import numpy as np
@@ -111,13 +111,16 @@ def row_values(task: Task, y: npt.NDArray[Any], f: Array) -> Array:
     the share of rows of the other class that it is on the right side of (DeLong, DeLong and Clarke-Pearson 1988):
     their mean is A, and their spread gives the variance of A up to terms of second order.
     """
-    match metric_name(task, f.shape[1]):
+    name = metric_name(task, f.shape[1])
+    match name:
         case "mad":
             return np.asarray(np.abs(y - f)[:, 0])
         case "accuracy":
             return np.asarray(f.argmax(axis=1) == y, dtype=np.float64)
         case "auc":
             return _of_area(y, f[:, 0])
+        case _:
+            assert_never(name)
 
 
 def _of_area(y: npt.NDArray[Any], score: Array) -> Array:
