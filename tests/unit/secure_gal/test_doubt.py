@@ -67,7 +67,7 @@ def ensemble(weights: str, doubted: tuple[str, ...]) -> Ensemble:
     y = np.asarray(RNG.integers(0, 2, N))
     names = ("hospital", "lab", "insurer")
     loss = get_loss("cross_entropy", 1)
-    return Ensemble(loss, y, TRAIN, "classification", names, weights, "search", 3, 3, "l2", True, doubted)  # type: ignore[arg-type]
+    return Ensemble(loss, y, TRAIN, "classification", names, weights, "search", 3, 3, "l2", True, doubted=doubted)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("weights", ["fitted", "uniform"])
