@@ -109,7 +109,7 @@ def test_the_page_itself_forbids_loading_and_scripts(tmp_path: Path) -> None:
 @pytest.mark.parametrize("scheme", [LIGHT, DARK], ids=["light", "dark"])
 def test_it_follows_the_colour_scheme_and_fits_a_phone(tmp_path: Path, scheme: str) -> None:
     for frame in measured(page(ENCRYPTED), tmp_path, scheme):
-        assert frame["title"] == "demo" and len(frame["heights"]) == 4 and min(frame["heights"]) > 100
+        assert frame["title"] == "demo" and len(frame["heights"]) == 7 and min(frame["heights"]) > 100
         assert frame["wider"] <= 0 and frame["out"] == []
         background, ink, line = (
             luminance("#" + "".join(f"{int(part):02x}" for part in re.findall(r"\d+", colour)[:3]))
