@@ -21,6 +21,8 @@ from secure_gal.errors import DataError
 from secure_gal.settings.study import IdForm
 
 FORMS: tuple[IdForm, ...] = get_args(IdForm)
+NO_DIGITS = {code: None for code in range(128) if not chr(code).isdigit()}
+"""What `str.translate` takes out of ASCII text to leave its digits."""
 MAX_ID_BYTES = 1024
 """Bytes of a whole id in UTF-8; a longer one is a column of free text that was named by mistake."""
 
@@ -84,7 +86,10 @@ def _check_types(column: Sequence[object], where: str) -> None:
 
 def write(value: object, form: IdForm) -> str:
     """One part of an id by rules 2 to 4; empty where nothing is left."""
-    text = unicodedata.normalize("NFC", str(value))
+    text = str(value)
+    if text.isascii():  # its own normal form, in which only 0 to 9 are digits
+        return text.translate(NO_DIGITS) if form == "digits" else (text.lower() if form == "lower" else text).strip()
+    text = unicodedata.normalize("NFC", text)
     match form:
         case "text":
             return text.strip()

@@ -37,7 +37,7 @@ class Table:
     """One party's rows.
 
     Attributes:
-        ids: (N,) as the study compares them; ascending in a table to learn from, as written in rows to predict.
+        ids: (N,) as the study compares them; in their order in a table to learn from, as written in rows to predict.
         frame: features (N rows): Float64 and String columns, or arrays.
         labels: if the file has them.
         written: the id columns as text.
@@ -110,11 +110,15 @@ def read_table(
 
 
 def _by_id(table: Table) -> Table:
-    """With its rows in ascending order of their ids, so that a table in another order is the same table."""
+    """With its rows in the order of their ids, so that a table in another order is the same table.
+
+    Shorter ids come first: numbers without zeros at their front are then in the order of numbers, as most files are.
+    """
     ids, frame, labels = pl.Series(table.ids), table.frame, table.labels
-    if ids.is_sorted():
+    keys = pl.DataFrame({"length": ids.str.len_bytes(), "id": ids})
+    order = keys.select(pl.arg_sort_by("length", "id")).to_series()
+    if order.is_sorted():
         return table
-    order = ids.arg_sort()
     return replace(
         table,
         ids=ids.gather(order).to_list(),

@@ -87,6 +87,7 @@ def test_an_encrypted_study_survives_kills_and_can_be_audited(tmp_path: Path) ->
     assert result.certificates >= 1 and not result.tail
 
 
+@pytest.mark.slow
 def test_consent_to_a_study_is_no_consent_to_more_sums_than_the_limits(tmp_path: Path) -> None:
     """Three sums of thirteen and thirteen features are beyond both limits, which every person has to say by name."""
     folder = tmp_path / "d"
@@ -112,7 +113,7 @@ def test_consent_to_a_study_is_no_consent_to_more_sums_than_the_limits(tmp_path:
     assert "beyond" not in CliRunner().invoke(app, ["audit", "show", ledger.replace("lab-b", "hospital")]).output
 
 
-@pytest.mark.parametrize("residuals", ["ckks", "none"])
+@pytest.mark.parametrize("residuals", ["ckks", pytest.param("none", marks=pytest.mark.slow)])
 def test_a_study_with_sums_only(residuals: str, tmp_path: Path) -> None:
     folder = tmp_path / "d"
     data = demo._write_tables(folder)

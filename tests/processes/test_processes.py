@@ -205,6 +205,7 @@ def test_an_emptied_run_directory_and_a_changed_id_begin_no_budget_anew(tmp_path
     sponsor.communicate(timeout=60)
 
 
+@pytest.mark.slow
 def test_ids_that_do_not_match_are_told_to_both_sides(tmp_path: Path) -> None:
     folder = tmp_path / "d"
     demo._write_tables(folder)

@@ -118,7 +118,11 @@ REPLIES = {
 }
 
 
-@pytest.mark.parametrize("mode", MODES)
+EVERY = [pytest.param(mode, marks=[pytest.mark.slow] if mode == "ckks sums" else []) for mode in MODES]
+"""Both halves of "ckks sums" are walked by default as "ckks" and as "sums"."""
+
+
+@pytest.mark.parametrize("mode", EVERY)
 def test_what_a_role_takes_in_each_phase(mode: str) -> None:
     made, seen = play(mode), set()
     while made.step():
@@ -138,7 +142,7 @@ def test_what_a_role_takes_in_each_phase(mode: str) -> None:
                 storm(rebuilt, NAMES[1:] if sponsor else ("hospital",), legal)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", EVERY)
 def test_what_a_prediction_takes(mode: str) -> None:
     made = play(mode)
     made.run()

@@ -198,7 +198,7 @@ class Truth:
         return self.ensemble.F
 
 
-@pytest.mark.parametrize("which", ["encrypted", "left_out", "public"])
+@pytest.mark.parametrize("which", ["encrypted", pytest.param("left_out", marks=pytest.mark.slow), "public"])
 def test_f_is_that_of_clear_gal_under_the_same_weights(which: str, request: pytest.FixtureRequest) -> None:
     network, _ = request.getfixturevalue(which)
     due = Truth(network).final_f()

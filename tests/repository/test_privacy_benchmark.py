@@ -162,6 +162,7 @@ def test_a_space_that_says_nothing_holds_no_more_than_own_columns(breast: People
     assert max(f.gain.value for f in outside) < 0.02
 
 
+@pytest.mark.slow
 def test_real_replies_that_were_not_sanitised_are_the_data(diabetes: People, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exactly, but for float32 and the encoding; a fresh encryption of zero alone prevents it."""
     monkeypatch.setattr("benchmarks.privacy_controls.GAMES", 16)

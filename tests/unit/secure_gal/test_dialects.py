@@ -67,7 +67,7 @@ def test_a_title_above_the_header_is_asked_about_and_then_passed_over(tmp_path: 
 
 def test_another_encoding_far_below_is_found_too(tmp_path: Path) -> None:
     rows = SAMPLE_BYTES // 8
-    raw = "id,name\n" + "".join(f"{i:06d},a\n" for i in range(rows)) + "x,é\n"
+    raw = "id,name\n" + "".join(f"{i:06d},a\n" for i in range(rows)) + "zzzzzzz,é\n"
     found = table(tmp_path, raw.encode("cp1252"))
     assert isinstance(found.frame, pl.DataFrame) and found.frame["name"][-1] == "é"
     assert found.schema is not None and found.schema.dialect is not None and found.schema.dialect.encoding == "cp1252"
