@@ -87,16 +87,17 @@ def _check_types(column: Sequence[object], where: str) -> None:
 def write(value: object, form: IdForm) -> str:
     """One part of an id by rules 2 to 4; empty where nothing is left."""
     text = str(value)
-    if text.isascii():  # its own normal form, in which only 0 to 9 are digits
-        return text.translate(NO_DIGITS) if form == "digits" else (text.lower() if form == "lower" else text).strip()
-    text = unicodedata.normalize("NFC", text)
+    plain = text.isascii()  # its own normal form, in which only 0 to 9 are digits
+    normal = text if plain else unicodedata.normalize("NFC", text)
     match form:
         case "text":
-            return text.strip()
+            return normal.strip()
         case "lower":
-            return unicodedata.normalize("NFC", text.lower()).strip()
+            return (text.lower() if plain else unicodedata.normalize("NFC", normal.lower())).strip()
         case "digits":
-            return "".join(str(unicodedata.decimal(letter)) for letter in text if letter.isdecimal())
+            if plain:
+                return text.translate(NO_DIGITS)
+            return "".join(str(unicodedata.decimal(letter)) for letter in normal if letter.isdecimal())
         case _:
             assert_never(form)
 

@@ -188,9 +188,9 @@ def test_missing_label(tmp_path: Path) -> None:
 
 def test_ids_are_verbatim_in_csv_and_parquet(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("id,a\n007,1\n7,2\n")
-    assert read_table(DataSettings(tmp_path / "t.csv", "id")).ids == ["007", "7"]
+    assert read_table(DataSettings(tmp_path / "t.csv", "id")).ids == ["7", "007"]
     pl.DataFrame({"id": ["007", "7"], "a": [1, 2]}).write_parquet(tmp_path / "t.parquet")
-    assert read_table(DataSettings(tmp_path / "t.parquet", "id")).ids == ["007", "7"]
+    assert read_table(DataSettings(tmp_path / "t.parquet", "id")).ids == ["7", "007"]
 
 
 def test_no_common_id_says_so() -> None:
