@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from secure_gal.errors import StateError
 from secure_gal.gal.ensemble import Ensemble
-from secure_gal.gal.losses import Array, Loss, default_local_loss, metric
+from secure_gal.gal.losses import Array, Loss, metric
 from secure_gal.holdings.sponsor import SponsorData
 from secure_gal.labels.release import check_releases, release_once, release_path
 from secure_gal.labels.schemes import ClassResponse, LabelScheme, RangeInterval, RangeResponse
@@ -91,23 +91,9 @@ class PrivatisedSponsorData(SponsorData):
 
     def ensemble(self, parties: tuple[str, ...]) -> Ensemble:
         """A new ensemble at F^0, on released labels and the loss that suits them."""
-        study = self._study
         if self._loss is None:
             raise StateError("an ensemble was asked for before the labels were released")
-        return Ensemble(
-            self._loss,
-            self.y,
-            self.train,
-            study.task,
-            parties,
-            study.weights,
-            study.learning_rate,
-            study.patience,
-            study.rounds,
-            self._party.learner.loss or default_local_loss(study.loss_name),
-            study.cross_fitted,
-            doubted=[p for p in parties if p != self._party.party],
-        )
+        return self._ensemble(parties, self._loss)
 
     @property
     def _true_labels(self) -> npt.NDArray[Any]:

@@ -12,7 +12,7 @@ from secure_gal.data.label_form import unevenly_split
 from secure_gal.data.log_codec import fit_codec
 from secure_gal.errors import StateError
 from secure_gal.gal.ensemble import Ensemble
-from secure_gal.gal.losses import Weights, default_local_loss, get_loss
+from secure_gal.gal.losses import Loss, Weights, default_local_loss, get_loss
 from secure_gal.holdings.evaluating import Held, evaluation_of
 from secure_gal.holdings.groups import group_levels
 from secure_gal.holdings.party import PartyModel
@@ -63,6 +63,10 @@ class SponsorData(PartyModel):
         """A new ensemble at F^0 over these parties."""
         study = self._study
         loss = get_loss(study.loss_name, self.codec.outputs, study.quantile_level)
+        return self._ensemble(parties, loss, self._row_weights)
+
+    def _ensemble(self, parties: tuple[str, ...], loss: Loss, row_weights: Weights = None) -> Ensemble:
+        study = self._study
         return Ensemble(
             loss,
             self.y,
@@ -75,7 +79,7 @@ class SponsorData(PartyModel):
             study.rounds,
             self._party.learner.loss or default_local_loss(study.loss_name),
             study.cross_fitted,
-            row_weights=self._row_weights,
+            row_weights=row_weights,
             doubted=[p for p in parties if p != self._party.party],
         )
 
