@@ -40,7 +40,7 @@ def schema_of(file: Path, *, renew: bool, export: Path | None, descriptor: Path 
     table = read_table(party.data, study.form, schema=decided)
     lines += [*_kept(party, study, table, decided, before is None)]
     if export is not None:
-        export.write_text(frictionless.exported(decided), encoding="utf-8")
+        schema_file.write_private(export, frictionless.exported(decided))
         lines.append(f"written as a Frictionless Table Schema: {export} (it holds levels of people's data)")
     return "\n".join(lines), ""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -39,11 +38,11 @@ class Findings:
         return ["  ".join([*(row[i].ljust(widths[i]) for i in range(4)), row[4]]).rstrip() for row in rows]
 
 
-def across(typed: pl.DataFrame, ids: Sequence[str], labels: pl.Series | None) -> list[str]:
+def across(typed: pl.DataFrame, ids: pl.Series, labels: pl.Series | None) -> list[str]:
     """What columns have to do with each other, with the row number, the id and the label."""
     notes: list[str] = []
     seen: dict[tuple[int, int, str], pl.Series] = {}
-    numbers = pl.Series(ids).cast(pl.Float64, strict=False)
+    numbers = ids.cast(pl.Float64, strict=False)
     for column in typed:
         key = int(column.hash(seed=0).sum()), column.null_count(), str(column.dtype)
         twin = seen.setdefault(key, column)
@@ -55,13 +54,13 @@ def across(typed: pl.DataFrame, ids: Sequence[str], labels: pl.Series | None) ->
     return notes
 
 
-def _of_rows(column: pl.Series, ids: Sequence[str], numbers: pl.Series) -> list[str]:
+def _of_rows(column: pl.Series, ids: pl.Series, numbers: pl.Series) -> list[str]:
     if column.dtype == pl.Float64 and not column.has_nulls() and len(column) > 2:
         if bool((column == numbers).all()) and not numbers.has_nulls():
             return [f"column {column.name!r} equals the id; leave it out with [data] columns"]
         if bool((column.diff().drop_nulls() == 1.0).all()):
             return [f"column {column.name!r} counts the rows; leave it out with [data] columns"]
-    if column.dtype == pl.String and column.equals(pl.Series(column.name, ids)):
+    if column.dtype == pl.String and column.equals(ids):
         return [f"column {column.name!r} equals the id; leave it out with [data] columns"]
     return []
 

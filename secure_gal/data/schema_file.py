@@ -22,6 +22,7 @@ HEAD = """\
 READING = (
     "id",
     "label",
+    "weight",
     "categorical",
     "columns",
     "delimiter",
@@ -50,9 +51,13 @@ def write(path: Path, schema: Schema, where: str) -> None:
     """
     import tomli_w
 
-    raw = HEAD.format(where=where) + tomli_w.dumps(msgspec.to_builtins(schema))
+    write_private(path, HEAD.format(where=where) + tomli_w.dumps(msgspec.to_builtins(schema)))
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that holds levels of people, 0600; EnvironmentFailure where it cannot be written."""
     try:
-        private_files.replace(path, raw.encode())
+        private_files.replace(path, text.encode())
     except OSError as error:
         raise EnvironmentFailure(f"{path} cannot be written: {error.strerror}") from error
 

@@ -99,10 +99,7 @@ def read_table(
         check_weights(data.where, data.weight, frame)
     notes = _left_out(where, raw, schema)
     if findings is not None:
-        label = raw[data.label] if labels is not None and data.label is not None else None
-        findings = Findings(
-            findings.schema, findings.columns, tuple(across(frame, written.to_series().to_list(), label))
-        )
+        findings = replace(findings, notes=_across(data, raw, frame))
     whole = Table(ids, frame, labels, where, written, schema, findings, notes)
     if data.repeated is not None:
         whole = _one_row_an_id(whole, data.repeated, task)
@@ -166,7 +163,18 @@ def _one_row_an_id(table: Table, how: Repeated, task: Task) -> Table:
 def look(data: DataSettings) -> Findings:
     """How the schema of a table would be decided, whatever speaks against the table; DataError where it is none."""
     raw, dialect = _numbered(data, *read_raw(data, None))
-    return _decided(raw, data, dialect)
+    found = _decided(raw, data, dialect)
+    if found.problems:
+        return found
+    return replace(found, notes=_across(data, raw, typed(data.where, raw, found.schema, "")))
+
+
+def _across(data: DataSettings, raw: pl.DataFrame, frame: pl.DataFrame) -> tuple[str, ...]:
+    """What columns have to do with each other, rows as the file has them; nothing where there is no id column."""
+    if data.ids[0] not in raw.columns:
+        return ()
+    label = raw[data.label] if data.label in raw.columns else None
+    return tuple(across(frame, raw[data.ids[0]].cast(pl.String), label))
 
 
 def _numbered(data: DataSettings, raw: pl.DataFrame, dialect: Dialect | None) -> tuple[pl.DataFrame, Dialect | None]:

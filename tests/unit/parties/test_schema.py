@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 
 from parties.cli import app
 from parties.commands.schema import schema_of
+from parties.commands.setup import check_party
 from secure_gal.data.table import Table, read_table
-from secure_gal.errors import DataError, SettingsError
+from secure_gal.errors import DataError, EnvironmentFailure, SettingsError
 from secure_gal.holdings.party import AssistorData
 from secure_gal.learners import storage
 from secure_gal.settings.load import load_party
@@ -119,6 +120,41 @@ def test_the_command_line_shows_every_problem_and_ends_with_its_code(lab: Path) 
     result = CliRunner().invoke(app, ["schema", str(lab)])
     assert result.exit_code == 2 and result.output.count("refused: column") == 2, result.output
     assert not (lab.parent / "lab.schema.toml").exists()
+
+
+@pytest.mark.parametrize("command", ["schema", "check"])
+def test_what_columns_have_to_do_with_each_other_is_said_by_the_commands(tmp_path: Path, command: str) -> None:
+    """Also the second time: by then the schema is there, and nothing is decided any more."""
+    rows = [(f"p{i:02d}", f"{i % 3}", f"{i % 3}", f"{i}", "no" if i % 2 else "yes") for i in range(N)]
+    text = "".join(",".join((*row, row[-1])) + "\n" for row in rows)
+    (tmp_path / "hospital.csv").write_text(f"id,a,b,row,leak,y\n{text}")
+    file = settings(tmp_path, "hospital")
+    for _ in range(2):
+        said = show(file) if command == "schema" else check_party(file)
+        for note in ("'a' and 'b' are identical", "'row' counts the rows", "'leak' tells the label of every row"):
+            assert note in said, said
+
+
+def test_what_is_exported_is_for_its_owner_alone(lab: Path) -> None:
+    show(lab, export=lab.parent / "lab.json")
+    assert stat.S_IMODE((lab.parent / "lab.json").stat().st_mode) == 0o600
+    with pytest.raises(EnvironmentFailure, match=r"nowhere/lab\.json cannot be written: No such file"):
+        show(lab, export=lab.parent / "nowhere" / "lab.json")
+
+
+def test_a_weight_that_is_named_later_needs_another_schema(tmp_path: Path) -> None:
+    """It may be a column that the schema leaves out."""
+    rows = "".join(f"p{i:02d},{i % 7},{1 + i % 3},{'yn'[i % 2]}\n" for i in range(N))
+    (tmp_path / "hospital.csv").write_text(f"id,a,w,y\n{rows}")
+    file = settings(tmp_path, "hospital")
+    file.write_text(file.read_text().replace('id="id"', 'id="id"\ncolumns=["a"]'))
+    show(file)
+    study = tmp_path / "study.toml"
+    study.write_text('row_weights="sponsor"\n' + study.read_text())
+    file.write_text(file.read_text().replace('id="id"', 'id="id"\nweight="w"'))
+    with pytest.raises(DataError, match=r"\[data\] weight: is not what the schema .* --renew"):
+        show(file)
+    assert "w       number" in show(file, renew=True)
 
 
 def test_frictionless_descriptors_go_out_and_come_in(lab: Path) -> None:
