@@ -33,8 +33,12 @@ def _watch(owner: int) -> None:
 
 
 def end_all() -> None:
-    """End this process's workers now, whatever they do."""
+    """End this process's workers now, whatever they do.
+
+    joblib's own `terminate` also forgets their temporary folder, under a lock: the thread that waits for them does so
+    too as they die, and forgetting it twice would print a traceback beside the last words of this process.
+    """
     loky = sys.modules.get("joblib.externals.loky.reusable_executor")
     executor = getattr(loky, "_executor", None)  # `get_reusable_executor` would make one
     if executor is not None:
-        executor.shutdown(wait=False, kill_workers=True)
+        executor.terminate(kill_workers=True)
