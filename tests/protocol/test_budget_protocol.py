@@ -26,7 +26,7 @@ from secure_gal.settings.limits import limits_of, read_beyond
 from secure_gal.settings.party import DataSettings, PartySettings
 from secure_gal.settings.study import Protect, Study
 from secure_gal.state import State
-from tests.protocol import test_encrypted_protocol, test_private_alignment, test_sum_protocol
+from tests.support import encrypted_in_memory, overlapping_in_memory, sums_in_memory
 from tests.support.simulation import MemoryStore, Network, Party
 from tests.support.study_in_memory import (
     NAMES,
@@ -114,7 +114,7 @@ def test_this_partys_own_person_is_told_the_numbers() -> None:
 def test_ids_asked_about_are_counted_over_runs_and_studies() -> None:
     """Three runs of 120 ids are more than 300, though each alone is not: nobody broke a rule, and the study goes no
     further."""
-    budget, make = MemoryBudget(), test_private_alignment.make_party
+    budget, make = MemoryBudget(), overlapping_in_memory.make_party
     settings = study(protect=Protect(ids="psi"), validation=0.0, max_queries=300)
     run_of(make, settings, budget)
     run_of(make, settings, budget)
@@ -132,8 +132,8 @@ def test_ids_asked_about_are_counted_over_runs_and_studies() -> None:
 
 def test_ids_asked_about_in_the_clear_are_counted_as_well() -> None:
     """Both questions that a sponsor of sums can ask about ids it invents."""
-    settings = study(protect=test_sum_protocol.CLEAR, loss="l2", max_queries=10)
-    network = run_of(test_sum_protocol.make_party, settings, MemoryBudget())
+    settings = study(protect=sums_in_memory.CLEAR, loss="l2", max_queries=10)
+    network = run_of(sums_in_memory.make_party, settings, MemoryBudget())
     insurer = network.parties["insurer"].node.role
     invented = tuple(f"nobody{i}" for i in range(6))
     insurer.receive("hospital", messages.KnownRequest(messages.Batch(1), invented))
@@ -150,9 +150,9 @@ def test_ids_asked_about_in_the_clear_are_counted_as_well() -> None:
 @pytest.mark.parametrize(
     ("make", "protect", "each"),
     [
-        (test_encrypted_protocol.make_party, Protect(ids="clear", residuals="ckks"), ROUNDS),
-        (test_sum_protocol.make_party, test_sum_protocol.CKKS, 2 * ROUNDS),
-        (test_sum_protocol.make_party, test_sum_protocol.CLEAR, 2 * ROUNDS),
+        (encrypted_in_memory.make_party, Protect(ids="clear", residuals="ckks"), ROUNDS),
+        (sums_in_memory.make_party, sums_in_memory.CKKS, 2 * ROUNDS),
+        (sums_in_memory.make_party, sums_in_memory.CLEAR, 2 * ROUNDS),
     ],
     ids=["individual", "sums of ciphertexts", "sums of clear fits"],
 )
@@ -173,8 +173,8 @@ def test_tau_holds_over_runs(make: Make, protect: Protect, each: int) -> None:
 
 
 def test_predictions_of_another_run_leave_less_of_tau() -> None:
-    budget, make = MemoryBudget(), test_encrypted_protocol.make_party
-    settings = test_encrypted_protocol.STUDY
+    budget, make = MemoryBudget(), encrypted_in_memory.make_party
+    settings = encrypted_in_memory.STUDY
     first, second = (run_of(make, settings, budget).parties["lab"] for _ in range(2))
     assert budget.spend("earlier", [Charge("replies", STRICT.tau - 2 * ROUNDS - 2, None)]) is None
     assert ask(first, 1, "r1") == "" and ask(second, 1, "r1") == ""
@@ -189,22 +189,22 @@ def test_predictions_of_another_run_leave_less_of_tau() -> None:
 def test_sums_of_other_runs_count_against_both_limits() -> None:
     """Three rounds of two times three features; the third run would be the ninth sum, and needs more than was
     stated."""
-    budget, settings = MemoryBudget(), study(protect=test_sum_protocol.CLEAR, loss="l2")
+    budget, settings = MemoryBudget(), study(protect=sums_in_memory.CLEAR, loss="l2")
     two = {"sums": 1.0, "own-sums": 2.0}
     for _ in range(2):
-        run_of(test_sum_protocol.make_party, settings, budget, beyond=two)
+        run_of(sums_in_memory.make_party, settings, budget, beyond=two)
     with pytest.raises(
         ConsentError, match=r"lab takes no part: .*T\*K = 9 equations.*--beyond sums=1.5 --beyond own-sums=3"
     ):
-        run_of(test_sum_protocol.make_party, settings, budget, beyond=two)
+        run_of(sums_in_memory.make_party, settings, budget, beyond=two)
     assert budget.spent("sums") == 6, "nothing was released, so nothing was spent"
 
 
 def test_a_run_spends_its_sums_once_however_often_it_hears_the_declarations() -> None:
     """As after a crash between spending and committing."""
-    settings = study(protect=test_sum_protocol.CLEAR, loss="l2")
-    labs = [test_sum_protocol.make_party(name, settings) for name in NAMES[1:]]
-    network = Network(test_sum_protocol.make_party("hospital", settings), labs)
+    settings = study(protect=sums_in_memory.CLEAR, loss="l2")
+    labs = [sums_in_memory.make_party(name, settings) for name in NAMES[1:]]
+    network = Network(sums_in_memory.make_party("hospital", settings), labs)
     while "sum/widths" not in labs[0].store.values:
         assert network.step()
     products = spent(labs[0], "products")
@@ -213,15 +213,15 @@ def test_a_run_spends_its_sums_once_however_often_it_hears_the_declarations() ->
 
 
 def test_inner_products_of_other_runs_count() -> None:
-    budget, settings = MemoryBudget(), study(protect=test_sum_protocol.CLEAR, loss="l2")
-    lab = run_of(test_sum_protocol.make_party, settings, budget).parties["lab"]
+    budget, settings = MemoryBudget(), study(protect=sums_in_memory.CLEAR, loss="l2")
+    lab = run_of(sums_in_memory.make_party, settings, budget).parties["lab"]
     once = spent(lab, "products")
     assert 0 < once < MAX_PRODUCTS_COST / 2
     assert budget.spend("earlier", [Charge("products", MAX_PRODUCTS_COST - 2 * once + 1, None)]) is None
     with pytest.raises(ConsentError, match=r'inner products.*use weights = "uniform"'):
-        run_of(test_sum_protocol.make_party, settings, budget)
-    uniform = study(protect=test_sum_protocol.CLEAR, loss="l2", weights="uniform")
-    run_of(test_sum_protocol.make_party, uniform, budget)
+        run_of(sums_in_memory.make_party, settings, budget)
+    uniform = study(protect=sums_in_memory.CLEAR, loss="l2", weights="uniform")
+    run_of(sums_in_memory.make_party, uniform, budget)
 
 
 # crashes, and tables that change
@@ -242,13 +242,13 @@ def kills_at_every_step(make: Make, settings: Study, kinds: Sequence[Kind], step
 
 
 def test_a_kill_between_steps_counts_nothing_twice() -> None:
-    settings = study(protect=test_sum_protocol.CKKS, loss="l2")
-    kills_at_every_step(test_sum_protocol.make_party, settings, ("replies", "sums", "products", "rows"), 23)
+    settings = study(protect=sums_in_memory.CKKS, loss="l2")
+    kills_at_every_step(sums_in_memory.make_party, settings, ("replies", "sums", "products", "rows"), 23)
 
 
 def test_a_crash_between_spending_and_committing_errs_to_the_safe_side() -> None:
     """Every commit of the lab fails once: a fit may be counted twice, never less often than it is answered."""
-    make, settings = test_encrypted_protocol.make_party, test_encrypted_protocol.STUDY
+    make, settings = encrypted_in_memory.make_party, encrypted_in_memory.STUDY
     whole = run_of(make, settings, MemoryBudget()).parties["lab"]
     twice = 0
     for fails in range(3, whole.store.commits):
@@ -302,5 +302,5 @@ def test_a_study_that_alone_is_above_tau_names_the_study(monkeypatch: pytest.Mon
     with pytest.raises(
         SettingsError, match=r"study\.toml: 3 rounds over 120 rows and 1 outputs are 3 reply ciphertexts"
     ):
-        run_of(test_encrypted_protocol.make_party, test_encrypted_protocol.STUDY, MemoryBudget())
-    run_of(test_encrypted_protocol.make_party, test_encrypted_protocol.STUDY, MemoryBudget(), beyond={"tau": 3})
+        run_of(encrypted_in_memory.make_party, encrypted_in_memory.STUDY, MemoryBudget())
+    run_of(encrypted_in_memory.make_party, encrypted_in_memory.STUDY, MemoryBudget(), beyond={"tau": 3})

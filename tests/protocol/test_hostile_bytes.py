@@ -31,8 +31,8 @@ from secure_gal.messages.certificate import LogHead
 from secure_gal.protection.sums.sealing import check_key, session
 from secure_gal.protocol import agreement
 from tests.conftest import identity
-from tests.protocol import test_encrypted_protocol as single
-from tests.protocol import test_sum_protocol as sums
+from tests.support import encrypted_in_memory as single
+from tests.support import sums_in_memory as sums
 from tests.support.ckks_keys import raw_keys, secret
 from tests.support.hostile_studies import play
 from tests.support.simulation import Network

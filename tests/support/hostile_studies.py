@@ -11,8 +11,8 @@ from secure_gal.protocol import agreement, roles
 from secure_gal.protocol.prediction import Prediction
 from secure_gal.settings.study import Protect, Study
 from secure_gal.state import State
-from tests.protocol import test_encrypted_protocol as single
-from tests.protocol import test_sum_protocol as sums
+from tests.support import encrypted_in_memory as single
+from tests.support import sums_in_memory as sums
 from tests.support.hostile import Play
 from tests.support.study_in_memory import ANY_SUMS, NAMES, Arrays, MemoryBudget, context, study
 

@@ -15,9 +15,9 @@ from secure_gal.learners import storage
 from secure_gal.protocol import agreement, roles
 from secure_gal.settings.study import Protect, Study
 from secure_gal.state import State
-from tests.protocol import test_encrypted_protocol as ckks
-from tests.protocol import test_sum_protocol as sums
-from tests.protocol.test_private_alignment import Overlapping
+from tests.support import encrypted_in_memory as ckks
+from tests.support import sums_in_memory as sums
+from tests.support.overlapping_in_memory import Overlapping
 from tests.support.simulation import MemoryStore, Network, Party
 from tests.support.study_in_memory import NAMES, ROUNDS, Arrays, context, make_node, study
 

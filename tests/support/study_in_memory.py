@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -185,6 +186,13 @@ def make_party(name: str, the_study: Study | None = None, fits: bool = True, bud
 
 def make_network(seed: int = 0, loss: float = 0.0) -> Network:
     return Network(make_party("hospital"), [make_party(name) for name in NAMES[1:]], seed, loss)
+
+
+def party_in(phase: bytes, network: Network, name: str) -> Any:
+    """The role of a party as soon as it is in this phase; the network is run as far."""
+    while network.parties[name].store.values.get("phase") != phase:
+        assert network.step()
+    return network.parties[name].node.role
 
 
 def spent(party: Party, kind: Kind) -> int:
