@@ -17,6 +17,7 @@ import pytest
 
 from parties.commands import demo
 from parties.run.store import RunStore
+from tests.support.commands import assist, cli, until
 
 pytestmark = pytest.mark.processes
 
@@ -90,33 +91,13 @@ def test_training_again_changes_nothing(finished: Path) -> None:
     assert (finished / "hospital/run/summary.json").read_bytes() == before
 
 
-def cli(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "parties.cli", *arguments]
-    return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-
-
-def assist(folder: Path, *more: str) -> subprocess.Popen[str]:
-    """An assistor whose person has read the manifest."""
-    return cli(folder, "assist", f"{folder.name}.toml", *demo._consent(folder), *more)
-
-
-def wait_for(process: subprocess.Popen[str], text: str) -> None:
-    assert process.stderr is not None
-    seen = []
-    for line in process.stderr:
-        seen.append(line)
-        if text in line:
-            return
-    raise AssertionError(f"{text!r} did not come; saw {seen}")
-
-
 def test_kill_and_resume_gives_the_same_f(finished: Path, tmp_path: Path) -> None:
     folder = tmp_path / "d"
     demo._write_tables(folder)
     demo._write_settings(folder, demo._free_port())
     labs = {name: assist(folder / name, "--once") for name in demo.PARTIES[1:]}
     sponsor = cli(folder / "hospital", "train", "hospital.toml")
-    wait_for(sponsor, "round 2/10")
+    until(sponsor, "round 2/10")
     os.kill(labs["lab-b"].pid, signal.SIGKILL)
     os.kill(sponsor.pid, signal.SIGKILL)
     for dead in (labs["lab-b"], sponsor):

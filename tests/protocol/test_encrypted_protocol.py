@@ -18,13 +18,7 @@ from secure_gal.holdings.budget import Charge
 from secure_gal.protocol import roles
 from secure_gal.settings.study import Protect
 from secure_gal.state import State
-from tests.support.encrypted_in_memory import (
-    STRICT,
-    STUDY,
-    StandIn,
-    make_encrypted,
-    make_party,
-)
+from tests.support.encrypted_in_memory import STRICT, STUDY, StandIn, make_encrypted, make_party
 from tests.support.simulation import MemoryStore, Network, Party
 from tests.support.study_in_memory import (
     NAMES,

@@ -11,12 +11,7 @@ from secure_gal.errors import PeerViolation
 from secure_gal.messages import Batch
 from secure_gal.settings.study import Protect
 from tests.support.study_in_memory import NAMES, Arrays
-from tests.support.sums_in_memory import (
-    CKKS,
-    CLEAR,
-    make,
-    predict,
-)
+from tests.support.sums_in_memory import CKKS, CLEAR, make, predict
 
 
 @pytest.mark.parametrize("protect", [CKKS, CLEAR], ids=["ckks", "clear"])

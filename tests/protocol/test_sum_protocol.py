@@ -15,17 +15,7 @@ from secure_gal.protection.sums.weights import commit_in_the_clear
 from secure_gal.settings.study import Protect
 from tests.support.simulation import Network
 from tests.support.study_in_memory import NAMES, ROUNDS, Arrays, final_f, spent, study
-from tests.support.sums_in_memory import (
-    CKKS,
-    CLEAR,
-    TRAIN,
-    Fresh,
-    FreshHead,
-    get,
-    make,
-    make_party,
-    predict,
-)
+from tests.support.sums_in_memory import CKKS, CLEAR, TRAIN, Fresh, FreshHead, get, make, make_party, predict
 
 
 def expected(fits: bool = True, uniform: bool = False) -> np.ndarray:

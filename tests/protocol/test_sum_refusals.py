@@ -17,12 +17,7 @@ from secure_gal.protocol.assistor import Assistor
 from secure_gal.settings.limits import Beyond
 from tests.support.simulation import Network
 from tests.support.study_in_memory import NAMES, party_in, study
-from tests.support.sums_in_memory import (
-    CLEAR,
-    TRAIN,
-    make,
-    make_party,
-)
+from tests.support.sums_in_memory import CLEAR, TRAIN, make, make_party
 
 
 def round_open(name: str = "lab", **more: object) -> tuple[Network, Assistor]:

@@ -37,6 +37,7 @@ def pack(values: np.ndarray, length: int) -> np.ndarray:
 
 
 def unpack(raw: np.ndarray, rows: int) -> np.ndarray:
+    """The values float64 (rows, K) back from (K, length) bytes."""
     digits = raw[:, : 16 * rows].reshape(len(raw), -1, 2)
     return np.ascontiguousarray(digits[..., 0] << 4 | digits[..., 1]).view(np.float64).T
 
@@ -98,6 +99,11 @@ def make_party(
     beyond: Beyond | None = None,
     budget: DataBudget | None = None,
 ) -> Party:
+    """A party of an encrypted study.
+
+    Args:
+        stretch: factor of an assistor's answers, 1 where it is honest.
+    """
     fixed = context(name, the_study, beyond, budget)
 
     def make(store: MemoryStore) -> Node:
@@ -114,6 +120,7 @@ def make_party(
 
 
 def make_encrypted(seed: int = 0, loss: float = 0.0, stretch: float = 1.0, weights: str = "paper") -> Network:
+    """All three parties of an encrypted study."""
     settings = study(protect=STUDY.protect, loss=STUDY.loss, weights=weights)
     others = [make_party(name, settings, stretch) for name in NAMES[1:]]
     return Network(make_party("hospital", settings), others, seed, loss)

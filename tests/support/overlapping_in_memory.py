@@ -26,6 +26,7 @@ class Overlapping(Arrays):
 
 
 def make_party(name: str, settings: Study, budget: DataBudget | None = None, beyond: Beyond | None = None) -> Party:
+    """A party over an `Overlapping` table."""
     fixed = context(name, settings, beyond, budget)
 
     def make(store: MemoryStore) -> Node:
@@ -37,5 +38,6 @@ def make_party(name: str, settings: Study, budget: DataBudget | None = None, bey
 
 
 def network_of(settings: Study = PRIVATE, seed: int = 0, loss: float = 0.0) -> Network:
+    """All three parties of such a study."""
     hospital, *others = [make_party(name, settings) for name in NAMES]
     return Network(hospital, others, seed, loss)

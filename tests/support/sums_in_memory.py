@@ -39,6 +39,7 @@ put, get = pack, unpack
 
 
 def fit_bytes(train: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """A fit of training rows (N, K) and of other rows as it is sealed: uint8, one dimension."""
     parts = [put(train, TRAINING.reply_bytes).tobytes() if len(train) else b""]
     parts.append(put(others, ROWS.reply_bytes).tobytes() if len(others) else b"")
     return np.frombuffer(b"".join(parts), dtype=np.uint8)
@@ -202,6 +203,12 @@ def make_party(
     budget: DataBudget | None = None,
     kind: type[Model] | None = None,
 ) -> Party:
+    """A party of a sum-only study.
+
+    Args:
+        fits: whether the sponsor has columns of its own.
+        kind: an assistor's model, if not the plain one of the study's protection.
+    """
     fixed, encrypted = context(name, the_study, beyond, budget), the_study.protect.encrypted
 
     def make(store: MemoryStore) -> Node:
@@ -217,6 +224,7 @@ def make_party(
 
 
 def make(protect: Protect = CKKS, seed: int = 0, loss: float = 0.0, fits: bool = True, **more: object) -> Network:
+    """All three parties of a sum-only study."""
     settings = study(protect=protect, loss="l2", **more)
     return Network(
         make_party("hospital", settings, fits=fits), [make_party(n, settings) for n in NAMES[1:]], seed, loss

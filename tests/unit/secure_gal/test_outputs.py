@@ -21,9 +21,9 @@ from secure_gal.settings.party import DataSettings, PartySettings
 from secure_gal.settings.study import Protect
 from secure_gal.state import State
 from tests.support import encrypted_in_memory, study_in_memory, sums_in_memory
+from tests.support.party_files import ROWS, Online, offline, party
 from tests.support.simulation import Network
 from tests.support.study_in_memory import context, study
-from tests.unit.parties.test_settings_checks import ROWS, Online, offline, party
 
 __all__ = ["offline"]  # no port is opened in this file
 
