@@ -22,7 +22,6 @@ from typing import Any, Literal, assert_never, get_args
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import brentq
 from scipy.special import expit, log_softmax, softmax
 
 from secure_gal.settings.study import LossName, Task
@@ -63,6 +62,8 @@ class Loss:
             case "poisson" | "gamma":
                 return np.asarray(np.log(np.average(y, axis=0, weights=weights)))
             case "huber":
+                from scipy.optimize import brentq
+
                 low, high = float(y.min()), float(y.max())
                 if low == high:
                     return np.array([low])
