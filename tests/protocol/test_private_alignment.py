@@ -70,12 +70,14 @@ def test_the_sponsors_rows_with_parts_missing() -> None:
     assert all(abs(found[entity] - expected[entity]) < 1e-4 for entity in expected)
 
 
-def test_kill_at_every_step(finished: Network) -> None:
-    expected, network, steps = outputs_by_id(finished), network_of(), 0
+def test_kill_at_every_step() -> None:
+    settings = study(protect=PRIVATE.protect, validation=0.0, rounds=2)
+    network, steps = network_of(settings), 0
     while network.step():
         steps += 1
+    expected = outputs_by_id(network)
     for at in range(0, steps, 2):
-        network = network_of()
+        network = network_of(settings)
         for _ in range(at):
             network.step()
         network.crash(NAMES[(at // 2) % 3])

@@ -18,7 +18,7 @@ from secure_gal.settings.limits import Beyond
 from secure_gal.settings.study import Protect, Study
 from secure_gal.state import State
 from tests.support.simulation import MemoryStore, Network, Party
-from tests.support.study_in_memory import NAMES, Arrays, context, make_node, study
+from tests.support.study_in_memory import NAMES, ROUNDS, Arrays, context, make_node, study
 
 STRICT = PARAMETER_SETS["strict"]
 STUDY = study(protect=Protect(ids="clear", residuals="ckks"), loss="l2")
@@ -109,7 +109,7 @@ def make_party(
     def make(store: MemoryStore) -> Node:
         state, nonce = State(store.values), bytes([NAMES.index(name) + 1]) * 16
         if name == "hospital":
-            role: object = roles.sponsor(fixed, Arrays(name), state, nonce, StandIn())
+            role: object = roles.sponsor(fixed, Arrays(name, rounds=the_study.rounds), state, nonce, StandIn())
         else:
             head = Head(name, 5)
             head.stretch = stretch
@@ -119,8 +119,10 @@ def make_party(
     return Party(name, make)
 
 
-def make_encrypted(seed: int = 0, loss: float = 0.0, stretch: float = 1.0, weights: str = "paper") -> Network:
+def make_encrypted(
+    seed: int = 0, loss: float = 0.0, stretch: float = 1.0, weights: str = "paper", rounds: int = ROUNDS
+) -> Network:
     """All three parties of an encrypted study."""
-    settings = study(protect=STUDY.protect, loss=STUDY.loss, weights=weights)
+    settings = study(protect=STUDY.protect, loss=STUDY.loss, weights=weights, rounds=rounds)
     others = [make_party(name, settings, stretch) for name in NAMES[1:]]
     return Network(make_party("hospital", settings), others, seed, loss)

@@ -51,8 +51,7 @@ def build(mode: str, first_nonce: int = 1, max_rows: int | None = None) -> Any:
         fixed = dataclasses.replace(context(name, the_study, ANY_SUMS, budgets[name]), max_rows=max_rows)
         nonce = bytes([NAMES.index(name) + first_nonce]) * 16
         if name == "hospital":
-            arrays = Arrays(name)
-            arrays.rounds = ROUNDS
+            arrays = Arrays(name, rounds=ROUNDS)
             if the_study.protect.privatised:  # released labels are one of two bins
                 arrays.y = np.where(arrays.y > np.median(arrays.y), 1.0, -1.0)
             if summed:

@@ -9,7 +9,7 @@ from secure_gal.settings.limits import Beyond
 from secure_gal.settings.study import Protect, Study
 from secure_gal.state import State
 from tests.support.simulation import MemoryStore, Network, Party
-from tests.support.study_in_memory import NAMES, Arrays, context, make_node, study
+from tests.support.study_in_memory import NAMES, ROUNDS, Arrays, context, make_node, study
 
 PRIVATE = study(protect=Protect(ids="psi"), validation=0.0)
 
@@ -17,8 +17,8 @@ PRIVATE = study(protect=Protect(ids="psi"), validation=0.0)
 class Overlapping(Arrays):
     """The lab lacks the first ten rows of the sponsor, the insurer the last ten; both hold others of their own."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name, 0 if name == "hospital" else 20)
+    def __init__(self, name: str, rounds: int = ROUNDS) -> None:
+        super().__init__(name, 0 if name == "hospital" else 20, rounds)
         drop = {"hospital": set(), "lab": set(range(10)), "insurer": set(range(110, 120))}[name]
         keep = [i for i in range(len(self.ids)) if i not in drop]
         self.x, self.y = self.x[keep], self.y[keep]
@@ -32,7 +32,7 @@ def make_party(name: str, settings: Study, budget: DataBudget | None = None, bey
     def make(store: MemoryStore) -> Node:
         state, nonce = State(store.values), bytes([NAMES.index(name) + 1]) * 16
         protocol = roles.sponsor if name == "hospital" else roles.assistor
-        return make_node(protocol(fixed, Overlapping(name), state, nonce), store, fixed)  # type: ignore[arg-type]
+        return make_node(protocol(fixed, Overlapping(name, settings.rounds), state, nonce), store, fixed)  # type: ignore[arg-type]
 
     return Party(name, make)
 

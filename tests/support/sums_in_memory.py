@@ -214,7 +214,7 @@ def make_party(
     def make(store: MemoryStore) -> Node:
         state, nonce = State(store.values), bytes([NAMES.index(name) + 1]) * 16
         if name == "hospital":
-            arrays = Arrays(name)
+            arrays = Arrays(name, rounds=the_study.rounds)
             arrays.fits = fits
             return make_node(roles.sponsor(fixed, arrays, state, nonce, StandIn()), store, fixed)
         model = (kind or (Head if encrypted else Model))(name, 5)
