@@ -77,8 +77,8 @@ def test_all_rounds_are_kept_where_learning_never_ended() -> None:
 class Wide(Arrays):
     """The sponsor over an array, whose label is of two classes that its own columns separate."""
 
-    def __init__(self, name: str, offset: int = 0) -> None:
-        super().__init__(name, offset)
+    def __init__(self, name: str, offset: int = 0, rounds: int = study_in_memory.ROUNDS) -> None:
+        super().__init__(name, offset, rounds)
         self.codes = (self.x[:, 0] > 0).astype(np.int64)
         self.x = self.x * [1.0, 0.0, 0.0] + np.where(self.codes, 4.0, -4.0)[:, None] * [1.0, 0.0, 0.0]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,7 @@ from secure_gal.settings.limits import Beyond
 from secure_gal.settings.study import Protect, Study
 from secure_gal.state import State
 from tests.conftest import identity
-from tests.support.simulation import SHM, MemoryStore, Network, Party
+from tests.support.simulation import MemoryStore, Network, Party, folder_of
 from transport.ledger import Ledger
 
 NAMES = ("hospital", "lab", "insurer")
@@ -82,9 +81,10 @@ class Arrays:
 
     def ensemble(self, parties: tuple[str, ...]) -> Ensemble:
         y = self.y[self.rows]
+        spread = y[self.train].std() or 1.0  # of one training row, as a hostile peer may leave it, there is none
         return Ensemble(
             get_loss("l2", 1),
-            (y - y[self.train].mean()) / y[self.train].std(),
+            (y - y[self.train].mean()) / spread,
             self.train,
             "regression",
             parties,
@@ -141,9 +141,9 @@ class MemoryBudget(DataBudget):
     """The real budget of a party whose rows are called r0, r1, ...; it survives the party's simulated crashes."""
 
     def __init__(self) -> None:
-        self._folder = TemporaryDirectory(dir=SHM)
-        super().__init__(Path(self._folder.name))
-        self.admit(table_of([f"r{i}" for i in range(N)], Path(self._folder.name, "rows.csv")))
+        folder = folder_of(self)
+        super().__init__(folder)
+        self.admit(table_of([f"r{i}" for i in range(N)], folder / "rows.csv"))
 
 
 def table_of(ids: list[str], path: Path) -> Table:
