@@ -164,6 +164,8 @@ def test_an_emptied_run_directory_and_a_changed_id_begin_no_budget_anew(tmp_path
     for name in demo.PARTIES:
         study = folder / name / "study.toml"
         study.write_text("max_queries = 800\nrounds = 1\n" + study.read_text())
+    settings = folder / "hospital" / "hospital.toml"
+    settings.write_text(settings.read_text() + "[report]\nown_model = false\n")  # two seconds, and no budget of anyone
     running = [assist(folder / name, "--once") for name in demo.PARTIES[1:]]
     for process in (cli(folder / "hospital", "train", "hospital.toml"), *running):
         err = process.communicate(timeout=120)[1]
