@@ -137,7 +137,7 @@ def _numbers(frame: pl.DataFrame, names: list[str]) -> npt.NDArray[np.float64]:
 
 
 def _classes(labels: Sequence[Any]) -> tuple[Any, ...]:
-    classes = tuple(sorted({class_of(label) for label in labels}, key=class_order))
+    classes = tuple(sorted({class_of(label) for label in set(labels)}, key=class_order))
     if len(classes) < 2:
         raise DataError("[data] label", f"the common rows have one class only ({classes[0]!r}); nothing to learn")
     if len(classes) > MAX_LEVELS:

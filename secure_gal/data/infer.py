@@ -20,7 +20,15 @@ import polars as pl
 
 from secure_gal.data.dates import find_forms, moments, one_form
 from secure_gal.data.encode import class_order
-from secure_gal.data.notation import LEADING_ZERO, Notation, find_notation, numbers, without
+from secure_gal.data.notation import (
+    LEADING_ZERO,
+    MOST_LOOKED_AT,
+    Notation,
+    find_notation,
+    grouped_by_points,
+    numbers,
+    without,
+)
 from secure_gal.data.schema import BLANKS, FALSE, MARKS, TRUE, VERSION, Constraints, Field, Role, Schema
 from secure_gal.settings.classes import class_of
 from secure_gal.settings.party import ROW, DataSettings
@@ -104,13 +112,13 @@ def _plain(stripped: pl.Series, there: pl.Series, data: DataSettings) -> Column 
     """What most columns are: nothing but numbers with a decimal point; None where it is not so."""
     if data.decimal_char is not None or data.group_char is not None:
         return None
-    if numbers(there, Notation()).has_nulls() or bool(there.str.contains(LEADING_ZERO).any()):
+    values = numbers(stripped, Notation())
+    if values.drop_nulls().len() != len(there) or bool(there.str.contains(LEADING_ZERO).any()):
         return None
-    points = find_notation(there.unique(maintain_order=True), None, None).doubt
+    points = grouped_by_points(there.unique(maintain_order=True).head(MOST_LOOKED_AT))
     field_ = Field(stripped.name, "number")
     column = Column(field_, "all are numbers", notes=(points,) if points else ())
-    values = without(numbers(stripped, Notation()), data.missing_values, Notation())
-    return _sized(values, _counted(column, stripped, data), stripped)
+    return _sized(without(values, data.missing_values, Notation()), _counted(column, stripped, data), stripped)
 
 
 def _number(stripped: pl.Series, texts: pl.Series, times: pl.Series, data: DataSettings) -> Column | None:

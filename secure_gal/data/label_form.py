@@ -101,7 +101,9 @@ def _bare(label: Class) -> str:
 
 def label_form(column: str, labels: Sequence[Any]) -> LabelForm:
     """Count the classes of labels (N,), none of them missing."""
-    counts = Counter(map(class_of, labels))
+    counts: Counter[Class] = Counter()
+    for label, rows in Counter(labels).items():
+        counts[class_of(label)] += rows
     return LabelForm(column, tuple(sorted(counts.items(), key=lambda found: class_order(found[0]))))
 
 

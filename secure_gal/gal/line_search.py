@@ -47,7 +47,7 @@ def line_search(loss: Loss, y: npt.NDArray[Any], f: Array, g: Array, weights: We
 
 
 def _bracketed(loss: Loss, y: npt.NDArray[Any], f: Array, g: Array, weights: Weights) -> LineSearch:
-    from scipy.optimize import brentq  # an assistor, which searches nothing, starts sooner
+    from scipy.optimize import brentq  # heavy; learning alone needs it
 
     start = loss.slope(y, f, g, weights)
     if start == 0.0:

@@ -51,7 +51,7 @@ def min_norm_point(gram: Array) -> Array:
     u = s w with w in the simplex, the objective is s^2 q + (s - 1)^2 with q = |D w|^2; its minimum over s is
     q/(q+1), which grows with q, so the best w is the simplex minimiser. Lawson and Hanson's method is finite.
     """
-    from scipy.optimize import nnls  # a process that fits no weights starts sooner
+    from scipy.optimize import nnls  # heavy, as the others below; learning alone needs them
 
     size = gram.shape[0]
     scale = float(np.trace(gram)) / size
@@ -121,7 +121,6 @@ def _smooth(target: Array, columns: Array, power: float) -> Array:
 
 def _best_step(left: Array, move: Array, power: float) -> float:
     """argmin over 0 <= t <= 1 of mean |left + t move|^power: the root of its increasing slope."""
-    from scipy.optimize import brentq
 
     def slope(t: float) -> float:
         now = left + t * move
@@ -129,6 +128,8 @@ def _best_step(left: Array, move: Array, power: float) -> float:
 
     if slope(0.0) >= 0:
         return 0.0
+    from scipy.optimize import brentq
+
     return 1.0 if slope(1.0) <= 0 else float(brentq(slope, 0.0, 1.0, xtol=1e-14))
 
 

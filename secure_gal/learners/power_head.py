@@ -63,7 +63,7 @@ def power_fit(columns: Array, r: Array, penalty: Array, power: float) -> Array:
     Args:
         columns: (n, width), the last one constant; r: (n,); penalty: (width,), 0 or more.
     """
-    from scipy.optimize import minimize
+    from scipy.optimize import minimize  # heavy; fitting alone needs it
 
     scale = float(r.std())
     start = np.zeros(columns.shape[1])

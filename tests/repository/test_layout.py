@@ -79,6 +79,14 @@ def test_imports_go_one_way(package: str) -> None:
             assert allowed, f"{path.relative_to(ROOT)} imports {name}"
 
 
+@pytest.mark.parametrize("package", ["secure_gal", "parties"])
+def test_scipy_and_scikit_learn_are_imported_where_they_are_used(package: str) -> None:
+    """Together they take as long to import as all of `check` may: a module that does so would be felt there."""
+    for path in (ROOT / package).rglob("*.py"):
+        found = re.search(r"^(?:from|import) (scipy|sklearn)\b", path.read_text(), re.MULTILINE)
+        assert not found, f"{path.relative_to(ROOT)} imports {found[1] if found else ''} for all of the module"
+
+
 def test_primitives_know_no_party_no_field_and_no_command() -> None:
     """What a primitive finds is neutral; whose fault it is, and which field it comes from, its caller says."""
     for path in (ROOT / "crypto").rglob("*.py"):
