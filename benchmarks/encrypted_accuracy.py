@@ -29,7 +29,7 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks import accuracy_data as data
 from benchmarks import output
-from secure_gal.data.encode import TableEncoder
+from secure_gal.data.encode_table import TableEncoder
 from secure_gal.learners.linear import LinearModel
 from secure_gal.reference import GAL
 from secure_gal.settings.party import LearnerSettings

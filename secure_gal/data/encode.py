@@ -1,139 +1,24 @@
-"""Typed features to float64 matrices, and labels to codes; fitted on training rows only, kept with the model."""
+"""Labels to codes or standardised targets; fitted on training rows only, kept with the model."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, assert_never
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
-from secure_gal.data.schema import Schema
 from secure_gal.errors import DataError
 from secure_gal.settings.classes import class_of, outputs_of
 from secure_gal.settings.study import Task
 
 MAX_LEVELS = 1000
-"""Levels of one categorical column; more is nearly always an identifier or free text."""
+"""Classes of a label; more is nearly always a target that was meant as regression."""
 FEW_LEVELS = 20
 """So many different texts in a column, or numbers as classes, are never taken for identifiers or for a target."""
 ROWS_A_CLASS = 10
 """With fewer rows a class on average, numbers are taken for a target that was meant as regression."""
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """A table's columns by what they are encoded as: numbers, levels by column (ascending), and what to tell a
-    person."""
-
-    numeric: list[str] = field(default_factory=list)
-    levels: dict[str, list[str]] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, frame: pl.DataFrame) -> Columns:
-        """Sort the columns of these rows, which a schema has typed: numbers, or text.
-
-        Raises:
-            DataError: no usable column is left.
-        """
-        if not frame.width:
-            raise DataError(
-                "[data]",
-                'the table has no feature columns; add some (a sponsor may go without: [learner] kind = "none")',
-            )
-        found, unlike = cls(), []
-        for name in frame.columns:
-            column = frame[name].drop_nulls()
-            if column.n_unique() <= 1:
-                found.warnings.append(f"column {name!r} is constant on the training rows and is left out")
-            elif column.dtype != pl.String:
-                found.numeric.append(name)
-            else:
-                found.levels[name] = levels = sorted(column.unique().to_list())
-                if len(levels) > max(FEW_LEVELS, len(column) / 2):
-                    unlike.append(
-                        f"column {name!r} has {len(levels)} different texts in {len(column)} rows, each one a "
-                        "column of its own; if it is an identifier or free text, remove it, or name it in "
-                        "[data] id"
-                    )
-        if not found.numeric and not found.levels:
-            raise DataError(
-                "[data]",
-                "every feature column is constant or empty on the training rows; there is nothing to learn from",
-            )
-        found.warnings.extend(unlike)
-        return found
-
-
-class TableEncoder:
-    """Numeric: median for missing values, scaled. Categorical: one-hot, unseen levels are zeros."""
-
-    def __init__(self, numeric: list[str], levels: dict[str, list[str]], scaler: Any, one_hot: Any) -> None:
-        self._numeric, self._levels = numeric, levels
-        self._scaler, self._one_hot = scaler, one_hot
-        self.schema: Schema | None = None
-        self.warnings: list[str] = []
-
-    @classmethod
-    def fit(cls, frame: pl.DataFrame, schema: Schema | None = None) -> TableEncoder:
-        """Learn medians, scales and levels from the training rows; DataError as `Columns.of`.
-
-        Args:
-            schema: how the table was read, kept with the model.
-        """
-        from sklearn.impute import SimpleImputer
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import OneHotEncoder, StandardScaler
-
-        found = Columns.of(frame)
-        numeric, levels = found.numeric, found.levels
-        scaler = make_pipeline(SimpleImputer(strategy="median"), StandardScaler()) if numeric else None
-        if scaler is not None:
-            scaler.fit(_numbers(frame, numeric))
-        one_hot = None
-        if levels:
-            known = list(levels.values())
-            one_hot = OneHotEncoder(categories=known, handle_unknown="ignore", sparse_output=False)
-            one_hot.fit(np.array([[column[0] for column in known]], dtype=object))
-        encoder = cls(numeric, levels, scaler, one_hot)
-        encoder.warnings, encoder.schema = found.warnings, schema
-        return encoder
-
-    @property
-    def names(self) -> list[str]:
-        """What the columns of the matrix stand for."""
-        return [*self._numeric, *(f"{name}={level}" for name, levels in self._levels.items() for level in levels)]
-
-    def transform(self, frame: pl.DataFrame) -> tuple[npt.NDArray[np.float64], dict[str, int]]:
-        """Matrix (n, p), and how many values a column were never seen in training.
-
-        Raises:
-            DataError: a column is missing.
-        """
-        absent = [n for n in (*self._numeric, *self._levels) if n not in frame.columns]
-        if absent:
-            raise DataError("[data]", f"columns that the model was trained on are missing: {', '.join(absent)}")
-        parts, unseen = [], {}
-        if self._numeric:
-            parts.append(self._scaler.transform(_numbers(frame, self._numeric)))
-        if self._levels:
-            texts = frame.select([pl.col(n).cast(pl.String) for n in self._levels])
-            for name, known in self._levels.items():
-                new = texts[name].drop_nulls().is_in(known).not_().sum()
-                if new:
-                    unseen[name] = int(new)
-            cells = np.array([texts[n].fill_null("").to_list() for n in self._levels], dtype=object).T
-            parts.append(self._one_hot.transform(cells))
-        return np.ascontiguousarray(np.hstack(parts), dtype=np.float64), unseen
-
-
-def _numbers(frame: pl.DataFrame, names: list[str]) -> npt.NDArray[np.float64]:
-    """(n, columns), nan where missing."""
-    columns = [frame[name].cast(pl.Float64).fill_null(float("nan")).to_numpy() for name in names]
-    return np.stack(columns, axis=1)
 
 
 def _classes(labels: Sequence[Any]) -> tuple[Any, ...]:

@@ -61,7 +61,7 @@ class Notation:
 def numbers(texts: pl.Series, notation: Notation) -> pl.Series:
     """Float64 (n,) from stripped texts; null where a text is no number in this notation."""
     if notation.plain:
-        values = texts.cast(pl.Float64, strict=False).fill_nan(None)
+        values = without_nan(texts.cast(pl.Float64, strict=False))
         if values.null_count() == texts.null_count():
             return values
     left = texts.str.replace_all(MINUS, "-", literal=True)
@@ -75,6 +75,11 @@ def numbers(texts: pl.Series, notation: Notation) -> pl.Series:
         changed = left.str.replace(notation.decimal, ".", literal=True)
         left = pl.select(pl.when(~pointed).then(changed)).to_series()
     return left.cast(pl.Float64, strict=False).fill_nan(None).alias(texts.name)
+
+
+def without_nan(values: pl.Series) -> pl.Series:
+    """Float64 with nulls for what is not a number; the same values, not a copy, where there is none."""
+    return values.fill_nan(None) if bool(values.is_nan().any()) else values
 
 
 def without(values: pl.Series, markers: Sequence[str], notation: Notation) -> pl.Series:

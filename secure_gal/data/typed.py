@@ -10,7 +10,7 @@ import polars as pl
 
 from secure_gal.data.dates import columns_of, moments
 from secure_gal.data.infer import MAX_SIZE
-from secure_gal.data.notation import Notation, numbers, without
+from secure_gal.data.notation import Notation, numbers, without, without_nan
 from secure_gal.data.schema import Field, Schema
 from secure_gal.errors import DataError
 
@@ -68,7 +68,7 @@ class _Reading:
 
     def _numbers(self, series: pl.Series, field: Field) -> pl.Series:
         typed_ = series.dtype.is_numeric() or series.dtype == pl.Boolean
-        read = series.cast(pl.Float64).fill_nan(None) if typed_ else self._from_text(series.cast(pl.String), field)
+        read = without_nan(series.cast(pl.Float64)) if typed_ else self._from_text(series.cast(pl.String), field)
         said = (*self.schema.missing_values, *field.missing_values)
         values = without(read, said, Notation() if typed_ else field.notation)
         beyond = (values.abs() > MAX_SIZE).fill_null(False)
@@ -79,7 +79,7 @@ class _Reading:
         """Most texts are plain numbers; only those that are not are looked at again."""
         plain = field.notation.plain
         nothing = pl.repeat(None, len(text), dtype=pl.Float64, eager=True)
-        values = text.cast(pl.Float64, strict=False).fill_nan(None) if plain else nothing
+        values = without_nan(text.cast(pl.Float64, strict=False)) if plain else nothing
         left = (text.is_not_null() & values.is_null()).arg_true()
         if not len(left):
             return values

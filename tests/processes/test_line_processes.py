@@ -14,7 +14,7 @@ from benchmarks import harness
 from benchmarks.line import Line
 from parties.commands import demo
 from parties.run.store import RunStore
-from secure_gal.data.encode import TableEncoder
+from secure_gal.data.encode_table import TableEncoder
 from secure_gal.data.table import read_table
 from secure_gal.gal.split import split_rows
 from secure_gal.reference import GAL

@@ -66,7 +66,7 @@ def test_every_party_keeps_what_it_computed_with(finished: Path) -> None:
 
 
 def test_agrees_with_the_reference_bit_for_bit(finished: Path) -> None:
-    from secure_gal.data.encode import TableEncoder
+    from secure_gal.data.encode_table import TableEncoder
     from secure_gal.data.table import read_table
     from secure_gal.gal.split import split_rows
     from secure_gal.reference import GAL

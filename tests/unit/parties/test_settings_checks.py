@@ -14,7 +14,8 @@ from parties.commands import setup
 from parties.commands.assist import assist
 from parties.commands.train import train
 from parties.run.session import open_session
-from secure_gal.data.encode import Columns, LabelCodec
+from secure_gal.data.encode import LabelCodec
+from secure_gal.data.encode_table import Columns
 from secure_gal.data.table import read_table
 from secure_gal.errors import DataError, SettingsError
 from secure_gal.labels.release import release_once, release_path
