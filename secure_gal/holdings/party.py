@@ -47,6 +47,7 @@ class PartyModel:
         self._warn = warn
         self.on_read: Callable[[Table], None] = lambda table: None
         """Is given every table that is read later, before anything is computed from it."""
+        self._told: set[str] = set()
         self.schema = known_schema(party)
         """How every table of this party is read; None for arrays."""
         self.table = self._read()
@@ -77,15 +78,17 @@ class PartyModel:
         return tuple(self._read().ids)
 
     def _read(self) -> Table:
-        """`[data]` as it is now, read by this party's schema."""
+        """`[data]` as it is now, read by this party's schema; what a person should know of it is said once."""
         table = read_table(self._party.data, self._study.form, schema=self.schema, task=self._study.task)
+        for text in table.notes:
+            if text not in self._told:
+                self._warn(text)
+        self._told.update(table.notes)
         self.on_read(table)
         return table
 
     def _decide(self) -> None:
         """Of a table that is read for the first time, keep what was decided, and say what a person should know."""
-        for text in self.table.notes:
-            self._warn(text)
         if self.table.findings is None:
             return
         self.schema = self.table.schema

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import polars as pl
@@ -40,6 +42,50 @@ def test_the_schema_is_shown_and_written_for_its_owner_alone(lab: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     before = path.read_bytes()
     assert "as in" in show(lab) and path.read_bytes() == before
+
+
+def stored(frame: pl.DataFrame, kind: str, folder: Path) -> dict[str, str]:
+    """The frame in a file or database of this kind, and what `[data]` says of it."""
+    match kind:
+        case "parquet":
+            frame.write_parquet(folder / "lab.parquet")
+        case "xlsx":
+            frame.write_excel(folder / "lab.xlsx")
+        case "sqlite":
+            with closing(sqlite3.connect(folder / "lab.db")) as db:
+                db.execute("DROP TABLE IF EXISTS lab")
+                db.execute(f"CREATE TABLE lab ({', '.join(frame.columns)})")
+                db.executemany(f"INSERT INTO lab VALUES ({', '.join('?' * frame.width)})", frame.rows())  # noqa: S608
+                db.commit()
+            return {"source": "sqlite:///lab.db", "query": "SELECT * FROM lab"}
+        case _:
+            frame.write_csv(folder / "lab.csv")
+    return {"path": f"lab.{kind}"}
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "xlsx", "sqlite"])
+def test_a_column_that_came_after_the_schema_is_told_of_wherever_the_table_lies(tmp_path: Path, kind: str) -> None:
+    frame = pl.DataFrame(ROWS, schema=["id", "age", "ward", "score"], orient="row")
+    said = stored(frame, kind, tmp_path)
+    file = settings(tmp_path, "lab")
+    lines = "\n".join(f'{name} = "{value}"' for name, value in said.items())
+    file.write_text(file.read_text().replace('path="lab.csv"', lines))
+    assert "does not know" not in show(file)
+    stored(frame.with_columns(pl.lit(7).alias("bmi")), kind, tmp_path)
+    party, study = load_party(file)
+    told: list[str] = []
+    AssistorData(party, study, tmp_path, told.append)
+    assert [text for text in told if "the schema does not know 'bmi': left out" in text] == told != []
+    assert f"note: {told[0]}" in show(file)
+    assert "--renew" in told[0] and "does not know" not in show(file, renew=True)
+
+
+def test_columns_beside_the_allow_list_are_shown_as_left_out_in_files_with_types_too(tmp_path: Path) -> None:
+    pl.DataFrame({"id": ["a", "b"], "x": [1, 2], "steps": [[1], [2]]}).write_parquet(tmp_path / "lab.parquet")
+    file = settings(tmp_path, "lab")
+    file.write_text(file.read_text().replace('path="lab.csv"', 'path="lab.parquet"\ncolumns=["x"]'))
+    text = show(file)
+    assert "steps   left out" in text and "does not know" not in text + show(file)
 
 
 def test_what_was_decided_once_is_not_decided_anew(lab: Path) -> None:
