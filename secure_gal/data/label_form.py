@@ -83,8 +83,9 @@ class LabelForm:
         named = ", ".join(f"{_named(label)} ({count:,})" for label, count in rare[:MOST_CLASSES])
         return [
             f"few rows of {named} among {self.rows:,}: little can be learnt about such a class, and a prediction "
-            "seldom names it. More rows of it help, or classes put together; judge by the probabilities in the "
-            "predictions file, with a threshold of your own, not by the predicted class"
+            "seldom names it. More rows of it help, or classes put together, or weights: [data] class_weights = "
+            '"balanced" lets each class count alike, where study.toml has row_weights = "sponsor". Judge by the '
+            "probabilities in the predictions file, with a threshold of your own, not by the predicted class"
         ]
 
 
