@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-GROUPS = (",", ".", " ", "\u00a0", "\u202f", "'", "\u2019")
-"""Thousands marks in use; the spaces are plain, no-break and narrow no-break."""
+GROUPS = (",", ".", " ", "\u00a0", "\u202f", "\u2009", "'", "\u2019")
+"""Thousands marks in use; the spaces are plain, no-break, narrow no-break and thin."""
 MINUS = "\u2212"
 LEADING_ZERO = r"^[+-]?0\d+$"
 """A whole number that is written so is a code."""

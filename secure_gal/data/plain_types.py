@@ -59,18 +59,19 @@ def plain_columns(frame: pl.DataFrame, where: str) -> pl.DataFrame:
 
 def chosen(names: Sequence[str], taken: Collection[str] | None) -> tuple[list[str], list[str]]:
     """(those of the names that take part, None for all; the others), in their order."""
-    return [name for name in names if taken is None or name in taken], [
-        name for name in names if taken is not None and name not in taken
-    ]
+    mine = set(names if taken is None else taken)
+    return [name for name in names if name in mine], [name for name in names if name not in mine]
 
 
 def check_names(names: Sequence[str], where: str) -> None:
     """Every column of a header or a query has a name of its own; DataError."""
+    before: set[str] = set()
     for number, name in enumerate(names, 1):
         if not name.strip():
             raise DataError(where, f"column {number} has no name; give it one")
-        if name in names[: number - 1]:
+        if name in before:
             raise DataError(where, f"has more than one column {name!r}; rename or remove one")
+        before.add(name)
 
 
 def refused(where: str, column: str, holds: str, rewrite: str) -> DataError:

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
-from secure_gal.data.compressed import head, packing, unpacked
+from secure_gal.data.compressed import head, kind_of, packing, unpacked
 from secure_gal.data.delimited import read_delimited
 from secure_gal.data.dialect import SAMPLE_BYTES, Dialect, find_dialect, find_encoding
 from secure_gal.data.excel import read_excel
@@ -65,21 +65,23 @@ def read_raw(data: DataSettings, schema: Schema | None) -> Raw:
     """
     path, taken = data.path, _taken(data, schema)
     if data.source:
-        return _of(read_sql(data.source, data.query, data.where, taken, path))
+        return _of(read_sql(data.source, data.query, data.where, taken, path), data.where)
     if not path.exists():
         raise DataError(str(path), "no such file; `[data] path` is relative to the party file")
     kind = path.suffix.lower()
     if kind in PARQUET:
-        return _of(read_parquet(path, taken))
+        return _of(read_parquet(path, taken), data.where)
     if kind in WORKBOOKS:
-        return _of(read_excel(path, data.sheet, taken))
+        return _of(read_excel(path, data.sheet, taken), data.where)
     try:
         return _delimited(str(path), data, schema)
     except OSError as error:
         raise DataError(str(path), f"cannot be read: {error.strerror}") from error
 
 
-def _of(found: Taken) -> Raw:
+def _of(found: Taken, where: str) -> Raw:
+    if not found.frame.height:
+        raise DataError(where, "has columns and no rows")
     return Raw(found.frame, None, tuple(found.others))
 
 
@@ -96,6 +98,8 @@ def _taken(data: DataSettings, schema: Schema | None) -> Collection[str] | None:
 
 def _delimited(where: str, data: DataSettings, schema: Schema | None) -> Raw:
     path, start = data.path, head(data.path, SAMPLE_BYTES)
+    if packing(path) is not None and kind_of(where, start) is not None:
+        raise DataError(where, "is packed twice; unpack it once")
     found = schema.dialect if schema is not None else None
     named = [name for name in (*data.ids, data.label, data.weight) if name and name != ROW]
     dialect = found or find_dialect(where, start, data, named)

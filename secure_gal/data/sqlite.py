@@ -58,10 +58,11 @@ def _fetched(cursor: sqlite3.Cursor, where: str, taken: Collection[str] | None) 
     names = [name for name, *_ in cursor.description]
     check_names(names, where)
     read, others = chosen(names, taken)
-    columns = {names.index(name): Cells(name) for name in read}
+    place = {name: number for number, name in enumerate(names)}
+    columns = {place[name]: Cells(name) for name in read}
     while rows := cursor.fetchmany(ROWS_AT_A_TIME):
-        for place, column in columns.items():
-            column.add([row[place] for row in rows])
+        for at, column in columns.items():
+            column.add([row[at] for row in rows])
     return Taken(pl.DataFrame([column.series() for column in columns.values()]), others)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import assert_never
@@ -12,7 +13,7 @@ from secure_gal.data.dates import columns_of, moments
 from secure_gal.data.infer import MAX_SIZE
 from secure_gal.data.notation import Notation, numbers, without, without_nan
 from secure_gal.data.schema import Field, Schema
-from secure_gal.errors import DataError
+from secure_gal.errors import DataError, quoted
 
 
 def typed(where: str, raw: pl.DataFrame, schema: Schema, schema_at: str) -> pl.DataFrame:
@@ -26,7 +27,8 @@ def typed(where: str, raw: pl.DataFrame, schema: Schema, schema_at: str) -> pl.D
         DataError: a column is missing, or a value is not what the schema says; names row (1 is the first row of data),
             column, value and fix.
     """
-    absent = [field.name for field in schema.features if field.name not in raw.columns]
+    there = set(raw.columns)
+    absent = [field.name for field in schema.features if field.name not in there]
     if absent:
         raise DataError(
             where,
@@ -36,7 +38,7 @@ def typed(where: str, raw: pl.DataFrame, schema: Schema, schema_at: str) -> pl.D
     reading = _Reading(where, schema, schema_at)
     features = sorted(schema.features, key=lambda field: field.name)
     columns = [c for field in features for c in reading.columns(raw[field.name], field)]
-    twice = [c.name for c in columns if sum(c.name == other.name for other in columns) > 1]
+    twice = [name for name, times in Counter(column.name for column in columns).items() if times > 1]
     if twice:
         raise DataError(where, f"has a column {twice[0]!r} beside a date with a part of that name; rename the column")
     return pl.DataFrame(columns)
@@ -112,7 +114,7 @@ class _Reading:
         row = int(wrong.arg_max() or 0)
         raise DataError(
             self.where,
-            f"row {row + 1} has {shown[row]!r} in column {field.name!r}, where the schema {self.schema_at} has "
+            f"row {row + 1} has {quoted(shown[row])} in column {field.name!r}, where the schema {self.schema_at} has "
             f"{expected} ({int(wrong.sum())} such values in all); correct the value, or if it stands for a missing one "
             "add it to missingValues of this column in the schema",
         )

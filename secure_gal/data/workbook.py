@@ -61,10 +61,11 @@ def _table(sheet: calamine.CalamineSheet, path: str, taken: Collection[str] | No
     rows = sheet.iter_rows()
     names = _header(next(rows, []), sheet, where)
     read, others = chosen(names, taken)
-    columns = {names.index(name): Cells(name, whole=True) for name in read}
+    place = {name: number for number, name in enumerate(names)}
+    columns = {place[name]: Cells(name, whole=True) for name in read}
     for block in _blocks(rows):
-        for place, column in columns.items():
-            column.add([None if row[place] == "" else row[place] for row in block])
+        for at, column in columns.items():
+            column.add([None if row[at] == "" else row[at] for row in block])
     return Taken(pl.DataFrame([column.series() for column in columns.values()]), others)
 
 
