@@ -91,11 +91,14 @@ def find_dialect(where: str, head: bytes, data: DataSettings, columns: Sequence[
     return Dialect(delimiter, '"', initial, header, comment, encoding)
 
 
-def find_encoding(where: str, head: bytes) -> str:
-    """By byte-order mark, by being UTF-8, by zero bytes, else as charset-normalizer finds it.
+def find_encoding(where: str, head: bytes, above: int = 0) -> str:
+    """By byte-order mark, by zero bytes, by being UTF-8, else as charset-normalizer finds it.
+
+    Args:
+        above: lines of the file before these bytes.
 
     Raises:
-        DataError: nothing fits; names the setting.
+        DataError: nothing fits, or the text is damaged; names the line or the setting.
     """
     for mark, name in BYTE_ORDER_MARKS:
         if head.startswith(mark):
@@ -103,13 +106,17 @@ def find_encoding(where: str, head: bytes) -> str:
     if b"\0" in head:
         zeros = [head[i::2].count(0) for i in (0, 1)]
         if max(zeros) < WIDE * len(head) / 2:
-            line = head[: head.index(0)].count(b"\n") + 1
-            raise DataError(where, f"has a zero byte in line {line}: no text, or damaged; write it again as CSV")
+            line = above + head[: head.index(0)].count(b"\n") + 1
+            raise DataError(
+                where,
+                f"has a zero byte in line {line}: it is no text, or damaged (write it again as CSV), or in an encoding "
+                'that is not found: [data] encoding = "utf-16-le", say',
+            )
         return "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)  # the sample may end within a character
     except UnicodeDecodeError as error:
-        _check_mixed(where, head, error.start)
+        _check_mixed(where, head, above + head[: error.start].count(b"\n") + 1)
     else:
         return "utf-8"
     from charset_normalizer import from_bytes
@@ -124,13 +131,12 @@ def find_encoding(where: str, head: bytes) -> str:
     return str(best.encoding)
 
 
-def _check_mixed(where: str, head: bytes, at: int) -> None:
-    """DataError for a file that is UTF-8 but for a few places, the first at byte `at`: read in any other encoding, all
+def _check_mixed(where: str, head: bytes, line: int) -> None:
+    """DataError for a file that is UTF-8 but for a few places, the first in this line: read in any other encoding, all
     of its letters beyond ASCII would be wrong ones."""
     text = head.decode(errors="replace")
     damaged = text.count("\ufffd")
     if sum(not letter.isascii() for letter in text) >= MIXED * damaged:
-        line = head[:at].count(b"\n") + 1
         raise DataError(
             where,
             f"is UTF-8 but for {damaged} places, the first in line {line}; correct them, or name the encoding that all "

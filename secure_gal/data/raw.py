@@ -137,7 +137,8 @@ def _later_encoding(where: str, source: Path | bytes, start: bytes) -> str:
         try:
             decoder.decode(block)
         except UnicodeDecodeError:
-            return find_encoding(where, block)
+            cut = next(i for i in range(4) if block[i : i + 1] < b"\x80" or block[i : i + 1] >= b"\xc0")
+            return find_encoding(where, block[cut:], raw[:at].count(b"\n"))
     return ""
 
 

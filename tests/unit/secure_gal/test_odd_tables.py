@@ -23,6 +23,8 @@ IDS = [f"p{i:04d}" for i in range(N)]
 MONTHS, CURRENCIES = ("Januar", "M\u00e4rz"), "$\u20ac"
 START = datetime(2000, 1, 1)
 ARABIC = str.maketrans("0123456789", "\u0660\u0661\u0662\u0663\u0664\u0665\u0666\u0667\u0668\u0669")
+LATER = "id,x\n" + "\u00fc\u00f6" * (1 << 18) + ",1\na,2\n" + "\u00fc" * 99 + ",5\n"
+"""A table whose first MiB ends within a letter."""
 PLAIN = "".join(f"{entity},{i}\n" for i, entity in enumerate(IDS))
 
 
@@ -115,6 +117,7 @@ def test_a_year_of_two_digits_is_read_as_the_person_says_and_refused_in_a_later_
     [
         ("t.csv", f"id,x\n{PLAIN}".replace("p0003,3", "p0003,\0").encode(), "has a zero byte in line 5"),
         ("t.csv", f"id,x\n{PLAIN}".encode() + b"\0" * 512, "has a zero byte in line 62"),
+        ("t.csv", LATER.encode() + b"b\xff,3\n", r"1 places, the first in line 5"),
         ("t.csv.gz", gzip.compress(gzip.compress(PLAIN.encode())), "is packed twice"),
         ("t.csv.zst", zstandard.compress(gzip.compress(PLAIN.encode())), "is packed twice"),
         (
@@ -135,7 +138,7 @@ def test_a_year_of_two_digits_is_read_as_the_person_says_and_refused_in_a_later_
         ("t.csv", f"id,x\n{PLAIN}".replace("p0007,7", 'p0007,5" pipe').encode(), "line 9 has an odd number of quotes"),
         ("t.csv", b'[{"id": "a", "x": 1}]', "taken for the header, and no rows; is it CSV"),
     ],
-    ids=["zero", "zeros", "gz of gz", "zst of gz", "mixed", "line ends", "backslash", "inches", "json"],
+    ids=["zero", "zeros", "mixed later", "gz of gz", "zst of gz", "mixed", "line ends", "backslash", "inches", "json"],
 )
 def test_a_file_that_is_no_whole_table_names_the_line(tmp_path: Path, name: str, data: bytes, said: str) -> None:
     (tmp_path / name).write_bytes(data)
