@@ -31,6 +31,9 @@ class Flow:
 class Volume:
     """What a study of so many rows moves if every party holds all of them, and every round is run.
 
+    Of evaluation keys it is the most: how many there are depends on how wide an assistor's features are, and one that
+    has them of an earlier run is sent none.
+
     Attributes:
         rows: N, training and validation rows.
         id_bytes: of the list of N ids, as JSON; only `ids = "clear"` sends it.
@@ -102,13 +105,13 @@ class Volume:
 
     def _requests(self) -> Iterator[Flow]:
         """As ciphertexts, every round and at the end, and the keys to compute on them."""
-        from crypto.ckks.keys import keys_bytes
+        from crypto.ckks.keys import most_keys_bytes
         from crypto.ckks.sets import named
         from crypto.ckks.slots import Packing
 
         params = named(self.study.protect.parameter_set)
         request = Packing(params, self._train, self.study.k).requests * params.request_bytes
-        yield from self._down("evaluation-keys", keys_bytes(params, 1), "keys")
+        yield from self._down("evaluation-keys", most_keys_bytes(params), "keys")
         yield from self._down("encrypted-residual", request * self.study.rounds, "residuals")
         yield from self._down("encrypted-finish", request, "residuals")
 
@@ -125,8 +128,8 @@ class Volume:
 
     def _summed(self) -> Iterator[Flow]:
         from crypto.ckks.fits import DIFFERENCE_BYTES, SUM, Layout
+        from crypto.ckks.keys import keys_bytes
         from crypto.ckks.products import PRODUCT_BYTES, pairs
-        from crypto.ckks.sum_keys import PRODUCT_KEYS_BYTES, PUBLIC_BYTES
         from crypto.sealed_box import OVERHEAD_BYTES
 
         study, adder, rounds = self.study, (self.study.adder,), self.study.rounds
@@ -137,8 +140,9 @@ class Volume:
             yield from self._requests()
         else:
             yield from self._residuals()
-            yield from self._down("evaluation-keys", PUBLIC_BYTES, "keys")
-        yield from self._down("product-keys", PRODUCT_KEYS_BYTES, "keys", adder)
+            yield from self._down("evaluation-keys", keys_bytes(SUM, 0), "keys")
+        more = 1 if study.protect.encrypted else 2  # relinearisation, and conjugation where no fit needs it
+        yield from self._down("evaluation-keys", more * SUM.galois_key_bytes, "keys", adder)
         yield from self._up("sealed-fitted", sealed, "fits", others)
         yield from self._down("relayed-fitted", sealed * len(others), "fits", adder)
         if study.weights != "uniform":

@@ -87,8 +87,6 @@ ASSISTOR: list[Row] = [
     ("private ids", "lab", "masked-query", put(points=lambda p: p | np.uint8(128)), "canonical"),
     ("ckks", "lab", "encrypted-residual", put(round=later), "after round 0"),
     ("sums", "lab", "declarations", put(declarations={}), "every assistor"),
-    ("sums", "lab", "evaluation-keys", lambda m: messages.ProductKeys(m.keys), "after its evaluation keys"),
-    ("sums", "insurer", "evaluation-keys", lambda m: messages.ProductKeys(m.keys), "product-keys is not legal"),
 ]
 
 SPONSOR: list[Row] = [

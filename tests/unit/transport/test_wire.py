@@ -38,7 +38,6 @@ def test_round_trip_of_every_kind() -> None:
         messages.LedgerCertificate(Certificate("a", "b", 1, {"lab": LogHead(1, "0" * 64)}, {"lab": "00"}), 1),
         messages.Declared(messages.Declaration(4, 3, "00")),
         messages.Declarations({"lab": messages.Declaration(4, 3, "00", "11")}),
-        messages.ProductKeys(bytes_[0]),
         messages.SealedFitted(bytes_[0], 1),
         messages.RelayedFitted(messages.Author("lab"), bytes_[0], 1),
         messages.OwnDifference(bytes_, 1),
