@@ -10,6 +10,8 @@ from secure_gal.settings.study import Study
 
 HEADER_BYTES = 500
 """Header, signature and salts of a message, about."""
+SHARE_BYTES = 180
+"""The share to leave out that goes with a residual, with what the header says of it, about."""
 CERTIFICATE_MESSAGES, CERTIFIED_BYTES = 5, 400
 """Messages of a round's certificate with each assistor, and what they say of each party, about."""
 AGREEMENT_MESSAGES = 10
@@ -101,7 +103,8 @@ class Volume:
     def _residuals(self) -> Iterator[Flow]:
         """In the clear, every round."""
         kind = "privatised-residual" if self.study.protect.privatised else "residual"
-        return self._down(kind, 4 * self._train * self.study.k * self.study.rounds, "residuals")
+        each = 4 * self._train * self.study.k + SHARE_BYTES
+        return self._down(kind, each * self.study.rounds, "residuals")
 
     def _requests(self) -> Iterator[Flow]:
         """As ciphertexts, every round and at the end, and the keys to compute on them."""

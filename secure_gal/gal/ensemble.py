@@ -14,6 +14,7 @@ from secure_gal.gal.doubt import Doubt, Rows, doubts
 from secure_gal.gal.line_search import LineSearch, line_search
 from secure_gal.gal.losses import Array, Loss, Weights, metric
 from secure_gal.gal.simplex import simplex_weights
+from secure_gal.gal.withheld import withheld
 from secure_gal.settings.party import LocalLoss
 from secure_gal.settings.study import Task, Weighting
 
@@ -47,6 +48,7 @@ class Ensemble:
         cross_fitted: whether values of training rows come from fits that have not seen them. Their loss then chooses
             the kept round, and held-out rows choose nothing; else held-out rows choose it, where there are any.
         row_weights: v of all rows, (N,), above 0, at most 1, in F^0, residual, losses and metrics; None: equal.
+        partly_withheld: whether leave-one-out values of later rounds leave out less than all of a row's own share.
         doubted: parties whose fits are another's word, and may be set aside (`secure_gal.gal.doubt`).
     """
 
@@ -65,12 +67,13 @@ class Ensemble:
         cross_fitted: bool = False,
         row_weights: Weights = None,
         doubted: Sequence[str] = (),
+        partly_withheld: bool = False,
     ) -> None:
         self.loss, self.task, self.parties = loss, task, parties
         self._y, self._train, self._row_weights = y, train, row_weights
         self._weights, self._rate = weights, learning_rate
         self._patience, self._rounds, self._local_loss = patience, rounds, local_loss
-        self.cross_fitted, self._doubted = cross_fitted, doubted
+        self.cross_fitted, self._doubted, self._partly = cross_fitted, doubted, partly_withheld
         self.F0 = loss.initial(y[train], self._weights_of(train))
         self.F: Array = np.tile(self.F0, (len(y), 1))
         self.F_kept: Array = self.F
@@ -88,6 +91,14 @@ class Ensemble:
         """Pseudo-residual r^t of the training rows, times their weights, float32 (N_train, K): as it travels."""
         r, v = self.loss.residual(self._y[self._train], self.F[self._train]), self._weights_of(self._train)
         return (r if v is None else v[:, None] * r).astype(np.float32)
+
+    def withheld(self, party: str) -> float:
+        """Which share of a row's own residual the party's leave-one-out values of this round leave out."""
+        if not self._partly:
+            return 1.0
+        taken = sum(r.eta * r.weights.get(party, 0.0) for r in self.history)
+        rows = self._train
+        return withheld(self.loss.curvature(self._y[rows], self.F[rows]), self._weights_of(rows), taken)
 
     def _weights_of(self, rows: npt.NDArray[np.bool_]) -> Weights:
         return None if self._row_weights is None else self._row_weights[rows]

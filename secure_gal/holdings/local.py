@@ -46,8 +46,13 @@ class LocalParty:
         """Numbers a row has once it is encoded."""
         return int(np.prod(self.x.shape[1:]))
 
-    def fit_round(self, round_: int, residual: npt.NDArray[np.float32]) -> tuple[Model, npt.NDArray[np.float32]]:
+    def fit_round(
+        self, round_: int, residual: npt.NDArray[np.float32], withheld: float = 1.0
+    ) -> tuple[Model, npt.NDArray[np.float32]]:
         """Fit to r^t float32 (N_train, K).
+
+        Args:
+            withheld: share of a row's own residual that its leave-one-out value leaves out (`secure_gal.gal.withheld`).
 
         Returns:
             The model for new rows, and float32 (N, K): in cross-fitted rounds each training row's value from a fit that
@@ -62,11 +67,14 @@ class LocalParty:
             model, self.how = self._learner.fit(self._x_train, residual, seed), "fitted values"
             return model, model.predict(self.x).astype(np.float32)
         found = cross_fit(self._learner, self._x_train, residual, seed, self._folds)
-        self.how = found.how
+        self.how, of_training = found.how, found.values
+        if withheld < 1.0:
+            of_training = of_training + ((1.0 - withheld) * found.own * residual.T).T
+        if not len(self._x_held_out):
+            return found.model, of_training.astype(np.float32)
         values = np.empty((len(self._train), residual.shape[1]), dtype=np.float32)
-        values[self._train] = found.values
-        if len(self._x_held_out):
-            values[~self._train] = found.model.predict(self._x_held_out)
+        values[self._train] = of_training
+        values[~self._train] = found.model.predict(self._x_held_out)
         return found.model, values
 
 

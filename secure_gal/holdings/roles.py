@@ -57,8 +57,10 @@ class SponsorModel(Protocol):
         """A new ensemble at F^0 over these parties; only after `prepare`."""
         ...
 
-    def fit_round(self, round_: int, residual: npt.NDArray[np.float32]) -> tuple[bytes, npt.NDArray[np.float32]]:
-        """Fit one local model: (saved model, fitted values float32 (N, K))."""
+    def fit_round(
+        self, round_: int, residual: npt.NDArray[np.float32], withheld: float = 1.0
+    ) -> tuple[bytes, npt.NDArray[np.float32]]:
+        """Fit one local model: (saved model, fitted values float32 (N, K)); `withheld` as `LocalParty.fit_round`."""
         ...
 
     def metric_unit(self) -> float:
@@ -96,8 +98,10 @@ class AssistorModel(Protocol):
         """Fit the encoder on the training rows; returns what must be saved to predict later."""
         ...
 
-    def fit_round(self, round_: int, residual: npt.NDArray[np.float32]) -> tuple[bytes, npt.NDArray[np.float32]]:
-        """Fit one local model: (saved model, fitted values float32 (N, K))."""
+    def fit_round(
+        self, round_: int, residual: npt.NDArray[np.float32], withheld: float = 1.0
+    ) -> tuple[bytes, npt.NDArray[np.float32]]:
+        """Fit one local model: (saved model, fitted values float32 (N, K)); `withheld` as `LocalParty.fit_round`."""
         ...
 
     def predict(

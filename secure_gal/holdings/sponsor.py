@@ -81,6 +81,7 @@ class SponsorData(PartyModel):
             study.cross_fitted,
             row_weights=row_weights,
             doubted=[p for p in parties if p != self._party.party],
+            partly_withheld=study.partly_withheld,
         )
 
     def true_metric(self, outputs: npt.NDArray[np.float64]) -> float | None:
@@ -115,6 +116,7 @@ class SponsorData(PartyModel):
         if self.fits and isinstance(self._learner, SharedLearner) and self._shared_file.exists():
             self._learner.resume(self._shared_file)  # where the run died after its last round
         while self.fits and not ensemble.finished:
-            _, fitted = self.local.fit_round(len(ensemble.history) + 1, ensemble.residual())
+            withheld = ensemble.withheld(self._party.party)
+            _, fitted = self.local.fit_round(len(ensemble.history) + 1, ensemble.residual(), withheld)
             ensemble.commit({self._party.party: fitted})
         return ensemble

@@ -185,9 +185,11 @@ class SumClearData(AssistorData):
         with blamed(peer):
             self._key = EncryptionKey(_own_part(self._party, self._study, raw, peer))
 
-    def fit_round(self, round_: int, residual: npt.NDArray[np.float32]) -> tuple[bytes, npt.NDArray[np.float32]]:
+    def fit_round(
+        self, round_: int, residual: npt.NDArray[np.float32], withheld: float = 1.0
+    ) -> tuple[bytes, npt.NDArray[np.float32]]:
         """(saved model, Enc(f / max|r|) uint8 (fit_bytes,))."""
-        saved, fitted = super().fit_round(round_, residual)
+        saved, fitted = super().fit_round(round_, residual, withheld)
         _, scale = to_unit(residual)
         values = self._within(fitted.astype(np.float64)[self._order] / scale, round_)
         with setting("[learner]: this fit has diverged", DataError):

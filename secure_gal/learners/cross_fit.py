@@ -36,11 +36,14 @@ class CrossFit(NamedTuple):
         model: for rows that are not among the training rows.
         values: float64 (N_train, K), each row's from a fit that has not seen its residual.
         how: they were made, in words.
+        own: how often a row's own residual was taken off to leave it out, (N_train,); 0 where values are made by fits
+            that do not have the row.
     """
 
     model: Model
     values: Array
     how: str
+    own: Array | float = 0.0
 
 
 @runtime_checkable

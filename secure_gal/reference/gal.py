@@ -137,6 +137,7 @@ class GAL:
             default_local_loss(study.loss_name),
             study.cross_fitted,
             doubted=names[1:],
+            partly_withheld=study.partly_withheld,
         )
         self._encrypted = encrypted = self._encrypted_parties(names, blocks)
         parties = {
@@ -153,7 +154,7 @@ class GAL:
             fitted = {name: party.fit_round(residual) for name, party in encrypted.items()}
             for name, party in parties.items():
                 with of_party(name):
-                    model, fitted[name] = party.fit_round(round_, residual)
+                    model, fitted[name] = party.fit_round(round_, residual, self.ensemble_.withheld(name))
                 check_fitted(name, fitted[name], len(labels), residual.shape[1])
                 self.models_[name].append(model)
             if encrypted:

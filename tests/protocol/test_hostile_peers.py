@@ -68,6 +68,9 @@ ASSISTOR: list[Row] = [
     ("clear", "lab", "residual", put(round=0), "after round 0"),
     ("clear", "lab", "residual", put(values=nan), "finite"),
     ("clear", "lab", "residual", put(values=cut), "shape"),
+    ("clear", "lab", "residual", put(withheld=0.4), "0.5 to 1 is legal"),
+    ("clear", "lab", "residual", put(withheld=1.5), "0.5 to 1 is legal"),
+    ("clear", "lab", "residual", put(withheld=0.7), "a share of 0.7 to leave out"),
     ("clear", "lab", "finish", put(coefficients=np.ones(ROUNDS + 1)), "no more"),
     ("clear", "lab", "finish", put(coefficients=nan), "finite"),
     (

@@ -85,8 +85,8 @@ class Public(Rows):
     def use_keys(self, raw: bytes, peer: str) -> None:
         self.key = EncryptionKey(self.own(raw))
 
-    def fit_round(self, round_: int, residual: np.ndarray) -> tuple[bytes, np.ndarray]:
-        saved, fitted = super().fit_round(round_, residual)
+    def fit_round(self, round_: int, residual: np.ndarray, withheld: float = 1.0) -> tuple[bytes, np.ndarray]:
+        saved, fitted = super().fit_round(round_, residual, withheld)
         values = fitted.astype(np.float64)[study_order(self.train)] / to_unit(residual)[1]
         cut = int(self.train.sum())
         return saved, np.frombuffer(self.key.encrypt(values[:cut], values[cut:], 8.0), np.uint8)

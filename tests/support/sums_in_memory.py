@@ -121,9 +121,9 @@ class Model(Arrays):
         assert raw in (KEYS, COMBINERS)
         self.keyed = True
 
-    def fit_round(self, round_: int, residual: np.ndarray) -> tuple[bytes, np.ndarray]:
+    def fit_round(self, round_: int, residual: np.ndarray, withheld: float = 1.0) -> tuple[bytes, np.ndarray]:
         assert self.keyed
-        saved, fitted = super().fit_round(round_, residual)
+        saved, fitted = super().fit_round(round_, residual, withheld)
         values = fitted.astype(np.float64)[study_order(self.train)] / to_unit(residual)[1]
         return saved, fit_bytes(values[: self.trains], values[self.trains :])
 

@@ -1,0 +1,30 @@
+"""How much of a row's own residual a leave-one-out value must leave out, once earlier rounds have fitted the row too.
+
+A value of row i that is honest does not depend on y_i. In round 1 the fit's own share of it is h_i r_i, h the leverage,
+and all of that comes off. Later it is less: when y_i rises, so do the earlier fits of its neighbours, and their
+residuals, from which the row is fitted now, fall by v eta w h (v the curvature of the loss). With A the sum of a
+party's eta w so far, its fit's share of r_i is about (1 - v A) h_i. Taking off all of h_i would push the row away from
+its own label, round after round (decision 19).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from secure_gal.gal.losses import Array, Weights
+
+LEAST = 0.5
+"""Of the leverage is always taken off: v differs between rows and directions, and with its mean alone a share that may
+fall to 0 lets a row explain itself (measured in decision 19)."""
+
+
+def withheld(curvature: Array, weights: Weights, taken: float) -> float:
+    """Which share of h r comes off, LEAST to 1.
+
+    Args:
+        curvature: second derivative of the loss of the training rows in each output, (n, K).
+        weights: of the rows, (n,), as they multiply residuals.
+        taken: A, the sum of eta w over the party's rounds.
+    """
+    v = curvature if weights is None else weights[:, None] * curvature
+    return float(np.clip(1.0 - v.mean() * taken, LEAST, 1.0))
