@@ -1,11 +1,11 @@
 """What a study is worth on rows that it never saw: the paper's rule, cross-fitted rounds, the sponsor alone, and F^0.
 
 `python -m benchmarks.generalise --data DIR [--sets ...] [--mixes ...] [--splits N] [--random N] [--minutes M] [--out
-FILE]`: every set is dealt in columns to two parties and split 80/20, paired: all rules see the same rows. A mix is who fits
-what. Reported are test metric and loss, the paired differences of test loss of cross-fitted rounds against each other
-rule, and their two-sided t-tests, corrected by Holm over all of them. `--random N` draws synthetic studies instead of
-choosing them and looks for collapse: test AUC below 0.52 where the sponsor alone or any one party reaches 0.6. Those
-that stand in FILE are not run again, and none is begun after M minutes of CPU.
+FILE]`: every set is dealt in columns to two parties and split 80/20, paired: all rules see the same rows. A mix is who
+fits what. Reported are test metric and loss, the paired differences of test loss of cross-fitted rounds against each
+other rule, and their two-sided t-tests, corrected by Holm over all of them. `--random N` draws synthetic studies
+instead of choosing them and looks for collapse: test AUC below 0.52 where the sponsor alone or any one party reaches
+0.6. Those that stand in FILE are not run again, and none is begun after M minutes of CPU.
 """
 
 from __future__ import annotations
