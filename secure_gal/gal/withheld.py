@@ -13,13 +13,12 @@ import numpy as np
 
 from secure_gal.gal.losses import Array, Weights
 
-LEAST = 0.5
-"""Of the leverage is always taken off: v differs between rows and directions, and with its mean alone a share that may
-fall to 0 lets a row explain itself (measured in decision 19)."""
+LEAST, MOST_NEEDED = 0.2, 0.5
+"""Ends of what a party leaves out at least (`least`)."""
 
 
 def withheld(curvature: Array, weights: Weights, taken: float) -> float:
-    """Which share of h r comes off, LEAST to 1.
+    """Which share of h r comes off by this derivation, LEAST to 1.
 
     Args:
         curvature: second derivative of the loss of the training rows in each output, (n, K).
@@ -28,3 +27,16 @@ def withheld(curvature: Array, weights: Weights, taken: float) -> float:
     """
     v = curvature if weights is None else weights[:, None] * curvature
     return float(np.clip(1.0 - v.mean() * taken, LEAST, 1.0))
+
+
+def least(outputs: int, own: Array | float) -> float:
+    """What a party leaves out whatever it is told: K times its mean leverage, between LEAST and MOST_NEEDED.
+
+    v differs between rows and directions. With its mean alone a share that falls to 0 lets rows explain themselves
+    where a party has about as many coefficients, in all outputs, as there are rows (measured in decision 19).
+
+    Args:
+        outputs: K.
+        own: h / (1 - h) of the training rows, (n,), as in `CrossFit`.
+    """
+    return float(np.clip(outputs * np.mean(own / (1.0 + own)), LEAST, MOST_NEEDED))

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from secure_gal.gal.split import derive_seed, fold_numbers
+from secure_gal.gal.withheld import least
 from secure_gal.learners.base import Learner, Model
 from secure_gal.learners.cross_fit import cross_fit
 
@@ -52,7 +53,8 @@ class LocalParty:
         """Fit to r^t float32 (N_train, K).
 
         Args:
-            withheld: share of a row's own residual that its leave-one-out value leaves out (`secure_gal.gal.withheld`).
+            withheld: share of a row's own residual that its leave-one-out value leaves out, if that is enough
+                (`secure_gal.gal.withheld`).
 
         Returns:
             The model for new rows, and float32 (N, K): in cross-fitted rounds each training row's value from a fit that
@@ -69,7 +71,8 @@ class LocalParty:
         found = cross_fit(self._learner, self._x_train, residual, seed, self._folds)
         self.how, of_training = found.how, found.values
         if withheld < 1.0:
-            of_training = of_training + ((1.0 - withheld) * found.own * residual.T).T
+            share = max(withheld, least(residual.shape[1], found.own))
+            of_training = of_training + ((1.0 - share) * found.own * residual.T).T
         if not len(self._x_held_out):
             return found.model, of_training.astype(np.float32)
         values = np.empty((len(self._train), residual.shape[1]), dtype=np.float32)

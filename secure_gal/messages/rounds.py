@@ -24,7 +24,7 @@ class Ending(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Residual(Message):
     """r^t of the training rows, float32 (N_train, K).
 
-    `withheld` is the share of a row's own residual that leave-one-out values of this round leave out, 0.5 to 1; 1 in
+    `withheld` is the share of a row's own residual that leave-one-out values of this round leave out, 0.2 to 1; 1 in
     round 1.
     """
 

@@ -10,7 +10,8 @@ from sklearn.datasets import make_classification
 
 from secure_gal.gal import ensemble as ensemble_module
 from secure_gal.gal.losses import get_loss
-from secure_gal.gal.withheld import LEAST, withheld
+from secure_gal.gal.withheld import LEAST, MOST_NEEDED, least, withheld
+from secure_gal.holdings import local
 from secure_gal.holdings.local import LocalParty
 from secure_gal.learners.linear import LinearLearner
 from secure_gal.reference import GAL
@@ -41,7 +42,7 @@ def of_two_rounds(y: Array, x: Array, rate: float, share: float) -> Array:
 def test_after_two_rounds_a_rows_value_does_not_depend_on_its_own_label_to_first_order() -> None:
     rng = np.random.default_rng(1)
     x, y, rate = rng.standard_normal((60, 6)), rng.standard_normal((60, 1)), 0.4
-    shares = {"derived": withheld(np.ones((60, 1)), None, rate), "all of it": 1.0, "none of it": 0.0}
+    shares = {"derived": withheld(np.ones((60, 1)), None, rate), "all of it": 1.0, "a fifth": 0.2}
     assert shares["derived"] == pytest.approx(0.6)
     moved: dict[str, list[float]] = {name: [] for name in shares}
     for row in range(12):
@@ -51,7 +52,7 @@ def test_after_two_rounds_a_rows_value_does_not_depend_on_its_own_label_to_first
             change = of_two_rounds(other, x, rate, share) - of_two_rounds(y, x, rate, share)
             moved[name].append(float(change[row, 0]))
     means = {name: float(np.mean(values)) for name, values in moved.items()}
-    assert means["all of it"] < -0.01 and means["none of it"] > 0.02
+    assert means["all of it"] < -0.01 and means["a fifth"] > 0.01
     assert abs(means["derived"]) < 0.25 * abs(means["all of it"])
 
 
@@ -61,6 +62,17 @@ def test_a_share_is_bounded_and_a_party_without_weight_leaves_out_all() -> None:
     assert withheld(flat, None, 100.0) == LEAST
     assert withheld(flat, np.full(5, 0.5), 2.0) == pytest.approx(0.8)
     assert withheld(np.zeros((5, 1)), None, 100.0) == 1.0, "a loss with kinks alone claims nothing"
+
+
+def test_a_party_with_many_coefficients_a_row_leaves_out_half_at_least() -> None:
+    own = np.full(10, 0.03 / 0.97)
+    assert [least(k, own) for k in (1, 10, 50)] == pytest.approx([LEAST, 0.3, MOST_NEEDED])
+    assert least(5, 0.0) == LEAST
+    rng = np.random.default_rng(0)
+    x, r = rng.standard_normal((40, 30)), rng.standard_normal((40, 1)).astype(np.float32)
+    party = LocalParty("lab", x, np.ones(40, dtype=np.bool_), LinearLearner(), 0, folds=5)
+    told, half, all_of_it = (party.fit_round(2, r, share)[1].tobytes() for share in (LEAST, MOST_NEEDED, 1.0))
+    assert told == half != all_of_it
 
 
 def many_classes(seed: int) -> tuple[list[Array], Array, list[Array], Array]:
@@ -92,5 +104,6 @@ def test_many_classes_are_learnt_further_and_the_reported_loss_stays_honest(
     monkeypatch.setattr(ensemble_module, "withheld", lambda *_: 1.0)
     assert after < 0.97 * outcome(seed)[0]
     monkeypatch.setattr(ensemble_module, "withheld", lambda *_: 0.0)
+    monkeypatch.setattr(local, "least", lambda *_: 0.0)
     explained = outcome(seed)
     assert explained[1] < 0.8 * explained[0], "the check can fail: a row that explains itself is not honest"
