@@ -11,6 +11,7 @@ instead of choosing them and looks for collapse: test AUC below 0.52 where the s
 from __future__ import annotations
 
 import argparse
+import json
 import platform
 import sys
 import time

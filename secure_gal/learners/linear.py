@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg.blas import dtrmm
 
 from secure_gal.learners.cross_fit import CrossFit, Folds
 from secure_gal.learners.ridge import MOST_FREEDOM, least_ridge, leave_one_out, leave_one_out_scales
@@ -74,6 +73,8 @@ class LinearLearner:
 
     def _lengths(self, x: Array) -> Array:
         """|x_i root|^2 of centred rows, (n,): of a triangle with the same lengths, at half the cost."""
+        from scipy.linalg.blas import dtrmm
+
         triangle = np.asfortranarray(np.linalg.qr(self._root.T, mode="r"))
         found = np.empty(len(x))
         for start in range(0, len(x), ROWS):
