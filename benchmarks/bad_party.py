@@ -3,9 +3,9 @@
 `python -m benchmarks.bad_party --data DIR [--sets ...] [--splits N] [--out FILE]`: every set is dealt in columns to
 three parties, the last of which is bad, and split 80/20; all fit linear heads, ten rounds. Reported is the AUC of new
 rows, beside that of the two honest ones alone. By `mode`: `clear`; and `ckks`, where the honest assistor's fits go
-through real ciphertexts (`fast`) and a bad one can answer with an encryption of anything, but cannot read a residual:
-it is simulated by what the sponsor decrypts, and what is longer than a fit can be is refused, which ends the study.
-`honest` in place of the bad one counts false alarms, over more learners.
+through real ciphertexts and a bad one can answer with an encryption of anything, but cannot read a residual: it is
+simulated by what the sponsor decrypts, and what is longer than a fit can be is refused, which ends the study. `honest`
+in place of the bad one counts false alarms, over more learners.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def study(x: list[Values], y: Values, new: list[Values], truth: Values, how: dic
     doubted = names[1:] if how["checked"] else ()
     rule: dict[str, Any] = {"cross_fitted": True, "doubted": doubted, "partly_withheld": how["mode"] == "clear"}
     made = Ensemble(loss, y, train, "classification", names, "fitted", "search", 3, ROUNDS, "l2", **rule)
-    cipher = SecretContext.generate(PARAMETER_SETS["fast"]) if how["mode"] == "ckks" else None
+    cipher = SecretContext.generate(PARAMETER_SETS["standard"]) if how["mode"] == "ckks" else None
     members: dict[str, Member] = {n: Clear(n, b, train) for n, b in zip(names, x, strict=True)}
     if cipher is not None:
         members["honest"] = Ciphertexts("honest", x[1], train, cipher)
@@ -196,7 +196,7 @@ def _learnt(
 def _too_long(values: Values, residual: Values, train: Values) -> bool:
     """Whether the sponsor refuses these decrypted values, as `DecryptedFits` does."""
     unit, scale = to_unit(residual)
-    bound = longest_fit(unit, growth(PARAMETER_SETS["fast"], len(unit), len(train)))
+    bound = longest_fit(unit, growth(PARAMETER_SETS["standard"], len(unit), len(train)))
     return bool(np.linalg.norm(values[train] / scale) > bound)
 
 

@@ -73,7 +73,7 @@ MODES = {
     "clear": Mode("", 0.0, 1e-5),
     "dp": Mode('residuals = "dp"\nepsilon = 2.0\nclasses = ["0", "1"]', 0.0, 1e-5),
     "noise": Mode('predictions = "noise"\nnoise = 0.1', None, None),
-    "ckks": Mode('residuals = "ckks"\nparameters = "fast"', 1e-2, 1e-2),
+    "ckks": Mode('residuals = "ckks"\nparameters = "standard"', 1e-2, 1e-2),
     "sum": Mode('predictions = "sum"', None, 1e-2),
     "ckks+sum": Mode('residuals = "ckks"\npredictions = "sum"', None, 1e-2),
 }

@@ -195,7 +195,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="breast and Wine only, two splits")
     parser.add_argument("--seeds", type=int, default=3, help="splits of the credit sets; UCI sets get at least 20")
     parser.add_argument("--encrypted", action="store_true", help="through real CKKS ciphertexts")
-    parser.add_argument("--parameters", choices=("strict", "fast"), default="strict")
+    parser.add_argument("--parameters", choices=("strict", "standard"), default="strict")
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
 

@@ -3,7 +3,7 @@
     python -m benchmarks.links                     # the encrypted study of about 10 MB on each line; JSON at the end
     python -m benchmarks.links --rates 3,10 --parameters strict --out links.json
 
-Two parties, what `secure-gal new` writes but for the parameter set (`fast`: 10 MB instead of 28). The floor is bytes
+Two parties, what `secure-gal new` writes but for the parameter set (`standard`). The floor is bytes
 over bandwidth, plus what the same study takes on a line of 200 ms without a limit: its round trips, and its CPU.
 """
 
@@ -31,7 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rates", default="1,3,10,100", help="Mbit/s, separated by commas")
     parser.add_argument("--rows", type=int, default=16_000)
-    parser.add_argument("--parameters", choices=("fast", "strict"), default="fast")
+    parser.add_argument("--parameters", choices=("standard", "strict"), default="standard")
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
     results = [_study(chosen, None, 0.0), _study(chosen, None, ROUND_TRIP / 2)]

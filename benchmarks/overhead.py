@@ -27,7 +27,7 @@ from parties.run.store import RunStore
 
 MODES = {
     "clear": '[protect]\nids = "clear"',
-    "fast": '[protect]\nids = "clear"\nresiduals = "ckks"\nparameters = "fast"',
+    "standard": '[protect]\nids = "clear"\nresiduals = "ckks"\nparameters = "standard"',
     "strict": '[protect]\nids = "clear"\nresiduals = "ckks"\nparameters = "strict"',
 }
 Make = Callable[[Path], harness.Case]

@@ -19,7 +19,7 @@ MESSAGES_ONLY = "model on known labels, messages only"
 """With own columns a good attacker leaves ciphertexts aside; without any it must look at them."""
 SPAN = "share of the columns inside the recovered space"
 CIPHER_FLOOR = 1e-2
-"""Directions of decrypted fitted values weaker than this are noise (`fast`: below 1e-3 of the largest residual)."""
+"""Directions of decrypted fitted values weaker than this are noise (`standard`: below 1e-3 of the largest residual)."""
 CLEAR_FLOORS = (columns.FLOOR, 0.03, 0.1)
 """In the clear weak directions are exact, but may mislead an attacker who knows few rows: on digits some pixels are 0
 in all of these."""

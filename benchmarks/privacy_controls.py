@@ -7,9 +7,9 @@ diagonals of U. The sponsor can rotate its own request, so as many requests as b
 *Signs of columns.* Whole replies, both stages. Turning a column's sign turns one of U's and changes no fitted value, so
 a study's results do not tell it. The sponsor, who knows all data but the sign, repeats the circuit with either sign,
 without noise or dither, and compares second polynomials; where neither fits, all decrypted slots. Without dither
-(`crypto.ckks.dithering`) fits of U *as encoded* do differ, by what was rounded off: on sanitised replies of `fast` that
-scores above chance, more so with more rows. Whole replies do not give U by a linear system, because their other factor,
-the first stage's result, is unknown too.
+(`crypto.ckks.dithering`) fits of U *as encoded* do differ, by what was rounded off: on sanitised replies that scores
+above chance, more so with more rows. Whole replies do not give U by a linear system, because their other factor, the
+first stage's result, is unknown too.
 
 The product cannot leave sanitising or dither out; the classes here override single steps of it.
 
@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from tenseal import sealapi
 from threadpoolctl import threadpool_limits
 
 from benchmarks.harness import machine
@@ -112,9 +113,15 @@ class _FreshSums(_FirstSums):
 
 
 class _Careless(Calculator):
-    """Floods and rounds, without a fresh encryption of zero."""
+    """Floods and rounds, without a fresh encryption of zero; nor does it toss a coin, which the sponsor would only have
+    to try out."""
 
     flooded = True
+
+    def _apply(self, ciphertext: Any, element: int) -> Any:
+        out = sealapi.Ciphertext()
+        self._evaluator.apply_galois(ciphertext, element, self._galois, out)
+        return out
 
     def sanitise(self, fitted: Any, bits: int) -> Array:
         kept = self.params.reply_levels
@@ -140,14 +147,14 @@ def second_polynomial(ciphertext: Any, levels: int) -> Array:
 def recovery(u: Array, unit: Array, cipher: SecretContext, calculator: _FirstSums, seed: int) -> list[Finding]:
     """U float64 (N, p), N at most n, from partial sums; one finding a column, without the intercept, the last."""
     width, prime = ring.padded(PARAMS, u.shape[1]), PARAMS.primes[0]
-    split = Split.first(PARAMS, width, 1)
+    split = Split.first(width)
     encodings = Encodings(calculator, u.astype(np.float32), width, split, True, 2**26)
     asked, sums = [], []
     for _ in range(split.babies):
         requests = cipher.encrypt(unit)
         turned = calculator.rotations(calculator.read_request(requests[0]), split.babies)
         asked.append([second_polynomial(ciphertext, PARAMS.levels) for ciphertext in turned])
-        ridge_blocks.inner_products(calculator, encodings, requests, range(1), 1)
+        ridge_blocks.inner_products(calculator, encodings, requests, range(width), 1)
         sums.append(calculator.kept)
     guess = np.zeros((PARAMS.n, width))
     for giant in range(split.giants):
@@ -174,8 +181,6 @@ def recovery(u: Array, unit: Array, cipher: SecretContext, calculator: _FirstSum
 
 def _slots(plain: Array, calculator: Calculator) -> Array:
     """Values (n,) of a plaintext's slots, real parts first, from residues in transformed form on the first prime."""
-    from tenseal import sealapi
-
     context, carrier, prime = ring.context(PARAMS), sealapi.Ciphertext(), PARAMS.primes[0]
     both = np.stack([plain, np.ones_like(plain)])[:, None, :]  # SEAL refuses a second polynomial of zeros
     parms = tuple(context.last_parms_id())
@@ -250,10 +255,10 @@ def _replies(calculator: Calculator, encodings: type[Encodings], u: Array, reque
     width, rows = ring.padded(PARAMS, u.shape[1]), u.astype(np.float32)
     first, second = (
         encodings(calculator, rows, width, split, stage == 0, ROOM)
-        for stage, split in enumerate((Split.first(PARAMS, width, 1), Split.second(PARAMS, width, 1)))
+        for stage, split in enumerate((Split.first(width), Split.second(PARAMS, width, 1)))
     )
     while True:
-        shares = ridge_blocks.inner_products(calculator, first, requests, range(1), 1)
+        shares = ridge_blocks.inner_products(calculator, first, requests, range(width), 1)
         head = ridge_blocks.fold(calculator, width, shares)
         yield ridge_blocks.fitted(calculator, second, [head], range(1))[0]
 

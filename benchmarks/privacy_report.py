@@ -20,7 +20,7 @@ LABELS = ("labels", "one label", "one column")
 """Targets that are no columns with names of their own."""
 PER_COLUMN = {
     "none": "regression on known rows",
-    "ckks (fast)": "regression on known rows",
+    "ckks (standard)": "regression on known rows",
     "ckks+sum": "regression on sums, known rows",
 }
 """By mode the attack that is listed column by column too."""

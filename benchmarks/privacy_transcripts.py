@@ -29,7 +29,7 @@ from secure_gal.settings.party import LearnerSettings
 from secure_gal.settings.study import Protect
 
 ROUNDS = 10
-PARAMETERS = "fast"
+PARAMETERS = "standard"
 """The weaker parameter set: less flooding, and the same ring-LWE assumption as the other."""
 LEARNER = LearnerSettings()
 CLIP = Protect().clip

@@ -52,7 +52,9 @@ def main(residuals: str = "none") -> dict[str, float]:
     own = ("standardized", f"python:examples.{Path(__file__).stem}:Steps")
     for name, maps in (("columns", ("standardized",)), ("steps", own)):
         chosen = ["linear", LearnerSettings(kind="linear", features=maps)]
-        gal = GAL("regression", rounds=3, learners=chosen, residuals=residuals, parameters="fast").fit(blocks, y[:300])
+        gal = GAL("regression", rounds=3, learners=chosen, residuals=residuals, parameters="standard").fit(
+            blocks, y[:300]
+        )
         found[name] = float(np.corrcoef(gal.predict(later), y[300:])[0, 1])
         gal.close()
     return found

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 from tenseal import sealapi
 
-from crypto.ckks import ring, seal_files
-from crypto.ckks.ciphertexts import request_residues, write_reply
+from crypto.ckks import requests, ring, seal_files
+from crypto.ckks.ciphertexts import write_reply
 from crypto.ckks.keys import PublicKeys
 from crypto.ckks.seal_files import Bytes
 
@@ -39,18 +40,16 @@ class Calculator:
 
     def read_request(self, row: Bytes) -> sealapi.Ciphertext:
         """A request that arrived; Malformed."""
-        residues = request_residues(self.params, row)
-        seed = row[-seal_files.SEED_BYTES :].tobytes()
-        return self._rebuild(residues, 2.0**self.params.request_bits, seed)
+        return requests.read_request(self.params, row)
 
     def read_sum(self, packed: bytes, bits: int) -> sealapi.Ciphertext:
         """A ciphertext at scale 2**bits of its own that it wrote with `write_sum`."""
         residues = seal_files.unpack(np.frombuffer(packed, dtype=np.uint8))
-        return self._rebuild(residues.reshape(2, self.params.levels, self.params.n), 2.0**bits, None)
+        return self._rebuild(residues.reshape(2, self.params.levels, self.params.n), 2.0**bits)
 
-    def _rebuild(self, residues: seal_files.Residues, scale: float, seed: bytes | None) -> sealapi.Ciphertext:
+    def _rebuild(self, residues: seal_files.Residues, scale: float) -> sealapi.Ciphertext:
         out = sealapi.Ciphertext()
-        members = seal_files.ciphertext_members(self._top, self.params.n, scale, residues, seed=seed)
+        members = seal_files.ciphertext_members(self._top, self.params.n, scale, residues)
         seal_files.load(out, self._context, members)
         return out
 
@@ -90,15 +89,26 @@ class Calculator:
         `step` is a power of two below n / 2."""
         own = max(there for there in self._elements if there <= step)
         for _ in range(step // own):
-            out = sealapi.Ciphertext()
-            self._evaluator.apply_galois(ciphertext, self._elements[own], self._galois, out)
-            ciphertext = out
+            ciphertext = self._apply(ciphertext, self._elements[own])
         return ciphertext
 
     def conjugate(self, ciphertext: sealapi.Ciphertext) -> sealapi.Ciphertext:
         """A new ciphertext of the complex conjugates."""
-        out = sealapi.Ciphertext()
-        self._evaluator.apply_galois(ciphertext, 2 * self.params.n - 1, self._galois, out)
+        return self._apply(ciphertext, 2 * self.params.n - 1)
+
+    def _apply(self, ciphertext: sealapi.Ciphertext, element: int) -> sealapi.Ciphertext:
+        """Apply an automorphism to the ciphertext or, by the toss of a coin, to minus it, and turn the sign back.
+
+        SEAL's digits are not centred, so the noise of switching keys has a mean that the key fixes. The coin makes it
+        zero, and noise of any two switches uncorrelated, which the noise bound needs (decision 0003).
+        """
+        out, turned = sealapi.Ciphertext(), secrets.randbits(1)
+        if turned:
+            self._evaluator.negate(ciphertext, out)
+            self._evaluator.apply_galois_inplace(out, element, self._galois)
+            self._evaluator.negate_inplace(out)
+        else:
+            self._evaluator.apply_galois(ciphertext, element, self._galois, out)
         return out
 
     def rotations(self, ciphertext: sealapi.Ciphertext, count: int) -> list[sealapi.Ciphertext]:

@@ -1,4 +1,4 @@
-"""Requests and replies as they travel: what they must be, and how a reply is flooded and rounded."""
+"""Replies as they travel: what they must be, and how they are flooded and rounded."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from crypto.ckks import flooding, seal_files, wide
 from crypto.ckks.params import ParameterSet
-from crypto.ckks.seal_files import SEED_BYTES, Bytes, Residues
+from crypto.ckks.seal_files import Bytes, Residues
 from crypto.errors import Malformed
 
 
@@ -67,25 +67,6 @@ def check_replies(params: ParameterSet, array: Bytes, count: int) -> None:
         raise Malformed(f"replies of shape {array.shape}; {due} is due")
     for row in array:
         read_reply(params, row)
-
-
-def check_requests(params: ParameterSet, array: Bytes) -> None:
-    """Refuse requests that are not ciphertexts of the parameter set; `array` uint8 (count, request_bytes).
-
-    Under which key a ciphertext is cannot be seen: to whoever lacks the key, any residues look alike.
-
-    Raises:
-        Malformed: another shape, or a residue that is not below its prime.
-    """
-    if array.dtype != np.uint8 or array.ndim != 2 or array.shape[1] != params.request_bytes:
-        raise Malformed(f"a ciphertext that has not the {params.request_bytes} bytes of a request")
-    for row in array:
-        request_residues(params, row)
-
-
-def request_residues(params: ParameterSet, row: Bytes) -> Residues:
-    """Checked residues uint64 (1, levels, n) of one request; Malformed."""
-    return checked(params, row[:-SEED_BYTES], params.levels)
 
 
 def checked(params: ParameterSet, packed: Bytes, levels: int, what: str = "a ciphertext") -> Residues:

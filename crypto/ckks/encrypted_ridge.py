@@ -16,9 +16,9 @@ import numpy as np
 from joblib import cpu_count
 
 from crypto.ckks import ridge_blocks
-from crypto.ckks.ciphertexts import check_requests
 from crypto.ckks.keys import PublicKeys
 from crypto.ckks.leave_one_out import factors, longest_row
+from crypto.ckks.requests import check_requests
 from crypto.ckks.seal_files import Bytes
 from crypto.ckks.shards import Array, Job, Worker, close, each, prepare, spread
 from crypto.errors import Malformed, Misuse, Unsuitable
@@ -119,7 +119,7 @@ class EncryptedRidge:
             self._job = replace(self._job, shards=min(self._job.shards, _worthwhile(self._keys, self._job, outputs)))
         self._begun = True
         shares = spread(self._job, partial(_inner_products, requests=requests, outputs=outputs))
-        return each(self._job, _fold, [[share[k] for share in shares] for k in range(outputs)])
+        return each(self._job, _fold, [[share[k] for share in shares if share] for k in range(outputs)])
 
     def close(self) -> None:
         """Remove the temporary folder; workers drop what they kept when they next work, or end when idle."""
@@ -189,7 +189,7 @@ def _worthwhile(keys: PublicKeys, job: Job, outputs: int) -> int:
     """How many processes a round keeps busy for WORTHWHILE seconds each; starting one and passing it work costs
     time."""
     params, blocks = keys.params, sum(job.blocks)
-    products, turns = blocks * keys.padded, blocks * 2 * math.sqrt(keys.padded) + math.log2(params.n)
+    products, turns = blocks * keys.padded, keys.padded + blocks * math.sqrt(keys.padded) + math.log2(params.n)
     seconds = outputs * (products * PRODUCT_SECONDS + turns * ROTATION_SECONDS) * params.n * params.levels
     return max(1, int(seconds / WORTHWHILE))
 
@@ -219,10 +219,10 @@ def _check_operator(u: Array) -> None:
 
 
 def _inner_products(worker: Worker, shard: int, requests: Bytes, outputs: int) -> list[bytes | None]:
-    blocks = worker.job.share(0, shard)
-    mine = requests[blocks.start * outputs : blocks.stop * outputs]
-    encodings = worker.encodings(0, shard)
-    return ridge_blocks.inner_products(worker.calculator, encodings, mine, blocks, outputs)
+    diagonals = worker.job.diagonals(shard)
+    if not diagonals:
+        return []
+    return ridge_blocks.inner_products(worker.calculator, worker.encodings(0, shard), requests, diagonals, outputs)
 
 
 def _fold(worker: Worker, shares: list[bytes | None]) -> bytes:
@@ -232,4 +232,4 @@ def _fold(worker: Worker, shares: list[bytes | None]) -> bytes:
 def _fitted(worker: Worker, shard: int, heads: list[bytes], requests: Bytes | None) -> Bytes:
     left_out = worker.own_residuals(shard)
     own = None if left_out is None or requests is None else (left_out, requests)
-    return ridge_blocks.fitted(worker.calculator, worker.encodings(1, shard), heads, worker.job.share(1, shard), own)
+    return ridge_blocks.fitted(worker.calculator, worker.encodings(1, shard), heads, worker.job.fitted(shard), own)

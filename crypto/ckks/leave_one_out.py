@@ -135,5 +135,5 @@ class OwnResiduals:
     def _encode(self, real: Array) -> sealapi.Plaintext | None:
         params = self._calculator.params
         bits = 1 + params.first_bits + params.second_bits  # what a request lacks to the scale of f
-        slots = dithering.dithered(real.astype(np.complex128), min(bits, GRID_BITS))
+        slots = dithering.dithered(real.astype(np.complex128), min(bits, GRID_BITS), dithering.SUMMED)
         return self._calculator.encode(slots, bits)

@@ -21,6 +21,10 @@ wraps is refused: a coefficient that wraps moves every slot by twice the capacit
 SECRET_DEVIATION = 3.2
 """Standard deviation of SEAL's noise (HomomorphicEncryption.org standard)."""
 
+WORST = 7.5
+"""The most that switching keys, each of deviation s, can come to in a reply: an L2 norm in units of 2**second_bits s n.
+sqrt(5) on average over keys, for the worst rows of U; with this, all keys but one in a million (decision 0003)."""
+
 
 @dataclass(frozen=True)
 class ParameterSet:
@@ -30,6 +34,8 @@ class ParameterSet:
         name: what both sides call it.
         n: ring degree; a ciphertext carries n real values.
         levels: primes of a request; key switching has one more.
+        request_kept: leading bytes of every coefficient of a request's first polynomial that travel
+            (`crypto.ckks.requests`).
         security: bits and their source.
         request_bits: a residual r is encrypted as r * 2**request_bits.
         first_bits: U enters the inner products as U * 2**first_bits.
@@ -37,7 +43,6 @@ class ParameterSet:
         flooding_bits: a reply's coefficients get noise of standard deviation sigma = 2**flooding_bits; none where it is
             0.
         release_bits: whoever decrypts adds noise of standard deviation 2**release_bits to the coefficients.
-        max_babies: limit of rotated copies of a request; they carry the largest data-dependent noise.
         kappa: what the evaluator's data can add to the view of a key owner who keeps all replies has statistical
             distance at most 2**-kappa.
         secrecy: bits by which decrypted values hide the key from whoever sees them beside all ciphertexts and messages
@@ -59,10 +64,10 @@ class ParameterSet:
     second_bits: int
     flooding_bits: int
     release_bits: int
-    max_babies: int
     kappa: int
     secrecy: int
     error: float
+    request_kept: int
     reply_kept: tuple[int, int]
     tau: int = 2**16
     reply_levels: int = 2
@@ -89,8 +94,8 @@ class ParameterSet:
 
     @property
     def request_bytes(self) -> int:
-        """Bytes of one request: a packed polynomial and the seed of the other."""
-        return seal_files.packed_bytes(1, self.levels, self.n) + SEED_BYTES
+        """Bytes of one request: the leading bytes of one polynomial's coefficients and the seed of the other."""
+        return self.request_kept * self.n + SEED_BYTES
 
     @property
     def reply_bytes(self) -> int:
@@ -101,6 +106,11 @@ class ParameterSet:
     def primes(self) -> tuple[int, ...]:
         """Those of a request first, that of key switching last."""
         return tuple(modulus.value() for modulus in moduli(self.n, self.levels))
+
+    @property
+    def request_primes(self) -> tuple[int, ...]:
+        """The primes of a request."""
+        return self.primes[: self.levels]
 
     @property
     def reply_primes(self) -> tuple[int, ...]:
@@ -140,18 +150,24 @@ class ParameterSet:
 
     @property
     def data_noise(self) -> float:
-        """D: L2 norm over a reply's coefficients of the noise that depends on the evaluator's data, at most.
+        """D: L2 norm over a reply's coefficients of the noise that depends on the evaluator's data, at most: that of
+        switching keys, and the rounding of the primes that go."""
+        if self.reply_levels == self.levels:
+            return self.switching_noise
+        dropped = math.prod(self.primes[self.reply_levels : self.levels])
+        return math.hypot(self.switching_noise / dropped, self.n / math.sqrt(18))
 
-        For rows of U of norm at most 1 and U_train' U_train <= 1. `switch` is the deviation of one key switch; the
-        terms are the rotated copies of the request, the rotations on the way to g, and those of g (decision 0003); U
-        meets the copies once for each output that may share a ciphertext (decision 0010).
+    @property
+    def switching_noise(self) -> float:
+        """The same of switching keys alone, before primes are dropped.
+
+        For rows of U of norm at most 1 and all keys but one in a million; `switch` is the deviation of one key switch.
+        `before` are the rotations on the way to g and of its copies, which the second U meets, `after` what is rotated
+        then, with the outputs that share a ciphertext (decision 0003).
         """
         n, switch = self.n, SECRET_DEVIATION * math.sqrt(self.levels * self.n / 3) + math.sqrt(self.n / 18)
-        first, second = 2.0**self.first_bits, 2.0**self.second_bits
-        copies = 2 * first * second * math.sqrt(n * (self.max_babies - 1) * self.max_packed)
-        rotations = second * math.sqrt(4.0 * n * n + 2 * n * self.max_features)
-        dropped = math.prod(self.primes[self.reply_levels : self.levels])
-        return switch * math.hypot(copies, rotations, math.sqrt(n * self.max_features)) / dropped
+        before, after = WORST * 2.0**self.second_bits * n, math.sqrt(n * (self.max_features + self.max_packed))
+        return switch * math.hypot(before, after)
 
     def distance(self, replies: int) -> float:
         """The bound on the statistical distance after so many replies: sqrt(replies J) D / 2."""

@@ -99,7 +99,7 @@ def deviation(params: ParameterSet) -> float:
 
 def padding_deviation(params: ParameterSet) -> float:
     """The same with what encoding U may leave in padding slots of a fit on MAX_ROWS training rows (decision 0003)."""
-    encoding = math.sqrt(params.n * MAX_ROWS * dithering.VARIANCE) * 2.0**-params.second_bits
+    encoding = math.sqrt(params.n * MAX_ROWS * dithering.variance(dithering.SINGLE)) * 2.0**-params.second_bits
     return math.hypot(deviation(params), encoding)
 
 

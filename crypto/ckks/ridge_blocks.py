@@ -7,11 +7,11 @@ With h = n/2 slots, P the padded width, and block c of U as complex U_c (h, P) (
     f_c  = sum_d U_c[s, s+d] * rot_d(g)[s]                         fitted values of n rows at once
     f_c  = sum_d D U_c[s, s+d] * rot_d(g)[s] - D h r_c[s]          or leave-one-out values (`leave_one_out`)
 
-columns modulo P, rot_d moves slot s + d to s. Both sums use baby steps and giant steps (Halevi and Shoup, CRYPTO 2018,
-section 4), d = gB + b: babies rotate a ciphertext by b before the product, a giant rotates a sum of products by gB, and
-the plaintexts are rotated the other way in the clear. The first sum has babies for every block and giants for all
-blocks together, the second the other way round. Outputs that share a ciphertext (`slots`) are rotated to their
-places at the end.
+columns modulo P, rot_d moves slot s + d to s. The first sum rotates nothing but sums of products over all blocks, so
+that no noise of switching keys meets U before g (decision 0003); whoever shares the work takes some of the diagonals d
+of every block. The second has baby steps and giant steps (Halevi and Shoup, CRYPTO 2018, section 4), d = gB + b: babies
+rotate g by b before the product, a giant rotates a sum of products by gB, and the plaintexts are rotated the other way
+in the clear. Outputs that share a ciphertext (`slots`) are rotated to their places at the end.
 """
 
 from __future__ import annotations
@@ -50,16 +50,14 @@ class Split:
     giants: int
 
     @classmethod
-    def first(cls, params: ParameterSet, padded: int, blocks: int) -> Split:
-        """Fewest rotations of the inner products: babies for each block, giants once."""
-        sizes = [size for size in giant_steps(params, padded) if size <= params.max_babies]
-        best = min(sizes, key=lambda size: blocks * (size - 1) + padded // size)
-        return cls(best, padded // best)
+    def first(cls, padded: int) -> Split:
+        """That of the inner products: no rotated copies of a request."""
+        return cls(1, padded)
 
     @classmethod
     def second(cls, params: ParameterSet, padded: int, blocks: int) -> Split:
         """Fewest rotations of the fitted values: babies once, giants for each block."""
-        sizes = [size for size in giant_steps(params, padded) if size * ciphertext_bytes(params) <= GROUP_BYTES]
+        sizes = [size for size in giant_steps(padded) if size * ciphertext_bytes(params) <= GROUP_BYTES]
         best = min(sizes, key=lambda size: size + blocks * (padded // size - 1))
         return cls(best, padded // best)
 
@@ -116,7 +114,7 @@ class Encodings:
         return plain
 
     def _dithered(self, slots: Slots) -> Slots:
-        return dithering.dithered(slots, self._bits)
+        return dithering.dithered(slots, self._bits, dithering.SUMMED if self._first else dithering.SINGLE)
 
     def _diagonal(self, block: int, giant: int, baby: int) -> Slots:
         """conj(U[s + b, s - gB]) for the inner products, U[s - gB, s + b] for the fitted values.
@@ -140,38 +138,48 @@ class Encodings:
 
 
 def inner_products(
-    calculator: Calculator, encodings: Encodings, requests: Bytes, blocks: range, outputs: int
+    calculator: Calculator, encodings: Encodings, requests: Bytes, diagonals: range, outputs: int
 ) -> list[bytes | None]:
-    """These blocks' share of z, before it is folded.
+    """These diagonals' share of z, rotated to the place of the first of them.
 
     Args:
-        requests: uint8 (len(blocks) * outputs, request_bytes).
+        requests: uint8 (blocks * outputs, request_bytes), of all blocks.
 
     Returns:
         one ciphertext an output (`Calculator.write_sum`), None for zero.
     """
-    split, out = encodings.split, list[bytes | None]()
-    for group in _groups(calculator.params, outputs, split.babies + split.giants):
-        sums: list[list[sealapi.Ciphertext | None]] = [[None] * split.giants for _ in group]
-        for i, block in enumerate(blocks):
-            babies = [
-                calculator.rotations(calculator.read_request(requests[i * outputs + k]), split.babies) for k in group
-            ]
-            for giant in range(split.giants):
-                plains = encodings.giant(block, giant)
-                for row, turned in zip(sums, babies, strict=True):
-                    row[giant] = calculator.add_products(row[giant], turned, plains)
-        totals = [calculator.horner(row, split.babies) for row in sums]
+    params, out = calculator.params, list[bytes | None]()
+    together = min(len(diagonals), max(1, GROUP_BYTES // ciphertext_bytes(params)))
+    for group in _groups(params, outputs, together + 1):
+        totals: list[sealapi.Ciphertext | None] = [None for _ in group]
+        for start in reversed(range(diagonals.start, diagonals.stop, together or 1)):
+            part = range(start, min(start + together, diagonals.stop))
+            sums = _over_blocks(calculator, encodings, requests, part, group, outputs)
+            totals = [calculator.horner([*row, total], 1) for row, total in zip(sums, totals, strict=True)]
         out += [None if total is None else calculator.write_sum(total) for total in totals]
     return out
 
 
+def _over_blocks(
+    calculator: Calculator, encodings: Encodings, requests: Bytes, diagonals: range, group: range, outputs: int
+) -> list[list[sealapi.Ciphertext | None]]:
+    """The products with these diagonals, summed over all blocks, by output and diagonal."""
+    sums: list[list[sealapi.Ciphertext | None]] = [[None] * len(diagonals) for _ in group]
+    for block in range(len(requests) // outputs):
+        read = [calculator.read_request(requests[block * outputs + k]) for k in group]
+        for place, diagonal in enumerate(diagonals):
+            plain = encodings.giant(block, diagonal)
+            for row, request in zip(sums, read, strict=True):
+                row[place] = calculator.add_products(row[place], [request], plain)
+    return sums
+
+
 def fold(calculator: Calculator, padded: int, shares: Sequence[bytes | None]) -> bytes:
-    """g of one output from all blocks' shares of z: summed over the repeats of P slots, imaginary parts dropped."""
-    params, total = calculator.params, None
-    for share in shares:
-        if share is not None:
-            total = calculator.add(total, calculator.read_sum(share, scale_bits(params, "z")))
+    """g of one output from equal shares of its diagonals, in order: summed over the repeats of P slots, imaginary parts
+    dropped."""
+    params, bits = calculator.params, scale_bits(calculator.params, "z")
+    read = [None if share is None else calculator.read_sum(share, bits) for share in shares]
+    total = calculator.horner(read, padded // len(shares))
     if total is None:
         return calculator.write_sum(calculator.zero(scale_bits(params, "g"), params.levels))
     step = padded
@@ -197,6 +205,8 @@ def fitted(
     params, outputs, split, packed = calculator.params, len(heads), encodings.split, encodings.packed
     groups = -(-outputs // packed)
     out = np.empty((len(blocks) * groups, params.reply_bytes), dtype=np.uint8)
+    if not blocks:
+        return out
     waiting: list[sealapi.Ciphertext | None] = []  # outputs of one ciphertext; where they share one, there is one block
     for group in _groups(params, outputs, split.babies + split.giants):
         babies = [

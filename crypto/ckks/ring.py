@@ -48,13 +48,18 @@ def padded(params: ParameterSet, features: int) -> int:
     return 1 << (features - 1).bit_length()
 
 
-def giant_steps(params: ParameterSet, padded: int) -> list[int]:
+def root(padded: int) -> int:
+    """About the square root of P; P itself where it is 8 or less."""
+    found = 1 << padded.bit_length() // 2
+    return found if found < padded // 2 else padded
+
+
+def giant_steps(padded: int) -> list[int]:
     """How far a giant step may go: what babies there may be before it, by which a fit chooses its split.
 
-    All of P, or about the square root of it, or 1; where copies of a request are limited, that many too.
+    All of P, or 1, or about the square root of P.
     """
-    root = 1 << padded.bit_length() // 2
-    return sorted({1, padded, *((root, min(root, params.max_babies)) if root < padded // 2 else ())})
+    return sorted({1, root(padded), padded})
 
 
 def steps(params: ParameterSet, padded: int) -> list[int]:
@@ -67,7 +72,7 @@ def steps(params: ParameterSet, padded: int) -> list[int]:
     while step < params.slots:
         folds.append(step)
         step *= FOLD
-    return sorted({step for step in (*giant_steps(params, padded), *folds) if step < padded} | set(folds))
+    return sorted({step for step in (*giant_steps(padded), *folds) if step < padded} | set(folds))
 
 
 def galois_elements(params: ParameterSet, padded: int) -> list[int]:

@@ -23,7 +23,8 @@ from crypto.ckks.issued import Issued
 from crypto.ckks.keys import keys_digest
 from crypto.ckks.params import RANGE, ParameterSet
 from crypto.ckks.releases import Releases
-from crypto.ckks.seal_files import SEED_BYTES, Bytes, Residues
+from crypto.ckks.requests import write_request
+from crypto.ckks.seal_files import Bytes, Residues
 from crypto.ckks.secret_keys import KeyMaker
 from crypto.ckks.sets import named
 from crypto.ckks.slots import Packing, Slots
@@ -170,17 +171,16 @@ class SecretContext:
         params, table = self.params, Packing(self.params, *values.shape)
         out = np.empty((table.requests, params.request_bytes), dtype=np.uint8)
         for number, row in enumerate(out):
-            self._encrypt(table.request(values, number), params.levels, 2.0**params.request_bits, row)
+            sent = self._encrypt(table.request(values, number), params.levels, 2.0**params.request_bits)
+            row[:] = write_request(params, sent)
         return out
 
-    def _encrypt(self, slots: Slots, levels: int, scale: float, row: Bytes) -> None:
-        """Encrypt complex slots on the first `levels` primes into `row`, seeded."""
+    def _encrypt(self, slots: Slots, levels: int, scale: float) -> seal_files.SealObject:
+        """Complex slots, encrypted on the first `levels` primes, seeded."""
         plain = sealapi.Plaintext()
         self._encoder.encode(slots.tolist(), ring.level(self.params, levels), scale, plain)
-        saved = seal_files.save(self._encryptor.encrypt_symmetric(plain))
-        residues, seed = seal_files.split_ciphertext(saved, levels, self.params.n, seeded=True)
-        row[:-SEED_BYTES] = seal_files.pack(residues)
-        row[-SEED_BYTES:] = np.frombuffer(seed, dtype=np.uint8)
+        encrypted: seal_files.SealObject = self._encryptor.encrypt_symmetric(plain)
+        return encrypted
 
     def decrypt(self, replies: Bytes, rows: int, outputs: int, source: str) -> Values:
         """Decrypt replies.

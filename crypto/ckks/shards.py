@@ -1,4 +1,4 @@
-"""Blocks of rows shared out over processes, each of which keeps the encodings of its own blocks between rounds.
+"""The work on blocks of rows shared out over processes, each of which keeps the encodings of its share between rounds.
 
 SEAL's bindings hold the interpreter lock, so only processes run side by side. They come from `joblib.Parallel`, which
 does not say which process runs a call; so a call does not name its shard, the process that runs it *claims* one: the
@@ -20,6 +20,7 @@ import numpy.typing as npt
 from joblib import Parallel, delayed
 
 from crypto import work_folder
+from crypto.ckks import ring
 from crypto.ckks.calculator import Calculator
 from crypto.ckks.keys import PublicKeys
 from crypto.ckks.leave_one_out import OwnResiduals
@@ -61,10 +62,18 @@ class Job:
     cache_bytes: int
     leave_one_out: bool
 
-    def share(self, stage: int, shard: int) -> range:
-        """A shard's blocks of U_train (stage 0) or U_all (stage 1): consecutive, as even as can be."""
-        blocks = self.blocks[stage]
-        return range(blocks * shard // self.shards, blocks * (shard + 1) // self.shards)
+    def diagonals(self, shard: int) -> range:
+        """A shard's diagonals of U_train: equal shares, a power of two of them. The shards that are left have none.
+
+        A share is a multiple of the step that there is a key for, so that adding them up takes a fifteenth more
+        rotations at most, which the noise bound allows (decision 0003).
+        """
+        each = self.padded // min(self.padded // ring.root(self.padded), 1 << (self.shards.bit_length() - 1))
+        return range(min(shard * each, self.padded), min((shard + 1) * each, self.padded))
+
+    def fitted(self, shard: int) -> range:
+        """A shard's blocks of U_all: consecutive, as even as can be."""
+        return range(self.blocks[1] * shard // self.shards, self.blocks[1] * (shard + 1) // self.shards)
 
     def room(self, stage: int) -> int:
         """Bytes for encodings of a stage in one process, by their number; stage 2 are those of `OwnResiduals`."""
@@ -108,7 +117,7 @@ def prepare(
     folder = work_folder.claim(len(keys.raw) + extra + sum(4 * u.size + _HEADER_BYTES for u in own.values()), fill)
     rows = (0 if u_train is None else len(u_train), len(u_all))
     blocks = (-(-rows[0] // keys.params.n), -(-rows[1] // keys.params.n))
-    shards = max(1, min(cores, max(blocks)))
+    shards = max(1, min(cores, max(blocks[1], keys.padded if rows[0] else 1)))
     return Job(str(folder), keys.params.name, keys.padded, rows, blocks, shards, cache_bytes, factors is not None)
 
 
@@ -172,8 +181,8 @@ class Worker:
         return self._own
 
     def _encodings(self, stage: int, room: int) -> Encodings:
-        blocks = -(-self.job.blocks[stage] // self.job.shards)
-        split = (Split.second if stage else Split.first)(self.calculator.params, self.job.padded, blocks)
+        padded, blocks = self.job.padded, -(-self.job.blocks[1] // self.job.shards)
+        split = Split.second(self.calculator.params, padded, blocks) if stage else Split.first(padded)
         scales = self._scales() if stage else None
         return Encodings(self.calculator, self._u[stage], self.job.padded, split, stage == 0, room, scales)
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from tenseal import sealapi
 
 from crypto.ckks import flooding, ring, seal_files, wide
-from crypto.ckks.ciphertexts import checked, reply_residues, request_residues, write_reply
+from crypto.ckks.ciphertexts import checked, reply_residues, write_reply
 from crypto.ckks.fits import DIFFERENCE_BYTES, ROWS, SUM, TRAINING, WEIGHT_BITS
 from crypto.ckks.params import ParameterSet
 from crypto.ckks.products import (
@@ -29,6 +29,7 @@ from crypto.ckks.products import (
     Products,
     pairs,
 )
+from crypto.ckks.requests import read_request
 from crypto.ckks.seal_files import SEED_BYTES, Bytes
 from crypto.ckks.slots import Packing, Slots
 from crypto.ckks.sum_keys import ProductKeys
@@ -79,20 +80,14 @@ class SumCalculator:
     def _lifted(self, rows: Bytes) -> sealapi.Ciphertext:
         """The sum of requests Enc(r) that share a ciphertext, at the scale and on the primes of a fit of training
         rows."""
-        out, one = self._request(rows[0]), sealapi.Plaintext()
+        out, one = read_request(SUM, rows[0]), sealapi.Plaintext()
         for row in rows[1:]:
-            self._evaluator.add_inplace(out, self._request(row))
+            self._evaluator.add_inplace(out, read_request(SUM, row))
         self._encoder.encode(1.0, ring.level(SUM, SUM.levels), 2.0**LIFT_BITS, one)
         self._evaluator.multiply_plain_inplace(out, one)
         for _ in range(SUM.levels - TRAINING.reply_levels):
             self._evaluator.rescale_to_next_inplace(out)
         out.scale = TRAINING.reply_scale
-        return out
-
-    def _request(self, row: Bytes) -> sealapi.Ciphertext:
-        residues, parms = request_residues(SUM, row), ring.level(SUM, SUM.levels)
-        scale, seed, out = 2.0**SUM.request_bits, row[-SEED_BYTES:].tobytes(), sealapi.Ciphertext()
-        seal_files.load(out, self._context, seal_files.ciphertext_members(parms, SUM.n, scale, residues, seed=seed))
         return out
 
     # inner products

@@ -111,7 +111,7 @@ def _table(path: Path, columns: list[str], x: npt.NDArray[Any], rows: list[int],
 
 
 def _write_settings(
-    folder: Path, port: int, residuals: str = "none", ids: str = "clear", parameters: str = "strict"
+    folder: Path, port: int, residuals: str = "none", ids: str = "clear", parameters: str = "standard"
 ) -> None:
     study = (
         f'name = "demo"\ntask = "classification"\nsponsor = "hospital"\naddress = "tcp://127.0.0.1:{port}"\n'
@@ -198,7 +198,7 @@ def _print_results(folder: Path, data: dict[str, Any], results: list[Result]) ->
     for result in results:
         encrypted = result.residuals == "ckks"
         name = "GAL, residuals encrypted" if encrypted else "GAL, residuals in the clear"
-        hidden = "hidden (CKKS strict)" if encrypted else "readable"
+        hidden = "hidden (CKKS standard)" if encrypted else "readable"
         row(name, hidden, result.scores, f"{result.traffic:,}", f"{result.seconds:.1f}")
     row("all data pooled (Joint)", "everyone's", _reference(data, slice(0, 30)), "", "")
     console = Console()

@@ -41,7 +41,7 @@ max_queries = 10000000         # ids an assistor is ever asked about, over all r
 [protect]                      # what the RECEIVER sees; the channels are always encrypted
 ids = "psi"                    # private set intersection; with "clear" the sponsor sees every id
 residuals = "ckks"             # ciphertexts; with "none" assistors can read the labels off the residuals
-parameters = "strict"          # CKKS parameter set; or "fast"
+parameters = "standard"        # CKKS parameter set of 128-bit security; or "strict": 192, twice the time and traffic
 predictions = "none"           # the sponsor sees every assistor's fitted values; with "sum" only their weighted sum
 """
 SPONSOR = """\

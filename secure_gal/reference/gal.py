@@ -65,7 +65,7 @@ class GAL:
         patience: int = 3,
         seed: int = 0,
         residuals: str = "none",
-        parameters: str = "strict",
+        parameters: str = "standard",
         quantile_level: float = 0.5,
     ) -> None:
         self.residuals, self.parameters = residuals, parameters

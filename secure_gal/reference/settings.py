@@ -19,6 +19,7 @@ from secure_gal.learners import encryptable
 from secure_gal.learners.base import Learner
 from secure_gal.learners.trees import EstimatorLearner
 from secure_gal.settings.checks import check_study
+from secure_gal.settings.explanations import RETIRED
 from secure_gal.settings.load import convert
 from secure_gal.settings.party import LearnerSettings
 from secure_gal.settings.study import Protect, Study
@@ -45,7 +46,7 @@ def checked_study(residuals: str, parameters: str, **shared: Any) -> Study:
     hints = get_type_hints(Study)
     for argument in ("task", "loss", "weights"):
         _one_of(argument, given[argument], get_args(hints[argument]))
-    _one_of("parameters", parameters, get_args(get_type_hints(Protect)["parameters"]))
+    _one_of("parameters", parameters, get_args(get_type_hints(Protect)["parameters"]), "protect.parameters")
     _one_of("residuals", residuals, ("none", "ckks"))
     rate = given["learning_rate"]
     if isinstance(rate, str) and rate != "search":
@@ -68,7 +69,10 @@ def with_outputs(study: Study, outputs: int) -> Study:
     return study
 
 
-def _one_of(argument: str, value: object, accepted: tuple[str, ...]) -> None:
+def _one_of(argument: str, value: object, accepted: tuple[str, ...], place: str = "") -> None:
+    """`place` is that of the setting in study.toml."""
+    if isinstance(value, str) and (place, value) in RETIRED:
+        raise SettingsError(argument, f"{value!r}; {RETIRED[place, value]}")
     if not isinstance(value, str) or value not in accepted:
         raise SettingsError(argument, f"{value!r}; accepted: {', '.join(map(repr, accepted))}")
 

@@ -8,6 +8,14 @@ from typing import Any
 
 import msgspec.inspect
 
+RETIRED = {
+    ("protect.parameters", "fast"): (
+        'it hid data and key behind too little and is gone; write "standard", the default, which takes about as long, '
+        'or "strict"'
+    )
+}
+"""By place and value: what a setting of an earlier release is to be replaced by."""
+
 
 def explain(text: str, raw: dict[str, Any], kind: type[Any]) -> str:
     """msgspec's message with what it leaves out: the value of a field, the fields and values that are accepted.
@@ -30,7 +38,7 @@ def explain(text: str, raw: dict[str, Any], kind: type[Any]) -> str:
         meant = f"; did you mean `{close[0]}`?" if close else ""
         return f"{problem}{f' in [{place}]' if place else ''}{meant}; accepted: {', '.join(names)}"
     if problem.startswith("Invalid enum value"):
-        return f"`{place}` is {value!r}; accepted: {_accepted(literal)}"
+        return f"`{place}` is {value!r}; {RETIRED.get((place, value), f'accepted: {_accepted(literal)}')}"
     return f"{problem} - at `{place}`: {value!r}" if place else problem
 
 

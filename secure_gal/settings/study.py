@@ -38,7 +38,7 @@ class Protect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ids: Literal["psi", "clear"] = "psi"
     residuals: Literal["none", "rounded", "ckks", "dp", "ip"] = "none"
     predictions: Literal["none", "noise", "sum"] = "none"
-    parameters: Literal["strict", "fast"] = "strict"
+    parameters: Literal["standard", "strict"] = "standard"
     """The CKKS parameter set (`crypto.ckks.PARAMETER_SETS`); only used where something is encrypted."""
 
     epsilon: float | None = None

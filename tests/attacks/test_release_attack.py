@@ -31,7 +31,7 @@ from secure_gal.attacks.secret_key import chance, hits, in_ring, least_squares, 
 from tests.support.ckks_keys import keys, ridge, secret
 from tests.support.exact_ring import secret_residues
 
-RELEASED = pytest.mark.parametrize("name", ["strict", "fast", "sum"])
+RELEASED = pytest.mark.parametrize("name", ["strict", "standard", "sum"])
 
 
 def ternary(n: int, rng: np.random.Generator) -> np.ndarray:
@@ -169,7 +169,7 @@ def released_errors(
     return [d.astype(float) for d in deltas], [e.astype(float) for e in errors]
 
 
-@pytest.mark.parametrize("name", ["strict", "fast"])
+@pytest.mark.parametrize("name", ["strict", "standard"])
 def test_predictions_shown_to_an_assistor_do_not_give_the_key(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Real replies of a full block, decrypted with the noise that they have."""
     params, recorded = PARAMETER_SETS[name], Recorded(monkeypatch)
@@ -215,7 +215,7 @@ def attack(cipher: SecretContext, rows: np.ndarray, before: list[np.ndarray], mo
 def test_the_bits_that_a_set_states_follow_from_the_derivation(name: str) -> None:
     params = (PARAMETER_SETS | SUM_SETS)[name]
     assert params.secrecy <= release.secrecy(params) < params.secrecy + 1
-    assert params.secrecy >= {"strict": 40, "sum": 40, "fast": 18}[name]
+    assert params.secrecy >= {"strict": 40, "sum": 40, "standard": 18}[name]
     assert f"{params.secrecy} bits" in params.describe()
     assert 6 * release.deviation(params) < params.error
 
@@ -244,7 +244,7 @@ def test_every_ciphertext_has_noise_of_its_own() -> None:
     assert release.noise_seed(bytes(32), "a", b"1") == release.noise_seed(bytes(32), "a", b"1")
 
 
-@pytest.mark.parametrize("name", ["strict", "fast"])
+@pytest.mark.parametrize("name", ["strict", "standard"])
 def test_a_decrypted_reply_has_the_noise_that_is_stated(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The difference to the same decryption without it, coefficient by coefficient; false alarms below 1e-9."""
     params, cipher = PARAMETER_SETS[name], secret(name)

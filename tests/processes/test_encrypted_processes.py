@@ -43,7 +43,7 @@ def as_foretold(folder: Path) -> bool:
 def test_an_encrypted_study_survives_kills_and_can_be_audited(tmp_path: Path) -> None:
     folder = tmp_path / "d"
     demo._write_tables(folder)
-    demo._write_settings(folder, demo._free_port(), "ckks", "psi", "fast")
+    demo._write_settings(folder, demo._free_port(), "ckks", "psi", "standard")
     settings = folder / "lab-b" / "lab-b.toml"
     settings.write_text(settings.read_text() + 'features = "fourier"\n')  # its [learner] stands last
     labs = {name: watched(folder, name) for name in demo.PARTIES[1:]}
@@ -155,7 +155,7 @@ def test_a_second_run_and_predictions_of_a_study_are_sent_no_keys(tmp_path: Path
                 lab.kill()
                 lab.communicate()
         sizes.append([key_lines(tmp_path / party) for party in demo.PARTIES])
-    whole = keys_bytes(PARAMETER_SETS["fast"], 4)
+    whole = keys_bytes(PARAMETER_SETS["standard"], 4)
     assert sizes == [[[whole] * 2, [whole], [whole]], [[0] * 2, [0], [0]]], "by run and party, predictions and all"
     (kept,) = (tmp_path / "lab-a" / "keys" / "evaluation-keys").glob("*.keys")
     assert kept.stat().st_mode & 0o777 == 0o600 and kept.stat().st_size == whole

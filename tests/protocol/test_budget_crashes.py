@@ -22,7 +22,7 @@ from tests.support.budget_runs import Make, run_of
 from tests.support.simulation import MemoryStore, Network
 from tests.support.study_in_memory import NAMES, ROUNDS, Arrays, MemoryBudget, context, spent, study
 
-STRICT = PARAMETER_SETS["strict"]
+STANDARD = PARAMETER_SETS["standard"]
 
 
 def kills_at_every_step(make: Make, settings: Study, kinds: Sequence[Kind], step: int) -> None:
@@ -96,7 +96,7 @@ def test_an_assistor_without_a_budget_cannot_be_made() -> None:
 
 
 def test_a_study_that_alone_is_above_tau_names_the_study(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PARAMETER_SETS, "strict", dataclasses.replace(STRICT, tau=2))
+    monkeypatch.setitem(PARAMETER_SETS, "standard", dataclasses.replace(STANDARD, tau=2))
     with pytest.raises(
         SettingsError, match=r"study\.toml: 3 rounds over 120 rows and 1 outputs are 3 reply ciphertexts"
     ):

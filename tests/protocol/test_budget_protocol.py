@@ -34,7 +34,7 @@ from tests.support.study_in_memory import (
     table_of,
 )
 
-STRICT = PARAMETER_SETS["strict"]
+STANDARD = PARAMETER_SETS["standard"]
 
 
 # --- rows and ids -----------------------------------------------------------------------------------------------------
@@ -131,16 +131,16 @@ def test_ids_asked_about_in_the_clear_are_counted_as_well() -> None:
 def test_tau_holds_over_runs(make: Make, protect: Protect, each: int) -> None:
     """A run for which too little is left ends before its first round, and spends nothing."""
     budget, settings = MemoryBudget(), study(protect=protect, loss="l2")
-    assert budget.spend("earlier", [Charge("replies", STRICT.tau - 2 * each + 1, None)]) is None
+    assert budget.spend("earlier", [Charge("replies", STANDARD.tau - 2 * each + 1, None)]) is None
     lab = run_of(make, settings, budget).parties["lab"]
-    assert spent(lab, "replies") == STRICT.tau - each + 1
+    assert spent(lab, "replies") == STANDARD.tau - each + 1
     with pytest.raises(ConsentError, match=f"{each} reply ciphertexts, after the .*--beyond tau=NUMBER"):
         run_of(make, settings, budget)
-    assert spent(lab, "replies") == STRICT.tau - each + 1
-    more = read_beyond([f"tau={STRICT.tau + 1}"], limits_of(settings, "lab"))
+    assert spent(lab, "replies") == STANDARD.tau - each + 1
+    more = read_beyond([f"tau={STANDARD.tau + 1}"], limits_of(settings, "lab"))
     beyond = more | {"sums": 1e3, "own-sums": 1e3}
-    assert spent(run_of(make, settings, budget, beyond=beyond).parties["lab"], "replies") == STRICT.tau + 1
-    with pytest.raises(ConsentError, match=f"more than the limit of {STRICT.tau + 1:,}"):
+    assert spent(run_of(make, settings, budget, beyond=beyond).parties["lab"], "replies") == STANDARD.tau + 1
+    with pytest.raises(ConsentError, match=f"more than the limit of {STANDARD.tau + 1:,}"):
         run_of(make, settings, budget, beyond=beyond)
 
 
@@ -148,7 +148,7 @@ def test_predictions_of_another_run_leave_less_of_tau() -> None:
     budget, make = MemoryBudget(), encrypted_in_memory.make_party
     settings = encrypted_in_memory.STUDY
     first, second = (run_of(make, settings, budget).parties["lab"] for _ in range(2))
-    assert budget.spend("earlier", [Charge("replies", STRICT.tau - 2 * ROUNDS - 2, None)]) is None
+    assert budget.spend("earlier", [Charge("replies", STANDARD.tau - 2 * ROUNDS - 2, None)]) is None
     assert ask(first, 1, "r1") == "" and ask(second, 1, "r1") == ""
     for lab in (first, second):
         refused = ask(lab, 2, "r1")

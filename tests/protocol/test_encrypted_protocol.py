@@ -18,7 +18,7 @@ from secure_gal.holdings.budget import Charge
 from secure_gal.protocol import roles
 from secure_gal.settings.study import Protect
 from secure_gal.state import State
-from tests.support.encrypted_in_memory import STRICT, STUDY, StandIn, make_encrypted, make_party
+from tests.support.encrypted_in_memory import STANDARD, STUDY, StandIn, make_encrypted, make_party
 from tests.support.simulation import MemoryStore, Network, Party
 from tests.support.study_in_memory import (
     NAMES,
@@ -115,10 +115,10 @@ def test_a_clear_residual_ends_an_encrypted_study() -> None:
 @pytest.mark.parametrize(
     "bad",
     [
-        messages.EncryptedResidual(np.zeros((2, STRICT.request_bytes), np.uint8), 1),
-        messages.EncryptedResidual(np.zeros((1, STRICT.request_bytes - 1), np.uint8), 1),
-        messages.EncryptedResidual(np.zeros((0, STRICT.request_bytes), np.uint8), 1),
-        messages.EncryptedResidual(np.zeros((1, STRICT.request_bytes), np.uint8), 2),
+        messages.EncryptedResidual(np.zeros((2, STANDARD.request_bytes), np.uint8), 1),
+        messages.EncryptedResidual(np.zeros((1, STANDARD.request_bytes - 1), np.uint8), 1),
+        messages.EncryptedResidual(np.zeros((0, STANDARD.request_bytes), np.uint8), 1),
+        messages.EncryptedResidual(np.zeros((1, STANDARD.request_bytes), np.uint8), 2),
     ],
 )
 def test_wrong_counts_lengths_and_rounds_are_refused(bad: messages.EncryptedResidual) -> None:
@@ -153,7 +153,7 @@ def test_the_reply_budget_holds_over_restarts() -> None:
     network.run()
     lab = network.parties["lab"]
     assert spent(lab, "replies") == len(network.sponsor.node.role.ensemble.history)
-    lab.node.role._context.budget.spend("other", [Charge("replies", STRICT.tau - ROUNDS, None)])
+    lab.node.role._context.budget.spend("other", [Charge("replies", STANDARD.tau - ROUNDS, None)])
     lab.boot()
     ask = messages.PredictRequest(messages.Batch(1), ("r1",))
     (refusal,) = [e.message for e in lab.node.role.receive("hospital", ask) if isinstance(e, Send)]
@@ -163,8 +163,8 @@ def test_the_reply_budget_holds_over_restarts() -> None:
 def test_a_study_beyond_the_budget_ends_before_its_first_round(monkeypatch: pytest.MonkeyPatch) -> None:
     import dataclasses
 
-    tight = dataclasses.replace(STRICT, tau=2)
-    monkeypatch.setitem(PARAMETER_SETS, "strict", tight)
+    tight = dataclasses.replace(STANDARD, tau=2)
+    monkeypatch.setitem(PARAMETER_SETS, "standard", tight)
     with pytest.raises(SettingsError, match="use fewer rounds or rows"):
         make_encrypted().run()
 

@@ -27,7 +27,7 @@ from secure_gal.state import State
 from tests.support.simulation import MemoryStore, Network, Party
 from tests.support.study_in_memory import NAMES, Arrays, context, final_f, make_node, study
 
-FAST = study(protect=Protect(ids="clear", residuals="ckks", parameters="fast"), weights="fitted")
+STANDARD = study(protect=Protect(ids="clear", residuals="ckks", parameters="standard"), weights="fitted")
 LINEAR = LearnerSettings(features=("standardized",))
 
 
@@ -43,7 +43,7 @@ class Encrypted(Arrays):
     def prepare(self, rows: np.ndarray, train: np.ndarray) -> bytes:
         x = self.x[rows]
         features = ridge_features(LINEAR, x[train], Path.cwd(), 0)
-        self.party = EncryptedParty(features, x, train, PARAMETER_SETS["fast"], leave_one_out=True, cores=1)
+        self.party = EncryptedParty(features, x, train, PARAMETER_SETS["standard"], leave_one_out=True, cores=1)
         return b"encoder"
 
     @property
@@ -51,7 +51,7 @@ class Encrypted(Arrays):
         return self.party.padded
 
     def check_keys(self, raw: bytes, peer: str) -> None:
-        PublicKeys.from_bytes(PARAMETER_SETS["fast"], self.party.padded, raw)
+        PublicKeys.from_bytes(PARAMETER_SETS["standard"], self.party.padded, raw)
 
     def use_keys(self, raw: bytes, peer: str) -> None:
         self.party.use_keys(raw, peer)
@@ -65,10 +65,10 @@ class Encrypted(Arrays):
 
 @pytest.fixture(scope="module")
 def finished() -> Network:
-    cipher = SecretContext.generate(PARAMETER_SETS["fast"])
+    cipher = SecretContext.generate(PARAMETER_SETS["standard"])
 
     def party(name: str) -> Party:
-        fixed = context(name, FAST)
+        fixed = context(name, STANDARD)
 
         def make(store: MemoryStore) -> Node:
             state, nonce = State(store.values), bytes(16)
@@ -90,7 +90,7 @@ def test_f_is_that_of_the_clear_run_within_the_parameter_sets_error(finished: Ne
     blocks = [Arrays(n, 0 if n == "hospital" else 5).x[:120] for n in NAMES]
     clear = GAL("regression", names=NAMES, rounds=3, patience=10, validation=0.2, learners=LINEAR).fit(blocks, y)
     distance = np.abs(final_f(finished) - clear.F_).max()
-    assert distance <= 10 * PARAMETER_SETS["fast"].error * np.abs(clear.F_).max()
+    assert distance <= 10 * PARAMETER_SETS["standard"].error * np.abs(clear.F_).max()
 
 
 def test_clear_and_encrypted_values_are_shrunk_above_the_same_leverage() -> None:
@@ -129,7 +129,7 @@ def test_the_search_above_can_find_something(finished: Network) -> None:
 
 
 def test_ciphertexts_under_another_key_are_refused() -> None:
-    params = PARAMETER_SETS["fast"]
+    params = PARAMETER_SETS["standard"]
     ours, foreign = SecretContext.generate(params), SecretContext.generate(params)
     x = np.random.default_rng(0).standard_normal((50, 2))
     train = np.ones(50, dtype=bool)
@@ -142,7 +142,7 @@ def test_ciphertexts_under_another_key_are_refused() -> None:
 
 
 def test_a_batch_of_which_nobody_is_known_is_answered() -> None:
-    params = PARAMETER_SETS["fast"]
+    params = PARAMETER_SETS["standard"]
     cipher, x = SecretContext.generate(params), np.random.default_rng(0).standard_normal((50, 2))
     features = ridge_features(LINEAR, x, Path.cwd(), 0)
     party = EncryptedParty(features, x, np.ones(50, dtype=bool), params, leave_one_out=False, cores=1)
@@ -156,12 +156,12 @@ def test_a_batch_of_which_nobody_is_known_is_answered() -> None:
 
 def test_after_its_head_an_assistor_fits_no_more_and_answers_zeros_for_ids_that_it_has_not(tmp_path: Path) -> None:
     """The worker processes end with the head; no encoder is asked for no rows, which scikit-learn would refuse."""
-    rows, cipher = 40, SecretContext.generate(PARAMETER_SETS["fast"])
+    rows, cipher = 40, SecretContext.generate(PARAMETER_SETS["standard"])
     x = np.random.default_rng(0).standard_normal(rows)
     pl.DataFrame({"id": [str(i) for i in range(rows)], "x": x}).write_csv(tmp_path / "lab.csv")
     data = DataSettings(tmp_path / "lab.csv", "id")
     settings = PartySettings(tmp_path / "study.toml", "lab", tmp_path, tmp_path, data, learner=LINEAR)
-    lab = EncryptedAssistorData(settings, FAST, tmp_path, lambda text: None)
+    lab = EncryptedAssistorData(settings, STANDARD, tmp_path, lambda text: None)
     encoder = lab.prepare(np.arange(rows), np.ones(rows, dtype=bool))
     lab.use_keys(keys := cipher.public_keys(lab.padded), "hospital")
     requests = cipher.encrypt(np.ones((rows, 1)))

@@ -146,7 +146,7 @@ def own_part(state: State) -> tuple[np.ndarray, np.ndarray]:
 def test_the_reference_predicts_what_it_separated(residuals: str) -> None:
     x, y = separable()
     blocks = [x[:, :40], x[:, 40:]]
-    gal = GAL(rounds=ROUNDS, weights="paper", residuals=residuals, parameters="fast").fit(blocks, y)
+    gal = GAL(rounds=ROUNDS, weights="paper", residuals=residuals, parameters="standard").fit(blocks, y)
     assert gal.train_mask_.all() and gal.ensemble_.kept == len(gal.history_) < ROUNDS
     assert (gal.predict(blocks) == y).all()
     assert np.abs(gal.decision_function(blocks) - gal.F_).max() < 1e-2 * np.abs(gal.F_).max()
@@ -163,7 +163,7 @@ def write_study(folder: Path, residuals: str, predictions: str) -> np.ndarray:
         label = y if party == "hospital" else None
         demo._table(folder / party / f"{party}.csv", names, x[:, cut], list(range(ROWS)), label)
     demo._table(folder / "hospital" / "new.csv", [f"c{j}" for j in range(30)], x[:, :30], list(range(ROWS)), None)
-    demo._write_settings(folder, demo._free_port(), residuals, "clear", "fast")
+    demo._write_settings(folder, demo._free_port(), residuals, "clear", "standard")
     for party in columns:
         file = folder / party / "study.toml"
         file.write_text(f'rounds = {ROUNDS}\n{file.read_text()}predictions = "{predictions}"\n')

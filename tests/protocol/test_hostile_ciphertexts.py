@@ -25,7 +25,7 @@ from tests.support.ckks_keys import raw_keys, secret
 from tests.support.frozen_ckks import held
 from tests.support.refusals import PEER, refused
 
-FAST, STRICT = PARAMETER_SETS["fast"], PARAMETER_SETS["strict"]
+STANDARD, STRICT = PARAMETER_SETS["standard"], PARAMETER_SETS["strict"]
 
 
 # --- what every reader of ciphertexts and keys refuses, with SEAL behind it -------------------------------------------
@@ -57,14 +57,14 @@ def test_a_reply_that_hides_nothing(name: str) -> None:
 
 def test_evaluation_keys_that_nothing_can_be_computed_with() -> None:
     """A public key (p, 0) would make SEAL refuse the first fit as transparent; from any seed comes another one."""
-    raw = np.frombuffer(raw_keys("fast"), np.uint8)
-    polynomials = held(PublicKeys.from_bytes(FAST, 1, bytes(len(raw))).public, FAST, FAST.levels + 1)
+    raw = np.frombuffer(raw_keys("standard"), np.uint8)
+    polynomials = held(PublicKeys.from_bytes(STANDARD, 1, bytes(len(raw))).public, STANDARD, STANDARD.levels + 1)
     assert not polynomials[0].any() and all(spread(row >> np.uint64(52)) for row in polynomials[1])
-    refused(lambda: PublicKeys.from_bytes(FAST, 1, b"\xff" * len(raw)), "public key with a residue")
-    refused(lambda: PublicKeys.from_bytes(FAST, 1, raw.tobytes()[:-1]), "evaluation keys of")
+    refused(lambda: PublicKeys.from_bytes(STANDARD, 1, b"\xff" * len(raw)), "public key with a residue")
+    refused(lambda: PublicKeys.from_bytes(STANDARD, 1, raw.tobytes()[:-1]), "evaluation keys of")
     last = raw.copy()
     last[-200:-100] = 255
-    refused(lambda: PublicKeys.from_bytes(FAST, 1, last.tobytes()), "evaluation key with a residue")
+    refused(lambda: PublicKeys.from_bytes(STANDARD, 1, last.tobytes()), "evaluation key with a residue")
 
 
 def test_keys_of_sums_that_nothing_can_be_computed_with(cipher: SumContext) -> None:

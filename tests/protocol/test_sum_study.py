@@ -40,7 +40,7 @@ def public() -> tuple[Network, Any]:
 
 @pytest.fixture(scope="module")
 def individual() -> tuple[Network, Any]:
-    return run(Protect(ids="clear", residuals="ckks", parameters="fast"))
+    return run(Protect(ids="clear", residuals="ckks", parameters="standard"))
 
 
 class Truth:

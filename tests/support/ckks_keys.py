@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from crypto.ckks import dithering, release
+from crypto.ckks import dithering, release, wide
 from crypto.ckks.calculator import Calculator
 from crypto.ckks.keys import PublicKeys
 from crypto.ckks.params import ParameterSet
@@ -75,14 +75,15 @@ def width(name: str, p: int) -> int:
 def error_bound(params: ParameterSet, u_all: Array, u_train: Array, r: Array) -> float:
     """Six standard deviations of the error of f, term by term as in docs/decisions/0003."""
     n, rounding = params.n, np.sqrt(params.n / 12)  # coefficients are rounded to integers
-    encoding = np.sqrt(params.n * dithering.VARIANCE)  # those of U after dither
+    encoding, single = (np.sqrt(params.n * dithering.variance(m)) for m in (dithering.SUMMED, dithering.SINGLE))
+    left_out = 2.0 ** (8 * (wide.whole_bytes(params.request_primes) - params.request_kept))
     longest, residual = np.linalg.norm(u_all, axis=1).max(), np.linalg.norm(r, axis=0).max()
     g = np.linalg.norm(u_train.T @ r, axis=0).max()
     terms = [
         release.deviation(params),
-        encoding * g / 2.0**params.second_bits,
+        single * g / 2.0**params.second_bits,
         longest * encoding * residual / 2.0**params.first_bits,
-        longest * (3.2 * np.sqrt(n) + rounding) / 2.0**params.request_bits,
+        longest * (3.2 * np.sqrt(n) + rounding * left_out) / 2.0**params.request_bits,
         np.sqrt(n / 18) * np.sqrt(n) / params.reply_scale,
         longest * g * 2.0**-24,
     ]

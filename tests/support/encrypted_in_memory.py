@@ -21,7 +21,7 @@ from secure_gal.state import State
 from tests.support.simulation import MemoryStore, Network, Party
 from tests.support.study_in_memory import NAMES, ROUNDS, Arrays, context, make_node, study
 
-STRICT = PARAMETER_SETS["strict"]
+STANDARD = PARAMETER_SETS["standard"]
 STUDY = study(protect=Protect(ids="clear", residuals="ckks"), loss="l2")
 KEYS = b"keys for a padded width of 4"
 
@@ -48,17 +48,17 @@ class StandIn:
 
     def issue(self, padded: int, held: str, *, combines: bool = False) -> bytes:
         assert padded == 4 and not combines
-        return b"" if held == keys_digest(STRICT, padded, KEYS) else KEYS
+        return b"" if held == keys_digest(STANDARD, padded, KEYS) else KEYS
 
     def encrypt(self, values: np.ndarray) -> np.ndarray:
         assert np.abs(values).max() <= 1.0
-        return pack(values, STRICT.request_bytes)
+        return pack(values, STANDARD.request_bytes)
 
     def refuse(self, source: str, rule: str) -> Malformed:
         return Malformed(rule)
 
     def decrypt(self, replies: np.ndarray, rows: int, outputs: int, source: str) -> np.ndarray:
-        if replies.shape != (outputs, STRICT.reply_bytes):
+        if replies.shape != (outputs, STANDARD.reply_bytes):
             raise Malformed("wrong count")
         return unpack(replies, rows)
 
@@ -79,7 +79,7 @@ class Head(Arrays):
     def fit_encrypted(self, requests: np.ndarray, outputs: int, peer: str) -> np.ndarray:
         residual = unpack(requests, int(self.train.sum())).astype(np.float32)
         fitted = self.fit_round(1, residual)[1][study_order(self.train)]
-        return pack(fitted * self.stretch, STRICT.reply_bytes)
+        return pack(fitted * self.stretch, STANDARD.reply_bytes)
 
     def head(self, requests: np.ndarray, outputs: int, peer: str) -> bytes:
         return unpack(requests, int(self.train.sum())).astype(np.float64).tobytes()
@@ -90,7 +90,7 @@ class Head(Arrays):
         model = self.local._learner.fit(self.local._x_train, combined, 0)
         known = np.array([i in self.ids for i in ids], dtype=np.uint8)
         rows = [self.ids.index(i) if i in self.ids else 0 for i in ids]
-        return known, pack(model.predict(self.x[rows]), STRICT.reply_bytes)
+        return known, pack(model.predict(self.x[rows]), STANDARD.reply_bytes)
 
 
 def make_party(

@@ -1,8 +1,8 @@
 """The circuit of the ridge fit on noise-free phases: what a reply would be if key switching and rounding cost nothing.
 
-`Exact` has the methods of `Calculator`, but its "ciphertexts" are phases c0 + c1 s mod the primes, in SEAL's
-number-theoretic-transform order, as Python integers. Run beside the real circuit from the same requests, it isolates
-the noise that the circuit added, which is the noise that depends on the assistor's data.
+`Exact` has the methods of `Calculator`, but its "ciphertexts" are phases c0 + c1 s mod the primes. Run beside the real
+circuit from the same requests, it isolates the noise that the circuit added, which is the noise that depends on the
+assistor's data.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 from tenseal import sealapi
 
-from crypto.ckks import ring, seal_files
+from crypto.ckks import seal_files
 from crypto.ckks.calculator import Calculator
 from crypto.ckks.params import ParameterSet
 from crypto.ckks.ridge_blocks import Encodings
+from crypto.ckks.seal_files import Bytes
 from crypto.ckks.secret import SecretContext
 from crypto.ckks.slots import Slots
 
@@ -58,7 +59,7 @@ def coefficients(calculator: Calculator, residues: Phase) -> Phase:
     """Transformed residues to centred coefficients, by SEAL's inverse transform and the Chinese remainder theorem."""
     params = calculator.params
     words = np.stack([residues.astype(np.uint64), np.ones_like(residues, dtype=np.uint64)])
-    carrier = calculator._rebuild(words, 1.0, None)
+    carrier = calculator._rebuild(words, 1.0)
     calculator._evaluator.transform_from_ntt_inplace(carrier)
     saved = seal_files.save(carrier)
     rows = seal_files.split_ciphertext(saved, params.levels, params.n, seeded=False)[0][0].astype(object)
@@ -69,7 +70,8 @@ def coefficients(calculator: Calculator, residues: Phase) -> Phase:
 
 
 class Exact(Calculator):
-    """Phases for ciphertexts; `sanitise` keeps what it is given in `results`."""
+    """Phases for ciphertexts: a phase is SEAL's first polynomial, and what stands in the second is never looked at.
+    `sanitise` keeps what it is given in `results`."""
 
     def __init__(self, real: Calculator, secret: SecretContext) -> None:
         self.__dict__ |= real.__dict__
@@ -80,35 +82,34 @@ class Exact(Calculator):
         self._positions = np.empty(2 * self.params.n, dtype=int)
         self._positions[self._exponents] = np.arange(self.params.n)
 
-    def read_request(self, row):  # type: ignore[no-untyped-def]
-        return phase(self.real, self.secret, self.real.read_request(row))
+    def read_request(self, row: Bytes) -> sealapi.Ciphertext:
+        request = self.real.read_request(row)
+        return self._carried(phase(self.real, self.secret, request).astype(np.uint64), request.scale)
 
     def read_sum(self, packed, bits):  # type: ignore[no-untyped-def]
+        packed.scale = 2.0**bits  # of g twice that of z, whose values it has
         return packed
 
     def write_sum(self, ciphertext):  # type: ignore[no-untyped-def]
         return ciphertext
 
-    def add(self, total, term):  # type: ignore[no-untyped-def]
-        return term if total is None else total if term is None else (total + term) % moduli(self.params)
+    def _carried(self, first: seal_files.Residues, scale: float) -> sealapi.Ciphertext:
+        return self._rebuild(np.stack([first, np.ones_like(first)]), scale)
 
-    def add_products(self, total, factors, plains):  # type: ignore[no-untyped-def]
-        for factor, plain in zip(factors, plains, strict=True):
-            if plain is not None:
-                total = self.add(total, factor * plain_residues(plain, self.params) % moduli(self.params))
-        return total
+    def _first(self, ciphertext: sealapi.Ciphertext) -> seal_files.Residues:
+        params = self.params
+        return seal_files.split_ciphertext(seal_files.save(ciphertext), params.levels, params.n, seeded=False)[0][0]
 
-    def rotate(self, ciphertext, step):  # type: ignore[no-untyped-def]
-        return self._automorphism(ciphertext, ring.rotation(self.params, step))
+    def phase(self, ciphertext: sealapi.Ciphertext) -> Phase:
+        """What `phase` gives of a real one."""
+        return self._first(ciphertext).astype(object)
 
-    def conjugate(self, ciphertext):  # type: ignore[no-untyped-def]
-        return self._automorphism(ciphertext, 2 * self.params.n - 1)
-
-    def _automorphism(self, residues: Phase, element: int) -> Phase:
-        return residues[:, self._positions[self._exponents * element % (2 * self.params.n)]]
+    def _apply(self, ciphertext: sealapi.Ciphertext, element: int) -> sealapi.Ciphertext:
+        turned = self._positions[self._exponents * element % (2 * self.params.n)]
+        return self._carried(self._first(ciphertext)[:, turned], ciphertext.scale)
 
     def sanitise(self, fitted, bits):  # type: ignore[no-untyped-def]
-        self.results.append(fitted)
+        self.results.append(None if fitted is None else self.phase(fitted))
         return np.zeros(self.params.reply_bytes, dtype=np.uint8)
 
 

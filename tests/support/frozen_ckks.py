@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,10 +28,10 @@ def packed(values: seal_files.Residues) -> bytes:
     return seal_files.pack(values).tobytes()
 
 
-def numbers(what: str, params: ParameterSet) -> list[int]:
-    """n numbers below the product of a reply's primes."""
-    product, size = math.prod(params.reply_primes), 40
-    raw = stream(what, size * params.n)
+def numbers(what: str, n: int, primes: Sequence[int]) -> list[int]:
+    """n numbers below the product of the primes."""
+    product, size = math.prod(primes), 40
+    raw = stream(what, size * n)
     return [int.from_bytes(raw[i : i + size], "little") % product for i in range(0, len(raw), size)]
 
 
@@ -58,23 +59,21 @@ def decrypted(secret: SecretContext, ciphertext: sealapi.Ciphertext) -> Any:
     return np.array(secret._encoder.decode_complex(plain))
 
 
-def by_hand(params: ParameterSet, polynomials: list[list[int]]) -> bytes:
-    """Leading bytes of each coefficient of c0, then of c1; each little-endian."""
-    total = (math.prod(params.reply_primes).bit_length() + 7) // 8
+def by_hand(primes: Sequence[int], polynomials: list[list[int]], kept: Sequence[int]) -> bytes:
+    """So many leading bytes of each coefficient of c0, then of c1; each little-endian."""
+    total = (math.prod(primes).bit_length() + 7) // 8
     return b"".join(
-        number.to_bytes(total, "little")[total - kept :]
-        for kept, polynomial in zip(params.reply_kept, polynomials, strict=True)
+        number.to_bytes(total, "little")[total - count :]
+        for count, polynomial in zip(kept, polynomials, strict=True)
         for number in polynomial
     )
 
 
-def middle(params: ParameterSet, number: int, kept: int) -> int:
+def middle(primes: Sequence[int], number: int, kept: int) -> int:
     """A number after its lower bytes were left out."""
-    dropped = 8 * ((math.prod(params.reply_primes).bit_length() + 7) // 8 - kept)
+    dropped = 8 * ((math.prod(primes).bit_length() + 7) // 8 - kept)
     return (number >> dropped << dropped) + (1 << dropped >> 1)
 
 
-def as_residues(params: ParameterSet, polynomials: list[list[int]]) -> seal_files.Residues:
-    return np.array(
-        [[[x % q for x in numbers] for q in params.reply_primes] for numbers in polynomials], dtype=np.uint64
-    )
+def as_residues(primes: Sequence[int], polynomials: list[list[int]]) -> seal_files.Residues:
+    return np.array([[[x % q for x in numbers] for q in primes] for numbers in polynomials], dtype=np.uint64)

@@ -98,11 +98,13 @@ class Individual(Rows):
     padded = 8
 
     def check_keys(self, raw: bytes, peer: str) -> None:
-        PublicKeys.from_bytes(PARAMETER_SETS["fast"], 8, raw)
+        PublicKeys.from_bytes(PARAMETER_SETS["standard"], 8, raw)
 
     def use_keys(self, raw: bytes, peer: str) -> None:
         x = self.x[self.rows]
-        self.party = EncryptedParty(self.features, x, self.train, PARAMETER_SETS["fast"], leave_one_out=False, cores=1)
+        self.party = EncryptedParty(
+            self.features, x, self.train, PARAMETER_SETS["standard"], leave_one_out=False, cores=1
+        )
         self.party.use_keys(raw, peer)
 
     def fit_encrypted(self, requests: np.ndarray, outputs: int, peer: str) -> np.ndarray:
@@ -116,7 +118,7 @@ def run(protect: Protect, rounds: int = 3, weights: str = "paper") -> tuple[Netw
     """A finished study, and the sponsor's key."""
     settings = study(protect=protect, loss="l2", rounds=rounds, weights=weights)
     summed = protect.summed
-    cipher = SumContext.generate(SUM) if summed else SecretContext.generate(PARAMETER_SETS["fast"])
+    cipher = SumContext.generate(SUM) if summed else SecretContext.generate(PARAMETER_SETS["standard"])
 
     def party(name: str) -> Party:
         fixed = context(name, settings, ANY_SUMS)

@@ -41,7 +41,7 @@ def write_study(
         label = y if party == "hospital" else None
         demo._table(folder / party / f"{party}.csv", names, x[:, cut], list(range(ROWS)), label)
     demo._table(folder / "hospital" / "new.csv", ["c0", "c1", "c2"], x[:, :3], list(range(0, ROWS, 3)), None)
-    demo._write_settings(folder, demo._free_port(), residuals, ids, "fast")
+    demo._write_settings(folder, demo._free_port(), residuals, ids, "standard")
     for party in demo.PARTIES:
         file = folder / party / "study.toml"
         head = f'rounds = 2\nweights = "paper"\nvalidation = {validation}\n'

@@ -20,23 +20,28 @@ from tests.support.frozen_ckks import as_residues, held, held_keys, middle, numb
 
 def test_sum_of_replies() -> None:
     vector, params = Vector("ckks-sum-of-replies"), SUM_SETS["sum-rows"]
-    two = [[numbers(f"c{p} of reply {i}", params) for p in range(2)] for i in range(2)]
-    rows = [write_reply(params, as_residues(params, both), flooded=False)[None] for both in two]
+    two = [[numbers(f"c{p} of reply {i}", params.n, params.reply_primes) for p in range(2)] for i in range(2)]
+    rows = [write_reply(params, as_residues(params.reply_primes, both), flooded=False)[None] for both in two]
     product = math.prod(params.reply_primes)
     due = [
-        [(middle(params, x, kept) + middle(params, y, kept)) % product for x, y in zip(a, b, strict=True)]
+        [
+            (middle(params.reply_primes, x, kept) + middle(params.reply_primes, y, kept)) % product
+            for x, y in zip(a, b, strict=True)
+        ]
         for kept, a, b in zip(params.reply_kept, *two, strict=True)
     ]
     made = added(params, rows)
     vector.same(shape=list(made.shape), rows_differ=bool((made != rows[0]).any()))
-    assert (made[0] == write_reply(params, as_residues(params, due), flooded=False)).all(), f"layer {vector.layer!r}"
+    assert (made[0] == write_reply(params, as_residues(params.reply_primes, due), flooded=False)).all(), (
+        f"layer {vector.layer!r}"
+    )
 
 
 def test_inner_product() -> None:
     """Leading bytes of every coefficient of c1, then one whole number."""
     vector, primes = Vector("ckks-inner-product"), products.PRODUCT_PRIMES
     params = SUM_SETS["sum"]
-    second, constant = numbers("c1 of an inner product", params), 2**100 + 5
+    second, constant = numbers("c1 of an inner product", params.n, params.reply_primes), 2**100 + 5
     total, kept = products.CONSTANT_BYTES, vector.given["kept"]
     raw = b"".join(x.to_bytes(total, "little")[total - kept :] for x in second) + constant.to_bytes(total, "little")
     with vector.read():

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crypto.ckks.ciphertexts import check_requests
 from crypto.ckks.params import ParameterSet
+from crypto.ckks.requests import check_requests
 from secure_gal import events, messages
 from secure_gal.effects import Compute, Done, Effect, Send
 from secure_gal.errors import PeerViolation, blamed

@@ -11,15 +11,16 @@ from hypothesis import strategies as st
 
 from crypto.ckks import seal_files
 from crypto.ckks.calculator import Calculator
-from crypto.ckks.ciphertexts import check_requests, spread
+from crypto.ckks.ciphertexts import spread
 from crypto.ckks.encrypted_ridge import EncryptedRidge
 from crypto.ckks.params import RANGE
+from crypto.ckks.requests import check_requests
 from crypto.ckks.secret import SecretContext
 from crypto.ckks.sets import PARAMETER_SETS
 from crypto.errors import Malformed, Unsuitable
 from tests.support.ckks_keys import PEER, SETS, expendable, keys, reply, ridge, secret
 
-FAST = PARAMETER_SETS["fast"]
+STANDARD = PARAMETER_SETS["standard"]
 
 
 # --- packing ----------------------------------------------------------------------------------------------------------
@@ -37,14 +38,14 @@ def test_packing_is_exact(values: list[int]) -> None:
 
 def test_threads_have_their_own_scratch_files() -> None:
     values = np.linspace(-1, 1, 500)[:, None]
-    assert keys("fast", 1).params is secret("fast").params  # made before the threads ask for them
+    assert keys("standard", 1).params is secret("standard").params  # made before the threads ask for them
     failures: list[BaseException] = []
 
     def work(sign: int) -> None:
         try:
             for _ in range(5):
-                got = secret("fast").decrypt(reply("fast", sign * values[:, 0]), 500, 1, PEER)
-                assert np.abs(got - sign * values).max() < FAST.error
+                got = secret("standard").decrypt(reply("standard", sign * values[:, 0]), 500, 1, PEER)
+                assert np.abs(got - sign * values).max() < STANDARD.error
         except BaseException as error:
             failures.append(error)
 
@@ -64,35 +65,35 @@ def test_values_that_cannot_be_encrypted(bad: float) -> None:
     values = np.zeros((5, 2))
     values[3, 1] = bad
     with pytest.raises(Unsuitable):
-        secret("fast").encrypt(values)
+        secret("standard").encrypt(values)
     with pytest.raises(Unsuitable):
-        secret("fast").encrypt(np.zeros((0, 1)))
+        secret("standard").encrypt(np.zeros((0, 1)))
 
 
 def test_encryption_is_fresh_and_ordered() -> None:
-    values = np.random.default_rng(0).uniform(-1, 1, (FAST.n + 1, 3))
-    one, two = secret("fast").encrypt(values), secret("fast").encrypt(values)
-    assert one.shape == (6, FAST.request_bytes) and (one != two).mean() > 0.9
-    check_requests(FAST, one)
+    values = np.random.default_rng(0).uniform(-1, 1, (STANDARD.n + 1, 3))
+    one, two = secret("standard").encrypt(values), secret("standard").encrypt(values)
+    assert one.shape == (6, STANDARD.request_bytes) and (one != two).mean() > 0.9
+    check_requests(STANDARD, one)
 
 
 def test_requests_that_must_be_refused() -> None:
-    good = secret("fast").encrypt(np.zeros((5, 1)))
+    good = secret("standard").encrypt(np.zeros((5, 1)))
     for bad in (good[:, :-1], np.pad(good, ((0, 0), (0, 1))), good[0], good.astype(np.uint16)):
         with pytest.raises(Malformed):
-            check_requests(FAST, bad)
+            check_requests(STANDARD, bad)
     beyond = good.copy()
-    beyond[0, 15:30] = 0xFF
-    with pytest.raises(Malformed, match="below its prime"):
-        check_requests(FAST, beyond)
+    beyond[0, 10:20] = 0xFF
+    with pytest.raises(Malformed, match="below its modulus"):
+        check_requests(STANDARD, beyond)
 
 
 def test_a_request_of_another_level_or_set() -> None:
     """Level, degree and scale are not in the bytes, so another level can only show as another length."""
     strict = secret("strict").encrypt(np.zeros((5, 1)))
-    for bad in (strict, strict[:, : FAST.request_bytes - 1], strict[:, :-64]):
+    for bad in (strict, strict[:, : STANDARD.request_bytes - 1], strict[:, :-64]):
         with pytest.raises(Malformed):
-            check_requests(FAST, bad)
+            check_requests(STANDARD, bad)
 
 
 # --- replies that arrive ----------------------------------------------------------------------------------------------
@@ -124,7 +125,7 @@ def test_a_wrongly_scaled_reply_is_refused() -> None:
     """The sponsor decodes at the scale of the name: what was computed at another one comes out of range or as noise."""
     values = np.linspace(-1, 1, 50)
     with pytest.raises(Malformed):
-        expendable("fast").decrypt(reply("fast", values * 2.0**10), 50, 1, PEER)
+        expendable("standard").decrypt(reply("standard", values * 2.0**10), 50, 1, PEER)
 
 
 @SETS
@@ -142,18 +143,18 @@ def test_replies_under_another_key_and_random_bytes(name: str) -> None:
 
 def test_a_request_under_another_key_gives_a_refused_reply() -> None:
     u, r = ridge(200, 2, 1)
-    job = EncryptedRidge(keys("fast", 2), u, u, cores=1)
-    replies = job.fit(SecretContext.generate(FAST).encrypt(r), 1)
+    job = EncryptedRidge(keys("standard", 2), u, u, cores=1)
+    replies = job.fit(SecretContext.generate(STANDARD).encrypt(r), 1)
     job.close()
     with pytest.raises(Malformed, match="within 32"):
-        expendable("fast").decrypt(replies, 200, 1, PEER)
+        expendable("standard").decrypt(replies, 200, 1, PEER)
 
 
 def test_replies_of_the_wrong_shape() -> None:
-    good = reply("fast", np.zeros(9))
+    good = reply("standard", np.zeros(9))
     for bad, rows, outputs in [
         (good, 9, 2),
-        (good, FAST.n + 1, 1),
+        (good, STANDARD.n + 1, 1),
         (good[:0], 9, 1),
         (good[:, :-1], 9, 1),
         (good[:, 1:], 9, 1),
@@ -161,7 +162,7 @@ def test_replies_of_the_wrong_shape() -> None:
         (good.astype(np.int64), 9, 1),
     ]:
         with pytest.raises(Malformed):
-            secret("fast").decrypt(bad, rows, outputs, PEER)
+            secret("standard").decrypt(bad, rows, outputs, PEER)
 
 
 # --- fuzz: mutated frames are refused or computed with; nothing dies --------------------------------------------------
@@ -169,28 +170,28 @@ def test_replies_of_the_wrong_shape() -> None:
 
 def test_mutated_requests_never_kill_the_process() -> None:
     rng = np.random.default_rng(3)
-    good, calculator, refused = secret("fast").encrypt(np.full((5, 1), 0.5)), Calculator(keys("fast", 1)), 0
+    good, calculator, refused = secret("standard").encrypt(np.full((5, 1), 0.5)), Calculator(keys("standard", 1)), 0
     for _ in range(150):
         bad = good.copy()
         at, count = rng.integers(good.shape[1]), rng.integers(1, 40)
         bad[0, at : at + count] = rng.choice([0, 255, rng.integers(256)])
         try:
-            check_requests(FAST, bad)
+            check_requests(STANDARD, bad)
             calculator.read_request(bad[0])
         except Malformed:
             refused += 1
-    assert 20 < refused < 150
+    assert 5 < refused < 150
 
 
 def test_mutated_replies_never_kill_the_process() -> None:
     rng = np.random.default_rng(4)
-    good, refused = reply("fast", np.full(9, 0.5)), 0
+    good, refused = reply("standard", np.full(9, 0.5)), 0
     for _ in range(150):
         bad = good.copy()
         at, count = rng.integers(good.shape[1]), rng.integers(1, 40)
         bad[0, at : at + count] = rng.integers(256)
         try:
-            expendable("fast").decrypt(bad, 9, 1, PEER)
+            expendable("standard").decrypt(bad, 9, 1, PEER)
         except Malformed:
             refused += 1
     assert refused > 100  # what is left changed low bits only

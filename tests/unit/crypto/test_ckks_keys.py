@@ -16,18 +16,18 @@ from crypto.ckks.sets import PARAMETER_SETS
 from crypto.errors import Malformed, Unsuitable
 from tests.support.ckks_keys import PEER, SETS, keys, raw_keys, reply, secret
 
-FAST = PARAMETER_SETS["fast"]
+STANDARD = PARAMETER_SETS["standard"]
 
 
 # --- the secret key ---------------------------------------------------------------------------------------------------
 
 
 def test_the_secret_is_dull_and_stays() -> None:
-    assert repr(secret("fast")) == "SecretContext(fast, secret)"
+    assert repr(secret("standard")) == "SecretContext(standard, secret)"
     with pytest.raises(TypeError):
-        pickle.dumps(secret("fast"))
+        pickle.dumps(secret("standard"))
     with pytest.raises(TypeError):
-        copy.deepcopy(secret("fast"))
+        copy.deepcopy(secret("standard"))
 
 
 @SETS
@@ -47,13 +47,20 @@ def test_a_key_file_that_must_be_refused(tmp_path: Path) -> None:
     path = tmp_path / "ckks.key"
     with pytest.raises(Unsuitable, match="cannot be read"):
         SecretContext.load(path)
-    secret("fast").save(path)
+    secret("standard").save(path)
     good = path.read_bytes()
     path.chmod(0o640)
     with pytest.raises(Unsuitable, match="chmod 600"):
         SecretContext.load(path)
     path.chmod(0o600)
-    for bad in (b"", good[:-1], good[:1000], good + b"\0", good.replace(b"fast", b"slow"), good[:50] + b"\xff" * 99999):
+    for bad in (
+        b"",
+        good[:-1],
+        good[:1000],
+        good + b"\0",
+        good.replace(b"standard", b"slow"),
+        good[:50] + b"\xff" * 99999,
+    ):
         path.write_bytes(bad)
         with pytest.raises(Unsuitable, match="is not a CKKS key file"):
             SecretContext.load(path)
@@ -74,21 +81,21 @@ def test_keys_have_their_exact_length(name: str) -> None:
 
 @pytest.mark.parametrize("at", [0, 300_000, 400_000, -100_000])
 def test_a_key_with_a_residue_beyond_its_prime(at: int) -> None:
-    raw = bytearray(raw_keys("fast", 16))
+    raw = bytearray(raw_keys("standard", 16))
     start = at % len(raw)
     raw[start : start + 64] = b"\xff" * 64
     with pytest.raises(Malformed, match=r"(evaluation|public) key with a residue"):
-        PublicKeys.from_bytes(FAST, 16, bytes(raw))
+        PublicKeys.from_bytes(STANDARD, 16, bytes(raw))
 
 
 # --- fuzz: mutated frames are refused or computed with; nothing dies --------------------------------------------------
 
 
 def test_mutated_keys_never_kill_the_process() -> None:
-    rng, raw = np.random.default_rng(5), raw_keys("fast", 16)
+    rng, raw = np.random.default_rng(5), raw_keys("standard", 16)
     for _ in range(6):
         bad = bytearray(raw)
         for at in rng.integers(0, len(raw) - 8, 2):
             bad[at : at + 8] = rng.bytes(8)
         with contextlib.suppress(Malformed):
-            PublicKeys.from_bytes(FAST, 16, bytes(bad))
+            PublicKeys.from_bytes(STANDARD, 16, bytes(bad))

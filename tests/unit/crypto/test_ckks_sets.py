@@ -17,14 +17,14 @@ from crypto.ckks.sets import PARAMETER_SETS
 from crypto.errors import Misuse
 from tests.support.ckks_keys import SETS
 
-FAST = PARAMETER_SETS["fast"]
+STANDARD = PARAMETER_SETS["standard"]
 
 
 @SETS
 def test_a_parameter_set_keeps_what_it_states(name: str) -> None:
     params = PARAMETER_SETS[name]
     bits = sum(prime.bit_length() for prime in params.primes)
-    assert bits <= {"strict": 305, "fast": 214}[name]  # ePrint 2024/463: 192 and 128 bits, ternary secret
+    assert bits <= {"strict": 305, "standard": 214}[name]  # ePrint 2024/463: 192 and 128 bits, ternary secret
     assert params.distance(params.tau) <= 2.0**-params.kappa < params.distance(8 * params.tau)
     assert len(params.primes) == len(set(params.primes)) == params.levels + 1
     assert all(prime >> 59 == 1 and prime % (2 * params.n) == 1 for prime in params.primes)
@@ -35,20 +35,20 @@ def test_a_parameter_set_keeps_what_it_states(name: str) -> None:
 
 
 def test_bytes_a_value() -> None:
-    for name, (out, back, key_bytes) in {"fast": (20, 16, 3.5e6), "strict": (28, 28, 13e6)}.items():
+    for name, (out, back, key_bytes) in {"standard": (10.01, 13, 3.5e6), "strict": (14.01, 14, 13e6)}.items():
         params = PARAMETER_SETS[name]
         assert params.request_bytes <= out * params.n and params.reply_bytes <= back * params.n
         assert max(keys_bytes(params, 1 << i) for i in range(13)) <= key_bytes
 
 
 def test_padded_widths() -> None:
-    assert [padded(FAST, p) for p in (1, 2, 3, 12, 16, 130, 4096)] == [1, 2, 4, 16, 16, 256, 4096]
+    assert [padded(STANDARD, p) for p in (1, 2, 3, 12, 16, 130, 4096)] == [1, 2, 4, 16, 16, 256, 4096]
     for p in (0, -1, 4097):
         with pytest.raises(Misuse):
-            padded(FAST, p)
+            padded(STANDARD, p)
     for width in (-1, 3, 8192):
         with pytest.raises(Misuse):
-            keys_bytes(FAST, width)
+            keys_bytes(STANDARD, width)
 
 
 def test_the_public_side_imports_no_secret_side() -> None:

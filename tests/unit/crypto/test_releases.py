@@ -17,21 +17,21 @@ from crypto.ckks.sets import PARAMETER_SETS
 from crypto.errors import KeyRetired, Malformed, Refused
 from tests.support.ckks_keys import PEER, keys, reply
 
-FAST = PARAMETER_SETS["fast"]
+STANDARD = PARAMETER_SETS["standard"]
 
 
 def test_the_same_ciphertext_is_one_release_and_gives_the_same_values(tmp_path: Path) -> None:
     """Noise that were drawn again could be averaged away."""
     path = tmp_path / "ckks.key"
-    SecretContext.generate(FAST).save(path)
+    SecretContext.generate(STANDARD).save(path)
     first = SecretContext.load(path)
-    keyed = PublicKeys.from_bytes(FAST, 1, first.public_keys(1))
+    keyed = PublicKeys.from_bytes(STANDARD, 1, first.public_keys(1))
     calculator = Calculator(keyed)
     replies = np.stack([calculator.sanitise(None, 111) for _ in range(3)])
     values = [first.decrypt(row[None], 100, 1, PEER) for row in replies]
     assert first.releases.count == 3
     noise = first.releases.add_squares(PEER, 0, 0.0)
-    assert noise[0] == 3 * (FAST.values_per_ciphertext - 100)
+    assert noise[0] == 3 * (STANDARD.values_per_ciphertext - 100)
     again = SecretContext.load(path)  # another process, or the same after a crash
     for row, before in zip(replies, values, strict=True):
         assert (again.decrypt(row[None], 100, 1, PEER) == before).all()
@@ -101,23 +101,23 @@ def test_without_room_on_the_disk_nothing_is_decrypted(tmp_path: Path, monkeypat
 def test_a_reply_refused_after_decryption_ends_the_key(tmp_path: Path) -> None:
     """It told one bit about the key; a second one would tell another."""
     path = tmp_path / "ckks.key"
-    SecretContext.generate(FAST).save(path)
+    SecretContext.generate(STANDARD).save(path)
     cipher = SecretContext.load(path)
-    row = np.random.default_rng(0).integers(0, 255, (1, FAST.reply_bytes), dtype=np.uint8)
+    row = np.random.default_rng(0).integers(0, 255, (1, STANDARD.reply_bytes), dtype=np.uint8)
     with pytest.raises(Malformed, match="within 32"):
         cipher.decrypt(row, 9, 1, PEER)
-    good = Calculator(PublicKeys.from_bytes(FAST, 1, cipher.public_keys(1))).sanitise(None, 111)
+    good = Calculator(PublicKeys.from_bytes(STANDARD, 1, cipher.public_keys(1))).sanitise(None, 111)
     with pytest.raises(KeyRetired, match="a reply of hospital was refused after it was decrypted"):
         cipher.decrypt(good[None], 9, 1, PEER)
     assert not path.exists()
 
 
 def test_a_reply_refused_before_decryption_ends_nothing() -> None:
-    cipher = SecretContext.generate(FAST)
-    good = Calculator(PublicKeys.from_bytes(FAST, 1, cipher.public_keys(1))).sanitise(None, 111)[None]
+    cipher = SecretContext.generate(STANDARD)
+    good = Calculator(PublicKeys.from_bytes(STANDARD, 1, cipher.public_keys(1))).sanitise(None, 111)[None]
     transparent, beyond = good.copy(), good.copy()
-    transparent[0, FAST.reply_kept[0] * FAST.n :] = 0
-    beyond[0, FAST.reply_kept[0] * FAST.n :] = 255
+    transparent[0, STANDARD.reply_kept[0] * STANDARD.n :] = 0
+    beyond[0, STANDARD.reply_kept[0] * STANDARD.n :] = 255
     for bad, rule in (
         (transparent, "second polynomial is zero"),
         (beyond, "below its modulus"),
@@ -131,18 +131,18 @@ def test_a_reply_refused_before_decryption_ends_nothing() -> None:
 
 def test_values_behind_the_last_row_are_noticed() -> None:
     """What is forged without care fills the padding, too."""
-    cipher = SecretContext.generate(FAST)
-    values = np.zeros(FAST.n)
-    values[20:] = 20 * FAST.error
-    forged = reply("fast", values)
+    cipher = SecretContext.generate(STANDARD)
+    values = np.zeros(STANDARD.n)
+    values[20:] = 20 * STANDARD.error
+    forged = reply("standard", values)
     with pytest.raises(Malformed, match="more than noise behind its last row"):
-        SecretContext(FAST, _secret_of_tests(), bytes(32), Releases(FAST.tau)).decrypt(forged, 20, 1, PEER)
+        SecretContext(STANDARD, _secret_of_tests(), bytes(32), Releases(STANDARD.tau)).decrypt(forged, 20, 1, PEER)
     assert cipher.releases.count == 0
 
 
 def test_a_little_too_much_noise_is_noticed_over_many_replies() -> None:
     """A variance that no single reply shows: it is added up for each peer, over runs."""
-    account = Releases(FAST.tau)
+    account = Releases(STANDARD.tau)
     rng = np.random.default_rng(0)
     honest, forged = (rng.standard_normal((40, 8000)) * size for size in (1.0, 1.06))
     for peer, replies, expected in (("lab", honest, False), ("mallory", forged, True)):
@@ -163,20 +163,20 @@ def test_what_adds_up_for_a_peer_is_kept_beside_the_key(tmp_path: Path) -> None:
 def _secret_of_tests() -> object:
     from tests.support.ckks_keys import secret
 
-    return secret("fast")._secret
+    return secret("standard")._secret
 
 
 def test_honest_replies_pass_the_checks_on_padding() -> None:
-    cipher = SecretContext.generate(FAST)
-    calculator = Calculator(PublicKeys.from_bytes(FAST, 1, cipher.public_keys(1)))
-    for rows in (1, 100, FAST.n):
+    cipher = SecretContext.generate(STANDARD)
+    calculator = Calculator(PublicKeys.from_bytes(STANDARD, 1, cipher.public_keys(1)))
+    for rows in (1, 100, STANDARD.n):
         cipher.decrypt(calculator.sanitise(None, 111)[None], rows, 1, PEER)
-    assert keys("fast", 1).params is FAST
+    assert keys("standard", 1).params is STANDARD
 
 
 def test_padding_is_held_against_the_noise_and_what_encoding_u_may_leave() -> None:
-    """An encoded U has variance 1/4 a coefficient with its dither (decision 3), over n slots and 2^25 rows."""
+    """An encoded U has variance 7/12 a coefficient with its dither (decision 3), over n slots and 2^25 rows."""
     strict = PARAMETER_SETS["strict"]
-    left = (strict.n * 2.0**25 * dithering.VARIANCE) ** 0.5 / 2.0**strict.second_bits
+    left = (strict.n * 2.0**25 * dithering.variance(dithering.SINGLE)) ** 0.5 / 2.0**strict.second_bits
     assert release.padding_deviation(strict) == pytest.approx((release.deviation(strict) ** 2 + left**2) ** 0.5)
-    assert pytest.approx(1 / 12 + 2 / 12) == dithering.VARIANCE, "rounding, and two uniform numbers"
+    assert pytest.approx(1 / 12 + 6 / 12) == dithering.variance(dithering.SINGLE), "rounding, and six uniform numbers"

@@ -212,7 +212,7 @@ def test_segments_that_nobody_uses_hold_noise_alone(keys: Keys) -> None:
 
 def test_the_distances_hold_with_all_outputs_packed() -> None:
     assert SUM.distance(SUM.tau) < 2.0**-SUM.kappa
-    assert replace(SUM, max_packed=64).distance(SUM.tau) > 2.0**-SUM.kappa, "the limit can be exceeded"
+    assert replace(SUM, second_bits=SUM.second_bits + 5).distance(SUM.tau) > 2.0**-SUM.kappa, "it can be exceeded"
     numbers, layout = len(pairs(3, True)), Layout(8_000, 2_000, 10)
     assert (layout.training.ciphertexts, layout.rest.ciphertexts) == (5, 2)
     for by_ridge in (True, False):
@@ -249,18 +249,16 @@ def test_data_dependent_noise_of_packed_fits_is_within_its_bound(keys: Keys) -> 
     requests = keys.secret.encrypt(rng.uniform(-1, 1, (rows, outputs)))
     real = Calculator(PublicKeys(SUM, width, keys.raw))
     own = OwnResiduals(real, rng.uniform(0, 1, rows), 2**30)
-    first = Encodings(real, u.astype(np.float32), width, Split.first(SUM, width, 1), True, 2**30)
+    first = Encodings(real, u.astype(np.float32), width, Split.first(width), True, 2**30)
     second = Encodings(real, new.astype(np.float32), width, Split.second(SUM, width, 1), False, 2**30)
     phases = []
     for calculator in (Exact(real, keys.secret), Unsanitised(real, keys.secret)):
-        shares = ridge_blocks.inner_products(calculator, first, requests, range(1), outputs)
+        shares = ridge_blocks.inner_products(calculator, first, requests, range(width), outputs)
         heads = [ridge_blocks.fold(calculator, width, [share]) for share in shares]
         own._calculator = calculator
         assert len(ridge_blocks.fitted(calculator, second, heads, range(1), (own, requests))) == 1
         phases.append(calculator.results[0])
     noise = coefficients(real, (phases[1] - phases[0]) % moduli(SUM))
-    dropped = math.prod(SUM.primes[SUM.reply_levels : SUM.levels])
-    measured = float(np.linalg.norm(np.array([int(x) for x in noise], dtype=float))) / dropped
-    print(f"log2 D: measured {math.log2(measured):.1f}, bound {math.log2(SUM.data_noise):.1f}")
-    assert SUM.data_noise / 30 < measured < SUM.data_noise
+    measured = float(np.linalg.norm(np.array([int(x) for x in noise], dtype=float)))
+    assert SUM.switching_noise / 30 < measured < SUM.switching_noise
     assert TRAINING.max_packed == SUM.max_packed

@@ -21,7 +21,7 @@ from crypto.ckks.encrypted_ridge import EncryptedRidge
 from tests.support.ckks_keys import keys
 from tests.unit.crypto.test_workers import work
 u = np.eye(9000, 2) / 2
-job = EncryptedRidge(keys("fast", 2), u, u, cores=2)
+job = EncryptedRidge(keys("standard", 2), u, u, cores=2)
 shards.spread(job._job, work)
 """,
     "alignment": """

@@ -39,6 +39,7 @@ STUDY = 'name="s"\ntask="classification"\nsponsor="hospital"\naddress="tcp://h:7
         ("learning_rate = -1.0\n", "`learning_rate` is -1.0"),
         ('loss = "l2"\n', "`loss` is 'l2'; accepted: cross_entropy"),
         ('[protect]\nresiduals = "aes"\n', "`protect.residuals` is 'aes'; accepted: 'ckks', 'dp', 'ip', 'none'"),
+        ('[protect]\nparameters = "fast"\n', r"`protect.parameters` is 'fast'; .* is gone; write .standard."),
         ("rouns = 3\n", "did you mean `rounds`.; accepted: name, task"),
         ("[protect]\nepsilom = 1\n", r"`epsilom` in \[protect\]; did you mean `epsilon`"),
         ('weights = "fited"\n', "^[^']*`weights` is 'fited'; accepted: 'fitted', 'paper', 'uniform'$"),

@@ -19,13 +19,13 @@ from secure_gal.settings.study import Protect
 from tests.support.study_in_memory import NAMES, study
 
 DIGEST = "ab" * 32
-FAST = PARAMETER_SETS["fast"]
+STANDARD = PARAMETER_SETS["standard"]
 
 
 @pytest.fixture
 def session(tmp_path: Path) -> Any:
     (tmp_path / "keys").mkdir()
-    protect = Protect(residuals="ckks", parameters="fast")
+    protect = Protect(residuals="ckks", parameters="standard")
     return SimpleNamespace(party=SimpleNamespace(home=tmp_path / "keys"), digest=DIGEST, study=study(protect=protect))
 
 
@@ -40,8 +40,8 @@ def test_a_deleted_run_directory_resets_nothing(session: Any, tmp_path: Path) ->
     first.close()
     again = store(tmp_path, "another-run")
     assert open_cipher(session, again).releases.count == 2
-    assert released(session.party.home, DIGEST, FAST) == 2
-    assert released(session.party.home, "cd" * 32, FAST) == 0, "another study has another key"
+    assert released(session.party.home, DIGEST, STANDARD) == 2
+    assert released(session.party.home, "cd" * 32, STANDARD) == 0, "another study has another key"
     again.close()
 
 
@@ -74,14 +74,14 @@ def test_the_account_is_read_without_the_key(tmp_path: Path) -> None:
     path = current_key(tmp_path, DIGEST)
     path.write_bytes(b"anything")
     Releases(10, path).admit([b"one"])
-    assert released(tmp_path, DIGEST, FAST) == 1
+    assert released(tmp_path, DIGEST, STANDARD) == 1
 
 
 @pytest.mark.parametrize(
     ("protect", "said"),
     [
-        (Protect(residuals="ckks", parameters="fast"), "8,192 values"),
-        (Protect(residuals="ckks"), "16,384 values"),
+        (Protect(residuals="ckks"), "8,192 values"),
+        (Protect(residuals="ckks", parameters="strict"), "16,384 values"),
         (Protect(predictions="sum"), "16,384 values"),
         (Protect(), ""),
     ],

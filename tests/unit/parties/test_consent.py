@@ -219,7 +219,7 @@ def test_a_learner_that_cannot_be_fitted_on_ciphertexts_is_refused_by_check(kind
     with pytest.raises(SettingsError, match=r"must see the residual.*Choose one of"):
         setup.check_party(tmp_path / "lab.toml")
     session_of(tmp_path, encrypted, '[learner]\nkind = "linear"\nfeatures = "auto"\n')
-    assert "strict: ring degree 16384" in setup.check_party(tmp_path / "lab.toml")
+    assert "standard: ring degree 8192" in setup.check_party(tmp_path / "lab.toml")
 
 
 @pytest.mark.parametrize(

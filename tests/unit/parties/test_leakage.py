@@ -25,7 +25,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, residuals in (("clear", "none"), ("encrypted", "ckks")):
         home = folder / name
         demo._write_tables(home)
-        demo._write_settings(home, demo._free_port(), residuals, "clear", "fast")
+        demo._write_settings(home, demo._free_port(), residuals, "clear", "standard")
         if name == "clear":  # heads on one saved map, which the meter must find again
             settings = home / "lab-a" / "lab-a.toml"
             settings.write_text(settings.read_text() + 'features = "polynomial"\n')  # its [learner] stands last

@@ -56,7 +56,7 @@ def write(folder: Path, protect: str, learner: str) -> None:
 def test_a_stop_is_noticed_while_a_resumed_party_prepares(tmp_path: Path) -> None:
     write(
         tmp_path,
-        'ids = "clear"\nresiduals = "ckks"\nparameters = "fast"',
+        'ids = "clear"\nresiduals = "ckks"\nparameters = "standard"',
         'kind = "linear"\nfeatures = "python:slow:Features"',
     )
     sponsor, assistor = (

@@ -259,9 +259,9 @@ def test_encrypted_heads_on_images_and_series_give_what_clear_ones_give() -> Non
     settings = {"rounds": 2, "learners": learner}
     blocks, y = [x[..., :3], x[..., 2:], s], ((r[:, 0] > 0) ^ (np.arange(150) % 5 == 0)).astype(int)
     clear = GAL(**settings).fit(blocks, y)  # type: ignore[arg-type]
-    sealed = GAL(**settings, residuals="ckks", parameters="fast").fit(blocks, y)  # type: ignore[arg-type]
+    sealed = GAL(**settings, residuals="ckks", parameters="standard").fit(blocks, y)  # type: ignore[arg-type]
     try:
-        # `fast` errs by at most 1e-3 of a residual, which eta multiplies; the next round's residual errs along.
+        # `standard` errs by at most 1e-3 of a residual, which eta multiplies; the next round's residual errs along.
         atol = 2 * 1e-3 * sum(record.eta for record in clear.history_)
         assert atol < 0.05 * np.abs(clear.F_).max()
         np.testing.assert_allclose(sealed.F_, clear.F_, atol=atol)

@@ -169,7 +169,7 @@ def test_an_encrypted_assistor_answers_from_images_what_ridge_answers(tmp_path: 
         "hospital",
         "tcp://x:1",
         ("lab",),
-        protect=Protect(ids="clear", residuals="ckks", parameters="fast"),
+        protect=Protect(ids="clear", residuals="ckks", parameters="standard"),
     )
     learner = LearnerSettings(features="encoder", options={"encoder_width": 31, "encoder_file": "lab.encoder"})
     path = write(tmp_path / "lab.npz")
@@ -177,7 +177,7 @@ def test_an_encrypted_assistor_answers_from_images_what_ridge_answers(tmp_path: 
     train = np.arange(N) % 4 != 0
     saved = model.prepare(np.arange(N), train)
     assert (tmp_path / "lab.encoder").exists()
-    cipher = SecretContext.generate(PARAMETER_SETS["fast"])
+    cipher = SecretContext.generate(PARAMETER_SETS["standard"])
     keys = cipher.public_keys(model.padded)
     model.use_keys(keys, "hospital")
     combination = np.random.default_rng(0).uniform(-1, 1, (int(train.sum()), 1))

@@ -43,6 +43,8 @@ def test_a_wrong_setting_is_refused_by_name(argument: str, value: object) -> Non
 def test_choices_are_listed() -> None:
     with pytest.raises(SettingsError, match=r"weights: 'unifrom'; accepted: 'fitted', 'uniform'"):
         fitted(weights="unifrom")
+    with pytest.raises(SettingsError, match=r"parameters: 'fast'; .* is gone; write .standard."):
+        fitted(parameters="fast")
     with pytest.raises(SettingsError, match=r"'lineer'; accepted: cnn, gb"):
         fitted(learners="lineer")
 
@@ -64,13 +66,13 @@ def test_one_party_may_be_alone() -> None:
 @pytest.mark.parametrize("learner", ["gb", "mlp", LearnerSettings(loss="l1"), Ridge()])
 def test_only_linear_assistors_are_encrypted(learner: object) -> None:
     with pytest.raises(SettingsError, match=r"learners \(party-2\).*residual"):
-        fitted(residuals="ckks", parameters="fast", learners=["linear", "linear", learner])
+        fitted(residuals="ckks", parameters="standard", learners=["linear", "linear", learner])
 
 
 def test_a_sponsor_fits_what_it_likes_beside_encrypted_assistors() -> None:
     blocks, y = data()
     settings = {"rounds": 1, "weights": "paper", "learners": [Ridge(), "linear"]}
-    gal = GAL("regression", **settings, residuals="ckks", parameters="fast")  # type: ignore[arg-type]
+    gal = GAL("regression", **settings, residuals="ckks", parameters="standard")  # type: ignore[arg-type]
     gal.fit(blocks[:2], y)
     assert np.allclose(gal.predict(blocks[:2]), gal.F_[:, 0] * gal.codec_.scale + gal.codec_.mean, atol=0.05)
     gal.close()
@@ -130,5 +132,5 @@ def test_a_failed_fit_ends_the_worker_processes(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(encrypted_local, "EncryptedLocal", Party)
     with pytest.raises(SettingsError, match="wrong"):
-        fitted(residuals="ckks", parameters="fast")
+        fitted(residuals="ckks", parameters="standard")
     assert open_parties == []
