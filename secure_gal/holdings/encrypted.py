@@ -18,6 +18,7 @@ from secure_gal.errors import SettingsError, StateError, blamed
 from secure_gal.features.encoded import RidgeFeatures
 from secure_gal.gal.split import derive_seed
 from secure_gal.holdings.encrypted_party import EncryptedParty, answer
+from secure_gal.holdings.in_memory import InMemory
 from secure_gal.holdings.party import PartyModel, RowEncoder, look_up
 from secure_gal.learners import ONE_MAP, encryptable, ridge_features, storage
 from secure_gal.settings.party import PartySettings
@@ -36,10 +37,18 @@ class EncryptedAssistorData(PartyModel):
     fresh = False
     """Whether every round has a map, and so an encrypted head, of its own (`SumFreshData`)."""
 
-    def __init__(self, party: PartySettings, study: Study, folder: Path, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        party: PartySettings,
+        study: Study,
+        folder: Path,
+        warn: Callable[[str], None],
+        *,
+        memory: InMemory | None = None,
+    ) -> None:
         refuse_unencryptable(party, study)
         sweep()
-        super().__init__(party, study, folder, warn)
+        super().__init__(party, study, folder, warn, memory=memory)
         self._params = named(study.protect.parameter_set)
         self._encrypted: EncryptedParty | None = None
         self._features: RidgeFeatures | None = None

@@ -24,6 +24,7 @@ from secure_gal.features.fresh import draw
 from secure_gal.gal.rows import study_order
 from secure_gal.gal.split import derive_seed
 from secure_gal.holdings.encrypted_party import answer
+from secure_gal.holdings.in_memory import InMemory
 from secure_gal.holdings.sums import SumEncryptedData
 from secure_gal.learners import storage
 from secure_gal.learners.kinds.linear import ridge_strength
@@ -39,8 +40,16 @@ class SumFreshData(SumEncryptedData):
 
     fresh = True
 
-    def __init__(self, party: PartySettings, study: Study, folder: Path, warn: Callable[[str], None]) -> None:
-        super().__init__(party, study, folder, warn)
+    def __init__(
+        self,
+        party: PartySettings,
+        study: Study,
+        folder: Path,
+        warn: Callable[[str], None],
+        *,
+        memory: InMemory | None = None,
+    ) -> None:
+        super().__init__(party, study, folder, warn, memory=memory)
         self._x: Any = np.zeros((0, 0))
         self._padded, self._round = 0, 0
         self._keys: tuple[bytes, str] | None = None

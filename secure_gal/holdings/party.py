@@ -22,6 +22,7 @@ from secure_gal.data.table import Table, read_table
 from secure_gal.errors import DataError, StateError
 from secure_gal.gal.losses import default_local_loss
 from secure_gal.gal.split import derive_seed
+from secure_gal.holdings.in_memory import InMemory
 from secure_gal.holdings.local import LocalParty, collapse
 from secure_gal.holdings.reading import check_same, keep, known_schema
 from secure_gal.learners import check_shape, make_learner, storage
@@ -38,16 +39,31 @@ RowEncoder = TableEncoder | ArrayEncoder
 
 
 class PartyModel:
-    """What both roles share: rows encoded in study order, and one local model a round."""
+    """What both roles share: rows encoded in study order, and one local model a round.
 
-    def __init__(self, party: PartySettings, study: Study, folder: Path, warn: Callable[[str], None]) -> None:
+    Args:
+        folder: the party file's, where `python:` modules are looked up first.
+        warn: is given what a person should know.
+        memory: rows and learner in memory; None for a party that has files. Nothing is then kept beside its state.
+    """
+
+    def __init__(
+        self,
+        party: PartySettings,
+        study: Study,
+        folder: Path,
+        warn: Callable[[str], None],
+        *,
+        memory: InMemory | None = None,
+    ) -> None:
         self._party = party
         self._study = study
         self._folder = folder
         self._warn = warn
+        self._memory = memory
         self.on_read: Callable[[Table], None] = lambda table: None
         """Is given every table that is read later, before anything is computed from it."""
-        self.schema = known_schema(party)
+        self.schema = known_schema(party) if memory is None else memory.schema
         """How every table of this party is read; None for arrays."""
         self.table = self._read()
         self._decide()
@@ -58,7 +74,8 @@ class PartyModel:
             check_shape(party.learner, frame.ndim if isinstance(frame, ArrayRows) else 2)
             seed = derive_seed("features", study.seed, party.party)
             loss = default_local_loss(study.loss_name)
-            self._learner = make_learner(party.learner, folder, loss, seed, self._fresh_secret)
+            own = None if memory is None else memory.learner
+            self._learner = own or make_learner(party.learner, folder, loss, seed, self._fresh_secret)
 
     @property
     def fits(self) -> bool:
@@ -67,6 +84,8 @@ class PartyModel:
 
     def _fresh_secret(self) -> bytes:
         """What `fresh_features` draws from: 32 bytes in the run directory, made when first asked for."""
+        if self._memory is not None:
+            return self._memory.secret
         file = self._party.run_dir / "fresh.secret"
         if not file.exists():
             write_new(file, secrets.token_bytes(32), 0o600)
@@ -78,7 +97,10 @@ class PartyModel:
 
     def _read(self) -> Table:
         """`[data]` as it is now, read by this party's schema."""
-        table = read_table(self._party.data, self._study.form, schema=self.schema, task=self._study.task)
+        if self._memory is not None:
+            table = self._memory.read(self.schema)
+        else:
+            table = read_table(self._party.data, self._study.form, schema=self.schema, task=self._study.task)
         self.on_read(table)
         return table
 
@@ -110,7 +132,8 @@ class PartyModel:
     def encoded_to_learn(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> tuple[RowEncoder, Any]:
         """As `encoded`; what is learnt from is kept in the run directory."""
         found = self.encoded(rows, train)
-        keep(self._party, self.schema, self.table.frame[rows[train].tolist()])
+        if self._memory is None:
+            keep(self._party, self.schema, self.table.frame[rows[train].tolist()])
         return found
 
     def _encode(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> RowEncoder:
@@ -125,7 +148,7 @@ class PartyModel:
         if isinstance(learner, SharedLearner) and round_ > 1:
             learner.resume(self._shared_file)
         model, fitted = self.local.fit_round(round_, residual)
-        if isinstance(learner, SharedLearner) and round_ == 1:
+        if isinstance(learner, SharedLearner) and round_ == 1 and self._memory is None:
             learner.save(self._shared_file)
         return storage.dump(model), fitted
 
