@@ -28,8 +28,8 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from benchmarks import deep_data as data
+from secure_gal import GAL
 from secure_gal.learners import storage
-from secure_gal.reference import GAL
 from secure_gal.settings.party import LearnerSettings
 
 METHODS = ("alone", "joint", "gal", "dms", "alone_heads", "joint_heads", "heads")

@@ -29,9 +29,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from benchmarks import accuracy_data as data
+from secure_gal import GAL
 from secure_gal.data.encode import TableEncoder
 from secure_gal.learners.linear import LinearModel
-from secure_gal.reference import GAL
 from secure_gal.settings.party import LearnerSettings
 
 ROUNDS = 20

@@ -28,8 +28,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import KNeighborsRegressor
 
 from benchmarks import generalise_data as data
+from secure_gal import GAL
 from secure_gal.gal.losses import get_loss, metric
-from secure_gal.reference import GAL
 from secure_gal.settings.party import LearnerSettings
 
 ROUNDS = 10

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.encrypted_local import EncryptedLocal
 from benchmarks.privacy_data import Array, People
 from crypto.ckks.secret import SecretContext
 from crypto.ckks.sets import PARAMETER_SETS
@@ -20,7 +21,6 @@ from secure_gal.attacks.finding import r2
 from secure_gal.attacks.requests import readable
 from secure_gal.gal.ensemble import Ensemble
 from secure_gal.gal.losses import metric
-from secure_gal.holdings.encrypted_local import EncryptedLocal
 from secure_gal.holdings.local import LocalParty, collapse
 from secure_gal.labels.schemes import Training
 from secure_gal.learners import make_learner

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from secure_gal.reference import GAL
+from secure_gal import GAL
 from secure_gal.settings.party import LearnerSettings
 
 Array = npt.NDArray[np.float64]
@@ -54,7 +54,6 @@ def main(residuals: str = "none") -> dict[str, float]:
         chosen = ["linear", LearnerSettings(kind="linear", features=maps)]
         gal = GAL("regression", rounds=3, learners=chosen, residuals=residuals, parameters="fast").fit(blocks, y[:300])
         found[name] = float(np.corrcoef(gal.predict(later), y[300:])[0, 1])
-        gal.close()
     return found
 
 

@@ -108,6 +108,11 @@ class EncryptedAssistorData(PartyModel):
         self._ready().close()
         return head
 
+    def close(self) -> None:
+        """As `PartyModel.close`."""
+        if self._encrypted is not None:
+            self._encrypted.close()
+
     def answer(
         self, ids: tuple[str, ...], encoder: bytes, keys: bytes, head: bytes, outputs: int, peer: str
     ) -> tuple[Bytes, Bytes]:
@@ -121,7 +126,7 @@ class EncryptedAssistorData(PartyModel):
         """Which ids are known (n,), the features of training, and the known ids' rows encoded."""
         table = self._read()
         known, rows = look_up(table, ids)
-        encode, features = storage.load(encoder)
+        encode, features = storage.load(encoder, self.trusted)
         return known, features, self._encode_new(encode, table, rows) if rows else np.zeros((0, 0))
 
     def _ready(self) -> EncryptedParty:

@@ -107,7 +107,7 @@ class SumFreshData(SumEncryptedData):
     ) -> tuple[Bytes, Bytes]:
         """(known (n,), Enc(sum of all rounds' parts) uint8 (fit_bytes,)), from the data as it is on disk now."""
         known, _, x = self._new_rows(ids, encoder)
-        width, heads = storage.load(head)
+        width, heads = storage.load(head, self.trusted)
         public = PublicKeys(ROWS, width, keys)
         parts = [answer(features, public, g, outputs, x, known) for features, g in heads]
         with blamed(peer):

@@ -20,6 +20,7 @@ from secure_gal.data.encode import TableEncoder
 from secure_gal.data.encode_arrays import ArrayEncoder
 from secure_gal.data.table import Table, read_table
 from secure_gal.errors import DataError, StateError
+from secure_gal.features import OWN
 from secure_gal.gal.losses import default_local_loss
 from secure_gal.gal.split import derive_seed
 from secure_gal.holdings.in_memory import InMemory
@@ -29,7 +30,7 @@ from secure_gal.learners import check_shape, make_learner, storage
 from secure_gal.learners.base import placement_of
 from secure_gal.learners.cross_fit import folds_for
 from secure_gal.learners.shared import SharedLearner, linked
-from secure_gal.settings.party import PartySettings
+from secure_gal.settings.party import LearnerSettings, PartySettings
 from secure_gal.settings.study import Study
 
 if TYPE_CHECKING:
@@ -76,6 +77,20 @@ class PartyModel:
             loss = default_local_loss(study.loss_name)
             own = None if memory is None else memory.learner
             self._learner = own or make_learner(party.learner, folder, loss, seed, self._fresh_secret)
+
+    @property
+    def learner(self) -> LearnerSettings:
+        """As this party's settings name it."""
+        return self._party.learner
+
+    @property
+    def trusted(self) -> tuple[str, ...]:
+        """Whose classes this party's saved models may name: anybody's where it learns with code of its own."""
+        own = any(name.startswith(OWN) for name in (self.learner.kind, *self.learner.maps))
+        return storage.EVERYTHING if own or self._memory is not None else ()
+
+    def close(self) -> None:
+        """End worker processes, where there are any; nothing more is fitted."""
 
     @property
     def fits(self) -> bool:
@@ -146,7 +161,7 @@ class PartyModel:
         """Fit one local model: (saved model, fitted values float32 (N, K))."""
         learner = self._learner
         if isinstance(learner, SharedLearner) and round_ > 1:
-            learner.resume(self._shared_file)
+            learner.resume(self._shared_file, self.trusted)
         model, fitted = self.local.fit_round(round_, residual)
         if isinstance(learner, SharedLearner) and round_ == 1 and self._memory is None:
             learner.save(self._shared_file)
@@ -206,7 +221,7 @@ class PartyModel:
         part = np.zeros((len(ids), k), dtype=np.float32)
         if rows and len(coefficients) and encoder is not None:
             x = self._encode_new(encoder, table, rows)
-            part[known == 1] = collapse(linked(models), coefficients, x)
+            part[known == 1] = collapse(linked(models, self.trusted), coefficients, x)
         return known, part
 
     def _encode_new(self, encoder: RowEncoder, table: Table, rows: list[int]) -> Any:
@@ -252,5 +267,5 @@ class AssistorData(PartyModel):
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
         """Answer from `[data] path` as it is on disk now."""
         table = self._read()
-        loaded = storage.load(encoder) if encoder else None
+        loaded = storage.load(encoder, self.trusted) if encoder else None
         return self.part(table, ids, loaded, models, coefficients, k)

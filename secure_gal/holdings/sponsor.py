@@ -119,7 +119,7 @@ class SponsorData(PartyModel):
         """The same, whose round numbers and models are handed over as they come."""
         ensemble = self.ensemble((self._party.party,))
         if self.fits and isinstance(self._learner, SharedLearner) and self._shared_file.exists():
-            self._learner.resume(self._shared_file)  # where the run died after its last round
+            self._learner.resume(self._shared_file, self.trusted)  # where the run died after its last round
         while self.fits and not ensemble.finished:
             round_ = len(ensemble.history) + 1
             model, fitted = self.local.fit_round(round_, ensemble.residual())

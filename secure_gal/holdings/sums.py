@@ -127,6 +127,11 @@ class SumEncryptedData(EncryptedAssistorData):
         self._sum_ridge().close()
         return head
 
+    def close(self) -> None:
+        """As `PartyModel.close`."""
+        if self._ridge is not None:
+            self._ridge.close()
+
     def answer(
         self, ids: tuple[str, ...], encoder: bytes, keys: bytes, head: bytes, outputs: int, peer: str
     ) -> tuple[Bytes, Bytes]:

@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from crypto.ckks import embedding, ring, seal_files
 from crypto.ckks.sets import PARAMETER_SETS
+from secure_gal import GAL
 from secure_gal.attacks import aggregator, ciphertexts, columns, labels, meter, sums
 from secure_gal.attacks.finding import (
     Estimate,
@@ -32,7 +33,6 @@ from secure_gal.attacks.known_rows import KNOWN_SHARE, draws
 from secure_gal.attacks.requests import readable
 from secure_gal.errors import DataError, SettingsError
 from secure_gal.gal.losses import get_loss
-from secure_gal.reference import GAL
 
 Array = np.ndarray
 REPEATS = 4
@@ -253,7 +253,7 @@ def test_weights_and_rates_tell_a_single_unknown_label() -> None:
 
     def numbers(labels_: Array) -> Array:
         gal = GAL(rounds=3, weights="paper").fit([x[:, :4], x[:, 4:8]], labels_)
-        rates = gal.ensemble_.coefficients("party-1")
+        rates = np.array([r.eta * r.weights["party-1"] for r in gal.history_[: gal.n_rounds_]])
         return np.append(rates, np.full(3 - len(rates), np.nan))
 
     targets = np.concatenate([np.flatnonzero(y == c)[:4] for c in (0, 1)])

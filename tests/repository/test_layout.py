@@ -49,7 +49,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("holdings",),
     ("protection",),
     ("protocol",),
-    ("manifest", "reference", "attacks", "volume"),
+    ("manifest", "estimator", "attacks", "volume"),
 )
 """Folders and files of secure_gal: each imports its own layer and those above it in this list, for types as well."""
 

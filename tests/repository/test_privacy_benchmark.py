@@ -22,12 +22,12 @@ from benchmarks.privacy_sums import record_sums
 from benchmarks.privacy_transcripts import LEARNER, local, names, new_ensemble, record_clear
 from crypto.ckks.fits import TRAINING
 from crypto.ckks.slots import Packing
+from secure_gal import GAL
 from secure_gal.attacks import labels
 from secure_gal.attacks.finding import Estimate, Finding
 from secure_gal.labels.corrected_loss import CorrectedCrossEntropy
 from secure_gal.labels.schemes import RangeResponse
 from secure_gal.protection.sums.weights import commit_in_the_clear
-from secure_gal.reference import GAL
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from secure_gal import GAL
 from secure_gal.data.arrays import ArrayRows
 from secure_gal.errors import EnvironmentFailure, SettingsError
 from secure_gal.learners import make_learner, storage, torch_trainer
@@ -19,7 +20,6 @@ from secure_gal.learners.devices import choose_device, compiler, out_of_memory, 
 from secure_gal.learners.recurrent import RecurrentBody
 from secure_gal.learners.torch_options import TorchOptions
 from secure_gal.learners.torch_trainer import Inputs, TorchLearner, network
-from secure_gal.reference import GAL
 from secure_gal.settings.party import LearnerSettings
 from tests.unit.secure_gal.test_features import HERE
 
@@ -286,7 +286,8 @@ def test_a_shared_extractor_needs_no_more_room_with_more_rounds() -> None:
     for shared in (True, False):
         gal = GAL(rounds=4, patience=9, learners=settings("cnn", **options, share_extractor=shared)).fit(blocks, y)
         assert (gal.predict(blocks) == y).mean() > 0.7
-        saved[shared] = [len(storage.dump(model)) for model in gal.models_["party-0"]]
+        state = gal.fitted_.sponsor.state
+        saved[shared] = [len(value) for key, value in state.items() if key.startswith("model/")]
     assert max(saved[True][1:]) < 0.2 * saved[True][0]
     assert saved[False][1] > 0.9 * saved[False][0]
     assert sum(saved[True]) < 0.6 * sum(saved[False])

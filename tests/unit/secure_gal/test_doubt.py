@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from secure_gal import GAL
 from secure_gal.gal.doubt import FEWEST, LARGEST, Rows, doubts
 from secure_gal.gal.ensemble import Ensemble
 from secure_gal.gal.losses import get_loss
 from secure_gal.gal.verdict import findings
-from secure_gal.reference import GAL
 
 Array = np.ndarray[Any, np.dtype[Any]]
 N = 400
@@ -101,4 +101,4 @@ def test_no_honest_party_is_set_aside(learner: str, seed: int) -> None:
     x = rng.standard_normal((500, 8))
     y = (x[:, 0] + x[:, 5] + 0.5 * rng.standard_normal(500) > 0).astype(int)
     made = GAL(rounds=4, learners=learner, validation=0.2, seed=seed).fit([x[:, :4], x[:, 4:]], y)
-    assert made.ensemble_.kept and all(r.set_aside == {} for r in made.history_)
+    assert made.n_rounds_ and all(r.set_aside == {} for r in made.history_)

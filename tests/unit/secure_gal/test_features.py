@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from sklearn.linear_model import Ridge
 
+from secure_gal import GAL
 from secure_gal.errors import SettingsError
 from secure_gal.features import fit_features
 from secure_gal.features.auto import FEW_ROWS
@@ -24,7 +25,6 @@ from secure_gal.learners import encryptable, make_learner, ridge_features, stora
 from secure_gal.learners.kinds.linear import ridge_strength
 from secure_gal.learners.linear import LinearLearner
 from secure_gal.learners.ridge import FREEDOM, HeadLearner, RidgeBasis
-from secure_gal.reference import GAL
 from secure_gal.settings.party import DataSettings, LearnerSettings, PartySettings
 from tests.support.study_in_memory import study
 
