@@ -1,6 +1,6 @@
 """One study over `People`, and all that its parties received: in the clear, with noise, or by way of ciphertexts.
 
-The loop is that of `secure_gal.reference.gal`; what is privatised goes through the product's own schemes, losses and
+The loop is algorithm 1 of the paper; what is privatised goes through the product's own schemes, losses and
 noise.
 """
 

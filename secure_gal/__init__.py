@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from secure_gal.shadowed import refuse_shadows
+
 if TYPE_CHECKING:
     from secure_gal.estimator import GAL as GAL
 
 __version__ = "0.3.0"
+refuse_shadows()
 
 
 def __getattr__(name: str) -> Any:

@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from secure_gal.data.matrices import numbers_of, one_hot
 from secure_gal.data.schema import Schema
 from secure_gal.errors import DataError
 from secure_gal.settings.classes import class_of, outputs_of
 from secure_gal.settings.study import Task
 
+Array = npt.NDArray[np.float64]
 MAX_LEVELS = 1000
 """Levels of one categorical column; more is nearly always an identifier or free text."""
 FEW_LEVELS = 20
@@ -69,11 +71,18 @@ class Columns:
 
 
 class TableEncoder:
-    """Numeric: median for missing values, scaled. Categorical: one-hot, unseen levels are zeros."""
+    """Numeric: median for missing values, scaled. Categorical: one-hot, unseen levels are zeros.
 
-    def __init__(self, numeric: list[str], levels: dict[str, list[str]], scaler: Any, one_hot: Any) -> None:
+    Args:
+        numeric: names of the columns of numbers; levels: by name of a category, ascending.
+        medians, means, scales: (columns of numbers,) of the training rows; a missing value is its column's median.
+    """
+
+    def __init__(
+        self, numeric: list[str], levels: dict[str, list[str]], medians: Array, means: Array, scales: Array
+    ) -> None:
         self._numeric, self._levels = numeric, levels
-        self._scaler, self._one_hot = scaler, one_hot
+        self._medians, self._means, self._scales = medians, means, scales
         self.schema: Schema | None = None
         self.warnings: list[str] = []
 
@@ -84,21 +93,16 @@ class TableEncoder:
         Args:
             schema: how the table was read, kept with the model.
         """
-        from sklearn.impute import SimpleImputer
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import OneHotEncoder, StandardScaler
+        from sklearn.preprocessing import StandardScaler
 
         found = Columns.of(frame)
-        numeric, levels = found.numeric, found.levels
-        scaler = make_pipeline(SimpleImputer(strategy="median"), StandardScaler()) if numeric else None
-        if scaler is not None:
-            scaler.fit(_numbers(frame, numeric))
-        one_hot = None
-        if levels:
-            known = list(levels.values())
-            one_hot = OneHotEncoder(categories=known, handle_unknown="ignore", sparse_output=False)
-            one_hot.fit(np.array([[column[0] for column in known]], dtype=object))
-        encoder = cls(numeric, levels, scaler, one_hot)
+        medians = means = scales = np.zeros(0)
+        if found.numeric:
+            x = numbers_of(frame, found.numeric)
+            medians = np.nanmedian(x, axis=0)
+            scaler = StandardScaler().fit(np.where(np.isnan(x), medians, x))
+            means, scales = scaler.mean_, scaler.scale_
+        encoder = cls(found.numeric, found.levels, medians, means, scales)
         encoder.warnings, encoder.schema = found.warnings, schema
         return encoder
 
@@ -118,22 +122,16 @@ class TableEncoder:
             raise DataError("[data]", f"columns that the model was trained on are missing: {', '.join(absent)}")
         parts, unseen = [], {}
         if self._numeric:
-            parts.append(self._scaler.transform(_numbers(frame, self._numeric)))
+            x = numbers_of(frame, self._numeric)
+            parts.append((np.where(np.isnan(x), self._medians, x) - self._means) / self._scales)
         if self._levels:
             texts = frame.select([pl.col(n).cast(pl.String) for n in self._levels])
             for name, known in self._levels.items():
                 new = texts[name].drop_nulls().is_in(known).not_().sum()
                 if new:
                     unseen[name] = int(new)
-            cells = np.array([texts[n].fill_null("").to_list() for n in self._levels], dtype=object).T
-            parts.append(self._one_hot.transform(cells))
+                parts.append(one_hot(texts[name], known))
         return np.ascontiguousarray(np.hstack(parts), dtype=np.float64), unseen
-
-
-def _numbers(frame: pl.DataFrame, names: list[str]) -> npt.NDArray[np.float64]:
-    """(n, columns), nan where missing."""
-    columns = [frame[name].cast(pl.Float64).fill_null(float("nan")).to_numpy() for name in names]
-    return np.stack(columns, axis=1)
 
 
 def _classes(labels: Sequence[Any]) -> tuple[Any, ...]:

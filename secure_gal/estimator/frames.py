@@ -64,9 +64,12 @@ def _column(series: nw.Series[Any], name: str, where: str) -> pl.Series:
     if series.dtype in (nw.Categorical, nw.Enum):
         series = series.cast(nw.String)
     missing = series.is_null()
-    plain = series.dtype.is_numeric() or series.dtype == nw.Boolean or series.dtype.is_temporal()
-    if plain and (series.dtype.is_float() or not missing.any()):
+    if series.dtype.is_float():
         return pl.Series(name, series.to_numpy()).fill_nan(None)
+    if (series.dtype.is_integer() or series.dtype == nw.Boolean) and not missing.any():
+        return pl.Series(name, series.to_numpy())
+    if isinstance(kind := series.dtype, nw.Datetime) and kind.time_zone is None:  # pandas counts in seconds, too
+        return pl.Series(name, series.to_numpy().astype("datetime64[us]"))
     pairs = zip(missing.to_list(), series.to_list(), strict=True)
     values = [None if absent else value for absent, value in pairs]
     try:

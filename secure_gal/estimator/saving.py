@@ -112,7 +112,7 @@ def _party(part: PartyFitted, arrays: list[npt.NDArray[Any]]) -> _Party:
     numbers = {key: _number(value, arrays) for key, value in part.state.items()}
     texts = {key: number for key, number in numbers.items() if isinstance(part.state[key], bytes)}
     held = {key: number for key, number in numbers.items() if key not in texts}
-    spent: dict[str, int] = {**part.spent}
+    spent = {str(kind): amount for kind, amount in part.spent.items()}
     return _Party(part.name, part.learner, part.schema, part.inner, spent, held, texts)
 
 

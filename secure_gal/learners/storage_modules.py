@@ -33,15 +33,15 @@ def is_tensor(value: Any) -> bool:
 
 
 def write(module: Any, writer: Writer) -> dict[str, Any]:
-    """Class, settings, weights and layers, as nodes; Unstorable for a setting that is no data."""
+    """Class, settings, weights and layers in their order, as nodes; Unstorable for a setting that is no data."""
     held = vars(module)
     settings = {name: value for name, value in held.items() if not name.startswith("_") or name in OF_CELLS}
     parts = {"weights": "_parameters", "buffers": "_buffers"}
     arrays = {
-        part: {name: None if value is None else write_tensor(value, writer) for name, value in held[kept].items()}
+        part: [[name, None if value is None else write_tensor(value, writer)] for name, value in held[kept].items()]
         for part, kept in parts.items()
     }
-    layers = {name: None if layer is None else write(layer, writer) for name, layer in held["_modules"].items()}
+    layers = [[name, None if layer is None else write(layer, writer)] for name, layer in held["_modules"].items()]
     return {"of": name_of(type(module)), "settings": writer.write(settings), **arrays, "layers": layers}
 
 
@@ -49,20 +49,20 @@ def read(node: dict[str, Any], reader: Reader) -> Any:
     """The network, for predictions; Unreadable."""
     import torch
 
-    kind = class_named(node.get("of"), (LAYERS, *PLACES, *reader.trusted))
+    kind = class_named(node["of"], (LAYERS, *PLACES, *reader.trusted))
     if not issubclass(kind, torch.nn.Module):
         raise Unreadable(f"{kind.__name__} is no network")
     made = kind.__new__(kind)
     torch.nn.Module.__init__(made)
-    settings = reader.read(node.get("settings"))
+    settings = reader.read(node["settings"])
     for name, value in settings.items():
         object.__setattr__(made, name, value)
-    for name, weight in node.get("weights", {}).items():
+    for name, weight in node["weights"]:
         values = None if weight is None else torch.nn.Parameter(reader.read(weight), requires_grad=False)
         made.register_parameter(name, values)
-    for name, buffer in node.get("buffers", {}).items():
+    for name, buffer in node["buffers"]:
         made.register_buffer(name, None if buffer is None else reader.read(buffer))
-    for name, layer in node.get("layers", {}).items():
+    for name, layer in node["layers"]:
         made.add_module(name, None if layer is None else read(layer, reader))
     if isinstance(made, torch.nn.RNNBase):
         made._init_flat_weights()

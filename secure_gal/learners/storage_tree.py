@@ -188,7 +188,7 @@ class Reader:
                     raise Unreadable(f"{name!r}: {error}") from error
             case {"estimator": number}:
                 return storage_estimators.read(self.array(number).tobytes(), self.trusted)
-            case {"module": dict(module)}:
+            case {"module": {"of": _, "settings": _, "weights": list(), "buffers": list(), "layers": list()} as module}:
                 return storage_modules.read(module, self)
             case {"tensor": number, "strides": list(strides)}:
                 return storage_modules.tensor(self.array(number), strides)
@@ -200,7 +200,7 @@ class Reader:
 
 def with_state(kind: type, state: Any) -> Any:
     """An object of a class, never initialised, with the state that `__getstate__` gave; Unreadable."""
-    made = object.__new__(kind)
+    made: Any = object.__new__(kind)
     if hasattr(kind, "__setstate__"):
         made.__setstate__(state)
         return made

@@ -37,7 +37,7 @@ def imports(path: Path) -> set[str]:
 
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors",),
+    ("errors", "shadowed"),
     ("options", "registry", "factories"),
     ("settings",),
     ("measures",),

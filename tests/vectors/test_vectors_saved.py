@@ -176,7 +176,7 @@ def _walk(node: Any, found: dict[str, Any]) -> None:
         case {"class": name, "state": state}:
             found[name] = _fields(name, state)
         case {"of": name, "weights": weights, "layers": layers, "settings": settings}:  # of a network
-            found[name] = [*weights, *layers, *(key for key, _ in settings["dict"])]
+            found[name] = [key for key, _ in (*weights, *layers, *settings["dict"])]
         case {"struct": name}:
             found[name] = []
     for inner in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
