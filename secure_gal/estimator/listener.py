@@ -20,15 +20,12 @@ def listener_of(verbose: Any) -> Listener:
     """By `verbose`; warnings are always given."""
 
     def on_event(party: str, event: Event) -> None:
-        match event:
-            case events.Warned(text):
-                _warn(f"{party}: {text}")
-            case events.Committed(record) if verbose == 1:
-                print(in_words(record))
-            case _ if verbose > 1:
-                print(f"{party}: {msgspec.json.encode(event).decode()}")
-            case _:
-                pass
+        if isinstance(event, events.Warned):
+            _warn(f"{party}: {event.text}")
+        elif verbose == 1 and isinstance(event, events.Committed):
+            print(in_words(event.record))
+        elif verbose > 1:
+            print(f"{party}: {msgspec.json.encode(event).decode()}")
 
     return Listener(on_event, _warn)
 

@@ -21,6 +21,8 @@ PLACES = ("secure_gal.data.", "secure_gal.features.", "secure_gal.learners.")
 MAX_DEPTH = 100
 """Nodes inside each other; a real model has about 20."""
 LARGEST = 2**63
+OF_CLASS = frozenset({"struct", "estimator", "module", "tensor", "class"})
+"""Kinds of nodes whose values are of a class."""
 Node = Any
 
 
@@ -84,21 +86,20 @@ class Writer:
         return len(self.arrays) - 1
 
     def _node(self, value: Any) -> Node:
-        match value:
-            case None | bool() | str():
-                return value
-            case np.generic():
-                return {"scalar": self.number(np.asarray(value))}
-            case int():
-                return value if -LARGEST <= value < LARGEST else {"int": str(value)}
-            case float():
-                return value if math.isfinite(value) else {"float": repr(value)}
-            case bytes():
-                return {"bytes": self.number(np.frombuffer(value, dtype=np.uint8))}
-            case np.ndarray():
-                return {"array": self.number(value)}
-            case slice():
-                return {"slice": [value.start, value.stop, value.step]}
+        if value is None or isinstance(value, bool | str):
+            return value
+        if isinstance(value, np.generic):
+            return {"scalar": self.number(np.asarray(value))}
+        if isinstance(value, int):
+            return value if -LARGEST <= value < LARGEST else {"int": str(value)}
+        if isinstance(value, float):
+            return value if math.isfinite(value) else {"float": repr(value)}
+        if isinstance(value, bytes):
+            return {"bytes": self.number(np.frombuffer(value, dtype=np.uint8))}
+        if isinstance(value, np.ndarray):
+            return {"array": self.number(value)}
+        if isinstance(value, slice):
+            return {"slice": [value.start, value.stop, value.step]}
         return self._container(value)
 
     def _container(self, value: Any) -> Node:
@@ -144,6 +145,8 @@ class Reader:
             if isinstance(node, list):
                 raise Unreadable("a list stands where a node is due")
             return node
+        if OF_CLASS & node.keys():
+            return self._of_class(node)
         match node:
             case {"list": list(items)}:
                 return [self.read(item) for item in items]
@@ -165,7 +168,8 @@ class Reader:
                 return self.array(number)[()]
             case {"bytes": number}:
                 return self.array(number).tobytes()
-        return self._of_class(node)
+            case _:
+                raise Unreadable(f"no kind of node has the keys {', '.join(map(str, node))}")
 
     def array(self, number: Any) -> npt.NDArray[Any]:
         """The array of this number; Unreadable."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import warnings
 from typing import Any
 
 import numpy as np
@@ -130,3 +131,10 @@ def test_a_column_that_cannot_take_part_is_named() -> None:
         learnt([hospital, lab.assign(kin=[1, "one"] * (N // 2))], y)
     with pytest.warns(DataNote, match="column 'same' is constant"):
         learnt([hospital, lab.assign(same=1.0)], y)
+
+
+def test_columns_of_different_values_in_every_row_do_not_tell_a_label_that_differs_in_every_row() -> None:
+    hospital, _, _ = frames()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DataNote)
+        GAL("regression", rounds=1).fit(hospital, hospital["age"] + 0.1 * hospital["bmi"])

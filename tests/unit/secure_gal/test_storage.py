@@ -164,3 +164,14 @@ def test_an_estimator_of_another_release_is_refused(tmp_path: Path) -> None:
         path.write_bytes(saving.FORMAT + bytes(save(tensors | {saving.HEAD: changed})))
         with pytest.raises(SettingsError, match="is damaged"):
             GAL.load(path)
+
+
+class Tuned(Ridge):
+    """An estimator of a person's own."""
+
+
+def test_estimators_of_ones_own_are_read_where_their_module_is_trusted() -> None:
+    raw = storage.dump(Tuned(3.0))
+    with pytest.raises(SettingsError, match=r"test_storage.Tuned', whose module is not trusted"):
+        storage.load(raw)
+    assert storage.load(raw, (Tuned.__module__,)).alpha == 3.0
