@@ -47,7 +47,8 @@ def test_all_checks_of_scikit_learn_pass_but_for_those_that_are_named(task: str)
 
 
 def test_the_example_of_the_class_is_true() -> None:
-    assert doctest.testmod(module).failed == 0 and doctest.testmod(module).attempted > 10
+    found = doctest.testmod(module)
+    assert found.failed == 0 and found.attempted > 10
 
 
 def test_the_task_says_what_it_is() -> None:
@@ -64,10 +65,10 @@ def test_parameters_come_back_from_a_clone() -> None:
 def test_one_table_is_divided_for_a_pipeline_a_search_and_importance() -> None:
     x, y = table()
     scaled = make_pipeline(StandardScaler().set_output(transform="pandas"), GAL(rounds=2, parties=PARTIES))
-    assert cross_val_score(scaled, x, y, cv=3, scoring="roc_auc").min() > 0.9
+    assert cross_val_score(scaled, x, y, cv=2, scoring="roc_auc").min() > 0.9
     found = GridSearchCV(GAL(parties=PARTIES), {"rounds": [1, 2]}, cv=2).fit(x, y)
     assert found.best_params_["rounds"] in (1, 2) and found.best_estimator_.feature_names_in_.tolist() == [*x.columns]
-    drops = permutation_importance(found.best_estimator_, x, y, n_repeats=2, random_state=0).importances_mean
+    drops = permutation_importance(found.best_estimator_, x, y, n_repeats=1, random_state=0).importances_mean
     assert min(drops[0], drops[2]) > 5 * max(drops[1], drops[3])
 
 
