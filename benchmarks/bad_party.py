@@ -11,7 +11,6 @@ it is simulated by what the sponsor decrypts, and what is longer than a fit can 
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import sys
 import warnings
@@ -24,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import generalise_data as data
+from benchmarks import output
 from benchmarks.encrypted_local import EncryptedLocal
 from benchmarks.generalise import KINDS, area
 from crypto.ckks.leave_one_out import growth
@@ -280,11 +280,7 @@ def main() -> None:
             found for n in names for seed in range(chosen.splits) for found in false_alarms(n, chosen.data, seed)
         ],
     }
-    text = json.dumps(result, indent=1)
-    if chosen.out:
-        chosen.out.write_text(text + "\n")
-    else:
-        print(text)
+    output.write(result, chosen.out)
     show(result)
 
 

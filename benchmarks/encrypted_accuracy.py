@@ -11,7 +11,6 @@ the paper's own linear model on the same splits (goal: no worse, paired).
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import sys
 import time
@@ -29,8 +28,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from benchmarks import accuracy_data as data
+from benchmarks import output
 from secure_gal import GAL
-from secure_gal.data.encode import TableEncoder
+from secure_gal.data.encode_table import TableEncoder
 from secure_gal.learners.linear import LinearModel
 from secure_gal.settings.party import LearnerSettings
 
@@ -216,11 +216,7 @@ def main() -> None:
         "credit": {n: {"summary": summarise_credit(runs), "runs": runs} for n, runs in credits.items()},
         "uci": {n: {"summary": summarise_uci(n, runs), "runs": runs} for n, runs in dealt.items()},
     }
-    text = json.dumps(result, indent=2)
-    if chosen.out:
-        chosen.out.write_text(text + "\n")
-    else:
-        print(text)
+    output.write(result, chosen.out)
     show("Test AUC", {n: summarise_credit(runs) for n, runs in credits.items()})
     show("Accuracy (%) or mean absolute deviation", {n: summarise_uci(n, runs) for n, runs in dealt.items()})
 

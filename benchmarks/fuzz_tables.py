@@ -64,8 +64,8 @@ def contained(path: Path) -> object:
 
 def inside(path: Path) -> object:
     """What such a child does."""
-    frame = read_workbook(path, None, None) if path.suffix == ".xlsx" else load_parquet(path, None)
-    return plain_columns(frame, str(path))
+    found = read_workbook(path, None, None) if path.suffix == ".xlsx" else load_parquet(path, None)
+    return plain_columns(found.frame, str(path))
 
 
 def rows() -> pl.DataFrame:
@@ -94,7 +94,7 @@ def valid(kind: str) -> tuple[bytes, ...]:
         case "zst":
             return (zstandard.compress(text),)
         case "parquet":
-            typed = rows().with_columns(pl.col("ward").cast(pl.Categorical), pl.col("x").cast(pl.Decimal(12, 3)))
+            typed = rows().with_columns(pl.col("ward").cast(pl.Categorical), pl.col("x").cast(pl.Float32))
             packings = ("zstd", "snappy", "gzip", "uncompressed")
             return tuple(_parquet(frame, packing) for frame in (rows(), typed) for packing in packings)
         case _:

@@ -10,7 +10,6 @@ choosing them and looks for collapse: test AUC below 0.52 where the sponsor alon
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import sys
 import time
@@ -28,6 +27,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import KNeighborsRegressor
 
 from benchmarks import generalise_data as data
+from benchmarks import output
 from secure_gal import GAL
 from secure_gal.estimator.predicting import encoder_and_codec
 from secure_gal.gal.losses import get_loss, metric
@@ -230,11 +230,7 @@ def main() -> None:
         result["sets"] = of_sets(chosen.data, names, chosen.mixes, chosen.splits)
     if chosen.random:
         result["random"] = of_random(chosen.random)
-    text = json.dumps(result, indent=1)
-    if chosen.out:
-        chosen.out.write_text(text + "\n")
-    else:
-        print(text)
+    output.write(result, chosen.out)
     show(result)
 
 

@@ -11,7 +11,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine, make_
 
 from benchmarks.accuracy_data import TEST_SHARE as TEST_SHARE
 from benchmarks.accuracy_data import vertical
-from secure_gal.data.encode import TableEncoder
+from secure_gal.data.encode_table import TableEncoder
 
 PARTIES = 2
 MOST_ROWS = 5000

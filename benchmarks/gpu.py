@@ -25,6 +25,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from benchmarks import output
 from secure_gal.features.encoder import Encoder
 from secure_gal.features.encoder_options import EncoderOptions
 from secure_gal.learners import make_learner
@@ -172,11 +173,7 @@ def main() -> None:
         "networks": [r for device in devices for r in measure_networks(chosen.rows, chosen.epochs, device)],
         "encoders": [r for device in devices for r in measure_encoders(chosen.rows, chosen.epochs, device)],
     }
-    text = json.dumps(result, indent=2) + "\n"
-    if chosen.out:
-        chosen.out.write_text(text)
-    else:
-        print(text)
+    output.write(result, chosen.out)
 
 
 if __name__ == "__main__":

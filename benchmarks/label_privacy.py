@@ -27,7 +27,7 @@ from scipy.special import expit
 from benchmarks import accuracy_data as data
 from benchmarks.harness import machine
 from crypto.interval_privacy import IntervalMechanism
-from secure_gal.data.encode import TableEncoder
+from secure_gal.data.encode_table import TableEncoder
 from secure_gal.gal.ensemble import Ensemble
 from secure_gal.gal.losses import get_loss, metric
 from secure_gal.gal.split import split_rows

@@ -7,6 +7,7 @@ texts, annotations, docstrings and what a `__repr__` says are not.
 from __future__ import annotations
 
 import ast
+import functools
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -74,9 +75,14 @@ class Edit:
 
 def draw(root: Path, count: int, seed: int) -> list[Edit]:
     """`count` different edits; fewer where there are fewer."""
-    every = [edit for pattern in SCOPE for path in sorted(root.glob(pattern)) for edit in edits(root, path)]
+    every = list(_every(root))
     random.Random(seed).shuffle(every)
     return list(islice((edit for edit in every if _compiles(root, edit)), count))
+
+
+@functools.cache
+def _every(root: Path) -> tuple[Edit, ...]:
+    return tuple(edit for pattern in SCOPE for path in sorted(root.glob(pattern)) for edit in edits(root, path))
 
 
 def edits(root: Path, path: Path) -> Iterator[Edit]:

@@ -1,28 +1,39 @@
 """Reading a table by its schema against polars' own read of the same file: CPU seconds, side by side, and memory.
 
     python -m benchmarks.read_tables --rows 1000000 --columns 50
+    python -m benchmarks.read_tables --memory --rows 1000000     # peaks of reading, encoding and a fit, three sizes
+    python -m benchmarks.read_tables --check                     # CPU of `secure-gal check` on 30,000 x 24
 
 The file is made here, of numbers with three decimals, some empty; a second one has a marker among its numbers, which
-takes the way by text. JSON goes to benchmarks/results/read_tables.json.
+takes the way by text. JSON of the first goes to benchmarks/results/read_tables.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from benchmarks.harness import machine
+from parties.commands import setup
+from secure_gal.data.encode_table import TableEncoder
 from secure_gal.data.table import read_table
-from secure_gal.settings.party import DataSettings
+from secure_gal.holdings.local import LocalParty
+from secure_gal.learners import make_learner
+from secure_gal.settings.party import DataSettings, LearnerSettings
 
+CHECKED_ROWS = 30_000
 RESULTS = Path(__file__).parent / "results" / "read_tables.json"
 
 
@@ -59,15 +70,93 @@ def measured(path: Path, marker: str, repeats: int) -> dict[str, float]:
     return {name: min(taken) for name, taken in times.items()}
 
 
+def peaks(path: Path, small: Path) -> dict[str, float]:
+    """MB that this process holds at most in each stage from a file to a first fit, every fifth row held out.
+
+    Args:
+        small: a table of the same columns, on which the schema is decided.
+    """
+    data, found = DataSettings(path, "id"), {}
+    schema = read_table(DataSettings(small, "id")).schema
+
+    def stage(name: str, work: Callable[[], Any]) -> Any:
+        Path("/proc/self/clear_refs").write_text("5")  # VmHWM begins anew
+        made = work()
+        lines = Path("/proc/self/status").read_text().splitlines()
+        found[name] = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1e3
+        return made
+
+    table = stage("read", lambda: read_table(data, schema=schema))
+    frame, rows = table.frame, np.arange(len(table.ids))
+    assert isinstance(frame, pl.DataFrame)
+    found["table"] = frame.estimated_size() / 1e6
+    train = rows % 5 > 0
+    encoder = stage("encoder", lambda: TableEncoder.fit(frame, schema, rows[train]))
+    x = stage("encoded", lambda: encoder.transform(frame, rows)[0])
+    learner = make_learner(LearnerSettings(), path.parent, "l2", 1, lambda: bytes(32))
+    residual = np.random.default_rng(0).normal(size=(int(train.sum()), 1)).astype(np.float32)
+    stage("first fit", lambda: LocalParty("s", x, train, learner, 0).fit_round(1, residual))
+    return found
+
+
+def memory(folder: Path, rows: int, columns: int) -> None:
+    """Print the peaks for a quarter, a half and all of the rows, each in a process of its own."""
+    small = folder / "small.csv"
+    make(small, 1000, columns, "")
+    for part in (rows // 4, rows // 2, rows):
+        path = folder / f"{part}.csv"
+        make(path, part, columns, "")
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            found = pool.apply(peaks, (path, small))
+        print(f"{part} rows", {name: round(value) for name, value in found.items()}, flush=True)
+        path.unlink()
+
+
+def check(folder: Path, rows: int, repeats: int) -> list[float]:
+    """CPU seconds (user and system) of `secure-gal check` at a sponsor whose table has 24 columns, ascending."""
+    rng = np.random.default_rng(0)
+    numbers = {f"c{j}": np.where(rng.random(rows) < 0.01, np.nan, rng.normal(size=rows).round(3)) for j in range(20)}
+    texts = {name: rng.choice(levels, rows) for name, levels in (("g", ["a", "b"]), ("h", ["c", "d", "e"]))}
+    ids = [f"p{i:06d}" for i in rng.permutation(rows)]
+    frame = pl.DataFrame({"id": ids} | numbers | texts | {"y": rng.choice(["yes", "no"], rows)})
+    frame.fill_nan(None).write_csv(folder / "s.csv")
+    (folder / "study.toml").write_text(
+        'name = "c"\ntask = "classification"\nsponsor = "s"\naddress = "tcp://127.0.0.1:7101"\nassistors = ["l"]\n'
+    )
+    (folder / "s.toml").write_text(
+        'study = "study.toml"\nparty = "s"\nhome = "keys"\nrun_dir = "run"\nbind = "tcp://127.0.0.1:7101"\n'
+        '[data]\npath = "s.csv"\nid = "id"\nlabel = "y"\n'
+    )
+    setup.keygen("s", folder / "keys")
+    setup.keygen("l", folder / "other")
+    setup.trust_card(folder / "other/l.card", folder / "keys", False, lambda text: True)
+    taken = []
+    for _ in range(repeats):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        command = [sys.executable, "-m", "parties.cli", "check", str(folder / "s.toml")]
+        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        taken.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return sorted(taken)
+
+
 def main() -> None:
     """Measure, print and keep."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--columns", type=int, default=50)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--memory", action="store_true", help="the peaks instead")
+    parser.add_argument("--check", action="store_true", help="the CPU of `check` instead")
     asked = parser.parse_args()
     found = {}
     with tempfile.TemporaryDirectory() as folder:
+        if asked.memory:
+            memory(Path(folder), asked.rows, asked.columns)
+            return
+        if asked.check:
+            print("check", [round(seconds, 2) for seconds in check(Path(folder), CHECKED_ROWS, asked.repeats)], "s")
+            return
         for name, marker in (("empty", ""), ("NULL", "NULL")):
             path = Path(folder) / f"{name}.csv"
             make(path, asked.rows, asked.columns, marker)

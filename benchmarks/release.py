@@ -11,13 +11,13 @@ they are, and whether it is noticed; padding left as an honest reply has it.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks import output
 from benchmarks.harness import machine
 from crypto.ckks import embedding, release, ring, seal_files, wide
 from crypto.ckks.ciphertexts import write_reply
@@ -113,11 +113,7 @@ def main() -> None:
         for row in found["forged"]:
             told = "noticed" if row["noticed"] else f"{row['right']:.4f} right, values {row['deviation_of_values']:.1e}"
             print(f"    forged with delta 2^{row['log2_delta']}: {told}", file=sys.stderr)
-    text = json.dumps(result, indent=2) + "\n"
-    if chosen.out:
-        chosen.out.write_text(text)
-    else:
-        print(text, end="")
+    output.write(result, chosen.out)
 
 
 if __name__ == "__main__":

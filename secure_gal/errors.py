@@ -23,6 +23,20 @@ def printable(text: str, keep: str = "") -> str:
     return "".join(c if c.isprintable() or c in keep else f"\\x{ord(c):02x}" for c in text)
 
 
+SHOWN = 60
+"""Characters of a value or a name that a line for a person shows."""
+
+
+def short(text: str) -> str:
+    """The same, printable, and cut where it is long."""
+    return printable(text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}...")
+
+
+def quoted(value: object) -> str:
+    """A value as a message shows it: text between quotes, printable, and cut where it is long."""
+    return f"'{short(value)}'" if isinstance(value, str) else short(repr(value))
+
+
 class SecureGalError(Exception):
     """Base of every error that a person should read as one message, without a traceback."""
 

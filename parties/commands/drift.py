@@ -28,6 +28,8 @@ class Held(NamedTuple):
     rows: int
     training_rows: int
     columns: list[Drift]
+    notes: tuple[str, ...] = ()
+    """Of the reading of the table."""
 
 
 def drift(party_file: Path, table: Path | None) -> Held:
@@ -47,7 +49,7 @@ def drift(party_file: Path, table: Path | None) -> Held:
         raise SettingsError("run_dir", f"{party.run_dir} holds no schema; restore it with the rest of the run")
     now = read_table(data, study.form, schema=schema, labelled=False)
     assert isinstance(now.frame, pl.DataFrame)  # noqa: S101  (arrays were refused)
-    return Held(data.where, len(now.ids), learnt.rows, distributions.drift_of(learnt, now.frame))
+    return Held(data.where, len(now.ids), learnt.rows, distributions.drift_of(learnt, now.frame), now.notes)
 
 
 def as_text(held: Held) -> str:
@@ -62,7 +64,7 @@ def as_text(held: Held) -> str:
             f"{d.column[:24]:<24} {psi:>8} {d.chance:>10.4f} {d.missing_then:>13.1%} {d.missing_now:>7.1%} "
             f"{d.unseen:>8.1%}  {d.word}"
         )
-    lines.append(LEGEND)
+    lines.extend([*(f"note: {text}" for text in held.notes), LEGEND])
     return "\n".join(lines)
 
 

@@ -15,7 +15,7 @@ from parties.run.ckks_key import open_cipher
 from parties.run.session import Session, open_session, open_store
 from parties.run.store import RunStore
 from secure_gal.attacks.meter import Leakage, byte_leakage, column_leakage, label_leakage
-from secure_gal.data.encode import TableEncoder
+from secure_gal.data.encode_table import TableEncoder
 from secure_gal.errors import SettingsError
 from secure_gal.features.encoded import RidgeFeatures
 from secure_gal.holdings.party import AssistorData

@@ -52,8 +52,9 @@ def shown(found: Findings, before: Schema | None) -> list[str]:
     lines += found.lines()
     lines += [f"warning: {text}" for text in found.warnings()]
     lines += [f"refused: {text}" for text in found.problems] if before is None else []
+    fields = {field.name: field for field in found.schema.fields}
     for field in before.fields if before is not None else ():
-        now = found.schema.of(field.name)
+        now = fields.get(field.name)
         if now is not None and (now.type, now.role) != (field.type, field.role):
             lines.append(
                 f"the schema has column {field.name!r} as {field.kind}; alone, this table looks like {now.kind}"

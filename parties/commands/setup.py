@@ -249,16 +249,16 @@ def _label_warning(session: Session, ids: Sequence[str]) -> list[str]:
     return []
 
 
-def _columns(session: Session) -> str:
-    """How every column is read; empty for arrays."""
+def _columns(session: Session, table: Table) -> str:
+    """How every column is read, and notes of this reading; empty for arrays."""
     from parties.commands.schema import shown
     from secure_gal.data.table import look
-    from secure_gal.holdings.reading import known_schema
 
-    data = session.party.data
-    if data.arrays:
+    if table.schema is None:
         return ""
-    return "".join(f"{line}\n" for line in [*shown(look(data), known_schema(session.party)), ""])
+    now = table.findings
+    lines = shown(look(session.party.data), table.schema) if now is None else shown(now, None)
+    return "".join(f"{line}\n" for line in [*lines, *(f"note: {text}" for text in table.notes), ""])
 
 
 def check_party(file: Path) -> str:
@@ -270,12 +270,12 @@ def check_party(file: Path) -> str:
     from secure_gal.holdings.check import check_data
     from secure_gal.holdings.party import PartyModel
 
-    columns = _columns(session)
     model = PartyModel(session.party, session.study, file.resolve().parent, lambda text: None)
     if session.study.protect.encrypted and session.party.party != session.study.sponsor:
         from secure_gal.holdings.encrypted import refuse_unencryptable
 
         refuse_unencryptable(session.party, session.study)
+    columns = _columns(session, model.table)
     found = check_data(model.table, session.party, session.study) + _label_warning(session, model.ids)
     ids, mixed = ids_in_words(model.table, session.study)
     classes = classes_of(model.table, session.party, session.study)

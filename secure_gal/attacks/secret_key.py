@@ -11,7 +11,6 @@ import math
 from collections.abc import Iterable
 
 import numpy as np
-from scipy.stats import norm
 
 from crypto.ckks import embedding
 from secure_gal.attacks.finding import Array
@@ -62,6 +61,8 @@ def hits(found: Array, key: Array) -> float:
 
 def chance(n: int) -> float:
     """The share of hits that guessing exceeds with probability 1e-9."""
+    from scipy.stats import norm
+
     return 1 / 3 + float(norm.isf(1e-9)) * math.sqrt(2 / 9 / n)
 
 

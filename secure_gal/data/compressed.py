@@ -31,10 +31,14 @@ def packing(path: Path) -> Packing | None:
         DataError: the file cannot be opened, or is compressed in a way that is not read.
     """
     with _opened(path) as file:
-        first = file.read(8)
+        return kind_of(str(path), file.read(8))
+
+
+def kind_of(where: str, first: bytes) -> Packing | None:
+    """How bytes are compressed that begin so; DataError as `packing`."""
     for magic, name in OTHERS.items():
         if first.startswith(magic):
-            raise DataError(str(path), f"is compressed with {name}; unpack it first, or pack it as .gz or .zst")
+            raise DataError(where, f"is compressed with {name}; unpack it first, or pack it as .gz or .zst")
     return next((name for magic, name in MAGIC.items() if first.startswith(magic)), None)
 
 

@@ -17,6 +17,7 @@ from typing import Literal
 
 import polars as pl
 
+from secure_gal.data.plain_types import Taken
 from secure_gal.errors import DataError
 
 CHILD = "secure_gal.data.contained_readers"
@@ -30,7 +31,7 @@ REFUSED = 2
 """Exit code of a child that says on its standard output what is wrong with the file."""
 
 
-def read_contained(reader: Reader, path: Path, taken: Collection[str] | None, sheet: str | None = None) -> pl.DataFrame:
+def read_contained(reader: Reader, path: Path, taken: Collection[str] | None, sheet: str | None = None) -> Taken:
     """What `secure_gal.data.contained_readers` reads from a file.
 
     Args:
@@ -70,7 +71,7 @@ def read_contained(reader: Reader, path: Path, taken: Collection[str] | None, sh
                 "write or copy it again",
             )
         table.seek(0)
-        return pl.read_ipc(table)
+        return Taken(pl.read_ipc(table), json.loads(done.stdout))
 
 
 def _ending(code: int) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 import polars as pl
 
 from secure_gal.data.contained import MAX_PROBLEM, REFUSED
-from secure_gal.data.plain_types import chosen, plain_columns
+from secure_gal.data.plain_types import Taken, chosen, plain_columns
 from secure_gal.errors import DataError
 
 LEAST_BYTES = 8 << 30
@@ -23,27 +23,29 @@ LEAST_BYTES = 8 << 30
 
 
 def main(path: Path, descriptor: int, asked: str) -> int:
-    """Write the table as an Arrow file; exit code REFUSED with [where, problem] on standard output if it cannot be."""
+    """Write the table as an Arrow file, and on standard output the names of the columns that were not read; exit code
+    REFUSED with [where, problem] there if it cannot be."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     resource.setrlimit(resource.RLIMIT_AS, (max(LEAST_BYTES, memory),) * 2)
     options = json.loads(asked)
     try:
         if options["reader"] == "parquet":
-            frame = load_parquet(path, options["taken"])
+            frame, others = load_parquet(path, options["taken"])
         else:
             from secure_gal.data.workbook import read_workbook  # an extra package, which Parquet does not need
 
-            frame = read_workbook(path, options["sheet"], options["taken"])
-        frame = plain_columns(frame, str(path), options["taken"])
+            frame, others = read_workbook(path, options["sheet"], options["taken"])
+        frame = plain_columns(frame, str(path))
     except DataError as error:
         print(json.dumps([error.where, error.problem[:MAX_PROBLEM]]))
         return REFUSED
     with os.fdopen(descriptor, "wb") as table:
         frame.write_ipc(table, compression="uncompressed")
+    print(json.dumps(others))
     return 0
 
 
-def load_parquet(path: Path, taken: Collection[str] | None) -> pl.DataFrame:
+def load_parquet(path: Path, taken: Collection[str] | None) -> Taken:
     """The columns that take part; DataError for what polars refuses; a panic for what it did not foresee."""
     with path.open("rb") as file:
         start = file.read(4)
@@ -53,7 +55,8 @@ def load_parquet(path: Path, taken: Collection[str] | None) -> pl.DataFrame:
         raise DataError(str(path), "is no Parquet file; is its name right? CSV ends in .csv, workbooks in .xlsx")
     try:
         rows = pl.scan_parquet(path, glob=False)
-        return rows.select(chosen(rows.collect_schema().names(), taken)).collect()
+        names, others = chosen(rows.collect_schema().names(), taken)
+        return Taken(rows.select(names).collect(), others)
     except (pl.exceptions.PolarsError, OSError) as error:
         said = next(iter(str(error).splitlines()), "")[:200]
         raise DataError(str(path), f"is damaged or cut off ({said}); write or copy it again") from error

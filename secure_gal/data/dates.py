@@ -24,11 +24,19 @@ DAY_FORMATS = (
     "%d %B %Y",
     "%b %d, %Y",
     "%d.%m.%y",
+    "%d/%m/%y",
+    "%m/%d/%y",
+    "%d-%m-%y",
+    "%d-%b-%y",
 )
-TIME_FORMATS = (" %H:%M", " %H:%M:%S", " %H:%M:%S%.f", "T%H:%M", "T%H:%M:%S", "T%H:%M:%S%.f")
-FORMATS = (*DAY_FORMATS, *(day + time for day in DAY_FORMATS[:5] for time in TIME_FORMATS), "%+")
-"""strftime as chrono has it; `%+` is ISO 8601 with a time zone, read as UTC."""
-EITHER_WAY = ("%d/%m/%Y", "%m/%d/%Y")
+TIME_FORMATS = (
+    *(" %H:%M", " %H:%M:%S", " %H:%M:%S%.f", "T%H:%M", "T%H:%M:%S", "T%H:%M:%S%.f"),
+    *(" %I:%M %p", " %I:%M:%S %p"),
+)
+ZONED = ("%+", "%Y-%m-%d %H:%M:%S%#z", "%Y-%m-%d %H:%M:%S%.f%#z")
+FORMATS = (*DAY_FORMATS, *(day + time for day in DAY_FORMATS[:5] for time in TIME_FORMATS), *ZONED)
+"""strftime as chrono has it; those with a time zone (`%+` is ISO 8601, the others are PostgreSQL's) are read as UTC."""
+EITHER_WAY = ("%d/%m/", "%m/%d/")
 LOOKED_AT = 200
 """Texts that must be dates before all are tried."""
 
@@ -46,9 +54,11 @@ def moments(texts: pl.Series, form: str) -> pl.Series:
 
 
 def _read(texts: pl.Series, form: str) -> pl.Series:
-    if form == "%+":
-        return texts.str.to_datetime("%+", strict=False, time_unit="us", time_zone="UTC").dt.replace_time_zone(None)
-    if "%H" in form:
+    if "%Y" in form:  # chrono takes 64 for the year 64
+        texts = texts.set(~texts.str.contains(r"\d{4}").fill_null(True), None)
+    if form in ZONED:
+        return texts.str.to_datetime(form, strict=False, time_unit="us", time_zone="UTC").dt.replace_time_zone(None)
+    if "%H" in form or "%I" in form:
         return texts.str.to_datetime(form, strict=False, time_unit="us")
     return texts.str.to_date(form, strict=False).cast(pl.Datetime("us"))
 
@@ -64,11 +74,17 @@ def find_forms(texts: pl.Series, known: str | None) -> list[str]:
 
 
 def one_form(forms: Sequence[str], example: str) -> tuple[str, str]:
-    """(the form, why it is in doubt): day and month may be either way round in every value."""
-    if set(EITHER_WAY) <= {form.split(" ")[0] for form in forms}:
+    """(the form, why it is in doubt): day and month either way round in every value, or years of two digits."""
+    either = [next((form for form in forms if form.startswith(start)), "") for start in EITHER_WAY]
+    if all(either):
         return forms[0], (
             f"{example!r} and all other values could have the day or the month first; say which: "
-            '[data] date_format = "%d/%m/%Y" or "%m/%d/%Y"'
+            f'[data] date_format = "{either[0]}" or "{either[1]}"'
+        )
+    if "%y" in forms[0]:
+        return forms[0], (
+            f"{example!r} has a year of two digits; write it out, or say that 00 to 68 are 2000 to 2068 and the others "
+            f'1969 to 1999: [data] date_format = "{forms[0]}"'
         )
     return forms[0], ""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import mmap
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,7 +49,9 @@ def read_delimited(
     while frame.height and frame.row(-1) == (None,) * frame.width:
         frame = frame[:-1]  # a blank line at the end
     if not frame.height:
-        raise DataError(where, "has a header and no rows")
+        raise DataError(where, "has a line that is taken for the header, and no rows; is it CSV?")
+    if _holds(source, b'\\"'):
+        _check_quotes(where, source, dialect)
     if frame.width > 1 and frame[:, -1].has_nulls():
         _check_width(where, source, dialect, frame.shape)
     return frame
@@ -73,7 +77,8 @@ def _names(where: str, header: Sequence[str]) -> list[str]:
     polars would go on with the second one under another name.
     """
     names = [name.strip().strip('"').strip() for name in header]
-    twice = [name for name in names if names.count(name) > 1 or f"{name}_duplicated_0" in names]
+    times = Counter(names)
+    twice = [name for name in names if times[name] > 1 or f"{name}_duplicated_0" in times]
     if twice:
         raise DataError(where, f"has more than one column {twice[0]!r} in its header; rename or remove one")
     return names
@@ -94,8 +99,37 @@ def _rewritten(where: str, source: Path | bytes, dialect: Dialect) -> bytes:
     try:
         csv.writer(out, delimiter=dialect.delimiter, lineterminator="\n").writerows(reader)
     except csv.Error as error:
-        raise DataError(where, f"line {reader.line_num} cannot be read: {error}") from error
+        raise DataError(where, f"line {reader.line_num} cannot be read: {_in_words(error)}") from error
     return out.getvalue().encode()
+
+
+def _holds(source: Path | bytes, what: bytes) -> bool:
+    if isinstance(source, bytes):
+        return what in source
+    with source.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole:
+        return whole.find(what) >= 0
+
+
+def _check_quotes(where: str, source: Path | bytes, dialect: Dialect) -> None:
+    """DataError where a quoted value goes on after its closing quote, as where quotes within are written with a
+    backslash: polars would take the lines up to the next quote for one value without a word."""
+    reader = csv.reader(_text(source), delimiter=dialect.delimiter, strict=True)
+    try:
+        for _ in reader:
+            pass
+    except csv.Error as error:
+        raise DataError(where, f"line {reader.line_num} cannot be read: {_in_words(error)}") from None
+
+
+def _in_words(error: csv.Error) -> str:
+    said = str(error)
+    if "new-line character" in said:
+        return "a carriage return stands within it; all lines must end alike"
+    if "expected after" in said:
+        return r'a quote stands within a value; write it twice, "" (not \"), and the value between quotes'
+    if "field larger" in said:
+        return "a value is longer than 131,072 characters; is a quote left open?"
+    return said
 
 
 def _check_width(where: str, source: Path | bytes, dialect: Dialect, shape: tuple[int, int]) -> None:
@@ -129,7 +163,7 @@ def _uneven(source: Path | bytes, dialect: Dialect, width: int) -> str:
                     "correct it (a value with a separator in it needs quotes)"
                 )
     except csv.Error as error:
-        return f"line {reader.line_num + above} cannot be read: {error}"
+        return f"line {reader.line_num + above} cannot be read: {_in_words(error)}"
     return ""
 
 
@@ -140,4 +174,8 @@ def _explained(source: Path | bytes, dialect: Dialect, what: str) -> str:
     except (pl.exceptions.PolarsError, OSError):
         width = 0
     found = _uneven(source, dialect, width) if width else ""
+    if not found:
+        lines = enumerate(_bytes(source).split(b"\n"), 1)
+        odd = next((number for number, line in lines if line.count(b'"') % 2), None)
+        found = f"line {odd} has an odd number of quotes: one is left open, or stands within a value" if odd else ""
     return found or f"cannot be read as delimited text ({what}); is a quote left open?"

@@ -20,6 +20,10 @@ from secure_gal.settings.party import DataSettings
 SAMPLE_BYTES = 1 << 20
 """Bytes of a file from which its dialect is found."""
 SAMPLE_LINES = 200
+WIDE = 0.5
+"""In UTF-16 at least this share of the first or of the second bytes of all characters is zero in any CSV."""
+MIXED = 10
+"""So many letters in UTF-8 for each place that is not make a damaged UTF-8 file, not one of another encoding."""
 DELIMITERS = (",", ";", "\t", "|")
 COMMENTS = ("#", "%")
 BYTE_ORDER_MARKS = (
@@ -87,25 +91,34 @@ def find_dialect(where: str, head: bytes, data: DataSettings, columns: Sequence[
     return Dialect(delimiter, '"', initial, header, comment, encoding)
 
 
-def find_encoding(where: str, head: bytes) -> str:
-    """By byte-order mark, by being UTF-8, by zero bytes, else as charset-normalizer finds it.
+def find_encoding(where: str, head: bytes, above: int = 0) -> str:
+    """By byte-order mark, by zero bytes, by being UTF-8, else as charset-normalizer finds it.
+
+    Args:
+        above: lines of the file before these bytes.
 
     Raises:
-        DataError: nothing fits; names the setting.
+        DataError: nothing fits, or the text is damaged; names the line or the setting.
     """
     for mark, name in BYTE_ORDER_MARKS:
         if head.startswith(mark):
             return name
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(head)  # the sample may end within a character
-    except UnicodeDecodeError:
-        pass
-    else:
-        if b"\0" not in head:
-            return "utf-8"
     if b"\0" in head:
         zeros = [head[i::2].count(0) for i in (0, 1)]
+        if max(zeros) < WIDE * len(head) / 2:
+            line = above + head[: head.index(0)].count(b"\n") + 1
+            raise DataError(
+                where,
+                f"has a zero byte in line {line}: it is no text, or damaged (write it again as CSV), or in an encoding "
+                'that is not found: [data] encoding = "utf-16-le", say',
+            )
         return "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)  # the sample may end within a character
+    except UnicodeDecodeError as error:
+        _check_mixed(where, head, above + head[: error.start].count(b"\n") + 1)
+    else:
+        return "utf-8"
     from charset_normalizer import from_bytes
 
     best = from_bytes(head[: SAMPLE_BYTES // 8]).best()
@@ -116,6 +129,19 @@ def find_encoding(where: str, head: bytes) -> str:
     if str(best) == head[: SAMPLE_BYTES // 8].decode("cp1252", errors="replace"):
         return "cp1252"  # of all that read the sample alike, the one that most files have
     return str(best.encoding)
+
+
+def _check_mixed(where: str, head: bytes, line: int) -> None:
+    """DataError for a file that is UTF-8 but for a few places, the first in this line: read in any other encoding, all
+    of its letters beyond ASCII would be wrong ones."""
+    text = head.decode(errors="replace")
+    damaged = text.count("\ufffd")
+    if sum(not letter.isascii() for letter in text) >= MIXED * damaged:
+        raise DataError(
+            where,
+            f"is UTF-8 but for {damaged} places, the first in line {line}; correct them, or name the encoding that all "
+            'of it has: [data] encoding = "cp1252", say',
+        )
 
 
 def _decoded(where: str, head: bytes, encoding: str) -> str:

@@ -1,141 +1,28 @@
-"""Typed features to float64 matrices, and labels to codes; fitted on training rows only, kept with the model."""
+"""Labels to codes or standardised targets; fitted on training rows only, kept with the model."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, assert_never
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
-from secure_gal.data.matrices import numbers_of, one_hot
-from secure_gal.data.schema import Schema
 from secure_gal.errors import DataError
 from secure_gal.settings.classes import class_of, outputs_of
 from secure_gal.settings.study import Task
 
-Array = npt.NDArray[np.float64]
 MAX_LEVELS = 1000
-"""Levels of one categorical column; more is nearly always an identifier or free text."""
+"""Classes of a label; more is nearly always a target that was meant as regression."""
 FEW_LEVELS = 20
 """So many different texts in a column, or numbers as classes, are never taken for identifiers or for a target."""
 ROWS_A_CLASS = 10
 """With fewer rows a class on average, numbers are taken for a target that was meant as regression."""
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """A table's columns by what they are encoded as: numbers, levels by column (ascending), and what to tell a
-    person."""
-
-    numeric: list[str] = field(default_factory=list)
-    levels: dict[str, list[str]] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, frame: pl.DataFrame) -> Columns:
-        """Sort the columns of these rows, which a schema has typed: numbers, or text.
-
-        Raises:
-            DataError: no usable column is left.
-        """
-        if not frame.width:
-            raise DataError(
-                "[data]",
-                'the table has no feature columns; add some (a sponsor may go without: [learner] kind = "none")',
-            )
-        found, unlike = cls(), []
-        for name in frame.columns:
-            column = frame[name].drop_nulls()
-            if column.n_unique() <= 1:
-                found.warnings.append(f"column {name!r} is constant on the training rows and is left out")
-            elif column.dtype != pl.String:
-                found.numeric.append(name)
-            else:
-                found.levels[name] = levels = sorted(column.unique().to_list())
-                if len(levels) > max(FEW_LEVELS, len(column) / 2):
-                    unlike.append(
-                        f"column {name!r} has {len(levels)} different texts in {len(column)} rows, each one a "
-                        "column of its own; if it is an identifier or free text, remove it, or name it in "
-                        "[data] id"
-                    )
-        if not found.numeric and not found.levels:
-            raise DataError(
-                "[data]",
-                "every feature column is constant or empty on the training rows; there is nothing to learn from",
-            )
-        found.warnings.extend(unlike)
-        return found
-
-
-class TableEncoder:
-    """Numeric: median for missing values, scaled. Categorical: one-hot, unseen levels are zeros.
-
-    Args:
-        numeric: names of the columns of numbers; levels: by name of a category, ascending.
-        medians, means, scales: (columns of numbers,) of the training rows; a missing value is its column's median.
-    """
-
-    def __init__(
-        self, numeric: list[str], levels: dict[str, list[str]], medians: Array, means: Array, scales: Array
-    ) -> None:
-        self._numeric, self._levels = numeric, levels
-        self._medians, self._means, self._scales = medians, means, scales
-        self.schema: Schema | None = None
-        self.warnings: list[str] = []
-
-    @classmethod
-    def fit(cls, frame: pl.DataFrame, schema: Schema | None = None) -> TableEncoder:
-        """Learn medians, scales and levels from the training rows; DataError as `Columns.of`.
-
-        Args:
-            schema: how the table was read, kept with the model.
-        """
-        from sklearn.preprocessing import StandardScaler
-
-        found = Columns.of(frame)
-        medians = means = scales = np.zeros(0)
-        if found.numeric:
-            x = numbers_of(frame, found.numeric)
-            medians = np.nanmedian(x, axis=0)
-            scaler = StandardScaler().fit(np.where(np.isnan(x), medians, x))
-            means, scales = scaler.mean_, scaler.scale_
-        encoder = cls(found.numeric, found.levels, medians, means, scales)
-        encoder.warnings, encoder.schema = found.warnings, schema
-        return encoder
-
-    @property
-    def names(self) -> list[str]:
-        """What the columns of the matrix stand for."""
-        return [*self._numeric, *(f"{name}={level}" for name, levels in self._levels.items() for level in levels)]
-
-    def transform(self, frame: pl.DataFrame) -> tuple[npt.NDArray[np.float64], dict[str, int]]:
-        """Matrix (n, p), and how many values a column were never seen in training.
-
-        Raises:
-            DataError: a column is missing.
-        """
-        absent = [n for n in (*self._numeric, *self._levels) if n not in frame.columns]
-        if absent:
-            raise DataError("[data]", f"columns that the model was trained on are missing: {', '.join(absent)}")
-        parts, unseen = [], {}
-        if self._numeric:
-            x = numbers_of(frame, self._numeric)
-            parts.append((np.where(np.isnan(x), self._medians, x) - self._means) / self._scales)
-        if self._levels:
-            texts = frame.select([pl.col(n).cast(pl.String) for n in self._levels])
-            for name, known in self._levels.items():
-                new = texts[name].drop_nulls().is_in(known).not_().sum()
-                if new:
-                    unseen[name] = int(new)
-                parts.append(one_hot(texts[name], known))
-        return np.ascontiguousarray(np.hstack(parts), dtype=np.float64), unseen
-
-
 def _classes(labels: Sequence[Any]) -> tuple[Any, ...]:
-    classes = tuple(sorted({class_of(label) for label in labels}, key=class_order))
+    classes = tuple(sorted({class_of(label) for label in set(labels)}, key=class_order))
     if len(classes) < 2:
         raise DataError("[data] label", f"the common rows have one class only ({classes[0]!r}); nothing to learn")
     if len(classes) > MAX_LEVELS:

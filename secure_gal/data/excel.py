@@ -6,13 +6,12 @@ from collections.abc import Collection
 from importlib.util import find_spec
 from pathlib import Path
 
-import polars as pl
-
 from secure_gal.data.contained import read_contained
+from secure_gal.data.plain_types import Taken
 from secure_gal.errors import DataError
 
 
-def read_excel(path: Path, sheet: str | None = None, taken: Collection[str] | None = None) -> pl.DataFrame:
+def read_excel(path: Path, sheet: str | None = None, taken: Collection[str] | None = None) -> Taken:
     """One sheet, whose first row is the header (`secure_gal.data.workbook` says what cells become).
 
     Args:

@@ -8,6 +8,7 @@ import polars as pl
 
 from secure_gal.data.infer import Column
 from secure_gal.data.schema import Schema
+from secure_gal.errors import short
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +26,16 @@ class Findings:
 
     def warnings(self) -> list[str]:
         """What a person should know, in words."""
-        return [*(f"column {c.field.name!r}: {note}" for c in self.columns for note in c.notes), *self.notes]
+        return [*(f"column {short(c.field.name)!r}: {note}" for c in self.columns for note in c.notes), *self.notes]
 
     def lines(self) -> list[str]:
         """A table: name, kind, missing values, what it holds, how it was decided."""
         rows = [("column", "kind", "missing", "holds", "decided by")]
         for c in self.columns:
-            found = ", ".join(f"{marker!r} {count}" for marker, count in list(c.markers.items())[:3] if marker)
+            found = ", ".join(f"{short(marker)!r} {count}" for marker, count in list(c.markers.items())[:3] if marker)
             share = f"{100 * c.missing / c.rows:.1f}%" if c.missing and c.rows else "-"
-            rows.append((c.field.name, c.field.kind, f"{share}{f' ({found})' if found else ''}", c.summary, c.how))
+            row = (short(c.field.name), c.field.kind, f"{share}{f' ({found})' if found else ''}", c.summary, c.how)
+            rows.append(row)
         widths = [min(40, max(len(row[i]) for row in rows)) for i in range(4)]
         return ["  ".join([*(row[i].ljust(widths[i]) for i in range(4)), row[4]]).rstrip() for row in rows]
 

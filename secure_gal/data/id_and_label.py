@@ -23,7 +23,8 @@ def ids_of(
     for column in columns:
         if column not in frame.columns:
             known = f"its columns are {', '.join(frame.columns[:20])}"
-            one = " (a CSV of one column: is it separated as the schema says?)" if frame.width == 1 else ""
+            one = " (a CSV of one column: is it separated as the schema says? if there is none: [data] delimiter)"
+            one = one if frame.width == 1 else ""
             raise DataError(str(path), f"has no id column {column!r}; {known}{one}")
     written = id_texts(frame, columns, str(path))
     for column in columns:

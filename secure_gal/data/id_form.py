@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from secure_gal.data.ids import FORMS, write
+from secure_gal.data.ids import FORMS, written
 from secure_gal.settings.study import IdForm
 
 EXAMPLES = 5
@@ -163,10 +163,11 @@ class FormEffect:
 
 def effects_of_forms(columns: Sequence[Sequence[str]]) -> list[FormEffect]:
     """What each `id_form` would make of ids of one or more columns of N values each."""
-    effects = []
+    effects, texts = [], [pl.Series(column, dtype=pl.String) for column in columns]
     for form in FORMS:
-        written = list(zip(*([write(value, form) for value in column] for column in columns), strict=True))
-        effects.append(FormEffect(form, len({*written}), sum(not all(parts) for parts in written)))
+        parts = pl.DataFrame([written(column, form).alias(str(place)) for place, column in enumerate(texts)])
+        empty = int(parts.select(pl.any_horizontal(pl.all() == "")).to_series().sum())
+        effects.append(FormEffect(form, parts.n_unique(), empty))
     return effects
 
 

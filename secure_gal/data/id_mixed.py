@@ -19,11 +19,11 @@ def mixed_forms(form: ColumnForm, values: Sequence[str]) -> list[str]:
     """
     ids = pl.Series("id", values, dtype=pl.String)
     unpadded = ids.str.replace_all(r"(^|\P{Nd})0+(\p{Nd})", "${1}${2}")
-    bare = ids.str.replace_all(r"[\s\p{Pd}._/]", "")
+    bare = ids.str.replace_all(r"[\s\p{Cf}\p{Pd}._/]", "")
     found = [
         _same(ids, unpadded, "zeros at the front of a number") or _lengths(form, ids),
         _same(ids, ids.str.to_lowercase(), "case") or _cases(form),
-        _same(ids, bare, "blanks, dashes, dots, slashes or underscores") or _dashes(form, ids),
+        _same(ids, bare, "blanks, dashes, dots, slashes, underscores or invisible letters") or _dashes(form, ids),
     ]
     return [f"id column {form.column!r}: {text}" for text in found if text]
 

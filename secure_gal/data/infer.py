@@ -20,8 +20,19 @@ import polars as pl
 
 from secure_gal.data.dates import find_forms, moments, one_form
 from secure_gal.data.encode import class_order
-from secure_gal.data.notation import LEADING_ZERO, Notation, find_notation, numbers, without
+from secure_gal.data.notation import (
+    LEADING_ZERO,
+    MOST_LOOKED_AT,
+    Notation,
+    find_notation,
+    grouped_by_points,
+    numbers,
+    without,
+)
+from secure_gal.data.odd_numbers import notes_on
 from secure_gal.data.schema import BLANKS, FALSE, MARKS, TRUE, VERSION, Constraints, Field, Role, Schema
+from secure_gal.data.unread import looks_like
+from secure_gal.errors import quoted, short
 from secure_gal.settings.classes import class_of
 from secure_gal.settings.party import ROW, DataSettings
 
@@ -33,11 +44,8 @@ PREVAIL = 0.5
 """A column of which this share is numbers, more than FEW_LEVELS different ones, was meant as numbers."""
 MAX_SIZE = 1e100
 """Numbers beyond have no place in arithmetic with squares and sums of squares (binary64 ends at 1.8e308)."""
-SENTINELS = (-9.0, -99.0, -999.0, -9999.0, -99999.0, 99.0, 999.0, 9999.0, 99999.0, 999999.0)
 TEXT = "text"
 """What a column is called while its values are counted: its own name could be that of the counts."""
-FAR = 1.0
-"""A sentinel lies so many ranges of the other values away from them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +82,13 @@ def infer(series: pl.Series, data: DataSettings, role: Role) -> Column:
     if series.name in data.categorical:
         return _category(series.cast(pl.String), data, "[data] categorical")
     if series.dtype == pl.Boolean:
-        return Column(Field(series.name, "boolean"), "truth values in the file", len(series), series.null_count())
+        counts = f"true {int(series.sum())}, false {int((~series).sum())}"
+        found = Column(Field(series.name, "boolean"), "truth values in the file", summary=counts)
+        return replace(found, rows=len(series), missing=series.null_count())
     if series.dtype.is_temporal():
-        return Column(Field(series.name, "date"), "dates in the file", len(series), series.null_count())
+        days = series.drop_nulls().sort().dt.to_string("%Y-%m-%d")  # Python knows no year 0
+        found = Column(Field(series.name, "date"), "dates in the file", len(series), series.null_count())
+        return replace(found, summary=f"{days[0]} to {days[-1]}") if len(days) else found
     if series.dtype.is_numeric():
         found = Column(Field(series.name, "number"), "numbers in the file")
         values = without(series.cast(pl.Float64).fill_nan(None), data.missing_values, Notation())
@@ -97,20 +109,24 @@ def _text(series: pl.Series, data: DataSettings) -> Column:
     texts, times = counts[TEXT], counts["len"]
     if bool(texts.head(7).is_in([*TRUE, *FALSE]).all()) and bool(texts.is_in([*TRUE, *FALSE]).all()):
         return _counted(Column(Field(name, "boolean"), "all are truth values"), stripped, data)
-    return _number(stripped, texts, times, data) or _date(stripped, texts, data) or _category(series, data, "text")
+    found = _number(stripped, texts, times, data) or _date(stripped, texts, data)
+    if found:
+        return found
+    column, odd = _category(series, data, "text"), looks_like(stripped, texts)
+    return replace(column, problem=odd, notes=()) if odd else column
 
 
 def _plain(stripped: pl.Series, there: pl.Series, data: DataSettings) -> Column | None:
     """What most columns are: nothing but numbers with a decimal point; None where it is not so."""
     if data.decimal_char is not None or data.group_char is not None:
         return None
-    if numbers(there, Notation()).has_nulls() or bool(there.str.contains(LEADING_ZERO).any()):
+    values = numbers(stripped, Notation())
+    if values.drop_nulls().len() != len(there) or bool(there.str.contains(LEADING_ZERO).any()):
         return None
-    points = find_notation(there.unique(maintain_order=True), None, None).doubt
+    points = grouped_by_points(there.unique(maintain_order=True).head(MOST_LOOKED_AT))
     field_ = Field(stripped.name, "number")
     column = Column(field_, "all are numbers", notes=(points,) if points else ())
-    values = without(numbers(stripped, Notation()), data.missing_values, Notation())
-    return _sized(values, _counted(column, stripped, data), stripped)
+    return _sized(without(values, data.missing_values, Notation()), _counted(column, stripped, data), stripped)
 
 
 def _number(stripped: pl.Series, texts: pl.Series, times: pl.Series, data: DataSettings) -> Column | None:
@@ -152,8 +168,8 @@ def _odd(stripped: pl.Series, extra: list[str], share: float) -> str:
     row = int(stripped.is_in(extra).fill_null(False).arg_max() or 0)
     count = int(stripped.is_in(extra).sum())
     return (
-        f"{share:.0%} of its values are numbers, {count} are not: row {row + 1} has {stripped[row]!r}; correct them, "
-        f'or say what they are: [data] missing_values = ["{stripped[row]}"], or categorical = ["{stripped.name}"]'
+        f"{share:.0%} of its values are numbers, {count} are not: row {row + 1} has {quoted(stripped[row])}; correct "
+        f'them, or say what they are: [data] missing_values = ["{stripped[row]}"], or categorical = ["{stripped.name}"]'
     )
 
 
@@ -171,30 +187,14 @@ def _sized(values: pl.Series, column: Column, written: pl.Series) -> Column:
         return replace(
             column,
             problem=f"{int(beyond.sum())} values are infinite or beyond {MAX_SIZE:g}: row {row + 1} has "
-            f"{written[row]!r}; correct them, or, where that stands for a missing value: [data] missing_values = "
+            f"{quoted(written[row])}; correct them, or, where that stands for a missing value: [data] missing_values = "
             f'["{written[row]}"]',
         )
     if not len(there):
         return replace(column, field=msgspec.structs.replace(column.field, role="left out"), how="empty")
     low, high = float(there.min()), float(there.max())  # type: ignore[arg-type]
-    notes = [*column.notes, *_sentinel(there, low, high)]
+    notes = [*column.notes, *notes_on(there, low, high)]
     return replace(column, summary=f"{low:g} to {high:g}", notes=tuple(notes))
-
-
-def _sentinel(there: pl.Series, low: float, high: float) -> list[str]:
-    """What looks like a number that stands for a missing value: repeated, extreme and far from all others."""
-    for value in {low, high} & set(SENTINELS):
-        rest = there.filter(there != value)
-        count = len(there) - len(rest)
-        if count < 2 or len(rest) < 2:
-            continue
-        bottom, top = float(rest.min()), float(rest.max())  # type: ignore[arg-type]
-        if max(bottom - value, value - top) > FAR * (top - bottom) > 0:
-            return [
-                f"{value:g} stands in {count} rows, far from all others ({bottom:g} to {top:g}); if it means missing: "
-                f'[data] missing_values = ["{value:g}"]'
-            ]
-    return []
 
 
 def _date(stripped: pl.Series, texts: pl.Series, data: DataSettings) -> Column | None:
@@ -205,7 +205,7 @@ def _date(stripped: pl.Series, texts: pl.Series, data: DataSettings) -> Column |
     forms = find_forms(words, data.date_format)
     if not forms:
         return None
-    form, doubt = one_form(forms, words[0])
+    form, doubt = one_form(forms, words[0]) if data.date_format is None else (forms[0], "")
     found = Field(stripped.name, "date", format=form)
     when = moments(words, form)
     days = when.sort().dt.to_string("%Y-%m-%d")  # Python knows no year 0
@@ -237,7 +237,7 @@ def _category(series: pl.Series, data: DataSettings, how: str) -> Column:
             "text, leave it out: name the columns that take part in [data] columns",
         )
     enum = Constraints(tuple(sorted(levels)))
-    shown = ", ".join(f"{level} {count}" for level, count in counts.head(6).iter_rows())
+    shown = ", ".join(f"{short(level)} {count}" for level, count in counts.head(6).iter_rows())
     more = f" and {len(levels) - 6} more" if len(levels) > 6 else ""
     notes = [
         f'{level!r} is a level of its own ({count} rows); if it means missing: [data] missing_values = ["{level}"]'
@@ -259,7 +259,13 @@ def _label(series: pl.Series, data: DataSettings) -> Column:
     if len(texts) <= FEW_LEVELS or (len(texts) <= MAX_LEVELS and numbers(texts, Notation()).has_nulls()):
         classes = tuple(sorted(set(texts) - {""}, key=lambda text: class_order(class_of(text))))
         plain = msgspec.structs.replace(plain, constraints=Constraints(classes))
-    column = Column(plain, "[data] label", len(series), series.null_count(), summary=f"{len(texts)} values")
+    summary = f"{len(texts)} values"
+    if plain.constraints.enum and len(texts) <= FEW_LEVELS:
+        times = dict(series.drop_nulls().cast(pl.String).str.strip_chars().alias(TEXT).value_counts().iter_rows())
+        summary = f"{len(texts)} classes: " + ", ".join(
+            f"{short(text)} {times[text]}" for text in plain.constraints.enum
+        )
+    column = Column(plain, "[data] label", len(series), series.null_count(), summary=summary)
     if series.dtype != pl.String:
         return column
     read = find_notation(texts, data.decimal_char, data.group_char)

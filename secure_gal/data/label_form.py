@@ -83,8 +83,9 @@ class LabelForm:
         named = ", ".join(f"{_named(label)} ({count:,})" for label, count in rare[:MOST_CLASSES])
         return [
             f"few rows of {named} among {self.rows:,}: little can be learnt about such a class, and a prediction "
-            "seldom names it. More rows of it help, or classes put together; judge by the probabilities in the "
-            "predictions file, with a threshold of your own, not by the predicted class"
+            "seldom names it. More rows of it help, or classes put together, or weights: [data] class_weights = "
+            '"balanced" lets each class count alike, where study.toml has row_weights = "sponsor". Judge by the '
+            "probabilities in the predictions file, with a threshold of your own, not by the predicted class"
         ]
 
 
@@ -101,7 +102,9 @@ def _bare(label: Class) -> str:
 
 def label_form(column: str, labels: Sequence[Any]) -> LabelForm:
     """Count the classes of labels (N,), none of them missing."""
-    counts = Counter(map(class_of, labels))
+    counts: Counter[Class] = Counter()
+    for label, rows in Counter(labels).items():
+        counts[class_of(label)] += rows
     return LabelForm(column, tuple(sorted(counts.items(), key=lambda found: class_order(found[0]))))
 
 

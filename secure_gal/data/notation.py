@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-GROUPS = (",", ".", " ", "\u00a0", "\u202f", "'", "\u2019")
-"""Thousands marks in use; the spaces are plain, no-break and narrow no-break."""
+GROUPS = (",", ".", " ", "\u00a0", "\u202f", "\u2009", "'", "\u2019")
+"""Thousands marks in use; the spaces are plain, no-break, narrow no-break and thin."""
 MINUS = "\u2212"
 LEADING_ZERO = r"^[+-]?0\d+$"
 """A whole number that is written so is a code."""
@@ -61,7 +61,9 @@ class Notation:
 def numbers(texts: pl.Series, notation: Notation) -> pl.Series:
     """Float64 (n,) from stripped texts; null where a text is no number in this notation."""
     if notation.plain:
-        return texts.str.replace_all(MINUS, "-", literal=True).cast(pl.Float64, strict=False).fill_nan(None)
+        values = without_nan(texts.cast(pl.Float64, strict=False))
+        if values.null_count() == texts.null_count():
+            return values
     left = texts.str.replace_all(MINUS, "-", literal=True)
     if notation.prefix or notation.suffix:
         left = left.str.extract(f"^{re.escape(notation.prefix)}(.*){re.escape(notation.suffix)}$", 1).str.strip_chars()
@@ -73,6 +75,11 @@ def numbers(texts: pl.Series, notation: Notation) -> pl.Series:
         changed = left.str.replace(notation.decimal, ".", literal=True)
         left = pl.select(pl.when(~pointed).then(changed)).to_series()
     return left.cast(pl.Float64, strict=False).fill_nan(None).alias(texts.name)
+
+
+def without_nan(values: pl.Series) -> pl.Series:
+    """Float64 with nulls for what is not a number; the same values, not a copy, where there is none."""
+    return values.fill_nan(None) if bool(values.is_nan().any()) else values
 
 
 def without(values: pl.Series, markers: Sequence[str], notation: Notation) -> pl.Series:
@@ -110,7 +117,7 @@ def find_notation(texts: pl.Series, decimal: str | None, group: str | None) -> R
         return Read(max((said, *_around(sample, said)), key=lambda n: _read(sample, n)))
     plain = Notation()
     if (found := _read(sample, plain)) == len(sample):
-        return Read(plain, _grouped_by_points(sample))
+        return Read(plain, grouped_by_points(sample))
     best, read = plain, found
     for base in (plain, *_marked(sample)):
         for notation in (base, *_around(sample, base)):
@@ -162,7 +169,7 @@ def _doubt(sample: pl.Series, notation: Notation) -> str:
     )
 
 
-def _grouped_by_points(sample: pl.Series) -> str:
+def grouped_by_points(sample: pl.Series) -> str:
     """A note where points may mark thousands: whole numbers below a thousand beside 1.791, never 1.79."""
     pointed = sample.filter(sample.str.contains(".", literal=True))
     if not len(pointed) or not bool(pointed.str.contains(r"^[+-]?[1-9]\d{0,2}(\.\d{3})+$").all()):

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-import polars as pl
-
 from secure_gal.data.contained import read_contained
+from secure_gal.data.plain_types import Taken
 
 
-def read_parquet(path: Path, taken: Collection[str] | None = None) -> pl.DataFrame:
+def read_parquet(path: Path, taken: Collection[str] | None = None) -> Taken:
     """N rows of the columns that take part (None for all), in plain types (`secure_gal.data.plain_types`).
 
     Raises:

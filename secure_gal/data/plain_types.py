@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 import polars as pl
 
@@ -20,47 +21,57 @@ IN_WORDS: dict[type[pl.DataType], tuple[str, str]] = {
     pl.List: ("lists of values", "write one column a value"),
     pl.Array: ("lists of values", "write one column a value"),
     pl.Struct: ("records of several fields", "write one column a field"),
+    pl.Decimal: (
+        "decimals",
+        "write it as floating-point numbers (in SQL: CAST(... AS DOUBLE)), or as whole numbers or text if it is a code",
+    ),
     pl.Binary: ("bytes", "write it as text or numbers"),
     pl.Object: ("objects that are no values", "write it as text or numbers"),
-    pl.Null: ("no values at all", "fill it"),
     pl.Int128: WIDE,
     pl.UInt128: WIDE,
 }
 """What a type that is refused holds, and how to write it instead."""
 
 
-def plain_columns(frame: pl.DataFrame, where: str, taken: Collection[str] | None = None) -> pl.DataFrame:
-    """The columns that take part, in plain types.
+class Taken(NamedTuple):
+    """What was read of a source with types: the columns that take part, and the names of all others it has."""
+
+    frame: pl.DataFrame
+    others: list[str]
+
+
+def plain_columns(frame: pl.DataFrame, where: str) -> pl.DataFrame:
+    """All columns in plain types.
 
     Args:
         frame: N rows as Parquet, a database or a workbook gave them.
         where: the file or setting, for errors.
-        taken: the columns that take part, ids and label among them; the others are dropped, whatever they hold. None
-            for all.
 
     Returns:
         N rows of Float64, Int64, UInt64 (where it was that), Boolean, String, Date and Datetime. A Datetime is in
-        microseconds, without a zone, and in UTC where it had one. Decimals are whole numbers (Int64) where their type
-        has no decimals and they fit, else the nearest Float64. Categories are text.
+        microseconds, without a zone, and in UTC where it had one. Categories are text.
 
     Raises:
         DataError: a column has another type, or a date outside the years 1 to 9999.
     """
-    return pl.DataFrame([_plain(frame[name], where) for name in chosen(frame.columns, taken)])
+    return pl.DataFrame([_plain(column, where) for column in frame])
 
 
-def chosen(names: Sequence[str], taken: Collection[str] | None) -> list[str]:
-    """Those of the names that take part, in their order."""
-    return [name for name in names if taken is None or name in taken]
+def chosen(names: Sequence[str], taken: Collection[str] | None) -> tuple[list[str], list[str]]:
+    """(those of the names that take part, None for all; the others), in their order."""
+    mine = set(names if taken is None else taken)
+    return [name for name in names if name in mine], [name for name in names if name not in mine]
 
 
 def check_names(names: Sequence[str], where: str) -> None:
     """Every column of a header or a query has a name of its own; DataError."""
+    before: set[str] = set()
     for number, name in enumerate(names, 1):
         if not name.strip():
             raise DataError(where, f"column {number} has no name; give it one")
-        if name in names[: number - 1]:
+        if name in before:
             raise DataError(where, f"has more than one column {name!r}; rename or remove one")
+        before.add(name)
 
 
 def refused(where: str, column: str, holds: str, rewrite: str) -> DataError:
@@ -92,9 +103,7 @@ def _plain(column: pl.Series, where: str) -> pl.Series:
         return column
     if kind.is_float():
         return column.cast(pl.Float64)
-    if isinstance(kind, pl.Decimal):
-        return nearest(column.cast(pl.String))
-    if kind in (pl.Categorical, pl.Enum):
+    if kind in (pl.Categorical, pl.Enum, pl.Null):  # Null: what pandas writes for a column without any value
         return column.cast(pl.String)
     if kind == pl.Date:
         return _within(column, column.to_physical(), FIRST_DAY, LAST_DAY, where)

@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from secure_gal.data.plain_types import check_names, chosen, nearest, refused
+from secure_gal.data.plain_types import Taken, check_names, chosen, nearest, refused
 from secure_gal.errors import DataError
 
 CONNECTION = {
@@ -58,7 +58,7 @@ UNREACHED = {
 """By a word of libpq's, what to look at."""
 
 
-def read_postgresql(source: str, query: str, where: str, taken: Collection[str] | None = None) -> pl.DataFrame:
+def read_postgresql(source: str, query: str, where: str, taken: Collection[str] | None = None) -> Taken:
     """The rows that one SELECT gives.
 
     Args:
@@ -82,12 +82,12 @@ def read_postgresql(source: str, query: str, where: str, taken: Collection[str] 
         with connection, connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION READ ONLY")
             cursor.adbc_statement.set_sql_query(query)
-            types = _types(arrow.c_schema(cursor.adbc_statement.execute_schema()), where, taken)
+            types, others = _types(arrow.c_schema(cursor.adbc_statement.execute_schema()), where, taken)
             cursor.execute(_selected(query, None if taken is None else types))
             frame = pl.DataFrame(cursor.fetch_arrow())
     except (manager.Error, pl.exceptions.PolarsError) as error:
         raise DataError(where, f"`query`: {_why_refused(error)}") from None
-    return frame.with_columns(_value(frame[name], kind) for name, kind in types.items())
+    return Taken(frame.with_columns(_value(frame[name], kind) for name, kind in types.items()), others)
 
 
 def _packages(where: str) -> tuple[Any, Any, Any]:
@@ -109,21 +109,22 @@ def _with_defaults(source: str) -> str:
     return f"{source}{'&' if given else '' if source.endswith('?') else '?'}{'&'.join(due)}"
 
 
-def _types(schema: Any, where: str, taken: Collection[str] | None) -> dict[str, str]:
-    """PostgreSQL's type of each column that takes part, by name. Asked for before any row: at an interval polars would
-    end in a panic."""
+def _types(schema: Any, where: str, taken: Collection[str] | None) -> tuple[dict[str, str], list[str]]:
+    """PostgreSQL's type of each column that takes part, by name, and the names of the others. Asked for before any row:
+    at an interval polars would end in a panic."""
     fields = {field.name: field for field in schema.children}
     check_names([field.name for field in schema.children], f"{where}, `query`")
     if not fields:
         raise DataError(where, "`query` gives no columns; write one SELECT")
+    read, others = chosen(list(fields), taken)
     types = {}
-    for name in chosen(list(fields), taken):
+    for name in read:
         types[name] = kind = dict((fields[name].metadata or {}).items()).get(b"POSTGRESQL:type", b"").decode()
         if fields[name].format not in PLAIN_FORMATS or kind in NOT_PLAIN:
             rewrite = REWRITE.get(kind, "write it as text or numbers in the query").format(column=name)
             words = f"an array ({kind[1:]}[])" if kind.startswith("_") else f"PostgreSQL's type {kind}"
             raise refused(where, name, words, rewrite)
-    return types
+    return types, others
 
 
 def _selected(query: str, names: Iterable[str] | None) -> str:

@@ -4,27 +4,58 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import polars as pl
 
-from secure_gal.data.compressed import head, packing, unpacked
+from secure_gal.data.compressed import head, kind_of, packing, unpacked
 from secure_gal.data.delimited import read_delimited
 from secure_gal.data.dialect import SAMPLE_BYTES, Dialect, find_dialect, find_encoding
 from secure_gal.data.excel import read_excel
 from secure_gal.data.parquet import read_parquet
+from secure_gal.data.plain_types import Taken
 from secure_gal.data.schema import Schema
 from secure_gal.data.sql import read_sql
 from secure_gal.errors import DataError
 from secure_gal.settings.party import ROW, DataSettings
 
 PARQUET = (".parquet", ".pq")
+NAMED = 20
+"""Columns that a note lists."""
 WORKBOOKS = (".xlsx", ".xls", ".xlsb", ".ods")
 
 
-def read_raw(data: DataSettings, schema: Schema | None) -> tuple[pl.DataFrame, Dialect | None]:
-    """All columns that may take part, and the dialect where the file is delimited text.
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """A table before anything is made of it.
+
+    Attributes:
+        frame: the columns that were read, N rows.
+        dialect: of delimited text.
+        others: names of the columns that the source has besides.
+    """
+
+    frame: pl.DataFrame
+    dialect: Dialect | None = None
+    others: tuple[str, ...] = ()
+
+    def left_out(self, schema: Schema, where: str) -> tuple[str, ...]:
+        """A note of the columns that came after the schema was made, if there are any."""
+        known = {field.name for field in schema.fields}
+        new = [name for name in (*self.frame.columns, *self.others) if name not in known]
+        if not new:
+            return ()
+        named = ", ".join(map(repr, new[:NAMED])) + (f" and {len(new) - NAMED} more" if len(new) > NAMED else "")
+        return (
+            f"{where}: the schema does not know {named}: left out; to take such a column in, decide anew "
+            "(secure-gal schema PARTY.toml --renew) and learn anew",
+        )
+
+
+def read_raw(data: DataSettings, schema: Schema | None) -> Raw:
+    """All columns that may take part.
 
     Args:
         schema: what was decided before; without it the dialect is found.
@@ -34,18 +65,24 @@ def read_raw(data: DataSettings, schema: Schema | None) -> tuple[pl.DataFrame, D
     """
     path, taken = data.path, _taken(data, schema)
     if data.source:
-        return read_sql(data.source, data.query, data.where, taken, path), None
+        return _of(read_sql(data.source, data.query, data.where, taken, path), data.where)
     if not path.exists():
         raise DataError(str(path), "no such file; `[data] path` is relative to the party file")
     kind = path.suffix.lower()
     if kind in PARQUET:
-        return read_parquet(path, taken), None
+        return _of(read_parquet(path, taken), data.where)
     if kind in WORKBOOKS:
-        return read_excel(path, data.sheet, taken), None
+        return _of(read_excel(path, data.sheet, taken), data.where)
     try:
         return _delimited(str(path), data, schema)
     except OSError as error:
         raise DataError(str(path), f"cannot be read: {error.strerror}") from error
+
+
+def _of(found: Taken, where: str) -> Raw:
+    if not found.frame.height:
+        raise DataError(where, "has columns and no rows")
+    return Raw(found.frame, None, tuple(found.others))
 
 
 def _taken(data: DataSettings, schema: Schema | None) -> Collection[str] | None:
@@ -59,8 +96,10 @@ def _taken(data: DataSettings, schema: Schema | None) -> Collection[str] | None:
     )
 
 
-def _delimited(where: str, data: DataSettings, schema: Schema | None) -> tuple[pl.DataFrame, Dialect]:
+def _delimited(where: str, data: DataSettings, schema: Schema | None) -> Raw:
     path, start = data.path, head(data.path, SAMPLE_BYTES)
+    if packing(path) is not None and kind_of(where, start) is not None:
+        raise DataError(where, "is packed twice; unpack it once")
     found = schema.dialect if schema is not None else None
     named = [name for name in (*data.ids, data.label, data.weight) if name and name != ROW]
     dialect = found or find_dialect(where, start, data, named)
@@ -73,9 +112,9 @@ def _delimited(where: str, data: DataSettings, schema: Schema | None) -> tuple[p
     plain = [f for f in (schema.fields if schema else ()) if f.type == "number" and f.notation.plain]
     floats = {f.name: f.missing_values[0] if f.missing_values else "" for f in plain}
     try:
-        return read_delimited(where, source, dialect, floats), dialect
+        return Raw(read_delimited(where, source, dialect, floats), dialect)
     except pl.exceptions.PolarsError:  # another marker, or what is no number
-        return read_delimited(where, source, dialect), dialect
+        return Raw(read_delimited(where, source, dialect), dialect)
 
 
 def _bytes(source: Path | bytes) -> bytes:
@@ -98,7 +137,8 @@ def _later_encoding(where: str, source: Path | bytes, start: bytes) -> str:
         try:
             decoder.decode(block)
         except UnicodeDecodeError:
-            return find_encoding(where, block)
+            cut = next(i for i in range(4) if block[i : i + 1] < b"\x80" or block[i : i + 1] >= b"\xc0")
+            return find_encoding(where, block[cut:], raw[:at].count(b"\n"))
     return ""
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-import polars as pl
-
-from secure_gal.data.plain_types import plain_columns
+from secure_gal.data.plain_types import Taken, plain_columns
 from secure_gal.data.postgresql import read_postgresql
 from secure_gal.data.sqlite import read_sqlite
 from secure_gal.errors import DataError
@@ -18,9 +16,7 @@ SECRETS = ("password=", "sslpassword=", "oauth_client_secret=")
 """Parameters of a URI that libpq would take a secret from."""
 
 
-def read_sql(
-    source: str, query: str, where: str, taken: Collection[str] | None = None, folder: Path = Path()
-) -> pl.DataFrame:
+def read_sql(source: str, query: str, where: str, taken: Collection[str] | None = None, folder: Path = Path()) -> Taken:
     """The rows that one SELECT gives, sorted by all columns: a database gives them in another order the next time.
 
     Args:
@@ -39,16 +35,17 @@ def read_sql(
         raise DataError(where, "`query` is empty; write one SELECT")
     if source.startswith(POSTGRESQL):
         check_no_password(source, where)
-        return _sorted(plain_columns(read_postgresql(source, query, where, taken), where))
+        return _sorted(read_postgresql(source, query, where, taken), where)
     if source.startswith(SQLITE):
         file = folder / source.removeprefix(SQLITE)
-        return _sorted(plain_columns(read_sqlite(file, query, where, taken), where))
+        return _sorted(read_sqlite(file, query, where, taken), where)
     raise DataError(where, "`source` must begin with postgresql:// or sqlite:///")
 
 
-def _sorted(frame: pl.DataFrame) -> pl.DataFrame:
+def _sorted(found: Taken, where: str) -> Taken:
     """Rows have numbers that outlive a process; text is compared by its bytes, so that no locale decides."""
-    return frame.sort(frame.columns, nulls_last=True) if frame.width else frame
+    frame = plain_columns(found.frame, where)
+    return Taken(frame.sort(frame.columns, nulls_last=True) if frame.width else frame, found.others)
 
 
 def check_no_password(source: str, where: str) -> None:

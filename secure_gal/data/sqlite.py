@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from secure_gal.data.cells import Cells
-from secure_gal.data.plain_types import check_names, chosen
+from secure_gal.data.plain_types import Taken, check_names, chosen
 from secure_gal.errors import DataError
 
 ROWS_AT_A_TIME = 10_000
@@ -25,7 +25,7 @@ READING = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_
 """All that a query may do; loading extensions is off."""
 
 
-def read_sqlite(file: Path, query: str, where: str, taken: Collection[str] | None = None) -> pl.DataFrame:
+def read_sqlite(file: Path, query: str, where: str, taken: Collection[str] | None = None) -> Taken:
     """The rows that one SELECT gives.
 
     Args:
@@ -52,16 +52,18 @@ def _authorized(action: int, *_: object) -> int:
     return sqlite3.SQLITE_OK if action in READING else sqlite3.SQLITE_DENY
 
 
-def _fetched(cursor: sqlite3.Cursor, where: str, taken: Collection[str] | None) -> pl.DataFrame:
+def _fetched(cursor: sqlite3.Cursor, where: str, taken: Collection[str] | None) -> Taken:
     if cursor.description is None:
         raise DataError(where, "`query` gives no columns; write one SELECT")
     names = [name for name, *_ in cursor.description]
     check_names(names, where)
-    columns = {names.index(name): Cells(name) for name in chosen(names, taken)}
+    read, others = chosen(names, taken)
+    place = {name: number for number, name in enumerate(names)}
+    columns = {place[name]: Cells(name) for name in read}
     while rows := cursor.fetchmany(ROWS_AT_A_TIME):
-        for place, column in columns.items():
-            column.add([row[place] for row in rows])
-    return pl.DataFrame([column.series() for column in columns.values()])
+        for at, column in columns.items():
+            column.add([row[at] for row in rows])
+    return Taken(pl.DataFrame([column.series() for column in columns.values()]), others)
 
 
 def _reason(error: Exception) -> str:

@@ -13,11 +13,10 @@ import polars as pl
 
 from secure_gal.data import schema_file
 from secure_gal.data.arrays import ArrayRows, read_arrays
-from secure_gal.data.dialect import Dialect
 from secure_gal.data.findings import Findings, across
 from secure_gal.data.id_and_label import ids_of, labels_of
 from secure_gal.data.infer import basis, infer
-from secure_gal.data.raw import read_raw
+from secure_gal.data.raw import Raw, read_raw
 from secure_gal.data.repeated import resolve_repeated
 from secure_gal.data.schema import Role, Schema
 from secure_gal.data.typed import typed
@@ -79,26 +78,19 @@ def read_table(
     """
     if data.arrays:
         return _read_arrays(data, form, labelled)
-    raw, dialect = _numbered(data, *read_raw(data, schema))
-    return table_of(raw, data, form, schema=schema, labelled=labelled, task=task, dialect=dialect)
+    found = _numbered(data, read_raw(data, schema))
+    return table_of(found, data, form, schema=schema, labelled=labelled, task=task)
 
 
 def table_of(
-    raw: pl.DataFrame,
-    data: DataSettings,
-    form: IdForm | None,
-    *,
-    schema: Schema | None,
-    labelled: bool,
-    task: Task,
-    dialect: Dialect | None = None,
+    found: Raw, data: DataSettings, form: IdForm | None, *, schema: Schema | None, labelled: bool, task: Task
 ) -> Table:
-    """The same of rows that were read already: text as written or typed columns, and the dialect of the text."""
-    where = Path(data.where)
+    """The same of rows that were read already."""
+    where, raw = Path(data.where), found.frame
     ids, written = ids_of(where, raw, data.ids, form, data.repeated is not None)
     findings = None
     if schema is None:
-        findings = _decided(raw, data, dialect)
+        findings = _decided(found, data)
         if findings.problems:
             more = f" (and {len(findings.problems) - 1} more: secure-gal schema)" if len(findings.problems) > 1 else ""
             raise DataError(data.where, f"{findings.problems[0]}{more}")
@@ -109,7 +101,7 @@ def table_of(
     frame = pl.DataFrame() if alone else typed(data.where, raw, held, str(data.schema or ""))
     if labelled and data.weight is not None:
         check_weights(data.where, data.weight, frame)
-    notes = _left_out(where, raw, schema)
+    notes = found.left_out(schema, data.where)
     if findings is not None:
         findings = replace(findings, notes=_across(data, raw, frame))
     whole = Table(ids, frame, labels, where, written, schema, findings, notes)
@@ -145,12 +137,6 @@ def _without_weights(table: Table, column: str | None) -> Table:
     return replace(table, frame=frame.drop(column), weights=frame[column].to_numpy())
 
 
-def _left_out(where: Path, raw: pl.DataFrame, schema: Schema) -> tuple[str, ...]:
-    known = {column.name for column in schema.fields}
-    left = [name for name in raw.columns if name not in known]
-    return (f"{where}: not in the schema, so left out: {', '.join(left[:20])}",) if left else ()
-
-
 def _one_row_an_id(table: Table, how: Repeated, task: Task) -> Table:
     """With the rows of each id made into one, and a note of what was done."""
     frame = table.frame
@@ -174,11 +160,11 @@ def _one_row_an_id(table: Table, how: Repeated, task: Task) -> Table:
 
 def look(data: DataSettings) -> Findings:
     """How the schema of a table would be decided, whatever speaks against the table; DataError where it is none."""
-    raw, dialect = _numbered(data, *read_raw(data, None))
-    found = _decided(raw, data, dialect)
+    raw = _numbered(data, read_raw(data, None))
+    found = _decided(raw, data)
     if found.problems:
         return found
-    return replace(found, notes=_across(data, raw, typed(data.where, raw, found.schema, "")))
+    return replace(found, notes=_across(data, raw.frame, typed(data.where, raw.frame, found.schema, "")))
 
 
 def _across(data: DataSettings, raw: pl.DataFrame, frame: pl.DataFrame) -> tuple[str, ...]:
@@ -189,14 +175,15 @@ def _across(data: DataSettings, raw: pl.DataFrame, frame: pl.DataFrame) -> tuple
     return tuple(across(frame, raw[data.ids[0]].cast(pl.String), label))
 
 
-def _numbered(data: DataSettings, raw: pl.DataFrame, dialect: Dialect | None) -> tuple[pl.DataFrame, Dialect | None]:
+def _numbered(data: DataSettings, raw: Raw) -> Raw:
     """With the number of each row as its id, where `[data] id` asks for that."""
-    if ROW not in data.ids or ROW in raw.columns:
-        return raw, dialect
-    return raw.with_columns(pl.Series(ROW, np.arange(1, raw.height + 1))), dialect
+    if ROW not in data.ids or ROW in raw.frame.columns:
+        return raw
+    return replace(raw, frame=raw.frame.with_columns(pl.Series(ROW, np.arange(1, raw.frame.height + 1))))
 
 
-def _decided(raw: pl.DataFrame, data: DataSettings, dialect: Dialect | None) -> Findings:
+def _decided(found: Raw, data: DataSettings) -> Findings:
+    raw = found.frame
     for name, field_name in [(n, "categorical") for n in data.categorical] + [
         (n, "columns") for n in data.columns or ()
     ]:
@@ -206,8 +193,9 @@ def _decided(raw: pl.DataFrame, data: DataSettings, dialect: Dialect | None) -> 
                 f"no such column: {name}; the table's columns are {', '.join(raw.columns[:20])}",
             )
     columns = tuple(infer(raw[name], data, _role(name, data)) for name in raw.columns)
+    columns += tuple(infer(pl.Series(name, [], pl.String), data, "left out") for name in found.others)
     fields = tuple(column.field for column in columns)
-    schema = msgspec.structs.replace(basis(data), fields=fields, dialect=dialect, asked=schema_file.asked(data))
+    schema = msgspec.structs.replace(basis(data), fields=fields, dialect=found.dialect, asked=schema_file.asked(data))
     return Findings(schema, columns)
 
 
@@ -227,7 +215,7 @@ def _read_arrays(data: DataSettings, form: IdForm | None, labelled: bool) -> Tab
         raise DataError("[data] repeated", f"{path} holds arrays; keep one row an id there")
     x, held, source = read_arrays(path, columns, label_column)
     if source != path:
-        frame = read_raw(DataSettings(source, columns, label_column), None)[0]
+        frame = read_raw(DataSettings(source, columns, label_column), None).frame
         stray = [name for name in frame.columns if name not in (*columns, label_column)]
         if stray:
             raise DataError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import assert_never
@@ -10,9 +11,9 @@ import polars as pl
 
 from secure_gal.data.dates import columns_of, moments
 from secure_gal.data.infer import MAX_SIZE
-from secure_gal.data.notation import Notation, numbers, without
+from secure_gal.data.notation import Notation, numbers, without, without_nan
 from secure_gal.data.schema import Field, Schema
-from secure_gal.errors import DataError
+from secure_gal.errors import DataError, quoted
 
 
 def typed(where: str, raw: pl.DataFrame, schema: Schema, schema_at: str) -> pl.DataFrame:
@@ -26,7 +27,8 @@ def typed(where: str, raw: pl.DataFrame, schema: Schema, schema_at: str) -> pl.D
         DataError: a column is missing, or a value is not what the schema says; names row (1 is the first row of data),
             column, value and fix.
     """
-    absent = [field.name for field in schema.features if field.name not in raw.columns]
+    there = set(raw.columns)
+    absent = [field.name for field in schema.features if field.name not in there]
     if absent:
         raise DataError(
             where,
@@ -36,7 +38,7 @@ def typed(where: str, raw: pl.DataFrame, schema: Schema, schema_at: str) -> pl.D
     reading = _Reading(where, schema, schema_at)
     features = sorted(schema.features, key=lambda field: field.name)
     columns = [c for field in features for c in reading.columns(raw[field.name], field)]
-    twice = [c.name for c in columns if sum(c.name == other.name for other in columns) > 1]
+    twice = [name for name, times in Counter(column.name for column in columns).items() if times > 1]
     if twice:
         raise DataError(where, f"has a column {twice[0]!r} beside a date with a part of that name; rename the column")
     return pl.DataFrame(columns)
@@ -68,7 +70,7 @@ class _Reading:
 
     def _numbers(self, series: pl.Series, field: Field) -> pl.Series:
         typed_ = series.dtype.is_numeric() or series.dtype == pl.Boolean
-        read = series.cast(pl.Float64).fill_nan(None) if typed_ else self._from_text(series.cast(pl.String), field)
+        read = without_nan(series.cast(pl.Float64)) if typed_ else self._from_text(series.cast(pl.String), field)
         said = (*self.schema.missing_values, *field.missing_values)
         values = without(read, said, Notation() if typed_ else field.notation)
         beyond = (values.abs() > MAX_SIZE).fill_null(False)
@@ -79,7 +81,7 @@ class _Reading:
         """Most texts are plain numbers; only those that are not are looked at again."""
         plain = field.notation.plain
         nothing = pl.repeat(None, len(text), dtype=pl.Float64, eager=True)
-        values = text.cast(pl.Float64, strict=False).fill_nan(None) if plain else nothing
+        values = without_nan(text.cast(pl.Float64, strict=False)) if plain else nothing
         left = (text.is_not_null() & values.is_null()).arg_true()
         if not len(left):
             return values
@@ -112,7 +114,7 @@ class _Reading:
         row = int(wrong.arg_max() or 0)
         raise DataError(
             self.where,
-            f"row {row + 1} has {shown[row]!r} in column {field.name!r}, where the schema {self.schema_at} has "
+            f"row {row + 1} has {quoted(shown[row])} in column {field.name!r}, where the schema {self.schema_at} has "
             f"{expected} ({int(wrong.sum())} such values in all); correct the value, or if it stands for a missing one "
             "add it to missingValues of this column in the schema",
         )

@@ -14,7 +14,7 @@ import polars as pl
 import python_calamine as calamine
 
 from secure_gal.data.cells import Cells
-from secure_gal.data.plain_types import check_names, chosen
+from secure_gal.data.plain_types import Taken, check_names, chosen
 from secure_gal.errors import DataError
 
 Row = list[Any]
@@ -24,7 +24,7 @@ MAX_CELLS = 200_000_000
 """A cell far from the others makes a sheet of the rectangle between them; a sheet has at most 1,048,576 rows."""
 
 
-def read_workbook(path: Path, sheet: str | None, taken: Collection[str] | None) -> pl.DataFrame:
+def read_workbook(path: Path, sheet: str | None, taken: Collection[str] | None) -> Taken:
     """The table of a sheet; where none is named, of the only one.
 
     Workbooks know no whole numbers: a column whose numbers are all whole is Int64. An empty cell, and one that shows an
@@ -54,17 +54,19 @@ def _named(path: Path, book: calamine.CalamineWorkbook, sheet: str | None) -> st
     return sheet
 
 
-def _table(sheet: calamine.CalamineSheet, path: str, taken: Collection[str] | None) -> pl.DataFrame:
+def _table(sheet: calamine.CalamineSheet, path: str, taken: Collection[str] | None) -> Taken:
     where = f"{path}, sheet {sheet.name!r}"
     if sheet.total_height * sheet.total_width > MAX_CELLS:
         raise DataError(where, f"has more than {MAX_CELLS} cells; delete what stands far from the table")
     rows = sheet.iter_rows()
     names = _header(next(rows, []), sheet, where)
-    columns = {names.index(name): Cells(name, whole=True) for name in chosen(names, taken)}
+    read, others = chosen(names, taken)
+    place = {name: number for number, name in enumerate(names)}
+    columns = {place[name]: Cells(name, whole=True) for name in read}
     for block in _blocks(rows):
-        for place, column in columns.items():
-            column.add([None if row[place] == "" else row[place] for row in block])
-    return pl.DataFrame([column.series() for column in columns.values()])
+        for at, column in columns.items():
+            column.add([None if row[at] == "" else row[at] for row in block])
+    return Taken(pl.DataFrame([column.series() for column in columns.values()]), others)
 
 
 def _header(first: Row, sheet: calamine.CalamineSheet, where: str) -> list[str]:

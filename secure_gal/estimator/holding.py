@@ -13,6 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from secure_gal.data.arrays import ArrayRows
+from secure_gal.data.raw import Raw
 from secure_gal.data.schema import Schema
 from secure_gal.data.table import Table, table_of
 from secure_gal.errors import DataError
@@ -92,7 +93,7 @@ def _table(
     if absent := [name for name in known if name not in block.columns]:
         raise DataError(block.where, f"has no column {', '.join(map(repr, absent[:10]))}, which was learnt from")
     raw = pl.DataFrame(beside).hstack(block.rows.get_columns())
-    return table_of(raw, data, study.form, schema=schema, labelled=to_learn, task=study.task)
+    return table_of(Raw(raw), data, study.form, schema=schema, labelled=to_learn, task=study.task)
 
 
 Warn = Callable[[str], None]

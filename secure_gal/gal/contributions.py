@@ -16,7 +16,6 @@ from typing import Any, assert_never
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
 
 from secure_gal.gal.ensemble import Ensemble
 from secure_gal.gal.losses import Array, metric_name
@@ -125,6 +124,8 @@ def row_values(task: Task, y: npt.NDArray[Any], f: Array) -> Array:
 
 def _of_area(y: npt.NDArray[Any], score: Array) -> Array:
     """Ranks among all rows less ranks within a class count the rows of the other class below (ties half)."""
+    from scipy.stats import rankdata
+
     n, ranks = len(y), rankdata(score)
     right = np.empty(n)
     for value in (0, 1):

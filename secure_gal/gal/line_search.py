@@ -7,7 +7,6 @@ from typing import Any, assert_never
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import brentq
 
 from secure_gal.gal.losses import Array, Loss, Weights
 
@@ -48,6 +47,8 @@ def line_search(loss: Loss, y: npt.NDArray[Any], f: Array, g: Array, weights: We
 
 
 def _bracketed(loss: Loss, y: npt.NDArray[Any], f: Array, g: Array, weights: Weights) -> LineSearch:
+    from scipy.optimize import brentq  # heavy; learning alone needs it
+
     start = loss.slope(y, f, g, weights)
     if start == 0.0:
         return LineSearch(0.0, True)

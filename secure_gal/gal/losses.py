@@ -22,8 +22,6 @@ from typing import Any, Literal, assert_never, get_args
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import brentq
-from scipy.special import expit, log_softmax, softmax
 
 from secure_gal.settings.study import LossName, Task
 
@@ -63,6 +61,8 @@ class Loss:
             case "poisson" | "gamma":
                 return np.asarray(np.log(np.average(y, axis=0, weights=weights)))
             case "huber":
+                from scipy.optimize import brentq  # heavy; `check` needs it as little as the two below
+
                 low, high = float(y.min()), float(y.max())
                 if low == high:
                     return np.array([low])
@@ -84,6 +84,8 @@ class Loss:
             case "cross_entropy":
                 if self.n_outputs == 1:
                     return np.asarray(np.logaddexp(0.0, f[:, 0]) - y * f[:, 0])
+                from scipy.special import log_softmax
+
                 return np.asarray(-log_softmax(f, axis=1)[np.arange(len(y)), y])
             case "l1":
                 return np.asarray(np.abs(y - f)[:, 0])
@@ -106,6 +108,8 @@ class Loss:
         """Pseudo-residual r = -dL_1(y, F)/dF, shape (N, K)."""
         match self.name:
             case "cross_entropy":
+                from scipy.special import expit, softmax
+
                 if self.n_outputs == 1:
                     return np.asarray(y[:, None] - expit(f))
                 r = -softmax(f, axis=1)

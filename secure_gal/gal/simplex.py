@@ -7,8 +7,6 @@ from typing import assert_never
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import brentq, linprog, nnls
-from scipy.sparse import csc_matrix, hstack, identity, vstack
 
 from secure_gal.errors import StateError
 from secure_gal.settings.party import LocalLoss
@@ -53,6 +51,8 @@ def min_norm_point(gram: Array) -> Array:
     u = s w with w in the simplex, the objective is s^2 q + (s - 1)^2 with q = |D w|^2; its minimum over s is
     q/(q+1), which grows with q, so the best w is the simplex minimiser. Lawson and Hanson's method is finite.
     """
+    from scipy.optimize import nnls  # heavy, as the others below; learning alone needs them
+
     size = gram.shape[0]
     scale = float(np.trace(gram)) / size
     if scale <= 0:
@@ -76,6 +76,9 @@ def kkt_residual(gram: Array, weights: Array) -> float:
 
 
 def _least_absolute(target: Array, columns: Array) -> Array:
+    from scipy.optimize import linprog
+    from scipy.sparse import csc_matrix, hstack, identity, vstack
+
     rows, parties = columns.shape
     eye = identity(rows, format="csc")
     design = csc_matrix(columns)
@@ -125,6 +128,8 @@ def _best_step(left: Array, move: Array, power: float) -> float:
 
     if slope(0.0) >= 0:
         return 0.0
+    from scipy.optimize import brentq
+
     return 1.0 if slope(1.0) <= 0 else float(brentq(slope, 0.0, 1.0, xtol=1e-14))
 
 

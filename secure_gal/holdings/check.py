@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from secure_gal.data.arrays import ArrayRows
-from secure_gal.data.encode import Columns
 from secure_gal.data.encode_arrays import check_varies
+from secure_gal.data.encode_table import Columns
 from secure_gal.data.label_form import label_form
 from secure_gal.data.log_codec import fit_codec
 from secure_gal.data.table import Table

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from crypto.private_files import write_new
 from secure_gal.data import schema_file
 from secure_gal.data.arrays import ArrayRows
-from secure_gal.data.encode import TableEncoder
 from secure_gal.data.encode_arrays import ArrayEncoder
+from secure_gal.data.encode_table import TableEncoder
 from secure_gal.data.table import Table, read_table
 from secure_gal.errors import DataError, StateError
 from secure_gal.features import OWN
@@ -64,6 +64,7 @@ class PartyModel:
         self._memory = memory
         self.on_read: Callable[[Table], None] = lambda table: None
         """Is given every table that is read later, before anything is computed from it."""
+        self._told: set[str] = set()
         self.schema = known_schema(party) if memory is None else memory.schema
         """How every table of this party is read; None for arrays."""
         self.table = self._read()
@@ -111,18 +112,20 @@ class PartyModel:
         return tuple(self._read().ids)
 
     def _read(self) -> Table:
-        """`[data]` as it is now, read by this party's schema."""
+        """`[data]` as it is now, read by this party's schema; what a person should know of it is said once."""
         if self._memory is not None:
             table = self._memory.read(self.schema)
         else:
             table = read_table(self._party.data, self._study.form, schema=self.schema, task=self._study.task)
+        for text in table.notes:
+            if text not in self._told:
+                self._warn(text)
+        self._told.update(table.notes)
         self.on_read(table)
         return table
 
     def _decide(self) -> None:
         """Of a table that is read for the first time, keep what was decided, and say what a person should know."""
-        for text in self.table.notes:
-            self._warn(text)
         if self.table.findings is None:
             return
         self.schema = self.table.schema
@@ -139,10 +142,10 @@ class PartyModel:
         if isinstance(frame, ArrayRows):
             encoder = ArrayEncoder.fit(frame[rows[train]])
         else:
-            encoder = TableEncoder.fit(frame[rows[train].tolist()], self.schema)
+            encoder = TableEncoder.fit(frame, self.schema, rows[train])
         for text in encoder.warnings:
             self._warn(text)
-        return encoder, _transform(encoder, frame, rows.tolist())[0]
+        return encoder, _transform(encoder, frame, rows)[0]
 
     def encoded_to_learn(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> tuple[RowEncoder, Any]:
         """As `encoded`; what is learnt from is kept in the run directory."""
@@ -227,18 +230,20 @@ class PartyModel:
     def _encode_new(self, encoder: RowEncoder, table: Table, rows: list[int]) -> Any:
         if isinstance(encoder, TableEncoder):
             check_same(encoder.schema, table.schema, self._party.data.where)
-        x, unseen = _transform(encoder, table.frame, rows)
+        x, unseen = _transform(encoder, table.frame, np.array(rows, dtype=np.int64))
         for column, count in unseen.items():
             self._warn(f"column {column!r}: {count} values were not seen in training; they encode as zeros")
         return x
 
 
-def _transform(encoder: RowEncoder, frame: pl.DataFrame | ArrayRows, rows: list[int]) -> tuple[Any, dict[str, int]]:
+def _transform(
+    encoder: RowEncoder, frame: pl.DataFrame | ArrayRows, rows: npt.NDArray[np.int64]
+) -> tuple[Any, dict[str, int]]:
     """Rows of a table as (n, q), or of arrays as ArrayRows: either is sliced, and read by `np.asarray`; DataError."""
     if isinstance(encoder, ArrayEncoder) and isinstance(frame, ArrayRows):
         return encoder.transform(frame[rows])
     if isinstance(encoder, TableEncoder) and not isinstance(frame, ArrayRows):
-        return encoder.transform(frame[rows])
+        return encoder.transform(frame, rows)
     held, trained = ("arrays", "a table") if isinstance(frame, ArrayRows) else ("a table", "arrays")
     raise DataError("[data] path", f"holds {held}, but the model was trained on {trained}")
 

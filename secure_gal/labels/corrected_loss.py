@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit, softmax
 
 from secure_gal.gal.losses import Array, Loss, Weights
 
@@ -65,6 +64,8 @@ class CorrectedCrossEntropy(Loss):
         return np.asarray(r[:, 1:] if self.n_outputs == 1 else r)
 
     def _shares(self, f: Array) -> Array:
+        from scipy.special import expit, softmax  # heavy; learning alone needs them
+
         return np.hstack([expit(-f), expit(f)]) if self.n_outputs == 1 else np.asarray(softmax(f, axis=1))
 
 

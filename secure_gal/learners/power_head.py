@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
 
 from secure_gal.learners.cross_fit import CrossFit, Folds, each_fold
 from secure_gal.learners.ridge import Head
@@ -64,6 +63,8 @@ def power_fit(columns: Array, r: Array, penalty: Array, power: float) -> Array:
     Args:
         columns: (n, width), the last one constant; r: (n,); penalty: (width,), 0 or more.
     """
+    from scipy.optimize import minimize  # heavy; fitting alone needs it
+
     scale = float(r.std())
     start = np.zeros(columns.shape[1])
     start[-1] = r.mean() / columns[0, -1]

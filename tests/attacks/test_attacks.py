@@ -6,98 +6,17 @@ interval of a control misses 0 with one seed in twenty; seeds are fixed, and gai
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Callable, Iterator
-
 import numpy as np
 import pytest
-from sklearn.datasets import load_breast_cancer, load_wine
-from tenseal import sealapi
-from threadpoolctl import threadpool_limits
+from sklearn.datasets import load_breast_cancer
 
-from crypto.ckks import embedding, ring, seal_files
-from crypto.ckks.sets import PARAMETER_SETS
 from secure_gal import GAL
-from secure_gal.attacks import aggregator, ciphertexts, columns, labels, meter, sums
-from secure_gal.attacks.finding import (
-    Estimate,
-    Finding,
-    balanced_accuracy,
-    interval,
-    r2,
-    resampled,
-    squared_correlation,
-)
-from secure_gal.attacks.known_rows import KNOWN_SHARE, draws
-from secure_gal.attacks.requests import readable
-from secure_gal.errors import DataError, SettingsError
+from secure_gal.attacks import aggregator, columns, labels, sums
+from secure_gal.attacks.finding import Estimate
 from secure_gal.gal.losses import get_loss
+from tests.support.attacked import REPEATS, Array, nothing, permuted, standardised, transcript
 
-Array = np.ndarray
-REPEATS = 4
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """These fits are so small that threads only wait for each other."""
-    with threadpool_limits(1):
-        yield
-
-
-class Recorder:
-    """Ridge that keeps what it received and answered."""
-
-    def __init__(self) -> None:
-        self.residuals: list[Array] = []
-        self.fitted: list[Array] = []
-
-    def fit(self, x: Array, residual: Array, seed: int) -> Recorder:
-        self.residuals.append(residual)
-        design = np.column_stack([x, np.ones(len(x))])
-        self.head = np.linalg.solve(design.T @ design + 1e-4 * len(x) * np.eye(design.shape[1]), design.T @ residual)
-        return self
-
-    def predict(self, x: Array) -> Array:
-        fitted = np.column_stack([x, np.ones(len(x))]) @ self.head
-        self.fitted.append(fitted.astype(np.float32))
-        return fitted
-
-
-def transcript(x: Array, y: Array, cut: int, task: str = "classification") -> tuple[Array, Array]:
-    """(residuals (T, N, K), fitted values (T, N, K)) of the assistor that holds the columns from `cut`."""
-    seen = Recorder()
-    GAL(task=task, rounds=5, weights="paper", learners=[Recorder(), seen]).fit([x[:, :cut], x[:, cut:]], y)
-    return np.stack(seen.residuals), np.stack(seen.fitted)
-
-
-def permuted(messages: Array, seed: int = 0) -> Array:
-    return messages[:, np.random.default_rng(seed).permutation(messages.shape[1])]
-
-
-def standardised(load: Callable[..., tuple[Array, Array]]) -> tuple[Array, Array]:
-    x, y = load(return_X_y=True)
-    return (x - x.mean(axis=0)) / x.std(axis=0), y
-
-
-@pytest.fixture(scope="module")
-def wine() -> tuple[Array, Array, Array, Array]:
-    x, y = standardised(load_wine)
-    return x, y, *transcript(x, y, 6)
-
-
-@pytest.fixture(scope="module")
-def breast() -> tuple[Array, Array, Array, Array]:
-    x, y = standardised(load_breast_cancer)
-    return x, y, *transcript(x, y, 26)
-
-
-def nothing(finding: Finding, slack: float = 0.0) -> None:
-    assert finding.gain.low <= slack, f"{finding.attack} found something where nothing is: {finding}"
-    assert finding.gain.value < 0.15
-
-
-# labels
+# --- labels -----------------------------------------------------------------------------------------------------------
 
 
 def test_cross_entropy_residuals_give_every_label_of_two_classes(breast: tuple[Array, ...]) -> None:
@@ -148,7 +67,7 @@ def test_an_attacker_without_columns_may_have_messages_only(wine: tuple[Array, .
     nothing(labels.with_known_labels(y, permuted(residuals)[0], None, seed=0, repeats=REPEATS))
 
 
-# columns
+# --- columns ----------------------------------------------------------------------------------------------------------
 
 
 def test_one_column_is_received_in_round_one() -> None:
@@ -187,7 +106,7 @@ def test_independent_columns_are_told_apart_blindly() -> None:
         assert finding.score.value < 0.03
 
 
-# sums over rounds
+# --- sums over rounds -------------------------------------------------------------------------------------------------
 
 
 def weighted_sums(widths: tuple[int, ...], rounds: int, rows: int = 300) -> tuple[list[Array], Array, Array, Array]:
@@ -231,7 +150,7 @@ def test_sums_of_the_wrong_people_say_nothing() -> None:
         assert finding.score.value < 0.05
 
 
-# small numbers
+# --- small numbers ----------------------------------------------------------------------------------------------------
 
 
 def test_enough_inner_products_are_the_residual() -> None:
@@ -262,152 +181,3 @@ def test_weights_and_rates_tell_a_single_unknown_label() -> None:
     assert aggregator.labels_by_simulation(y[targets], observed, simulated, seed=0).score.value == 1.0
     blinded = np.repeat(simulated[:, :1], 2, axis=1)
     assert aggregator.labels_by_simulation(y[targets], observed, blinded, seed=0).gain.value == 0.0
-
-
-# ciphertexts
-
-
-def test_the_embedding_is_the_one_of_the_encoder() -> None:
-    values = np.random.default_rng(0).standard_normal((2, 64))
-    assert np.allclose(embedding.slot_values(embedding.coefficients(values)), values)
-    one = np.zeros(64)
-    one[0] = 3.0  # a constant polynomial: the same number in every slot
-    assert np.allclose(embedding.slot_values(one), np.repeat([3.0, 0.0], 32))
-
-
-def test_a_row_is_read_where_seal_puts_it() -> None:
-    """A message that SEAL encoded and nobody masked is read back; n values a block, the second half imaginary."""
-    params, rng = PARAMETER_SETS["fast"], np.random.default_rng(0)
-    context, scale = ring.context(params), 2.0**40
-    parms, values = tuple(context.first_parms_id()), rng.uniform(-1, 1, params.n)
-    plain, carrier = sealapi.Plaintext(), sealapi.Ciphertext()
-    half = params.n // 2
-    sealapi.CKKSEncoder(context).encode((values[:half] + 1j * values[half:]).tolist(), parms, scale, plain)
-    residues = np.zeros((2, params.levels, params.n), dtype=np.uint64)
-    residues[1] = 1  # SEAL refuses a ciphertext that is nothing but a message
-    seal_files.load(carrier, context, seal_files.ciphertext_members(parms, params.n, scale, residues))
-    sealapi.Evaluator(context).add_plain_inplace(carrier, plain)
-    saved = seal_files.save(carrier)
-    raw = seal_files.split_ciphertext(saved, params.levels, params.n, seeded=False)[0][:1]
-    request = np.concatenate([seal_files.pack(raw[0]), np.zeros(seal_files.SEED_BYTES, dtype=np.uint8)])
-    features = readable(request[None], params, params.n, 1)
-    assert np.allclose(features[:, params.levels] * params.primes[0] / scale, values, atol=1e-6)
-
-
-@pytest.mark.parametrize("masked", [False, True])
-def test_a_forgotten_mask_gives_the_labels_and_a_mask_gives_none(wine: tuple[Array, ...], masked: bool) -> None:
-    x, y, residuals, _ = wine
-    prime, n, rng = (1 << 60) - 93, 256, np.random.default_rng(0)
-    padded = np.zeros((3, n))
-    padded[:, : len(y)] = residuals[0].T
-    message = np.round(embedding.coefficients(padded) * 2**40).astype(np.int64)
-    mask = rng.integers(0, prime, message.shape) if masked else 0
-    polynomial = ((message + mask) % prime).astype(np.uint64)[:, None, :]
-    features = ciphertexts.row_features(polynomial, polynomial, [prime], len(y), 3)
-    assert features.shape == (len(y), 6)
-    finding = labels.with_known_labels(y, features, x[:, 12:], seed=0, repeats=REPEATS)
-    if masked:
-        nothing(finding)
-    else:
-        assert finding.score.value > 0.95 and finding.gain.low > 0
-
-
-@pytest.mark.parametrize("sanitised", [False, True])
-def test_replies_that_were_not_sanitised_are_the_assistors_data(sanitised: bool) -> None:
-    rng, prime, n = np.random.default_rng(0), (1 << 60) - 93, 32
-    data = rng.integers(0, 1000, (2, n)).astype(object)
-    requests = rng.integers(1, prime, (3, 2, n)).astype(object)
-    requests[0, 0, :4] = 0  # a pivot that must be looked for further down
-    replies = (requests * data).sum(axis=1) % prime
-    if sanitised:
-        replies = (replies + rng.integers(0, prime, replies.shape)) % prime
-    found = ciphertexts.unsanitised_plaintexts(requests, replies, prime)
-    assert bool((found == data).all()) is not sanitised
-    assert not sanitised or (found == data).mean() < 0.1
-    with pytest.raises(ValueError, match="need as many"):
-        ciphertexts.unsanitised_plaintexts(requests[:1], replies[:1], prime)
-
-
-# the meter
-
-
-def test_the_gate_closes_on_clear_residuals_and_opens_on_others(breast: tuple[Array, ...]) -> None:
-    _, y, residuals, _ = breast
-    clear = meter.label_leakage(y, residuals, threshold=0.3, repeats=2)
-    assert not clear.ok and clear.rows()[0]["leak"] == 1.0 and clear.rows()[0]["exceeds"] is True
-    other = meter.label_leakage(y, permuted(residuals), threshold=0.3, repeats=REPEATS)
-    assert other.ok and not any(row["exceeds"] for row in other.rows())
-    assert meter.label_leakage(y, residuals, repeats=2).rows()[0]["exceeds"] is None
-    json.dumps(clear.rows(), allow_nan=False)
-
-
-def test_the_meter_at_an_assistor(breast: tuple[Array, ...]) -> None:
-    x, _, _, fitted = breast
-    table = np.column_stack([x[:, 26:], np.ones(len(x))])
-    found = meter.column_leakage(table, fitted, ["a", "b", "c", "d", "constant"], threshold=0.5, repeats=2)
-    assert {f.target for f in found.findings} == {"a", "b", "c", "d"}
-    assert not found.ok
-
-
-def test_bytes_are_searched_too(wine: tuple[Array, ...]) -> None:
-    _, y, residuals, _ = wine
-    noise = np.random.default_rng(0).integers(0, 256, (4, len(y), 8))
-    assert meter.byte_leakage(y, noise, threshold=0.4, repeats=REPEATS).ok
-    assert not meter.byte_leakage(y, residuals, threshold=0.4, repeats=REPEATS).ok
-
-
-def test_the_meter_refuses_what_does_not_fit() -> None:
-    y, sent = np.arange(40) % 2, np.zeros((2, 40, 1))
-    with pytest.raises(DataError, match="shape"):
-        meter.label_leakage(y[:30], sent)
-    with pytest.raises(DataError, match="fewer than"):
-        meter.label_leakage(y[:10], sent[:, :10])
-    with pytest.raises(DataError, match="finite"):
-        meter.label_leakage(y, np.full_like(sent, np.nan))
-    with pytest.raises(SettingsError, match="0 to 1"):
-        meter.label_leakage(y, sent, threshold=1.5)
-    with pytest.raises(DataError, match="names"):
-        meter.column_leakage(np.zeros((40, 2)), sent, ["one"])
-
-
-def test_an_interval_that_is_not_known_does_not_pass_the_gate() -> None:
-    unknown = Estimate(0.0, math.nan, math.nan)
-    finding = Finding("attack", "labels", "all", "nothing", "R2", unknown, unknown, unknown)
-    assert meter.Leakage((finding,), 1.0).exceeded == (finding,)
-
-
-# scores
-
-
-def test_measures() -> None:
-    truth = np.array([0, 0, 0, 1])
-    assert balanced_accuracy(truth, np.zeros(4, dtype=int)) == 0.5
-    values = np.array([1.0, 2.0, 3.0])
-    assert squared_correlation(values, 5 * values + 1) == pytest.approx(1.0)
-    assert squared_correlation(values, -values) == pytest.approx(-1.0)
-    assert r2(values, -values) == 0.0 and r2(values, values) == 1.0
-    assert squared_correlation(values, np.ones(3)) == 0.0
-
-
-def test_student_interval_covers_as_often_as_it_says() -> None:
-    """False alarm of this test: coverage of 2,000 intervals is 0.95 with deviation 0.005; 0.93 is four of them."""
-    rng = np.random.default_rng(0)
-    covers = [(e.low <= 1.0 <= e.high) for e in (interval(rng.normal(1.0, 2.0, 8)) for _ in range(2000))]
-    assert 0.93 < np.mean(covers) < 0.97
-
-
-def test_the_bootstrap_is_paired() -> None:
-    rng = np.random.default_rng(0)
-    truth = rng.integers(0, 2, 200)
-    guess = np.where(rng.random(200) < 0.8, truth, 1 - truth)
-    same = resampled("balanced accuracy", truth, guess, guess, seed=0, attack="", target="", rounds="", knows="")
-    assert same.gain == Estimate(0.0, 0.0, 0.0)
-    assert same.score.low < same.score.value < same.score.high
-
-
-def test_known_rows_are_few_stratified_and_never_scored() -> None:
-    truth = np.array([0] * 180 + [1] * 20)
-    first, second = draws(truth, 2, 0)
-    assert len(first.known) == round(KNOWN_SHARE * 200) and truth[first.known].sum() == 2
-    assert not np.intersect1d(first.known, first.unknown).size
-    assert not np.array_equal(first.known, second.known)

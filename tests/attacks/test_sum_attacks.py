@@ -18,7 +18,8 @@ from secure_gal.protection.sums.exposure import equations, reason
 from secure_gal.protection.sums.exposure import exposure as ratio_of
 from secure_gal.settings.limits import LIMIT
 from secure_gal.settings.party import LearnerSettings
-from tests.protocol.test_sum_study import CLEAR, NAMES, N, Rows, payloads, run
+from tests.support.real_sums_in_memory import CLEAR, N, Rows, payloads, run
+from tests.support.study_in_memory import NAMES
 
 SEEDS = range(3)
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from benchmarks.campaign import MODES, ROWS, Tally, error_of, predictions_differ, show, write
+from benchmarks.campaign import MODES, Tally, error_of, show
+from benchmarks.killed_study import ROWS, predictions_differ, write
 from secure_gal.settings.load import load_party
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,26 +18,11 @@ from parties.cli import app
 from parties.commands import demo
 from parties.run.session import open_session
 from secure_gal.volume import Volume
-from tests.processes.test_processes import assist, cli, wait_for
-from tests.unit.secure_gal.test_volume import unforeseen
+from tests.support.commands import assist, cli, until
+from tests.support.foretold import unforeseen
+from tests.support.watched import BEYOND, watched
 
 pytestmark = pytest.mark.processes
-BEYOND = ("--beyond", "sums=0.4", "--beyond", "own-sums=0.8")
-"""Ten sums of the demo's thirteen and thirteen features."""
-ASSIST = (
-    "import sys, pathlib; from parties.commands.assist import assist\n"
-    "code = assist(pathlib.Path(sys.argv[1]), once=True, consent=sys.argv[2], beyond=sys.argv[3:])\n"
-    "secret = any(name.startswith('crypto.ckks.secret') for name in sys.modules)\n"
-    "print(secret, 'crypto.ckks.calculator' in sys.modules, 'torch' in sys.modules)\n"
-    "raise SystemExit(code)"
-)
-
-
-def watched(folder: Path, name: str, *beyond: str) -> subprocess.Popen[str]:
-    """An assistor that says at its end whether it ever loaded the secret side."""
-    command = [sys.executable, "-c", ASSIST, f"{name}.toml", demo._consent(folder / name)[1], *beyond]
-    return subprocess.Popen(command, cwd=folder / name, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
 
 HELD = frozenset({"ids", "masked-ids", "tags"})
 """What depends on how many rows the laboratories hold, which the hospital does not know."""
@@ -60,7 +43,7 @@ def test_an_encrypted_study_survives_kills_and_can_be_audited(tmp_path: Path) ->
     settings.write_text(settings.read_text() + 'features = "fourier"\n')  # its [learner] stands last
     labs = {name: watched(folder, name) for name in demo.PARTIES[1:]}
     sponsor = cli(folder / "hospital", "train", "hospital.toml")
-    wait_for(sponsor, "round 2/10")
+    until(sponsor, "round 2/10")
     for dead in (labs["lab-b"], sponsor):
         dead.kill()
         dead.communicate()

@@ -60,7 +60,7 @@ def environment(database: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 
 def read(database: Server, query: str, taken: list[str] | None = None) -> pl.DataFrame:
-    return read_sql(database.source(), query, WHERE, taken)
+    return read_sql(database.source(), query, WHERE, taken).frame
 
 
 def refusal(database: Server, query: str, source: str = "") -> str:

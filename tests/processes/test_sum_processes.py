@@ -23,9 +23,9 @@ from parties.run.store import RunStore
 from secure_gal.data.table import read_table
 from secure_gal.holdings.budget import Charge
 from secure_gal.settings.party import DataSettings
-from tests.processes.test_encrypted_processes import BEYOND, watched
-from tests.processes.test_processes import assist, cli, wait_for
-from tests.protocol.test_sum_erasure import on_disk
+from tests.support.commands import assist, cli, until
+from tests.support.disks import on_disk
+from tests.support.watched import BEYOND, watched
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
@@ -70,7 +70,7 @@ def test_a_study_of_sums_survives_kills_predicts_and_can_be_audited(
     folder = prepared(tmp_path / "d", residuals, ids, learner)
     labs = {name: assist(folder / name, *BEYOND) for name in demo.PARTIES[1:]}
     sponsor = cli(folder / "hospital", "train", "hospital.toml")
-    wait_for(sponsor, "round 2/10")
+    until(sponsor, "round 2/10")
     run, key = folder / "lab-a" / "run", sealing_key(folder / "lab-a" / "run" / "run.db")
     assert key in on_disk(run)
     for dead in (labs["lab-a"], sponsor):  # lab-a is the aggregator

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-from collections.abc import Callable, Sequence
-from pathlib import Path
 
-import msgspec
-import numpy as np
 import pytest
 
 from crypto.ckks.products import MAX_PRODUCTS_COST
@@ -16,17 +11,15 @@ from crypto.ckks.sets import PARAMETER_SETS
 from parties.run.budget import DataBudget
 from parties.run.node import Node
 from secure_gal import events, messages
-from secure_gal.effects import Compute, Send
-from secure_gal.errors import ConsentError, EnvironmentFailure, PeerViolation, SettingsError
-from secure_gal.holdings.budget import Charge, Kind
-from secure_gal.holdings.party import AssistorData
+from secure_gal.errors import ConsentError, PeerViolation
+from secure_gal.holdings.budget import Charge
 from secure_gal.protection.sums.assistor import spend_run
 from secure_gal.protocol import roles
 from secure_gal.settings.limits import limits_of, read_beyond
-from secure_gal.settings.party import DataSettings, PartySettings
-from secure_gal.settings.study import Protect, Study
+from secure_gal.settings.study import Protect
 from secure_gal.state import State
-from tests.protocol import test_encrypted_protocol, test_private_alignment, test_sum_protocol
+from tests.support import encrypted_in_memory, overlapping_in_memory, sums_in_memory
+from tests.support.budget_runs import Make, ask, run_of
 from tests.support.simulation import MemoryStore, Network, Party
 from tests.support.study_in_memory import (
     NAMES,
@@ -42,30 +35,9 @@ from tests.support.study_in_memory import (
 )
 
 STRICT = PARAMETER_SETS["strict"]
-Make = Callable[..., Party]
-NUMBERS = itertools.count()
 
 
-def run_of(make: Make, settings: Study, budget: MemoryBudget, **more: object) -> Network:
-    """A whole run in new run directories, of a study of its own; every one is on the same data of the lab's."""
-    settings = msgspec.structs.replace(settings, name=f"s{next(NUMBERS)}")
-    labs = [make("lab", settings, budget=budget, **more), make("insurer", settings, **more)]
-    network = Network(make("hospital", settings), labs)
-    network.run()
-    return network
-
-
-def ask(party: Party, number: int, *ids: str) -> str:
-    """Why a batch is refused, or empty; an accepted one is answered."""
-    for effect in party.node.role.receive("hospital", messages.PredictRequest(messages.Batch(number), ids)):
-        if isinstance(effect, Compute):
-            effect.then(effect.job())
-        elif isinstance(effect, Send) and effect.message.batch.refused:  # type: ignore[attr-defined]
-            return str(effect.message.batch.refused)  # type: ignore[attr-defined]
-    return ""
-
-
-# rows and ids
+# --- rows and ids -----------------------------------------------------------------------------------------------------
 
 
 def capped(budget: MemoryBudget, cap: int) -> Party:
@@ -114,7 +86,7 @@ def test_this_partys_own_person_is_told_the_numbers() -> None:
 def test_ids_asked_about_are_counted_over_runs_and_studies() -> None:
     """Three runs of 120 ids are more than 300, though each alone is not: nobody broke a rule, and the study goes no
     further."""
-    budget, make = MemoryBudget(), test_private_alignment.make_party
+    budget, make = MemoryBudget(), overlapping_in_memory.make_party
     settings = study(protect=Protect(ids="psi"), validation=0.0, max_queries=300)
     run_of(make, settings, budget)
     run_of(make, settings, budget)
@@ -132,8 +104,8 @@ def test_ids_asked_about_are_counted_over_runs_and_studies() -> None:
 
 def test_ids_asked_about_in_the_clear_are_counted_as_well() -> None:
     """Both questions that a sponsor of sums can ask about ids it invents."""
-    settings = study(protect=test_sum_protocol.CLEAR, loss="l2", max_queries=10)
-    network = run_of(test_sum_protocol.make_party, settings, MemoryBudget())
+    settings = study(protect=sums_in_memory.CLEAR, loss="l2", max_queries=10)
+    network = run_of(sums_in_memory.make_party, settings, MemoryBudget())
     insurer = network.parties["insurer"].node.role
     invented = tuple(f"nobody{i}" for i in range(6))
     insurer.receive("hospital", messages.KnownRequest(messages.Batch(1), invented))
@@ -144,15 +116,15 @@ def test_ids_asked_about_in_the_clear_are_counted_as_well() -> None:
     assert ask(lab, 1, "r1", "r2") == "" and "ids that were asked about" in ask(lab, 2, "r1", "r2")
 
 
-# reply ciphertexts
+# --- reply ciphertexts ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("make", "protect", "each"),
     [
-        (test_encrypted_protocol.make_party, Protect(ids="clear", residuals="ckks"), ROUNDS),
-        (test_sum_protocol.make_party, test_sum_protocol.CKKS, 2 * ROUNDS),
-        (test_sum_protocol.make_party, test_sum_protocol.CLEAR, 2 * ROUNDS),
+        (encrypted_in_memory.make_party, Protect(ids="clear", residuals="ckks"), ROUNDS),
+        (sums_in_memory.make_party, sums_in_memory.CKKS, 2 * ROUNDS),
+        (sums_in_memory.make_party, sums_in_memory.CLEAR, 2 * ROUNDS),
     ],
     ids=["individual", "sums of ciphertexts", "sums of clear fits"],
 )
@@ -173,8 +145,8 @@ def test_tau_holds_over_runs(make: Make, protect: Protect, each: int) -> None:
 
 
 def test_predictions_of_another_run_leave_less_of_tau() -> None:
-    budget, make = MemoryBudget(), test_encrypted_protocol.make_party
-    settings = test_encrypted_protocol.STUDY
+    budget, make = MemoryBudget(), encrypted_in_memory.make_party
+    settings = encrypted_in_memory.STUDY
     first, second = (run_of(make, settings, budget).parties["lab"] for _ in range(2))
     assert budget.spend("earlier", [Charge("replies", STRICT.tau - 2 * ROUNDS - 2, None)]) is None
     assert ask(first, 1, "r1") == "" and ask(second, 1, "r1") == ""
@@ -183,28 +155,28 @@ def test_predictions_of_another_run_leave_less_of_tau() -> None:
         assert refused == "this party's budget of reply ciphertexts does not allow it"
 
 
-# sums
+# --- sums -------------------------------------------------------------------------------------------------------------
 
 
 def test_sums_of_other_runs_count_against_both_limits() -> None:
     """Three rounds of two times three features; the third run would be the ninth sum, and needs more than was
     stated."""
-    budget, settings = MemoryBudget(), study(protect=test_sum_protocol.CLEAR, loss="l2")
+    budget, settings = MemoryBudget(), study(protect=sums_in_memory.CLEAR, loss="l2")
     two = {"sums": 1.0, "own-sums": 2.0}
     for _ in range(2):
-        run_of(test_sum_protocol.make_party, settings, budget, beyond=two)
+        run_of(sums_in_memory.make_party, settings, budget, beyond=two)
     with pytest.raises(
         ConsentError, match=r"lab takes no part: .*T\*K = 9 equations.*--beyond sums=1.5 --beyond own-sums=3"
     ):
-        run_of(test_sum_protocol.make_party, settings, budget, beyond=two)
+        run_of(sums_in_memory.make_party, settings, budget, beyond=two)
     assert budget.spent("sums") == 6, "nothing was released, so nothing was spent"
 
 
 def test_a_run_spends_its_sums_once_however_often_it_hears_the_declarations() -> None:
     """As after a crash between spending and committing."""
-    settings = study(protect=test_sum_protocol.CLEAR, loss="l2")
-    labs = [test_sum_protocol.make_party(name, settings) for name in NAMES[1:]]
-    network = Network(test_sum_protocol.make_party("hospital", settings), labs)
+    settings = study(protect=sums_in_memory.CLEAR, loss="l2")
+    labs = [sums_in_memory.make_party(name, settings) for name in NAMES[1:]]
+    network = Network(sums_in_memory.make_party("hospital", settings), labs)
     while "sum/widths" not in labs[0].store.values:
         assert network.step()
     products = spent(labs[0], "products")
@@ -213,94 +185,12 @@ def test_a_run_spends_its_sums_once_however_often_it_hears_the_declarations() ->
 
 
 def test_inner_products_of_other_runs_count() -> None:
-    budget, settings = MemoryBudget(), study(protect=test_sum_protocol.CLEAR, loss="l2")
-    lab = run_of(test_sum_protocol.make_party, settings, budget).parties["lab"]
+    budget, settings = MemoryBudget(), study(protect=sums_in_memory.CLEAR, loss="l2")
+    lab = run_of(sums_in_memory.make_party, settings, budget).parties["lab"]
     once = spent(lab, "products")
     assert 0 < once < MAX_PRODUCTS_COST / 2
     assert budget.spend("earlier", [Charge("products", MAX_PRODUCTS_COST - 2 * once + 1, None)]) is None
     with pytest.raises(ConsentError, match=r'inner products.*use weights = "uniform"'):
-        run_of(test_sum_protocol.make_party, settings, budget)
-    uniform = study(protect=test_sum_protocol.CLEAR, loss="l2", weights="uniform")
-    run_of(test_sum_protocol.make_party, uniform, budget)
-
-
-# crashes, and tables that change
-
-
-def kills_at_every_step(make: Make, settings: Study, kinds: Sequence[Kind], step: int) -> None:
-    """A lab killed anywhere spends what an undisturbed one does, or once more for the step that was lost."""
-    undisturbed = run_of(make, settings, MemoryBudget()).parties["lab"]
-    for at in range(0, 400, step):
-        network = Network(make("hospital", settings), [make(name, settings) for name in NAMES[1:]])
-        for _ in range(at):
-            if not network.step():
-                return
-        network.crash("lab")
-        network.run()
-        for kind in kinds:
-            assert spent(network.parties["lab"], kind) == spent(undisturbed, kind), f"killed at step {at}: {kind}"
-
-
-def test_a_kill_between_steps_counts_nothing_twice() -> None:
-    settings = study(protect=test_sum_protocol.CKKS, loss="l2")
-    kills_at_every_step(test_sum_protocol.make_party, settings, ("replies", "sums", "products", "rows"), 23)
-
-
-def test_a_crash_between_spending_and_committing_errs_to_the_safe_side() -> None:
-    """Every commit of the lab fails once: a fit may be counted twice, never less often than it is answered."""
-    make, settings = test_encrypted_protocol.make_party, test_encrypted_protocol.STUDY
-    whole = run_of(make, settings, MemoryBudget()).parties["lab"]
-    twice = 0
-    for fails in range(3, whole.store.commits):
-        network = Network(make("hospital", settings), [make(name, settings) for name in NAMES[1:]])
-        lab = network.parties["lab"]
-        commit = lab.store.commit
-
-        def broken(
-            *arguments: object, store: MemoryStore = lab.store, real: Callable[..., None] = commit, last: int = fails
-        ) -> None:
-            if store.commits == last:
-                store.commit = real  # type: ignore[method-assign]
-                raise EnvironmentFailure("the disk is full")
-            real(*arguments)
-
-        lab.store.commit = broken  # type: ignore[method-assign]
-        with pytest.raises(EnvironmentFailure):
-            network.run()
-        network.crash("lab")
-        network.run()
-        more = spent(lab, "replies") - spent(whole, "replies")
-        assert more in (0, spent(whole, "replies") // ROUNDS), f"commit {fails}"
-        twice += more > 0
-    assert twice == ROUNDS
-
-
-def test_a_table_that_changes_while_it_is_served_is_counted_too(tmp_path: Path) -> None:
-    """In a process that predicts for months, the file is another one than it began with."""
-    path = tmp_path / "lab.csv"
-    path.write_text("id,a\nP1,1\nP2,3\n")
-    party = PartySettings(tmp_path / "study.toml", "lab", tmp_path, tmp_path / "run", DataSettings(path, "id"))
-    model = AssistorData(party, study(), tmp_path, lambda text: None)
-    seen: list[list[str]] = []
-    model.on_read = lambda table: seen.append(table.ids)
-    path.write_text("id,a\nP1,1\nQ1,3\n")
-    model.current_ids()
-    model.predict(("P1",), b"", [], np.zeros(0), 1)
-    assert seen == [["P1", "Q1"], ["P1", "Q1"]]
-
-
-def test_an_assistor_without_a_budget_cannot_be_made() -> None:
-    fixed = dataclasses.replace(context("lab", study()), budget=None)
-    from secure_gal.errors import StateError
-
-    with pytest.raises(StateError, match="needs the budget"):
-        roles.assistor(fixed, Arrays("lab", 5), State(), bytes(16))
-
-
-def test_a_study_that_alone_is_above_tau_names_the_study(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PARAMETER_SETS, "strict", dataclasses.replace(STRICT, tau=2))
-    with pytest.raises(
-        SettingsError, match=r"study\.toml: 3 rounds over 120 rows and 1 outputs are 3 reply ciphertexts"
-    ):
-        run_of(test_encrypted_protocol.make_party, test_encrypted_protocol.STUDY, MemoryBudget())
-    run_of(test_encrypted_protocol.make_party, test_encrypted_protocol.STUDY, MemoryBudget(), beyond={"tau": 3})
+        run_of(sums_in_memory.make_party, settings, budget)
+    uniform = study(protect=sums_in_memory.CLEAR, loss="l2", weights="uniform")
+    run_of(sums_in_memory.make_party, uniform, budget)

@@ -20,12 +20,11 @@ from secure_gal.messages import MESSAGES, Message, NoRows
 from secure_gal.state import State
 from tests.support.hostile import Play, attack, variants
 from tests.support.hostile_studies import MODES, play, prediction
+from tests.support.legal import ASSISTOR, SPONSOR, STALE
 from tests.support.study_in_memory import NAMES
 
 HEADS = {"head-request", "ledger-head", "ledger-heads", "heads-signature", "ledger-certificate"}
 """Kinds that the certifier takes: test_hostile_certifier.py."""
-STALE = {"masked-ids", "tags", "realign"}
-"""Ignored at the sponsor where a private alignment has ended."""
 
 
 @functools.cache
@@ -65,49 +64,6 @@ def storm(rebuilt: Callable[[], Any], peers: tuple[str, ...], legal: set[str]) -
                     role = rebuilt()
 
 
-SPONSOR: dict[str, dict[str, set[str]]] = {
-    mode: {
-        "greeting": {"hello"},
-        "signing": {"run-signature"},
-        "aligning": STALE if "psi" in protect.ids else {"ids"},
-        "learning": {
-            "clear": {"fitted"},
-            "private ids": {"fitted"},
-            "rounded": {"fitted"},
-            "privatised": {"fitted"},
-            "noised": {"noised-fitted"},
-            "ckks": {"encrypted-fitted"},
-        }.get(mode, {"sealed-fitted", "inner-products", "weighted-sum"}),
-        "declaring": {"declared"} if protect.summed else {"features"},
-        "finishing": {"finished"},
-        "finished": set(),
-        "unmatched": set(),
-    }
-    for mode, protect in MODES.items()
-}
-ASSISTOR: dict[str, dict[str, set[str]]] = {
-    mode: {
-        "greeted": {"run-offer"},
-        "signed": {"run-agreement"},
-        "aligning": {"rows", "no-rows", *({"realign", "masked-query"} if protect.ids == "psi" else ())},
-        "declaring": {"evaluation-keys", "product-keys", "declarations"} if protect.summed else {"evaluation-keys"},
-        "learning": {
-            {"dp": "privatised-residual", "ckks": "encrypted-residual"}.get(protect.residuals, "residual"),
-            "encrypted-finish" if protect.encrypted else "finish",
-            *({"relayed-fitted", "own-difference", "weights"} if protect.summed else set()),
-        },
-        "concluding": set(),
-        "unmatched": set(),
-        "serving": {
-            *({"realign", "masked-query", "predict-rows"} if protect.ids == "psi" else {"predict-request"}),
-            *({"part-key", "relayed-part"} if protect.summed else set()),
-            *({"known-request"} if protect.summed and protect.ids == "clear" else set()),
-        },
-    }
-    for mode, protect in MODES.items()
-}
-
-
 REPLIES = {
     "clear": "predict-reply",
     "private ids": "predict-reply",
@@ -116,7 +72,6 @@ REPLIES = {
     "noised": "noised-predict-reply",
     "ckks": "encrypted-predict-reply",
 }
-
 
 EVERY = [pytest.param(mode, marks=[pytest.mark.slow] if mode == "ckks sums" else []) for mode in MODES]
 """Both halves of "ckks sums" are walked by default as "ckks" and as "sums"."""

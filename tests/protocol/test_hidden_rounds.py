@@ -20,8 +20,7 @@ from secure_gal.learners import storage
 from secure_gal.protocol.own_part import own_part
 from secure_gal.settings.study import Protect
 from secure_gal.state import State
-from tests.protocol import test_encrypted_protocol, test_sum_protocol
-from tests.support import study_in_memory
+from tests.support import encrypted_in_memory, study_in_memory, sums_in_memory
 from tests.support.simulation import Network
 from tests.support.study_in_memory import NAMES, Arrays, study
 
@@ -77,8 +76,8 @@ def test_all_rounds_are_kept_where_learning_never_ended() -> None:
 class Wide(Arrays):
     """The sponsor over an array, whose label is of two classes that its own columns separate."""
 
-    def __init__(self, name: str, offset: int = 0) -> None:
-        super().__init__(name, offset)
+    def __init__(self, name: str, offset: int = 0, rounds: int = study_in_memory.ROUNDS) -> None:
+        super().__init__(name, offset, rounds)
         self.codes = (self.x[:, 0] > 0).astype(np.int64)
         self.x = self.x * [1.0, 0.0, 0.0] + np.where(self.codes, 4.0, -4.0)[:, None] * [1.0, 0.0, 0.0]
 
@@ -103,7 +102,7 @@ class Wide(Arrays):
 def in_memory(mode: str, monkeypatch: pytest.MonkeyPatch) -> Network:
     """A finished study of stand-in ciphertexts without validation rows, the sponsor's own columns separating."""
     protect = Protect(ids="clear", residuals="ckks", predictions="sum" if mode == "sum" else "none")
-    module = test_sum_protocol if mode == "sum" else test_encrypted_protocol
+    module = sums_in_memory if mode == "sum" else encrypted_in_memory
     monkeypatch.setattr(module, "Arrays", Wide)
     settings = study(protect=protect, validation=0.0, task="classification", rounds=3)
     network = Network(module.make_party("hospital", settings), [module.make_party(n, settings) for n in NAMES[1:]])

@@ -15,8 +15,8 @@ from secure_gal.messages import Shape, Step
 from secure_gal.protocol import roles
 from secure_gal.protocol.assistor import Assistor
 from secure_gal.state import State, Value
-from tests.protocol import test_encrypted_protocol, test_sum_protocol
-from tests.protocol.test_private_alignment import PRIVATE, Overlapping
+from tests.support import encrypted_in_memory, sums_in_memory
+from tests.support.overlapping_in_memory import PRIVATE, Overlapping
 from tests.support.simulation import Network
 from tests.support.study_in_memory import context, make_network
 
@@ -132,9 +132,9 @@ def test_positions_that_cannot_be_are_refused(positions: list[int], rule: str) -
 def networks() -> dict[str, Network]:
     return {
         "clear": make_network(),
-        "ckks": test_encrypted_protocol.make_encrypted(),
-        "sum, ckks": test_sum_protocol.make(test_sum_protocol.CKKS),
-        "sum, clear": test_sum_protocol.make(test_sum_protocol.CLEAR),
+        "ckks": encrypted_in_memory.make_encrypted(),
+        "sum, ckks": sums_in_memory.make(sums_in_memory.CKKS),
+        "sum, clear": sums_in_memory.make(sums_in_memory.CLEAR),
     }
 
 

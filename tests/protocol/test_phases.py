@@ -10,8 +10,8 @@ from secure_gal.errors import PeerViolation, StateError
 from secure_gal.messages import MESSAGES
 from secure_gal.phases import JOB, START, Phases, Step
 from secure_gal.state import State
-from tests.protocol.test_every_message import ASSISTOR, SPONSOR, STALE
 from tests.support.hostile_studies import MODES, settings
+from tests.support.legal import ASSISTOR, SPONSOR, STALE
 
 PARTIES = ("hospital", "lab", "insurer")
 EVIDENCE = {"head-request", "ledger-head", "ledger-heads", "heads-signature", "ledger-certificate"}

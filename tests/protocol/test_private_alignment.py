@@ -5,49 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from parties.run.budget import DataBudget
-from parties.run.node import Node
 from secure_gal import events, messages
 from secure_gal.effects import Compute, Send
 from secure_gal.errors import PeerViolation
 from secure_gal.protocol import agreement, roles
 from secure_gal.protocol.assistor import Assistor
 from secure_gal.protocol.prediction import Prediction
-from secure_gal.settings.limits import Beyond
-from secure_gal.settings.study import Protect, Study
+from secure_gal.settings.study import Protect
 from secure_gal.state import State
-from tests.support.simulation import MemoryStore, Network, Party
-from tests.support.study_in_memory import NAMES, Arrays, context, make_network, make_node, spent, study
+from tests.support.overlapping_in_memory import PRIVATE, Overlapping, make_party, network_of
+from tests.support.simulation import Network
+from tests.support.study_in_memory import NAMES, context, make_network, spent, study
 from transport import wire
-
-PRIVATE = study(protect=Protect(ids="psi"), validation=0.0)
-
-
-class Overlapping(Arrays):
-    """The lab lacks the first ten rows of the sponsor, the insurer the last ten; both hold others of their own."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name, 0 if name == "hospital" else 20)
-        drop = {"hospital": set(), "lab": set(range(10)), "insurer": set(range(110, 120))}[name]
-        keep = [i for i in range(len(self.ids)) if i not in drop]
-        self.x, self.y = self.x[keep], self.y[keep]
-        self.ids = tuple(self.ids[i] if i < 120 else f"{name}-{i}" for i in keep)
-
-
-def make_party(name: str, settings: Study, budget: DataBudget | None = None, beyond: Beyond | None = None) -> Party:
-    fixed = context(name, settings, beyond, budget)
-
-    def make(store: MemoryStore) -> Node:
-        state, nonce = State(store.values), bytes([NAMES.index(name) + 1]) * 16
-        protocol = roles.sponsor if name == "hospital" else roles.assistor
-        return make_node(protocol(fixed, Overlapping(name), state, nonce), store, fixed)  # type: ignore[arg-type]
-
-    return Party(name, make)
-
-
-def network_of(settings: Study = PRIVATE, seed: int = 0, loss: float = 0.0) -> Network:
-    hospital, *others = [make_party(name, settings) for name in NAMES]
-    return Network(hospital, others, seed, loss)
 
 
 def outputs_by_id(network: Network) -> dict[str, float]:
@@ -101,12 +70,14 @@ def test_the_sponsors_rows_with_parts_missing() -> None:
     assert all(abs(found[entity] - expected[entity]) < 1e-4 for entity in expected)
 
 
-def test_kill_at_every_step(finished: Network) -> None:
-    expected, network, steps = outputs_by_id(finished), network_of(), 0
+def test_kill_at_every_step() -> None:
+    settings = study(protect=PRIVATE.protect, validation=0.0, rounds=2)
+    network, steps = network_of(settings), 0
     while network.step():
         steps += 1
+    expected = outputs_by_id(network)
     for at in range(0, steps, 2):
-        network = network_of()
+        network = network_of(settings)
         for _ in range(at):
             network.step()
         network.crash(NAMES[(at // 2) % 3])

@@ -16,15 +16,11 @@ from secure_gal import messages
 from secure_gal.effects import Compute, Send
 from secure_gal.errors import PeerViolation, StateError
 from secure_gal.messages import Batch
-from tests.protocol.test_sum_protocol import CKKS, CLEAR, TRAIN, make, predict
+from tests.support.disks import on_disk
 from tests.support.simulation import MemoryStore, Network
+from tests.support.sums_in_memory import CKKS, CLEAR, TRAIN, make, predict
 
 KEY, OTHER = os.urandom(32), os.urandom(32)
-
-
-def on_disk(folder: Path) -> bytes:
-    """All bytes of all files of a run directory."""
-    return b"".join(file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file())
 
 
 @pytest.fixture

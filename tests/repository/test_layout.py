@@ -79,9 +79,42 @@ def test_imports_go_one_way(package: str) -> None:
             assert allowed, f"{path.relative_to(ROOT)} imports {name}"
 
 
+@pytest.mark.parametrize("package", ["secure_gal", "parties"])
+def test_scipy_and_scikit_learn_are_imported_where_they_are_used(package: str) -> None:
+    """Together they take as long to import as all of `check` may: a module that does so would be felt there."""
+    for path in (ROOT / package).rglob("*.py"):
+        found = re.search(r"^(?:from|import) (scipy|sklearn)\b", path.read_text(), re.MULTILINE)
+        assert not found, f"{path.relative_to(ROOT)} imports {found[1] if found else ''} for all of the module"
+
+
 def test_primitives_know_no_party_no_field_and_no_command() -> None:
     """What a primitive finds is neutral; whose fault it is, and which field it comes from, its caller says."""
     for path in (ROOT / "crypto").rglob("*.py"):
         for number, line in enumerate(path.read_text().splitlines(), 1):
             found = OF_THE_PRODUCT.search(line)
             assert not found, f"{path.relative_to(ROOT)}, line {number} speaks of {found.group() if found else ''}"
+
+
+def test_no_file_is_longer_than_300_lines() -> None:
+    long = [path for path in ROOT.glob("[!.]*/**/*.py") if len(path.read_text().splitlines()) > 300]
+    assert not long, "split them by concept"
+
+
+def imported_tests(path: Path) -> set[str]:
+    """Dotted names of the files of tests that a file imports, whole or in part."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in found if re.fullmatch(r"tests\.(\w+\.)*test_\w+", name)}
+
+
+def test_no_test_imports_another_one(tmp_path: Path) -> None:
+    """What tests share lies in tests/support: a file of tests can be run, moved or split alone."""
+    for path in (ROOT / "tests").rglob("*.py"):
+        assert not imported_tests(path), f"{path.relative_to(ROOT)} imports another file of tests"
+    control = tmp_path / "control.py"
+    control.write_text("from tests.protocol import test_wire\nfrom tests.test_psi import N\nimport tests.test_all\n")
+    assert imported_tests(control) == {"tests.protocol.test_wire", "tests.test_psi", "tests.test_all"}

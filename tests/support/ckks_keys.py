@@ -1,4 +1,4 @@
-"""CKKS keys made once for all tests, and ridge problems to fit under them."""
+"""CKKS keys made once for all tests, replies under them, and ridge problems to fit under them."""
 
 from __future__ import annotations
 
@@ -6,17 +6,22 @@ import functools
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 from crypto.ckks import dithering, release
+from crypto.ckks.calculator import Calculator
 from crypto.ckks.keys import PublicKeys
 from crypto.ckks.params import ParameterSet
 from crypto.ckks.releases import Releases
+from crypto.ckks.ridge_blocks import scale_bits
 from crypto.ckks.ring import padded
 from crypto.ckks.secret import SecretContext
 from crypto.ckks.sets import PARAMETER_SETS
+from crypto.ckks.slots import in_halves
 
 Array = npt.NDArray[np.float64]
 PEER = "hospital"
+SETS = pytest.mark.parametrize("name", sorted(PARAMETER_SETS))
 
 
 @functools.cache
@@ -39,6 +44,19 @@ def raw_keys(name: str) -> bytes:
 @functools.cache
 def keys(name: str, width: int) -> PublicKeys:
     return PublicKeys.from_bytes(PARAMETER_SETS[name], width, raw_keys(name))
+
+
+def reply(name: str, values: np.ndarray) -> np.ndarray:
+    """A sanitised reply of one block, made with the public key only; doubled up from small values, so that it wraps."""
+    params, calculator = PARAMETER_SETS[name], Calculator(keys(name, 1))
+    bits, doublings = scale_bits(params, "f"), max(0, int(np.log2(np.abs(values).max() + 1)))
+    total = calculator.zero(bits, params.levels)
+    plain = calculator.encode(in_halves(values / 2**doublings, params.slots), bits)
+    if plain is not None:
+        calculator._evaluator.add_plain_inplace(total, plain)
+    for _ in range(doublings):
+        calculator._evaluator.add_inplace(total, total)
+    return calculator.sanitise(total, bits)[None]
 
 
 def ridge(rows: int, p: int, outputs: int, seed: int = 0) -> tuple[Array, Array]:

@@ -11,8 +11,8 @@ from secure_gal.protocol import agreement, roles
 from secure_gal.protocol.prediction import Prediction
 from secure_gal.settings.study import Protect, Study
 from secure_gal.state import State
-from tests.protocol import test_encrypted_protocol as single
-from tests.protocol import test_sum_protocol as sums
+from tests.support import encrypted_in_memory as single
+from tests.support import sums_in_memory as sums
 from tests.support.hostile import Play
 from tests.support.study_in_memory import ANY_SUMS, NAMES, Arrays, MemoryBudget, context, study
 
@@ -51,8 +51,7 @@ def build(mode: str, first_nonce: int = 1, max_rows: int | None = None) -> Any:
         fixed = dataclasses.replace(context(name, the_study, ANY_SUMS, budgets[name]), max_rows=max_rows)
         nonce = bytes([NAMES.index(name) + first_nonce]) * 16
         if name == "hospital":
-            arrays = Arrays(name)
-            arrays.rounds = ROUNDS
+            arrays = Arrays(name, rounds=ROUNDS)
             if the_study.protect.privatised:  # released labels are one of two bins
                 arrays.y = np.where(arrays.y > np.median(arrays.y), 1.0, -1.0)
             if summed:

@@ -15,12 +15,14 @@ from secure_gal.learners import storage
 from secure_gal.protocol import agreement, roles
 from secure_gal.settings.study import Protect, Study
 from secure_gal.state import State
-from tests.protocol import test_encrypted_protocol as ckks
-from tests.protocol import test_sum_protocol as sums
-from tests.protocol.test_private_alignment import Overlapping
+from tests.support import encrypted_in_memory as ckks
+from tests.support import sums_in_memory as sums
+from tests.support.overlapping_in_memory import Overlapping
 from tests.support.simulation import MemoryStore, Network, Party
-from tests.support.study_in_memory import NAMES, ROUNDS, Arrays, context, make_node, study
+from tests.support.study_in_memory import NAMES, Arrays, context, make_node, study
 
+ROUNDS = 2
+"""A first one and one after it: what comes later is as the second one."""
 IDS = ("r50", "r3", "r115", "nobody", "r77")
 """A batch: the lab lacks r3, the insurer r115, where tables overlap in part; nobody is known to none."""
 
@@ -55,7 +57,7 @@ class Mode:
     @property
     def study(self) -> Study:
         validation = 0.2 if self.exact else 0.0  # a private alignment draws validation rows by its secret order
-        return study(protect=self.protect, rows=self.rows, loss="l2", validation=validation)
+        return study(protect=self.protect, rows=self.rows, loss="l2", validation=validation, rounds=ROUNDS)
 
     @property
     def exact(self) -> bool:
@@ -72,9 +74,9 @@ class Mode:
         def make(store: MemoryStore) -> Node:
             state, nonce = State(store.values), bytes([NAMES.index(name) + 1]) * 16
             if name == "hospital" and protect.encrypted:
-                role: object = roles.sponsor(fixed, Overlapping(name), state, nonce, ckks.StandIn())  # type: ignore[arg-type]
+                role: object = roles.sponsor(fixed, Overlapping(name, ROUNDS), state, nonce, ckks.StandIn())  # type: ignore[arg-type]
             elif name == "hospital":
-                role = roles.sponsor(fixed, Overlapping(name), state, nonce)  # type: ignore[arg-type]
+                role = roles.sponsor(fixed, Overlapping(name, ROUNDS), state, nonce)  # type: ignore[arg-type]
             elif protect.encrypted:
                 role = roles.assistor(fixed, PartlyHead(name), state, nonce)  # type: ignore[arg-type]
             else:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import shutil
 import tempfile
+import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +25,13 @@ SHM = "/dev/shm" if Path("/dev/shm").is_dir() else None
 """Where simulated disks lie."""
 
 
+def folder_of(owner: object) -> Path:
+    """A folder on a simulated disk, which is gone with its owner."""
+    folder = Path(tempfile.mkdtemp(dir=SHM))
+    weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
 class MemoryStore:
     """A store whose commits survive the simulated crash of their party, like a disk."""
 
@@ -33,8 +42,7 @@ class MemoryStore:
         self.out: dict[tuple[str, int], list[bytes]] = {}
         self.commits = 0
         self.rows: list[Row] = []
-        self._folder = tempfile.TemporaryDirectory(dir=SHM)
-        self.folder = Path(self._folder.name)
+        self.folder = folder_of(self)
 
     def links(self) -> dict[str, LinkRecord]:
         return {peer: LinkRecord(r.store, r.sent, r.received) for peer, r in self.link.items()}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -26,7 +27,7 @@ from secure_gal.settings.limits import Beyond
 from secure_gal.settings.study import Protect, Study
 from secure_gal.state import State
 from tests.conftest import identity
-from tests.support.simulation import SHM, MemoryStore, Network, Party
+from tests.support.simulation import MemoryStore, Network, Party, folder_of
 from transport.ledger import Ledger
 
 NAMES = ("hospital", "lab", "insurer")
@@ -59,9 +60,9 @@ class Arrays:
     rounds = ROUNDS
     cross_fitted = False
 
-    def __init__(self, name: str, offset: int = 0) -> None:
+    def __init__(self, name: str, offset: int = 0, rounds: int = ROUNDS) -> None:
         rng = np.random.default_rng(NAMES.index(name) + 1)
-        self.name, self.x = name, rng.standard_normal((N + offset, 3))
+        self.name, self.rounds, self.x = name, rounds, rng.standard_normal((N + offset, 3))
         self.ids = tuple(f"r{i}" for i in range(N + offset))
         self.y = np.random.default_rng(9).standard_normal((N + offset, 1)) + self.x[:, :1]
 
@@ -80,9 +81,10 @@ class Arrays:
 
     def ensemble(self, parties: tuple[str, ...]) -> Ensemble:
         y = self.y[self.rows]
+        spread = y[self.train].std() or 1.0  # of one training row, as a hostile peer may leave it, there is none
         return Ensemble(
             get_loss("l2", 1),
-            (y - y[self.train].mean()) / y[self.train].std(),
+            (y - y[self.train].mean()) / spread,
             self.train,
             "regression",
             parties,
@@ -117,8 +119,7 @@ class Arrays:
         judged = made.judged
         if judged is None:
             return None
-        y, gal, other = (values[judged.mask][:, 0] for values in (self.y[self.rows], made.F_kept, alone.F_kept))
-        return evaluate(Judging(y, gal, other, None, "test"), ["r2"], None, "", "none", {}, 0)
+        return evaluated(*(v[judged.mask][:, 0].tobytes() for v in (self.y[self.rows], made.F_kept, alone.F_kept)))
 
     def predict(self, ids, encoder, models, coefficients, k):  # type: ignore[no-untyped-def]
         known, loaded = np.array([i in self.ids for i in ids], dtype=np.uint8), [storage.load(m) for m in models]
@@ -129,13 +130,20 @@ class Arrays:
         return known, part
 
 
+@functools.lru_cache(maxsize=256)
+def evaluated(y: bytes, gal: bytes, other: bytes) -> Evaluation:
+    """Of float64 values (n,) each: a thousand draws, made once for a study that is run from all points of a kill."""
+    judging = Judging(*(np.frombuffer(values) for values in (y, gal, other)), None, "test")
+    return evaluate(judging, ["r2"], None, "", "none", {}, 0)
+
+
 class MemoryBudget(DataBudget):
     """The real budget of a party whose rows are called r0, r1, ...; it survives the party's simulated crashes."""
 
     def __init__(self) -> None:
-        self._folder = TemporaryDirectory(dir=SHM)
-        super().__init__(Path(self._folder.name))
-        self.admit(table_of([f"r{i}" for i in range(N)], Path(self._folder.name, "rows.csv")))
+        folder = folder_of(self)
+        super().__init__(folder)
+        self.admit(table_of([f"r{i}" for i in range(N)], folder / "rows.csv"))
 
 
 def table_of(ids: list[str], path: Path) -> Table:
@@ -173,7 +181,7 @@ def make_party(name: str, the_study: Study | None = None, fits: bool = True, bud
     def make(store: MemoryStore) -> Node:
         state, nonce = State(store.values), bytes([NAMES.index(name) + 1]) * 16
         if name == "hospital":
-            arrays = Arrays(name)
+            arrays = Arrays(name, rounds=fixed.study.rounds)
             arrays.fits = fits
             role: object = roles.sponsor(fixed, arrays, state, nonce)
         else:
@@ -183,8 +191,16 @@ def make_party(name: str, the_study: Study | None = None, fits: bool = True, bud
     return Party(name, make)
 
 
-def make_network(seed: int = 0, loss: float = 0.0) -> Network:
-    return Network(make_party("hospital"), [make_party(name) for name in NAMES[1:]], seed, loss)
+def make_network(seed: int = 0, loss: float = 0.0, rounds: int = ROUNDS) -> Network:
+    hospital, *others = [make_party(name, study(rounds=rounds)) for name in NAMES]
+    return Network(hospital, others, seed, loss)
+
+
+def party_in(phase: bytes, network: Network, name: str) -> Any:
+    """The role of a party as soon as it is in this phase; the network is run as far."""
+    while network.parties[name].store.values.get("phase") != phase:
+        assert network.step()
+    return network.parties[name].node.role
 
 
 def spent(party: Party, kind: Kind) -> int:

@@ -19,8 +19,9 @@ import pytest
 from parties.run import learnt_from
 from parties.run.budget import DataBudget
 from parties.run.store import LinkRecord, RunStore
-from secure_gal.data.encode import LabelCodec, TableEncoder
+from secure_gal.data.encode import LabelCodec
 from secure_gal.data.encode_arrays import ArrayEncoder
+from secure_gal.data.encode_table import TableEncoder
 from secure_gal.data.table import Table
 from secure_gal.features import encoder_file
 from secure_gal.features.encoder import Encoder

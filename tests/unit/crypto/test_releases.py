@@ -15,8 +15,7 @@ from crypto.ckks.releases import TAG_BYTES, Releases
 from crypto.ckks.secret import SecretContext
 from crypto.ckks.sets import PARAMETER_SETS
 from crypto.errors import KeyRetired, Malformed, Refused
-from tests.support.ckks_keys import PEER, keys
-from tests.unit.crypto.test_ckks import reply
+from tests.support.ckks_keys import PEER, keys, reply
 
 FAST = PARAMETER_SETS["fast"]
 

@@ -17,7 +17,8 @@ from parties.run.keys import Pins, load_identity
 from parties.run.session import open_session, open_store
 from parties.run.store import RunStore
 from secure_gal.data.align import Alignment, combine, match_clear
-from secure_gal.data.encode import LabelCodec, TableEncoder
+from secure_gal.data.encode import LabelCodec
+from secure_gal.data.encode_table import TableEncoder
 from secure_gal.data.table import read_table
 from secure_gal.errors import DataError, EnvironmentFailure, SettingsError
 from secure_gal.learners import make_learner, storage

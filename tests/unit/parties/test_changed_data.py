@@ -11,24 +11,15 @@ import msgspec
 import numpy as np
 import pytest
 
-from crypto.identity import Identity
 from parties.run.session import admit, open_session, open_store
 from parties.run.store import RunStore
 from secure_gal.errors import DataError, SettingsError
 from secure_gal.holdings.party import AssistorData, PartyModel
 from secure_gal.holdings.sponsor import SponsorData
-from tests.conftest import identity
+from tests.support.two_parties import settings
 
 ROWS = 60
 Rows = list[dict[str, str]]
-STUDY = (
-    'name="s"\ntask="classification"\nsponsor="hospital"\naddress="tcp://h:7001"\nassistors=["lab"]\n'
-    '[protect]\nids="{ids}"\n'
-)
-PARTY = (
-    'study="study.toml"\nparty="{name}"\nhome="keys"\nrun_dir="run"\n{bind}'
-    '[data]\npath="{file}"\nid="id"\n{label}[learner]\n{learner}'
-)
 Then = dict[str, dict[str, object]]
 BEGUN: Then = {
     "hospital": {"rows": np.arange(ROWS), "phase": b"learning"},
@@ -57,23 +48,6 @@ def write(folder: Path, name: str, rows: Rows) -> None:
         writer = csv.DictWriter(file, list(own[0]))
         writer.writeheader()
         writer.writerows(own)
-
-
-def settings(folder: Path, name: str, learner: str = 'kind="linear"', ids: str = "clear", file: str = "") -> Path:
-    for party in ("hospital", "lab"):
-        own: Identity = identity(party)
-        if party == name and not (folder / "keys" / f"{party}.key").exists():
-            own.save(folder / "keys")
-    from parties.run.keys import Pins
-
-    other = "lab" if name == "hospital" else "hospital"
-    Pins(folder / "keys").add(identity(other).card)
-    (folder / "study.toml").write_text(STUDY.format(ids=ids))
-    sponsor = name == "hospital"
-    bind, label = ('bind="tcp://*:7001"\n', 'label="y"\n') if sponsor else ("", "")
-    text = PARTY.format(name=name, bind=bind, label=label, learner=learner, file=file or f"{name}.csv")
-    (folder / f"{name}.toml").write_text(text)
-    return folder / f"{name}.toml"
 
 
 def start(file: Path, then: dict[str, object] | None = None) -> list[str]:
@@ -170,7 +144,7 @@ def test_the_schema_knows_which_columns_are_learnt_from_and_in_which_order(name:
     assert start(file) == [], "nor does the order of the rows say anything"
     write(tmp_path, name, [row | {"bmi": f"{20 + i}"} for i, row in enumerate(table())])
     (said,) = start(file)
-    assert said.endswith(f"{name}.csv: not in the schema, so left out: bmi")
+    assert f"{name}.csv: the schema does not know 'bmi': left out" in said
 
 
 def test_a_paused_sponsor_says_how_many_labels_changed(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pty
 import subprocess
@@ -19,31 +18,16 @@ from parties.audit.ledger import verify_ledger
 from parties.audit.policy import Policy
 from parties.commands import consent, setup
 from parties.commands.consent import go_beyond, require_consent, write_down
-from parties.run.session import Session, open_session, open_store
+from parties.run.session import open_store
 from secure_gal.errors import ConsentError, SettingsError
 from secure_gal.manifest import who_learns_what
 from secure_gal.protection.disclosure import in_the_clear
 from secure_gal.settings.limits import limits_of, read_beyond
 from secure_gal.settings.study import Protect
+from tests.support.lab_session import session_of
 from tests.support.study_in_memory import study
 from transport.ledger import Ledger
 from transport.ledger_entries import BeyondEntry, ConsentEntry, Opening, decode, read_lines
-
-
-def session_of(folder: Path, protect: str = "", learner: str = "", others: tuple[str, ...] = ()) -> Session:
-    text = 'name="s"\ntask="classification"\nsponsor="hospital"\naddress="tcp://h:7001"\n'
-    text += f"assistors={json.dumps(['lab', *others])}\n"
-    (folder / "study.toml").write_text(text + protect)
-    (folder / "lab.toml").write_text(
-        'study="study.toml"\nparty="lab"\nhome="keys"\nrun_dir="run"\n[data]\npath="lab.csv"\nid="id"\n' + learner
-    )
-    (folder / "lab.csv").write_text("id,a\n007,1\n8,2\n9,4\n")
-    if not (folder / "keys").exists():
-        setup.keygen("lab", folder / "keys")
-        for name in ("hospital", *others):
-            setup.keygen(name, folder / "other")
-            setup.trust_card(folder / "other" / f"{name}.card", folder / "keys", False, lambda _: True)
-    return open_session(folder / "lab.toml")
 
 
 def nobody(text: str) -> bool:

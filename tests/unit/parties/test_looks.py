@@ -13,7 +13,7 @@ from parties.commands.train import train
 from secure_gal.errors import DataError
 from secure_gal.holdings.sponsor import SponsorData
 from secure_gal.settings.load import load_party
-from tests.unit.parties.test_settings_checks import ROWS, Online, offline, party
+from tests.support.party_files import ROWS, Online, offline, party
 
 __all__ = ["offline"]  # the fixture that keeps these tests off the network
 

@@ -35,8 +35,9 @@ from secure_gal.messages import Batch, Ending, Finished, PredictReply
 from secure_gal.protocol.settled import Settled
 from secure_gal.settings.report import ReportSettings
 from secure_gal.state import State
-from tests.processes.test_prediction_processes import assist, ended, failing, write_study
+from tests.support.commands import assist, ended
 from tests.support.simulation import MemoryStore
+from tests.support.small_study import failing, write_study
 from tests.support.study_in_memory import ROUNDS, context, make_network, make_node, study
 
 pytestmark = pytest.mark.processes
@@ -48,7 +49,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study whose sponsor died when it came to write summary.json; its assistors ended, with --once."""
     folder = tmp_path_factory.mktemp("results")
     write_study(folder, "clear", validation=0.2)
-    labs = [assist(folder, name, "--once") for name in demo.PARTIES[1:]]
+    labs = [assist(folder / name, "--once") for name in demo.PARTIES[1:]]
     ended(failing(folder / "hospital", "summary.json", "die", "train", "hospital.toml"), 137)
     for lab in labs:
         ended(lab)

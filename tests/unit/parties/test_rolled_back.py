@@ -14,9 +14,9 @@ from benchmarks import harness
 from parties.commands import demo
 from secure_gal import events
 from secure_gal.errors import EnvironmentFailure
+from tests.support.commands import cli, kill, until
 from tests.support.simulation import MemoryStore, Network
 from tests.support.study_in_memory import final_f, make_network
-from tests.unit.parties.test_ending import kill, start, until
 
 AT_LEAST = 5
 """Of 14 restored copies; the others are so early or so late that nothing was lost."""
@@ -111,7 +111,7 @@ def test_real_parties_are_told(name: str, tmp_path: Path) -> None:
     commands = {"p0": ("train", "p0.toml"), "p1": ("assist", "p1.toml", *demo._consent(tmp_path / "p1"))}
 
     def run(who: str) -> subprocess.Popen[str]:
-        return start(tmp_path / who, *commands[who])
+        return cli(tmp_path / who, *commands[who])
 
     running = {who: run(who) for who in commands}
     other = "p1" if name == "p0" else "p0"

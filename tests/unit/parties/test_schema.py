@@ -1,13 +1,13 @@
-"""The schema beside a party's file: made once, edited by hand, and the same for training, prediction and later."""
+"""The schema beside a party's file: made once, edited by hand, shown, exported and taken."""
 
 from __future__ import annotations
 
 import json
+import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
-import msgspec
-import numpy as np
 import polars as pl
 import pytest
 from typer.testing import CliRunner
@@ -15,27 +15,17 @@ from typer.testing import CliRunner
 from parties.cli import app
 from parties.commands.schema import schema_of
 from parties.commands.setup import check_party
-from secure_gal.data.table import Table, read_table
+from secure_gal.data import excel, parquet
+from secure_gal.data.contained_readers import load_parquet
+from secure_gal.data.plain_types import Taken, plain_columns
+from secure_gal.data.table import read_table
+from secure_gal.data.workbook import read_workbook
 from secure_gal.errors import DataError, EnvironmentFailure, SettingsError
 from secure_gal.holdings.party import AssistorData
-from secure_gal.learners import storage
 from secure_gal.settings.load import load_party
 from secure_gal.settings.party import DataSettings
-from tests.unit.parties.test_changed_data import settings
-
-N = 60
-ROWS = [(f"p{i}", f"{20 + i}", ["north", "south"][i % 2], ["NULL", "1", "2", "3"][i % 4]) for i in range(N)]
-
-
-def write(folder: Path, rows: list[tuple[str, ...]] = ROWS, header: str = "id,age,ward,score") -> None:
-    text = "".join(",".join(row) + "\n" for row in rows)
-    (folder / "lab.csv").write_text(f"{header}\n{text}")
-
-
-def show(file: Path, renew: bool = False, export: Path | None = None, take: Path | None = None) -> str:
-    text, refused = schema_of(file, renew=renew, export=export, descriptor=take)
-    assert not refused, refused
-    return text
+from tests.support.schema_files import ROWS, N, show, write
+from tests.support.two_parties import settings
 
 
 @pytest.fixture
@@ -58,6 +48,65 @@ def test_the_schema_is_shown_and_written_for_its_owner_alone(lab: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     before = path.read_bytes()
     assert "as in" in show(lab) and path.read_bytes() == before
+
+
+def stored(frame: pl.DataFrame, kind: str, folder: Path) -> dict[str, str]:
+    """The frame in a file or database of this kind, and what `[data]` says of it."""
+    match kind:
+        case "parquet":
+            frame.write_parquet(folder / "lab.parquet")
+        case "xlsx":
+            frame.write_excel(folder / "lab.xlsx")
+        case "sqlite":
+            with closing(sqlite3.connect(folder / "lab.db")) as db:
+                db.execute("DROP TABLE IF EXISTS lab")
+                db.execute(f"CREATE TABLE lab ({', '.join(frame.columns)})")
+                db.executemany(f"INSERT INTO lab VALUES ({', '.join('?' * frame.width)})", frame.rows())  # noqa: S608
+                db.commit()
+            return {"source": "sqlite:///lab.db", "query": "SELECT * FROM lab"}
+        case _:
+            frame.write_csv(folder / "lab.csv")
+    return {"path": f"lab.{kind}"}
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "xlsx", "sqlite"])
+def test_a_column_that_came_after_the_schema_is_told_of_wherever_the_table_lies(tmp_path: Path, kind: str) -> None:
+    frame = pl.DataFrame(ROWS, schema=["id", "age", "ward", "score"], orient="row")
+    said = stored(frame, kind, tmp_path)
+    path, source, query = (said.get(word, "") for word in ("path", "source", "query"))
+    data = DataSettings(tmp_path / path, "id", source=source, query=query)
+    with pytest.MonkeyPatch.context() as patched:  # what is read contained is tested elsewhere
+        patched.setattr(excel, "read_contained", in_process)
+        patched.setattr(parquet, "read_contained", in_process)
+        decided = read_table(data)
+        stored(frame.with_columns(pl.lit(7).alias("bmi")), kind, tmp_path)
+        (note,) = read_table(data, schema=decided.schema).notes
+    assert not decided.notes and "the schema does not know 'bmi': left out" in note and "--renew" in note
+
+
+def in_process(reader: str, path: Path, taken: list[str] | None, sheet: str | None = None) -> Taken:
+    """What the child does, without its start."""
+    found = load_parquet(path, taken) if reader == "parquet" else read_workbook(path, sheet, taken)
+    return Taken(plain_columns(found.frame, str(path)), found.others)
+
+
+def test_a_new_column_is_said_by_the_commands_and_once_by_a_party(lab: Path) -> None:
+    assert "does not know" not in show(lab)
+    write(lab.parent, [(*row, "7") for row in ROWS], "id,age,ward,score,bmi")
+    party, study = load_party(lab)
+    told: list[str] = []
+    model = AssistorData(party, study, lab.parent, told.append)
+    model.current_ids()
+    assert len(told) == 1 and "does not know 'bmi'" in told[0]
+    assert f"note: {told[0]}" in show(lab) and f"note: {told[0]}" in check_party(lab)
+    assert "does not know" not in show(lab, renew=True)
+
+
+def test_columns_beside_the_allow_list_are_known_and_left_out_in_files_with_types_too(tmp_path: Path) -> None:
+    pl.DataFrame({"id": ["a", "b"], "x": [1, 2], "steps": [[1], [2]]}).write_parquet(tmp_path / "lab.parquet")
+    table = read_table(DataSettings(tmp_path / "lab.parquet", "id", columns=("x",)))
+    assert table.schema is not None and [f.kind for f in table.schema.fields] == ["id", "number", "left out"]
+    assert not table.notes
 
 
 def test_what_was_decided_once_is_not_decided_anew(lab: Path) -> None:
@@ -183,131 +232,6 @@ def test_what_is_no_descriptor_is_refused(lab: Path, text: str, said: str) -> No
     (lab.parent / "d.json").write_text(text)
     with pytest.raises(DataError, match=said):
         show(lab, take=lab.parent / "d.json")
-
-
-def parts(folder: Path, rows: list[tuple[str, ...]], **changes: str) -> dict[str, float]:
-    """Part of a prediction by id, of an assistor that has learnt from ROWS before."""
-    write(folder)
-    lab = settings(folder, "lab")
-    party, study = load_party(lab)
-    model = AssistorData(party, study, folder, lambda text: None)
-    encoder = model.prepare(np.arange(N), np.ones(N, dtype=np.bool_))
-    residual = np.random.default_rng(0).standard_normal((N, 1)).astype(np.float32)
-    saved, _ = model.fit_round(1, residual)
-    write(folder, rows)
-    for old, new in changes.items():
-        path = folder / "lab.schema.toml"
-        path.write_text(path.read_text().replace(old, new))
-    again = AssistorData(party, study, folder, lambda text: None)
-    known, part = again.predict(tuple(again.ids), encoder, [saved], np.ones(1), 1)
-    assert known.all()
-    return dict(zip(again.ids, part[:, 0].tolist(), strict=True))
-
-
-@pytest.mark.parametrize("which", ["one", "numbers only", "no marker", "reversed", "half"])
-def test_the_same_person_gets_the_same_part_whoever_else_is_in_the_file(tmp_path: Path, which: str) -> None:
-    rows = {
-        "one": ROWS[:1],
-        "numbers only": [row for row in ROWS if row[3] != "NULL"],
-        "no marker": [row for row in ROWS if row[2] == "north"],
-        "reversed": ROWS[::-1],
-        "half": ROWS[30:],
-    }[which]
-    (tmp_path / "all").mkdir()
-    (tmp_path / "some").mkdir()
-    everyone, some = parts(tmp_path / "all", ROWS), parts(tmp_path / "some", rows)
-    assert some == {entity: everyone[entity] for entity in some}, "bit for bit"
-
-
-def test_a_schema_that_reads_otherwise_than_the_model_was_learnt_is_refused(tmp_path: Path) -> None:
-    write(tmp_path)
-    lab = settings(tmp_path, "lab")
-    party, study = load_party(lab)
-    model = AssistorData(party, study, tmp_path, lambda text: None)
-    encoder = model.prepare(np.arange(N), np.ones(N, dtype=np.bool_))
-    saved, _ = model.fit_round(1, np.ones((N, 1), dtype=np.float32))
-    path = tmp_path / "lab.schema.toml"
-    kept = path.read_text()
-
-    def predict() -> None:
-        again = AssistorData(party, study, tmp_path, lambda text: None)
-        again.part(again.table, tuple(again.ids), storage.load(encoder), [saved], np.ones(1), 1)
-
-    path.write_text(kept.replace('name = "age"\ntype = "number"', 'name = "age"\ntype = "string"'))
-    with pytest.raises(DataError, match="column 'age' has another schema now"):
-        predict()
-    path.write_text(kept.replace('name = "age"\n', 'name = "age"\nmissingValues = ["not done"]\n'))
-    predict()  # a marker more changes no value that could be read before
-
-
-def test_a_schema_that_was_lost_is_the_one_of_the_model(tmp_path: Path) -> None:
-    write(tmp_path)
-    lab = settings(tmp_path, "lab")
-    party, study = load_party(lab)
-    party.run_dir.mkdir()
-    model = AssistorData(party, study, tmp_path, lambda text: None)
-    model.prepare(np.arange(N), np.ones(N, dtype=np.bool_))
-    (tmp_path / "lab.schema.toml").unlink()
-    write(tmp_path, [(i, age, "1", "2") for i, age, _, _ in ROWS])
-    again = AssistorData(party, study, tmp_path, lambda text: None)
-    assert again.schema == model.schema, "nothing is decided from the new table"
-
-
-def read(path: Path, text: str, **said: object) -> Table:
-    path.write_text(text)
-    return read_table(DataSettings(path, "id", "y", **said))  # type: ignore[arg-type]
-
-
-def test_rows_to_predict_may_be_ids_alone(tmp_path: Path) -> None:
-    learnt = read(tmp_path / "t.csv", "id,a,y\n1,2,yes\n2,3,no\n")
-    (tmp_path / "new.csv").write_text("id\n7\n5\n")
-    data = DataSettings(tmp_path / "new.csv", "id", "y")
-    rows = read_table(data, schema=learnt.schema, labelled=False)
-    assert rows.ids == ["7", "5"] and rows.frame.width == 0, "in the order of the file"
-    (tmp_path / "new.csv").write_text("id;a\n7;1\n")
-    with pytest.raises(DataError, match=r"no id column 'id'; .*is it separated as the schema says"):
-        read_table(data, schema=learnt.schema, labelled=False)
-
-
-def test_a_column_named_like_a_part_of_a_date_is_refused(tmp_path: Path) -> None:
-    learnt = read(tmp_path / "t.csv", "id,a,a.month,y\n1,2020-01-02,3,yes\n2,2020-02-03,4,no\n3,2021-02-03,5,no\n")
-    assert learnt.schema is not None
-    fields = [
-        msgspec.structs.replace(field, parts=("days", "month")) if field.type == "date" else field
-        for field in learnt.schema.fields
-    ]
-    with pytest.raises(DataError, match=r"has a column 'a\.month' beside a date with a part of that name"):
-        read_table(
-            DataSettings(tmp_path / "t.csv", "id", "y"),
-            schema=msgspec.structs.replace(learnt.schema, fields=tuple(fields)),
-        )
-
-
-def test_classes_keep_the_order_of_the_schema(tmp_path: Path) -> None:
-    from secure_gal.data.encode import LabelCodec
-
-    labels = ["mild", "severe", "none"] * 3
-    codec = LabelCodec.fit("classification", labels, np.ones(9, dtype=np.bool_), ("none", "mild", "severe"))
-    assert codec.classes == ("none", "mild", "severe") and codec.encode(labels).tolist()[:3] == [1, 2, 0]
-    with pytest.raises(DataError, match="has the class 'worse', which is not in the schema"):
-        LabelCodec.fit("classification", [*labels, "worse"], np.ones(10, dtype=np.bool_), ("none", "mild", "severe"))
-
-
-def test_repeated_ids_become_one_row_where_the_party_says_so(tmp_path: Path) -> None:
-    text = "id,a,y\n1,2,yes\n2,3,no\n1,4,yes\n"
-    with pytest.raises(DataError, match="1 id stands more than once, in 2 rows"):
-        read(tmp_path / "t.csv", text)
-    first, mean = (read(tmp_path / "t.csv", text, repeated=how) for how in ("first", "mean"))
-    assert first.ids == mean.ids == ["1", "2"] and first.labels == ["yes", "no"]
-    assert isinstance(first.frame, pl.DataFrame) and isinstance(mean.frame, pl.DataFrame)
-    assert first.frame["a"].to_list() == [2.0, 3.0] and mean.frame["a"].to_list() == [3.0, 3.0]
-    assert "1 id stands more than once" in mean.notes[0] or "numbers became their mean" in mean.notes[0]
-
-
-def test_floats_are_no_ids_in_parquet_either(tmp_path: Path) -> None:
-    pl.DataFrame({"id": [1001.0, 1002.0], "a": [1, 2]}).write_parquet(tmp_path / "t.parquet")
-    with pytest.raises(DataError, match=r"the id column 'id' has the type float64 \(the first is 1001\.0\)"):
-        read_table(DataSettings(tmp_path / "t.parquet", "id"))
 
 
 def test_settings_of_the_schema_are_checked() -> None:

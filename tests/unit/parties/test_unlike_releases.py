@@ -28,9 +28,9 @@ from secure_gal.protocol import agreement, roles
 from secure_gal.settings.digest import VERSION
 from secure_gal.state import State
 from tests.conftest import identity
+from tests.support.party_files import Online, offline, party
 from tests.support.simulation import MemoryStore, Network
 from tests.support.study_in_memory import NAMES, Arrays, context, make_network, make_node, make_party, study
-from tests.unit.parties.test_settings_checks import Online, offline, party
 from transport import wire
 from transport.ledger_entries import LedgerError
 

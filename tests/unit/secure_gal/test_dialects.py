@@ -78,7 +78,7 @@ def test_another_encoding_far_below_is_found_too(tmp_path: Path) -> None:
     [
         (b"", "has no rows"),
         (b"\n\n\n", "has no rows"),
-        (b"id,a\n", "has a header and no rows"),
+        (b"id,a\n", "a line that is taken for the header, and no rows"),
         (b"id,a\n1,2\n3\n4,5\n", "line 3 has 1 values and the header 2"),
         (b"id,a\n1,2\n3,4,5\n", "line 3 has 3 values and the header 2"),
         (b'id,a\n1,"2\n3,4\n', "t.csv: (line|cannot be read)"),

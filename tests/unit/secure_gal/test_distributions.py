@@ -20,7 +20,7 @@ from secure_gal.data.schema import Schema
 from secure_gal.errors import DataError, SettingsError
 from secure_gal.holdings.party import AssistorData
 from secure_gal.settings.load import load_party
-from tests.unit.parties.test_settings_checks import party
+from tests.support.party_files import party
 
 N = 400
 SCHEMA = Schema(1, (), (), ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ from secure_gal.gal.doubt import FEWEST, LARGEST, Rows, doubts
 from secure_gal.gal.ensemble import Ensemble
 from secure_gal.gal.losses import get_loss
 from secure_gal.gal.verdict import findings
+from secure_gal.holdings.sponsor import SponsorData
+from secure_gal.settings.load import load_party
+from tests.support.party_files import ROWS, party
 
 Array = np.ndarray[Any, np.dtype[Any]]
 N = 400
@@ -102,3 +106,33 @@ def test_no_honest_party_is_set_aside(learner: str, seed: int) -> None:
     y = (x[:, 0] + x[:, 5] + 0.5 * rng.standard_normal(500) > 0).astype(int)
     made = GAL(rounds=4, learners=learner, validation=0.2, seed=seed).fit([x[:, :4], x[:, 4:]], y)
     assert made.n_rounds_ and all(r.set_aside == {} for r in made.history_)
+
+
+def test_a_sponsors_study_doubts_its_assistors_and_not_itself(tmp_path: Path) -> None:
+    file = party(tmp_path)
+    settings, study = load_party(file)
+    model = SponsorData(settings, study, tmp_path, lambda _: None)
+    model.prepare(np.arange(ROWS), np.ones(ROWS, dtype=np.bool_))
+    for copies, found in (("lab", {"lab": "copied"}), ("hospital", {})):
+        made = model.ensemble(("hospital", "lab"))
+        honest = np.random.default_rng(0).standard_normal((ROWS, 1)).astype(np.float32)
+        fits = {"hospital": honest, "lab": honest} | {copies: made.residual()}
+        assert made.commit(fits).set_aside == found
+
+
+class Diverging:
+    """A learner whose values are far beyond its residual."""
+
+    def fit(self, x: Array, residual: Array, seed: int) -> Diverging:
+        return self
+
+    def predict(self, x: Array) -> Array:
+        return 1e6 * x[:, :1]
+
+
+def test_the_researchers_api_doubts_every_party_but_the_first() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((200, 4)), rng.standard_normal(200)
+    for learners, found in ((["linear", Diverging()], {"party-1": "too-large"}), ([Diverging(), "linear"], {})):
+        made = GAL("regression", rounds=1, learners=learners).fit([x[:, :2], x[:, 2:]], y)
+        assert made.history_[0].set_aside == found

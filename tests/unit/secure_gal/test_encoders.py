@@ -22,7 +22,7 @@ from secure_gal.features.encoder_options import EncoderOptions
 from secure_gal.features.encoder_training import VICReg, _disturb, new_body
 from secure_gal.learners import make_learner, ridge_features, storage
 from secure_gal.settings.party import LearnerSettings
-from tests.unit.secure_gal.test_deep_learners import images, series
+from tests.support.deep_data import images, series
 
 HERE = Path(".")
 QUICK = {"width": 64, "epochs": 2, "device": "cpu"}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import unicodedata
 
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secure_gal.data.ids import FORMS, MAX_ID_BYTES, IdForm, normalise, write_ids
+from secure_gal.data.ids import FORMS, MAX_ID_BYTES, IdForm, normalise, write, write_ids, written
 from secure_gal.errors import DataError
 
 
@@ -89,6 +90,12 @@ def test_ids_that_cannot_be_used(columns: list[list[object]], form: IdForm, mess
         normalise(columns, form, "t.csv")
     assert str(caught.value).startswith("t.csv: ")
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@given(st.lists(st.text(st.characters(codec="utf-8") | st.sampled_from("09aZ \t\x1f\u00c9\u0661\u2003")), min_size=1))
+def test_a_column_of_ids_is_written_as_each_of_them(form: IdForm, values: list[str]) -> None:
+    assert written(pl.Series(values, dtype=pl.String), form).to_list() == [write(value, form) for value in values]
 
 
 def test_ids_may_repeat_where_the_caller_says_what_becomes_of_them() -> None:

@@ -56,6 +56,9 @@ def test_a_class_is_rare_below_ten_rows_or_two_percent(rare: int, rest: int, war
     found = warnings({"yes": rare, "no": rest})
     assert bool(found) == warned
     assert not warned or (f"few rows of 'yes' ({rare})" in found[0] and "threshold" in found[0])
+    assert not warned or all(
+        word in found[0] for word in ('[data] class_weights = "balanced"', 'row_weights = "sponsor"')
+    )
 
 
 def test_plain_classes_give_no_warning() -> None:

@@ -19,11 +19,10 @@ from secure_gal.settings.load import load_study
 from secure_gal.settings.party import DataSettings, PartySettings
 from secure_gal.settings.study import Protect
 from secure_gal.state import State
-from tests.protocol import test_encrypted_protocol, test_sum_protocol
-from tests.support import study_in_memory
+from tests.support import encrypted_in_memory, study_in_memory, sums_in_memory
+from tests.support.party_files import ROWS, Online, offline, party
 from tests.support.simulation import Network
 from tests.support.study_in_memory import context, study
-from tests.unit.parties.test_settings_checks import ROWS, Online, offline, party
 
 __all__ = ["offline"]  # no port is opened in this file
 
@@ -107,9 +106,9 @@ def test_common_rows_without_one_of_the_classes_keep_the_studys_outputs(tmp_path
 def networks() -> dict[str, Network]:
     return {
         "clear": study_in_memory.make_network(),
-        "ckks": test_encrypted_protocol.make_encrypted(),
-        "sum, ckks": test_sum_protocol.make(test_sum_protocol.CKKS),
-        "sum, clear": test_sum_protocol.make(test_sum_protocol.CLEAR),
+        "ckks": encrypted_in_memory.make_encrypted(),
+        "sum, ckks": sums_in_memory.make(sums_in_memory.CKKS),
+        "sum, clear": sums_in_memory.make(sums_in_memory.CLEAR),
     }
 
 

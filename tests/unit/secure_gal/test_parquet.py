@@ -24,7 +24,8 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_the_columns_that_take_part_are_read_and_the_others_are_not_looked_at(file: Path) -> None:
-    assert read_parquet(file, ["x", "id"]).equals(FRAME.select("id", "x"))
+    assert read_parquet(file, ["x", "id"]).frame.equals(FRAME.select("id", "x"))
+    assert read_parquet(file, ["x", "id"]).others == ["steps"]
 
 
 def test_a_column_of_a_type_that_cannot_take_part_is_refused_by_name(file: Path) -> None:
@@ -93,7 +94,7 @@ def test_a_reader_that_hangs_is_ended_and_a_message(
 def test_a_module_beside_the_table_is_not_run(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (file.parent / "polars.py").write_text("raise SystemExit(9)\n")
     monkeypatch.chdir(file.parent)
-    assert read_parquet(file, ["id"]).height == 2
+    assert read_parquet(file, ["id"]).frame.height == 2
 
 
 def test_no_descriptor_stays_open(file: Path) -> None:

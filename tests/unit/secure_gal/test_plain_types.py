@@ -28,9 +28,8 @@ def plain(column: pl.Series) -> pl.Series:
         (pl.Series([1.5], dtype=pl.Float32), pl.Series([1.5], dtype=pl.Float64)),
         (pl.Series(["a", "b"], dtype=pl.Categorical), pl.Series(["a", "b"])),
         (pl.Series(["a"], dtype=pl.Enum(["a", "b"])), pl.Series(["a"])),
-        (pl.Series(["0.1", "1.10"]).cast(pl.Decimal(10, 2)), pl.Series([0.1, 1.1])),
-        (pl.Series(["7", None]).cast(pl.Decimal(10, 0)), pl.Series([7, None], dtype=pl.Int64)),
         (pl.Series([True, None]), pl.Series([True, None])),
+        (pl.Series([None, None], dtype=pl.Null), pl.Series([None, None], dtype=pl.String)),
         (pl.Series([date(2020, 1, 2)]), pl.Series([date(2020, 1, 2)])),
     ],
     ids=lambda column: str(column.dtype),
@@ -66,16 +65,16 @@ def test_whole_decimals_beyond_64_bits_are_floats_and_not_missing() -> None:
         (pl.Series([{"a": 1}]), "records"),
         (pl.Series([b"a"]), "bytes"),
         (pl.Series([object()], dtype=pl.Object), "objects"),
-        (pl.Series([None], dtype=pl.Null), "no values at all"),
+        (pl.Series(["0.1"]).cast(pl.Decimal(10, 2)), "decimals"),
+        (pl.Series(["7"]).cast(pl.Decimal(38, 0)), "decimals"),
         (pl.Series([1], dtype=pl.Int128), "more than 64 bits"),
     ],
     ids=lambda value: str(getattr(value, "dtype", "")),
 )
-def test_a_type_that_cannot_take_part_is_refused_by_name_unless_left_out(column: pl.Series, words: str) -> None:
+def test_a_type_that_cannot_take_part_is_refused_by_name(column: pl.Series, words: str) -> None:
     frame = pl.DataFrame([column.alias("stay"), pl.Series("id", ["p"])])
     with pytest.raises(DataError, match=f"column 'stay' holds .*{words}.*; .*leave the column out"):
         plain_columns(frame, "t.parquet")
-    assert plain_columns(frame, "t.parquet", {"id"}).columns == ["id"]
 
 
 @pytest.mark.parametrize("column", [BEYOND.cast(pl.Date), (BEYOND.cast(pl.Int64) * 86_400_000).cast(pl.Datetime("ms"))])

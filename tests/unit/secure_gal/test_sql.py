@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def read(folder: Path, query: str, taken: list[str] | None = None) -> pl.DataFrame:
-    return read_sql("sqlite:///ward.db", query, WHERE, taken, folder)
+    return read_sql("sqlite:///ward.db", query, WHERE, taken, folder).frame
 
 
 def test_values_are_those_of_the_database(folder: Path) -> None:
@@ -53,7 +53,7 @@ def test_a_marker_after_many_numbers_changes_none_of_them(folder: Path) -> None:
 
 
 def test_an_absolute_path_has_four_slashes(folder: Path) -> None:
-    assert read_sql(f"sqlite:///{folder}/ward.db", "select count(*) as n from stay", WHERE).rows() == [(15_001,)]
+    assert read_sql(f"sqlite:///{folder}/ward.db", "select count(*) as n from stay", WHERE).frame.rows() == [(15_001,)]
 
 
 def test_columns_that_are_left_out_may_hold_anything(folder: Path) -> None:

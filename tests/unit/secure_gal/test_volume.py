@@ -4,32 +4,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 
 from benchmarks import harness
 from parties.commands import setup
-from parties.run.certifier import KINDS
 from secure_gal.protection.reply_counts import budget_problem
 from secure_gal.settings.study import Protect, Study
-from secure_gal.volume import HEADER_BYTES, Volume
+from secure_gal.volume import Volume
+from tests.support.foretold import unforeseen
 from tests.support.simulation import Network
 from tests.support.study_in_memory import NAMES, Arrays, N, make_party, study
-
-
-def unforeseen(volume: Volume, moved: Mapping[str, int], besides: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """Kinds of messages whose bytes are other than foretold, but for a header each; what says nothing of rows has
-    none."""
-    told: Counter[str] = Counter()
-    for flow in volume.learning():
-        told[flow.message] += flow.nbytes
-    most = HEADER_BYTES * 2 * (len(volume.study.parties) - 1) * volume.study.rounds
-    kinds = (set(told) | {kind for kind, size in moved.items() if size > most}) - besides - KINDS - {""}
-    return {kind: (told[kind], moved.get(kind, 0)) for kind in kinds if not 0 <= moved.get(kind, 0) - told[kind] < most}
 
 
 @pytest.mark.parametrize("ids", ["clear", "psi"])

@@ -1,0 +1,171 @@
+"""Ciphertexts and keys that no honest party sends: every reader refuses them in its name, with SEAL behind it."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from crypto.ckks import seal_files
+from crypto.ckks.ciphertexts import check_replies, write_reply
+from crypto.ckks.fits import DIFFERENCE_BYTES, ROWS, SUM, TRAINING, WEIGHT_BITS, Layout
+from crypto.ckks.keys import PublicKeys, check_keys
+from crypto.ckks.products import CONSTANT_BYTES, KEPT, PRODUCT_BYTES, Products, read_products
+from crypto.ckks.secret_sum import SumContext
+from crypto.ckks.sets import PARAMETER_SETS
+from crypto.ckks.slots import Packing
+from crypto.ckks.sum_calculator import NoDifference, SumCalculator
+from crypto.ckks.sum_keys import EncryptionKey, ProductKeys
+from crypto.identity import Identity
+from crypto.sealed_box import SealingKey, key_statement
+from secure_gal.protection.sums.sealing import check_key, session
+from tests.conftest import identity
+from tests.support.ckks_keys import raw_keys, secret
+from tests.support.refusals import PEER, refused
+
+FAST, STRICT = PARAMETER_SETS["fast"], PARAMETER_SETS["strict"]
+
+
+# --- what every reader of ciphertexts and keys refuses, with SEAL behind it -------------------------------------------
+
+
+def without_second(row: np.ndarray, polynomial_bytes: int, primes: int = 1, prime: int = 0) -> np.ndarray:
+    """A ciphertext (c0, 0): its message in the clear, on one of its primes at least."""
+    out, each = row.copy(), polynomial_bytes // primes
+    start = polynomial_bytes + prime * each
+    out[..., start : start + each] = 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def cipher() -> SumContext:
+    return SumContext.generate(SUM)
+
+
+@pytest.mark.parametrize("name", sorted(PARAMETER_SETS))
+def test_a_reply_that_hides_nothing(name: str) -> None:
+    """Also one whose second polynomial is next to zero: it may become zero on the way."""
+    params = PARAMETER_SETS[name]
+    row = np.random.default_rng(0).integers(1, 128, (1, params.reply_bytes), dtype=np.uint8)
+    check_replies(params, row, 1)
+    bare, small = row.copy(), row.copy()
+    bare[:, params.reply_kept[0] * params.n :] = 0
+    small[:, params.reply_kept[0] * params.n :] = 0
+    small[0, -1] = 1
+    for bad in (bare, small):
+        refused(partial(check_replies, params, bad, 1), "second polynomial is zero or small")
+        refused(partial(secret(name).decrypt, bad, params.n, 1, PEER), "second polynomial is zero or small")
+    refused(lambda: check_replies(params, np.full_like(row, 255), 1), "not below its modulus")
+    refused(lambda: check_replies(params, row, 2), "is due")
+    refused(lambda: check_replies(params, row[:, :-1], 1), "is due")
+    refused(lambda: check_replies(params, row.astype(np.int8), 1), "is due")
+
+
+@pytest.mark.parametrize("prime", [0, 1, 2])
+def test_evaluation_keys_that_hide_nothing(prime: int) -> None:
+    """A public key (p, 0) would make SEAL refuse the first fit as transparent; zero on one prime is enough."""
+    raw = np.frombuffer(raw_keys("fast"), np.uint8)
+    half = seal_files.packed_bytes(1, FAST.levels + 1, FAST.n)
+    bare = without_second(raw, half, FAST.levels + 1, prime).tobytes()
+    refused(lambda: PublicKeys.from_bytes(FAST, 1, bare), "public key whose second polynomial is zero")
+    refused(lambda: check_keys(FAST, 1, bytes(len(raw))), "public key whose second polynomial is zero")
+    refused(lambda: check_keys(FAST, 1, b"\xff" * len(raw)), "not below its prime")
+    refused(lambda: check_keys(FAST, 1, raw.tobytes()[:-1]), "evaluation keys of")
+    last = raw.copy()
+    last[-200:-100] = 255
+    refused(lambda: check_keys(FAST, 1, last.tobytes()), "evaluation key with a residue")
+
+
+def test_keys_of_sums_that_hide_nothing(cipher: SumContext) -> None:
+    raw = np.frombuffer(cipher.product_keys(), np.uint8)
+    half = seal_files.packed_bytes(1, SUM.levels + 1, SUM.n)
+    bare = without_second(raw, half)
+    refused(lambda: ProductKeys.from_bytes(bare.tobytes()), "public key whose second polynomial is zero")
+    refused(lambda: ProductKeys.from_bytes(raw.tobytes()[:-1]), "product keys of")
+    refused(lambda: ProductKeys.from_bytes(b"\xff" * len(raw)), "not below its prime")
+    public = bare[: 2 * half].tobytes()
+    refused(lambda: EncryptionKey.from_bytes(public), "public key whose second polynomial is zero")
+    refused(lambda: EncryptionKey.from_bytes(public[:-1]), "a public key of")
+
+
+def test_released_numbers_that_hide_nothing(cipher: SumContext) -> None:
+    good = np.random.default_rng(0).integers(1, 128, (2, PRODUCT_BYTES), dtype=np.uint8)
+    study = Products.of(Packing(TRAINING, 40, 1), True)
+    read_products(good, 2)
+    bare, beyond, wide = good.copy(), good.copy(), good.copy()
+    bare[1, :-CONSTANT_BYTES] = 0
+    beyond[0, -CONSTANT_BYTES:] = 255
+    wide[1, :KEPT] = 255
+    for bad, rule in (
+        (bare, "polynomial is zero"),
+        (beyond, "not below its modulus"),
+        (wide, "not below its modulus"),
+        (good[:1], "is due"),
+        (good[:, :-1], "is due"),
+    ):
+        refused(partial(read_products, bad, 2), rule)
+        refused(partial(cipher.decrypt_products, bad, 2, study), rule)
+
+
+def test_fits_and_differences_that_cannot_be_computed_with() -> None:
+    layout = Layout(50, 20, 2)
+    body = np.random.default_rng(0).integers(1, 8, layout.fit_bytes, dtype=np.uint8)
+    layout.check(body.tobytes())
+    for start, params in ((0, TRAINING), (TRAINING.reply_bytes, ROWS)):
+        bare = body.copy()
+        bare[start + params.reply_kept[0] * params.n : start + params.reply_bytes] = 0
+        refused(partial(layout.check, bare.tobytes()), "second polynomial is zero")
+    refused(lambda: layout.check(b"\xff" * layout.fit_bytes), "not below its modulus")
+    refused(lambda: layout.check(body.tobytes()[:-1]), "a fit of")
+    difference = np.random.default_rng(0).integers(0, 128, (1, DIFFERENCE_BYTES), dtype=np.uint8)
+    layout.check_difference(difference)
+    refused(lambda: layout.check_difference(np.full_like(difference, 255)), "not below its prime")
+    refused(lambda: layout.check_difference(difference[:0]), "must have the shape")
+
+
+def test_a_fit_that_is_the_residuals_own_ciphertext(cipher: SumContext) -> None:
+    """Every assistor can compute it, and SEAL refuses to compute with the difference, which is zero but for
+    rounding."""
+    calculator, table = SumCalculator(ProductKeys.from_bytes(cipher.product_keys())), Packing(TRAINING, 40, 1)
+    residual = cipher.encrypt(np.linspace(-1, 1, 40)[:, None])
+    lifted = calculator._lifted(residual)
+    calculator._evaluator.transform_from_ntt_inplace(lifted)
+    saved = seal_files.save(lifted)
+    residues, _ = seal_files.split_ciphertext(saved, TRAINING.reply_levels, SUM.n, seeded=False)
+    copied = write_reply(TRAINING, residues, flooded=False)[None]
+    layout = Layout(40, 0, 1)
+    layout.check(copied.tobytes())
+    honest = np.frombuffer(
+        EncryptionKey(cipher.public_key()).encrypt(np.ones((40, 1)), np.zeros((0, 1)), 8.0), np.uint8
+    )
+    nothing = np.zeros((0, 0), np.uint8)
+    with pytest.raises(NoDifference) as found:
+        calculator.products([honest[None], copied], residual, nothing, table)
+    assert found.value.author == 1
+
+
+def test_a_weight_of_one_step_is_computed_with(cipher: SumContext) -> None:
+    """The least weight that is not 0 does not make a plaintext of zeros, which SEAL would refuse to multiply by."""
+    calculator, key = (
+        SumCalculator(ProductKeys.from_bytes(cipher.product_keys())),
+        EncryptionKey(cipher.public_key()),
+    )
+    layout = Layout(0, 30, 1)
+    fit = layout.split(key.encrypt(np.zeros((0, 1)), np.full((30, 1), 8.0), 8.0))
+    total = calculator.weighted_sum([fit, fit], [1, (1 << WEIGHT_BITS) - 1])
+    assert np.abs(cipher.decrypt_sum(total, layout, PEER) - 8.0).max() < 1e-2
+
+
+# --- keys that are points of small order ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("u", [0, 1, 2**255 - 20, 2**255 - 19])
+def test_a_sealing_key_of_small_order_is_its_owners_fault(u: int) -> None:
+    owner: Identity = identity("lab")
+    study_id, run, public = "ab" * 32, "cd" * 32, u.to_bytes(32, "little")
+    signature = owner.sign(key_statement(session(study_id, run), "fitted", public))
+    refused(lambda: check_key(owner.card, study_id, run, "fitted", public, signature, PEER), "small order", "lab")
+    good = SealingKey()
+    signature = good.announce(owner, session(study_id, run), "fitted")
+    check_key(owner.card, study_id, run, "fitted", good.public, signature, PEER)
