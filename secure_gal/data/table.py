@@ -172,7 +172,8 @@ def _across(data: DataSettings, raw: pl.DataFrame, frame: pl.DataFrame) -> tuple
     if data.ids[0] not in raw.columns:
         return ()
     label = raw[data.label] if data.label in raw.columns else None
-    return tuple(across(frame, raw[data.ids[0]].cast(pl.String), label))
+    features = frame if data.weight is None else frame.drop(data.weight, strict=False)
+    return tuple(across(features, raw[data.ids[0]].cast(pl.String), label))
 
 
 def _numbered(data: DataSettings, raw: Raw) -> Raw:

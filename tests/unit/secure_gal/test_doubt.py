@@ -127,7 +127,7 @@ class Diverging:
         return self
 
     def predict(self, x: Array) -> Array:
-        return 1e6 * x[:, :1]
+        return 1e4 * x[:, :1]
 
 
 def test_the_researchers_api_doubts_every_party_but_the_first() -> None:
