@@ -53,7 +53,7 @@ Values = np.ndarray
 class Member(Protocol):
     """A party: values of the study's rows (N, K) for the residual of training rows, and its part of new rows."""
 
-    def answer(self, round_: int, residual: Values) -> Values: ...
+    def answer(self, round_: int, residual: Values, withheld: float) -> Values: ...
     def part(self, coefficients: Values, x: Values) -> Values: ...
 
 
@@ -64,8 +64,8 @@ class Clear:
         learner = LinearLearner()
         self._local, self._models = LocalParty(name, x, train, learner, 0, folds_for(learner, None)), []
 
-    def answer(self, round_: int, residual: Values) -> Values:
-        model, values = self._local.fit_round(round_, residual)
+    def answer(self, round_: int, residual: Values, withheld: float) -> Values:
+        model, values = self._local.fit_round(round_, residual, withheld)
         self._models.append(model)
         return values
 
@@ -81,7 +81,7 @@ class Ciphertexts:
         self._party = EncryptedLocal(name, x, train, learner, 0, cipher, leave_one_out=True)
         self._residuals: list[Values] = []
 
-    def answer(self, round_: int, residual: Values) -> Values:
+    def answer(self, round_: int, residual: Values, withheld: float) -> Values:
         self._residuals.append(residual)
         return self._party.fit_round(residual)
 
@@ -107,8 +107,8 @@ class Bad:
         self._honest, self._train, self._answer, self._part = honest, train, answer, part
         self._rng = np.random.default_rng(1)
 
-    def answer(self, round_: int, residual: Values) -> Values:
-        honest = self._honest.answer(round_, residual)
+    def answer(self, round_: int, residual: Values, withheld: float) -> Values:
+        honest = self._honest.answer(round_, residual, withheld)
         return self._answer(honest, residual, self._train, self._rng).astype(np.float32)
 
     def part(self, coefficients: Values, x: Values) -> Values:
@@ -154,7 +154,8 @@ def study(x: list[Values], y: Values, new: list[Values], truth: Values, how: dic
     names = NAMES[: len(x)]
     loss = get_loss("cross_entropy", 1)
     doubted = names[1:] if how["checked"] else ()
-    made = Ensemble(loss, y, train, "classification", names, "fitted", "search", 3, ROUNDS, "l2", True, doubted)
+    rule: dict[str, Any] = {"cross_fitted": True, "doubted": doubted, "partly_withheld": how["mode"] == "clear"}
+    made = Ensemble(loss, y, train, "classification", names, "fitted", "search", 3, ROUNDS, "l2", **rule)
     cipher = SecretContext.generate(PARAMETER_SETS["fast"]) if how["mode"] == "ckks" else None
     members: dict[str, Member] = {n: Clear(n, b, train) for n, b in zip(names, x, strict=True)}
     if cipher is not None:
@@ -173,7 +174,7 @@ def _learnt(
 ) -> dict[str, Any]:
     while not made.finished:
         residual = made.residual()
-        fits = {n: m.answer(len(made.history) + 1, residual) for n, m in members.items()}
+        fits = {n: m.answer(len(made.history) + 1, residual, made.withheld(n)) for n, m in members.items()}
         if how["mode"] == "ckks" and "bad" in fits and _too_long(fits["bad"], residual, train):
             return {"refused": len(made.history) + 1}
         made.commit(fits)

@@ -1,15 +1,17 @@
 """What a study is worth on rows that it never saw: the paper's rule, cross-fitted rounds, the sponsor alone, and F^0.
 
-`python -m benchmarks.generalise --data DIR [--sets ...] [--mixes ...] [--splits N] [--random N] [--out FILE]`: every
-set is dealt in columns to two parties and split 80/20, paired: all rules see the same rows. A mix is who fits what.
-Reported are test metric and loss, the paired differences of test loss of cross-fitted rounds against each other rule,
-and their two-sided t-tests, corrected by Holm over all of them. `--random N` draws synthetic studies instead of
-choosing them and looks for collapse: test AUC below 0.52 where the sponsor alone or any one party reaches 0.6.
+`python -m benchmarks.generalise --data DIR [--sets ...] [--mixes ...] [--splits N] [--random N] [--minutes M] [--out
+FILE]`: every set is dealt in columns to two parties and split 80/20, paired: all rules see the same rows. A mix is who
+fits what. Reported are test metric and loss, the paired differences of test loss of cross-fitted rounds against each
+other rule, and their two-sided t-tests, corrected by Holm over all of them. `--random N` draws synthetic studies
+instead of choosing them and looks for collapse: test AUC below 0.52 where the sponsor alone or any one party reaches
+0.6. Those that stand in FILE are not run again, and none is begun after M minutes of CPU.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import platform
 import sys
 import time
@@ -183,9 +185,28 @@ def random_study(seed: int) -> dict[str, Any]:
     }
 
 
-def of_random(count: int) -> dict[str, Any]:
-    """So many random studies, and which collapsed by which rule."""
-    studies = [random_study(seed) for seed in range(count)]
+def of_random(count: int, out: Path | None, minutes: float) -> dict[str, Any]:
+    """So many random studies, and which collapsed by which rule.
+
+    Args:
+        out: its studies, if there are any, are not run again, and every new one is written at once.
+        minutes: of CPU, after which no further study is begun.
+    """
+    known = json.loads(out.read_text())["random"]["studies"] if out is not None and out.exists() else []
+    done = {study["seed"]: study for study in known}
+    found = collapses(list(done.values()))
+    for seed in range(count):
+        if seed in done or time.process_time() > 60 * minutes:
+            continue
+        done[seed] = random_study(seed)
+        found = collapses([done[seed] for seed in sorted(done)])
+        if out is not None:
+            output.write({"random": found}, out)
+    return found
+
+
+def collapses(studies: list[dict[str, Any]]) -> dict[str, Any]:
+    """The studies, and which of them collapsed by which rule."""
     return {
         "studies": studies,
         "collapsed": {rule: [s["seed"] for s in studies if s["collapsed"][rule]] for rule in RULES},
@@ -220,6 +241,7 @@ def main() -> None:
     parser.add_argument("--mixes", nargs="+", choices=tuple(MIXES), default=list(MIXES))
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--random", type=int, default=0, help="so many random studies")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="of CPU, for random studies")
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
 
@@ -229,7 +251,7 @@ def main() -> None:
         names = chosen.sets or [name for name in data.SETS if data.there(name, chosen.data)]
         result["sets"] = of_sets(chosen.data, names, chosen.mixes, chosen.splits)
     if chosen.random:
-        result["random"] = of_random(chosen.random)
+        result["random"] = of_random(chosen.random, chosen.out, chosen.minutes)
     output.write(result, chosen.out)
     show(result)
 

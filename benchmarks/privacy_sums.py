@@ -78,7 +78,7 @@ class _Parties:
 
     def __init__(self, people: People) -> None:
         self._cipher, self._mask = SumContext.generate(SUM), people.train
-        self._calculator = SumCalculator(ProductKeys.from_bytes(self._cipher.product_keys()))
+        self._calculator = SumCalculator(ProductKeys(self._cipher.public_keys(0, combines=True)))
         self.assistors = [_Assistor(people, m, self._cipher) for m in range(1, len(people.blocks))]
 
     def round(self, residual: Array, own: Array) -> tuple[Array, Array, Callable[[], Array]]:

@@ -83,8 +83,8 @@ class Ring:
 
     def __init__(self) -> None:
         self._cipher = SumContext.generate(SUM)
-        self._key = EncryptionKey.from_bytes(self._cipher.public_key())
-        self._adder = SumCalculator(ProductKeys.from_bytes(self._cipher.product_keys()))
+        self._key = EncryptionKey(self._cipher.public_keys(0))
+        self._adder = SumCalculator(ProductKeys(self._cipher.public_keys(0, combines=True)))
 
     def weighted_sum(self, fits: Sequence[np.ndarray], weights: np.ndarray, scale: float) -> np.ndarray:
         """sum_m w_m f_m (N, 1) as the sponsor decrypts it; fits are encrypted in units of `scale`."""

@@ -10,6 +10,8 @@ from secure_gal.settings.study import Study
 
 HEADER_BYTES = 500
 """Header, signature and salts of a message, about."""
+SHARE_BYTES = 180
+"""The share to leave out that goes with a residual, with what the header says of it, about."""
 CERTIFICATE_MESSAGES, CERTIFIED_BYTES = 5, 400
 """Messages of a round's certificate with each assistor, and what they say of each party, about."""
 AGREEMENT_MESSAGES = 10
@@ -30,6 +32,9 @@ class Flow:
 @dataclass(frozen=True, slots=True)
 class Volume:
     """What a study of so many rows moves if every party holds all of them, and every round is run.
+
+    Of evaluation keys it is the most: how many there are depends on how wide an assistor's features are, and one that
+    has them of an earlier run is sent none.
 
     Attributes:
         rows: N, training and validation rows.
@@ -98,17 +103,18 @@ class Volume:
     def _residuals(self) -> Iterator[Flow]:
         """In the clear, every round."""
         kind = "privatised-residual" if self.study.protect.privatised else "residual"
-        return self._down(kind, 4 * self._train * self.study.k * self.study.rounds, "residuals")
+        each = 4 * self._train * self.study.k + SHARE_BYTES
+        return self._down(kind, each * self.study.rounds, "residuals")
 
     def _requests(self) -> Iterator[Flow]:
         """As ciphertexts, every round and at the end, and the keys to compute on them."""
-        from crypto.ckks.keys import keys_bytes
+        from crypto.ckks.keys import most_keys_bytes
         from crypto.ckks.sets import named
         from crypto.ckks.slots import Packing
 
         params = named(self.study.protect.parameter_set)
         request = Packing(params, self._train, self.study.k).requests * params.request_bytes
-        yield from self._down("evaluation-keys", keys_bytes(params, 1), "keys")
+        yield from self._down("evaluation-keys", most_keys_bytes(params), "keys")
         yield from self._down("encrypted-residual", request * self.study.rounds, "residuals")
         yield from self._down("encrypted-finish", request, "residuals")
 
@@ -125,8 +131,8 @@ class Volume:
 
     def _summed(self) -> Iterator[Flow]:
         from crypto.ckks.fits import DIFFERENCE_BYTES, SUM, Layout
+        from crypto.ckks.keys import keys_bytes
         from crypto.ckks.products import PRODUCT_BYTES, pairs
-        from crypto.ckks.sum_keys import PRODUCT_KEYS_BYTES, PUBLIC_BYTES
         from crypto.sealed_box import OVERHEAD_BYTES
 
         study, adder, rounds = self.study, (self.study.adder,), self.study.rounds
@@ -137,8 +143,9 @@ class Volume:
             yield from self._requests()
         else:
             yield from self._residuals()
-            yield from self._down("evaluation-keys", PUBLIC_BYTES, "keys")
-        yield from self._down("product-keys", PRODUCT_KEYS_BYTES, "keys", adder)
+            yield from self._down("evaluation-keys", keys_bytes(SUM, 0), "keys")
+        more = 1 if study.protect.encrypted else 2  # relinearisation, and conjugation where no fit needs it
+        yield from self._down("evaluation-keys", more * SUM.galois_key_bytes, "keys", adder)
         yield from self._up("sealed-fitted", sealed, "fits", others)
         yield from self._down("relayed-fitted", sealed * len(others), "fits", adder)
         if study.weights != "uniform":

@@ -27,9 +27,7 @@ class Calculator:
         self._encoder = sealapi.CKKSEncoder(self._context)
         self._encryptor = sealapi.Encryptor(self._context, keys.public)
         self._top = tuple(self._context.first_parms_id())
-        self._elements = {
-            1 << i: ring.rotation(self.params, 1 << i) for i in range((self.params.slots - 1).bit_length())
-        }
+        self._elements = {step: ring.rotation(self.params, step) for step in ring.steps(self.params, keys.padded)}
 
     def encode(self, slots: Slots, bits: int) -> sealapi.Plaintext | None:
         """The polynomial of these slots at scale 2**bits; None if it is zero, by which SEAL refuses to multiply."""
@@ -88,10 +86,14 @@ class Calculator:
         return total
 
     def rotate(self, ciphertext: sealapi.Ciphertext, step: int) -> sealapi.Ciphertext:
-        """A new ciphertext whose slot i is slot i + step of this one; `step` is a power of two below n / 2."""
-        out = sealapi.Ciphertext()
-        self._evaluator.apply_galois(ciphertext, self._elements[step], self._galois, out)
-        return out
+        """A new ciphertext whose slot i is slot i + step of this one, by the longest steps that there are keys for;
+        `step` is a power of two below n / 2."""
+        own = max(there for there in self._elements if there <= step)
+        for _ in range(step // own):
+            out = sealapi.Ciphertext()
+            self._evaluator.apply_galois(ciphertext, self._elements[own], self._galois, out)
+            ciphertext = out
+        return ciphertext
 
     def conjugate(self, ciphertext: sealapi.Ciphertext) -> sealapi.Ciphertext:
         """A new ciphertext of the complex conjugates."""

@@ -85,17 +85,13 @@ def check_requests(params: ParameterSet, array: Bytes) -> None:
 
 def request_residues(params: ParameterSet, row: Bytes) -> Residues:
     """Checked residues uint64 (1, levels, n) of one request; Malformed."""
-    return checked(params, row[:-SEED_BYTES], 1, params.levels)
+    return checked(params, row[:-SEED_BYTES], params.levels)
 
 
-def checked(params: ParameterSet, packed: Bytes, polynomials: int, levels: int, what: str = "a ciphertext") -> Residues:
-    """Unpack residues uint64 (polynomials, levels, n), each below its prime; Malformed.
-
-    A second polynomial that is zero or next to it on any prime is refused as well (`spread`).
-    """
-    residues = seal_files.unpack(packed).reshape(polynomials, levels, params.n)
+def checked(params: ParameterSet, packed: Bytes, levels: int, what: str = "a ciphertext") -> Residues:
+    """Unpack residues uint64 (1, levels, n) of a polynomial whose fellow is expanded from a seed, so that it is not
+    zero; each below its prime, or Malformed."""
+    residues = seal_files.unpack(packed).reshape(1, levels, params.n)
     if (residues >= np.array(params.primes[:levels], dtype=np.uint64)[:, None]).any():
         raise Malformed(f"{what} with a residue that is not below its prime")
-    if polynomials == 2 and not all(spread(row >> np.uint64(seal_files.PRIME_BITS - 8)) for row in residues[1]):
-        raise Malformed(f"{what} whose second polynomial is zero or small: it hides nothing")
     return residues

@@ -87,4 +87,4 @@ class Layout:
         if array.dtype != np.uint8 or array.shape != due:
             raise Malformed(f"the key owner's own difference must have the shape {due}, not {array.shape}")
         for row in array:
-            checked(TRAINING, row[:-SEED_BYTES], 1, TRAINING.reply_levels)
+            checked(TRAINING, row[:-SEED_BYTES], TRAINING.reply_levels)

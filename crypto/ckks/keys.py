@@ -1,6 +1,13 @@
-"""Public and evaluation keys as they travel: packed residues, checked before SEAL sees them."""
+"""Public and evaluation keys as they travel: packed residues and seeds, checked before SEAL sees them.
+
+All bytes of an evaluator's keys: the public key, then a key for each of `ring.galois_elements`. Second polynomials are
+expanded from seeds, so none of them is zero.
+"""
 
 from __future__ import annotations
+
+import hashlib
+from weakref import WeakValueDictionary
 
 import numpy as np
 from tenseal import sealapi
@@ -12,13 +19,34 @@ from crypto.ckks.ring import context, galois_elements
 from crypto.ckks.seal_files import SEED_BYTES, Bytes
 from crypto.errors import Malformed
 
+DIGEST_LABEL = b"secure-gal/1 evaluation keys\0"
+
+
+class _Loaded:
+    """SEAL's objects."""
+
+    def __init__(self, params: ParameterSet, padded: int, raw: bytes) -> None:
+        body = np.frombuffer(raw, dtype=np.uint8)
+        cut, each = params.public_key_bytes, params.galois_key_bytes
+        self.public, self.galois = load_public(params, body[:cut]), sealapi.GaloisKeys()
+        count = {
+            (element - 1) // 2: switch_members(params, body[cut + i * each :][:each])  # SEAL's index of an element
+            for i, element in enumerate(_elements(params, padded))
+        }
+        parms = tuple(context(params).key_parms_id())
+        seal_files.load(self.galois, context(params), seal_files.galois_members(parms, params.n, count))
+
+
+_loaded: WeakValueDictionary[tuple[int, int, int, bytes], _Loaded] = WeakValueDictionary()
+"""By ring, width and SHA-256 of the bytes: whoever asks for keys that this process holds gets the same objects."""
+
 
 class PublicKeys:
-    """The key owner's public and Galois keys, checked on construction.
+    """The key owner's public and Galois keys, checked on construction; read once a process for as long as one is held.
 
     Attributes:
         params: the parameter set.
-        padded: P.
+        padded: P; 0 for whoever only encrypts, and so has no Galois keys.
         raw: the bytes they came as, for the evaluator's own disk and worker processes.
         public: SEAL's public key.
         galois: SEAL's Galois keys.
@@ -26,11 +54,10 @@ class PublicKeys:
 
     def __init__(self, params: ParameterSet, padded: int, raw: bytes) -> None:
         self.params, self.padded, self.raw = params, padded, raw
-        body = np.frombuffer(raw, dtype=np.uint8)
-        cut = params.public_key_bytes
-        self.public, self.galois = sealapi.PublicKey(), sealapi.GaloisKeys()
-        seal_files.load(self.public, context(params), key_members(params, body[:cut], b""))
-        seal_files.load(self.galois, context(params), _galois_members(params, padded, body[cut:]))
+        where = (params.n, params.levels, padded, hashlib.sha256(raw).digest())
+        self._loaded = _loaded.get(where) or _Loaded(params, padded, raw)
+        _loaded[where] = self._loaded
+        self.public, self.galois = self._loaded.public, self._loaded.galois
 
     def __repr__(self) -> str:
         return f"PublicKeys({self.params.name}, P={self.padded})"
@@ -40,66 +67,52 @@ class PublicKeys:
         """Check keys that arrived.
 
         Raises:
-            Malformed: as `check_keys`.
+            Malformed: another length, or a residue that is not below its prime.
             Misuse: `padded` is no power of two up to `max_features`.
         """
-        check_keys(params, padded, raw)
+        due = keys_bytes(params, padded)
+        if len(raw) != due:
+            raise Malformed(f"evaluation keys of {len(raw)} bytes; {params.name} at width {padded} has {due}")
         try:
             return cls(params, padded, raw)
         except (ValueError, RuntimeError):
             raise Malformed("an evaluation key is not one of this parameter set") from None
 
 
-def key_members(params: ParameterSet, body: Bytes, seed: bytes) -> bytes:
-    polynomials = 1 if seed else 2
-    residues = seal_files.unpack(body).reshape(polynomials, params.levels + 1, params.n)
+def load_public(params: ParameterSet, body: Bytes) -> sealapi.PublicKey:
+    """SEAL's public key from `public_key_bytes`; Malformed."""
+    public = sealapi.PublicKey()
+    seal_files.load(public, context(params), _members(params, body, "a public key"))
+    return public
+
+
+def switch_members(params: ParameterSet, body: Bytes) -> list[bytes]:
+    """SEAL's members of a Galois or relinearisation key of `galois_key_bytes`: one ciphertext a prime; Malformed."""
+    return [_members(params, row, "an evaluation key") for row in body.reshape(params.levels, -1)]
+
+
+def _members(params: ParameterSet, row: Bytes, what: str) -> bytes:
+    """A seeded encryption of zero, on all primes."""
+    residues = checked(params, row[:-SEED_BYTES], params.levels + 1, what)
     parms = tuple(context(params).key_parms_id())
-    return seal_files.ciphertext_members(parms, params.n, 1.0, residues, seed=seed or None)
+    return seal_files.ciphertext_members(parms, params.n, 1.0, residues, seed=row[-SEED_BYTES:].tobytes())
 
 
-def _galois_members(params: ParameterSet, padded: int, body: Bytes) -> bytes:
-    """SEAL's Galois keys: a list by index (element - 1) / 2, most of them empty, of one ciphertext a prime."""
-    each = params.galois_key_bytes // params.levels
-    count = {}
-    for i, element in enumerate(galois_elements(params, padded)):
-        parts = []
-        for j in range(params.levels):
-            row = body[(i * params.levels + j) * each :][:each]
-            parts.append(key_members(params, row[:-SEED_BYTES], row[-SEED_BYTES:].tobytes()))
-        count[(element - 1) // 2] = parts
-    return seal_files.galois_members(tuple(context(params).key_parms_id()), params.n, count)
+def _elements(params: ParameterSet, padded: int) -> list[int]:
+    return galois_elements(params, padded) if padded else []
 
 
 def keys_bytes(params: ParameterSet, padded: int) -> int:
-    """Bytes of the evaluation keys for a padded width: the public key, and one seeded key a Galois element."""
-    return params.public_key_bytes + len(galois_elements(params, padded)) * params.galois_key_bytes
+    """Bytes of the evaluation keys for a padded width: the public key, and a key for each Galois element."""
+    return params.public_key_bytes + len(_elements(params, padded)) * params.galois_key_bytes
 
 
-def check_keys(params: ParameterSet, padded: int, raw: bytes) -> None:
-    """Refuse evaluation keys that nothing could be computed with: what `PublicKeys.from_bytes` finds, without loading.
-
-    Raises:
-        Malformed: another length, a residue that is not below its prime, or a public key that hides nothing.
-    """
-    due = keys_bytes(params, padded)
-    if len(raw) != due:
-        raise Malformed(f"evaluation keys of {len(raw)} bytes; {params.name} at width {padded} has {due}")
-    check_public_key(params, raw[: params.public_key_bytes])
-    check_switch_keys(params, raw[params.public_key_bytes :])
+def most_keys_bytes(params: ParameterSet) -> int:
+    """Bytes of the evaluation keys at most, whatever the width."""
+    return max(keys_bytes(params, 1 << i) for i in range(params.max_features.bit_length()))
 
 
-def check_public_key(params: ParameterSet, raw: bytes) -> None:
-    """Refuse a public key of another length, with a residue beyond its prime, or that hides nothing; Malformed."""
-    due = params.public_key_bytes
-    if len(raw) != due:
-        raise Malformed(f"a public key of {len(raw)} bytes; {due} are due")
-    checked(params, np.frombuffer(raw, dtype=np.uint8), 2, params.levels + 1, "a public key")
-
-
-def check_switch_keys(params: ParameterSet, raw: bytes) -> None:
-    """Refuse Galois or relinearisation keys with a residue that is not below its prime.
-
-    Their second polynomials are expanded from seeds, so none of them is zero.
-    """
-    for row in np.frombuffer(raw, dtype=np.uint8).reshape(-1, params.galois_key_bytes // params.levels):
-        checked(params, row[:-SEED_BYTES], 1, params.levels + 1, "an evaluation key")
+def keys_digest(params: ParameterSet, padded: int, raw: bytes) -> str:
+    """SHA-256 (hex) of evaluation keys with what they are for, by which two sides say that they mean the same."""
+    about = f"{params.name} {padded} {len(raw)}\0".encode()
+    return hashlib.sha256(DIGEST_LABEL + about + raw).hexdigest()

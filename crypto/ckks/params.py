@@ -114,13 +114,13 @@ class ParameterSet:
 
     @property
     def public_key_bytes(self) -> int:
-        """Bytes of a public key: both polynomials on all primes."""
-        return seal_files.packed_bytes(2, self.levels + 1, self.n)
+        """Bytes of a public key: a polynomial on all primes, and the seed of the other."""
+        return seal_files.packed_bytes(1, self.levels + 1, self.n) + SEED_BYTES
 
     @property
     def galois_key_bytes(self) -> int:
-        """Bytes of a key of one Galois element, or of the relinearisation key: seeded, one ciphertext a prime."""
-        return self.levels * (seal_files.packed_bytes(1, self.levels + 1, self.n) + SEED_BYTES)
+        """Bytes of a key of one Galois element, or of the relinearisation key: one such ciphertext a prime."""
+        return self.levels * self.public_key_bytes
 
     @property
     def sigma(self) -> int:

@@ -36,7 +36,7 @@ class Releases:
     """
 
     def __init__(self, budget: int, key: Path | None = None) -> None:
-        self._budget, self._key = budget, key
+        self._budget, self.key = budget, key
         self._seen: set[bytes] = set()
         self._torn = 0
         self._reason = ""
@@ -87,7 +87,7 @@ class Releases:
         with self._alone():
             before = self._read_squares().get(source, (0, 0.0))
             self._squares[source] = after = (before[0] + count, before[1] + total)
-            if self._key is not None:
+            if self.key is not None:
                 replace(self._beside(".squares"), msgspec.json.encode(self._squares))
             return after
 
@@ -96,17 +96,17 @@ class Releases:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Hold the account, as it is on disk now; KeyRetired."""
-        if self._key is None:
+        if self.key is None:
             if self._reason:
                 raise self._retired()
             yield
             return
         try:
-            with locked(self._key):
+            with locked(self.key):
                 self._refresh()
                 yield
         except OSError as error:
-            raise Refused(f"the account of {self._key} cannot be kept: {error}") from error
+            raise Refused(f"the account of {self.key} cannot be kept: {error}") from error
 
     def _refresh(self) -> None:
         try:
@@ -128,7 +128,7 @@ class Releases:
         self._seen = {raw[i : i + TAG_BYTES] for i in whole}
 
     def _append(self, tags: Sequence[bytes]) -> None:
-        if self._key is None or not tags:
+        if self.key is None or not tags:
             return
         filled = bytes(-self._torn % TAG_BYTES)
         descriptor = os.open(self._beside(".releases"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -138,7 +138,7 @@ class Releases:
             os.fsync(file.fileno())
 
     def _read_squares(self) -> dict[str, tuple[int, float]]:
-        if self._key is not None and self._beside(".squares").exists():
+        if self.key is not None and self._beside(".squares").exists():
             try:
                 raw = self._beside(".squares").read_bytes()
                 self._squares = msgspec.json.decode(raw, type=dict[str, tuple[int, float]])
@@ -148,17 +148,17 @@ class Releases:
 
     def _end(self, reason: str) -> None:
         self._reason = reason
-        if self._key is None:
+        if self.key is None:
             return
         replace(self._beside(".retired"), msgspec.json.encode(_Retired(reason, self._counted)))
-        erase(self._key)
+        erase(self.key)
 
     def _beside(self, suffix: str) -> Path:
-        assert self._key is not None  # noqa: S101  (asked for keys with a file only)
-        return self._key.with_name(self._key.name + suffix)
+        assert self.key is not None  # noqa: S101  (asked for keys with a file only)
+        return self.key.with_name(self.key.name + suffix)
 
     def _retired(self) -> KeyRetired:
-        where = "the CKKS key" if self._key is None else str(self._key)
+        where = "the CKKS key" if self.key is None else str(self.key)
         return KeyRetired(where, self._reason)
 
 

@@ -27,6 +27,7 @@ from crypto.ckks import dithering
 from crypto.ckks.calculator import Calculator, Slots
 from crypto.ckks.leave_one_out import OwnResiduals
 from crypto.ckks.params import ParameterSet
+from crypto.ckks.ring import FOLD, giant_steps
 from crypto.ckks.seal_files import Bytes
 
 Rows = npt.NDArray[np.float32]
@@ -51,15 +52,14 @@ class Split:
     @classmethod
     def first(cls, params: ParameterSet, padded: int, blocks: int) -> Split:
         """Fewest rotations of the inner products: babies for each block, giants once."""
-        sizes = [1 << i for i in range(padded.bit_length()) if 1 << i <= params.max_babies]
+        sizes = [size for size in giant_steps(params, padded) if size <= params.max_babies]
         best = min(sizes, key=lambda size: blocks * (size - 1) + padded // size)
         return cls(best, padded // best)
 
     @classmethod
     def second(cls, params: ParameterSet, padded: int, blocks: int) -> Split:
         """Fewest rotations of the fitted values: babies once, giants for each block."""
-        sizes = [1 << i for i in range(padded.bit_length())]
-        sizes = [size for size in sizes if size * ciphertext_bytes(params) <= GROUP_BYTES]
+        sizes = [size for size in giant_steps(params, padded) if size * ciphertext_bytes(params) <= GROUP_BYTES]
         best = min(sizes, key=lambda size: size + blocks * (padded // size - 1))
         return cls(best, padded // best)
 
@@ -176,8 +176,9 @@ def fold(calculator: Calculator, padded: int, shares: Sequence[bytes | None]) ->
         return calculator.write_sum(calculator.zero(scale_bits(params, "g"), params.levels))
     step = padded
     while step < params.slots:
-        total = calculator.add(total, calculator.rotate(total, step))
-        step *= 2
+        times = min(FOLD, params.slots // step)
+        total = calculator.horner([total] * times, step)
+        step *= times
     total = calculator.add(total, calculator.conjugate(total))
     return calculator.write_sum(total)
 

@@ -13,6 +13,9 @@ from tenseal import sealapi
 from crypto.ckks.params import ParameterSet, moduli
 from crypto.errors import Misuse
 
+FOLD = 4
+"""How many repeats of a sum are added up under one key."""
+
 
 @functools.cache
 def context(params: ParameterSet) -> sealapi.SEALContext:
@@ -45,14 +48,31 @@ def padded(params: ParameterSet, features: int) -> int:
     return 1 << (features - 1).bit_length()
 
 
-def galois_elements(params: ParameterSet, padded: int) -> list[int]:
-    """The Galois elements in use: rotations by every power of two below n/2, and conjugation (2n - 1).
+def giant_steps(params: ParameterSet, padded: int) -> list[int]:
+    """How far a giant step may go: what babies there may be before it, by which a fit chooses its split.
 
-    Up to padded/2 they are baby or giant steps, whose split depends on the number of rows, and from padded they fold.
+    All of P, or about the square root of it, or 1; where copies of a request are limited, that many too.
+    """
+    root = 1 << padded.bit_length() // 2
+    return sorted({1, padded, *((root, min(root, params.max_babies)) if root < padded // 2 else ())})
+
+
+def steps(params: ParameterSet, padded: int) -> list[int]:
+    """The rotations that have a key of their own: babies go one by one, giants and folds by these steps.
+
+    A fold by FOLD has one key where doubling twice would need two, for one rotation more and the same noise.
     """
     _check_width(params, padded)
-    steps = [1 << i for i in range((params.slots - 1).bit_length())]
-    return [rotation(params, step) for step in steps] + [2 * params.n - 1]
+    folds, step = [], padded
+    while step < params.slots:
+        folds.append(step)
+        step *= FOLD
+    return sorted({step for step in (*giant_steps(params, padded), *folds) if step < padded} | set(folds))
+
+
+def galois_elements(params: ParameterSet, padded: int) -> list[int]:
+    """The Galois elements in use: conjugation (2n - 1), then the rotations of `steps`."""
+    return [2 * params.n - 1, *(rotation(params, step) for step in steps(params, padded))]
 
 
 def rotation(params: ParameterSet, step: int) -> int:

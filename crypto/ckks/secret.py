@@ -19,9 +19,12 @@ from tenseal import sealapi
 
 from crypto.ckks import flooding, release, ring, seal_files, wide
 from crypto.ckks.ciphertexts import read_reply
+from crypto.ckks.issued import Issued
+from crypto.ckks.keys import keys_digest
 from crypto.ckks.params import RANGE, ParameterSet
 from crypto.ckks.releases import Releases
 from crypto.ckks.seal_files import SEED_BYTES, Bytes, Residues
+from crypto.ckks.secret_keys import KeyMaker
 from crypto.ckks.sets import named
 from crypto.ckks.slots import Packing, Slots
 from crypto.errors import Malformed, Refused, Unsuitable
@@ -48,11 +51,22 @@ class SecretContext:
         releases: what it has decrypted.
     """
 
-    __slots__ = ("_decryptor", "_encoder", "_encryptor", "_noise_key", "_secret", "params", "releases")
+    __slots__ = (
+        "_decryptor",
+        "_encoder",
+        "_encryptor",
+        "_issued",
+        "_maker",
+        "_noise_key",
+        "_secret",
+        "params",
+        "releases",
+    )
 
     def __init__(self, params: ParameterSet, secret: sealapi.SecretKey, noise_key: bytes, releases: Releases) -> None:
         context = ring.context(params)
         self.params, self._secret, self._noise_key, self.releases = params, secret, noise_key, releases
+        self._maker, self._issued = KeyMaker(params, secret), Issued(noise_key, releases.key)
         self._encoder = sealapi.CKKSEncoder(context)
         self._encryptor = sealapi.Encryptor(context, secret)
         self._decryptor = sealapi.Decryptor(context, secret)
@@ -115,23 +129,28 @@ class SecretContext:
             raise Unsuitable(where, f"has format {file.format}; this version reads {FORMAT}")
         return cls(params, secret, file.noise, Releases(params.tau, path))
 
-    def public_keys(self, padded: int) -> bytes:
+    def public_keys(self, padded: int, *, combines: bool = False) -> bytes:
         """What an evaluator needs: the public key and the Galois keys in use, packed, `keys_bytes(params, padded)`
-        long.
+        long; for a combiner (`sum_keys`) a relinearisation key too. The same bytes at every call.
 
-        Every call makes fresh keys; one blob may serve all evaluators of the same padded width.
+        Args:
+            padded: P, or 0 for whoever fits in the clear.
+            combines: whether they are for the combiner of sums.
         """
-        params = self.params
-        generator = sealapi.KeyGenerator(ring.context(params), self._secret)
-        public = sealapi.PublicKey()
-        generator.create_public_key(public)
-        residues, _ = seal_files.split_ciphertext(seal_files.save(public), params.levels + 1, params.n, seeded=False)
-        out = [seal_files.pack(residues).tobytes()]
-        for element in ring.galois_elements(params, padded):
-            saved = seal_files.save(generator.create_galois_keys([element]))
-            for residues, seed in seal_files.split_galois(saved, params.levels, params.n):
-                out += [seal_files.pack(residues).tobytes(), seed]
-        return b"".join(out)
+        return self._maker.keys(padded, combines)
+
+    def issue(self, padded: int, held: str, *, combines: bool = False) -> bytes:
+        """`public_keys` to be sent; nothing where `held` is the digest (`keys_digest`) of such that this key made.
+
+        Raises:
+            Refused: what is made cannot be remembered.
+        """
+        about = f"{padded} {combines} "
+        if held and about + held in self._issued:
+            return b""
+        raw = self.public_keys(padded, combines=combines)
+        self._issued.add(about + keys_digest(self.params, padded, raw))
+        return raw
 
     def encrypt(self, values: Values) -> Bytes:
         """Encrypt values, seeded: the second polynomial of each ciphertext travels as 64 bytes.

@@ -8,42 +8,20 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from tenseal import sealapi
 
-from crypto.ckks import flooding, release, ring, seal_files, wide
+from crypto.ckks import flooding, release, wide
 from crypto.ckks.fits import DIFFERENCE_BYTES, SUM, TRAINING, Layout
 from crypto.ckks.products import PRODUCT_LEVELS, PRODUCT_PRIMES, Products, read_products
 from crypto.ckks.seal_files import Bytes
 from crypto.ckks.secret import SecretContext, Values
 from crypto.ckks.slots import Packing
-from crypto.errors import Misuse, Unsuitable
+from crypto.errors import Unsuitable
 
 
 class SumContext(SecretContext):
     """A `SecretContext` of the parameter set `sum`."""
 
     __slots__ = ()
-
-    def public_key(self) -> bytes:
-        """The public key alone, fresh at every call."""
-        public = sealapi.PublicKey()
-        self._generator().create_public_key(public)
-        residues, _ = seal_files.split_ciphertext(seal_files.save(public), SUM.levels + 1, SUM.n, seeded=False)
-        return seal_files.pack(residues).tobytes()
-
-    def product_keys(self) -> bytes:
-        """What `sum_keys.ProductKeys` reads: public key, relinearisation key, conjugation key."""
-        generator = self._generator()
-        out = [self.public_key()]
-        for keys in (generator.create_relin_keys(), generator.create_galois_keys([2 * SUM.n - 1])):
-            for residues, seed in seal_files.split_galois(seal_files.save(keys), SUM.levels, SUM.n):
-                out += [seal_files.pack(residues).tobytes(), seed]
-        return b"".join(out)
-
-    def _generator(self) -> sealapi.KeyGenerator:
-        if self.params != SUM:
-            raise Misuse(f"a key of the parameter set {self.params.name!r} cannot serve sums")
-        return sealapi.KeyGenerator(ring.context(SUM), self._secret)
 
     def encrypt_difference(self, values: Values) -> Bytes:
         """The key owner's own f_1 - r, float64 (N_train, K), for the combiner: uint8 (C, DIFFERENCE_BYTES).

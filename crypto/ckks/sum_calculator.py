@@ -65,7 +65,7 @@ class SumCalculator:
         return out
 
     def _difference(self, row: Bytes) -> sealapi.Ciphertext:
-        residues = checked(TRAINING, row[:-SEED_BYTES], 1, TRAINING.reply_levels)
+        residues = checked(TRAINING, row[:-SEED_BYTES], TRAINING.reply_levels)
         return self._load(TRAINING, residues, row[-SEED_BYTES:].tobytes())
 
     def _load(self, params: ParameterSet, residues: seal_files.Residues, seed: bytes | None) -> sealapi.Ciphertext:

@@ -1,4 +1,7 @@
-"""The keys of the ring `sum`: to encrypt fits made in the clear, and to multiply and add up fits (decision 0010)."""
+"""The keys of the ring `sum`: to encrypt fits made in the clear, and to multiply and add up fits (decision 0010).
+
+A combiner's keys are those of any evaluator of its width, the conjugation key always, and then the relinearisation key.
+"""
 
 from __future__ import annotations
 
@@ -9,38 +12,45 @@ from tenseal import sealapi
 from crypto.ckks import ring, seal_files
 from crypto.ckks.ciphertexts import write_reply
 from crypto.ckks.fits import ROWS, SUM, TRAINING
-from crypto.ckks.keys import check_public_key, key_members
+from crypto.ckks.keys import PublicKeys, load_public, switch_members
 from crypto.ckks.params import ParameterSet
-from crypto.ckks.seal_files import SEED_BYTES, Bytes
 from crypto.ckks.slots import Packing
 from crypto.errors import Malformed, Unsuitable
 
 PUBLIC_BYTES = SUM.public_key_bytes
 _SWITCH_BYTES = SUM.galois_key_bytes
 PRODUCT_KEYS_BYTES = PUBLIC_BYTES + 2 * _SWITCH_BYTES
-"""Public key, relinearisation key, conjugation key."""
+"""Public key, conjugation key, relinearisation key: all that a combiner has that fits in the clear."""
+
+
+def evaluation_part(raw: bytes, *, fits: bool) -> bytes:
+    """What a combiner computes its own fits with, of its keys.
+
+    Args:
+        fits: on ciphertexts; else it only encrypts what it fitted.
+
+    Raises:
+        Malformed: too few; or too many, for one that does not fit. Whoever reads the others finds the rest.
+    """
+    if len(raw) < PRODUCT_KEYS_BYTES or not (fits or len(raw) == PRODUCT_KEYS_BYTES):
+        raise Malformed(f"a combiner's evaluation keys of {len(raw)} bytes")
+    return raw[:-_SWITCH_BYTES] if fits else raw[:PUBLIC_BYTES]
 
 
 class EncryptionKey:
-    """The key owner's public key alone: for whoever fits in the clear and encrypts what it found."""
+    """The key owner's public key alone: for whoever fits in the clear and encrypts what it found.
+
+    Raises:
+        Malformed: as `PublicKeys.from_bytes`.
+    """
 
     def __init__(self, raw: bytes) -> None:
-        self.public = sealapi.PublicKey()
-        seal_files.load(self.public, ring.context(SUM), key_members(SUM, np.frombuffer(raw, np.uint8), b""))
-        self._encryptor = sealapi.Encryptor(ring.context(SUM), self.public)
+        self._keys = PublicKeys.from_bytes(SUM, 0, raw)
+        self._encryptor = sealapi.Encryptor(ring.context(SUM), self._keys.public)
         self._encoder = sealapi.CKKSEncoder(ring.context(SUM))
 
     def __repr__(self) -> str:
         return "EncryptionKey()"
-
-    @classmethod
-    def from_bytes(cls, raw: bytes) -> EncryptionKey:
-        """Check a key that arrived; Malformed."""
-        check_public_key(SUM, raw)
-        try:
-            return cls(raw)
-        except (ValueError, RuntimeError):
-            raise Malformed("a public key that is not one of this parameter set") from None
 
     def encrypt(self, train: npt.NDArray[np.float64], others: npt.NDArray[np.float64], largest: float) -> bytes:
         """Encrypt values (N_train, K) and (N_others, K), each |value| at most `largest`; `Layout.fit_bytes` long.
@@ -68,34 +78,26 @@ class EncryptionKey:
 
 
 class ProductKeys:
-    """What the combiner needs: the public key, to re-randomise; relinearisation; and conjugation."""
+    """What a combiner adds up with, of its keys: the public key, to re-randomise; conjugation; and relinearisation.
+
+    Raises:
+        Malformed: too few bytes, or a residue that is not below its prime.
+    """
 
     def __init__(self, raw: bytes) -> None:
+        if len(raw) < PRODUCT_KEYS_BYTES:
+            raise Malformed(f"a combiner's evaluation keys of {len(raw)} bytes")
         body, context = np.frombuffer(raw, dtype=np.uint8), ring.context(SUM)
-        self.public, self.relin, self.galois = sealapi.PublicKey(), sealapi.RelinKeys(), sealapi.GaloisKeys()
-        relin, conjugation = body[PUBLIC_BYTES:][:_SWITCH_BYTES], body[PUBLIC_BYTES + _SWITCH_BYTES :]
-        seal_files.load(self.public, context, key_members(SUM, body[:PUBLIC_BYTES], b""))
+        conjugation, relin = body[PUBLIC_BYTES:][:_SWITCH_BYTES], body[-_SWITCH_BYTES:]
         parms = tuple(context.key_parms_id())
-        seal_files.load(self.relin, context, seal_files.galois_members(parms, 1, {0: _switch_parts(relin)}))
-        keys = {SUM.n - 1: _switch_parts(conjugation)}  # Galois element 2n - 1 has index n - 1
-        seal_files.load(self.galois, context, seal_files.galois_members(parms, SUM.n, keys))
-
-    def __repr__(self) -> str:
-        return "ProductKeys()"
-
-    @classmethod
-    def from_bytes(cls, raw: bytes) -> ProductKeys:
-        """Check keys that arrived; Malformed."""
-        if len(raw) != PRODUCT_KEYS_BYTES:
-            raise Malformed(f"product keys of {len(raw)} bytes; {PRODUCT_KEYS_BYTES} are due")
-        check_public_key(SUM, raw[:PUBLIC_BYTES])
+        self.relin, self.galois = sealapi.RelinKeys(), sealapi.GaloisKeys()
         try:
-            return cls(raw)
+            self.public = load_public(SUM, body[:PUBLIC_BYTES])
+            keys = {SUM.n - 1: switch_members(SUM, conjugation)}  # Galois element 2n - 1 has index n - 1
+            seal_files.load(self.galois, context, seal_files.galois_members(parms, SUM.n, keys))
+            seal_files.load(self.relin, context, seal_files.galois_members(parms, 1, {0: switch_members(SUM, relin)}))
         except (ValueError, RuntimeError):
             raise Malformed("a product key is not one of this parameter set") from None
 
-
-def _switch_parts(body: Bytes) -> list[bytes]:
-    each = len(body) // SUM.levels
-    rows = [body[j * each : (j + 1) * each] for j in range(SUM.levels)]
-    return [key_members(SUM, row[:-SEED_BYTES], row[-SEED_BYTES:].tobytes()) for row in rows]
+    def __repr__(self) -> str:
+        return "ProductKeys()"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parties.commands.consent import go_beyond, require_consent
 from parties.run.budget import DataBudget
 from parties.run.computing import Computing
+from parties.run.kept_keys import KeysAtHome
 from parties.run.loop import Loop, stop_at_once
 from parties.run.patience import Patience
 from parties.run.progress import Progress
@@ -84,7 +85,9 @@ def _model(
     return model
 
 
-def _role(session: Session, store: RunStore, model: Any, beyond: Beyond, budget: DataBudget) -> Assistor:
+def _role(
+    session: Session, store: RunStore, model: Any, beyond: Beyond, budget: DataBudget, warn: Callable[[str], None]
+) -> Assistor:
     context = Context(
         session.study,
         session.digest,
@@ -94,6 +97,7 @@ def _role(session: Session, store: RunStore, model: Any, beyond: Beyond, budget:
         session.party.max_rows,
         beyond,
         budget,
+        KeysAtHome(session.party.home, session.digest, warn),
     )
     return roles.assistor(context, model, State(store.state()), secrets.token_bytes(NONCE_BYTES))
 
@@ -104,7 +108,7 @@ def _serve(session: Session, store: RunStore, once: bool, progress: Progress, be
     stop_at_once()
     budget = DataBudget(session.party.home)
     model = _model(session, store, progress, budget)
-    role = _role(session, store, model, beyond, budget)
+    role = _role(session, store, model, beyond, budget, progress.warn)
     node, certifier = open_node(session, store, role, Traffic(store))
     loop = Loop(node, progress)
     computing = Computing(store, model, progress)

@@ -24,7 +24,8 @@ def require_open_files(study: Study) -> str:
     Raises:
         EnvironmentFailure: the hard limit is too low; says by how much.
     """
-    workers = os.cpu_count() or 1 if study.protect.encrypted or study.protect.ids == "psi" else 0
+    shared = study.protect.encrypted or study.protect.ids == "psi" or study.cross_fitted
+    workers = os.cpu_count() or 1 if shared else 0
     need = BASE_FILES + PARTY_FILES * len(study.parties) + CORE_FILES * workers
     soft, hard = (
         2**63 if limit == resource.RLIM_INFINITY else limit for limit in resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -208,8 +208,8 @@ def _round(event: events.Round) -> str:
     match event:
         case events.Width(peer, padded):
             return f"{peer} encrypts with a padded width of {padded}"
-        case events.GotKeys(size):
-            return f"got evaluation keys: {size:,} bytes"
+        case events.GotKeys(size, held):
+            return f"got evaluation keys: {size:,} bytes" if size else f"evaluation keys as before: {held:,} bytes"
         case events.Exposure(equations, ratio):
             return f"sums on this party's data so far: {equations:,} equations, {ratio:.3f} of all features"
         case events.PeerFitted(peer, round_):

@@ -13,9 +13,11 @@ class Width(Fact, frozen=True, tag="width"):
 
 
 class GotKeys(Fact, frozen=True, tag="keys"):
-    """Evaluation keys of so many bytes have come."""
+    """Evaluation keys have come, so many bytes of them; 0 where those of an earlier run are used again."""
 
     bytes: int
+    held: int
+    """Bytes of the keys."""
 
 
 class Exposure(Fact, frozen=True, tag="exposure"):

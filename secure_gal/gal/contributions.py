@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from secure_gal.gal.ensemble import Ensemble
-from secure_gal.gal.losses import Array, metric_name
+from secure_gal.gal.losses import Array, Weights, metric_name
 from secure_gal.gal.split import derive_seed
 from secure_gal.settings.study import Task
 
@@ -83,8 +83,10 @@ def contributions(made: Ensemble, seed: int) -> Contributions | None:
     if metric_name(made.task, made.F.shape[1]) == "auc" and len(np.unique(y)) < 2:
         return None
 
+    weights = made.weights_of(rows.mask)
+
     def better(f: Array) -> Array:
-        values = row_values(made.task, y, f)
+        values = row_values(made.task, y, made.loss.predicted(f), weights)
         return -values if lower else values
 
     known = [p for p in (*made.parties, TOGETHER) if p in parts]
@@ -103,38 +105,40 @@ def contributions(made: Ensemble, seed: int) -> Contributions | None:
     return Contributions(len(y), none, full, exact, tuple(Contribution(*found) for found in pairs))
 
 
-def row_values(task: Task, y: npt.NDArray[Any], f: Array) -> Array:
-    """Values of the rows (n,) whose mean is the metric of outputs f (n, K).
+def row_values(task: Task, y: npt.NDArray[Any], f: Array, weights: Weights = None) -> Array:
+    """Values of the rows (n,) whose mean is the metric of predictions f (n, K) in the unit of y, its rows weighted.
 
     An area under the curve A is no mean over rows. Its values are A + n / n_c (V_i - A) for row i of class c, with V_i
     the share of rows of the other class that it is on the right side of (DeLong, DeLong and Clarke-Pearson 1988):
-    their mean is A, and their spread gives the variance of A up to terms of second order.
+    their mean is A, and their spread gives the variance of A up to terms of second order. With weights, shares and
+    class sizes are weighted, and so is row i's difference.
     """
+    v = np.ones(len(y)) if weights is None else weights / weights.mean()
     name = metric_name(task, f.shape[1])
     match name:
         case "mad":
-            return np.asarray(np.abs(y - f)[:, 0])
+            return np.asarray(np.abs(y - f)[:, 0] * v)
         case "accuracy":
-            return np.asarray(f.argmax(axis=1) == y, dtype=np.float64)
+            return np.asarray((f.argmax(axis=1) == y) * v)
         case "auc":
-            return _of_area(y, f[:, 0])
+            return _of_area(y, f[:, 0], v)
         case _:
             assert_never(name)
 
 
-def _of_area(y: npt.NDArray[Any], score: Array) -> Array:
-    """Ranks among all rows less ranks within a class count the rows of the other class below (ties half)."""
-    from scipy.stats import rankdata
-
-    n, ranks = len(y), rankdata(score)
-    right = np.empty(n)
-    for value in (0, 1):
-        mine = y == value
-        below = (ranks[mine] - rankdata(score[mine])) / (n - mine.sum())
-        right[mine] = below if value else 1.0 - below
-    area = float(right[y == 1].mean())
-    share = np.where(y == 1, y.mean(), 1.0 - y.mean())
-    return np.asarray(area + (right - area) / share)
+def _of_area(y: npt.NDArray[Any], score: Array, v: Array) -> Array:
+    """Rows of the other class below (above, for the lower class) by weight, ties half."""
+    _, place = np.unique(score, return_inverse=True)
+    totals = {c: float(v[y == c].sum()) for c in (0, 1)}
+    right = np.empty(len(y))
+    for c in (0, 1):
+        other = np.bincount(place, v * (y != c), minlength=int(place.max()) + 1)
+        below = ((np.cumsum(other) - 0.5 * other) / totals[1 - c])[place[y == c]]
+        right[y == c] = below if c else 1.0 - below
+    positive = y == 1
+    area = float(right[positive] @ v[positive]) / totals[1]
+    size = np.where(positive, totals[1], totals[0]) / len(y)
+    return np.asarray(area + v * (right - area) / size)
 
 
 def by_coalitions(better: Values, start: Array, parts: Array) -> Array:

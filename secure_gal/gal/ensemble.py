@@ -14,6 +14,7 @@ from secure_gal.gal.doubt import Doubt, Rows, doubts
 from secure_gal.gal.line_search import LineSearch, line_search
 from secure_gal.gal.losses import Array, Loss, Weights, metric
 from secure_gal.gal.simplex import simplex_weights
+from secure_gal.gal.withheld import withheld
 from secure_gal.settings.party import LocalLoss
 from secure_gal.settings.study import Task, Weighting
 
@@ -47,6 +48,7 @@ class Ensemble:
         cross_fitted: whether values of training rows come from fits that have not seen them. Their loss then chooses
             the kept round, and held-out rows choose nothing; else held-out rows choose it, where there are any.
         row_weights: v of all rows, (N,), above 0, at most 1, in F^0, residual, losses and metrics; None: equal.
+        partly_withheld: whether leave-one-out values of later rounds leave out less than all of a row's own share.
         doubted: parties whose fits are another's word, and may be set aside (`secure_gal.gal.doubt`).
     """
 
@@ -65,13 +67,14 @@ class Ensemble:
         cross_fitted: bool = False,
         row_weights: Weights = None,
         doubted: Sequence[str] = (),
+        partly_withheld: bool = False,
     ) -> None:
         self.loss, self.task, self.parties = loss, task, parties
         self._y, self._train, self._row_weights = y, train, row_weights
         self._weights, self._rate = weights, learning_rate
         self._patience, self._rounds, self._local_loss = patience, rounds, local_loss
-        self.cross_fitted, self._doubted = cross_fitted, doubted
-        self.F0 = loss.initial(y[train], self._weights_of(train))
+        self.cross_fitted, self._doubted, self._partly = cross_fitted, doubted, partly_withheld
+        self.F0 = loss.initial(y[train], self.weights_of(train))
         self.F: Array = np.tile(self.F0, (len(y), 1))
         self.F_kept: Array = self.F
         self._parts: dict[str, npt.NDArray[np.float32]] = {}
@@ -79,17 +82,26 @@ class Ensemble:
         """What of F_kept - F0 each term of the rounds' sums has added, float32 (N, K); none before a round is kept."""
         self.history: list[RoundRecord] = []
         self._stuck = False
-        self.initial_losses = (loss.value(y[train], self.F[train], self._weights_of(train)), self._valid()[0])
+        self.initial_losses = (loss.value(y[train], self.F[train], self.weights_of(train)), self._valid()[0])
 
     def __repr__(self) -> str:
         return f"Ensemble({len(self.history)} rounds, {self.F.shape[0]} x {self.F.shape[1]})"
 
     def residual(self) -> npt.NDArray[np.float32]:
         """Pseudo-residual r^t of the training rows, times their weights, float32 (N_train, K): as it travels."""
-        r, v = self.loss.residual(self._y[self._train], self.F[self._train]), self._weights_of(self._train)
+        r, v = self.loss.residual(self._y[self._train], self.F[self._train]), self.weights_of(self._train)
         return (r if v is None else v[:, None] * r).astype(np.float32)
 
-    def _weights_of(self, rows: npt.NDArray[np.bool_]) -> Weights:
+    def withheld(self, party: str) -> float:
+        """Which share of a row's own residual the party's leave-one-out values of this round leave out."""
+        if not self._partly:
+            return 1.0
+        taken = sum(r.eta * r.weights.get(party, 0.0) for r in self.history)
+        rows = self._train
+        return withheld(self.loss.curvature(self._y[rows], self.F[rows]), self.weights_of(rows), taken)
+
+    def weights_of(self, rows: npt.NDArray[np.bool_]) -> Weights:
+        """v of rows by mask (N,); None where all are equal."""
         return None if self._row_weights is None else self._row_weights[rows]
 
     def commit(self, fitted: Mapping[str, npt.NDArray[np.float32]]) -> RoundRecord:
@@ -137,7 +149,7 @@ class Ensemble:
         self._stuck = found.eta == 0.0 or not found.attained
         record = RoundRecord(
             len(self.history) + 1,
-            self.loss.value(y[train], self.F[train], self._weights_of(train)),
+            self.loss.value(y[train], self.F[train], self.weights_of(train)),
             *self._valid(),
             found.eta,
             found.attained,
@@ -158,17 +170,17 @@ class Ensemble:
             return LineSearch(0.0, True)
         if not isinstance(rate, str):
             return LineSearch(rate, True)
-        found = line_search(self.loss, self._y[train], self.F[train], g[train], self._weights_of(train))
+        found = line_search(self.loss, self._y[train], self.F[train], g[train], self.weights_of(train))
         return LineSearch(0.0, True) if self.cross_fitted and found.eta < 0 else found
 
     def _valid(self) -> tuple[float | None, float | None]:
         rows = ~self._train
         if not rows.any():
             return None, None
-        return self.loss.value(self._y[rows], self.F[rows], self._weights_of(rows)), self._metric(rows, self.F)
+        return self.loss.value(self._y[rows], self.F[rows], self.weights_of(rows)), self._metric(rows, self.F)
 
     def _metric(self, rows: npt.NDArray[np.bool_], f: Array) -> float:
-        return metric(self.task, self._y[rows], self.loss.predicted(f[rows]), self._weights_of(rows))
+        return metric(self.task, self._y[rows], self.loss.predicted(f[rows]), self.weights_of(rows))
 
     @property
     def kept(self) -> int:
@@ -219,7 +231,7 @@ class Ensemble:
         rows = self.judged
         if rows is None:
             return None
-        losses, v = self.loss.of_rows(self._y[rows.mask], self.F_kept[rows.mask]), self._weights_of(rows.mask)
+        losses, v = self.loss.of_rows(self._y[rows.mask], self.F_kept[rows.mask]), self.weights_of(rows.mask)
         return losses if v is None else losses * v / v.mean()
 
     def class_counts(self, classes: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

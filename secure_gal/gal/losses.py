@@ -130,6 +130,27 @@ class Loss:
             case _:
                 assert_never(self.name)
 
+    def curvature(self, y: npt.NDArray[Any], f: Array) -> Array:
+        """d^2 L_1 / dF_k^2 of each output, (N, K); 0 where the loss has kinks alone."""
+        match self.name:
+            case "cross_entropy":
+                from scipy.special import expit, softmax
+
+                p = expit(f) if self.n_outputs == 1 else np.asarray(softmax(f, axis=1))
+                return np.asarray(p * (1.0 - p))
+            case "l2":
+                return np.ones_like(f)
+            case "huber":
+                return np.asarray(np.abs(y - f) < HUBER_DELTA, dtype=np.float64)
+            case "poisson":
+                return _exp(f)
+            case "gamma":
+                return np.asarray(y * _exp(-f))
+            case "l1" | "quantile":
+                return np.zeros_like(f)
+            case _:
+                assert_never(self.name)
+
     def predicted(self, f: Array) -> Array:
         """Outputs (N, K) in the unit of y: exp(F) where the link is log; classes are read off F itself."""
         match self.name:

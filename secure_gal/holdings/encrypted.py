@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crypto.ckks.keys import PublicKeys, check_keys
+from crypto.ckks.keys import PublicKeys
+from crypto.ckks.params import ParameterSet
 from crypto.ckks.ring import padded
 from crypto.ckks.sets import named
 from crypto.work_folder import sweep
@@ -51,6 +52,7 @@ class EncryptedAssistorData(PartyModel):
         super().__init__(party, study, folder, warn, memory=memory)
         self._params = named(study.protect.parameter_set)
         self._encrypted: EncryptedParty | None = None
+        self._keys: PublicKeys | None = None
         self._features: RidgeFeatures | None = None
         self._seconds_for_features = 0.0
 
@@ -91,8 +93,13 @@ class EncryptedAssistorData(PartyModel):
 
     def check_keys(self, raw: bytes, peer: str) -> None:
         """Refuse evaluation keys that nothing could be computed with; PeerViolation."""
+        self._read_keys(self._params, self.padded, raw, peer)
+
+    def _read_keys(self, params: ParameterSet, width: int, raw: bytes, peer: str) -> PublicKeys:
+        """Evaluation keys, held from now on, so that this process reads them once; PeerViolation."""
         with blamed(peer):
-            check_keys(self._params, self.padded, raw)
+            self._keys = PublicKeys.from_bytes(params, width, raw)
+        return self._keys
 
     def use_keys(self, raw: bytes, peer: str) -> None:
         """Check the sponsor's evaluation keys and use them from now on; PeerViolation."""
@@ -118,8 +125,7 @@ class EncryptedAssistorData(PartyModel):
     ) -> tuple[Bytes, Bytes]:
         """(known (n,), Enc(part)) for new ids, from the data as it is on disk now; sanitised."""
         known, features, x = self._new_rows(ids, encoder)
-        with blamed(peer):
-            public = PublicKeys.from_bytes(self._params, padded(self._params, features.width), keys)
+        public = self._read_keys(self._params, padded(self._params, features.width), keys, peer)
         return known, answer(features, public, head, outputs, x, known)
 
     def _new_rows(self, ids: tuple[str, ...], encoder: bytes) -> tuple[Bytes, RidgeFeatures, Any]:

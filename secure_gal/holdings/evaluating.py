@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from secure_gal.data.encode import LabelCodec
 from secure_gal.gal.ensemble import Ensemble
+from secure_gal.gal.losses import Weights
 from secure_gal.gal.split import derive_seed
 from secure_gal.holdings import own_model
 from secure_gal.learners.cross_fit import FOLDS
@@ -55,12 +56,14 @@ def evaluation_of(
     codec, rows = held.codec, judged.mask
     y = held.y if codec.classes else held.y[:, 0] * codec.scale + codec.mean
     gal, by_alone = (_outputs(codec, each.F_kept) for each in (made, alone))
-    own, name = _own(held, y, study, asked)
-    rule, threshold = _threshold(codec, asked, y[held.train], gal[held.train])
+    v = made.weights_of(np.ones(len(y), dtype=np.bool_))
+    own, name = _own(held, y, v, study, asked)
+    rule, threshold = _threshold(codec, asked, y[held.train], gal[held.train], None if v is None else v[held.train])
     of: Rows = "out-of-fold" if judged.how == "out-of-fold" else "test" if made.cross_fitted else "chose-rounds"
+    of_judged = None if v is None else v[rows] / v[rows].mean()
     chosen = np.flatnonzero(rows).tolist()
     found = evaluate(
-        Judging(y[rows], gal[rows], by_alone[rows], None if own is None else own[rows], of),
+        Judging(y[rows], gal[rows], by_alone[rows], None if own is None else own[rows], of, of_judged),
         asked.metrics or usual_metrics(study.task, codec.outputs),
         threshold,
         rule,
@@ -77,7 +80,7 @@ def _outputs(codec: LabelCodec, f: Array) -> Array:
 
 
 def _threshold(
-    codec: LabelCodec, asked: ReportSettings, y: npt.NDArray[Any], outputs: Array
+    codec: LabelCodec, asked: ReportSettings, y: npt.NDArray[Any], outputs: Array, weights: Weights
 ) -> tuple[str, float | None]:
     """The rule, where the file gives one, and what it comes to on out-of-fold values of the training rows."""
     if len(codec.classes) != 2:
@@ -85,10 +88,12 @@ def _threshold(
     cut = cut_of(asked.threshold)
     if isinstance(cut, float):
         return "", cut
-    return str(asked.threshold), Ranked(y == 1, outputs[:, 1]).threshold(cut)
+    return str(asked.threshold), Ranked(y == 1, outputs[:, 1], weights).threshold(cut)
 
 
-def _own(held: Held, y: npt.NDArray[Any], study: Study, asked: ReportSettings) -> tuple[Array | None, str]:
+def _own(
+    held: Held, y: npt.NDArray[Any], weights: Weights, study: Study, asked: ReportSettings
+) -> tuple[Array | None, str]:
     """Outputs of the sponsor's best own model (N, ...), and what it is or why there is none."""
     if not asked.own_model:
         return None, "none: [report] own_model = false"
@@ -97,4 +102,4 @@ def _own(held: Held, y: npt.NDArray[Any], study: Study, asked: ReportSettings) -
         return None, why
     classes = len(held.codec.classes)
     loss, folds = study.loss_name, held.folds or FOLDS
-    return own_model.own_outputs(held.x, y, held.train, loss, classes, folds, study.seed), own_model.NAME
+    return own_model.own_outputs(held.x, y, held.train, weights, loss, classes, folds, study.seed), own_model.NAME

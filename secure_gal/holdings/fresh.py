@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from crypto.ckks.add import added
 from crypto.ckks.fits import ROWS, SUM
-from crypto.ckks.keys import PublicKeys
 from crypto.ckks.ring import padded
 from secure_gal.errors import blamed
 from secure_gal.features.encoded import RidgeFeatures
@@ -52,7 +51,7 @@ class SumFreshData(SumEncryptedData):
         super().__init__(party, study, folder, warn, memory=memory)
         self._x: Any = np.zeros((0, 0))
         self._padded, self._round = 0, 0
-        self._keys: tuple[bytes, str] | None = None
+        self._sponsors: tuple[bytes, str] | None = None
 
     def prepare(self, positions: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> bytes:
         """Fit the encoder on the training rows and draw the first map; returns what must be saved to predict later."""
@@ -72,7 +71,7 @@ class SumFreshData(SumEncryptedData):
     def use_keys(self, raw: bytes, peer: str) -> None:
         """Check the sponsor's evaluation keys and use them from now on; PeerViolation."""
         super().use_keys(raw, peer)
-        self._keys = raw, peer
+        self._sponsors = raw, peer
 
     def begin_round(self, round_: int) -> None:
         """Draw the map of a round, always the same one, and fit with it from now on."""
@@ -85,8 +84,8 @@ class SumFreshData(SumEncryptedData):
         factor = features.basis.factor[:, : self._padded - 1]  # a later map may be wider than the keys
         self._features = RidgeFeatures(drawn, replace(features.basis, factor=factor))
         self._u, self._round = self._features.transform(self._x), round_
-        if self._keys is not None:
-            super().use_keys(*self._keys)
+        if self._sponsors is not None:
+            super().use_keys(*self._sponsors)
 
     def head(self, ciphertexts: Bytes, outputs: int, peer: str) -> bytes:
         """Map and encrypted head of each round, for this party's own disk, from Enc(c_t r^t) one after the other.
@@ -108,7 +107,7 @@ class SumFreshData(SumEncryptedData):
         """(known (n,), Enc(sum of all rounds' parts) uint8 (fit_bytes,)), from the data as it is on disk now."""
         known, _, x = self._new_rows(ids, encoder)
         width, heads = storage.load(head, self.trusted)
-        public = PublicKeys(ROWS, width, keys)
+        public = self._read_keys(ROWS, width, keys, peer)
         parts = [answer(features, public, g, outputs, x, known) for features, g in heads]
         with blamed(peer):
             return known, added(ROWS, parts).reshape(-1)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from secure_gal.errors import SettingsError
 from secure_gal.gal.split import derive_seed, fold_numbers
+from secure_gal.gal.withheld import least
 from secure_gal.learners.base import Learner, Model
 from secure_gal.learners.cross_fit import cross_fit
 
@@ -50,8 +51,14 @@ class LocalParty:
         """Numbers a row has once it is encoded."""
         return int(np.prod(self.x.shape[1:]))
 
-    def fit_round(self, round_: int, residual: npt.NDArray[np.float32]) -> tuple[Model, npt.NDArray[np.float32]]:
+    def fit_round(
+        self, round_: int, residual: npt.NDArray[np.float32], withheld: float = 1.0
+    ) -> tuple[Model, npt.NDArray[np.float32]]:
         """Fit to r^t float32 (N_train, K).
+
+        Args:
+            withheld: share of a row's own residual that its leave-one-out value leaves out, if that is enough
+                (`secure_gal.gal.withheld`).
 
         Returns:
             The model for new rows, and float32 (N, K): in cross-fitted rounds each training row's value from a fit that
@@ -66,11 +73,15 @@ class LocalParty:
             model, self.how = self._learner.fit(self._x_train, residual, seed), "fitted values"
             return model, self._checked(model.predict(self.x), residual.shape[1])
         found = cross_fit(self._learner, self._x_train, residual, seed, self._folds)
-        self.how = found.how
+        self.how, of_training = found.how, found.values
+        if withheld < 1.0:
+            share = max(withheld, least(residual.shape[1], found.own))
+            of_training = of_training + ((1.0 - share) * found.own * residual.T).T
+        if not len(self._x_held_out):
+            return found.model, self._checked(of_training, residual.shape[1])
         values = np.empty((len(self._train), residual.shape[1]), dtype=np.float32)
-        values[self._train] = found.values
-        if len(self._x_held_out):
-            values[~self._train] = found.model.predict(self._x_held_out)
+        values[self._train] = of_training
+        values[~self._train] = found.model.predict(self._x_held_out)
         return found.model, self._checked(values, residual.shape[1])
 
     def _checked(self, values: npt.NDArray[Any], outputs: int) -> npt.NDArray[np.float32]:

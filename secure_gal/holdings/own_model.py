@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from secure_gal.gal.losses import Weights
 from secure_gal.gal.split import derive_seed, fold_numbers
 from secure_gal.learners.cross_fit import each_fold
 from secure_gal.settings.study import LossName
@@ -28,12 +29,20 @@ def refused(x: Any) -> str:
 
 
 def own_outputs(
-    x: Array, y: npt.NDArray[Any], train: npt.NDArray[np.bool_], loss: LossName, classes: int, folds: int, seed: int
+    x: Array,
+    y: npt.NDArray[Any],
+    train: npt.NDArray[np.bool_],
+    weights: Weights,
+    loss: LossName,
+    classes: int,
+    folds: int,
+    seed: int,
 ) -> Array:
     """Each training row's value from a fit without its fold, every other row's from a fit to all training rows.
 
     Args:
         x: float64 (N, p); y: int64 (N,) class codes, or float64 (N,) targets; train: mask (N,).
+        weights: of the rows, (N,); None: equal.
         classes: 0 for a regression.
         folds, seed: the study's, so that the folds are those of its rounds.
 
@@ -41,25 +50,26 @@ def own_outputs(
         Probabilities (N, classes), or values (N,).
     """
     x_train, y_train = x[train], y[train]
+    v = np.ones(len(x_train)) if weights is None else weights[train]
     values = np.empty((len(x), classes) if classes else len(x))
     of_training = np.empty((len(x_train), *values.shape[1:]))
     chance = derive_seed("own model", seed)
     for held, kept in each_fold(fold_numbers(len(x_train), folds, seed)):
-        of_training[held] = _fitted(x_train[kept], y_train[kept], x_train[held], loss, classes, chance)
+        of_training[held] = _fitted(x_train[kept], y_train[kept], v[kept], x_train[held], loss, classes, chance)
     values[train] = of_training
     if not train.all():
-        values[~train] = _fitted(x_train, y_train, x[~train], loss, classes, chance)
+        values[~train] = _fitted(x_train, y_train, v, x[~train], loss, classes, chance)
     return values
 
 
-def _fitted(x: Array, y: npt.NDArray[Any], new: Array, loss: LossName, classes: int, seed: int) -> Array:
+def _fitted(x: Array, y: npt.NDArray[Any], v: Array, new: Array, loss: LossName, classes: int, seed: int) -> Array:
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
     if not classes:
         model = HistGradientBoostingRegressor(
             loss="absolute_error" if loss == "l1" else "squared_error", random_state=seed
         )
-        return np.asarray(model.fit(x, y).predict(new), dtype=np.float64)
+        return np.asarray(model.fit(x, y, sample_weight=v).predict(new), dtype=np.float64)
     probabilities = np.zeros((len(new), classes))
     there = np.unique(y)
     if len(there) == 1:
@@ -67,6 +77,6 @@ def _fitted(x: Array, y: npt.NDArray[Any], new: Array, loss: LossName, classes: 
         return probabilities
     fewest = int(np.bincount(y)[there].min())  # it splits off rows to stop early by, which takes two of each class
     stops = "auto" if fewest > FEWEST_TO_STOP else False
-    model = HistGradientBoostingClassifier(random_state=seed, early_stopping=stops).fit(x, y)
+    model = HistGradientBoostingClassifier(random_state=seed, early_stopping=stops).fit(x, y, sample_weight=v)
     probabilities[:, model.classes_] = model.predict_proba(new)
     return probabilities

@@ -160,12 +160,14 @@ class PartyModel:
         self._local = LocalParty(self._party.party, x, train, self._learner, self._study.seed, folds)
         return encoder
 
-    def fit_round(self, round_: int, residual: npt.NDArray[np.float32]) -> tuple[bytes, npt.NDArray[np.float32]]:
-        """Fit one local model: (saved model, fitted values float32 (N, K))."""
+    def fit_round(
+        self, round_: int, residual: npt.NDArray[np.float32], withheld: float = 1.0
+    ) -> tuple[bytes, npt.NDArray[np.float32]]:
+        """Fit one local model: (saved model, fitted values float32 (N, K)); `withheld` as `LocalParty.fit_round`."""
         learner = self._learner
         if isinstance(learner, SharedLearner) and round_ > 1:
             learner.resume(self._shared_file, self.trusted)
-        model, fitted = self.local.fit_round(round_, residual)
+        model, fitted = self.local.fit_round(round_, residual, withheld)
         if isinstance(learner, SharedLearner) and round_ == 1 and self._memory is None:
             learner.save(self._shared_file)
         return storage.dump(model), fitted

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crypto.identity import Card, Identity
+from secure_gal.holdings.kept_keys import KeptKeys, NothingKept
 from secure_gal.settings.study import Study
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ class Context:
     """Everything fixed about this party in this study.
 
     `max_rows` is an assistor's own cap on predictions, `budget` counts what its data gives away; `beyond` are the
-    limits that a person let this party go beyond (`secure_gal.settings.limits`), each with the number accepted instead.
+    limits that a person let this party go beyond (`secure_gal.settings.limits`), each with the number accepted instead;
+    `kept_keys` are the sponsor's evaluation keys of an earlier run of this study.
     """
 
     study: Study
@@ -34,6 +36,7 @@ class Context:
     max_rows: int | None = None
     beyond: Mapping[str, float] = field(default_factory=dict)
     budget: Budget | None = None
+    kept_keys: KeptKeys = field(default_factory=NothingKept)
 
 
 class SponsorModel(Protocol):
@@ -54,8 +57,10 @@ class SponsorModel(Protocol):
         """A new ensemble at F^0 over these parties; only after `prepare`."""
         ...
 
-    def fit_round(self, round_: int, residual: npt.NDArray[np.float32]) -> tuple[bytes, npt.NDArray[np.float32]]:
-        """Fit one local model: (saved model, fitted values float32 (N, K))."""
+    def fit_round(
+        self, round_: int, residual: npt.NDArray[np.float32], withheld: float = 1.0
+    ) -> tuple[bytes, npt.NDArray[np.float32]]:
+        """Fit one local model: (saved model, fitted values float32 (N, K)); `withheld` as `LocalParty.fit_round`."""
         ...
 
     def metric_unit(self) -> float:
@@ -93,8 +98,10 @@ class AssistorModel(Protocol):
         """Fit the encoder on the training rows; returns what must be saved to predict later."""
         ...
 
-    def fit_round(self, round_: int, residual: npt.NDArray[np.float32]) -> tuple[bytes, npt.NDArray[np.float32]]:
-        """Fit one local model: (saved model, fitted values float32 (N, K))."""
+    def fit_round(
+        self, round_: int, residual: npt.NDArray[np.float32], withheld: float = 1.0
+    ) -> tuple[bytes, npt.NDArray[np.float32]]:
+        """Fit one local model: (saved model, fitted values float32 (N, K)); `withheld` as `LocalParty.fit_round`."""
         ...
 
     def predict(

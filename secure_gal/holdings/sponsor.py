@@ -83,6 +83,7 @@ class SponsorData(PartyModel):
             study.cross_fitted,
             row_weights=row_weights,
             doubted=[p for p in parties if p != self._party.party],
+            partly_withheld=study.partly_withheld,
         )
 
     def true_metric(self, outputs: npt.NDArray[np.float64]) -> float | None:
@@ -121,8 +122,8 @@ class SponsorData(PartyModel):
         if self.fits and isinstance(self._learner, SharedLearner) and self._shared_file.exists():
             self._learner.resume(self._shared_file, self.trusted)  # where the run died after its last round
         while self.fits and not ensemble.finished:
-            round_ = len(ensemble.history) + 1
-            model, fitted = self.local.fit_round(round_, ensemble.residual())
+            round_, withheld = len(ensemble.history) + 1, ensemble.withheld(self._party.party)
+            model, fitted = self.local.fit_round(round_, ensemble.residual(), withheld)
             ensemble.commit({self._party.party: fitted})
             keep(round_, model)
         return ensemble

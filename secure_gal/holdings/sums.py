@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from crypto.ckks.encrypted_ridge import EncryptedRidge, FittedRows
 from crypto.ckks.fits import MAX_PART, MAX_VALUE, ROWS, SUM, TRAINING
-from crypto.ckks.keys import PublicKeys, check_public_key
+from crypto.ckks.keys import PublicKeys
+from crypto.ckks.params import ParameterSet
 from crypto.ckks.ring import padded
-from crypto.ckks.sum_keys import EncryptionKey
+from crypto.ckks.sum_keys import EncryptionKey, evaluation_part
 from secure_gal.errors import DataError, StateError, blamed, setting
 from secure_gal.features.encoded import RidgeFeatures
 from secure_gal.gal.rows import study_order, to_unit
@@ -42,11 +43,11 @@ class SumRidge:
         self, raw: bytes, width: int, u: npt.NDArray[np.float64], train: int, peer: str, *, leave_one_out: bool
     ) -> None:
         with blamed(peer):
-            PublicKeys.from_bytes(SUM, width, raw)
+            keys = PublicKeys.from_bytes(TRAINING, width, raw)
         with setting("features", DataError):
-            keys = PublicKeys(TRAINING, width, raw)
             self._ridge = EncryptedRidge(keys, u[:train], u[:train], leave_one_out=leave_one_out)
-            self._rows = FittedRows(PublicKeys(ROWS, width, raw), u[train:]) if len(u) > train else None
+            rows = PublicKeys(ROWS, width, raw)
+            self._rows = FittedRows(rows, u[train:]) if len(u) > train else None
 
     def __repr__(self) -> str:
         return f"SumRidge({self._ridge!r})"
@@ -67,6 +68,12 @@ class SumRidge:
         self._ridge.close()
         if self._rows is not None:
             self._rows.close()
+
+
+def _own_part(party: PartySettings, study: Study, raw: bytes, peer: str) -> bytes:
+    """What this party fits or encrypts with, of the sponsor's keys, as the aggregator has more; PeerViolation."""
+    with blamed(peer):
+        return evaluation_part(raw, fits=study.protect.encrypted) if party.party == study.adder else raw
 
 
 class SumEncryptedData(EncryptedAssistorData):
@@ -111,10 +118,14 @@ class SumEncryptedData(EncryptedAssistorData):
         """P, the width of U padded to a power of two; only after `prepare`."""
         return padded(SUM, self._prepared().width)
 
+    def _read_keys(self, params: ParameterSet, width: int, raw: bytes, peer: str) -> PublicKeys:
+        return super()._read_keys(params, width, _own_part(self._party, self._study, raw, peer), peer)
+
     def use_keys(self, raw: bytes, peer: str) -> None:
         """Check the sponsor's evaluation keys and use them from now on; PeerViolation."""
         if self._ridge is not None:
             self._ridge.close()
+        raw = _own_part(self._party, self._study, raw, peer)
         self._ridge = SumRidge(raw, self.padded, self._u, self._train, peer, leave_one_out=self._study.cross_fitted)
 
     def fit_encrypted(self, ciphertexts: Bytes, outputs: int, peer: str) -> Bytes:
@@ -137,7 +148,7 @@ class SumEncryptedData(EncryptedAssistorData):
     ) -> tuple[Bytes, Bytes]:
         """(known (n,), Enc(part) uint8 (fit_bytes,)) for new ids, from the data as it is on disk now."""
         known, features, x = self._new_rows(ids, encoder)
-        public = PublicKeys(ROWS, padded(SUM, features.width), keys)
+        public = self._read_keys(ROWS, padded(SUM, features.width), keys, peer)
         return known, answer(features, public, head, outputs, x, known).reshape(-1)
 
     def _prepared(self) -> RidgeFeatures:
@@ -189,16 +200,18 @@ class SumClearData(AssistorData):
     def check_keys(self, raw: bytes, peer: str) -> None:
         """Refuse a public key that nothing could be encrypted under; PeerViolation."""
         with blamed(peer):
-            check_public_key(SUM, raw)
+            self._key = EncryptionKey(_own_part(self._party, self._study, raw, peer))
 
     def use_keys(self, raw: bytes, peer: str) -> None:
         """Check the sponsor's public key and use it from now on; PeerViolation."""
         with blamed(peer):
-            self._key = EncryptionKey.from_bytes(raw)
+            self._key = EncryptionKey(_own_part(self._party, self._study, raw, peer))
 
-    def fit_round(self, round_: int, residual: npt.NDArray[np.float32]) -> tuple[bytes, npt.NDArray[np.float32]]:
+    def fit_round(
+        self, round_: int, residual: npt.NDArray[np.float32], withheld: float = 1.0
+    ) -> tuple[bytes, npt.NDArray[np.float32]]:
         """(saved model, Enc(f / max|r|) uint8 (fit_bytes,))."""
-        saved, fitted = super().fit_round(round_, residual)
+        saved, fitted = super().fit_round(round_, residual, withheld)
         _, scale = to_unit(residual)
         values = self._within(fitted.astype(np.float64)[self._order] / scale, round_)
         with setting("[learner]: this fit has diverged", DataError):

@@ -63,6 +63,10 @@ class CorrectedCrossEntropy(Loss):
         r[rows, y] += s[rows, y] * self.retention / m
         return np.asarray(r[:, 1:] if self.n_outputs == 1 else r)
 
+    def curvature(self, y: npt.NDArray[Any], f: Array) -> Array:
+        """None is claimed, 0 (N, K): the loss is not convex."""
+        return np.zeros_like(f)
+
     def _shares(self, f: Array) -> Array:
         from scipy.special import expit, softmax  # heavy; learning alone needs them
 

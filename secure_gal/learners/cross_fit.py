@@ -17,6 +17,7 @@ import numpy.typing as npt
 from secure_gal.errors import DataError, SettingsError
 from secure_gal.gal.split import derive_seed
 from secure_gal.learners.base import Learner, Model
+from secure_gal.learners.fold_workers import Fold, fit_folds
 
 Array = npt.NDArray[np.float64]
 Residual = npt.NDArray[np.float32]
@@ -36,11 +37,14 @@ class CrossFit(NamedTuple):
         model: for rows that are not among the training rows.
         values: float64 (N_train, K), each row's from a fit that has not seen its residual.
         how: they were made, in words.
+        own: how often a row's own residual was taken off to leave it out, (N_train,); 0 where values are made by fits
+            that do not have the row.
     """
 
     model: Model
     values: Array
     how: str
+    own: Array | float = 0.0
 
 
 @runtime_checkable
@@ -80,10 +84,11 @@ def cross_fit(learner: Learner, x: Any, residual: Residual, seed: int, folds: Fo
 
 def by_folds(learner: Learner, x: Any, residual: Residual, seed: int, folds: Folds) -> CrossFit:
     """One model a fold, fitted to all other rows; arguments and errors as `cross_fit`."""
-    values, models = np.empty(residual.shape), []
-    for fold, (held, kept) in enumerate(each_fold(folds)):
-        model = learner.fit(x[kept], residual[kept], derive_seed("fold", seed, fold))
-        predicted = np.asarray(model.predict(x[held]))
+    rows = each_fold(folds)
+    seeds = [derive_seed("fold", seed, fold) for fold in range(len(rows))]
+    work = (Fold(x[kept], residual[kept], x[held], own) for (held, kept), own in zip(rows, seeds, strict=True))
+    found, values = fit_folds(learner, work, len(rows)), np.empty(residual.shape)
+    for (held, _), (_, predicted) in zip(rows, found, strict=True):
         expected = (int(held.sum()), residual.shape[1])
         if predicted.shape != expected:
             raise SettingsError(
@@ -91,8 +96,8 @@ def by_folds(learner: Learner, x: Any, residual: Residual, seed: int, folds: Fol
                 f"predict returned shape {predicted.shape}; accepted: {expected}, one column for each of the residual",
             )
         values[held] = predicted
-        models.append(model)
-    return CrossFit(FoldModels(tuple(models)), values, f"out-of-fold values, {len(models)} folds")
+    models = tuple(model for model, _ in found)
+    return CrossFit(FoldModels(models), values, f"out-of-fold values, {len(models)} folds")
 
 
 def each_fold(folds: Folds) -> list[tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]]:

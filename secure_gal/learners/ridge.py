@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from secure_gal.errors import DataError
-from secure_gal.learners.cross_fit import LEAVE_ONE_OUT, CrossFit, Folds
+from secure_gal.learners.base import Model
+from secure_gal.learners.cross_fit import LEAVE_ONE_OUT, CrossFit, Folds, Residual
 
 Array = npt.NDArray[np.float64]
 FREEDOM = 0.05
@@ -176,10 +177,13 @@ def leave_one_out_scales(leverage: Array) -> tuple[Array, Array]:
     return a, leverage * a
 
 
-def leave_one_out(fitted: Array, residual: Array, leverage: Array) -> Array:
-    """Leave-one-out values (N, K) from fitted values (N, K), what they were fitted to (N, K), and h (N,)."""
-    a, b = leave_one_out_scales(leverage)
-    return np.asarray(a[:, None] * fitted - b[:, None] * residual)
+def leave_one_out(model: Model, fitted: Array, residual: Residual, scales: tuple[Array, Array]) -> CrossFit:
+    """A ridge fit's model with leave-one-out values (N, K), from its fitted values (N, K), which are overwritten, what
+    they were fitted to, and `leave_one_out_scales`."""
+    a, b = scales
+    fitted *= a[:, None]
+    fitted -= b[:, None] * residual
+    return CrossFit(model, fitted, LEAVE_ONE_OUT, b)
 
 
 def leverage_of(u: Array) -> Array:
@@ -203,7 +207,7 @@ class HeadLearner:
 
     def __init__(self) -> None:
         self._of: Array | None = None
-        self._leverage: Array = np.zeros(0)
+        self._scales = leave_one_out_scales(np.zeros(0))
 
     def fit(self, u: Array, residual: npt.NDArray[np.float32], seed: int) -> Head:
         """Fit U (n, width) to the pseudo-residual (n, K); `seed` is not needed."""
@@ -212,6 +216,6 @@ class HeadLearner:
     def cross_fit(self, u: Array, residual: npt.NDArray[np.float32], seed: int, folds: Folds) -> CrossFit:
         """The same fit, and exact leave-one-out values; neither `seed` nor `folds` is needed."""
         if self._of is not u:
-            self._of, self._leverage = u, leverage_of(u)
-        head, target = self.fit(u, residual, seed), residual.astype(np.float64)
-        return CrossFit(head, leave_one_out(head.predict(u), target, self._leverage), LEAVE_ONE_OUT)
+            self._of, self._scales = u, leave_one_out_scales(leverage_of(u))
+        head = self.fit(u, residual, seed)
+        return leave_one_out(head, head.predict(u), residual, self._scales)

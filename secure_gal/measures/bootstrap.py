@@ -33,14 +33,16 @@ class Drawn:
         statistics: of the same n rows each.
         rows: n.
         seed: of the draws.
+        weights: what each row counts, (n,), once or as often as it is drawn; None: 1.
     """
 
-    def __init__(self, statistics: Sequence[Statistic], rows: int, seed: int) -> None:
-        self.of_all = np.array([of(np.ones(rows)) for of in statistics])
+    def __init__(self, statistics: Sequence[Statistic], rows: int, seed: int, weights: Array | None = None) -> None:
+        v = np.ones(rows) if weights is None else weights
+        self.of_all = np.array([of(v) for of in statistics])
         self.of_draws: Array = np.empty((draws_of(rows) if rows > 1 else 0, len(statistics)))
         rng = np.random.default_rng(seed)
         for values in self.of_draws:
-            w = np.bincount(rng.integers(0, rows, rows), minlength=rows).astype(np.float64)
+            w = np.bincount(rng.integers(0, rows, rows), minlength=rows) * v
             values[:] = [of(w) for of in statistics]
 
     def estimate(self, number: int) -> Estimate:

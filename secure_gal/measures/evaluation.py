@@ -51,6 +51,7 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         rows, of: how many rows judge, and which.
+        weighted: whether rows count by weights of their own; confusion and bins count rows all the same.
         own_model: what `own` is, or why there is none.
         threshold: above which the second of two classes is predicted; None but for two classes.
         rule: of the sponsor's file, by which it was chosen.
@@ -76,10 +77,16 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     precision_recall: tuple[Points, ...] = ()
     lift: tuple[Points, ...] = ()
     groups: tuple[Group, ...] = ()
+    weighted: bool = False
 
     @property
     def worth(self) -> str:
         """What these rows can say, in words."""
+        weighing = " Rows count by their weights, as in learning." if self.weighted else ""
+        return self._which + weighing
+
+    @property
+    def _which(self) -> str:
         match self.of:
             case "test":
                 return f"Test part: {self.rows:,} rows that no fit has seen and that chose nothing."
@@ -107,6 +114,7 @@ class Judging(NamedTuple):
         y: int64 (n,) class codes, or float64 (n,) targets.
         gal, alone, own: float64 (n, classes) probabilities, or (n,) values in the target's unit.
         of: which rows.
+        weights: of the rows, (n,), of mean 1; None: equal.
     """
 
     y: npt.NDArray[Any]
@@ -114,6 +122,7 @@ class Judging(NamedTuple):
     alone: Array
     own: Array | None
     of: Rows
+    weights: Array | None = None
 
 
 def evaluate(
@@ -136,7 +145,13 @@ def evaluate(
     """
     y, gal = judging.y, judging.gal
     found = Evaluation(
-        len(y), judging.of, _compared(judging, metrics, threshold or 0.5, seed), own_model, threshold, rule
+        len(y),
+        judging.of,
+        _compared(judging, metrics, threshold or 0.5, seed),
+        own_model,
+        threshold,
+        rule,
+        weighted=judging.weights is not None,
     )
     if gal.ndim == 1:
         return found
@@ -145,7 +160,7 @@ def evaluate(
     found = msgspec.structs.replace(
         found,
         bins=reliability(right, surest),
-        calibration_error=Drawn([calibration_statistic(right, surest)], len(y), seed).estimate(0),
+        calibration_error=Drawn([calibration_statistic(right, surest)], len(y), seed, judging.weights).estimate(0),
     )
     return _of_two_classes(found, judging, cut, groups, seed) if threshold is not None else found
 
@@ -153,7 +168,7 @@ def evaluate(
 def _compared(judging: Judging, metrics: Sequence[MetricName], threshold: float, seed: int) -> tuple[Compared, ...]:
     shown = [judging.gal, judging.alone, *([] if judging.own is None else [judging.own])]
     statistics = [statistic(name, judging.y, outputs, threshold) for name in metrics for outputs in shown]
-    drawn, width = Drawn(statistics, len(judging.y), seed), len(shown)
+    drawn, width = Drawn(statistics, len(judging.y), seed, judging.weights), len(shown)
     return tuple(
         Compared(
             name,
@@ -170,7 +185,7 @@ def _of_two_classes(
     found: Evaluation, judging: Judging, threshold: float, groups: Mapping[str, Sequence[str]], seed: int
 ) -> Evaluation:
     positive, probability = judging.y == 1, judging.gal[:, 1]
-    both = [Ranked(positive, outputs[:, 1]) for outputs in (judging.gal, judging.alone)]
+    both = [Ranked(positive, outputs[:, 1], judging.weights) for outputs in (judging.gal, judging.alone)]
     shares = np.array(SHARES)
     return msgspec.structs.replace(
         found,
@@ -181,7 +196,7 @@ def _of_two_classes(
         groups=tuple(
             group
             for column, levels in groups.items()
-            for group in of_groups(column, levels, positive, probability, threshold, seed)
+            for group in of_groups(column, levels, positive, probability, threshold, seed, judging.weights)
         ),
     )
 

@@ -39,7 +39,13 @@ class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def of_groups(
-    column: str, levels: Sequence[str], positive: npt.NDArray[np.bool_], probability: Array, threshold: float, seed: int
+    column: str,
+    levels: Sequence[str],
+    positive: npt.NDArray[np.bool_],
+    probability: Array,
+    threshold: float,
+    seed: int,
+    weights: Array | None = None,
 ) -> tuple[Group, ...]:
     """Largest first; beyond MOST_GROUPS the smallest are one group.
 
@@ -48,7 +54,9 @@ def of_groups(
         positive, probability: (n,).
         threshold: above which the second class is predicted.
         seed: of the bootstrap.
+        weights: of the rows, (n,), in estimates; None: equal.
     """
+    v = np.ones(len(positive)) if weights is None else weights
     counts = Counter(levels).most_common()
     named = {level for level, _ in counts[: MOST_GROUPS if len(counts) <= MOST_GROUPS else MOST_GROUPS - 1]}
     shown = np.array([level if level in named else OTHERS for level in levels], dtype=object)
@@ -56,12 +64,18 @@ def of_groups(
     found = []
     for level in order:
         there = shown == level
-        found.append(_group(column, level, positive[there], probability[there], threshold, seed))
+        found.append(_group(column, level, positive[there], probability[there], threshold, seed, v[there]))
     return tuple(found)
 
 
 def _group(
-    column: str, level: str, positive: npt.NDArray[np.bool_], probability: Array, threshold: float, seed: int
+    column: str,
+    level: str,
+    positive: npt.NDArray[np.bool_],
+    probability: Array,
+    threshold: float,
+    seed: int,
+    weights: Array,
 ) -> Group:
     rows = len(positive)
     if rows < SMALLEST:
@@ -73,5 +87,5 @@ def _group(
         Ranked(positive, probability).area,
         mean_of(probability - positive),
     ]
-    drawn = Drawn(statistics, rows, seed)
+    drawn = Drawn(statistics, rows, seed, weights)
     return Group(column, level, rows, *(drawn.estimate(i) for i in range(len(statistics))))

@@ -20,9 +20,11 @@ class Ranked:
     Args:
         positive: (n,), the rows of the second class.
         score: float64 (n,), higher where that class is more likely.
+        rows: what each counts in curves and thresholds, (n,); None: 1.
     """
 
-    def __init__(self, positive: npt.NDArray[np.bool_], score: Array) -> None:
+    def __init__(self, positive: npt.NDArray[np.bool_], score: Array, rows: Array | None = None) -> None:
+        self._rows = np.ones(len(positive)) if rows is None else rows
         self._positive = positive.astype(np.float64)
         descending, self._cut = np.unique(-score, return_inverse=True)
         self.scores: Array = -descending
@@ -51,20 +53,20 @@ class Ranked:
 
     def cuts(self) -> tuple[Array, Array]:
         """(true, false) positives (cuts + 1,) when the rows of the 0, 1, 2... highest scores are called positive."""
-        positive, negative = self._counts(np.ones(len(self._positive)))
+        positive, negative = self._counts(self._rows)
         return np.concatenate([[0.0], np.cumsum(positive)]), np.concatenate([[0.0], np.cumsum(negative)])
 
     def roc(self) -> tuple[Array, Array]:
         """(false positive rate, true positive rate), ascending, of at most about MOST_POINTS cuts."""
         true, false = self.cuts()
         keep = _thinned(len(true))
-        return (false / max(false[-1], 1.0))[keep], (true / max(true[-1], 1.0))[keep]
+        return (false / (false[-1] or 1.0))[keep], (true / (true[-1] or 1.0))[keep]
 
     def precision_recall(self) -> tuple[Array, Array]:
         """(recall, precision) by descending cut, beginning with the highest score, of at most MOST_POINTS or so."""
         true, false = (values[1:] for values in self.cuts())
         keep = _thinned(len(true))
-        return (true / max(true[-1], 1.0))[keep], (true / (true + false))[keep]
+        return (true / (true[-1] or 1.0))[keep], (true / (true + false))[keep]
 
     def lift(self, shares: Array) -> Array:
         """How many times more positives the rows of highest score hold than as many rows drawn at random.
@@ -73,8 +75,8 @@ class Ranked:
             shares: of all rows, (m,) above 0. Rows of equal score count in part.
         """
         true, false = self.cuts()
-        rows = (true + false) / len(self._positive)
-        return np.asarray(np.interp(shares, rows, true / max(true[-1], 1.0)) / shares)
+        rows = (true + false) / self._rows.sum()
+        return np.asarray(np.interp(shares, rows, true / (true[-1] or 1.0)) / shares)
 
     def threshold(self, rule: Cut) -> float:
         """The number above which a score is called positive, by this rule on these rows.

@@ -20,20 +20,32 @@ class Width(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     padded: int
 
 
+class Held(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which evaluation keys an assistor has of an earlier run of the study, by digest (`keys_digest`); empty: none."""
+
+    digest: str = ""
+
+
 @message("features", step="6a", phase="Assistance rounds", route=UP, setting='residuals = "ckks"')
 @dataclass(frozen=True, slots=True)
 class PaddedWidth(Message):
-    """P: the width of U padded to a power of two."""
+    """P: the width of U padded to a power of two; and the digest of keys for it that an earlier run of this study
+    left here."""
 
-    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("width", "public", "json", json_type=Width),)
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
+        FieldSpec("width", "public", "json", json_type=Width),
+        FieldSpec("held", "public", "json", json_type=Held),
+    )
     width: Width
+    held: Held = field(default_factory=Held)
     round: int = 0
 
 
 @message("evaluation-keys", step="6b", phase="Assistance rounds", route=DOWN, setting='residuals = "ckks"')
 @dataclass(frozen=True, slots=True)
 class EvaluationKeys(Message):
-    """Public key and the Galois keys in use for P, packed; the parameter set is the study's, by name."""
+    """Public key and the Galois keys in use for P, packed; the parameter set is the study's, by name. No bytes if the
+    sponsor made those of step 6a: they are used again."""
 
     FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("keys", "public", "|u1", 1, bounds=("key_bytes",)),)
     keys: npt.NDArray[np.uint8] = field(repr=False)

@@ -22,11 +22,19 @@ class Ending(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @message("residual", step="7", phase="Assistance rounds", route=DOWN)
 @dataclass(frozen=True, slots=True)
 class Residual(Message):
-    """r^t of the training rows, float32 (N_train, K)."""
+    """r^t of the training rows, float32 (N_train, K).
 
-    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("values", "clear", "<f4", 2),)
+    `withheld` is the share of a row's own residual that leave-one-out values of this round leave out, 0.2 to 1; 1 in
+    round 1.
+    """
+
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
+        FieldSpec("values", "clear", "<f4", 2),
+        FieldSpec("withheld", "clear", "json", json_type=float),
+    )
     values: npt.NDArray[np.float32] = field(repr=False)
     round: int
+    withheld: float = 1.0
 
 
 @message("privatised-residual", step="7", phase="Assistance rounds", route=DOWN, setting='residuals = "dp" or "ip"')
@@ -34,7 +42,10 @@ class Residual(Message):
 class PrivatisedResidual(Residual):
     """A residual that saw released labels only; replaces `residual`."""
 
-    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("values", "privatised", "<f4", 2),)
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
+        FieldSpec("values", "privatised", "<f4", 2),
+        FieldSpec("withheld", "privatised", "json", json_type=float),
+    )
 
 
 @message("fitted", step="8", phase="Assistance rounds", route=UP)

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from secure_gal.messages.encrypted import Held
 from secure_gal.messages.fields import CIPHERTEXTS, SEALED, FieldSpec
 from secure_gal.messages.kinds import DOWN, FROM_AGGREGATOR, RELAYED, TO_AGGREGATOR, UP, Message, message
 from secure_gal.messages.prediction import Batch
@@ -40,10 +41,14 @@ class Author(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @dataclass(frozen=True, slots=True)
 class Declared(Message):
     """Padded width, number of features, whether its map is fresh every round; signed. The aggregator adds its signed
-    sealing key for fits."""
+    sealing key for fits. For the sponsor alone: the digest of keys that an earlier run of this study left here."""
 
-    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("declaration", "public", "json", json_type=Declaration),)
+    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (
+        FieldSpec("declaration", "public", "json", json_type=Declaration),
+        FieldSpec("held", "public", "json", json_type=Held),
+    )
     declaration: Declaration
+    held: Held = field(default_factory=Held)
     round: int = 0
 
 
@@ -56,16 +61,6 @@ class Declarations(Message):
         FieldSpec("declarations", "public", "json", json_type=dict[str, Declaration]),
     )
     declarations: dict[str, Declaration]
-    round: int = 0
-
-
-@message("product-keys", step="6c", phase="Assistance rounds", route=TO_AGGREGATOR, setting='predictions = "sum"')
-@dataclass(frozen=True, slots=True)
-class ProductKeys(Message):
-    """Public, relinearisation and conjugation key, for products; `evaluation-keys` go out as under encryption."""
-
-    FIELDS: ClassVar[tuple[FieldSpec, ...]] = (FieldSpec("keys", "public", "|u1", 1, bounds=("key_bytes",)),)
-    keys: npt.NDArray[np.uint8] = field(repr=False)
     round: int = 0
 
 

@@ -14,7 +14,7 @@ from secure_gal.holdings.budget import Account
 from secure_gal.holdings.roles import Context
 from secure_gal.phases import Phases
 from secure_gal.settings.study import Study
-from secure_gal.state import ARRAY, MARK, MASK, NUMBER, RAW, TEXT, Entries, Entry, State, json_of
+from secure_gal.state import ARRAY, MARK, MASK, NUMBER, RAW, REAL, TEXT, Entries, Entry, State, json_of
 
 if TYPE_CHECKING:
     from secure_gal.protection.ports import FittedSide, ResidualSide
@@ -42,6 +42,8 @@ class AssistorStage:
         self.positions = Entry(state, "positions", ARRAY)
         self._train = Entry(state, "train", MASK)
         self.residual = Entry(state, "residual", ARRAY)
+        self.withheld = Entry(state, "withheld", REAL)
+        """Of a residual in the clear."""
         self._round = Entry(state, "round", NUMBER)
         self.models = Entries(state, "model/", RAW, digits=4)
         self.requests = Entries(state, "request/", json_of(tuple[str, ...]))
@@ -95,10 +97,12 @@ class AssistorStage:
             raise PeerViolation(self.sponsor, f"a residual beyond the study's {self.study.rounds} rounds")
         self.fits.check_round(self, round_)
 
-    def take_residual(self, residual: npt.NDArray[Any]) -> list[Effect]:
+    def take_residual(self, residual: npt.NDArray[Any], withheld: float | None = None) -> list[Effect]:
         """Keep a residual that was checked, and fit it as soon as may be; ConsentError if it may not be."""
         self.fits.spend_fit(self)
         self.residual.set(residual)
+        if withheld is not None:
+            self.withheld.set(withheld)
         return self.fit_if_due()
 
     def fit_if_due(self) -> list[Effect]:

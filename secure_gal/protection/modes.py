@@ -16,7 +16,7 @@ from secure_gal.state import State
 Cipher = Any
 """The sponsor's secret key where a study has one, else None: `ckks.Cipher`, or `sums.sponsor.SumCipher`."""
 MakeCalculator = Callable[[bytes, str], Any]
-"""The aggregator's calculator (`sums.aggregator.Calculator`) from the product keys and who sent them."""
+"""The aggregator's calculator (`sums.aggregator.Calculator`) from its evaluation keys and who sent them."""
 
 
 @dataclass(frozen=True, slots=True)

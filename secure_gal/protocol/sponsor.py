@@ -246,14 +246,14 @@ class Sponsor:
         if stage.ensemble.finished:  # a round that changes nothing (`_over`)
             stage.own.set(np.zeros(stage.ensemble.F.shape, dtype=np.float32))
             return self._fitted.ready(stage)
-        residual = stage.ensemble.residual()
+        residual, withheld = stage.ensemble.residual(), stage.ensemble.withheld(stage.study.sponsor)
 
         def fitted(result: tuple[bytes, npt.NDArray[np.float32]]) -> list[Effect]:
             self._kept.models[round_], values = result
             stage.own.set(values)
             return self._fitted.ready(stage)
 
-        return [Compute("fit", lambda: self._model.fit_round(round_, residual), fitted, round_)]
+        return [Compute("fit", lambda: self._model.fit_round(round_, residual, withheld), fitted, round_)]
 
     def _committed(self, record: RoundRecord) -> list[Effect]:
         self.stage.save()

@@ -145,6 +145,12 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 assert_never(self.weights)
 
     @property
+    def partly_withheld(self) -> bool:
+        """Whether every party is told how much of a row's own residual its values of later rounds leave out. With
+        encrypted residuals it would learn from that when learning has ended."""
+        return self.cross_fitted and not self.protect.encrypted
+
+    @property
     def adder(self) -> str:
         """The aggregator of a study with `predictions = "sum"`, else empty."""
         return (self.aggregator or self.assistors[0]) if self.protect.summed else ""

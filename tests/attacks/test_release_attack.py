@@ -182,7 +182,10 @@ def test_predictions_shown_to_an_assistor_do_not_give_the_key(name: str, monkeyp
 
 def test_sums_shown_to_an_aggregator_do_not_give_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     cipher = SumContext.generate(SUM)
-    key, calculator = EncryptionKey(cipher.public_key()), SumCalculator(ProductKeys(cipher.product_keys()))
+    key, calculator = (
+        EncryptionKey(cipher.public_keys(0)),
+        SumCalculator(ProductKeys(cipher.public_keys(0, combines=True))),
+    )
     values = np.random.default_rng(0).uniform(-1, 1, (SUM.n, 1))
     layout = Layout(SUM.n, 0, 1)
     fits = [layout.split(key.encrypt(v, v[:0], 8.0)) for v in (values, -values / 2)]

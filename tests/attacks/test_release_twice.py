@@ -27,7 +27,7 @@ from crypto.ckks.sum_keys import EncryptionKey, ProductKeys
 from crypto.errors import Malformed
 from secure_gal import messages
 from secure_gal.effects import Send
-from tests.support.ckks_keys import PEER, keys, raw_keys, ridge, secret
+from tests.support.ckks_keys import PEER, expendable, keys, raw_keys, ridge, secret
 from tests.support.exact_ring import plain_residues
 from tests.support.hostile_studies import MODES, play
 
@@ -145,8 +145,8 @@ def test_noised_parts() -> None:
 class Sums:
     def __init__(self) -> None:
         self.secret = SumContext.generate(SUM)
-        self.calculator = SumCalculator(ProductKeys.from_bytes(self.secret.product_keys()))
-        self.public = EncryptionKey.from_bytes(self.secret.public_key())
+        self.calculator = SumCalculator(ProductKeys(self.secret.public_keys(0, combines=True)))
+        self.public = EncryptionKey(self.secret.public_keys(0))
         self.layout = Layout(ROWS, 0, 1)
         self.fit = self.public.encrypt(np.full((ROWS, 1), 0.5), np.zeros((0, 1)), MAX_VALUE)
 
@@ -216,10 +216,12 @@ def test_requests_and_differences(sums: Sums) -> None:
 
 
 def test_public_keys() -> None:
-    """Every assistor may get keys of its own under one secret key."""
-    first, second = (np.frombuffer(raw, np.uint8) for raw in (raw_keys("fast"), secret("fast").public_keys(1)))
-    public = seal_files.packed_bytes(2, FAST.levels + 1, FAST.n)
+    """A process makes keys once; another one, under the same secret key, makes fresh ones."""
+    first, second = (np.frombuffer(raw, np.uint8) for raw in (raw_keys("fast"), expendable("fast").public_keys(1)))
+    assert raw_keys("fast") == secret("fast").public_keys(1)
+    public = seal_files.packed_bytes(1, FAST.levels + 1, FAST.n)
     differ(first[:public], second[:public])
+    assert (first[public:][:64] != second[public:][:64]).mean() > 0.8, "seeds"
     assert isinstance(PublicKeys.from_bytes(FAST, 1, second.tobytes()), PublicKeys)
 
 

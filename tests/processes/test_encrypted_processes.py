@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +13,21 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks import harness
+from crypto.ckks.keys import keys_bytes
+from crypto.ckks.sets import PARAMETER_SETS
 from parties.audit.ledger import verify_ledger
 from parties.audit.reconcile import reconcile
 from parties.cli import app
 from parties.commands import demo
 from parties.run.session import open_session
 from secure_gal.volume import Volume
-from tests.support.commands import assist, cli, until
+from tests.support.commands import assist, cli, ended, until
 from tests.support.foretold import unforeseen
+from tests.support.small_study import write_study
 from tests.support.watched import BEYOND, watched
 
 pytestmark = pytest.mark.processes
+ASK = ("predict", "hospital.toml", "--ids", "new.csv", "--out", "predictions.csv")
 
 HELD = frozenset({"ids", "masked-ids", "tags"})
 """What depends on how many rows the laboratories hold, which the hospital does not know."""
@@ -125,3 +130,32 @@ def test_a_study_with_sums_only(residuals: str, tmp_path: Path) -> None:
     kinds = "".join(path.read_text() for path in paths)
     assert '"kind":"sealed-fitted"' in kinds and '"kind":"fitted"' not in kinds
     assert '"kind":"encrypted-fitted"' not in kinds and as_foretold(folder)
+
+
+def key_lines(folder: Path) -> list[int]:
+    """Bytes of keys in every `evaluation-keys` of this party's ledger."""
+    lines = [json.loads(line) for line in (folder / "run" / "ledger.jsonl").read_text().splitlines()]
+    headers = [line["header"] for line in lines if line["entry"] == "message"]
+    return [field["nbytes"] for h in headers if h["kind"] == "evaluation-keys" for field in h["fields"]]
+
+
+@pytest.mark.slow
+def test_a_second_run_and_predictions_of_a_study_are_sent_no_keys(tmp_path: Path) -> None:
+    write_study(tmp_path, "clear", "ckks")
+    hospital, sizes = tmp_path / "hospital", []
+    for commands in ([("train", "hospital.toml"), ASK, ASK], [("train", "hospital.toml")]):
+        for party in demo.PARTIES:
+            shutil.rmtree(tmp_path / party / "run", ignore_errors=True)
+        labs = [cli(tmp_path / n, "assist", f"{n}.toml", *demo._consent(tmp_path / n)) for n in demo.PARTIES[1:]]
+        try:
+            for command in commands:
+                ended(cli(hospital, *command))
+        finally:
+            for lab in labs:
+                lab.kill()
+                lab.communicate()
+        sizes.append([key_lines(tmp_path / party) for party in demo.PARTIES])
+    whole = keys_bytes(PARAMETER_SETS["fast"], 4)
+    assert sizes == [[[whole] * 2, [whole], [whole]], [[0] * 2, [0], [0]]], "by run and party, predictions and all"
+    (kept,) = (tmp_path / "lab-a" / "keys" / "evaluation-keys").glob("*.keys")
+    assert kept.stat().st_mode & 0o777 == 0o600 and kept.stat().st_size == whole

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from crypto.ckks import leave_one_out
-from crypto.ckks.keys import PublicKeys, check_keys
+from crypto.ckks.keys import PublicKeys
 from crypto.ckks.secret import SecretContext
 from crypto.ckks.sets import PARAMETER_SETS
 from crypto.errors import Malformed
@@ -52,7 +52,7 @@ class Encrypted(Arrays):
         return self.party.padded
 
     def check_keys(self, raw: bytes, peer: str) -> None:
-        check_keys(PARAMETER_SETS["fast"], self.party.padded, raw)
+        PublicKeys.from_bytes(PARAMETER_SETS["fast"], self.party.padded, raw)
 
     def use_keys(self, raw: bytes, peer: str) -> None:
         self.party.use_keys(raw, peer)

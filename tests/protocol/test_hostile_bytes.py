@@ -95,7 +95,6 @@ CASES: list[tuple[str, str, Callable[[Any], Message], str]] = [
     ("ckks", "encrypted-finish", ciphertexts(beyond), "not below its prime"),
     ("ckks", "encrypted-finish", ciphertexts(short), "there must be"),
     ("sums", "evaluation-keys", keys, "other keys"),
-    ("sums", "product-keys", keys, "other keys"),
     ("sums", "own-difference", ciphertexts(beyond), "not below its prime"),
     ("sums", "inner-products", ciphertexts(beyond), "not below its modulus"),
     ("sums", "inner-products", ciphertexts(np.zeros_like), "polynomial is zero"),
@@ -186,5 +185,5 @@ def test_a_copied_residual_is_its_authors_fault() -> None:
         def products(self, *_: object) -> np.ndarray:
             raise NoDifference(1)
 
-    role._fits.aggregator._calculator = Refusing(b"product keys", "hospital")
+    role._fits.aggregator._calculator = Refusing(sums.COMBINERS, "hospital")
     refused(made.until_job("lab", "products").job, "residual's own ciphertext", "insurer")

@@ -8,34 +8,27 @@ import numpy as np
 import pytest
 
 from crypto.ckks import seal_files
-from crypto.ckks.ciphertexts import check_replies, write_reply
+from crypto.ckks.ciphertexts import check_replies, spread, write_reply
 from crypto.ckks.fits import DIFFERENCE_BYTES, ROWS, SUM, TRAINING, WEIGHT_BITS, Layout
-from crypto.ckks.keys import PublicKeys, check_keys
+from crypto.ckks.keys import PublicKeys
 from crypto.ckks.products import CONSTANT_BYTES, KEPT, PRODUCT_BYTES, Products, read_products
 from crypto.ckks.secret_sum import SumContext
 from crypto.ckks.sets import PARAMETER_SETS
 from crypto.ckks.slots import Packing
 from crypto.ckks.sum_calculator import NoDifference, SumCalculator
-from crypto.ckks.sum_keys import EncryptionKey, ProductKeys
+from crypto.ckks.sum_keys import EncryptionKey, ProductKeys, evaluation_part
 from crypto.identity import Identity
 from crypto.sealed_box import SealingKey, key_statement
 from secure_gal.protection.sums.sealing import check_key, session
 from tests.conftest import identity
 from tests.support.ckks_keys import raw_keys, secret
+from tests.support.frozen_ckks import held
 from tests.support.refusals import PEER, refused
 
 FAST, STRICT = PARAMETER_SETS["fast"], PARAMETER_SETS["strict"]
 
 
 # --- what every reader of ciphertexts and keys refuses, with SEAL behind it -------------------------------------------
-
-
-def without_second(row: np.ndarray, polynomial_bytes: int, primes: int = 1, prime: int = 0) -> np.ndarray:
-    """A ciphertext (c0, 0): its message in the clear, on one of its primes at least."""
-    out, each = row.copy(), polynomial_bytes // primes
-    start = polynomial_bytes + prime * each
-    out[..., start : start + each] = 0
-    return out
 
 
 @pytest.fixture(scope="module")
@@ -62,31 +55,33 @@ def test_a_reply_that_hides_nothing(name: str) -> None:
     refused(lambda: check_replies(params, row.astype(np.int8), 1), "is due")
 
 
-@pytest.mark.parametrize("prime", [0, 1, 2])
-def test_evaluation_keys_that_hide_nothing(prime: int) -> None:
-    """A public key (p, 0) would make SEAL refuse the first fit as transparent; zero on one prime is enough."""
+def test_evaluation_keys_that_nothing_can_be_computed_with() -> None:
+    """A public key (p, 0) would make SEAL refuse the first fit as transparent; from any seed comes another one."""
     raw = np.frombuffer(raw_keys("fast"), np.uint8)
-    half = seal_files.packed_bytes(1, FAST.levels + 1, FAST.n)
-    bare = without_second(raw, half, FAST.levels + 1, prime).tobytes()
-    refused(lambda: PublicKeys.from_bytes(FAST, 1, bare), "public key whose second polynomial is zero")
-    refused(lambda: check_keys(FAST, 1, bytes(len(raw))), "public key whose second polynomial is zero")
-    refused(lambda: check_keys(FAST, 1, b"\xff" * len(raw)), "not below its prime")
-    refused(lambda: check_keys(FAST, 1, raw.tobytes()[:-1]), "evaluation keys of")
+    polynomials = held(PublicKeys.from_bytes(FAST, 1, bytes(len(raw))).public, FAST, FAST.levels + 1)
+    assert not polynomials[0].any() and all(spread(row >> np.uint64(52)) for row in polynomials[1])
+    refused(lambda: PublicKeys.from_bytes(FAST, 1, b"\xff" * len(raw)), "public key with a residue")
+    refused(lambda: PublicKeys.from_bytes(FAST, 1, raw.tobytes()[:-1]), "evaluation keys of")
     last = raw.copy()
     last[-200:-100] = 255
-    refused(lambda: check_keys(FAST, 1, last.tobytes()), "evaluation key with a residue")
+    refused(lambda: PublicKeys.from_bytes(FAST, 1, last.tobytes()), "evaluation key with a residue")
 
 
-def test_keys_of_sums_that_hide_nothing(cipher: SumContext) -> None:
-    raw = np.frombuffer(cipher.product_keys(), np.uint8)
-    half = seal_files.packed_bytes(1, SUM.levels + 1, SUM.n)
-    bare = without_second(raw, half)
-    refused(lambda: ProductKeys.from_bytes(bare.tobytes()), "public key whose second polynomial is zero")
-    refused(lambda: ProductKeys.from_bytes(raw.tobytes()[:-1]), "product keys of")
-    refused(lambda: ProductKeys.from_bytes(b"\xff" * len(raw)), "not below its prime")
-    public = bare[: 2 * half].tobytes()
-    refused(lambda: EncryptionKey.from_bytes(public), "public key whose second polynomial is zero")
-    refused(lambda: EncryptionKey.from_bytes(public[:-1]), "a public key of")
+def test_keys_of_sums_that_nothing_can_be_computed_with(cipher: SumContext) -> None:
+    raw = cipher.public_keys(0, combines=True)
+    for fits in (True, False):
+        refused(lambda fits=fits: evaluation_part(raw[:-1], fits=fits), "combiner's evaluation keys of")
+    refused(lambda: evaluation_part(raw + b"0", fits=False), "combiner's evaluation keys of")
+    refused(lambda: ProductKeys(raw[:-1]), "combiner's evaluation keys of")
+    refused(lambda: ProductKeys(b"\xff" * len(raw)), "public key with a residue")
+    for at in (len(cipher.public_keys(0)) + 99, len(raw) - 999):  # conjugation, relinearisation
+        bad = raw[:at] + b"\xff" * 99 + raw[at + 99 :]
+        refused(lambda bad=bad: ProductKeys(bad), "evaluation key with a residue")
+    public = evaluation_part(raw, fits=False)
+    assert public == cipher.public_keys(0)
+    refused(lambda: EncryptionKey(b"\xff" * len(public)), "public key with a residue")
+    refused(lambda: EncryptionKey(public[:-1]), "evaluation keys of")
+    refused(lambda: EncryptionKey(raw), "evaluation keys of")
 
 
 def test_released_numbers_that_hide_nothing(cipher: SumContext) -> None:
@@ -127,7 +122,7 @@ def test_fits_and_differences_that_cannot_be_computed_with() -> None:
 def test_a_fit_that_is_the_residuals_own_ciphertext(cipher: SumContext) -> None:
     """Every assistor can compute it, and SEAL refuses to compute with the difference, which is zero but for
     rounding."""
-    calculator, table = SumCalculator(ProductKeys.from_bytes(cipher.product_keys())), Packing(TRAINING, 40, 1)
+    calculator, table = SumCalculator(ProductKeys(cipher.public_keys(0, combines=True))), Packing(TRAINING, 40, 1)
     residual = cipher.encrypt(np.linspace(-1, 1, 40)[:, None])
     lifted = calculator._lifted(residual)
     calculator._evaluator.transform_from_ntt_inplace(lifted)
@@ -137,7 +132,7 @@ def test_a_fit_that_is_the_residuals_own_ciphertext(cipher: SumContext) -> None:
     layout = Layout(40, 0, 1)
     layout.check(copied.tobytes())
     honest = np.frombuffer(
-        EncryptionKey(cipher.public_key()).encrypt(np.ones((40, 1)), np.zeros((0, 1)), 8.0), np.uint8
+        EncryptionKey(cipher.public_keys(0)).encrypt(np.ones((40, 1)), np.zeros((0, 1)), 8.0), np.uint8
     )
     nothing = np.zeros((0, 0), np.uint8)
     with pytest.raises(NoDifference) as found:
@@ -148,8 +143,8 @@ def test_a_fit_that_is_the_residuals_own_ciphertext(cipher: SumContext) -> None:
 def test_a_weight_of_one_step_is_computed_with(cipher: SumContext) -> None:
     """The least weight that is not 0 does not make a plaintext of zeros, which SEAL would refuse to multiply by."""
     calculator, key = (
-        SumCalculator(ProductKeys.from_bytes(cipher.product_keys())),
-        EncryptionKey(cipher.public_key()),
+        SumCalculator(ProductKeys(cipher.public_keys(0, combines=True))),
+        EncryptionKey(cipher.public_keys(0)),
     )
     layout = Layout(0, 30, 1)
     fit = layout.split(key.encrypt(np.zeros((0, 1)), np.full((30, 1), 8.0), 8.0))

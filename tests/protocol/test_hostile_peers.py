@@ -68,6 +68,9 @@ ASSISTOR: list[Row] = [
     ("clear", "lab", "residual", put(round=0), "after round 0"),
     ("clear", "lab", "residual", put(values=nan), "finite"),
     ("clear", "lab", "residual", put(values=cut), "shape"),
+    ("clear", "lab", "residual", put(withheld=0.1), "0.2 to 1 is legal"),
+    ("clear", "lab", "residual", put(withheld=1.5), "0.2 to 1 is legal"),
+    ("clear", "lab", "residual", put(withheld=0.7), "a share of 0.7 to leave out"),
     ("clear", "lab", "finish", put(coefficients=np.ones(ROUNDS + 1)), "no more"),
     ("clear", "lab", "finish", put(coefficients=nan), "finite"),
     (
@@ -87,8 +90,6 @@ ASSISTOR: list[Row] = [
     ("private ids", "lab", "masked-query", put(points=lambda p: p | np.uint8(128)), "canonical"),
     ("ckks", "lab", "encrypted-residual", put(round=later), "after round 0"),
     ("sums", "lab", "declarations", put(declarations={}), "every assistor"),
-    ("sums", "lab", "evaluation-keys", lambda m: messages.ProductKeys(m.keys), "after its evaluation keys"),
-    ("sums", "insurer", "evaluation-keys", lambda m: messages.ProductKeys(m.keys), "product-keys is not legal"),
 ]
 
 SPONSOR: list[Row] = [

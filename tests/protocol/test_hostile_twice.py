@@ -44,7 +44,6 @@ from tests.support.study_in_memory import context
         ("sums", "hospital", "weighted-sum"),
         ("sums", "lab", "declarations"),
         ("sums", "lab", "evaluation-keys"),
-        ("sums", "lab", "product-keys"),
         ("sums", "lab", "relayed-fitted"),
         ("sums", "lab", "own-difference"),
         ("sums", "lab", "weights"),

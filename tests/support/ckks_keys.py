@@ -36,14 +36,13 @@ def expendable(name: str) -> SecretContext:
 
 
 @functools.cache
-def raw_keys(name: str) -> bytes:
-    """The Galois elements are the same for every width, and so may the keys be in a test."""
-    return secret(name).public_keys(1)
+def raw_keys(name: str, width: int = 1) -> bytes:
+    return secret(name).public_keys(width)
 
 
 @functools.cache
 def keys(name: str, width: int) -> PublicKeys:
-    return PublicKeys.from_bytes(PARAMETER_SETS[name], width, raw_keys(name))
+    return PublicKeys.from_bytes(PARAMETER_SETS[name], width, raw_keys(name, width))
 
 
 def reply(name: str, values: np.ndarray) -> np.ndarray:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from secure_gal.holdings.kept_keys import NothingKept
 from secure_gal.protocol import agreement, roles
 from secure_gal.protocol.prediction import Prediction
 from secure_gal.settings.study import Protect, Study
@@ -35,12 +37,27 @@ def settings(mode: str) -> Study:
     return study(protect=MODES[mode], loss="l2", rounds=ROUNDS, validation=0.0)
 
 
-def build(mode: str, first_nonce: int = 1, max_rows: int | None = None) -> Any:
+class MemoryKeys(NothingKept):
+    """Evaluation keys in a party's home."""
+
+    raw = b""
+
+    def get(self) -> bytes:
+        return self.raw
+
+    def put(self, raw: bytes) -> None:
+        self.raw = raw
+
+
+def build(
+    mode: str, first_nonce: int = 1, max_rows: int | None = None, kept: Mapping[str, MemoryKeys] | None = None
+) -> Any:
     """The protocol objects of a mode; ciphers are stand-ins, whose ciphertexts can be read.
 
     Args:
         first_nonce: another one makes another run; every party has its own.
         max_rows: an assistor's cap on predictions.
+        kept: by assistor, its home's keys of earlier runs.
     """
     the_study = settings(mode)
     summed, encrypted = the_study.protect.summed, the_study.protect.encrypted
@@ -48,7 +65,9 @@ def build(mode: str, first_nonce: int = 1, max_rows: int | None = None) -> Any:
     budgets = {name: MemoryBudget() for name in NAMES}  # of the parties' homes: they outlive a restart
 
     def make(name: str, state: State) -> Any:
-        fixed = dataclasses.replace(context(name, the_study, ANY_SUMS, budgets[name]), max_rows=max_rows)
+        keys = (kept or {}).get(name, NothingKept())
+        fixed = context(name, the_study, ANY_SUMS, budgets[name])
+        fixed = dataclasses.replace(fixed, max_rows=max_rows, kept_keys=keys)
         nonce = bytes([NAMES.index(name) + first_nonce]) * 16
         if name == "hospital":
             arrays = Arrays(name, rounds=ROUNDS)

@@ -32,7 +32,7 @@ ASSISTOR: dict[str, dict[str, set[str]]] = {
         "greeted": {"run-offer"},
         "signed": {"run-agreement"},
         "aligning": {"rows", "no-rows", *({"realign", "masked-query"} if protect.ids == "psi" else ())},
-        "declaring": {"evaluation-keys", "product-keys", "declarations"} if protect.summed else {"evaluation-keys"},
+        "declaring": {"evaluation-keys", "declarations"} if protect.summed else {"evaluation-keys"},
         "learning": {
             {"dp": "privatised-residual", "ckks": "encrypted-residual"}.get(protect.residuals, "residual"),
             "encrypted-finish" if protect.encrypted else "finish",

@@ -47,6 +47,7 @@ def learn(study: Study, blocks: Mapping[str, np.ndarray], labels: list[Any], lea
         default_local_loss(study.loss_name),
         study.cross_fitted,
         doubted=[name for name in blocks if name != study.sponsor],
+        partly_withheld=study.partly_withheld,
     )
     parties = {
         name: LocalParty(
@@ -58,7 +59,7 @@ def learn(study: Study, blocks: Mapping[str, np.ndarray], labels: list[Any], lea
     while not ensemble.finished:
         residual, fitted = ensemble.residual(), {}
         for name, party in parties.items():
-            model, fitted[name] = party.fit_round(len(ensemble.history) + 1, residual)
+            model, fitted[name] = party.fit_round(len(ensemble.history) + 1, residual, ensemble.withheld(name))
             learnt.models[name].append(model)
         ensemble.commit(fitted)
     return learnt

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from crypto.ckks.fits import SUM
-from crypto.ckks.keys import check_keys, check_public_key
+from crypto.ckks.keys import PublicKeys
 from crypto.ckks.secret import SecretContext
 from crypto.ckks.secret_sum import SumContext
 from crypto.ckks.sets import PARAMETER_SETS
-from crypto.ckks.sum_keys import EncryptionKey
+from crypto.ckks.sum_keys import EncryptionKey, evaluation_part
 from parties.run.node import Node
 from secure_gal.gal.rows import study_order, to_unit
 from secure_gal.holdings.encrypted_party import EncryptedParty
@@ -50,6 +50,10 @@ class Rows(Arrays):
         self.u = self.features.transform(self.x[rows][study_order(train)])
         return super().prepare(rows, train)
 
+    def own(self, raw: bytes) -> bytes:
+        """What this party fits or encrypts with: the lab is the aggregator."""
+        return evaluation_part(raw, fits=isinstance(self, Head)) if self.name == "lab" else raw
+
 
 class Head(Rows):
     """The encrypted head of a sum-only study."""
@@ -57,11 +61,11 @@ class Head(Rows):
     padded, width, fresh = 8, 4, False
 
     def check_keys(self, raw: bytes, peer: str) -> None:
-        check_keys(SUM, 8, raw)
+        PublicKeys.from_bytes(SUM, 8, self.own(raw))
 
     def use_keys(self, raw: bytes, peer: str) -> None:
         left_out = self.cross_fitted
-        self.ridge = SumRidge(raw, 8, self.u, int(self.train.sum()), peer, leave_one_out=left_out)
+        self.ridge = SumRidge(self.own(raw), 8, self.u, int(self.train.sum()), peer, leave_one_out=left_out)
 
     def fit_encrypted(self, requests: np.ndarray, outputs: int, peer: str) -> np.ndarray:
         return np.frombuffer(self.ridge.fit(requests, outputs, peer), np.uint8)
@@ -76,13 +80,13 @@ class Public(Rows):
     padded, width, fresh = 0, 4, False
 
     def check_keys(self, raw: bytes, peer: str) -> None:
-        check_public_key(SUM, raw)
+        EncryptionKey(self.own(raw))
 
     def use_keys(self, raw: bytes, peer: str) -> None:
-        self.key = EncryptionKey.from_bytes(raw)
+        self.key = EncryptionKey(self.own(raw))
 
-    def fit_round(self, round_: int, residual: np.ndarray) -> tuple[bytes, np.ndarray]:
-        saved, fitted = super().fit_round(round_, residual)
+    def fit_round(self, round_: int, residual: np.ndarray, withheld: float = 1.0) -> tuple[bytes, np.ndarray]:
+        saved, fitted = super().fit_round(round_, residual, withheld)
         values = fitted.astype(np.float64)[study_order(self.train)] / to_unit(residual)[1]
         cut = int(self.train.sum())
         return saved, np.frombuffer(self.key.encrypt(values[:cut], values[cut:], 8.0), np.uint8)
@@ -94,7 +98,7 @@ class Individual(Rows):
     padded = 8
 
     def check_keys(self, raw: bytes, peer: str) -> None:
-        check_keys(PARAMETER_SETS["fast"], 8, raw)
+        PublicKeys.from_bytes(PARAMETER_SETS["fast"], 8, raw)
 
     def use_keys(self, raw: bytes, peer: str) -> None:
         x = self.x[self.rows]

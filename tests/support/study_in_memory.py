@@ -96,8 +96,8 @@ class Arrays:
             self.cross_fitted,
         )
 
-    def fit_round(self, round_: int, residual: np.ndarray) -> tuple[bytes, np.ndarray]:
-        model, fitted = self.local.fit_round(round_, residual)
+    def fit_round(self, round_: int, residual: np.ndarray, withheld: float = 1.0) -> tuple[bytes, np.ndarray]:
+        model, fitted = self.local.fit_round(round_, residual, withheld)
         return storage.dump(model), fitted
 
     def true_metric(self, outputs: np.ndarray) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from crypto.ckks.fits import DIFFERENCE_BYTES, ROWS, SUM, TRAINING, Layout
+from crypto.ckks.keys import keys_digest
 from crypto.ckks.products import PRODUCT_BYTES, pairs
 from crypto.errors import Malformed
 from parties.run.budget import DataBudget
@@ -34,6 +35,7 @@ CLEAR = Protect(ids="clear", predictions="sum")
 CKKS = Protect(ids="clear", residuals="ckks", predictions="sum")
 TRAIN = 96
 
+KEYS, COMBINERS = b"keys", b"keys, and those of the aggregator"
 put, get = pack, unpack
 """(N, K) values of one block as uint8 (K, length), and back."""
 
@@ -48,14 +50,9 @@ def fit_bytes(train: np.ndarray, others: np.ndarray) -> np.ndarray:
 class StandIn:
     """The sponsor's side; hides nothing."""
 
-    def public_keys(self, padded: int) -> bytes:
-        return b"keys"
-
-    def public_key(self) -> bytes:
-        return b"keys"
-
-    def product_keys(self) -> bytes:
-        return b"product keys"
+    def issue(self, padded: int, held: str, *, combines: bool = False) -> bytes:
+        raw = COMBINERS if combines else KEYS
+        return b"" if held == keys_digest(SUM, padded, raw) else raw
 
     def encrypt(self, values: np.ndarray) -> np.ndarray:
         assert np.abs(values).max() <= 1.0
@@ -86,7 +83,7 @@ class Adder:
     """The aggregator's side of the stand-in."""
 
     def __init__(self, raw: bytes, peer: str) -> None:
-        if raw != b"product keys":
+        if raw != COMBINERS:
             raise PeerViolation(peer, "other keys")
 
     def products(self, fits, residual, difference, table):  # type: ignore[no-untyped-def]
@@ -112,7 +109,7 @@ class Model(Arrays):
     keyed = False
 
     def check_keys(self, raw: bytes, peer: str) -> None:
-        if raw != b"keys":
+        if raw not in (KEYS, COMBINERS):
             raise PeerViolation(peer, "other keys")
 
     @property
@@ -121,12 +118,12 @@ class Model(Arrays):
         return int(self.train.sum())
 
     def use_keys(self, raw: bytes, peer: str) -> None:
-        assert raw == b"keys"
+        assert raw in (KEYS, COMBINERS)
         self.keyed = True
 
-    def fit_round(self, round_: int, residual: np.ndarray) -> tuple[bytes, np.ndarray]:
+    def fit_round(self, round_: int, residual: np.ndarray, withheld: float = 1.0) -> tuple[bytes, np.ndarray]:
         assert self.keyed
-        saved, fitted = super().fit_round(round_, residual)
+        saved, fitted = super().fit_round(round_, residual, withheld)
         values = fitted.astype(np.float64)[study_order(self.train)] / to_unit(residual)[1]
         return saved, fit_bytes(values[: self.trains], values[self.trains :])
 

@@ -13,7 +13,7 @@ from crypto.ckks.fits import DIFFERENCE_BYTES, ROWS, SUM, TRAINING, Layout
 from crypto.ckks.secret_sum import SumContext
 from crypto.ckks.sets import SUM_SETS
 from crypto.ckks.sum_calculator import SumCalculator
-from crypto.ckks.sum_keys import PRODUCT_KEYS_BYTES, PUBLIC_BYTES, EncryptionKey, ProductKeys
+from crypto.ckks.sum_keys import PRODUCT_KEYS_BYTES, PUBLIC_BYTES, EncryptionKey, ProductKeys, evaluation_part
 from tests.support.frozen import Vector, sha256, stream
 from tests.support.frozen_ckks import as_residues, held, held_keys, middle, numbers, packed, residues
 
@@ -49,25 +49,27 @@ def test_inner_product() -> None:
 
 
 def test_product_keys() -> None:
-    """Public key, relinearisation key, conjugation key; each switching key by digits: c0 by primes, and a seed."""
+    """Public key, conjugation key, relinearisation key: c0 by primes, and a seed; switching keys of one a digit."""
     vector, top = Vector("ckks-product-keys"), SUM.levels + 1
-    public = residues("public key", SUM, 2, top)
+    public, seed = residues("public key", SUM, 1, top), stream("seed of the public key", 64)
     parts = {
         (key, digit): (residues(f"{key} {digit}", SUM, 1, top), stream(f"seed of {key} {digit}", 64))
         for key in vector.given["order"]
         for digit in range(SUM.levels)
     }
-    raw = packed(public) + b"".join(packed(first) + seed for first, seed in parts.values())
+    raw = packed(public) + seed + b"".join(packed(first) + seed for first, seed in parts.values())
     with vector.read():
-        keys = ProductKeys.from_bytes(raw)
+        keys = ProductKeys(raw)
         found = {
             "relinearisation": held_keys(keys.relin, SUM)[0],
             "conjugation": held_keys(keys.galois, SUM)[SUM.n - 1],
         }
-        assert (held(keys.public, SUM, top) == public).all()
+        assert (held(keys.public, SUM, top)[0] == public[0]).all()
         for (key, digit), (first, _) in parts.items():
             assert (found[key][digit][0] == first[0]).all(), (key, digit)
-    seconds = b"".join(found[key][digit][1].tobytes() for key, digit in parts)
+        assert evaluation_part(raw, fits=False) == packed(public) + seed
+    seconds = held(keys.public, SUM, top)[1].tobytes()
+    seconds += b"".join(found[key][digit][1].tobytes() for key, digit in parts)
     vector.same(
         bytes=PRODUCT_KEYS_BYTES,
         public_bytes=PUBLIC_BYTES,
@@ -96,9 +98,9 @@ def test_sums_are_written_as_they_are_read() -> None:
     layout, residual, none = Layout(10, 2, 1), f * 0.5, np.zeros((0, DIFFERENCE_BYTES), dtype=np.uint8)
     study = products.Products.of(layout.training, ridge=False)
     with Vector("ckks-inner-product").read():
-        key = EncryptionKey.from_bytes(secret.public_key())
+        key = EncryptionKey(secret.public_keys(0))
         fits = [layout.split(key.encrypt(values, values[:2], 1.0)) for values in (f, -f)]
-        calculator = SumCalculator(ProductKeys.from_bytes(secret.product_keys()))
+        calculator = SumCalculator(ProductKeys(secret.public_keys(0, combines=True)))
         made = calculator.products([training for training, _ in fits], residual, none, layout.training)
         found = secret.decrypt_products(made, 3, study)
     differences = [f - residual, -f - residual]

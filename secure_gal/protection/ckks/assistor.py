@@ -25,6 +25,7 @@ from secure_gal.messages import (
     Message,
 )
 from secure_gal.protection.assistor_stage import AssistorStage
+from secure_gal.protection.ckks.held_keys import keep_keys, keys_of, offer_keys
 from secure_gal.protection.ports import FittedSide, Known
 from secure_gal.state import ARRAY, MARK, RAW, Entry
 
@@ -159,18 +160,19 @@ class EncryptedFitsSide(FittedSide):
         """Step 6a, once; then the keys again after a restart."""
         if not declared(stage).there:
             declared(stage).set(None)
-            return [events.Prepared(), Send(stage.sponsor, messages.PaddedWidth(messages.Width(stage.model.padded)))]
+            said = messages.PaddedWidth(messages.Width(stage.model.padded), offer_keys(stage, self._parameters))
+            return [events.Prepared(), Send(stage.sponsor, said)]
         return [use_keys(stage)] if keys(stage).there else []
 
     def receive(self, stage: AssistorStage, message: Message) -> list[Effect]:
         """Step 6b: evaluation keys."""
         if not isinstance(message, EvaluationKeys) or not declared(stage).there:
             raise PeerViolation(stage.sponsor, f"{message.KIND} came before this party declared its width")
-        raw = message.keys.tobytes()
+        raw = keys_of(stage, message)
         stage.model.check_keys(raw, stage.sponsor)
         keys(stage).set(raw)
         stage.enter("learning")
-        return [events.GotKeys(len(raw)), use_keys(stage)]
+        return [keep_keys(stage, message, raw), use_keys(stage)]
 
     def spend_fit(self, stage: AssistorStage) -> None:
         """The reply ciphertexts of all rows."""

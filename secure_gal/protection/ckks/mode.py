@@ -60,9 +60,9 @@ def _fitted_lines(study: Study) -> tuple[Disclosure, ...]:
             PaddedWidth.KIND,
             "assistor",
             "sponsor",
-            "the width of its feature map, rounded up to a power of two",
+            "the width of its feature map, rounded up to a power of two; the digest of keys that it still has",
             "clear",
-            "the size class of the assistor's model",
+            "the size class of the assistor's model, and whether an earlier run of this study left keys there",
         ),
         Disclosure(
             EncryptedFitted.KIND,

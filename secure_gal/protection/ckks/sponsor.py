@@ -7,6 +7,7 @@ of kept rounds. Every reply ciphertext is counted against tau before it is compu
 
 from __future__ import annotations
 
+import re
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,12 +28,13 @@ from secure_gal.messages import (
     EncryptedResidual,
     Ending,
     EvaluationKeys,
+    Held,
     Message,
     PaddedWidth,
 )
 from secure_gal.protection.clear.sponsor import commit_if_complete, received, take_fit
 from secure_gal.protection.sponsor_stage import SponsorStage
-from secure_gal.state import ARRAY, MARK, NUMBER, Entries, Entry
+from secure_gal.state import ARRAY, MARK, NUMBER, TEXT, Entries, Entry
 
 Bytes = npt.NDArray[np.uint8]
 Values = npt.NDArray[np.float64]
@@ -49,7 +51,7 @@ def longest_fit(residual: Values, grown: float) -> float:
 class Cipher(Protocol):
     """The sponsor's secret key (`crypto.ckks.secret.SecretContext`); every method may take long."""
 
-    def public_keys(self, padded: int) -> bytes: ...
+    def issue(self, padded: int, held: str, *, combines: bool = False) -> bytes: ...
     def encrypt(self, values: Values) -> Bytes: ...
     def decrypt(self, replies: Bytes, rows: int, outputs: int, source: str) -> Values: ...
     def refuse(self, source: str, rule: str) -> Malformed: ...
@@ -173,12 +175,13 @@ class DecryptedFits:
         padded = message.width.padded
         if not 1 <= padded <= self._widest or padded & (padded - 1):
             raise PeerViolation(peer, f"a padded width must be a power of two, at most {self._widest}")
+        held(stage)[peer] = checked_digest(peer, message.held)
         _widths(stage)[peer] = padded
         return [events.Width(peer, padded), self._make_keys(stage, peer)]
 
     def _make_keys(self, stage: SponsorStage, peer: str) -> Compute[bytes]:
-        padded = _widths(stage)[peer]
-        return Compute("keys", lambda: self._cipher.public_keys(padded), lambda raw: self._keyed(stage, peer, raw))
+        padded, digest = _widths(stage)[peer], held(stage)[peer]
+        return Compute("keys", lambda: self._cipher.issue(padded, digest), lambda raw: self._keyed(stage, peer, raw))
 
     def _keyed(self, stage: SponsorStage, peer: str, raw: bytes) -> list[Effect]:
         stage.keyed[peer] = None
@@ -243,6 +246,20 @@ class DecryptedFits:
             due = [p for p in stage.assistors if p in _widths(stage) and p not in stage.keyed]
             return [self._make_keys(stage, p) for p in due]
         return [self._decrypt(stage, p) for p in stage.assistors if p in _unread(stage)]
+
+
+def held(stage: SponsorStage) -> Entries[str]:
+    """Which evaluation keys an assistor says that it has, by digest; empty: none."""
+    return Entries(stage.state, "held/", TEXT)
+
+
+def checked_digest(peer: str, message: Held) -> str:
+    """What an assistor says of keys that it has; PeerViolation."""
+    if not re.fullmatch("([0-9a-f]{64})?", message.digest):
+        raise PeerViolation(
+            peer, f"{message.digest[:80]!r} is no digest of evaluation keys: 64 hexadecimal digits are due"
+        )
+    return message.digest
 
 
 def _widths(stage: SponsorStage) -> Entries[int]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from secure_gal import events, messages
 from secure_gal.effects import Compute, Done, Effect, Send
 from secure_gal.errors import PeerViolation
+from secure_gal.gal.withheld import LEAST
 from secure_gal.labels.residual_rules import residual_problem
 from secure_gal.messages import Batch, Ending, Finish, Fitted, Message, PredictReply, Residual
 from secure_gal.protection.assistor_stage import AssistorStage
@@ -51,17 +52,19 @@ class ClearResidualSide:
             raise PeerViolation(stage.sponsor, f"the residual must be finite with shape {expected}")
         if why := self._problem(stage.study, message.round, message.values):
             raise PeerViolation(stage.sponsor, f"no residual of {stage.study.loss_name}: {why}")
-        return stage.take_residual(message.values)
+        if not (LEAST <= message.withheld <= 1.0) or (message.round == 1 and message.withheld != 1.0):
+            raise PeerViolation(stage.sponsor, f"a share of {message.withheld:g} to leave out; {LEAST:g} to 1 is legal")
+        return stage.take_residual(message.values, message.withheld)
 
     def fit(self, stage: AssistorStage) -> Compute[tuple[bytes, Any]]:
         """A model of this round, kept to predict with."""
-        residual, round_ = stage.residual.get(), stage.rounds + 1
+        residual, round_, withheld = stage.residual.get(), stage.rounds + 1, stage.withheld.get()
 
         def fitted(result: tuple[bytes, Any]) -> list[Effect]:
             stage.models[round_], values = result
             return stage.leave(round_, values)
 
-        return Compute("fit", lambda: stage.model.fit_round(round_, residual), fitted, round_)
+        return Compute("fit", lambda: stage.model.fit_round(round_, residual, withheld), fitted, round_)
 
     def _on_finish(self, stage: AssistorStage, message: Finish) -> list[Effect]:
         stage.check_end()

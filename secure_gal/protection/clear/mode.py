@@ -71,7 +71,7 @@ def residual_lines(study: Study) -> tuple[Disclosure, ...]:
         Residual.KIND,
         "sponsor",
         "assistor",
-        "pseudo-residual of the training rows, every round",
+        "pseudo-residual of the training rows, every round, and about how much of the assistor's fits was used",
         "clear",
         f"the labels of all training rows: the first residual shows each row's {label}",
     )

@@ -41,7 +41,8 @@ class ClearResiduals:
         """The residual that was sent is kept: `secure-gal leakage` scores it."""
         residual, round_ = self._shown(stage.ensemble.residual()), stage.round
         stage.residuals[round_] = residual
-        return [Send(p, self._kind(residual[stage.held(p)], round_)) for p in stage.assistors]
+        made = stage.ensemble
+        return [Send(p, self._kind(residual[stage.held(p)], round_, made.withheld(p))) for p in stage.assistors]
 
     def resume(self, stage: SponsorStage) -> list[Effect]:
         """A residual leaves in the step that begins its round."""

@@ -28,7 +28,6 @@ from secure_gal.messages import (
     Message,
     OwnDifference,
     PartKey,
-    ProductKeys,
     RelayedFitted,
     RelayedPart,
     SummedPart,
@@ -80,11 +79,9 @@ class SumAggregator:
         if why and self._fitted_weights:
             raise SettingsError("study.toml", f'{why}: use weights = "uniform", or fewer rounds')
 
-    def take_keys(self, message: ProductKeys) -> None:
-        """Step 6c: they are loaded, which is their check, before they are kept; PeerViolation."""
-        raw = message.keys.tobytes()
+    def check_keys(self, raw: bytes) -> None:
+        """Step 6b: what sums need is loaded, which is its check, before it is kept; PeerViolation."""
         self._load(raw)
-        self._kept.keys.set(raw)
 
     def _load(self, raw: bytes) -> Combiner:
         if self._calculator is None:

@@ -12,7 +12,7 @@ class AggregatorRecords:
         self.run = Entry(state, "run", TEXT)
         self.train = Entry(state, "train", MASK)
         self.rows = Entry(state, "sum/rows", TEXT)
-        self.keys = Entry(state, "sum/keys", RAW)
+        self.keys = Entry(state, "keys", RAW)
         self.round = Entry(state, "sum/round", NUMBER)
         self.fits = Entries(state, "sum/fit/", ARRAY)
         self.residual = Entry(state, "sum/residual", ARRAY)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crypto.ckks.fits import Layout
+from crypto.ckks.fits import SUM, Layout
 from crypto.ckks.products import MAX_PRODUCTS_COST, products_cost
 from crypto.sealed_box import seal
 from secure_gal import events, messages
@@ -30,10 +30,10 @@ from secure_gal.messages import (
     KnownRequest,
     Message,
     PartKey,
-    ProductKeys,
 )
 from secure_gal.protection.assistor_stage import AssistorStage
 from secure_gal.protection.ckks.assistor import declared, keys, use_keys
+from secure_gal.protection.ckks.held_keys import keep_keys, keys_of, offer_keys
 from secure_gal.protection.ports import FittedSide, Known
 from secure_gal.protection.sums.aggregator import SumAggregator
 from secure_gal.protection.sums.declaration import check_declaration, digest_rows
@@ -89,7 +89,8 @@ class SealedFits(FittedSide):
         effects: list[Effect] = []
         if not declared(stage).there:
             declared(stage).set(None)
-            effects = [events.Prepared(), Send(stage.sponsor, messages.Declared(self._declaration(stage)))]
+            said = messages.Declared(self._declaration(stage), offer_keys(stage, SUM))
+            effects = [events.Prepared(), Send(stage.sponsor, said)]
         return [*effects, *([use_keys(stage)] if keys(stage).there else [])]
 
     def _declaration(self, stage: AssistorStage) -> Declaration:
@@ -102,14 +103,12 @@ class SealedFits(FittedSide):
         return Declaration(model.padded, model.width, signature, public.hex(), over_public.hex(), model.fresh)
 
     def receive(self, stage: AssistorStage, message: Message) -> list[Effect]:
-        """Steps 6b, 6c, 12a, 12c; the others are the aggregator's."""
+        """Steps 6b, 12a, 12c; the others are the aggregator's."""
         match message:
             case Declarations():
                 return self._on_declarations(stage, message)
             case EvaluationKeys():
                 return self._on_keys(stage, message)
-            case ProductKeys():
-                return self._on_product_keys(stage, message)
             case KnownRequest():
                 return self._on_known(stage, message)
             case PartKey():
@@ -119,7 +118,7 @@ class SealedFits(FittedSide):
             case _:
                 raise PeerViolation(stage.sponsor, f"{message.KIND} is not for an assistor of this study")
 
-    # steps 6b and 6c: declarations and keys
+    # step 6b: declarations and keys
 
     def _on_declarations(self, stage: AssistorStage, message: Declarations) -> list[Effect]:
         kept, study, found = _Records(stage.state), stage.study, message.declarations
@@ -138,19 +137,13 @@ class SealedFits(FittedSide):
     def _on_keys(self, stage: AssistorStage, message: EvaluationKeys) -> list[Effect]:
         if not _Records(stage.state).widths.there or keys(stage).there:
             raise PeerViolation(stage.sponsor, "keys came before the declarations, or twice")
-        raw = message.keys.tobytes()
+        raw = keys_of(stage, message)
         stage.model.check_keys(raw, stage.sponsor)
+        if self.aggregator is not None:
+            self.aggregator.check_keys(raw)
         keys(stage).set(raw)
-        if self.aggregator is None:
-            stage.enter("learning")
-        return [events.GotKeys(len(raw)), use_keys(stage)]
-
-    def _on_product_keys(self, stage: AssistorStage, message: ProductKeys) -> list[Effect]:
-        if self.aggregator is None or not keys(stage).there:
-            raise PeerViolation(stage.sponsor, "product keys are for the aggregator, after its evaluation keys")
-        self.aggregator.take_keys(message)
         stage.enter("learning")
-        return []
+        return [keep_keys(stage, message, raw), use_keys(stage)]
 
     # steps 7 and 8a: rounds
 

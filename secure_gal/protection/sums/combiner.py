@@ -11,7 +11,7 @@ import numpy.typing as npt
 from crypto.ckks.fits import Layout
 from crypto.ckks.slots import Packing
 from crypto.ckks.sum_calculator import SumCalculator
-from crypto.ckks.sum_keys import ProductKeys as LoadedKeys
+from crypto.ckks.sum_keys import ProductKeys
 from secure_gal.errors import blamed
 
 Bytes = npt.NDArray[np.uint8]
@@ -31,9 +31,9 @@ class Combiner(Protocol):
 
 
 def open_combiner(raw: bytes, peer: str) -> Combiner:
-    """The calculator of the product keys that arrived; PeerViolation."""
+    """The calculator of the evaluation keys that arrived; PeerViolation."""
     with blamed(peer):
-        return SumCalculator(LoadedKeys.from_bytes(raw))
+        return SumCalculator(ProductKeys(raw))
 
 
 def _split(author: str, layout: Layout, part: bytes) -> tuple[Bytes, Bytes]:

@@ -16,7 +16,14 @@ def lines(study: Study) -> tuple[Disclosure, ...]:
 def _declared() -> tuple[Disclosure, ...]:
     """Before the first round."""
     return (
-        Disclosure("declared", "assistor", "sponsor", "the number of its features", "clear", "the size of its model"),
+        Disclosure(
+            "declared",
+            "assistor",
+            "sponsor",
+            "the number of its features; the digest of keys that it still has",
+            "clear",
+            "the size of its model, and whether an earlier run of this study left keys there",
+        ),
         Disclosure(
             "declarations",
             "sponsor",

@@ -21,7 +21,7 @@ from secure_gal.errors import DataError, PeerViolation, blamed, setting
 from secure_gal.gal.contributions import TOGETHER
 from secure_gal.gal.rows import study_order, to_unit
 from secure_gal.messages import Declaration, Declared, InnerProducts, Message, SealedFitted, WeightedSum
-from secure_gal.protection.ckks.sponsor import Cipher, longest_fit
+from secure_gal.protection.ckks.sponsor import Cipher, checked_digest, held, longest_fit
 from secure_gal.protection.sponsor_stage import SponsorStage
 from secure_gal.protection.sums.declaration import check_declaration
 from secure_gal.protection.sums.weights import constrained_weights, uniform_weights
@@ -34,8 +34,6 @@ Values = npt.NDArray[np.float64]
 class SumCipher(Cipher, Protocol):
     """The sponsor's secret key (`crypto.ckks.secret_sum.SumContext`); every method may take long."""
 
-    def public_key(self) -> bytes: ...
-    def product_keys(self) -> bytes: ...
     def encrypt_difference(self, values: Values) -> Bytes: ...
     def decrypt_products(self, products: Bytes, count: int, scaling: Products) -> Values: ...
     def decrypt_sum(self, replies: Bytes, layout: Layout, source: str) -> Values: ...
@@ -102,7 +100,7 @@ class SummedFits:
             case _:
                 raise PeerViolation(peer, f"{message.KIND} is not for a sponsor of this study")
 
-    # steps 6a to 6c: declarations and keys
+    # steps 6a and 6b: declarations and keys
 
     def _on_declared(self, stage: SponsorStage, peer: str, message: Declared) -> list[Effect]:
         item, encrypted = message.declaration, self._ridge
@@ -111,6 +109,7 @@ class SummedFits:
             raise PeerViolation(peer, "fresh features are declared under encrypted residuals only")
         if (item.padded > 0) != encrypted or item.padded & (item.padded - 1):
             raise PeerViolation(peer, "a padded width is a power of two under encrypted residuals, and 0 otherwise")
+        held(stage)[peer] = checked_digest(peer, message.held)
         SumRecords(stage.state).declared[peer] = item
         return [events.Width(peer, item.padded or item.width), *self._key_if_complete(stage)]
 
@@ -118,24 +117,21 @@ class SummedFits:
         if self.waiting_for(stage):
             return []
         declared = SumRecords(stage.state).declared
-        found = {p: declared[p] for p in stage.assistors}
+        found, digests = {p: declared[p] for p in stage.assistors}, {p: held(stage)[p] for p in stage.assistors}
+        adder = stage.study.adder
 
-        def made() -> tuple[dict[str, bytes], bytes]:
-            cipher = self._cipher
-            keys = {p: cipher.public_keys(i.padded) if i.padded else cipher.public_key() for p, i in found.items()}
-            return keys, cipher.product_keys()
+        def made() -> dict[str, bytes]:
+            issue = self._cipher.issue
+            return {p: issue(item.padded, digests[p], combines=p == adder) for p, item in found.items()}
 
-        return [Compute("keys", made, lambda result: self._all_keyed(stage, found, *result))]
+        return [Compute("keys", made, lambda keys: self._all_keyed(stage, found, keys))]
 
-    def _all_keyed(
-        self, stage: SponsorStage, found: dict[str, Declaration], keys: dict[str, bytes], product_keys: bytes
-    ) -> list[Effect]:
+    def _all_keyed(self, stage: SponsorStage, found: dict[str, Declaration], keys: dict[str, bytes]) -> list[Effect]:
         sends: list[Effect] = []
         for peer, raw in keys.items():
             sends.append(Send(peer, messages.Declarations(found)))
             sends.append(Send(peer, messages.EvaluationKeys(np.frombuffer(raw, dtype=np.uint8))))
             stage.keyed[peer] = None
-        sends.append(Send(stage.study.adder, messages.ProductKeys(np.frombuffer(product_keys, dtype=np.uint8))))
         return [*sends, *stage.begin()]
 
     # steps 8a to 9: rounds

@@ -53,7 +53,7 @@ def party(tmp_path: Path) -> PartySettings:
 
 def opened(cipher: SumContext, fit: np.ndarray, layout: Layout) -> np.ndarray:
     """What the sponsor decrypts of one party's fit or part, once the aggregator has passed it on with weight 1."""
-    calculator = SumCalculator(ProductKeys(cipher.product_keys()))
+    calculator = SumCalculator(ProductKeys(cipher.public_keys(0, combines=True)))
     replies = calculator.weighted_sum([layout.split(fit.tobytes())], [1 << 20])
     return cipher.decrypt_sum(replies, layout, "lab")
 
@@ -71,7 +71,7 @@ def test_fits_and_parts_agree_with_the_clear_learner_of_the_same_secret(
     data = SumFreshData(party, settings, tmp_path, lambda text: None)
     encoder = data.prepare(rows, train)
     assert data.width == 4, "columns count, not features"
-    keys = cipher.public_keys(data.padded)
+    keys = cipher.public_keys(data.padded, combines=True)  # this party adds up, too
     data.use_keys(keys, "hospital")
     residuals = [rng.uniform(-1, 1, (layout.train, OUTPUTS)).astype(np.float32) for _ in range(ROUNDS)]
     models = []
@@ -115,7 +115,7 @@ def test_a_part_is_cut_beyond_its_limit_and_the_party_is_told_of_those_rows_alon
     made = np.array([[limit], [-limit], [2 * limit], [-np.inf], [1.0]], dtype=np.float32)
     monkeypatch.setattr(AssistorData, "predict", lambda *_: (np.ones(len(made), np.uint8), made))
     data = SumClearData(party, settings, tmp_path, said.append)
-    data.use_keys(cipher.public_key(), "hospital")
+    data.use_keys(cipher.public_keys(0, combines=True), "hospital")
     _, part = data.predict(("a", "b", "c", "d", "e"), b"", [], np.ones(1), 1)
     found = opened(cipher, part, Layout(0, len(made), 1))
     assert np.allclose(found[:, 0], [limit, -limit, limit, -limit, 1.0], atol=SUM.error * MAX_PART)
@@ -123,7 +123,7 @@ def test_a_part_is_cut_beyond_its_limit_and_the_party_is_told_of_those_rows_alon
 
 
 def test_replies_add_up(cipher: SumContext) -> None:
-    key, rng = EncryptionKey(cipher.public_key()), np.random.default_rng(0)
+    key, rng = EncryptionKey(cipher.public_keys(0)), np.random.default_rng(0)
     values = [rng.uniform(-1, 1, (ROWS.n + 10, 2)) for _ in range(3)]
     fits = [
         np.frombuffer(key.encrypt(np.zeros((0, 2)), v, 1.0), np.uint8).reshape(-1, ROWS.reply_bytes) for v in values

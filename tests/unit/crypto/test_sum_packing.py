@@ -84,8 +84,8 @@ class Keys:
     def __init__(self) -> None:
         self.secret = SumContext.generate(SUM)
         self.raw = self.secret.public_keys(1)
-        self.calculator = SumCalculator(ProductKeys.from_bytes(self.secret.product_keys()))
-        self.public = EncryptionKey.from_bytes(self.secret.public_key())
+        self.calculator = SumCalculator(ProductKeys(self.secret.public_keys(0, combines=True)))
+        self.public = EncryptionKey(self.secret.public_keys(0))
 
 
 @pytest.fixture(scope="module")

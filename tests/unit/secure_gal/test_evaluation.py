@@ -124,7 +124,7 @@ def test_released_labels_are_learnt_from_and_true_ones_measured(tmp_path: Path) 
 
 def test_the_best_own_model_is_scikit_learns_on_the_studys_folds() -> None:
     y, train = SICK.astype(np.int64), np.arange(N) % 4 != 0
-    found = own_outputs(X, y, train, "cross_entropy", 2, 5, 3)
+    found = own_outputs(X, y, train, None, "cross_entropy", 2, 5, 3)
     folds = fold_numbers(int(train.sum()), 5, 3)
     seed = own_model.derive_seed("own model", 3)
     kept = folds != 2
@@ -138,10 +138,10 @@ def test_the_best_own_model_is_scikit_learns_on_the_studys_folds() -> None:
 def test_a_class_that_a_fold_lacks_gets_no_probability_there() -> None:
     y = np.zeros(N, dtype=np.int64)
     y[:3], y[100:] = 2, 1
-    found = own_outputs(X, y, np.ones(N, dtype=bool), "cross_entropy", 4, 5, 0)
+    found = own_outputs(X, y, np.ones(N, dtype=bool), None, "cross_entropy", 4, 5, 0)
     np.testing.assert_allclose(found.sum(axis=1), 1)
     assert not found[:, 3].any()
-    one = own_outputs(X, np.ones(N, dtype=np.int64), np.ones(N, dtype=bool), "cross_entropy", 2, 5, 0)
+    one = own_outputs(X, np.ones(N, dtype=np.int64), np.ones(N, dtype=bool), None, "cross_entropy", 2, 5, 0)
     assert (one[:, 1] == 1).all()
 
 

@@ -17,7 +17,7 @@ STUDY, RUN = "ab" * 32, "cd" * 32
 
 
 def encoded(message: object | None = None, **changes: object) -> list[bytes]:
-    message = message or messages.Residual(np.arange(6, dtype=np.float32).reshape(3, 2), 2)
+    message = message or messages.Fitted(np.arange(6, dtype=np.float32).reshape(3, 2), 2)
     settings = {"study": STUDY, "run": RUN, "sender": "lab", "recipient": "hospital", "seq": 1, **changes}
     return [bytes(f) for f in wire.encode(message, identity=identity("lab"), **settings)]  # type: ignore[arg-type]
 
@@ -38,7 +38,6 @@ def test_round_trip_of_every_kind() -> None:
         messages.LedgerCertificate(Certificate("a", "b", 1, {"lab": LogHead(1, "0" * 64)}, {"lab": "00"}), 1),
         messages.Declared(messages.Declaration(4, 3, "00")),
         messages.Declarations({"lab": messages.Declaration(4, 3, "00", "11")}),
-        messages.ProductKeys(bytes_[0]),
         messages.SealedFitted(bytes_[0], 1),
         messages.RelayedFitted(messages.Author("lab"), bytes_[0], 1),
         messages.OwnDifference(bytes_, 1),
@@ -89,7 +88,7 @@ def test_round_trip_of_every_kind() -> None:
 def test_a_large_tensor_travels_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "CHUNK", 1000)
     values = np.random.default_rng(0).standard_normal((700, 1)).astype(np.float32)
-    frames = encoded(messages.Residual(values, 1))
+    frames = encoded(messages.Fitted(values, 1))
     assert [len(f) for f in frames[3:]] == [1000, 1000, 800]
     assert np.array_equal(decoded(frames).message.values, values)  # type: ignore[union-attr]
     for broken in (frames[:-1], [*frames, b"x"], [*frames[:3], frames[4], frames[3], frames[5]]):
@@ -133,7 +132,7 @@ def resigned(old: bytes, new: bytes) -> list[bytes]:
     [
         (b'"sender":"lab"', b'"sender":"insurer"', "on this channel"),
         (b'"recipient":"hospital"', b'"recipient":"insurer"', "on this channel"),
-        (b'"kind":"residual"', b'"kind":"fitted2"', "unknown message kind"),
+        (b'"kind":"fitted"', b'"kind":"fitte2"', "unknown message kind"),
         (b'"dtype":"<f4"', b'"dtype":"<f8"', "must be <f4"),
         (b'"protection":"clear"', b'"protection":"none"', "must be clear"),
         (b'"shape":[3,2]', b'"shape":[2,2]', "do not fit"),
@@ -181,7 +180,7 @@ def test_a_header_is_judged_before_its_payload_is_there() -> None:
         card = identity("lab").card
         return wire.announced(head, rest, sender=card, recipient="hospital", limits=wire.Limits(**limits))
 
-    assert announced(head, rest).kind == "residual"
+    assert announced(head, rest).kind == "fitted"
     for bad, limits in ((rest + 1, {}), (rest - 1, {}), (0, {}), (rest, {"rows": 2})):
         with pytest.raises(PeerViolation, match=r"bytes follow|at most 2 rows"):
             announced(head, bad, **limits)
