@@ -24,21 +24,21 @@ from rich.table import Table
 
 from benchmarks import generalise_data as data
 from benchmarks import output
+from benchmarks.encrypted_local import EncryptedLocal
 from benchmarks.generalise import KINDS, area
 from crypto.ckks.leave_one_out import growth
 from crypto.ckks.secret import SecretContext
 from crypto.ckks.sets import PARAMETER_SETS
+from secure_gal import GAL
 from secure_gal.gal.doubt import beyond
 from secure_gal.gal.ensemble import Ensemble
 from secure_gal.gal.losses import get_loss
 from secure_gal.gal.rows import to_unit
 from secure_gal.gal.split import split_rows
-from secure_gal.holdings.encrypted_local import EncryptedLocal
 from secure_gal.holdings.local import LocalParty, collapse
 from secure_gal.learners.cross_fit import folds_for
 from secure_gal.learners.linear import LinearLearner
 from secure_gal.protection.ckks.sponsor import longest_fit
-from secure_gal.reference import GAL
 from secure_gal.settings.party import LearnerSettings
 
 ROUNDS, PARTIES = 10, 3

@@ -28,8 +28,8 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from benchmarks import deep_data as data
-from secure_gal.learners import storage
-from secure_gal.reference import GAL
+from secure_gal import GAL
+from secure_gal.estimator.predicting import encoder_and_codec, staged
 from secure_gal.settings.party import LearnerSettings
 
 METHODS = ("alone", "joint", "gal", "dms", "alone_heads", "joint_heads", "heads")
@@ -136,14 +136,14 @@ def run(case: Case, method: str, chosen: argparse.Namespace, split: data.Split) 
     gal.fit(blocks, split.y)
     seconds = time.perf_counter() - began
     # An encrypted party holds one head of all kept rounds: only the last value can be had.
-    stages = [gal.decision_function(tests)] if cipher else _staged(gal, tests)
+    stages = [gal._outputs(tests)] if cipher else list(staged(gal.fitted_, gal._new(tests), print))
     trail = [_score(case.metric, f, gal, split.test_y) for f in stages]
-    gal.close()
-    saved = [sum(len(storage.dump(model)) for model in models) for models in gal.models_.values()]
+    states = [part.state for part in gal.fitted_.parties]
+    saved = [sum(len(value) for key, value in state.items() if key.startswith("model/")) for state in states]
     result = {
         "method": method,
         case.metric: trail[-1],
-        "rounds": gal.ensemble_.kept,
+        "rounds": gal.n_rounds_,
         "seconds_fit": round(seconds, 1),
         "after_round": trail,
         "saved_mb": round(sum(saved) / 1e6, 2),
@@ -179,25 +179,14 @@ def _learner(case: Case, chosen: argparse.Namespace, method: str, block: np.ndar
     return LearnerSettings(kind=case.network, loss=loss, device=chosen.device, options=options)  # type: ignore[arg-type]
 
 
-def _staged(gal: GAL, tests: list[np.ndarray]) -> list[np.ndarray]:
-    """F after every kept round on test rows: parts are computed once."""
-    total = np.tile(gal.ensemble_.F0, (len(tests[0]), 1))
-    stages = [total]
-    for t, record in enumerate(gal.history_[: gal.ensemble_.kept]):
-        parts = zip(gal._names, tests, strict=True)
-        step = sum(record.weights[name] * gal.models_[name][t].predict(x) for name, x in parts)
-        total = total + record.eta * step
-        stages.append(total)
-    return stages
-
-
 def _score(metric: str, f: np.ndarray, gal: GAL, y: np.ndarray) -> float:
     """Accuracy in percent, area under the ROC curve, or mean absolute deviation in the label's unit."""
+    codec = encoder_and_codec(gal.fitted_)[1]
     if metric == "auroc":
         return round(float(roc_auc_score(y, f[:, 0])), 4)
     if metric == "mad":
-        return round(float(np.abs(f[:, 0] * gal.codec_.scale + gal.codec_.mean - y).mean()), 3)
-    return round(100 * float(np.mean(np.array(gal.codec_.decode(f)) == y)), 2)
+        return round(float(np.abs(codec.values(f) - y).mean()), 3)
+    return round(100 * float(np.mean(np.array(codec.decode(f)) == y)), 2)
 
 
 def machine(device: str, precision: str) -> dict[str, Any]:

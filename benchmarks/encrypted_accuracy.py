@@ -29,9 +29,9 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks import accuracy_data as data
 from benchmarks import output
+from secure_gal import GAL
 from secure_gal.data.encode_table import TableEncoder
 from secure_gal.learners.linear import LinearModel
-from secure_gal.reference import GAL
 from secure_gal.settings.party import LearnerSettings
 
 ROUNDS = 20
@@ -103,7 +103,7 @@ def credit(name: str, folder: Path, seed: int, fit: Fit) -> dict[str, Any]:
         return float(roc_auc_score(y[test], model.fit(a, y[train]).predict_proba(b)[:, 1]))
 
     def gal(model: GAL) -> float:
-        return float(roc_auc_score(y[test], model.decision_function(x_test)[:, 0]))
+        return float(roc_auc_score(y[test], model.decision_function(x_test)))
 
     began = time.perf_counter()
     ours = fit(x, y[train], rounds=ROUNDS, learners=AUTO, seed=seed)
@@ -114,7 +114,7 @@ def credit(name: str, folder: Path, seed: int, fit: Fit) -> dict[str, Any]:
         "rows": len(train),
         "columns": [block.shape[1] for block in x],
         "gal_auto": gal(ours),
-        "kept_rounds": ours.ensemble_.kept,
+        "kept_rounds": ours.n_rounds_,
         "seconds": round(seconds, 2),
         "central_boosting": boosting,
         "central_logistic": central(LogisticRegression(max_iter=2000), pooled, pooled_test),

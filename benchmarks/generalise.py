@@ -30,8 +30,9 @@ from sklearn.neighbors import KNeighborsRegressor
 
 from benchmarks import generalise_data as data
 from benchmarks import output
+from secure_gal import GAL
+from secure_gal.estimator.predicting import encoder_and_codec
 from secure_gal.gal.losses import get_loss, metric
-from secure_gal.reference import GAL
 from secure_gal.settings.party import LearnerSettings
 
 ROUNDS = 10
@@ -64,15 +65,15 @@ def learners(mix: Sequence[str], parties: int) -> list[Learner]:
 def outcome(gal: GAL, blocks: Blocks, y: np.ndarray, task: str) -> dict[str, float]:
     """Loss, metric and (classification) AUC of new rows, with the loss of F^0 and what the study itself reported."""
     assert task in ("classification", "regression")
-    f, k = gal.decision_function(blocks), gal.ensemble_.F.shape[1]
-    loss, coded = get_loss(gal._study.loss_name, k), gal.codec_.encode(list(y))
-    flat = np.tile(gal.ensemble_.F0, (len(f), 1))
+    f, k, fitted = gal._outputs(blocks), gal.F_.shape[1], gal.fitted_
+    loss, coded = get_loss(fitted.study.loss_name, k), encoder_and_codec(fitted)[1].encode(list(y))
+    flat = np.tile(fitted.sponsor.state["ensemble/F0"], (len(f), 1))
     found = {
         "loss": loss.value(coded, f),
         "metric": metric(task, coded, f),  # type: ignore[arg-type]
         "initial_loss": loss.value(coded, flat),
-        "reported_loss": gal.ensemble_.history[gal.ensemble_.kept - 1].train_loss if gal.ensemble_.kept else np.nan,
-        "kept": gal.ensemble_.kept,
+        "reported_loss": gal.history_[gal.n_rounds_ - 1].train_loss if gal.n_rounds_ else np.nan,
+        "kept": gal.n_rounds_,
     }
     return found | ({"auc": area(coded, f)} if task == "classification" else {})
 

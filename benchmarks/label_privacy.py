@@ -50,7 +50,7 @@ LEAST_PROBABILITY = 1e-3
 def learn(
     blocks: Sequence[np.ndarray], training: Training, task: str, train: np.ndarray, features: str
 ) -> Callable[[Sequence[np.ndarray]], np.ndarray]:
-    """GAL over these blocks (N, p_m); returns the decision function. The loop is that of `secure_gal.reference.gal`."""
+    """GAL over these blocks (N, p_m); returns the decision function. The loop is algorithm 1 of the paper."""
     names = [f"p{m}" for m in range(len(blocks))]
     ensemble = Ensemble(
         training.loss, training.y, train, task, tuple(names), "fitted", "search", PATIENCE, ROUNDS, "l2"

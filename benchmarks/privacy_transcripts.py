@@ -1,6 +1,6 @@
 """One study over `People`, and all that its parties received: in the clear, with noise, or by way of ciphertexts.
 
-The loop is that of `secure_gal.reference.gal`; what is privatised goes through the product's own schemes, losses and
+The loop is algorithm 1 of the paper; what is privatised goes through the product's own schemes, losses and
 noise.
 """
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.encrypted_local import EncryptedLocal
 from benchmarks.privacy_data import Array, People
 from crypto.ckks.secret import SecretContext
 from crypto.ckks.sets import PARAMETER_SETS
@@ -20,7 +21,6 @@ from secure_gal.attacks.finding import r2
 from secure_gal.attacks.requests import readable
 from secure_gal.gal.ensemble import Ensemble
 from secure_gal.gal.losses import metric
-from secure_gal.holdings.encrypted_local import EncryptedLocal
 from secure_gal.holdings.local import LocalParty, collapse
 from secure_gal.labels.schemes import Training
 from secure_gal.learners import make_learner

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from secure_gal.reference import GAL
+from secure_gal import GAL
 from secure_gal.settings.party import LearnerSettings
 
 Array = npt.NDArray[np.float64]
@@ -56,7 +56,6 @@ def main(residuals: str = "none") -> dict[str, float]:
             blocks, y[:300]
         )
         found[name] = float(np.corrcoef(gal.predict(later), y[300:])[0, 1])
-        gal.close()
     return found
 
 

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from secure_gal import GAL
 from secure_gal.learners import make_learner
-from secure_gal.reference import GAL
 from secure_gal.settings.party import LearnerSettings
 
 Array = npt.NDArray[np.float64]

@@ -1,8 +1,8 @@
 """A hospital and a laboratory learn together, and nobody pools a table: `python -m examples.two_parties`.
 
-Both parties are in this one process, joined by function calls: `secure_gal.reference.GAL` computes what a study between
-machines computes, with the same losses, weights and rounding. It is for experiments and protects nothing, since one
-process holds both tables; docs/GUIDE.md goes through the same study between two machines.
+Both parties are in this one process, joined by function calls: `secure_gal.GAL` runs the roles of a study between
+machines, and so computes what they compute. It is for experiments and protects nothing, since one process holds both
+tables; docs/GUIDE.md goes through the same study between two machines.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from sklearn.datasets import load_breast_cancer
 from sklearn.model_selection import train_test_split
 
+from secure_gal import GAL
 from secure_gal.gal.losses import metric
-from secure_gal.reference import GAL
 
 
 def main() -> dict[str, float]:

@@ -17,12 +17,29 @@ app = typer.Typer(
     help="Learn together with organisations that hold other features of the same people: Gradient Assisted Learning "
     "between party processes over mutually authenticated channels.\n\nStart with: secure-gal demo",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
 app.add_typer(audit_app, name="audit")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from secure_gal import __version__
+
+        typer.echo(f"secure-gal {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def about(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which release.")
+    ] = False,
+) -> None:
+    """What stands before the commands."""
+
 
 PartyFile = Annotated[Path, typer.Argument(metavar="PARTY.toml", help="This party's own settings file.")]
 Home = Annotated[Path, typer.Option("--home", help="Folder with this party's key and pinned cards.")]

@@ -20,6 +20,7 @@ from parties.run.traffic import Traffic
 from secure_gal import events
 from secure_gal.data.align import COMPARE, NoRowsError
 from secure_gal.errors import Paused
+from secure_gal.holdings.choose import assistor_data
 from secure_gal.holdings.roles import Context
 from secure_gal.protocol import roles
 from secure_gal.protocol.agreement import NONCE_BYTES
@@ -70,19 +71,7 @@ def _model(
     session: Session, store: RunStore, progress: Progress, budget: DataBudget
 ) -> AssistorData | EncryptedAssistorData:
     """This party's data and learner, of the kind that the study's protections ask for; counted in `budget`."""
-    protect = session.study.protect
-    kind: type[AssistorData | EncryptedAssistorData]
-    if protect.summed:
-        from secure_gal.holdings.fresh import SumFreshData
-        from secure_gal.holdings.sums import SumClearData, SumEncryptedData
-
-        encrypted = SumFreshData if session.party.learner.fresh_features else SumEncryptedData
-        kind = encrypted if protect.encrypted else SumClearData
-    elif protect.encrypted:
-        from secure_gal.holdings.encrypted import EncryptedAssistorData as kind
-    else:
-        from secure_gal.holdings.party import AssistorData as kind
-    model = kind(
+    model = assistor_data(session.study, session.party.learner)(
         session.party,
         session.study,
         session.file.resolve().parent,

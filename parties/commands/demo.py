@@ -219,7 +219,7 @@ def _print_results(folder: Path, data: dict[str, Any], results: list[Result]) ->
 
 def _reference(data: dict[str, Any], columns: slice) -> npt.NDArray[np.float64]:
     """Probabilities of held-out rows by one-party GAL on these columns, with the same settings."""
-    from secure_gal.reference import GAL
+    from secure_gal import GAL
 
     x, train = data["x"][:, columns], data["train"]
     mean, scale = x[train].mean(axis=0), x[train].std(axis=0)

@@ -47,7 +47,7 @@ def _measured(session: Session, store: RunStore, state: State) -> dict[str, floa
     if what := changes(session, store, whole):
         raise DataError(path, f"is not what was learnt from: {what}; restore it")
     rows = state.array("rows" if sponsor else "positions").tolist()
-    ids, encoder = tuple(whole.ids[i] for i in rows), storage.load(state.raw("encoder"))
+    ids, encoder = tuple(whole.ids[i] for i in rows), storage.load(state.raw("encoder"), model.trusted)
     encoder = encoder[0] if sponsor else encoder
     models = [state.raw(f"model/{t:04d}") for t in range(1, len(coefficients) + 1)]
 

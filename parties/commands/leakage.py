@@ -17,6 +17,7 @@ from parties.run.store import RunStore
 from secure_gal.attacks.meter import Leakage, byte_leakage, column_leakage, label_leakage
 from secure_gal.data.encode_table import TableEncoder
 from secure_gal.errors import SettingsError
+from secure_gal.features.encoded import RidgeFeatures
 from secure_gal.holdings.party import AssistorData
 from secure_gal.holdings.sponsor import SponsorData
 from secure_gal.learners import storage
@@ -95,9 +96,10 @@ def _columns(session: Session, state: State) -> Leakage:
             "takes every party's data to score: python -m benchmarks.privacy",
         )
     if protect.encrypted:
-        sent = _stand_ins(state, x, train, (rounds, session.study.k))
+        _, features = storage.load(state.raw("encoder"), model.trusted)
+        sent = _stand_ins(features, x, train, (rounds, session.study.k))
     else:
-        models = linked([state.raw(f"model/{t:04d}") for t in range(1, rounds + 1)])
+        models = linked([state.raw(f"model/{t:04d}") for t in range(1, rounds + 1)], model.trusted)
         sent = np.stack([fitted.predict(x).astype(np.float32) for fitted in models])
     if protect.noise is not None:  # fresh noise, distributed as what was sent
         sent = clipped_with_noise(sent, protect.clip, protect.noise)
@@ -107,11 +109,10 @@ def _columns(session: Session, state: State) -> Leakage:
 
 
 def _stand_ins(
-    state: State, x: npt.NDArray[Any], train: npt.NDArray[np.bool_], shape: tuple[int, int]
+    features: RidgeFeatures, x: npt.NDArray[Any], train: npt.NDArray[np.bool_], shape: tuple[int, int]
 ) -> npt.NDArray[Any]:
     """Fitted values U (U' r) for random r of (T, K): this party cannot read what the sponsor decrypts, but the space is
     the same."""
-    _, features = storage.load(state.raw("encoder"))
     u = features.transform(x)
     r = np.random.default_rng(0).standard_normal((shape[0], int(train.sum()), shape[1]))
     sent = np.einsum("np,tpk->tnk", u, np.einsum("np,tnk->tpk", u[train], r))

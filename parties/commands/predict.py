@@ -37,6 +37,7 @@ from secure_gal.holdings.sponsor import SponsorData
 from secure_gal.learners import storage
 from secure_gal.protocol import roles
 from secure_gal.protocol.agreement import psi_domain
+from secure_gal.protocol.own_part import own_part
 from secure_gal.protocol.prediction import Prediction
 from secure_gal.state import State
 
@@ -82,7 +83,7 @@ def _predict(session: Session, store: RunStore, ids: Path, out: Path, progress: 
     )
     table = _rows(session, ids, model, progress.warn)
     wanted = tuple(table.ids)
-    own, initial = _own_part(state, model, table, encoder, codec)
+    own, initial = own_part(state, model, table, encoder, codec.outputs)
     role = _role(session, store, state, wanted, codec.outputs)
     node, _ = open_node(session, store, role, Traffic(store))
     loop = Loop(node, progress)
@@ -167,19 +168,6 @@ def _rows(session: Session, ids: Path, model: SponsorData, warn: Callable[[str],
             "add the feature columns to the file",
         )
     return Table(table.ids, model.table.frame[[where[e] for e in table.ids]], None, ids, table.written)
-
-
-def _own_part(
-    state: State, model: SponsorData, table: Table, encoder: object, codec: LabelCodec
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
-    """The sponsor's own part (n, K), and F^0 (K,)."""
-    initial = np.asarray(state.array("ensemble/F0"))
-    if not model.fits:
-        return np.zeros((len(table.ids), codec.outputs), dtype=np.float32), initial
-    coefficients = state.array("own-coefficients")
-    models = [state.raw(f"model/{t:04d}") for t in range(1, len(coefficients) + 1)]
-    _, part = model.part(table, tuple(table.ids), encoder, models, coefficients, codec.outputs)  # type: ignore[arg-type]
-    return part, initial
 
 
 def to_csv(

@@ -68,8 +68,8 @@ def _of_rows(column: pl.Series, ids: pl.Series, numbers: pl.Series) -> list[str]
 
 
 def _determine(column: pl.Series, labels: pl.Series) -> bool:
-    """Whether column and label say the same: one value of the one for each of the other."""
+    """Whether column and label say the same: one value of the one for each of the other, and not a new one each row."""
     kinds = labels.n_unique()
-    if kinds < 2 or column.has_nulls() or column.n_unique() != kinds:
+    if not 2 <= kinds < len(labels) or column.has_nulls() or column.n_unique() != kinds:
         return False
     return pl.DataFrame([column.alias("a"), labels.alias("b")]).n_unique() == kinds

@@ -14,12 +14,10 @@ import polars as pl
 from secure_gal.data import schema_file
 from secure_gal.data.arrays import ArrayRows, read_arrays
 from secure_gal.data.findings import Findings, across
-from secure_gal.data.id_types import id_texts
-from secure_gal.data.ids import write_ids
+from secure_gal.data.id_and_label import ids_of, labels_of
 from secure_gal.data.infer import basis, infer
-from secure_gal.data.notation import numbers
 from secure_gal.data.raw import Raw, read_raw
-from secure_gal.data.repeated import find_repeats, refuse_repeats, resolve_repeated
+from secure_gal.data.repeated import resolve_repeated
 from secure_gal.data.schema import Role, Schema
 from secure_gal.data.typed import typed
 from secure_gal.data.weight_column import check_weights, without_column
@@ -78,12 +76,18 @@ def read_table(
     Raises:
         DataError: naming the file, the column, the row (1 is the first row of data) and the fix.
     """
-    where = Path(data.where)
     if data.arrays:
         return _read_arrays(data, form, labelled)
     found = _numbered(data, read_raw(data, schema))
-    raw = found.frame
-    ids, written = _ids(where, raw, data.ids, form, data.repeated is not None)
+    return table_of(found, data, form, schema=schema, labelled=labelled, task=task)
+
+
+def table_of(
+    found: Raw, data: DataSettings, form: IdForm | None, *, schema: Schema | None, labelled: bool, task: Task
+) -> Table:
+    """The same of rows that were read already."""
+    where, raw = Path(data.where), found.frame
+    ids, written = ids_of(where, raw, data.ids, form, data.repeated is not None)
     findings = None
     if schema is None:
         findings = _decided(found, data)
@@ -91,7 +95,7 @@ def read_table(
             more = f" (and {len(findings.problems) - 1} more: secure-gal schema)" if len(findings.problems) > 1 else ""
             raise DataError(data.where, f"{findings.problems[0]}{more}")
         schema = findings.schema
-    labels = _labels(where, data.label, raw, schema) if labelled else None
+    labels = labels_of(where, data.label, raw, schema) if labelled else None
     held = schema if labelled else without_column(schema, data.weight)
     alone = not labelled and not any(field.name in raw.columns for field in held.features)
     frame = pl.DataFrame() if alone else typed(data.where, raw, held, str(data.schema or ""))
@@ -168,7 +172,8 @@ def _across(data: DataSettings, raw: pl.DataFrame, frame: pl.DataFrame) -> tuple
     if data.ids[0] not in raw.columns:
         return ()
     label = raw[data.label] if data.label in raw.columns else None
-    return tuple(across(frame, raw[data.ids[0]].cast(pl.String), label))
+    features = frame if data.weight is None else frame.drop(data.weight, strict=False)
+    return tuple(across(features, raw[data.ids[0]].cast(pl.String), label))
 
 
 def _numbered(data: DataSettings, raw: Raw) -> Raw:
@@ -225,8 +230,8 @@ def _read_arrays(data: DataSettings, form: IdForm | None, labelled: bool) -> Tab
             )
     else:
         frame = pl.DataFrame({name: _as_column(path, name, values, name in columns) for name, values in held.items()})
-    ids, written = _ids(source, frame, columns, form)
-    labels = _labels(source, label_column, frame, None) if labelled else None
+    ids, written = ids_of(source, frame, columns, form)
+    labels = labels_of(source, label_column, frame, None) if labelled else None
     return Table(ids, pl.DataFrame() if x is None else x, labels, path, written)
 
 
@@ -241,52 +246,3 @@ def _as_column(path: Path, name: str, values: npt.NDArray[Any], is_id: bool) -> 
     return pl.Series(
         name, np.char.strip(values).tolist() if values.dtype.kind == "U" and not is_id else values.tolist()
     )
-
-
-def _ids(
-    path: Path, frame: pl.DataFrame, columns: tuple[str, ...], form: IdForm | None, repeated: bool = False
-) -> tuple[list[str], pl.DataFrame]:
-    """(ids as the study compares them, the id columns as text); DataError."""
-    for column in columns:
-        if column not in frame.columns:
-            known = f"its columns are {', '.join(frame.columns[:20])}"
-            one = " (a CSV of one column: is it separated as the schema says? if there is none: [data] delimiter)"
-            one = one if frame.width == 1 else ""
-            raise DataError(str(path), f"has no id column {column!r}; {known}{one}")
-    written = id_texts(frame, columns, str(path))
-    for column in columns:
-        _check_present(path, column, written[column])
-    where, texts = f"{path}, column {', '.join(columns)}", [column.to_list() for column in written]
-    ids = texts[0] if form is None else write_ids(texts, form, where)
-    found = None if repeated else find_repeats(ids)
-    if found is not None:
-        refuse_repeats(found, texts, form, where)
-    return ids, written
-
-
-def _check_present(path: Path, column: str, ids: pl.Series) -> None:
-    empty = ids.is_null() | (ids.str.strip_chars() == "")
-    if empty.any():
-        raise DataError(
-            str(path), f"row {1 + int(empty.arg_max() or 0)} has no id in column {column!r}; fill or remove it"
-        )
-
-
-def _labels(path: Path, column: str | None, frame: pl.DataFrame, schema: Schema | None) -> list[Any] | None:
-    if column is None or column not in frame.columns:
-        return None
-    label = frame[column]
-    rule = schema.of(column) if schema is not None else None
-    if schema is not None and rule is not None and label.dtype == pl.String:
-        text = label.str.strip_chars()
-        label = text.set(text.is_in((*schema.missing_values, *rule.missing_values)).fill_null(False), None)
-        if rule.type == "number":
-            label = numbers(label, rule.notation)
-    missing = label.is_null() | (label.is_nan() if label.dtype.is_float() else pl.Series([False] * len(label)))
-    if missing.any():
-        raise DataError(
-            str(path),
-            f"row {1 + int(missing.arg_max() or 0)} has no label in column {column!r}; "
-            "remove unlabelled rows from the training table",
-        )
-    return label.to_list()

@@ -20,7 +20,7 @@ BLOCK_ROWS = 8192
 
 
 class FeatureMap(Protocol):
-    """A fitted map from encoded rows to features; saved with the party's model, so it must pickle."""
+    """A fitted map from encoded rows to features; it is saved with the party's model, so `storage` must take it."""
 
     @property
     def width(self) -> int:

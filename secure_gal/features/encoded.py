@@ -16,7 +16,7 @@ from secure_gal.options import Options
 
 
 class RidgeFeatures:
-    """A feature map with its ridge basis: x (n, q) to U (n, width). Pickles with the party's model."""
+    """A feature map with its ridge basis: x (n, q) to U (n, width). It is saved with the party's model."""
 
     def __init__(self, features: FeatureMap, basis: RidgeBasis) -> None:
         self.features, self.basis = features, basis

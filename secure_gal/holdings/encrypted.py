@@ -19,6 +19,7 @@ from secure_gal.errors import SettingsError, StateError, blamed
 from secure_gal.features.encoded import RidgeFeatures
 from secure_gal.gal.split import derive_seed
 from secure_gal.holdings.encrypted_party import EncryptedParty, answer
+from secure_gal.holdings.in_memory import InMemory
 from secure_gal.holdings.party import PartyModel, RowEncoder, look_up
 from secure_gal.learners import ONE_MAP, encryptable, ridge_features, storage
 from secure_gal.settings.party import PartySettings
@@ -37,10 +38,18 @@ class EncryptedAssistorData(PartyModel):
     fresh = False
     """Whether every round has a map, and so an encrypted head, of its own (`SumFreshData`)."""
 
-    def __init__(self, party: PartySettings, study: Study, folder: Path, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        party: PartySettings,
+        study: Study,
+        folder: Path,
+        warn: Callable[[str], None],
+        *,
+        memory: InMemory | None = None,
+    ) -> None:
         refuse_unencryptable(party, study)
         sweep()
-        super().__init__(party, study, folder, warn)
+        super().__init__(party, study, folder, warn, memory=memory)
         self._params = named(study.protect.parameter_set)
         self._encrypted: EncryptedParty | None = None
         self._keys: PublicKeys | None = None
@@ -106,6 +115,11 @@ class EncryptedAssistorData(PartyModel):
         self._ready().close()
         return head
 
+    def close(self) -> None:
+        """As `PartyModel.close`."""
+        if self._encrypted is not None:
+            self._encrypted.close()
+
     def answer(
         self, ids: tuple[str, ...], encoder: bytes, keys: bytes, head: bytes, outputs: int, peer: str
     ) -> tuple[Bytes, Bytes]:
@@ -118,7 +132,7 @@ class EncryptedAssistorData(PartyModel):
         """Which ids are known (n,), the features of training, and the known ids' rows encoded."""
         table = self._read()
         known, rows = look_up(table, ids)
-        encode, features = storage.load(encoder)
+        encode, features = storage.load(encoder, self.trusted)
         return known, features, self._encode_new(encode, table, rows) if rows else np.zeros((0, 0))
 
     def _ready(self) -> EncryptedParty:

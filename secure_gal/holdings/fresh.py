@@ -23,6 +23,7 @@ from secure_gal.features.fresh import draw
 from secure_gal.gal.rows import study_order
 from secure_gal.gal.split import derive_seed
 from secure_gal.holdings.encrypted_party import answer
+from secure_gal.holdings.in_memory import InMemory
 from secure_gal.holdings.sums import SumEncryptedData
 from secure_gal.learners import storage
 from secure_gal.learners.kinds.linear import ridge_strength
@@ -38,8 +39,16 @@ class SumFreshData(SumEncryptedData):
 
     fresh = True
 
-    def __init__(self, party: PartySettings, study: Study, folder: Path, warn: Callable[[str], None]) -> None:
-        super().__init__(party, study, folder, warn)
+    def __init__(
+        self,
+        party: PartySettings,
+        study: Study,
+        folder: Path,
+        warn: Callable[[str], None],
+        *,
+        memory: InMemory | None = None,
+    ) -> None:
+        super().__init__(party, study, folder, warn, memory=memory)
         self._x: Any = np.zeros((0, 0))
         self._padded, self._round = 0, 0
         self._sponsors: tuple[bytes, str] | None = None
@@ -97,7 +106,7 @@ class SumFreshData(SumEncryptedData):
     ) -> tuple[Bytes, Bytes]:
         """(known (n,), Enc(sum of all rounds' parts) uint8 (fit_bytes,)), from the data as it is on disk now."""
         known, _, x = self._new_rows(ids, encoder)
-        width, heads = storage.load(head)
+        width, heads = storage.load(head, self.trusted)
         public = self._read_keys(ROWS, width, keys, peer)
         parts = [answer(features, public, g, outputs, x, known) for features, g in heads]
         with blamed(peer):

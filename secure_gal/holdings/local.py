@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from secure_gal.errors import SettingsError
 from secure_gal.gal.split import derive_seed, fold_numbers
 from secure_gal.gal.withheld import least
 from secure_gal.learners.base import Learner, Model
 from secure_gal.learners.cross_fit import cross_fit
+
+WHERE = "[learner]"
 
 
 class LocalParty:
@@ -67,18 +71,30 @@ class LocalParty:
         seed = derive_seed("fit", self._seed, self._name, round_)
         if self._folds is None:
             model, self.how = self._learner.fit(self._x_train, residual, seed), "fitted values"
-            return model, model.predict(self.x).astype(np.float32)
+            return model, self._checked(model.predict(self.x), residual.shape[1])
         found = cross_fit(self._learner, self._x_train, residual, seed, self._folds)
         self.how, of_training = found.how, found.values
         if withheld < 1.0:
             share = max(withheld, least(residual.shape[1], found.own))
             of_training = of_training + ((1.0 - share) * found.own * residual.T).T
         if not len(self._x_held_out):
-            return found.model, of_training.astype(np.float32)
+            return found.model, self._checked(of_training, residual.shape[1])
         values = np.empty((len(self._train), residual.shape[1]), dtype=np.float32)
         values[self._train] = of_training
         values[~self._train] = found.model.predict(self._x_held_out)
-        return found.model, values
+        return found.model, self._checked(values, residual.shape[1])
+
+    def _checked(self, values: npt.NDArray[Any], outputs: int) -> npt.NDArray[np.float32]:
+        """SettingsError unless a model answered with finite values (N, K): peers would take others for an attack."""
+        due = len(self._train), outputs
+        if np.shape(values) != due:
+            raise SettingsError(
+                WHERE,
+                f"predict returned shape {np.shape(values)}; accepted: {due}, one column for each of the residual",
+            )
+        if not np.isfinite(values).all():
+            raise SettingsError(WHERE, "predict returned values that are infinite or not a number")
+        return values.astype(np.float32)
 
 
 def collapse(

@@ -20,15 +20,17 @@ from secure_gal.data.encode_arrays import ArrayEncoder
 from secure_gal.data.encode_table import TableEncoder
 from secure_gal.data.table import Table, read_table
 from secure_gal.errors import DataError, StateError
+from secure_gal.features import OWN
 from secure_gal.gal.losses import default_local_loss
 from secure_gal.gal.split import derive_seed
+from secure_gal.holdings.in_memory import InMemory
 from secure_gal.holdings.local import LocalParty, collapse
 from secure_gal.holdings.reading import check_same, keep, known_schema
 from secure_gal.learners import check_shape, make_learner, storage
 from secure_gal.learners.base import placement_of
 from secure_gal.learners.cross_fit import folds_for
 from secure_gal.learners.shared import SharedLearner, linked
-from secure_gal.settings.party import PartySettings
+from secure_gal.settings.party import LearnerSettings, PartySettings
 from secure_gal.settings.study import Study
 
 if TYPE_CHECKING:
@@ -38,17 +40,32 @@ RowEncoder = TableEncoder | ArrayEncoder
 
 
 class PartyModel:
-    """What both roles share: rows encoded in study order, and one local model a round."""
+    """What both roles share: rows encoded in study order, and one local model a round.
 
-    def __init__(self, party: PartySettings, study: Study, folder: Path, warn: Callable[[str], None]) -> None:
+    Args:
+        folder: the party file's, where `python:` modules are looked up first.
+        warn: is given what a person should know.
+        memory: rows and learner in memory; None for a party that has files. Nothing is then kept beside its state.
+    """
+
+    def __init__(
+        self,
+        party: PartySettings,
+        study: Study,
+        folder: Path,
+        warn: Callable[[str], None],
+        *,
+        memory: InMemory | None = None,
+    ) -> None:
         self._party = party
         self._study = study
         self._folder = folder
         self._warn = warn
+        self._memory = memory
         self.on_read: Callable[[Table], None] = lambda table: None
         """Is given every table that is read later, before anything is computed from it."""
         self._told: set[str] = set()
-        self.schema = known_schema(party)
+        self.schema = known_schema(party) if memory is None else memory.schema
         """How every table of this party is read; None for arrays."""
         self.table = self._read()
         self._decide()
@@ -59,7 +76,22 @@ class PartyModel:
             check_shape(party.learner, frame.ndim if isinstance(frame, ArrayRows) else 2)
             seed = derive_seed("features", study.seed, party.party)
             loss = default_local_loss(study.loss_name)
-            self._learner = make_learner(party.learner, folder, loss, seed, self._fresh_secret)
+            own = None if memory is None else memory.learner
+            self._learner = own or make_learner(party.learner, folder, loss, seed, self._fresh_secret)
+
+    @property
+    def learner(self) -> LearnerSettings:
+        """As this party's settings name it."""
+        return self._party.learner
+
+    @property
+    def trusted(self) -> tuple[str, ...]:
+        """Whose classes this party's saved models may name: anybody's where it learns with code of its own."""
+        own = any(name.startswith(OWN) for name in (self.learner.kind, *self.learner.maps))
+        return storage.EVERYTHING if own or self._memory is not None else ()
+
+    def close(self) -> None:
+        """End worker processes, where there are any; nothing more is fitted."""
 
     @property
     def fits(self) -> bool:
@@ -68,6 +100,8 @@ class PartyModel:
 
     def _fresh_secret(self) -> bytes:
         """What `fresh_features` draws from: 32 bytes in the run directory, made when first asked for."""
+        if self._memory is not None:
+            return self._memory.secret
         file = self._party.run_dir / "fresh.secret"
         if not file.exists():
             write_new(file, secrets.token_bytes(32), 0o600)
@@ -79,7 +113,10 @@ class PartyModel:
 
     def _read(self) -> Table:
         """`[data]` as it is now, read by this party's schema; what a person should know of it is said once."""
-        table = read_table(self._party.data, self._study.form, schema=self.schema, task=self._study.task)
+        if self._memory is not None:
+            table = self._memory.read(self.schema)
+        else:
+            table = read_table(self._party.data, self._study.form, schema=self.schema, task=self._study.task)
         for text in table.notes:
             if text not in self._told:
                 self._warn(text)
@@ -113,7 +150,8 @@ class PartyModel:
     def encoded_to_learn(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> tuple[RowEncoder, Any]:
         """As `encoded`; what is learnt from is kept in the run directory."""
         found = self.encoded(rows, train)
-        keep(self._party, self.schema, self.table.frame[rows[train].tolist()])
+        if self._memory is None:
+            keep(self._party, self.schema, self.table.frame[rows[train].tolist()])
         return found
 
     def _encode(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> RowEncoder:
@@ -128,9 +166,9 @@ class PartyModel:
         """Fit one local model: (saved model, fitted values float32 (N, K)); `withheld` as `LocalParty.fit_round`."""
         learner = self._learner
         if isinstance(learner, SharedLearner) and round_ > 1:
-            learner.resume(self._shared_file)
+            learner.resume(self._shared_file, self.trusted)
         model, fitted = self.local.fit_round(round_, residual, withheld)
-        if isinstance(learner, SharedLearner) and round_ == 1:
+        if isinstance(learner, SharedLearner) and round_ == 1 and self._memory is None:
             learner.save(self._shared_file)
         return storage.dump(model), fitted
 
@@ -188,7 +226,7 @@ class PartyModel:
         part = np.zeros((len(ids), k), dtype=np.float32)
         if rows and len(coefficients) and encoder is not None:
             x = self._encode_new(encoder, table, rows)
-            part[known == 1] = collapse(linked(models), coefficients, x)
+            part[known == 1] = collapse(linked(models, self.trusted), coefficients, x)
         return known, part
 
     def _encode_new(self, encoder: RowEncoder, table: Table, rows: list[int]) -> Any:
@@ -236,5 +274,5 @@ class AssistorData(PartyModel):
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
         """Answer from `[data] path` as it is on disk now."""
         table = self._read()
-        loaded = storage.load(encoder) if encoder else None
+        loaded = storage.load(encoder, self.trusted) if encoder else None
         return self.part(table, ids, loaded, models, coefficients, k)

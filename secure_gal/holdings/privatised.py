@@ -12,6 +12,7 @@ import numpy.typing as npt
 from secure_gal.errors import StateError
 from secure_gal.gal.ensemble import Ensemble
 from secure_gal.gal.losses import Array, Loss, metric
+from secure_gal.holdings.in_memory import InMemory
 from secure_gal.holdings.sponsor import SponsorData
 from secure_gal.labels.release import check_releases, release_once, release_path
 from secure_gal.labels.schemes import ClassResponse, LabelScheme, RangeInterval, RangeResponse
@@ -65,9 +66,16 @@ class PrivatisedSponsorData(SponsorData):
     """
 
     def __init__(
-        self, party: PartySettings, study: Study, folder: Path, warn: Callable[[str], None], labels: int = 1
+        self,
+        party: PartySettings,
+        study: Study,
+        folder: Path,
+        warn: Callable[[str], None],
+        labels: int = 1,
+        *,
+        memory: InMemory | None = None,
     ) -> None:
-        super().__init__(party, study, folder, warn)
+        super().__init__(party, study, folder, warn, memory=memory)
         self._scheme, self._labels = label_scheme(study.protect), labels
         check_known_labels(party, study, self.ids, labels)
         if known := self._scheme.check(self.table.labels or ()):

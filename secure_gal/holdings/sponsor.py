@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from secure_gal.holdings.groups import group_levels
 from secure_gal.holdings.party import PartyModel
 from secure_gal.labels.row_weights import row_weights
 from secure_gal.learners import storage
+from secure_gal.learners.base import Model
 from secure_gal.learners.cross_fit import folds_for
 from secure_gal.learners.shared import SharedLearner
 from secure_gal.measures.evaluation import Evaluation
@@ -112,11 +114,16 @@ class SponsorData(PartyModel):
 
     def alone(self) -> Ensemble:
         """M=1 GAL with the same learner and rounds; F^0 itself when the sponsor has no features."""
+        return self.learn_alone(lambda round_, model: None)
+
+    def learn_alone(self, keep: Callable[[int, Model], None]) -> Ensemble:
+        """The same, whose round numbers and models are handed over as they come."""
         ensemble = self.ensemble((self._party.party,))
         if self.fits and isinstance(self._learner, SharedLearner) and self._shared_file.exists():
-            self._learner.resume(self._shared_file)  # where the run died after its last round
+            self._learner.resume(self._shared_file, self.trusted)  # where the run died after its last round
         while self.fits and not ensemble.finished:
-            withheld = ensemble.withheld(self._party.party)
-            _, fitted = self.local.fit_round(len(ensemble.history) + 1, ensemble.residual(), withheld)
+            round_, withheld = len(ensemble.history) + 1, ensemble.withheld(self._party.party)
+            model, fitted = self.local.fit_round(round_, ensemble.residual(), withheld)
             ensemble.commit({self._party.party: fitted})
+            keep(round_, model)
         return ensemble

@@ -20,6 +20,7 @@ from secure_gal.features.encoded import RidgeFeatures
 from secure_gal.gal.rows import study_order, to_unit
 from secure_gal.holdings.encrypted import EncryptedAssistorData
 from secure_gal.holdings.encrypted_party import answer, values_made
+from secure_gal.holdings.in_memory import InMemory
 from secure_gal.holdings.party import AssistorData
 from secure_gal.learners import storage
 from secure_gal.settings.party import PartySettings
@@ -78,8 +79,16 @@ def _own_part(party: PartySettings, study: Study, raw: bytes, peer: str) -> byte
 class SumEncryptedData(EncryptedAssistorData):
     """`EncryptedAssistorData` for sums: the same fits, in the ring `sum`, laid out for the aggregator."""
 
-    def __init__(self, party: PartySettings, study: Study, folder: Path, warn: Callable[[str], None]) -> None:
-        super().__init__(party, study, folder, warn)
+    def __init__(
+        self,
+        party: PartySettings,
+        study: Study,
+        folder: Path,
+        warn: Callable[[str], None],
+        *,
+        memory: InMemory | None = None,
+    ) -> None:
+        super().__init__(party, study, folder, warn, memory=memory)
         self._u = np.zeros((0, 0))
         self._train, self._columns = 0, 0
         self._ridge: SumRidge | None = None
@@ -129,6 +138,11 @@ class SumEncryptedData(EncryptedAssistorData):
         self._sum_ridge().close()
         return head
 
+    def close(self) -> None:
+        """As `PartyModel.close`."""
+        if self._ridge is not None:
+            self._ridge.close()
+
     def answer(
         self, ids: tuple[str, ...], encoder: bytes, keys: bytes, head: bytes, outputs: int, peer: str
     ) -> tuple[Bytes, Bytes]:
@@ -153,8 +167,16 @@ class SumClearData(AssistorData):
 
     padded, fresh = 0, False  # a learner that is fresh in the clear needs nothing of the others
 
-    def __init__(self, party: PartySettings, study: Study, folder: Path, warn: Callable[[str], None]) -> None:
-        super().__init__(party, study, folder, warn)
+    def __init__(
+        self,
+        party: PartySettings,
+        study: Study,
+        folder: Path,
+        warn: Callable[[str], None],
+        *,
+        memory: InMemory | None = None,
+    ) -> None:
+        super().__init__(party, study, folder, warn, memory=memory)
         self._key: EncryptionKey | None = None
         self._order: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)
         self._train = 0

@@ -27,7 +27,7 @@ Array = npt.NDArray[np.float64]
 
 
 class Prepared(Protocol):
-    """A fitted feature map, one with its ridge basis, or an extractor; it must pickle."""
+    """A fitted feature map, one with its ridge basis, or an extractor; `storage` must be able to keep it."""
 
     @property
     def description(self) -> str: ...
@@ -91,13 +91,16 @@ class SharedModel:
         self._shared = first._shared
 
 
-def linked(saved: Sequence[bytes]) -> list[Model]:
+def linked(saved: Sequence[bytes], trusted: tuple[str, ...] = ()) -> list[Model]:
     """A party's models of all rounds in order, from their saved form, each with the map that the first one carries.
+
+    Args:
+        trusted: as `storage.load` takes it.
 
     Raises:
         SettingsError: another format version, or a head of another map.
     """
-    models: list[Model] = [storage.load(raw) for raw in saved]
+    models: list[Model] = [storage.load(raw, trusted) for raw in saved]
     for model in models:
         if isinstance(model, SharedModel) and isinstance(models[0], SharedModel):
             model.link(models[0])
@@ -183,8 +186,11 @@ class SharedLearner:
         except OSError as error:
             raise EnvironmentFailure(f"{path} could not be written: {error.strerror}") from error
 
-    def resume(self, path: Path) -> None:
+    def resume(self, path: Path, trusted: tuple[str, ...] = ()) -> None:
         """Go on after round 1 with the map that `save` wrote; nothing to do where this process prepared it.
+
+        Args:
+            trusted: as `storage.load` takes it.
 
         Raises:
             SettingsError: the file is missing or of another version.
@@ -199,4 +205,4 @@ class SharedLearner:
                 f"the feature map or extractor of this run cannot be read ({error.strerror}); "
                 "train anew in an empty run_dir",
             ) from None
-        self._shared = storage.load(raw)
+        self._shared = storage.load(raw, trusted)

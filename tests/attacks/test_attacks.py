@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer
 
+from secure_gal import GAL
 from secure_gal.attacks import aggregator, columns, labels, sums
 from secure_gal.attacks.finding import Estimate
 from secure_gal.gal.losses import get_loss
-from secure_gal.reference import GAL
 from tests.support.attacked import REPEATS, Array, nothing, permuted, standardised, transcript
 
 # --- labels -----------------------------------------------------------------------------------------------------------
@@ -172,7 +172,7 @@ def test_weights_and_rates_tell_a_single_unknown_label() -> None:
 
     def numbers(labels_: Array) -> Array:
         gal = GAL(rounds=3, weights="paper").fit([x[:, :4], x[:, 4:8]], labels_)
-        rates = gal.ensemble_.coefficients("party-1")
+        rates = np.array([r.eta * r.weights["party-1"] for r in gal.history_[: gal.n_rounds_]])
         return np.append(rates, np.full(3 - len(rates), np.nan))
 
     targets = np.concatenate([np.flatnonzero(y == c)[:4] for c in (0, 1)])

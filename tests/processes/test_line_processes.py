@@ -14,10 +14,8 @@ from benchmarks import harness
 from benchmarks.line import Line
 from parties.commands import demo
 from parties.run.store import RunStore
-from secure_gal.data.encode_table import TableEncoder
+from secure_gal import GAL
 from secure_gal.data.table import read_table
-from secure_gal.gal.split import split_rows
-from secure_gal.reference import GAL
 from secure_gal.settings.party import DataSettings
 
 pytestmark = pytest.mark.processes
@@ -28,9 +26,8 @@ NAMES = ("p0", "p1")
 
 def reference(folder: Path) -> np.ndarray:
     tables = {name: read_table(DataSettings(next((folder / name).glob("data.*")), "id", "y")) for name in NAMES}
-    train = split_rows(ROWS, 0.2, 0)
-    blocks = [TableEncoder.fit(t.frame.filter(train)).transform(t.frame)[0] for t in tables.values()]
-    return GAL(names=NAMES, rounds=3, validation=0.2).fit(blocks, tables["p0"].labels or []).F_
+    gal = GAL(parties=NAMES, rounds=3, validation=0.2)
+    return np.asarray(gal.fit([table.frame for table in tables.values()], tables["p0"].labels).F_)
 
 
 def abort(process: subprocess.Popen[str]) -> None:

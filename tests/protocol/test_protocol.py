@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
 from secure_gal import events, messages
 from secure_gal.errors import PeerViolation, SettingsError
-from secure_gal.reference import GAL
+from secure_gal.gal.ensemble import Ensemble
+from secure_gal.learners.linear import LinearLearner
+from secure_gal.settings.study import Study
 from tests.conftest import identity
+from tests.support.paper import learn
 from tests.support.simulation import Network
 from tests.support.study_in_memory import NAMES, Arrays, final_f, make_network, make_party, study
 from transport import wire
@@ -21,23 +26,25 @@ def undisturbed() -> np.ndarray:
     return final_f(network)
 
 
-def test_agrees_with_the_reference_bit_for_bit(undisturbed: np.ndarray) -> None:
-    arrays = Arrays("hospital")
-    blocks = [Arrays(n, 0 if n == "hospital" else 5).x[:120] for n in NAMES]
-    gal = GAL("regression", names=NAMES, rounds=3, patience=10, validation=0.2, weights="paper")
-    gal.fit(blocks, arrays.y[:, 0])
-    assert np.array_equal(gal.F_, undisturbed)
+def by_the_paper(settings: Study, names: Sequence[str] = NAMES) -> Ensemble:
+    """The same arrays through Algorithm 1 without any message."""
+    blocks = {n: Arrays(n, 0 if n == "hospital" else 5).x[:120] for n in names}
+    learners = {n: LinearLearner() for n in names}
+    return learn(settings, blocks, Arrays("hospital").y[:, 0].tolist(), learners).ensemble
 
 
-def test_cross_fitted_rounds_agree_with_the_reference_bit_for_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_agrees_with_the_paper_bit_for_bit(undisturbed: np.ndarray) -> None:
+    assert np.array_equal(by_the_paper(study()).F, undisturbed)
+
+
+def test_cross_fitted_rounds_agree_with_the_paper_bit_for_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Arrays, "cross_fitted", True)
-    blocks = [Arrays(n, 0 if n == "hospital" else 5).x[:120] for n in NAMES]
     settings = study(weights="fitted")
     network = Network(make_party("hospital", settings), [make_party(name, settings) for name in NAMES[1:]])
     network.run()
-    gal = GAL("regression", names=NAMES, rounds=3, patience=10, validation=0.2).fit(blocks, Arrays("hospital").y[:, 0])
-    assert gal.ensemble_.cross_fitted and gal.ensemble_.kept > 0
-    assert np.array_equal(gal.F_, final_f(network))
+    expected = by_the_paper(settings)
+    assert expected.cross_fitted and expected.kept > 0
+    assert np.array_equal(expected.F, final_f(network))
 
 
 def test_kill_at_every_step() -> None:
@@ -171,11 +178,7 @@ def test_a_right_key_under_a_wrong_name_is_refused_and_the_study_goes_on() -> No
 def test_a_sponsor_without_features() -> None:
     network = Network(make_party("hospital", fits=False), [make_party(name) for name in NAMES[1:]])
     network.run()
-    blocks = [Arrays(n, 5).x[:120] for n in NAMES[1:]]
-    gal = GAL("regression", names=NAMES[1:], rounds=3, patience=10, validation=0.2, weights="paper").fit(
-        blocks, Arrays("hospital").y[:, 0]
-    )
-    assert np.array_equal(gal.F_, final_f(network))
+    assert np.array_equal(by_the_paper(study(), NAMES[1:]).F, final_f(network))
 
 
 def test_a_message_in_pieces_is_judged_by_its_head() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from tests.support.ledger_study import whole_study
 from transport.ledger_entries import LedgerError
 
 HERE = Path(__file__).parents[2] / "examples"
+NOTEBOOK = HERE / "notebook_25_lines.py"
 
 
 def test_a_laboratory_helps_the_hospital() -> None:
@@ -27,6 +29,20 @@ def test_neighbours_see_rings_and_lines_do_not() -> None:
 def test_steps_see_a_jump_also_on_ciphertexts(residuals: str) -> None:
     found = own_features.main(residuals)
     assert found["steps"] > found["columns"] + 0.2
+
+
+def test_the_notebook_says_what_it_promises_in_25_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    runpy.run_path(str(NOTEBOOK))
+    said = capsys.readouterr().out
+    assert len(NOTEBOOK.read_text().splitlines()) == 25
+    assert "none, AUC gal 0.9" in said and "ckks, AUC gal 0.9" in said and "alone 0.9" in said
+    assert float(said.partition("told right: ")[2].split()[0]) > 0.9
+    assert "encrypted-residual" in said and "Who learns what" in said
+    assert {path.name for path in tmp_path.iterdir()} == {"study.gal", "rounds.png", "weights.png"}
 
 
 def test_a_ledger_is_read_and_a_line_of_it_proven(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -49,4 +65,4 @@ def test_a_changed_ledger_is_not_read(tmp_path: Path) -> None:
 
 def test_every_example_is_run_here() -> None:
     run = {Path(module.__file__ or "") for module in (own_features, own_learner, read_a_ledger, two_parties)}
-    assert run == {path for path in HERE.glob("*.py") if path.name != "__init__.py"}
+    assert run | {NOTEBOOK} == {path for path in HERE.glob("*.py") if path.name != "__init__.py"}

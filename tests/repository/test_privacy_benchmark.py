@@ -26,8 +26,10 @@ from secure_gal.attacks import labels
 from secure_gal.attacks.finding import Estimate, Finding
 from secure_gal.labels.corrected_loss import CorrectedCrossEntropy
 from secure_gal.labels.schemes import RangeResponse
+from secure_gal.learners import make_learner
 from secure_gal.protection.sums.weights import commit_in_the_clear
-from secure_gal.reference import GAL
+from tests.support.paper import learn
+from tests.support.study_in_memory import study
 
 
 @pytest.fixture(autouse=True)
@@ -52,15 +54,22 @@ def diabetes() -> People:
 # studies
 
 
-def test_a_clear_study_is_the_reference(breast: People) -> None:
+def test_a_clear_study_is_algorithm_1(breast: People) -> None:
     seen = record_clear(breast, rounds=4)
-    gal = GAL(rounds=4, weights="paper", validation=0.2, patience=4, seed=breast.seed, learners=LEARNER).fit(
-        breast.blocks, breast.y
+    blocks = dict(zip(names(breast), breast.blocks, strict=True))
+    settings = study(
+        task="classification",
+        sponsor=names(breast)[0],
+        assistors=names(breast)[1:],
+        rounds=4,
+        patience=4,
+        seed=breast.seed,
     )
-    assert (gal.train_mask_ == breast.train).all() and len(gal.history_) == len(seen.received)
-    assert seen.held_out["accuracy"] == np.mean(gal.predict(breast.new) == breast.y_new)
-    for m, fitted in enumerate(seen.fitted, start=1):
-        due = [model.predict(breast.blocks[m]).astype(np.float32) for model in gal.models_[names(breast)[m]]]
+    learners = {name: make_learner(LEARNER, Path(), "l2", 0) for name in blocks}
+    learnt = learn(settings, blocks, list(breast.y), learners)
+    assert len(learnt.ensemble.history) == len(seen.received)
+    for name, fitted in zip(names(breast)[1:], seen.fitted, strict=True):
+        due = [model.predict(blocks[name]).astype(np.float32) for model in learnt.models[name]]
         assert (fitted == np.stack(due)).all()
 
 

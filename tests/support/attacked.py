@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from secure_gal import GAL
 from secure_gal.attacks.finding import Finding
-from secure_gal.reference import GAL
 
 Array = np.ndarray
 REPEATS = 4

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import io
-import pickle
 import sqlite3
 import zlib
 from collections.abc import Sequence
@@ -33,6 +31,7 @@ from secure_gal.holdings.budget import Charge
 from secure_gal.labels.release import release_once
 from secure_gal.learners import make_learner, storage
 from secure_gal.learners.shared import linked
+from secure_gal.learners.storage_tree import PLACES, Writer, class_named
 from secure_gal.settings.party import LearnerSettings
 from tests.support.frozen import Vector
 from transport.ledger import Row
@@ -169,26 +168,32 @@ def test_encoder_file(tmp_path: Path) -> None:
 def laid_out(value: object) -> dict[str, Any]:
     """Which of our classes a saved value names, and the fields that it holds of each: in order, where order counts."""
     found: dict[str, Any] = {}
-
-    class Watching(pickle.Pickler):
-        def reducer_override(self, thing: Any) -> Any:
-            kind = type(thing)
-            if kind.__module__.startswith("secure_gal"):
-                found[f"{kind.__module__}.{kind.__qualname__}"] = _fields(thing)
-            return NotImplemented
-
-    Watching(io.BytesIO(), 4).dump(value)
-    return dict(sorted(found.items()))
+    _walk(Writer().write(value), found)
+    return dict(sorted((name, fields) for name, fields in found.items() if name.startswith("secure_gal")))
 
 
-def _fields(thing: Any) -> list[str]:
-    if hasattr(thing, "state_dict"):  # of a network: what torch itself keeps is torch's
-        return list(thing.state_dict())
-    state = (*thing.__reduce_ex__(4), None)[2]
-    if isinstance(state, list):  # of a frozen dataclass with slots: values in the order of its fields
-        return [field.name for field in dataclasses.fields(thing)]
-    parts = state if isinstance(state, tuple) else (state,)
-    return sorted(name for part in parts for name in part or ())
+def _walk(node: Any, found: dict[str, Any]) -> None:
+    match node:
+        case {"class": name, "state": state}:
+            found[name] = _fields(name, state)
+        case {"of": name, "weights": weights, "layers": layers, "settings": settings}:  # of a network
+            found[name] = [key for key, _ in (*weights, *layers, *settings["dict"])]
+        case {"struct": name}:
+            found[name] = []
+    for inner in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        _walk(inner, found)
+
+
+def _fields(name: str, state: Any) -> list[str]:
+    match state:
+        case {"list": _}:  # of a frozen dataclass with slots: values in the order of its fields
+            return [field.name for field in dataclasses.fields(class_named(name, PLACES))]
+        case {"dict": pairs}:
+            return sorted(key for key, _ in pairs)
+        case {"tuple": parts}:
+            return sorted(key for part in parts if part for key, _ in part["dict"])
+        case _:
+            return []
 
 
 LEARNERS: dict[str, dict[str, Any]] = {

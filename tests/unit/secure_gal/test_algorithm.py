@@ -9,11 +9,12 @@ import pytest
 from scipy.optimize import minimize_scalar
 from sklearn.ensemble import GradientBoostingRegressor
 
+from secure_gal import GAL
 from secure_gal.gal.line_search import line_search
 from secure_gal.gal.losses import get_loss, metric
 from secure_gal.gal.simplex import kkt_residual, min_norm_point, simplex_weights
+from secure_gal.learners import storage
 from secure_gal.learners.trees import EstimatorLearner
-from secure_gal.reference import GAL
 from secure_gal.settings.party import LearnerSettings
 
 CASES = [("l1", 1), ("l2", 1), ("huber", 1), ("cross_entropy", 1), ("cross_entropy", 4)]
@@ -120,7 +121,9 @@ def test_the_training_loss_never_rises(task: str, loss: str, weights: str) -> No
     score = blocks[0][:, 0] + blocks[1][:, 1] ** 2 + 0.1 * rng.standard_normal(150)
     y = (score > 1).astype(int) if task == "classification" else score
     gal = GAL(task, loss, rounds=8, weights=weights, patience=99).fit(blocks, y)
-    losses = [gal.ensemble_.initial_losses[0], *(r.train_loss for r in gal.history_)]
+    state = gal.fitted_.sponsor.state
+    coded, f0 = storage.load(state["encoder"])[1].encode(y), np.tile(state["ensemble/F0"], (len(y), 1))  # type: ignore[arg-type]
+    losses = [get_loss(gal.fitted_.study.loss_name, 1).value(coded, f0), *(r.train_loss for r in gal.history_)]
     assert all(after <= before + 1e-9 for before, after in itertools.pairwise(losses))
     assert losses[-1] < losses[0]
 
@@ -142,7 +145,7 @@ def test_staged_predictions_end_at_the_prediction() -> None:
     x, y = [rng.standard_normal((200, 2)) for _ in range(2)], rng.integers(0, 3, 200)
     gal = GAL(rounds=4).fit(x, y)
     stages = list(gal.staged_predict(x))
-    assert len(stages) == gal.ensemble_.kept + 1 and np.array_equal(stages[-1], gal.predict(x))
+    assert len(stages) == gal.n_rounds_ + 1 and np.array_equal(stages[-1], gal.predict(x))
 
 
 def test_auc_counts_ties_half() -> None:

@@ -10,6 +10,7 @@ import pytest
 from sklearn.ensemble import BaggingRegressor, RandomForestRegressor
 from sklearn.neighbors import KNeighborsRegressor
 
+from secure_gal import GAL
 from secure_gal.errors import DataError, SettingsError
 from secure_gal.gal.ensemble import Ensemble
 from secure_gal.gal.losses import get_loss
@@ -18,7 +19,6 @@ from secure_gal.holdings.local import LocalParty
 from secure_gal.learners import make_learner
 from secure_gal.learners.cross_fit import LEAVE_ONE_OUT, OUT_OF_BAG, cross_fit, folds_for
 from secure_gal.learners.trees import EstimatorLearner
-from secure_gal.reference import GAL
 from secure_gal.settings.party import LearnerSettings
 
 Array = np.ndarray[Any, np.dtype[Any]]

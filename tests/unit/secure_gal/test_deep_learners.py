@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from secure_gal import GAL
 from secure_gal.data.arrays import ArrayRows
 from secure_gal.errors import SettingsError
 from secure_gal.learners import make_learner, storage, torch_trainer
@@ -17,7 +18,6 @@ from secure_gal.learners.devices import compiler
 from secure_gal.learners.recurrent import RecurrentBody
 from secure_gal.learners.torch_options import TorchOptions
 from secure_gal.learners.torch_trainer import Inputs, TorchLearner, network
-from secure_gal.reference import GAL
 from secure_gal.settings.party import LearnerSettings
 from tests.support.deep_data import CNN, images, series, settings
 from tests.support.feature_rows import HERE

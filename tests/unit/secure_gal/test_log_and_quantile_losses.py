@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
+from secure_gal import GAL
 from secure_gal.data.log_codec import fit_codec
 from secure_gal.errors import DataError, SettingsError
 from secure_gal.gal.ensemble import Ensemble
 from secure_gal.gal.line_search import line_search
 from secure_gal.gal.losses import get_loss
 from secure_gal.labels.residual_rules import residual_problem
-from secure_gal.reference import GAL
 from secure_gal.settings.checks import check_study
 from secure_gal.settings.study import Protect, Study
 from tests.support.study_in_memory import study

@@ -10,12 +10,11 @@ import pytest
 
 from parties.commands import setup
 from parties.commands.train import train
-from secure_gal import messages
+from secure_gal import GAL, messages
 from secure_gal.errors import DataError, PeerViolation, SettingsError
 from secure_gal.holdings.sponsor import SponsorData
 from secure_gal.protection.reply_counts import learning_decryptions, learning_replies
 from secure_gal.protocol import roles
-from secure_gal.reference import GAL
 from secure_gal.settings.load import load_study
 from secure_gal.settings.party import DataSettings, PartySettings
 from secure_gal.settings.study import Protect
@@ -140,8 +139,8 @@ def test_a_residual_of_another_k_is_refused() -> None:
 def test_the_reference_fills_in_k() -> None:
     x = np.random.default_rng(0).normal(size=(90, 3))
     gal = GAL(rounds=2).fit([x, x[:, :1]], np.arange(90) % 3)
-    assert gal._study.k == 3 and gal.F_.shape == (90, 3)
-    assert GAL("regression", rounds=2).fit([x], x[:, 0])._study.k == 1
+    assert gal.fitted_.study.k == 3 and gal.F_.shape == (90, 3)
+    assert GAL("regression", rounds=2).fit([x], x[:, 0]).fitted_.study.k == 1
 
 
 def test_check_says_what_rounds_and_outputs_take_of_the_limits(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
+from secure_gal import GAL
 from secure_gal.features import fit_features
 from secure_gal.features.base import BLOCK_ROWS
 from secure_gal.features.encoded import RidgeFeatures
@@ -17,7 +18,6 @@ from secure_gal.learners import encryptable, make_learner, ridge_features, stora
 from secure_gal.learners.kinds.linear import ridge_strength
 from secure_gal.learners.linear import LinearLearner
 from secure_gal.learners.ridge import FREEDOM, HeadLearner, RidgeBasis
-from secure_gal.reference import GAL
 from secure_gal.settings.party import LearnerSettings
 from tests.support.feature_rows import HERE, residual, rows
 

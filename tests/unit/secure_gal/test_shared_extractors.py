@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from secure_gal.learners import make_learner, storage
+from secure_gal import GAL
+from secure_gal.learners import make_learner
 from secure_gal.learners.cnn import ConvBody
 from secure_gal.learners.torch_options import TorchOptions
 from secure_gal.learners.torch_trainer import Inputs, TorchLearner, network
-from secure_gal.reference import GAL
 from tests.support.deep_data import images, settings
 from tests.support.feature_rows import HERE
 
@@ -29,7 +29,8 @@ def test_a_shared_extractor_needs_no_more_room_with_more_rounds() -> None:
     for shared in (True, False):
         gal = GAL(rounds=4, patience=9, learners=settings("cnn", **options, share_extractor=shared)).fit(blocks, y)
         assert (gal.predict(blocks) == y).mean() > 0.7
-        saved[shared] = [len(storage.dump(model)) for model in gal.models_["party-0"]]
+        state = gal.fitted_.sponsor.state
+        saved[shared] = [len(value) for key, value in state.items() if key.startswith("model/")]
     assert max(saved[True][1:]) < 0.2 * saved[True][0]
     assert saved[False][1] > 0.9 * saved[False][0]
     assert sum(saved[True]) < 0.6 * sum(saved[False])

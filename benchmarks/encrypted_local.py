@@ -1,4 +1,4 @@
-"""A party of the in-process reference whose fits go through real ciphertexts, both sides of the key in one process."""
+"""An assistor whose fits go through real ciphertexts, both sides of the key in one process."""
 
 from __future__ import annotations
 

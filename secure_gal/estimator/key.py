@@ -1,0 +1,65 @@
+"""The sponsor's CKKS key of a study in this process, kept as the files that it would be on a disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from crypto.private_files import write_new
+from secure_gal.errors import setting
+from secure_gal.settings.study import Study
+
+FILE = "ckks.key"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The key and its account; `cipher` is None in a study that encrypts nothing."""
+
+    cipher: Any = field(repr=False)
+    _folder: Path
+
+    @classmethod
+    def generate(cls, study: Study, folder: Path) -> Key:
+        """A new one, of the study's parameter set, in an empty folder."""
+        if not study.protect.keyed:
+            return cls(None, folder)
+        from crypto.ckks.sets import named
+
+        kind = _kind(study)
+        with setting():
+            kind.generate(named(study.protect.parameter_set)).save(folder / FILE)
+            return cls(kind.load(folder / FILE), folder)
+
+    @classmethod
+    def restore(cls, study: Study, files: Mapping[str, bytes], folder: Path) -> Key:
+        """The one that `files` gave, in an empty folder.
+
+        Raises:
+            SettingsError: it is none of this study's parameter set.
+            KeyRetired: it may decrypt nothing more.
+        """
+        if not study.protect.keyed:
+            return cls(None, folder)
+        for name, raw in files.items():
+            write_new(folder / name, raw, 0o600)
+        with setting():
+            return cls(_kind(study).load(folder / FILE), folder)
+
+    def files(self) -> dict[str, bytes]:
+        """The key and what it has decrypted, by file name."""
+        if self.cipher is None:
+            return {}
+        return {path.name: path.read_bytes() for path in sorted(self._folder.glob(f"{FILE}*")) if path.is_file()}
+
+
+def _kind(study: Study) -> Any:
+    if study.protect.summed:
+        from crypto.ckks.secret_sum import SumContext
+
+        return SumContext
+    from crypto.ckks.secret import SecretContext
+
+    return SecretContext

@@ -1,0 +1,117 @@
+"""y and weights as the sponsor's label column and weights: one a row, in the order of the first block."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import narwhals.stable.v2 as nw
+import numpy as np
+import numpy.typing as npt
+
+from secure_gal.errors import DataError
+from secure_gal.estimator.blocks import Block, order_of
+from secure_gal.estimator.frames import INDEX, Keys
+from secure_gal.settings.classes import class_of, outputs_of
+from secure_gal.settings.study import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """The target.
+
+    Attributes:
+        column: (N,) what the sponsor's table holds: classes as text, or numbers.
+        classes: in ascending order and in the type of y; none for a regression.
+    """
+
+    column: list[Any]
+    classes: npt.NDArray[Any]
+
+    @property
+    def outputs(self) -> int:
+        """K."""
+        return outputs_of(len(self.classes))
+
+
+def read_labels(y: Any, task: Task, first: Block) -> Labels:
+    """y by the rows of the sponsor's block.
+
+    Raises:
+        DataError: not one label a row, one that is missing, or an index that does not fit to the block's.
+        ValueError: as scikit-learn's own checks.
+    """
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import check_array, column_or_1d
+
+    if y is None:
+        raise DataError("y", "requires y to be passed, but the target y is None")
+    values = column_or_1d(_array(y), warn=True)
+    _refuse_missing(values)
+    values = check_array(values, ensure_2d=False, dtype=None, input_name="y", ensure_min_samples=0)
+    values = _by_keys(y, values, first)
+    if len(values) != first.count:
+        raise DataError(first.where, f"has {first.count} rows, y has {len(values)}")
+    if task == "regression":
+        numbers = check_array(values, ensure_2d=False, dtype=np.float64, input_name="y")
+        return Labels(numbers.tolist(), np.zeros(0))
+    check_classification_targets(values)
+    return _classes(values)
+
+
+def _array(y: Any) -> npt.NDArray[Any]:
+    try:
+        return np.asarray(y)
+    except ValueError as error:
+        raise DataError("y", f"is not one label a row: {error}") from error
+
+
+def _refuse_missing(values: npt.NDArray[Any]) -> None:
+    if values.dtype.kind != "O":
+        return
+    for row, value in enumerate(values):
+        if value is None or value != value:  # the only values that differ from themselves are missing ones
+            raise DataError("y", f"row {row + 1} is {value}: there is no label to learn from; leave that row out")
+
+
+def _by_keys(y: Any, values: npt.NDArray[Any], first: Block) -> npt.NDArray[Any]:
+    """In the order of the block's rows, where both have an index."""
+    if first.keys is None or first.keys.what != INDEX:
+        return values
+    series = nw.from_native(y, allow_series=True, pass_through=True)
+    index = nw.maybe_get_index(series) if isinstance(series, nw.DataFrame | nw.Series) else None
+    if index is None or len(values) != first.count:
+        return values
+    order = order_of(Keys(INDEX, list(index)), first.keys, "y", first.where)
+    return values if order is None else values[order]
+
+
+def _classes(values: npt.NDArray[Any]) -> Labels:
+    classes, codes = np.unique(values, return_inverse=True)
+    texts = [str(each) for each in classes.tolist()]
+    if len({class_of(text) for text in texts}) < len(texts):
+        raise DataError("y", f"has classes that are written alike: {', '.join(map(repr, classes.tolist()[:20]))}")
+    return Labels([texts[code] for code in codes.tolist()], classes)
+
+
+def class_columns(classes: npt.NDArray[Any], coded: tuple[Any, ...]) -> npt.NDArray[np.int64]:
+    """Which column of a study's probabilities each class of y is; the study orders classes by its own rule."""
+    place = {label: column for column, label in enumerate(coded)}
+    return np.array([place[class_of(str(each))] for each in classes.tolist()], dtype=np.int64)
+
+
+def read_weights(sample_weight: Any, rows: int) -> npt.NDArray[np.float64] | None:
+    """Weights (N,), 0 or more; None where there are none.
+
+    Raises:
+        ValueError: as scikit-learn's own checks.
+        DataError: all are 0.
+    """
+    from sklearn.utils.validation import _check_sample_weight
+
+    if sample_weight is None:
+        return None
+    weights = _check_sample_weight(sample_weight, np.zeros(rows), dtype=np.float64, ensure_non_negative=True)
+    if not weights.any():
+        raise DataError("sample_weight", "is 0 for all rows: there is nothing to learn from")
+    return np.asarray(weights, dtype=np.float64)

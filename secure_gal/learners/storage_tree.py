@@ -1,0 +1,218 @@
+"""Values as a tree of JSON nodes and a list of arrays, and back.
+
+A node is null, a truth value, a text, a whole number of at most 63 bits, a finite number, or an object with one key:
+its kind. Objects of a class are its name and their state as `__getstate__` gives it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+PLACES = ("secure_gal.data.", "secure_gal.features.", "secure_gal.learners.")
+"""Modules of this package whose classes a saved model may name."""
+MAX_DEPTH = 100
+"""Nodes inside each other; a real model has about 20."""
+LARGEST = 2**63
+OF_CLASS = frozenset({"struct", "estimator", "module", "tensor", "class"})
+"""Kinds of nodes whose values are of a class."""
+Node = Any
+
+
+class Unstorable(Exception):
+    """A value is no data; the message names it."""
+
+
+class Unreadable(Exception):
+    """A node is none, or names a class that is not trusted."""
+
+
+def name_of(kind: type) -> str:
+    """MODULE:CLASS; Unstorable for a class inside a function, which nobody finds again."""
+    if "<locals>" in kind.__qualname__:
+        raise Unstorable(f"{kind.__qualname__} is defined inside a function; define it in a module")
+    return f"{kind.__module__}:{kind.__qualname__}"
+
+
+def class_named(name: Any, places: tuple[str, ...]) -> type:
+    """The class of a name that one of these starts with.
+
+    Raises:
+        Unreadable: it is not trusted, or there is no such class.
+    """
+    if not isinstance(name, str) or not name.startswith(places):
+        raise Unreadable(f"it names {name!r}, whose module is not trusted")
+    module, _, path = name.partition(":")
+    try:
+        found: Any = sys.modules.get(module) or importlib.import_module(module)
+        for part in path.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise Unreadable(f"it names {name!r}, which is not there: {error}") from error
+    if not isinstance(found, type):
+        raise Unreadable(f"it names {name!r}, which is no class")
+    return found
+
+
+class Writer:
+    """Makes nodes; `arrays` are what they number."""
+
+    def __init__(self) -> None:
+        self.arrays: list[npt.NDArray[Any]] = []
+        self._depth = 0
+
+    def write(self, value: Any) -> Node:
+        """The node of a value; Unstorable."""
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise Unstorable("it holds itself, or is nested too deeply")
+        try:
+            return self._node(value)
+        finally:
+            self._depth -= 1
+
+    def number(self, array: npt.NDArray[Any]) -> int:
+        """Keep an array; its number."""
+        if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+            raise Unstorable(f"an array of {array.dtype}; numbers and truth values can be kept")
+        self.arrays.append(np.array(array, dtype=array.dtype.newbyteorder("="), order="C"))
+        return len(self.arrays) - 1
+
+    def _node(self, value: Any) -> Node:
+        if value is None or isinstance(value, bool | str):
+            return value
+        if isinstance(value, np.generic):
+            return {"scalar": self.number(np.asarray(value))}
+        if isinstance(value, int):
+            return value if -LARGEST <= value < LARGEST else {"int": str(value)}
+        if isinstance(value, float):
+            return value if math.isfinite(value) else {"float": repr(value)}
+        if isinstance(value, bytes):
+            return {"bytes": self.number(np.frombuffer(value, dtype=np.uint8))}
+        if isinstance(value, np.ndarray):
+            return {"array": self.number(value)}
+        if isinstance(value, slice):
+            return {"slice": [value.start, value.stop, value.step]}
+        return self._container(value)
+
+    def _container(self, value: Any) -> Node:
+        kind = type(value)
+        if kind in (list, tuple, set, frozenset):
+            items = sorted(value) if kind in (set, frozenset) else value
+            return {kind.__name__: [self.write(item) for item in items]}
+        if kind is dict:
+            return {"dict": [[self.write(key), self.write(item)] for key, item in value.items()]}
+        if isinstance(value, msgspec.Struct):
+            return {"struct": name_of(kind), "value": msgspec.to_builtins(value)}
+        from secure_gal.learners import storage_estimators, storage_modules
+
+        if storage_estimators.is_estimator(value):
+            return {"estimator": self.number(np.frombuffer(storage_estimators.write(value), dtype=np.uint8))}
+        if storage_modules.is_module(value):
+            return {"module": storage_modules.write(value, self)}
+        if storage_modules.is_tensor(value):
+            return storage_modules.write_tensor(value, self)
+        return self._object(value)
+
+    def _object(self, value: Any) -> Node:
+        kind = type(value)
+        if isinstance(value, type) or (callable(value) and hasattr(value, "__code__")) or kind.__module__ == "builtins":
+            raise Unstorable(f"{value!r} is no data")
+        return {"class": name_of(kind), "state": self.write(value.__getstate__())}
+
+
+class Reader:
+    """Makes values of nodes.
+
+    Args:
+        arrays: by number, as text.
+        trusted: starts of modules' names besides the usual ones.
+    """
+
+    def __init__(self, arrays: Mapping[str, npt.NDArray[Any]], trusted: tuple[str, ...]) -> None:
+        self._arrays, self.trusted = arrays, trusted
+
+    def read(self, node: Node) -> Any:
+        """The value of a node; Unreadable."""
+        if not isinstance(node, dict):
+            if isinstance(node, list):
+                raise Unreadable("a list stands where a node is due")
+            return node
+        if OF_CLASS & node.keys():
+            return self._of_class(node)
+        match node:
+            case {"list": list(items)}:
+                return [self.read(item) for item in items]
+            case {"tuple": list(items)}:
+                return tuple(self.read(item) for item in items)
+            case {"set": list(items)} | {"frozenset": list(items)}:
+                return ({"set": set, "frozenset": frozenset}[next(iter(node))])(self.read(item) for item in items)
+            case {"dict": list(pairs)}:
+                return {self.read(key): self.read(item) for key, item in pairs}
+            case {"int": str(text)}:
+                return int(text)
+            case {"float": ("nan" | "inf" | "-inf") as text}:
+                return float(text)
+            case {"slice": [start, stop, step]}:
+                return slice(start, stop, step)
+            case {"array": number}:
+                return self.array(number)
+            case {"scalar": number}:
+                return self.array(number)[()]
+            case {"bytes": number}:
+                return self.array(number).tobytes()
+            case _:
+                raise Unreadable(f"no kind of node has the keys {', '.join(map(str, node))}")
+
+    def array(self, number: Any) -> npt.NDArray[Any]:
+        """The array of this number; Unreadable."""
+        found = self._arrays.get(str(number))
+        if found is None:
+            raise Unreadable(f"array {number!r} is missing")
+        return found
+
+    def _of_class(self, node: dict[str, Any]) -> Any:
+        from secure_gal.learners import storage_estimators, storage_modules
+
+        match node:
+            case {"struct": name, "value": value}:
+                kind = class_named(name, PLACES)
+                if not issubclass(kind, msgspec.Struct):
+                    raise Unreadable(f"{name!r} is no record")
+                try:
+                    return msgspec.convert(value, kind)
+                except msgspec.ValidationError as error:
+                    raise Unreadable(f"{name!r}: {error}") from error
+            case {"estimator": number}:
+                return storage_estimators.read(self.array(number).tobytes(), self.trusted)
+            case {"module": {"of": _, "settings": _, "weights": list(), "buffers": list(), "layers": list()} as module}:
+                return storage_modules.read(module, self)
+            case {"tensor": number, "strides": list(strides)}:
+                return storage_modules.tensor(self.array(number), strides)
+            case {"class": name, "state": state}:
+                return with_state(class_named(name, (*PLACES, *self.trusted)), self.read(state))
+            case _:
+                raise Unreadable(f"no kind of node has the keys {', '.join(map(str, node))}")
+
+
+def with_state(kind: type, state: Any) -> Any:
+    """An object of a class, never initialised, with the state that `__getstate__` gave; Unreadable."""
+    made: Any = object.__new__(kind)
+    if hasattr(kind, "__setstate__"):
+        made.__setstate__(state)
+        return made
+    slots: Any = {}
+    if isinstance(state, tuple) and len(state) == 2:
+        state, slots = state
+    if not isinstance(state or {}, dict) or not isinstance(slots, dict):
+        raise Unreadable(f"{kind.__name__} has no such state")
+    for name, value in {**(state or {}), **slots}.items():
+        object.__setattr__(made, name, value)
+    return made
