@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 import msgspec
 import numpy as np
@@ -23,7 +23,9 @@ from parties.run.traffic import Traffic
 from secure_gal import __version__, events
 from secure_gal.errors import EnvironmentFailure
 from secure_gal.events import RoundRecord
-from secure_gal.protocol.sponsor import Sponsor
+
+if TYPE_CHECKING:
+    from secure_gal.protocol.sponsor import Sponsor
 
 ROUNDS = "rounds.csv"
 DIGITS = 6
