@@ -115,7 +115,7 @@ def check(file: PartyFile) -> None:
     typer.echo(check_party(file))
     from parties.commands.forecast import forecast as tell
 
-    typer.echo(f"\n{tell(file)}")
+    typer.echo(f"\n{tell(file, budgets=False)}")
 
 
 @app.command()

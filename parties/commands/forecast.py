@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 import msgspec
 
 from crypto.ckks.sets import named
+from parties.commands import setup
 from parties.report.foretold import FILE
 from parties.report.rounds import write_atomically
 from parties.run.session import Session, open_session
 from secure_gal.errors import SecureGalError, SettingsError
 from secure_gal.forecast import reckoning
 from secure_gal.forecast.ciphertexts import Ciphers, measure
-from secure_gal.forecast.reckoning import Forecast, ways
+from secure_gal.forecast.reckoning import Costs, Forecast, ways
 from secure_gal.forecast.rehearsal import Rehearsal
 from secure_gal.forecast.traffic import foretold
 from secure_gal.protocol.agreement import reading
@@ -38,8 +39,11 @@ class Known:
     width: int | None = None
 
 
-def forecast(file: Path, known: Known | None = None) -> str:
+def forecast(file: Path, known: Known | None = None, *, budgets: bool = True) -> str:
     """Forecast with what is known, keep it beside the party's file for the report, and put it in words.
+
+    Args:
+        budgets: with what this party's data, or the sponsor's key, has left.
 
     Raises:
         SettingsError: more rows than this party has, or fewer than two.
@@ -53,13 +57,8 @@ def forecast(file: Path, known: Known | None = None) -> str:
     fewest = rows if known.rows is not None else max(2, rows // 2)
     ends = [_told(session, model, timed, count, padded) for count in dict.fromkeys((fewest, rows))]
     write_atomically(file.with_name(file.stem + FILE), msgspec.json.encode(ends[-1]).decode() + "\n")
-    return in_words(session, ends)
-
-
-def bytes_of(session: Session, rows: int, id_bytes: int, padded: int) -> tuple[dict[str, int], dict[str, int]]:
-    """Bytes sent and received by peer, if so many rows take part and every round is run."""
-    volume = Volume(session.study, rows, id_bytes, padded)
-    return ways(foretold(volume, reading(session.canonical), wire.around), session.party.party)
+    lines = [in_words(session, ends), *(_budgets(session, model) if budgets else [])]
+    return "\n".join(lines)
 
 
 def _model(session: Session) -> Any:
@@ -72,6 +71,11 @@ def _model(session: Session) -> Any:
     model = kind(quiet(session.party), session.study, session.file.resolve().parent, lambda text: None)
     check_data(model.table, session.party, session.study)
     return model
+
+
+def _budgets(session: Session, model: Any) -> list[str]:
+    lines = [] if session.party.party == session.study.sponsor else setup.budgets(session, model.table)
+    return [*lines, setup.replies_ahead(session, len(model.ids))] if session.study.protect.keyed else lines
 
 
 def _assumed(session: Session, model: Any, known: Known) -> tuple[int, int]:
@@ -118,14 +122,28 @@ def _timed(session: Session, model: Any, padded: int) -> Timed:
 
 
 def _told(session: Session, model: Any, timed: Timed, rows: int, padded: int) -> Forecast:
-    study = session.study
+    """With what one round more would cost, so that a study which ends early can be held against it."""
     ids = len(msgspec.json.encode(model.ids)) * rows // len(model.ids)
-    sent, received = bytes_of(session, rows, ids, padded)
-    base = Forecast(session.digest, session.party.party, rows, padded, study.rounds, sent, received)
+    told, longer = (
+        _of_rounds(session, timed, rows, padded, ids, rounds)
+        for rounds in (session.study.rounds, session.study.rounds + 1)
+    )
+    last, first = longer.costs, told.costs
+    cpu, elapsed = (
+        None if after is None or before is None else after - before
+        for after, before in ((last.cpu, first.cpu), (last.elapsed, first.elapsed))
+    )
+    return msgspec.structs.replace(told, a_round=Costs(last.bytes - first.bytes, cpu, elapsed))
+
+
+def _of_rounds(session: Session, timed: Timed, rows: int, padded: int, ids: int, rounds: int) -> Forecast:
+    study, me = msgspec.structs.replace(session.study, rounds=rounds), session.party.party
+    flows = foretold(Volume(study, rows, ids, padded), reading(session.canonical), wire.around)
+    base = Forecast(session.digest, me, rows, padded, rounds, *ways(flows, me), untold=timed.untold)
     if timed.rehearsal is None:
-        return msgspec.structs.replace(base, untold=timed.untold)
+        return base
     pace, elapsed = timed.rehearsal.pace(rows), None
-    if session.party.party == study.sponsor:
+    if me == study.sponsor:
         seconds, elapsed = reckoning.of_sponsor(study, pace, timed.ciphers, rows)
     else:
         seconds = reckoning.of_assistor(study, pace, timed.ciphers, rows)
@@ -149,12 +167,12 @@ def in_words(session: Session, ends: Sequence[Forecast]) -> str:
     for peer in last.sent:
         sent, received = (" to ".join(_mb(found[peer]) for found in each) for each in _columns(ends))
         lines.append(f"  {me} to {peer}: {sent}; {peer} to {me}: {received}")
-    line = ", ".join(f"{last.bytes / (rate * 125_000):,.0f}" for rate in RATES)
-    lines.append(f"  in all at most {_mb(last.bytes)}; at {', '.join(map(str, RATES))} Mbit/s at least {line} s")
+    line = ", ".join(f"{last.costs.bytes / (rate * 125_000):,.0f}" for rate in RATES)
+    lines.append(f"  in all at most {_mb(last.costs.bytes)}; at {', '.join(map(str, RATES))} Mbit/s at least {line} s")
     if last.untold:
         return "\n".join([*lines, f"  {last.untold}"])
     phases = ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in last.seconds.items())
-    lines.append(f"  CPU seconds of {me}: {_range([e.cpu for e in ends])} ({phases})")
+    lines.append(f"  CPU seconds of {me}: {_range([e.costs.cpu for e in ends])} ({phases})")
     if last.elapsed is not None:
         lines.append(
             f"  from the last greeting to the results: {_range([e.elapsed for e in ends])} s and what the line takes, "

@@ -27,6 +27,8 @@ def kept(session: Session) -> Forecast | None:
 def against(session: Session, summary: Mapping[str, Any]) -> dict[str, Any] | None:
     """Foretold and actual rows, rounds, bytes, CPU seconds of the sponsor, and seconds from the last greeting.
 
+    What rounds cost is foretold for as many as were run.
+
     Returns:
         `name: {foretold, actual}`, either None where it is not known; None where no forecast was made.
     """
@@ -34,13 +36,13 @@ def against(session: Session, summary: Mapping[str, Any]) -> dict[str, Any] | No
     if told is None:
         return None
     moved = sum(sum(kinds.values()) for way in summary["bytes"].values() for kinds in way.values())
-    seconds = summary["seconds"]
+    seconds, costs = summary["seconds"], told.after(summary["rounds"])
     pairs = {
         "rows": (told.rows, summary["rows"]["aligned"]),
         "rounds": (told.rounds, summary["rounds"]),
-        "bytes": (told.bytes, moved),
-        "cpu": (_short(told.cpu), seconds["cpu"]),
-        "from_ready": (_short(told.elapsed), seconds["from_ready"]),
+        "bytes": (costs.bytes, moved),
+        "cpu": (_short(costs.cpu), seconds["cpu"]),
+        "from_ready": (_short(costs.elapsed), seconds["from_ready"]),
     }
     return {name: {"foretold": before, "actual": after} for name, (before, after) in pairs.items()}
 

@@ -16,8 +16,16 @@ MESSAGE_SECONDS = 1.5e-3
 """CPU seconds of a message on either side: signature, ledger, commit; measured on one x86-64 core, only a guide."""
 MESSAGES_A_ROUND = 7
 """Residual, fit and the five of a certificate, with each assistor."""
-ROUND_SECONDS, REPORT_SECONDS = 1e-2, 0.5
-"""CPU seconds of a sponsor's files a round, and of its report; on the same core."""
+ROUND_SECONDS = 1e-2
+"""CPU seconds of a sponsor's files a round; on the same core."""
+
+
+class Costs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Bytes both ways, CPU seconds of this party, seconds from the last greeting to the results."""
+
+    bytes: int
+    cpu: float | None = None
+    elapsed: float | None = None
 
 
 class Forecast(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,6 +41,7 @@ class Forecast(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         seconds: CPU seconds of this party by phase.
         elapsed: seconds from the last greeting to the results, on machines like this one, without the line's.
         untold: why there are no seconds; empty where there are.
+        a_round: what one round more would cost.
     """
 
     digest: str
@@ -45,16 +54,22 @@ class Forecast(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seconds: dict[str, float] = {}
     elapsed: float | None = None
     untold: str = ""
+    a_round: Costs = Costs(0)
 
     @property
-    def bytes(self) -> int:
-        """Both ways."""
-        return sum(self.sent.values()) + sum(self.received.values())
+    def costs(self) -> Costs:
+        """Of all rounds."""
+        moved = sum(self.sent.values()) + sum(self.received.values())
+        return Costs(moved, sum(self.seconds.values()) if self.seconds else None, self.elapsed)
 
-    @property
-    def cpu(self) -> float | None:
-        """CPU seconds of this party, all phases."""
-        return sum(self.seconds.values()) if self.seconds else None
+    def after(self, rounds: int) -> Costs:
+        """Of a study that ends after so many rounds."""
+        whole, each, fewer = self.costs, self.a_round, self.rounds - rounds
+        cpu, elapsed = (
+            None if all_ is None or one is None else all_ - fewer * one
+            for all_, one in ((whole.cpu, each.cpu), (whole.elapsed, each.elapsed))
+        )
+        return Costs(whole.bytes - fewer * each.bytes, cpu, elapsed)
 
 
 def ways(flows: Sequence[Flow], me: str) -> tuple[dict[str, int], dict[str, int]]:
@@ -82,7 +97,7 @@ def of_sponsor(study: Study, pace: Pace, ciphers: Ciphers | None, rows: int) -> 
         seconds["encryption"] = (rounds + assistors) * requests * study.k * ciphers.encrypt
         seconds["decryption"] = rounds * assistors * replies * study.k * ciphers.decrypt
         waiting += ciphers.load + ciphers.fits(rounds, replies, study.k)
-    seconds["results"] = pace.results + REPORT_SECONDS
+    seconds["results"] = pace.results
     return seconds, sum(seconds.values()) + waiting
 
 
