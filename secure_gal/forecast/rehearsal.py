@@ -102,8 +102,8 @@ class Rehearsal:
         """CPU seconds of a study of so many rows."""
         once, at = self._once.taken, max(self._samples)
         own = once.get("own", 0.0) * self._own_fits * rows / self._large
-        draws = draws_of(rows) * rows / (draws_of(at) * at)
-        bootstrap = self._samples[at].taken.get("evaluation", 0.0) * draws * (BESIDE_OWN if own else 1.0)
+        draws = draws_of(rows) / draws_of(at)
+        bootstrap = self._line("evaluation", rows) * draws * (BESIDE_OWN if own else 1.0)
         results = own + bootstrap + self._line("alone", rows) + self._line("contributions", rows)
         fits = self._line("first", rows), self._line("later", rows)
         prepare = once["prepare"] * rows / self._large
