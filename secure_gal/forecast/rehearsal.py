@@ -151,7 +151,8 @@ def _own_model(model: SponsorData, study: Study, party: PartySettings, clock: _C
     folds = model.folds or FOLDS
     held = np.arange(len(x)) % folds == 0
     about = (study.loss_name, len(model.codec.classes), study.seed)
-    clock("own", lambda: own_model.fitted(x[~held], model.y[~held], x[held], *about))
+    equal = np.ones(int((~held).sum()))
+    clock("own", lambda: own_model.fitted(x[~held], model.y[~held], equal, x[held], *about))
     return folds * (1.0 - study.validation) + (study.validation > 0)
 
 

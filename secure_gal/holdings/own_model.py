@@ -63,6 +63,7 @@ def own_outputs(
 
 
 def fitted(x: Array, y: npt.NDArray[Any], v: Array, new: Array, loss: LossName, classes: int, seed: int) -> Array:
+    """What a model of these rows, weighted by v, gives new ones: probabilities (n, classes), or values (n,)."""
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
     if not classes:
