@@ -93,7 +93,7 @@ def of_sponsor(study: Study, pace: Pace, ciphers: Ciphers | None, rows: int) -> 
     waiting = rounds * MESSAGES_A_ROUND * MESSAGE_SECONDS  # for whoever is like this party, and works at the same time
     if ciphers is not None:
         requests, replies = blocks_of(study, ciphers, rows)
-        seconds["keys"] = assistors * ciphers.keys
+        seconds["keys"] = ciphers.keys  # one set for all assistors of a width
         seconds["encryption"] = (rounds + assistors) * requests * study.k * ciphers.encrypt
         seconds["decryption"] = rounds * assistors * replies * study.k * ciphers.decrypt
         waiting += ciphers.load + ciphers.fits(rounds, replies, study.k)
