@@ -1,12 +1,13 @@
 """Training and encoding speed of the deep local models, on the CPU and on CUDA where there is one.
 
-    python -m benchmarks.gpu [--rows N] [--epochs N] [--threads N] [--out FILE]
+    python -m benchmarks.gpu [--device cuda] [--compile] [--rows N] [--epochs N] [--threads N] [--out FILE]
 
-For each network: samples/s and seconds a round, in float32, in bfloat16 autocast and (where a compiler is) through
-torch.compile in the device's default precision, beside the paper's network in plain PyTorch on the same device: the
-same layers and batch, Adam, a data loader, no autocast and no held-out rows. Compiling itself falls into the run that
-warms up.
-Encoders: samples/s of training and of mapping. A machine without CUDA is said to have none; nothing is estimated.
+For each network: samples/s and seconds a round, in float32, in bfloat16 autocast and (`--compile`, where a compiler is)
+through torch.compile in the device's default precision, beside the paper's network in plain PyTorch on the same device:
+the same layers and batch, Adam, a data loader, no autocast and no held-out rows. Compiling itself falls into the run
+that warms up.
+Encoders: samples/s of training and of mapping. `--device` measures one device alone. A machine without CUDA is said to
+have none; nothing is estimated.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def seconds(job: Callable[[], object], device: str) -> float:
     return best
 
 
-def measure_networks(rows: int, epochs: int, device: str) -> list[dict[str, Any]]:
+def measure_networks(rows: int, epochs: int, device: str, compiled: bool) -> list[dict[str, Any]]:
     """One record a network and precision."""
     rng, records = np.random.default_rng(0), []
     for kind, shape in SHAPES.items():
@@ -108,7 +109,7 @@ def measure_networks(rows: int, epochs: int, device: str) -> list[dict[str, Any]
             }
         )
         settings: list[dict[str, Any]] = [{"precision": "float32"}, {"precision": "bfloat16"}]
-        if compiler():
+        if compiled and compiler():
             settings.append({"precision": "float32" if device == "cpu" else "bfloat16", "compile": True})
         for options in settings:
             ours = seconds(lambda k=kind, a=x, b=r, o=options: our_fit(k, a, b, epochs, device, **o), device)
@@ -151,17 +152,22 @@ def measure_encoders(rows: int, epochs: int, device: str) -> list[dict[str, Any]
     return records
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Parse arguments, measure, print one JSON object to stdout or --out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=4096)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--threads", type=int, default=0, help="CPU threads of torch (default: all)")
     parser.add_argument("--out", type=Path)
-    chosen = parser.parse_args()
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="this one alone (default: all that are there)")
+    parser.add_argument("--compile", action="store_true", help="through torch.compile as well; compiling takes minutes")
+    chosen = parser.parse_args(arguments)
     if chosen.threads:
         torch.set_num_threads(chosen.threads)
-    devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+    there = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+    if chosen.device and chosen.device not in there:
+        parser.error(f"--device {chosen.device}: there is none on this machine")
+    devices = [chosen.device] if chosen.device else there
     result = {
         "date": time.strftime("%Y-%m-%d"),
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, Python {platform.python_version()}, "
@@ -170,7 +176,9 @@ def main() -> None:
         "rows": chosen.rows,
         "epochs": chosen.epochs,
         "batch": BATCH,
-        "networks": [r for device in devices for r in measure_networks(chosen.rows, chosen.epochs, device)],
+        "networks": [
+            r for device in devices for r in measure_networks(chosen.rows, chosen.epochs, device, chosen.compile)
+        ],
         "encoders": [r for device in devices for r in measure_encoders(chosen.rows, chosen.epochs, device)],
     }
     output.write(result, chosen.out)

@@ -179,6 +179,7 @@ def run(folder: Path, case: Case) -> dict[str, Any]:
         "test_accuracy": accuracy,
         "seconds": summary["seconds"] | {"with_start_up": round(wall, 2)},
         "bytes": total,
+        "forecast": summary["forecast"],
         "bytes_by_kind": _by_kind(summary["bytes"]),
         "peak_memory_mb": {name: round(peak / 1e6) for name, peak in memory.peaks.items()},
     }

@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import harness
+from parties.commands import demo
 from parties.run.store import RunStore
 
 MODES = {
@@ -79,6 +80,8 @@ def measure(name: str, make: Make, features: str, mode: str, protect: str) -> di
     with tempfile.TemporaryDirectory() as folder:
         case = make(Path(folder))
         harness.write_settings(Path(folder), case, study=protect, learner=f'kind = "linear"\nfeatures = {features}')
+        sponsor = Path(folder) / case.names[0]
+        demo._finish(demo._start(sponsor, "forecast", f"{case.names[0]}.toml"), "forecast")
         measured = harness.run(Path(folder), case)
         store = RunStore(Path(folder) / case.names[0] / "run")
         outputs = np.asarray(store.state()["ensemble/F"])

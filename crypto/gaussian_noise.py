@@ -10,7 +10,6 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri
 
 from crypto.errors import Misuse, Unsuitable
 from crypto.uniform import system_words, unit_interval
@@ -30,6 +29,8 @@ def clipped_with_noise(values: npt.NDArray[np.float32], clip: float, scale: floa
         Unsuitable: clip or scale is not a finite number above 0.
         Misuse: a value is not finite.
     """
+    from scipy.special import ndtri
+
     for name, number in (("clip", clip), ("noise", scale)):
         if not (math.isfinite(number) and number > 0):
             raise Unsuitable(name, f"{number!r}; accepted: a number above 0")

@@ -130,6 +130,26 @@ def check(file: PartyFile) -> None:
     from parties.commands.setup import check_party
 
     typer.echo(check_party(file))
+    from parties.commands.forecast import forecast as tell
+
+    typer.echo(f"\n{tell(file, budgets=False)}")
+
+
+@app.command()
+def forecast(
+    file: PartyFile,
+    rows: Annotated[
+        int | None, typer.Option("--rows", min=2, help="Rows that all parties have in common, where that is known.")
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option("--width", min=1, help="Columns of the assistors' features, where that is known.")
+    ] = None,
+) -> None:
+    """Tell seconds, bytes by direction and budgets of the study before it begins, from two seconds of own work."""
+    from parties.commands.forecast import Known
+    from parties.commands.forecast import forecast as tell
+
+    typer.echo(tell(file, Known(rows, width)))
 
 
 @app.command()

@@ -1,4 +1,7 @@
-"""How many bytes a study moves and between whom, from its settings and its number of rows: before anything is sent."""
+"""How many bytes of payload say something of rows, and between whom, from a study's settings and its number of rows.
+
+`secure_gal.forecast.traffic` adds what goes around them, and the messages that say nothing of rows.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,6 @@ from dataclasses import dataclass
 
 from secure_gal.gal.split import split_rows
 from secure_gal.settings.study import Study
-
-HEADER_BYTES = 500
-"""Header, signature and salts of a message, about."""
-SHARE_BYTES = 180
-"""The share to leave out that goes with a residual, with what the header says of it, about."""
-CERTIFICATE_MESSAGES, CERTIFIED_BYTES = 5, 400
-"""Messages of a round's certificate with each assistor, and what they say of each party, about."""
-AGREEMENT_MESSAGES = 10
-"""Messages around the rounds, about; two of them hold the study's text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,23 +27,25 @@ class Flow:
 class Volume:
     """What a study of so many rows moves if every party holds all of them, and every round is run.
 
-    Of evaluation keys it is the most: how many there are depends on how wide an assistor's features are, and one that
-    has them of an earlier run is sent none.
+    Of evaluation keys it is the most where the width is not known; an assistor that has them of an earlier run is sent
+    none.
 
     Attributes:
         rows: N, training and validation rows.
         id_bytes: of the list of N ids, as JSON; only `ids = "clear"` sends it.
+        width: columns of the assistors' encrypted heads, padded; 0 where it is not known.
     """
 
     study: Study
     rows: int
     id_bytes: int
+    width: int = 0
 
     def learning(self) -> list[Flow]:
         """Of the learning stage, by kind and pair of parties."""
         summed = self.study.protect.summed
         rounds = self._summed() if summed else self._encrypted() if self.study.protect.encrypted else self._clear()
-        return [flow for flow in (*self._alignment(), *rounds, *self._overhead()) if flow.nbytes]
+        return [flow for flow in (*self._alignment(), *rounds) if flow.nbytes]
 
     def predicting(self, ids: int) -> list[Flow]:
         """Of one batch of so many ids, all of them known to everybody."""
@@ -103,18 +99,18 @@ class Volume:
     def _residuals(self) -> Iterator[Flow]:
         """In the clear, every round."""
         kind = "privatised-residual" if self.study.protect.privatised else "residual"
-        each = 4 * self._train * self.study.k + SHARE_BYTES
-        return self._down(kind, each * self.study.rounds, "residuals")
+        return self._down(kind, 4 * self._train * self.study.k * self.study.rounds, "residuals")
 
     def _requests(self) -> Iterator[Flow]:
         """As ciphertexts, every round and at the end, and the keys to compute on them."""
-        from crypto.ckks.keys import most_keys_bytes
+        from crypto.ckks.keys import keys_bytes, most_keys_bytes
         from crypto.ckks.sets import named
         from crypto.ckks.slots import Packing
 
         params = named(self.study.protect.parameter_set)
         request = Packing(params, self._train, self.study.k).requests * params.request_bytes
-        yield from self._down("evaluation-keys", most_keys_bytes(params), "keys")
+        keys = keys_bytes(params, self.width) if self.width else most_keys_bytes(params)
+        yield from self._down("evaluation-keys", keys, "keys")
         yield from self._down("encrypted-residual", request * self.study.rounds, "residuals")
         yield from self._down("encrypted-finish", request, "residuals")
 
@@ -173,11 +169,3 @@ class Volume:
         yield from self._up("sealed-part", sealed, "parts", others)
         yield from self._down("relayed-part", sealed * len(others), "parts", (adder,))
         yield from self._up("summed-part", layout.ciphertexts * SUM.reply_bytes, "parts", (adder,))
-
-    def _overhead(self) -> Iterator[Flow]:
-        """Headers, signatures, certificates, the agreement: about as much each way."""
-        messages = AGREEMENT_MESSAGES + self.study.rounds * (2 + CERTIFICATE_MESSAGES)
-        said = self.study.rounds * len(self.study.parties) * CERTIFIED_BYTES
-        half = (messages * HEADER_BYTES + said) // 2
-        yield from self._down("", half, "headers")
-        yield from self._up("", half, "headers")

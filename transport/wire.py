@@ -36,6 +36,8 @@ SALT_BYTES = 16
 SIGNATURE_BYTES = 64
 MAX_HEADER_BYTES = 16 << 10
 """Bytes of a header; a real one has under 1,000."""
+SMALL = 10
+"""Bytes of a structured field, in digits: 10 to 99."""
 SIGN_LABEL = b"secure-gal/1 message\0"
 
 
@@ -109,6 +111,23 @@ def encode(
     header = Header(VERSION, message.KIND, study, run, message.round, sender, recipient, seq, tuple(infos))
     raw = msgspec.json.encode(header)
     return [raw, identity.sign(SIGN_LABEL + raw), b"".join(salts), *chunks]
+
+
+def around(kind: str, sender: str, recipient: str, nbytes: int) -> int:
+    """Bytes of header, signature and salts of a message of a run, whose payload has so many, to a few digits.
+
+    Shapes are taken as (nbytes, 1, ...) of one field, and sequence numbers as two digits.
+    """
+    specs = MESSAGES[kind].FIELDS
+    digest = "0" * 64
+    sizes = [nbytes if spec.dtype != "json" or len(specs) == 1 else SMALL for spec in specs]
+    infos = (
+        FieldInfo(spec.name, spec.protection, spec.dtype, (size, *[1] * (spec.ndim - 1))[: spec.ndim], size, digest)
+        for spec, size in zip(specs, sizes, strict=True)
+    )
+    run = "" if MESSAGES[kind].ABOUT.before_run else digest
+    header = Header(VERSION, kind, digest, run, 1, sender, recipient, 10, tuple(infos))
+    return len(msgspec.json.encode(header)) + SIGNATURE_BYTES + SALT_BYTES * len(specs)
 
 
 def announced(head: Sequence[Any], rest: int, *, sender: Card, recipient: str, limits: Limits) -> Header:

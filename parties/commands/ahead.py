@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from parties.run.session import Session
+from secure_gal.forecast.traffic import foretold
+from secure_gal.protocol.agreement import reading
 from secure_gal.volume import Flow, Volume
+from transport import wire
 
 if TYPE_CHECKING:
     from secure_gal.holdings.party import PartyModel
@@ -23,7 +26,8 @@ def bytes_ahead(session: Session, model: PartyModel) -> str:
     """Bytes between this party and each peer, by purpose; what a line needs for them; and those of a prediction."""
     study, me, rows = session.study, session.party.party, len(model.ids)
     volume = Volume(study, rows, len(msgspec.json.encode(model.ids)))
-    learning, predicting = volume.learning(), volume.predicting(ASKED)
+    learning = foretold(volume, reading(session.canonical), wire.around)
+    predicting = volume.predicting(ASKED)
     lines = [f"bytes on the way, if every party holds these {rows:,} rows and all rounds are run (about)"]
     peers = study.assistors if me == study.sponsor else (study.sponsor,)
     for peer in peers:

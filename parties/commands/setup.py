@@ -157,7 +157,7 @@ def describe_pins(home: Path) -> str:
     return "\n".join(lines) or f"no cards are pinned in {home}"
 
 
-def _budgets(session: Session, table: Table) -> list[str]:
+def budgets(session: Session, table: Table) -> list[str]:
     """What an assistor's data has given away of what it may, a line a budget."""
     from parties.run.budget import FILE, look
 
@@ -204,7 +204,7 @@ def _sums(session: Session, columns: int, spent: Mapping[Kind, int]) -> list[str
     ]
 
 
-def _replies(session: Session, rows: int) -> str:
+def replies_ahead(session: Session, rows: int) -> str:
     """What the rounds take of the budget tau if all rows of this party take part: of its data, or of the sponsor's key.
 
     Raises:
@@ -284,9 +284,9 @@ def check_party(file: Path) -> str:
     warnings = "".join(f"warning: {text}\n" for text in found)
     data = f"{len(model.ids):,} rows, {model.table.frame.width} feature columns"
     sponsor = session.party.party == session.study.sponsor
-    more = [] if sponsor else _budgets(session, model.table)
+    more = [] if sponsor else budgets(session, model.table)
     if session.study.protect.keyed:
-        more = [*more, _replies(session, len(model.ids))]
+        more = [*more, replies_ahead(session, len(model.ids))]
     last = "\n".join([f"this party {session.party.party}: {data}; everything checked", *more])
     head = f"{manifest(session.study, session.fingerprints)}\n\n{bytes_ahead(session, model)}\n\n{columns}"
     return f"{head}{looks}\n\n{warnings}{last}"

@@ -33,6 +33,7 @@ from secure_gal.settings.limits import LABELS, Beyond
 from secure_gal.state import State
 
 if TYPE_CHECKING:
+    from secure_gal.holdings.sponsor import SponsorData
     from transport.sponsor_socket import SponsorSocket
 
 
@@ -111,18 +112,26 @@ def _role(session: Session, store: RunStore, model: SponsorModel) -> Sponsor:
     return roles.sponsor(context, model, State(store.state()), secrets.token_bytes(NONCE_BYTES), cipher)
 
 
+def _model(session: Session, progress: Progress, beyond: Beyond) -> SponsorData:
+    """The sponsor's data and learner, of the kind that the study's protections ask for."""
+    settings = (session.party, session.study, session.file.resolve().parent, progress.warn)
+    if session.study.protect.privatised:
+        from secure_gal.holdings.privatised import PrivatisedSponsorData
+
+        return PrivatisedSponsorData(*settings, int(beyond.get(LABELS, 1)))
+    from secure_gal.holdings.sponsor import SponsorData
+
+    return SponsorData(*settings)
+
+
 def _learn(session: Session, store: RunStore, progress: Progress, beyond: Beyond) -> None:
-    from parties.report.page import REPORT
     from parties.report.rounds import Report
     from parties.run.computing import Computing
-    from secure_gal.holdings.privatised import PrivatisedSponsorData
-    from secure_gal.holdings.sponsor import SponsorData
+    from parties.run.imports import Imports
 
     stop_at_once()
     began = time.monotonic()
-    settings = (session.party, session.study, session.file.resolve().parent, progress.warn)
-    privatised, labels = session.study.protect.privatised, int(beyond.get(LABELS, 1))
-    model = PrivatisedSponsorData(*settings, labels) if privatised else SponsorData(*settings)
+    model = _model(session, progress, beyond)
     admit(session, store, model)
     if classes := classes_of(model.table, session.party, session.study):
         progress.show(events.Classes(classes.in_words()))
@@ -132,8 +141,13 @@ def _learn(session: Session, store: RunStore, progress: Progress, beyond: Beyond
     traffic = Traffic(store)
     node, certifier = open_node(session, store, role, traffic)
     loop = Loop(node, progress)
-    report = Report(session, store, traffic, role, progress, began)
-    loop.on_event, loop.on_computed = report.on_event, Computing(store, model, progress).add
+    report, imports = Report(session, store, traffic, role, progress, began), Imports(session.party.report)
+
+    def on_event(event: events.Event) -> events.Event:
+        imports.on_event(event)
+        return report.on_event(event)
+
+    loop.on_event, loop.on_computed = on_event, Computing(store, model, progress).add
     loop.start()
     socket = go_online(session, loop, progress)
     patience = Patience(session.study.patience_seconds, progress, str(session.file), "train")
@@ -153,6 +167,8 @@ def _learn(session: Session, store: RunStore, progress: Progress, beyond: Beyond
             _deliver(session, loop, certifier, socket)
         finally:  # also without the last certificate
             loop.stop.end()
+            from parties.report.page import REPORT  # and with it jinja2, long after the first round
+
             write_results(session, store)
             announce(store, progress)
             progress.show(events.ReportWritten(str(store.path / REPORT)))

@@ -19,6 +19,7 @@ from typing import Any, get_args
 import jinja2
 
 from parties.report.charts import Chart, line_chart, share_chart
+from parties.report.foretold import shown
 from parties.report.model_card import CARD
 from parties.report.rounds import write_atomically
 from parties.report.worth import by_column, interval, worth_charts
@@ -43,6 +44,7 @@ OTHER_PHASE = "Other"
 SECONDS = {
     "total": "whole learning stage, waiting for parties included",
     "from_ready": "from the last party's greeting to the end",
+    "cpu": "CPU seconds of the sponsor",
     "rounds": "all assistance rounds",
 }
 
@@ -141,6 +143,7 @@ def render(
         round_columns=_columns(rounds),
         times=_times(summary["seconds"]),
         computing=_computing(summary["computing"]),
+        foretold=shown(summary.get("forecast")),
         traffic=_traffic(summary["bytes"]),
         links=_links(summary["bytes"]),
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from parties.report.foretold import against
 from parties.report.model_card import CARD, model_card
 from parties.report.rounds import DIGITS, ROUNDS, in_units, rounds_csv, times, true_metrics, versions, write_atomically
 from parties.run import computing, learnt_from
@@ -213,6 +214,7 @@ def _summary(session: Session, store: RunStore, history: Sequence[RoundRecord], 
         "seconds": {
             "total": round(float(store.meta("seconds") or 0.0), 3),
             "from_ready": float(ready) if ready else None,
+            "cpu": round(float(store.meta("cpu") or 0.0), 3),
             "rounds": round(sum(row["seconds"] for row in rows), 3),
             **{f"sponsor_{phase}": seconds for phase, seconds in computing.phases(store).items()},
         },
@@ -220,6 +222,6 @@ def _summary(session: Session, store: RunStore, history: Sequence[RoundRecord], 
         "bytes": counts_of(store),
         "versions": versions(),
     }
-    text = json.dumps(made, indent=2) + "\n"
+    text = json.dumps(made | {"forecast": against(session, made)}, indent=2) + "\n"
     store.set_meta("summary", text)
     return text

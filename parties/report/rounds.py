@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import platform
 import time
 from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 import msgspec
 import numpy as np
@@ -23,7 +24,9 @@ from parties.run.traffic import Traffic
 from secure_gal import __version__, events
 from secure_gal.errors import EnvironmentFailure
 from secure_gal.events import RoundRecord
-from secure_gal.protocol.sponsor import Sponsor
+
+if TYPE_CHECKING:
+    from secure_gal.protocol.sponsor import Sponsor
 
 ROUNDS = "rounds.csv"
 DIGITS = 6
@@ -65,7 +68,7 @@ class Report:
         self._bytes = (0, 0)
         saved = store.meta("rounds")
         self._rounds: list[dict[str, Any]] = json.loads(saved) if saved else []
-        self._before = float(store.meta("seconds") or 0.0)
+        self._before, self._computed = (float(store.meta(key) or 0.0) for key in ("seconds", "cpu"))
 
     def on_event(self, event: events.Event) -> events.Event:
         """Add what only this side of the protocol knows (time and bytes) to a committed round."""
@@ -109,10 +112,11 @@ class Report:
         return events.Committed(in_units(record, unit), sent + received, left)
 
     def save_times(self) -> None:
-        """Seconds of the learning stage so far, over restarts; those since all had greeted only where there was
-        none."""
+        """Seconds of the learning stage so far, elapsed and of the CPU (of worker processes that have ended, too), over
+        restarts; those since all had greeted only where there was none."""
         now = time.monotonic()
         self._store.set_meta("seconds", repr(self._before + now - self._began))
+        self._store.set_meta("cpu", repr(self._computed + sum(os.times()[:4])))
         if self._ready is not None and not self._before:
             self._store.set_meta("seconds-from-ready", repr(round(now - self._ready, 3)))
 

@@ -222,8 +222,9 @@ def _marks(table: Table) -> list[int]:
 
 def _plain(text: str) -> str:
     """An id without what tells only how it was written; itself where nothing else is left."""
-    folded = _ZEROS.sub("", unicodedata.normalize("NFKC", text).casefold())
-    return "".join(c for c in folded if c.isalnum()) or text
+    folded = text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
+    bare = _ZEROS.sub("", folded) if "0" in folded else folded
+    return bare if bare.isalnum() else "".join(c for c in bare if c.isalnum()) or text
 
 
 def _mark(what: bytes, text: str) -> int:

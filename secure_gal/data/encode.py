@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from secure_gal.errors import DataError
+from secure_gal.gal.links import logistic, softmax
 from secure_gal.settings.classes import class_of, outputs_of
 from secure_gal.settings.study import Task
 
@@ -119,15 +120,13 @@ class LabelCodec:
 
     def probabilities(self, f: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Outputs (n, K) to class probabilities (n, classes); no columns for regression."""
-        from scipy.special import expit, softmax
-
         match self.task:
             case "regression":
                 return np.zeros((len(f), 0))
             case "classification":
                 if self.outputs == 1:
-                    return np.concatenate([expit(-f), expit(f)], axis=1)
-                return np.asarray(softmax(f, axis=1))
+                    return np.concatenate([logistic(-f), logistic(f)], axis=1)
+                return softmax(f)
             case _:
                 assert_never(self.task)
 

@@ -50,27 +50,33 @@ def train(kind: str, x: Any, seed: int, epochs: int, device_name: str) -> NetFea
 
 
 def _optimise(task: nn.Module, x: Inputs, epochs: int, generator: torch.Generator) -> None:
-    adam = torch.optim.AdamW(task.parameters(), lr=RATE, weight_decay=DECAY)
+    adam = torch.optim.AdamW(task.parameters(), lr=RATE, weight_decay=DECAY, fused=True)
     decline = torch.optim.lr_scheduler.CosineAnnealingLR(adam, epochs)
     task.train()
     for epoch in range(1, epochs + 1):
-        total, count = 0.0, 0
-        for rows in torch.split(torch.randperm(len(x), generator=generator), BATCH):
-            if len(rows) == 1 and len(x) > 1:
-                continue  # variance and batch norm need two rows
-            adam.zero_grad(set_to_none=True)
-            loss = task(x[rows], generator)
-            loss.backward()
-            nn.utils.clip_grad_norm_(task.parameters(), CLIP)
-            adam.step()
-            total, count = total + loss.item(), count + 1
+        loss = _epoch(task, x, adam, generator)
         decline.step()
-        log.info("encoder epoch %d of %d: loss %.4f", epoch, epochs, total / max(1, count))
+        log.info("encoder epoch %d of %d: loss %.4f", epoch, epochs, float(loss))
 
 
-def _chosen(shape: torch.Size, share: float, like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """A random mask of this shape, True with probability `share`, drawn on the CPU so that devices agree."""
-    return (torch.rand(shape, generator=generator) < share).to(like.device)
+def _epoch(task: nn.Module, x: Inputs, adam: torch.optim.Optimizer, generator: torch.Generator) -> torch.Tensor:
+    """All rows once; returns the mean loss on the device, so that the host waits for nothing in it."""
+    losses = []
+    for rows in torch.split(torch.randperm(len(x), generator=generator, device=generator.device), BATCH):
+        if len(rows) == 1 and len(x) > 1:
+            continue  # variance and batch norm need two rows
+        adam.zero_grad(set_to_none=True)
+        loss = task(x[rows], generator)
+        loss.backward()
+        nn.utils.clip_grad_norm_(task.parameters(), CLIP)
+        adam.step()
+        losses.append(loss.detach())
+    return torch.stack(losses).mean()
+
+
+def _chosen(shape: torch.Size, share: float, generator: torch.Generator) -> torch.Tensor:
+    """A random mask of this shape, True with probability `share`, on the generator's device."""
+    return torch.rand(shape, generator=generator, device=generator.device) < share
 
 
 class Denoising(nn.Module):
@@ -82,8 +88,8 @@ class Denoising(nn.Module):
 
     def forward(self, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Mean squared error of what is restored from (n, q)."""
-        others = x[torch.randperm(len(x), generator=generator).to(x.device)]
-        corrupted = torch.where(_chosen(x.shape, HIDDEN_SHARE, x, generator), others, x)
+        others = x[torch.randperm(len(x), generator=generator, device=x.device)]
+        corrupted = torch.where(_chosen(x.shape, HIDDEN_SHARE, generator), others, x)
         return (self.back(self.body(corrupted)) - x).square().mean()  # type: ignore[no-any-return]
 
 
@@ -98,7 +104,7 @@ class Masked(nn.Module):
     def forward(self, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Mean squared error on hidden steps of (n, L, d)."""
         real, clean = ~torch.isnan(x).all(dim=2), torch.nan_to_num(x)
-        hidden = _chosen(real.shape, HIDDEN_SHARE, x, generator) & real
+        hidden = _chosen(real.shape, HIDDEN_SHARE, generator) & real
         restored = self.back(self.body.states(clean.masked_fill(hidden[..., None], 0.0), real))
         wrong = (restored - clean).square().mean(dim=2) * hidden
         return wrong.sum() / hidden.sum().clamp(min=1)  # type: ignore[no-any-return]
@@ -131,25 +137,33 @@ def _off_diagonal(z: torch.Tensor) -> torch.Tensor:
 
 
 def _disturb(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Shift by up to an eighth, contrast, brightness, noise, and one hidden rectangle. No flips: digits have a side."""
+    """Shift by up to an eighth, contrast, brightness, noise, and one hidden rectangle. No flips: digits have a side.
+
+    All of it on the device of x, which is the generator's, for all images at once.
+    """
     n, height, width = len(x), x.shape[-2], x.shape[-1]
-    shape = (n, *([1] * (x.ndim - 1)))
+    drawn: Any = {"generator": generator, "device": x.device}
+    wide = (n, *([1] * (x.ndim - 1)))
 
     def uniform(low: float, high: float) -> torch.Tensor:
-        return (low + (high - low) * torch.rand(n, generator=generator)).view(shape).to(x.device)
+        return (low + (high - low) * torch.rand(n, **drawn)).view(wide)
 
-    down, across = (torch.randint(-(size // 8), size // 8 + 1, (n, 1), generator=generator) for size in (height, width))
-    rows = (torch.arange(height) + down).clamp(0, height - 1).to(x.device)
-    columns = (torch.arange(width) + across).clamp(0, width - 1).to(x.device)
-    moved = torch.stack([image[..., r[:, None], c] for image, r, c in zip(x, rows, columns, strict=True)])
-    noise = torch.randn(x.shape, generator=generator).to(x.device)
+    down, across = (torch.randint(-(size // 8), size // 8 + 1, (n, 1), **drawn) for size in (height, width))
+    ys, xs = (torch.arange(size, device=x.device)[None, :] for size in (height, width))
+    moved = _shifted(x, (ys + down).clamp(0, height - 1), (xs + across).clamp(0, width - 1))
+    noise = torch.randn(x.shape, **drawn)
     changed = moved * uniform(0.7, 1.3) + uniform(-0.2, 0.2) + 0.1 * noise
-    top, left = (torch.rand(n, generator=generator) * size * 0.7 for size in (height, width))
-    ys, xs = torch.arange(height)[None, :], torch.arange(width)[None, :]
-    inside_y = (ys >= top[:, None]) & (ys < top[:, None] + 0.3 * height)
-    inside_x = (xs >= left[:, None]) & (xs < left[:, None] + 0.3 * width)
-    hidden = (inside_y[:, :, None] & inside_x[:, None, :]).to(x.device)
+    top, left = (torch.rand(n, **drawn)[:, None] * size * 0.7 for size in (height, width))
+    inside_y, inside_x = (ys >= top) & (ys < top + 0.3 * height), (xs >= left) & (xs < left + 0.3 * width)
+    hidden = inside_y[:, :, None] & inside_x[:, None, :]
     return changed.masked_fill(hidden.view(n, *([1] * (x.ndim - 3)), height, width), 0.0)
+
+
+def _shifted(x: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+    """Pixel (i, j) of image m of x (n, ..., H, W) is the one at (rows[m, i], columns[m, j])."""
+    planes = x.flatten(1, -3) if x.ndim > 3 else x[:, None]
+    down = planes.gather(2, rows[:, None, :, None].expand_as(planes))
+    return down.gather(3, columns[:, None, None, :].expand_as(planes)).view(x.shape)
 
 
 OBJECTIVES: dict[str, Callable[..., nn.Module]] = {"denoising": Denoising, "masked": Masked, "vicreg": VICReg}

@@ -23,6 +23,8 @@ from typing import Any, Literal, assert_never, get_args
 import numpy as np
 import numpy.typing as npt
 
+from secure_gal.gal.links import log_softmax, logistic, softmax
+from secure_gal.gal.ranks import average_ranks
 from secure_gal.settings.study import LossName, Task
 
 Array = npt.NDArray[np.float64]
@@ -61,7 +63,7 @@ class Loss:
             case "poisson" | "gamma":
                 return np.asarray(np.log(np.average(y, axis=0, weights=weights)))
             case "huber":
-                from scipy.optimize import brentq  # heavy; `check` needs it as little as the two below
+                from scipy.optimize import brentq
 
                 low, high = float(y.min()), float(y.max())
                 if low == high:
@@ -84,9 +86,7 @@ class Loss:
             case "cross_entropy":
                 if self.n_outputs == 1:
                     return np.asarray(np.logaddexp(0.0, f[:, 0]) - y * f[:, 0])
-                from scipy.special import log_softmax
-
-                return np.asarray(-log_softmax(f, axis=1)[np.arange(len(y)), y])
+                return np.asarray(-log_softmax(f)[np.arange(len(y)), y])
             case "l1":
                 return np.asarray(np.abs(y - f)[:, 0])
             case "l2":
@@ -108,11 +108,9 @@ class Loss:
         """Pseudo-residual r = -dL_1(y, F)/dF, shape (N, K)."""
         match self.name:
             case "cross_entropy":
-                from scipy.special import expit, softmax
-
                 if self.n_outputs == 1:
-                    return np.asarray(y[:, None] - expit(f))
-                r = -softmax(f, axis=1)
+                    return np.asarray(y[:, None] - logistic(f))
+                r = -softmax(f)
                 r[np.arange(len(y)), y] += 1.0
                 return np.asarray(r)
             case "l1":
@@ -134,9 +132,7 @@ class Loss:
         """d^2 L_1 / dF_k^2 of each output, (N, K); 0 where the loss has kinks alone."""
         match self.name:
             case "cross_entropy":
-                from scipy.special import expit, softmax
-
-                p = expit(f) if self.n_outputs == 1 else np.asarray(softmax(f, axis=1))
+                p = logistic(f) if self.n_outputs == 1 else softmax(f)
                 return np.asarray(p * (1.0 - p))
             case "l2":
                 return np.ones_like(f)
@@ -222,13 +218,11 @@ def metric(task: Task, y: npt.NDArray[Any], f: Array, weights: Weights = None) -
 
 
 def _area_under_curve(y: npt.NDArray[Any], f: Array) -> float:
-    from scipy.stats import rankdata
-
     positive = int(y.sum())
     negative = len(y) - positive
     if positive == 0 or negative == 0:
         return float("nan")
-    ranks = rankdata(f[:, 0])  # Mann-Whitney U: ties count half
+    ranks = average_ranks(f[:, 0])  # Mann-Whitney U: ties count half
     return float((ranks[y == 1].sum() - positive * (positive + 1) / 2) / (positive * negative))
 
 

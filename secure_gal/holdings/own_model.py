@@ -55,14 +55,15 @@ def own_outputs(
     of_training = np.empty((len(x_train), *values.shape[1:]))
     chance = derive_seed("own model", seed)
     for held, kept in each_fold(fold_numbers(len(x_train), folds, seed)):
-        of_training[held] = _fitted(x_train[kept], y_train[kept], v[kept], x_train[held], loss, classes, chance)
+        of_training[held] = fitted(x_train[kept], y_train[kept], v[kept], x_train[held], loss, classes, chance)
     values[train] = of_training
     if not train.all():
-        values[~train] = _fitted(x_train, y_train, v, x[~train], loss, classes, chance)
+        values[~train] = fitted(x_train, y_train, v, x[~train], loss, classes, chance)
     return values
 
 
-def _fitted(x: Array, y: npt.NDArray[Any], v: Array, new: Array, loss: LossName, classes: int, seed: int) -> Array:
+def fitted(x: Array, y: npt.NDArray[Any], v: Array, new: Array, loss: LossName, classes: int, seed: int) -> Array:
+    """What a model of these rows, weighted by v, gives new ones: probabilities (n, classes), or values (n,)."""
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
     if not classes:

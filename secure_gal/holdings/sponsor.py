@@ -104,9 +104,13 @@ class SponsorData(PartyModel):
         x = self.local.x if self.fits else None
         every = group_levels(self.table, party, study)
         groups = {column: [levels[i] for i in self.rows.tolist()] for column, levels in every.items()}
-        folds = folds_for(self._learner, party.learner.folds) if self.fits else None
-        held = Held(x, self._true_labels, self.train, self.codec, groups, folds)
+        held = Held(x, self._true_labels, self.train, self.codec, groups, self.folds)
         return evaluation_of(held, made, alone, study, party.report)
+
+    @property
+    def folds(self) -> int | None:
+        """Of its fits in cross-fitted rounds, and of its best own model; None where it has no learner."""
+        return folds_for(self._learner, self._party.learner.folds) if self.fits else None
 
     def metric_unit(self) -> float:
         """The target's standard deviation for regression, its mean under a log link, else 1."""

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from secure_gal.gal.links import logistic, softmax
 from secure_gal.gal.losses import Array, Loss, Weights
 
 SMALLEST_SHARE = 0.01
@@ -68,9 +69,7 @@ class CorrectedCrossEntropy(Loss):
         return np.zeros_like(f)
 
     def _shares(self, f: Array) -> Array:
-        from scipy.special import expit, softmax  # heavy; learning alone needs them
-
-        return np.hstack([expit(-f), expit(f)]) if self.n_outputs == 1 else np.asarray(softmax(f, axis=1))
+        return np.hstack([logistic(-f), logistic(f)]) if self.n_outputs == 1 else softmax(f)
 
 
 def _likeliest_shares(released: Array, odds: float) -> Array:

@@ -25,9 +25,10 @@ def settle(module: nn.Module, batches: Iterable[torch.Tensor]) -> None:
     module.train()
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # torch's word for a plain average
     with torch.no_grad():
         for count, batch in enumerate(batches, 1):
+            for norm in norms:
+                norm.momentum = 1.0 / count  # a plain average; torch's own reads its count from the device
             module(batch)
             if count == BATCHES:
                 break

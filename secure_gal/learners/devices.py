@@ -52,7 +52,8 @@ def compiler() -> str | None:
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[torch.Generator]:
-    """A generator for batches and masks; torch's own stream seeded for initial weights and dropout, then restored.
+    """A generator for batches and masks, on the device, so that no draw has to travel there; torch's own stream seeded
+    for initial weights and dropout, then restored.
 
     cuDNN is held to deterministic kernels: the same seed, machine and thread count give the same bits.
     """
@@ -61,7 +62,7 @@ def seeded(seed: int, device: torch.device) -> Iterator[torch.Generator]:
         torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
     ):
         torch.manual_seed(seed)
-        yield torch.Generator().manual_seed(seed)
+        yield torch.Generator(device).manual_seed(seed)
 
 
 def out_of_memory(batch: int, attempt: Callable[[int], object]) -> EnvironmentFailure:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from secure_gal.learners.torch_options import TorchOptions
-from secure_gal.options import Choice, Number, Whole
+from secure_gal.options import Choice, Either, Number, Whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +15,7 @@ class RecurrentOptions(TorchOptions):
     steps."""
 
     epochs: Annotated[int, Whole(1)] = 20
-    batch: Annotated[int, Whole(1)] = 128
+    batch: Annotated[int | str, Either(Whole(1), "auto")] = 128
     rate: Annotated[float, Number(0, above=True)] = 1e-3
     hidden: Annotated[int, Whole(1, 8192)] = 128
     layers: Annotated[int, Whole(1, 16)] = 1

@@ -139,10 +139,10 @@ def ridge_for(variances: Array, rows: int, outputs: int = 1) -> float:
     Only the features' spectrum and the numbers of rows and outputs enter, no residual. That degrees of freedom should
     grow as a power of N below 1 is kernel ridge theory (Caponnetto and De Vito 2007); power and constants are measured.
     """
-    from scipy.optimize import brentq
-
     if not len(variances):
         return 0.0
+    from scipy.optimize import brentq
+
     aim, floor = float(FREEDOM * min(outputs, MOST_OUTPUTS) * rows ** (2 / 3)), 1e-4 * float(variances.mean())
 
     def excess(log_ridge: float) -> float:
@@ -154,12 +154,12 @@ def ridge_for(variances: Array, rows: int, outputs: int = 1) -> float:
 
 def least_ridge(variances: Array, rows: int) -> float:
     """The ridge at which 1 + sum v/(v + lambda) = MOST_FREEDOM N; 0 where these variances leave fewer without one."""
-    from scipy.optimize import brentq
-
     used = variances[variances > 0]
     aim = MOST_FREEDOM * rows - 1
     if len(used) <= aim or not len(used):
         return 0.0
+    from scipy.optimize import brentq
+
     aim = max(aim, 0.5)  # of one or two rows
     low, high = np.log(1e-12 * used.min()), np.log(used.sum() / aim)
     return float(np.exp(brentq(lambda s: float(np.sum(used / (used + np.exp(s)))) - aim, low, high, xtol=1e-9)))

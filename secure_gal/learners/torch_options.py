@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from secure_gal.options import Choice, Flag, Number, Options, Whole
+from secure_gal.options import Choice, Either, Flag, Number, Options, Whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,6 +13,7 @@ class TorchOptions(Options):
     """How a network is trained.
 
     Attributes:
+        batch: rows of a step; `auto` as `torch_trainer.LARGE_BATCH` says.
         rate, weight_decay: of AdamW.
         patience: epochs without a better held-out loss; the best weights are kept.
         clip: largest gradient norm.
@@ -23,7 +24,7 @@ class TorchOptions(Options):
     """
 
     epochs: Annotated[int, Whole(1)] = 50
-    batch: Annotated[int, Whole(1)] = 256
+    batch: Annotated[int | str, Either(Whole(1), "auto")] = "auto"
     rate: Annotated[float, Number(0, above=True)] = 3e-3
     weight_decay: Annotated[float, Number(0)] = 1e-4
     patience: Annotated[int, Whole(1)] = 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from numbers import Integral, Real
 from typing import Any
@@ -11,6 +12,7 @@ _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
 own, as the person who wrote them meant 01 and 1 to be two."""
 
 
+@functools.lru_cache(maxsize=4096, typed=True)  # 1, 1.0 and True are equal, and not the same label
 def class_of(label: Any) -> int | float | str:
     """Numbers compare as numbers whether a file says 1, 1.0 or "1"; everything else as text without blanks at its ends.
 

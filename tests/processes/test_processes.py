@@ -213,13 +213,23 @@ def test_light_start() -> None:
     assert out.stdout.strip() == "[]"
 
 
-def test_a_linear_party_starts_without_torch_and_scipys_large_parts() -> None:
+def test_a_linear_party_imports_no_torch_no_scikit_learn_and_no_scipy_before_its_first_round() -> None:
     code = (
-        "import sys, parties.commands.assist, parties.commands.train, secure_gal.holdings.party, transport.curve, "
-        "pathlib;"
-        "from secure_gal.learners import make_learner; from secure_gal.settings.party import LearnerSettings;"
-        "make_learner(LearnerSettings(), pathlib.Path('.'));"
-        "print(sorted({'torch', 'sklearn', 'scipy.stats', 'scipy.optimize'} & sys.modules.keys()))"
+        "import sys, parties.commands.assist, parties.commands.train, secure_gal.holdings.sponsor, transport.curve\n"
+        "import parties.report.rounds, secure_gal.protocol.roles, numpy, pathlib, polars\n"
+        "from secure_gal.data.encode import LabelCodec\n"
+        "from secure_gal.data.encode_table import TableEncoder\n"
+        "from secure_gal.gal.losses import get_loss\n"
+        "from secure_gal.learners import make_learner, storage\n"
+        "from secure_gal.settings.party import LearnerSettings\n"
+        "labels = [0, 1, 1, 0] * 10\n"
+        "frame = polars.DataFrame({'age': [1.0, 2.0, None, 4.0] * 10, 'town': ['a', 'b', 'a', None] * 10})\n"
+        "encoder = TableEncoder.fit(frame)\n"
+        "codec = LabelCodec.fit('classification', labels, numpy.ones(40, bool))\n"
+        "residual = get_loss('cross_entropy', 1).residual(codec.encode(labels), numpy.zeros((40, 1)))\n"
+        "learner = make_learner(LearnerSettings(), pathlib.Path('.'))\n"
+        "storage.dump((encoder, learner.fit(encoder.transform(frame)[0], residual.astype('f4'), 1)))\n"
+        "print(sorted({'torch', 'sklearn', 'scipy'} & sys.modules.keys()))\n"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

@@ -164,8 +164,8 @@ def test_a_sealed_fit_that_hides_nothing_is_its_authors_fault(monkeypatch: pytes
     network = sums.make(sums.CLEAR)
     original = sums.Model.fit_round
 
-    def bad(self: sums.Model, round_: int, residual: np.ndarray) -> tuple[bytes, np.ndarray]:
-        saved, fit = original(self, round_, residual)
+    def bad(self: sums.Model, round_: int, residual: np.ndarray, withheld: float) -> tuple[bytes, np.ndarray]:
+        saved, fit = original(self, round_, residual, withheld)
         return saved, np.zeros_like(fit) if self.name == "insurer" else fit
 
     monkeypatch.setattr(sums.Model, "fit_round", bad)

@@ -50,6 +50,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("protection",),
     ("protocol",),
     ("manifest", "estimator", "attacks", "volume"),
+    ("forecast",),
 )
 """Folders and files of secure_gal: each imports its own layer and those above it in this list, for types as well."""
 

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from parties.run.certifier import KINDS
-from secure_gal.volume import HEADER_BYTES, Volume
+from secure_gal.volume import Volume
+
+HEADER_BYTES = 500
+"""Header, signature and salts of a message, about."""
 
 AT_MOST = "evaluation-keys"
 """How many there are depends on the width of the receiver's features."""

@@ -8,7 +8,7 @@ from typing import Annotated
 from secure_gal.learners.base import Learner
 from secure_gal.learners.declare import EVERY_POWER, IMAGES, VIEWS, Asked, learner
 from secure_gal.learners.torch_options import TorchOptions
-from secure_gal.options import Choice, Number, Whole
+from secure_gal.options import Choice, Either, Number, Whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +17,7 @@ class Options(TorchOptions):
     batches of 512."""
 
     epochs: Annotated[int, Whole(1)] = 10
-    batch: Annotated[int, Whole(1)] = 512
+    batch: Annotated[int | str, Either(Whole(1), "auto")] = 512
     rate: Annotated[float, Number(0, above=True)] = 1e-3
     schedule: Annotated[str, Choice(("constant", "cosine"))] = "cosine"
     blocks: Annotated[int, Whole(1, 8)] = 4

@@ -66,7 +66,10 @@ def make(asked: Asked, options: Options) -> Learner:
 
 
 def _last_layer(loss: str) -> Learner:
-    from secure_gal.learners.power_head import PowerHeadLearner
-    from secure_gal.learners.ridge import HeadLearner
+    if loss == "l2":
+        from secure_gal.learners.ridge import HeadLearner
 
-    return HeadLearner() if loss == "l2" else PowerHeadLearner(POWERS[loss])
+        return HeadLearner()
+    from secure_gal.learners.power_head import PowerHeadLearner
+
+    return PowerHeadLearner(POWERS[loss])

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from benchmarks import harness
@@ -14,25 +12,7 @@ from parties.commands import setup
 from secure_gal.protection.reply_counts import budget_problem
 from secure_gal.settings.study import Protect, Study
 from secure_gal.volume import Volume
-from tests.support.foretold import unforeseen
-from tests.support.simulation import Network
-from tests.support.study_in_memory import NAMES, Arrays, N, make_party, study
-
-
-@pytest.mark.parametrize("ids", ["clear", "psi"])
-def test_a_study_in_the_clear(ids: str) -> None:
-    settings = study(protect=Protect(ids=ids))  # type: ignore[arg-type]
-    network = Network(make_party("hospital", settings), [make_party(name, settings) for name in NAMES[1:]])
-    network.run()
-    messages = {(a, b, frames[0]): frames for a, b, frames in network.sent}
-    moved: Counter[str] = Counter()
-    for frames in messages.values():
-        moved[frames[0].split(b'"kind":"')[1].split(b'"')[0].decode()] += sum(map(len, frames))
-    volume = Volume(settings, N, len(msgspec.json.encode(Arrays("lab", 5).ids)))
-    assert not unforeseen(volume, moved, frozenset({"masked-ids"}))
-    # the assistors hold five rows more than the sponsor knows of
-    assert 0 <= moved["masked-ids"] - (2 * 32 * (N + 5) if ids == "psi" else 0) < 2 * 1000
-    assert sum(moved.values()) == pytest.approx(sum(flow.nbytes for flow in volume.learning()), rel=0.15)
+from tests.support.study_in_memory import study
 
 
 def test_what_check_prints_at_both_ends(tmp_path: Path) -> None:

@@ -1,0 +1,118 @@
+"""From a party's pace to the seconds of a whole study."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from secure_gal.forecast.ciphertexts import Ciphers
+from secure_gal.forecast.rehearsal import Pace
+from secure_gal.gal.split import split_rows
+from secure_gal.settings.study import Study
+from secure_gal.volume import Flow
+
+MESSAGE_SECONDS = 1.5e-3
+"""CPU seconds of a message on either side: signature, ledger, commit; measured on one x86-64 core, only a guide."""
+MESSAGES_A_ROUND = 7
+"""Residual, fit and the five of a certificate, with each assistor."""
+ROUND_SECONDS = 1e-2
+"""CPU seconds of a sponsor's files a round; on the same core."""
+
+
+class Costs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Bytes both ways, CPU seconds of this party, seconds from the last greeting to the results."""
+
+    bytes: int
+    cpu: float | None = None
+    elapsed: float | None = None
+
+
+class Forecast(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a study will take, if so many rows take part and every round is run.
+
+    Attributes:
+        digest: of the study.
+        party: whose forecast it is.
+        rows: common to all parties.
+        padded: P of the assistors' encrypted heads; 0 where nothing is encrypted.
+        rounds: T.
+        sent, received: bytes of the learning stage, by peer.
+        seconds: CPU seconds of this party by phase.
+        elapsed: seconds from the last greeting to the results, on machines like this one, without the line's.
+        untold: why there are no seconds; empty where there are.
+        a_round: what one round more would cost.
+    """
+
+    digest: str
+    party: str
+    rows: int
+    padded: int
+    rounds: int
+    sent: dict[str, int]
+    received: dict[str, int]
+    seconds: dict[str, float] = {}
+    elapsed: float | None = None
+    untold: str = ""
+    a_round: Costs = Costs(0)
+
+    @property
+    def costs(self) -> Costs:
+        """Of all rounds."""
+        moved = sum(self.sent.values()) + sum(self.received.values())
+        return Costs(moved, sum(self.seconds.values()) if self.seconds else None, self.elapsed)
+
+    def after(self, rounds: int) -> Costs:
+        """Of a study that ends after so many rounds."""
+        whole, each, fewer = self.costs, self.a_round, self.rounds - rounds
+        cpu, elapsed = (
+            None if all_ is None or one is None else all_ - fewer * one
+            for all_, one in ((whole.cpu, each.cpu), (whole.elapsed, each.elapsed))
+        )
+        return Costs(whole.bytes - fewer * each.bytes, cpu, elapsed)
+
+
+def ways(flows: Sequence[Flow], me: str) -> tuple[dict[str, int], dict[str, int]]:
+    """Bytes sent and received by peer."""
+    sent: dict[str, int] = {}
+    received: dict[str, int] = {}
+    for flow in flows:
+        if flow.sender == me:
+            sent[flow.receiver] = sent.get(flow.receiver, 0) + flow.nbytes
+        elif flow.receiver == me:
+            received[flow.sender] = received.get(flow.sender, 0) + flow.nbytes
+    return sent, received
+
+
+def of_sponsor(study: Study, pace: Pace, ciphers: Ciphers | None, rows: int) -> tuple[dict[str, float], float]:
+    """(CPU seconds by phase, seconds elapsed) of a sponsor."""
+    rounds, assistors = study.rounds, len(study.assistors)
+    fits = pace.first + (rounds - 1) * pace.later
+    told = rounds * (ROUND_SECONDS + assistors * MESSAGES_A_ROUND * MESSAGE_SECONDS)
+    seconds = {"imports": pace.imports, "prepare": pace.prepare, "fits": fits, "rounds": rounds * pace.commit + told}
+    waiting = rounds * MESSAGES_A_ROUND * MESSAGE_SECONDS  # for whoever is like this party, and works at the same time
+    if ciphers is not None:
+        requests, replies = blocks_of(study, ciphers, rows)
+        seconds["keys"] = ciphers.keys  # one set for all assistors of a width
+        seconds["encryption"] = (rounds + assistors) * requests * study.k * ciphers.encrypt
+        seconds["decryption"] = rounds * assistors * replies * study.k * ciphers.decrypt
+        waiting += ciphers.load + ciphers.fits(rounds, replies, study.k)
+    seconds["results"] = pace.results
+    return seconds, sum(seconds.values()) + waiting
+
+
+def of_assistor(study: Study, pace: Pace, ciphers: Ciphers | None, rows: int) -> dict[str, float]:
+    """CPU seconds by phase of an assistor."""
+    seconds = {"prepare": pace.prepare, "messages": study.rounds * MESSAGES_A_ROUND * MESSAGE_SECONDS}
+    if ciphers is None:
+        return seconds | {"fits": pace.first + (study.rounds - 1) * pace.later}
+    _, replies = blocks_of(study, ciphers, rows)
+    fits = {"features": pace.first, "fits": ciphers.fits(study.rounds, replies, study.k)}
+    return seconds | {"keys": ciphers.load} | fits
+
+
+def blocks_of(study: Study, ciphers: Ciphers, rows: int) -> tuple[int, int]:
+    """Blocks of the training rows, and of all rows."""
+    train = int(split_rows(rows, study.validation, study.seed).sum())
+    n = ciphers.params.n
+    return -(-train // n), -(-rows // n)

@@ -1,0 +1,126 @@
+"""What `forecast` says before a study begins, and how it is held against what the study took."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from benchmarks import harness
+from parties.commands.forecast import NO_NETWORKS, NO_SUMS, Known, forecast
+from parties.report import foretold
+from parties.run.session import open_session
+from secure_gal.errors import SettingsError
+from secure_gal.forecast.reckoning import Costs, Forecast
+
+ROWS = 300
+
+
+def parties(folder: Path, protect: str = "", learner: str = 'kind = "linear"') -> tuple[Path, Path]:
+    """The files of a sponsor and an assistor of ROWS rows with three columns each."""
+    case = harness.synthetic(folder, ROWS, 3, parties=3 if "sum" in protect else 2)
+    study = f'[protect]\nids = "clear"\n{protect}'
+    harness.write_settings(folder, case, study=study, learner=f"{learner}\n[report]\nown_model = false")
+    lab = folder / "p1" / "p1.toml"
+    lab.write_text(lab.read_text().replace("[report]\nown_model = false\n", ""))
+    return folder / "p0" / "p0.toml", lab
+
+
+def kept(file: Path) -> Forecast:
+    found = foretold.kept(open_session(file))
+    assert found is not None
+    return found
+
+
+def test_both_ends_foretell_the_same_bytes_and_each_its_own_seconds(tmp_path: Path) -> None:
+    sponsor, lab = parties(tmp_path)
+    text, other = forecast(sponsor), forecast(lab)
+    assert f"{ROWS // 2:,} to {ROWS:,} rows in common" in text and "from the last greeting to the results" in text
+    assert "CPU seconds of p1" in other and "from the last greeting" not in other
+    assert "budgets of this data" in other and "budgets of this data" not in text
+    here, there = kept(sponsor), kept(lab)
+    assert here.sent["p1"] == there.received["p0"] and here.received["p1"] == there.sent["p0"]
+    assert set(here.seconds) == {"start", "imports", "prepare", "fits", "rounds", "results"}
+    assert all(seconds >= 0 for seconds in (*here.seconds.values(), *there.seconds.values()))
+    assert here.elapsed is not None and 0 < here.elapsed < 60
+
+
+def test_a_forecast_writes_nothing_but_itself_and_the_schema(tmp_path: Path) -> None:
+    sponsor, _ = parties(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    forecast(sponsor)
+    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert {path.name for path in after.keys() - before.keys()} == {"p0.forecast.json", "p0.schema.toml"}
+    assert all(after[path] == raw for path, raw in before.items())
+    assert (sponsor.parent / "p0.forecast.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_is_known_of_the_others_narrows_it(tmp_path: Path) -> None:
+    sponsor, _ = parties(tmp_path)
+    assert "100 rows in common\n" in forecast(sponsor, Known(rows=100))
+    assert kept(sponsor).rows == 100
+    with pytest.raises(SettingsError, match=r"--rows.*301.*2 to 300"):
+        forecast(sponsor, Known(rows=ROWS + 1))
+
+
+@pytest.mark.parametrize(
+    ("protect", "learner", "why"),
+    [('predictions = "sum"', 'kind = "linear"', NO_SUMS), ("", 'kind = "linear"\nfeatures = "encoder"', NO_NETWORKS)],
+)
+def test_where_seconds_are_not_foretold_bytes_are_and_it_says_why(
+    tmp_path: Path, protect: str, learner: str, why: str
+) -> None:
+    sponsor, _ = parties(tmp_path, protect, learner)
+    assert why in forecast(sponsor)
+    found = kept(sponsor)
+    assert not found.seconds and found.elapsed is None and found.costs.cpu is None and found.costs.bytes > 0
+
+
+def test_the_forecast_of_another_study_or_none_or_a_damaged_one_is_not_shown(tmp_path: Path) -> None:
+    sponsor, _ = parties(tmp_path)
+    session, file = open_session(sponsor), sponsor.parent / "p0.forecast.json"
+    assert foretold.kept(session) is None and foretold.shown(foretold.against(session, {})) == []
+    file.write_bytes(msgspec.json.encode(Forecast(session.digest, "p0", 300, 0, 10, {}, {})))
+    assert foretold.kept(session) is not None
+    assert foretold.kept(dataclasses.replace(session, digest="0" * 64)) is None
+    file.write_text("{")
+    assert foretold.kept(session) is None
+
+
+def test_a_study_that_ends_early_is_held_against_as_many_rounds(tmp_path: Path) -> None:
+    sponsor, _ = parties(tmp_path)
+    session = open_session(sponsor)
+    told = Forecast(
+        session.digest,
+        "p0",
+        ROWS,
+        0,
+        10,
+        {"p1": 1000},
+        {"p1": 1000},
+        {"start": 1.0, "rounds": 2.0},
+        4.0,
+        a_round=Costs(150, 0.2, 0.3),
+    )
+    (sponsor.parent / "p0.forecast.json").write_bytes(msgspec.json.encode(told))
+    summary = {
+        "rows": {"aligned": 290},
+        "rounds": 4,
+        "bytes": {"sent": {"p1": {"a": 400}}, "received": {"p1": {"b": 600}}},
+        "seconds": {"cpu": 1.5, "from_ready": None},
+    }
+    found = foretold.against(session, summary)
+    assert found == {
+        "rows": {"foretold": ROWS, "actual": 290},
+        "rounds": {"foretold": 10, "actual": 4},
+        "bytes": {"foretold": 1100, "actual": 1000},
+        "cpu": {"foretold": 1.8, "actual": 1.5},
+        "from_ready": {"foretold": 2.2, "actual": None},
+    }
+    assert foretold.shown(found)[2:] == [
+        ("bytes sent and received", "1,100", "1,000", "+10%"),
+        ("CPU seconds of the sponsor", "1.80", "1.50", "+20%"),
+        ("seconds from the last party's greeting", "2.20", "not known", ""),
+    ]
