@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from json import dumps
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from parties.commands.arguments import Beyond, Home, Json, PartyFile, bare_consent
 from parties.commands.audit import audit_app
 from parties.run.ending import ON_BROKEN_PIPE, end, explained, guarded
 from secure_gal.errors import printable
@@ -39,20 +41,6 @@ def about(
     ] = False,
 ) -> None:
     """What stands before the commands."""
-
-
-PartyFile = Annotated[Path, typer.Argument(metavar="PARTY.toml", help="This party's own settings file.")]
-Home = Annotated[Path, typer.Option("--home", help="Folder with this party's key and pinned cards.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for scripts.")]
-
-Beyond = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--beyond",
-        metavar="NAME=NUMBER",
-        help="Go beyond the limit of this name, up to this number; written into the ledger. Repeatable.",
-    ),
-]
 
 
 @app.command()
@@ -223,12 +211,8 @@ def leakage(file: PartyFile, json: Json = False) -> None:
     from parties.commands.leakage import as_text, measure
 
     found = measure(file)
-    if json:
-        import json as encoder
-
-        typer.echo(encoder.dumps({"ok": found.ok, "threshold": found.threshold, "findings": found.rows()}))
-    else:
-        typer.echo(as_text(found))
+    plain = {"ok": found.ok, "threshold": found.threshold, "findings": found.rows()}
+    typer.echo(dumps(plain) if json else as_text(found))
     raise typer.Exit(0 if found.ok else 1)
 
 
@@ -245,12 +229,7 @@ def drift(
     from parties.commands.drift import drift as compare
 
     held = compare(file, table)
-    if json:
-        import json as encoder
-
-        typer.echo(encoder.dumps(as_json(held)))
-    else:
-        typer.echo(as_text(held))
+    typer.echo(dumps(as_json(held)) if json else as_text(held))
 
 
 @app.command()
@@ -259,12 +238,7 @@ def importance(file: PartyFile, json: Json = False) -> None:
     from parties.commands.importance import as_text, measure
 
     found = measure(file)
-    if json:
-        import json as encoder
-
-        typer.echo(encoder.dumps(found))
-    else:
-        typer.echo(as_text(found))
+    typer.echo(dumps(found) if json else as_text(found))
 
 
 @app.command()
@@ -290,17 +264,11 @@ def demo(
     raise typer.Exit(run(dir, clear))
 
 
-def _bare_consent(arguments: list[str]) -> list[str]:
-    """`--consent` without a digest becomes `--consent=`: Typer has no options whose value may be left out."""
-    pairs = zip(arguments, [*arguments[1:], "--"], strict=False)
-    return [f"{word}=" if word == "--consent" and after.startswith("-") else word for word, after in pairs]
-
-
 def main() -> None:
     """Entry point: whatever happens is one message and an exit code, never a traceback."""
     code: object
     try:
-        app(args=_bare_consent(sys.argv[1:]))
+        app(args=bare_consent(sys.argv[1:]))
         code = 0
     except SystemExit as asked:
         code = ON_BROKEN_PIPE if isinstance(asked.__context__, BrokenPipeError) else asked.code

@@ -26,9 +26,9 @@ def _skops() -> Any:
 
 
 def is_estimator(value: Any) -> bool:
-    """Whether it is an estimator, of scikit-learn or by its rules."""
-    base = sys.modules.get("sklearn.base")
-    return base is not None and isinstance(value, base.BaseEstimator)
+    """Whether it is an estimator, of scikit-learn or by its rules; another thread may be importing scikit-learn."""
+    kind = getattr(sys.modules.get("sklearn.base"), "BaseEstimator", None)
+    return kind is not None and isinstance(value, kind)
 
 
 def write(value: Any) -> bytes:

@@ -65,5 +65,13 @@ def altered(old: bytes, new: bytes, *needles: bytes, sign: bool = True) -> Calla
     return change
 
 
+def turned(lines: list[bytes]) -> list[bytes]:
+    """The first residual as if the lab had sent it to the hospital; the lab signs it."""
+    at = next(i for i, line in enumerate(lines) if b'"kind":"residual"' in line)
+    line = lines[at].replace(b'"direction":"received"', b'"direction":"sent"', 1)
+    there, back = b'"sender":"hospital","recipient":"lab"', b'"sender":"lab","recipient":"hospital"'
+    return [*lines[:at], resigned(line, there, back), *lines[at + 1 :]]
+
+
 FITTED = (b'"sent"', b'"kind":"fitted"')
 GREETING = (b'"sent"', b'"kind":"hello"')

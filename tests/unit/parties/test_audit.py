@@ -19,7 +19,7 @@ from secure_gal import messages
 from secure_gal.errors import SecureGalError, SettingsError
 from secure_gal.messages.certificate import head_statement
 from tests.conftest import identity
-from tests.support.ledger_forger import FITTED, GREETING, altered, forge
+from tests.support.ledger_forger import FITTED, GREETING, altered, forge, turned
 from tests.support.ledger_study import LedgerStudy, study, whole_study
 from transport.ledger_entries import FORMAT, LedgerError, MessageEntry, SignedHead, decode
 from transport.wire import SIGN_LABEL
@@ -101,7 +101,7 @@ def test_lines_deleted_inserted_swapped_or_cut_off(made: LedgerStudy, what: str)
         (altered(b'"recipient":"hospital"', b'"recipient":"insurer"', *FITTED), "but the message is from lab"),
         (altered(b'"protection":"clear"', b'"protection":"public"', *FITTED), "must be clear, not 'public'"),
         (altered(b'"kind":"fitted"', b'"kind":"fitting"', *FITTED), "unknown message kind"),
-        (altered(b'"kind":"fitted"', b'"kind":"residual"', *FITTED), "the other way round"),
+        (turned, "the other way round"),
         (altered(b'"kind":"fitted"', b'"kind":"encrypted-residual"', *FITTED), "has the fields ciphertexts"),
         (altered(b'"name":"values"', b'"name":"value"', *FITTED), "has the fields values"),
         (altered(b'"shape":[2,1]', b'"shape":[2,2]', *FITTED), "fitting bytes"),

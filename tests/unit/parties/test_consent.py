@@ -13,10 +13,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from parties import cli
 from parties.audit.ledger import verify_ledger
 from parties.audit.policy import Policy
 from parties.commands import consent, setup
+from parties.commands.arguments import bare_consent
 from parties.commands.consent import go_beyond, require_consent, write_down
 from parties.run.session import open_store
 from secure_gal.errors import ConsentError, SettingsError
@@ -124,7 +124,7 @@ def test_a_process_without_a_terminal_needs_the_digest(given: list[str], tmp_pat
     ],
 )
 def test_consent_may_stand_without_a_digest(given: list[str], read: list[str]) -> None:
-    assert cli._bare_consent(given) == read
+    assert bare_consent(given) == read
 
 
 SUMS = 'predictions = "sum"\n'

@@ -21,11 +21,11 @@ def test_what_check_prints_at_both_ends(tmp_path: Path) -> None:
     sponsor = setup.check_party(tmp_path / "p0" / "p0.toml")
     assert "if every party holds these 1,000 rows and all rounds are run" in sponsor
     for peer in ("p1", "p2"):
-        assert re.search(rf"  to {peer}: .*alignment.*keys 12\.3 MB, residuals", sponsor)
+        assert re.search(rf"  to {peer}: .*alignment.*keys 3\.1 MB, residuals", sponsor)
         assert re.search(rf"  from {peer}: .*fits", sponsor) and f"from {peer}\n" in sponsor
     lab = setup.check_party(tmp_path / "p1" / "p1.toml")
     assert "p2:" not in lab
-    assert re.search(r"  from p0: .*keys 12\.3 MB", lab) and re.search(
+    assert re.search(r"  from p0: .*keys 3\.1 MB", lab) and re.search(
         r"at 1, 10, 100 Mbit/s at least \d+, \d+, \d+ s", lab
     )
 
