@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine, make_classification
 
-from benchmarks.accuracy_data import TEST_SHARE as TEST_SHARE
-from benchmarks.accuracy_data import vertical
+from benchmarks.paper.data.split import TEST_SHARE as TEST_SHARE
+from benchmarks.paper.data.tables import vertical
 from secure_gal.data.encode_table import TableEncoder
 
 PARTIES = 2

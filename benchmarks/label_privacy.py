@@ -24,8 +24,9 @@ from rich.console import Console
 from rich.table import Table
 from scipy.special import expit
 
-from benchmarks import accuracy_data as data
 from benchmarks.harness import machine
+from benchmarks.paper.data.split import eighty_twenty
+from benchmarks.paper.data.tables import vertical
 from crypto.interval_privacy import IntervalMechanism
 from secure_gal.data.encode_table import TableEncoder
 from secure_gal.gal.ensemble import Ensemble
@@ -82,7 +83,7 @@ def classes_once(
     blocks: Sequence[np.ndarray], y: np.ndarray, features: str, epsilon: float | None, seed: int
 ) -> dict[str, dict[str, float]]:
     """Metrics by method of one split and release; epsilon None learns from the true labels."""
-    test, rows = data.split(len(y), seed)
+    test, rows = eighty_twenty(len(y), seed)
     train = split_rows(len(rows), VALIDATION, seed)
     fit, new = [x[rows] for x in blocks], [x[test] for x in blocks]
     plain = get_loss("cross_entropy", 1)
@@ -114,7 +115,7 @@ def regression_once(
     blocks: Sequence[np.ndarray], y: np.ndarray, bounds: tuple[float, float], epsilon: float | None, seed: int
 ) -> dict[str, dict[str, float]]:
     """Root mean squared error by method of one split and release; epsilon None: the true labels, and intervals."""
-    test, rows = data.split(len(y), seed)
+    test, rows = eighty_twenty(len(y), seed)
     train = split_rows(len(rows), VALIDATION, seed)
     fit, new = [x[rows] for x in blocks], [x[test] for x in blocks]
 
@@ -152,7 +153,7 @@ def regression_set(name: str, folder: Path) -> tuple[list[np.ndarray], np.ndarra
 def measure(name: str, folder: Path, repeats: int) -> dict[str, Any]:
     """Per epsilon and method: every metric's mean, standard error, and paired gain of `corrected` over the others."""
     if name in CLASSES:
-        frames, y = data.vertical(name, folder)
+        frames, y = vertical(name, folder)
         blocks = [TableEncoder.fit(frame).transform(frame)[0] for frame in frames]
     else:
         blocks, y = regression_set(name, folder)

@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 from sklearn.datasets import load_diabetes, load_digits, load_wine
 
-from benchmarks import accuracy_data
+from benchmarks.paper.data.split import eighty_twenty
+from benchmarks.paper.data.tables import vertical
 from secure_gal.data.encode import LabelCodec
 from secure_gal.gal.losses import get_loss
 from secure_gal.gal.split import split_rows
@@ -62,7 +63,7 @@ class Source:
 def load(name: str, folder: Path) -> Source:
     """One of CLASSES or REGRESSION; folder holds fate/, the others come with scikit-learn."""
     if name in ("breast", "default_credit"):
-        frames, y = accuracy_data.vertical(name, folder)
+        frames, y = vertical(name, folder)
         named = [f"{side}.{c}" for side, frame in zip(("guest", "host"), frames, strict=True) for c in frame.columns]
         x, own = np.hstack([frame.to_numpy().astype(np.float64) for frame in frames]), frames[0].width
     elif name == "student":
@@ -128,7 +129,7 @@ def people(source: Source, seed: int, *, columns: int | None = None, most: int =
     x, y = source.x[chosen], source.y[chosen]
     others = source.own + rng.permutation(x.shape[1] - source.own)
     halves = [half[:columns] for half in np.array_split(others, 2)]
-    test, rows = accuracy_data.split(len(y), seed)
+    test, rows = eighty_twenty(len(y), seed)
     dealt = [np.arange(source.own), *halves]
     return People(
         source,

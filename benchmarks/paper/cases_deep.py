@@ -1,0 +1,132 @@
+"""Cases with networks: images in patches, objects in views, clinical series; and what CIFAR-10's copies and savings
+cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.paper import published
+from benchmarks.paper.case import Case
+
+NETWORKS: dict[str, dict[str, Any]] = {
+    "Interm": {"method": "interm"},
+    "Late": {"method": "late"},
+    "Joint": {"method": "joint"},
+    "Alone": {"method": "alone"},
+    "AL": {"method": "al"},
+    "GAL": {"method": "gal"},
+    "GAL DMS": {"method": "gal", "learner": "dms"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A data set with the options of its networks and heads.
+
+    Attributes:
+        settings: of every case. network, short: options, and those of `--quick` on top. heads: of label-free heads.
+        rows: training rows in `--quick`.
+    """
+
+    group: str
+    data: str
+    parties: int
+    network: Mapping[str, Any]
+    short: Mapping[str, Any]
+    heads: Mapping[str, Any]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    rows: int = 600
+
+    def case(self, row: str, options: Mapping[str, Any], small: Mapping[str, Any], **changes: Any) -> Case:
+        """One line of this study."""
+        known = published.IMAGES.get(row, {}).get(self.data)
+        short = {"rows": self.rows, "test_rows": 300, "rounds": 2, "options": dict(small)}
+        base: dict[str, Any] = {"group": self.group, "data": self.data, "parties": self.parties, "seeds": 1}
+        merged = base | {"row": row, "options": dict(options), "quick": short} | dict(self.settings) | changes
+        return Case(**merged, published=known)
+
+
+IMAGE = {"width": 8, "epochs": 2, "batch": 128}
+HELD_OUT = {"validation": 0.2, "patience": 3}
+"""A clinical series is noisy, and rounds stop by validation; images by the training loss alone, as in the paper."""
+STUDIES = (
+    Study("images", "MNIST", 8, {}, IMAGE, {"ridge": 0.3, "encoder_width": 1023}),
+    Study("images", "CIFAR10", 8, {}, IMAGE, {"ridge": 1.0, "encoder_width": 1023}),
+    Study("objects", "ModelNet10", 12, {"epochs": 10, "batch": 128, "width": 32}, IMAGE, {"ridge": 0.3}, rows=300),
+    Study(
+        "clinical",
+        "PhysioNet-death",
+        4,
+        {"epochs": 10, "dropout": 0.2},
+        {"hidden": 16, "epochs": 2},
+        {"ridge": 1.0, "encoder_epochs": 10},
+        HELD_OUT,
+    ),
+    Study(
+        "clinical",
+        "PhysioNet-stay",
+        4,
+        {"epochs": 10, "dropout": 0.2},
+        {"hidden": 16, "epochs": 2},
+        {"ridge": 1.0, "encoder_epochs": 10},
+        HELD_OUT,
+    ),
+)
+SHORT_HEADS: dict[str, dict[str, Any]] = {"MNIST": {"encoder_width": 63}, "PhysioNet-death": {"encoder_epochs": 2}}
+"""Sets whose heads `--quick` has: encoders of colour images and of twelve views take minutes even of few rows."""
+
+
+def networks() -> Iterator[Case]:
+    """Every method with networks in the clear, and GAL by label-free heads, in the clear and by ciphertexts."""
+    for study in STUDIES:
+        for row, settings in NETWORKS.items():
+            yield study.case(row, study.network, study.short, **({"learner": "network"} | settings))
+        yield study.case("GAL", study.network, study.short, method="gal", learner="network", mode="product")
+        yield from _heads(study)
+
+
+def _heads(study: Study) -> Iterator[Case]:
+    small = SHORT_HEADS.get(study.data)
+    base: dict[str, Any] = {"learner": "heads", "rounds": 20} | ({"quick": None} if small is None else {})
+    for row, method in (("Alone, heads", "alone"), ("Joint, heads", "joint"), ("GAL, heads", "gal")):
+        yield study.case(row, study.heads, small or {}, method=method, **base)
+    for mode in ("product", "ckks", "sum"):
+        changes: dict[str, Any] = base | {"method": "gal", "mode": mode, "validation": 0.0}
+        if mode != "product" and study.data == "MNIST":
+            changes["quick"] = None  # every output has ciphertexts of its own: ten classes take minutes
+        yield study.case("GAL, heads", study.heads, small or {}, **changes)
+
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "none": {},
+    "JPEG once more": {"jpeg": 1},
+    "JPEG twice more": {"jpeg": 2},
+    "1 local epoch": {"options": {"epochs": 1}},
+    "5 local epochs": {"options": {"epochs": 5}},
+    "10 local epochs": {"options": {"epochs": 10}},
+    "float32": {"options": {"precision": "float32"}},
+}
+
+
+def cifar_costs() -> Iterator[Case]:
+    """One thing is changed at a time from a smaller study of CIFAR-10, so that every cell can be repeated."""
+    base = {"epochs": 2, "precision": "bfloat16", "width": 32, "batch": 128}
+    for learner, line in (("network", "GAL"), ("heads", "GAL, heads")):
+        for change, settings in CHANGES.items():
+            if learner == "heads" and "options" in settings:
+                continue
+            own = {"ridge": 1.0, "encoder_width": 1023} if learner == "heads" else base | settings.get("options", {})
+            yield Case(
+                group="cifar-costs",
+                row=f"{line}, change: {change}",
+                data="CIFAR10",
+                method="gal",
+                learner=learner,
+                rounds=3,
+                seeds=2,
+                rows=8000,
+                options=own,
+                jpeg=settings.get("jpeg", 0),
+            )

@@ -1,0 +1,1 @@
+"""What the paper's experiments are run on: one file a kind of data; nothing is downloaded."""

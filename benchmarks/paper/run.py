@@ -1,0 +1,99 @@
+"""Runs what is still to do, one line of results after the other."""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.paper import methods, results
+from benchmarks.paper.case import Case
+from benchmarks.paper.data.sources import SOURCES
+from benchmarks.paper.data.split import Asked, Split
+
+
+class Due(NamedTuple):
+    """One run."""
+
+    case: Case
+    seed: int
+
+
+def due(cases: Sequence[Case], out: Path, quick: bool) -> list[Due]:
+    """Runs of these cases that have no result by this release in the folder yet."""
+    done = {results.key_of(record) for record in results.read(out) if results.current(record)}
+    every = (Due(case, seed) for case in cases for seed in range(case.seeds))
+    return [one for one in every if results.key(one.case, one.seed, quick) not in done]
+
+
+def run(cases: Sequence[Case], data: Path, out: Path, quick: bool) -> int:
+    """Run them; what is finished stands in the folder at once. Returns how many failed."""
+    waiting, failed, clock = due(cases, out, quick), 0, Clock(results.read(out))
+    for at, one in enumerate(waiting):
+        left = clock.left(waiting[at:])
+        print(f"{at + 1} of {len(waiting)}: {one.case.name}, seed {one.seed}; {left} left", file=sys.stderr, flush=True)
+        try:
+            record = _one(one, data, quick)
+        except Exception:  # the others are still to be had; the exit status tells
+            traceback.print_exc()
+            failed += 1
+            continue
+        results.add(results.file_of(out, one.case), record)
+        clock.learn(record)
+        print(f"    {record['metric']} {record['value']:g}, {record['seconds']:.1f} s", file=sys.stderr, flush=True)
+    return failed
+
+
+@lru_cache(maxsize=1)
+def _loaded(data: Path, name: str, asked: Asked) -> Split:
+    """Several cases in a row have the same data, and reading patients or images takes a while."""
+    return SOURCES[name].load(data, asked)
+
+
+def _one(one: Due, data: Path, quick: bool) -> results.Record:
+    split = _loaded(data, one.case.data, one.case.asked(one.seed))
+    spent = results.Spent()
+    outcome = methods.play(one.case, split, one.seed)
+    spent.stop()
+    rows = (len(split.y), len(split.test_y))
+    return results.made(one.case, one.seed, quick, outcome, rows, spent)
+
+
+class Clock:
+    """How long the rest takes, by runs that are done: of the same case, else of the same group and mode, else of
+    all."""
+
+    def __init__(self, records: Sequence[results.Record]) -> None:
+        self._seconds: dict[tuple[str, ...], list[float]] = defaultdict(list)
+        for record in records:
+            self.learn(record)
+
+    def learn(self, record: results.Record) -> None:
+        """Take in a run."""
+        case = record["case"]
+        for kind in _kinds(record["name"], case["group"], case["mode"]):
+            self._seconds[kind].append(record["seconds"])
+
+    def left(self, waiting: Sequence[Due]) -> str:
+        """In words."""
+        guesses = [self._guess(one.case) for one in waiting]
+        known = [guess for guess in guesses if guess is not None]
+        if not known:
+            return "not known how much is"
+        seconds = sum(known) / len(known) * len(guesses)
+        return time.strftime("%H:%M:%S", time.gmtime(seconds)) if seconds < 86_400 else f"{seconds / 86_400:.1f} days"
+
+    def _guess(self, case: Case) -> float | None:
+        for kind in _kinds(case.name, case.group, case.mode):
+            if self._seconds[kind]:
+                return sum(self._seconds[kind]) / len(self._seconds[kind])
+        return None
+
+
+def _kinds(name: str, group: str, mode: str) -> tuple[tuple[str, ...], ...]:
+    return (("case", name), ("group", group, mode), ("all",))
