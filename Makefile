@@ -4,7 +4,7 @@ BIN := .venv/bin
 # PyTorch first, alone and pinned, so that a local CPU build is taken where there is one.
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-slow test-browser test-postgres coverage mutants campaign lint clean
+.PHONY: demo test test-slow test-browser test-postgres coverage mutants campaign pages lint clean
 
 .venv/base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -54,6 +54,11 @@ mutants: .venv/test
 campaign: .venv/test
 	$(BIN)/python -m benchmarks.campaign
 
+# The pages in site/, without a network; fails on a link or an anchor that leads nowhere.
+pages: .venv/test
+	$(INSTALL) -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 lint: .venv/test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -61,6 +66,7 @@ lint: .venv/test
 	$(BIN)/python -m docs.tables --check
 	$(BIN)/python -m docs.draw_phases --check
 	$(BIN)/python -m docs.draw_house --check
+	$(BIN)/python -m docs.draw_choice --check
 
 clean:
-	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .coverage*
+	rm -rf .venv site build *.egg-info .mypy_cache .pytest_cache .ruff_cache .coverage*

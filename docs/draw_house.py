@@ -6,12 +6,13 @@ that it names (tests/repository/test_docs.py).
 
 from __future__ import annotations
 
-import argparse
 import sys
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Literal
+
+from docs import drawing
 
 FILE = Path(__file__).parent / "house.svg"
 LEFT, RIGHT, BOX, HEIGHT, ROW, TOP = 20, 620, 320, 74, 104, 64
@@ -104,13 +105,7 @@ def svg() -> str:
         _next_round(),
         *_foot(TOP + 8 * ROW),
     ]
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" '
-        f'role="img" aria-label="Data through the house, from tables to a prediction">\n'
-        '<defs><marker id="tip" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="8" markerHeight="8" '
-        'orient="auto-start-reverse"><path d="M0 0 10 5 0 10z"/></marker></defs>\n'
-        f'<rect width="{WIDTH}" height="{height}" fill="white"/>\n' + "\n".join(body) + "\n</svg>\n"
-    )
+    return drawing.picture(WIDTH, height, "Data through the house, from tables to a prediction", body)
 
 
 def _x(side: str) -> int:
@@ -121,12 +116,8 @@ def _y(row: int) -> int:
     return TOP + row * ROW
 
 
-def _text(x: float, y: float, text: str, size: int, more: str = "") -> str:
-    return f'<text x="{x:g}" y="{y:g}" font-size="{size}" text-anchor="middle"{more}>{escape(text)}</text>'
-
-
 def _heading(x: int, text: str) -> str:
-    return _text(x + BOX / 2, TOP - 24, text, 20, ' font-weight="bold"')
+    return drawing.text(x + BOX / 2, TOP - 24, text, 20, ' font-weight="bold"')
 
 
 def _box(box: Box) -> str:
@@ -135,32 +126,28 @@ def _box(box: Box) -> str:
     return "\n".join(
         (
             f'<rect x="{x}" y="{y}" width="{BOX}" height="{HEIGHT}" rx="8" fill="{fill}" stroke="#666"/>',
-            _text(middle, y + 23, box.title, 17, ' font-weight="bold"'),
-            _text(middle, y + 43, box.what, 14),
-            _text(middle, y + 63, ", ".join(box.where), 12, ' font-family="monospace" fill="#444"'),
+            drawing.text(middle, y + 23, box.title, 17, ' font-weight="bold"'),
+            drawing.text(middle, y + 43, box.what, 14),
+            drawing.text(middle, y + 63, ", ".join(box.where), 12, ' font-family="monospace" fill="#444"'),
         )
     )
 
 
-def _line(points: str, ends: str) -> str:
-    return f'<polyline points="{points}" fill="none" stroke="black" stroke-width="1.6" {ends}/>'
-
-
 def _down(x: float, row: int) -> str:
-    return _line(f"{x:g},{_y(row) + HEIGHT} {x:g},{_y(row + 1)}", 'marker-end="url(#tip)"')
+    return drawing.line(f"{x:g},{_y(row) + HEIGHT} {x:g},{_y(row + 1)}", drawing.TIP)
 
 
 def _message(message: Message) -> str:
     y = _y(message.row) + HEIGHT / 2
     inner, outer = LEFT + BOX, RIGHT
-    ends = 'marker-end="url(#tip)"' + (' marker-start="url(#tip)"' if message.both else "")
+    ends = drawing.TIP + (' marker-start="url(#tip)"' if message.both else "")
     start, end = (outer, inner) if message.to == "assistor" else (inner, outer)
     middle = (inner + outer) / 2
     return "\n".join(
         (
-            _line(f"{start},{y:g} {end},{y:g}", ends),
-            _text(middle, y - 8, message.what, 14),
-            _text(middle, y + 18, f"step{'s' if not message.steps.isdigit() else ''} {message.steps}", 12),
+            drawing.line(f"{start},{y:g} {end},{y:g}", ends),
+            drawing.text(middle, y - 8, message.what, 14),
+            drawing.text(middle, y + 18, f"step{'s' if not message.steps.isdigit() else ''} {message.steps}", 12),
         )
     )
 
@@ -170,17 +157,17 @@ def _next_round() -> str:
     turned = f' transform="rotate(-90 {right + 44} {(start + end) / 2:g})"'
     return "\n".join(
         (
-            _line(
+            drawing.line(
                 f"{right},{start:g} {right + 28},{start:g} {right + 28},{end:g} {right},{end:g}",
-                'marker-end="url(#tip)"',
+                drawing.TIP,
             ),
-            _text(right + 44, (start + end) / 2, "next round", 14, turned),
+            drawing.text(right + 44, (start + end) / 2, "next round", 14, turned),
         )
     )
 
 
 def _foot(y: int) -> list[str]:
-    found = [_text(WIDTH / 2, y + 10, BELOW, 13)]
+    found = [drawing.text(WIDTH / 2, y + 10, BELOW, 13)]
     for place, (colour, text) in enumerate(LEGEND):
         x = 130 + place * 270
         found.append(f'<rect x="{x}" y="{y + 26}" width="18" height="14" fill="{COLOURS[colour]}" stroke="#666"/>')
@@ -188,18 +175,5 @@ def _foot(y: int) -> list[str]:
     return found
 
 
-def main() -> int:
-    """Write the picture, or with `--check` only compare; 1 where it is stale."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="change nothing; fail where the picture is stale")
-    check = parser.parse_args().check
-    if FILE.exists() and FILE.read_text() == svg():
-        return 0
-    print(f"{FILE}: {'stale; run python -m docs.draw_house' if check else 'written'}")
-    if not check:
-        FILE.write_text(svg())
-    return 1 if check else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(drawing.main(FILE, svg, "docs.draw_house"))

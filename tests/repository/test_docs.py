@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import msgspec
 import pytest
 
-from docs import draw_house
+from docs import draw_choice, draw_house
 from secure_gal.settings import party, study
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +46,7 @@ def test_links_between_documents_lead_somewhere(path: Path) -> None:
 def test_commands_that_documents_name_are_there(path: Path) -> None:
     text = path.read_text()
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
-    assert set(re.findall(r"\bmake ((?:demo|test|lint|clean|mutants|campaign|coverage)[a-z-]*)", text)) <= targets
+    assert set(re.findall(r"\bmake ((?:demo|test|lint|clean|mutants|campaign|coverage|pages)[a-z-]*)", text)) <= targets
     for module in re.findall(r"python -m\s((?:benchmarks|docs|parties)\.[a-z_]+)", text):
         place = ROOT / module.replace(".", "/")
         assert place.with_suffix(".py").exists() or (place / "__main__.py").exists(), module
@@ -77,6 +78,15 @@ def test_the_picture_is_what_its_boxes_say_and_they_name_files() -> None:
     assert draw_house.FILE.read_text() == draw_house.svg()
     for box in draw_house.BOXES:
         assert all((ROOT / where).exists() for where in box.where), box
+
+
+def test_the_picture_of_protections_shows_settings_that_are_there() -> None:
+    assert draw_choice.FILE.read_text() == draw_choice.svg()
+    for question in draw_choice.QUESTIONS:
+        (field,) = {answer.setting.split(" = ")[0] for answer in question.answers}
+        kinds = get_args(get_type_hints(study.Protect)[field])
+        values = [answer.setting.split('"')[1] for answer in question.answers]
+        assert len(set(values)) == len(values) and set(values) <= set(kinds), field
 
 
 @pytest.mark.parametrize("name", ["architecture.md", "GUIDE.md"])

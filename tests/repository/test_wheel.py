@@ -53,3 +53,24 @@ def test_every_module_can_be_imported_from_the_wheel(wheel: Path, tmp_path: Path
     modules = sorted(".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in files)
     command = [sys.executable, "-c", IMPORT_ALL, str(tmp_path), *modules]
     subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)}, check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+def test_the_wheel_works_in_a_clean_environment(wheel: Path, tmp_path: Path, version: str) -> None:
+    """Installed from the package index with the pinned versions, and used: the demo, without the sources at hand."""
+    python = shutil.which(f"python{version}")
+    if python is None:
+        pytest.skip(f"python{version} is not on this machine")
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    subprocess.run([python, "-m", "venv", "env"], cwd=tmp_path, env=clean, check=True)
+    pip = [tmp_path / "env" / "bin" / "pip", "install", "--quiet", "-c", ROOT / "constraints.txt"]
+    torch = next(line for line in (ROOT / "constraints.txt").read_text().splitlines() if line.startswith("torch=="))
+    for what in (
+        torch,
+        wheel,
+    ):  # PyTorch first, alone and pinned, so that a local CPU build is taken where there is one
+        subprocess.run([*pip, what], cwd=tmp_path, env=clean, check=True)
+    command = [tmp_path / "env" / "bin" / "secure-gal", "demo", "--dir", "demo"]
+    done = subprocess.run(command, cwd=tmp_path, env=clean, check=True, capture_output=True, text=True)
+    assert "GAL, residuals" in done.stdout and (tmp_path / "demo" / "hospital" / "predictions.csv").exists()
