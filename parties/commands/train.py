@@ -127,7 +127,6 @@ def _model(session: Session, progress: Progress, beyond: Beyond) -> SponsorData:
 def _learn(session: Session, store: RunStore, progress: Progress, beyond: Beyond) -> None:
     from parties.report.rounds import Report
     from parties.run.computing import Computing
-    from parties.run.imports import Imports
 
     stop_at_once()
     began = time.monotonic()
@@ -141,13 +140,8 @@ def _learn(session: Session, store: RunStore, progress: Progress, beyond: Beyond
     traffic = Traffic(store)
     node, certifier = open_node(session, store, role, traffic)
     loop = Loop(node, progress)
-    report, imports = Report(session, store, traffic, role, progress, began), Imports(session.party.report)
-
-    def on_event(event: events.Event) -> events.Event:
-        imports.on_event(event)
-        return report.on_event(event)
-
-    loop.on_event, loop.on_computed = on_event, Computing(store, model, progress).add
+    report = Report(session, store, traffic, role, progress, began)
+    loop.on_event, loop.on_computed = report.on_event, Computing(store, model, progress).add
     loop.start()
     socket = go_online(session, loop, progress)
     patience = Patience(session.study.patience_seconds, progress, str(session.file), "train")
