@@ -46,7 +46,7 @@ QUESTIONS = (
     Question(
         ("May the assistors read", "the training labels?"),
         (
-            Answer("no", 'residuals = "ckks"', "about 3 times the time; assistors' learners are linear heads", "good"),
+            Answer("no", 'residuals = "ckks"', "up to 3 times the time; assistors' learners are linear heads", "good"),
             Answer("no, and they need other learners", 'residuals = "dp"', "an epsilon, and accuracy", "some"),
             Answer("yes", 'residuals = "none"', "nothing", "none"),
         ),
