@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from crypto.identity import Identity
+from secure_gal.errors import StateError
 from secure_gal.estimator.account import MemoryBudget
 from secure_gal.estimator.blocks import Block
 from secure_gal.estimator.exchange import Exchange, Role, require_phase
@@ -164,4 +165,4 @@ class Loaded:
 
     def fit(self, x: Any, residual: Any, seed: int) -> Any:
         """Never called: a finished study predicts only."""
-        raise NotImplementedError
+        raise StateError("a finished study predicts only")

@@ -1,6 +1,7 @@
 """An estimator that has learnt, in one file: tensors of safetensors, and JSON that says whose they are.
 
     0       b"secure-gal estimator 1\n"
+    then    SHA-256 of the rest, so that what a disk or a line has changed is refused whole
     then    one safetensors file: tensors `0`, `1` and so on, and `estimator`, canonical JSON (`_File`)
 
 Rows of a party's state that are bytes are tensors of uint8. What is in the file is data: models are read by
@@ -9,6 +10,7 @@ Rows of a party's state that are bytes are tensors of uint8. What is in the file
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -90,11 +92,16 @@ def save(estimator: Any, path: Path) -> None:
     tensors = {str(number): array for number, array in enumerate(arrays)}
     tensors[HEAD] = np.frombuffer(msgspec.json.encode(file, order="deterministic"), dtype=np.uint8)
     try:
-        write_new(path, FORMAT + bytes(tensors_of(tensors)), 0o600)
+        write_new(path, framed(bytes(tensors_of(tensors))), 0o600)
     except FileExistsError:
         raise SettingsError(str(path), "exists; remove it, or name another file") from None
     except OSError as error:
         raise SettingsError(str(path), f"cannot be written: {error.strerror}") from error
+
+
+def framed(body: bytes) -> bytes:
+    """The file whose tensors are these bytes."""
+    return FORMAT + hashlib.sha256(body).digest() + body
 
 
 def _plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,17 +141,20 @@ def load(kind: Any, path: Path, trusted: tuple[str, ...]) -> Any:
         raise SettingsError(str(path), f"cannot be read: {error.strerror}") from error
     if not raw.startswith(FORMAT):
         raise SettingsError(str(path), f"is no estimator of the format {FORMAT.decode().strip()!r}")
+    body = raw[len(FORMAT) + hashlib.sha256().digest_size :]
+    if framed(body) != raw:
+        raise SettingsError(str(path), "is damaged: it is not as it was written")
     try:
-        tensors = read(raw[len(FORMAT) :])
+        tensors = read(body)
         file = msgspec.json.decode(tensors.pop(HEAD).tobytes(), type=_File)
         fitted = Fitted(file.study, tuple(_read(part, tensors) for part in file.parties), _texts(file.key, tensors))
-        beside = tensors[str(file.kept)].tobytes()
-    except (SafetensorError, KeyError, msgspec.DecodeError) as error:
+        beside = storage.load(tensors[str(file.kept)].tobytes())
+        check_study(file.study, path)
+        for part in fitted.parties:
+            _try(part, trusted, path)
+        return _estimator(kind, fitted, beside, path)
+    except (SafetensorError, msgspec.MsgspecError, *storage.WRONG_NODES) as error:
         raise SettingsError(str(path), f"is damaged: {error}") from error
-    check_study(file.study, path)
-    for part in fitted.parties:
-        _try(part, trusted, path)
-    return _estimator(kind, fitted, storage.load(beside), path)
 
 
 def _texts(numbers: Mapping[str, int], tensors: Mapping[str, npt.NDArray[Any]]) -> dict[str, bytes]:

@@ -20,6 +20,8 @@ FORMAT = b"secure-gal model 4\n"
 EVERYTHING = ("",)
 """Starts every module's name: for what this process, or code that the party's own file names, has written."""
 TREE = "tree"
+WRONG_NODES = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
+"""What Python raises where a node has parts that its kind cannot be made of, or nodes lie in each other without end."""
 
 
 def dump(value: object) -> bytes:
@@ -62,7 +64,7 @@ def load(raw: bytes, trusted: tuple[str, ...] = ()) -> Any:
         tensors = read(raw[len(FORMAT) :])
         tree = msgspec.json.decode(tensors.pop(TREE).tobytes())
         return Reader(tensors, trusted).read(tree)
-    except (SafetensorError, KeyError, msgspec.DecodeError) as error:
-        raise SettingsError("run_dir", f"a saved model is damaged: {error}") from error
     except Unreadable as error:
         raise SettingsError("run_dir", f"a saved model is not read: {error}") from error
+    except (SafetensorError, msgspec.DecodeError, *WRONG_NODES) as error:
+        raise SettingsError("run_dir", f"a saved model is damaged: {error}") from error

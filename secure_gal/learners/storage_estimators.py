@@ -6,10 +6,11 @@ import sys
 from typing import Any
 from zipfile import BadZipFile
 
-from secure_gal.learners.storage_tree import Unreadable, Unstorable
+from secure_gal.learners.storage_tree import Unreadable, Unstorable, class_named
 
 KNOWN = ("sklearn.", "numpy.", "scipy.")
-"""Modules whose classes an estimator's parts may be of; skops asks about some of them."""
+"""Modules whose classes an estimator's parts may be of; skops asks about some of them. Their functions are another
+matter: `predict` might call one, and some open files or run text."""
 
 
 def _skops() -> Any:
@@ -44,13 +45,15 @@ def read(raw: bytes, trusted: tuple[str, ...]) -> Any:
     """The estimator.
 
     Raises:
-        Unreadable: damaged, or a class that is not trusted.
+        Unreadable: damaged, a class that is not trusted, or a function that skops does not know as harmless.
     """
     io = _skops()
     try:
         asked = io.get_untrusted_types(data=raw)
-        if unknown := [name for name in asked if not name.startswith((*KNOWN, *trusted))]:
-            raise Unreadable(f"it names {unknown[0]!r}, whose module is not trusted")
+        for name in asked:
+            module, _, place = name.rpartition(".")
+            if not trusted or not name.startswith(trusted):
+                class_named(f"{module}:{place}", KNOWN)
         return io.loads(raw, trusted=asked)
     except (BadZipFile, KeyError, ValueError, TypeError) as error:
         raise Unreadable(f"an estimator is damaged: {error}") from error

@@ -45,7 +45,8 @@ def class_named(name: Any, places: tuple[str, ...]) -> type:
     """The class of a name that one of these starts with.
 
     Raises:
-        Unreadable: it is not trusted, or there is no such class.
+        Unreadable: it is not trusted, there is no such class, or the module has only imported it: by way of what our
+            modules import, a file could name any class there is.
     """
     if not isinstance(name, str) or not name.startswith(places):
         raise Unreadable(f"it names {name!r}, whose module is not trusted")
@@ -58,6 +59,8 @@ def class_named(name: Any, places: tuple[str, ...]) -> type:
         raise Unreadable(f"it names {name!r}, which is not there: {error}") from error
     if not isinstance(found, type):
         raise Unreadable(f"it names {name!r}, which is no class")
+    if (found.__module__, found.__qualname__) != (module, path):
+        raise Unreadable(f"it names {name!r}, which is a name of {found.__module__}:{found.__qualname__}")
     return found
 
 

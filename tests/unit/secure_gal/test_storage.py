@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.numpy import load, save
 from sklearn.linear_model import Ridge
+from sklearn.preprocessing import FunctionTransformer
 from torch import nn
 
 from secure_gal import GAL
@@ -102,11 +103,34 @@ def forged(tree: object) -> bytes:
         [1],
         {"tensor": 0, "strides": [10**9]},
         {"estimator": 0},
+        {"int": "x"},
+        {"int": "9" * 5000},
+        {"dict": [[1]]},
+        {"dict": [[{"list": []}, 1]]},
+        {"class": "secure_gal.learners.linear:LinearModel", "state": 5},
+        {"module": {"of": "torch.nn.modules.linear:Linear", "settings": 3, "weights": [], "buffers": [], "layers": []}},
     ],
 )
 def test_a_forged_file_is_refused_in_words(tree: object) -> None:
     with pytest.raises(SettingsError, match=r"a saved model is (not read|damaged)"):
         storage.load(forged(tree))
+
+
+@pytest.mark.parametrize(
+    "name", ["secure_gal.data.contained:subprocess.Popen", "secure_gal.learners.storage:np.ndarray"]
+)
+def test_a_class_that_a_trusted_module_has_only_imported_is_refused(name: str) -> None:
+    """By way of `subprocess`, which a module of ours imports, a file could have made objects of any class."""
+    state: object = {"dict": [["returncode", 1]]}
+    with pytest.raises(SettingsError, match="which is a name of"):
+        storage.load(forged({"class": name, "state": state}))
+
+
+def test_nodes_that_are_nested_without_end_are_refused_in_words() -> None:
+    deep = b'{"list":[' * 5000 + b"]}" * 5000
+    raw = storage.FORMAT + bytes(save({storage.TREE: np.frombuffer(deep, dtype=np.uint8)}))
+    with pytest.raises(SettingsError, match="a saved model is damaged"):
+        storage.load(raw)
 
 
 def test_every_truncated_file_is_refused_in_words() -> None:
@@ -157,17 +181,31 @@ def test_an_estimator_with_models_of_ones_own_is_read_where_their_module_is_trus
 def test_an_estimator_of_another_release_is_refused(tmp_path: Path) -> None:
     x, y = np.random.default_rng(0).normal(size=(40, 2)), np.arange(40) % 2
     GAL(rounds=1).fit(x, y).save(path := tmp_path / "study.gal")
-    tensors = load(path.read_bytes()[len(saving.FORMAT) :])
+    raw = path.read_bytes()
+    tensors = load(raw[len(saving.FORMAT) + 32 :])
     head = msgspec.json.decode(tensors[saving.HEAD].tobytes())
     for change in ({"more": 1}, {"key": {"k": 999}}, {"study": {"name": "x"}}):
         changed = np.frombuffer(msgspec.json.encode(head | change), dtype=np.uint8)
-        path.write_bytes(saving.FORMAT + bytes(save(tensors | {saving.HEAD: changed})))
+        path.write_bytes(saving.framed(bytes(save(tensors | {saving.HEAD: changed}))))
         with pytest.raises(SettingsError, match="is damaged"):
+            GAL.load(path)
+    for at in (len(saving.FORMAT), len(saving.FORMAT) + 40, len(raw) // 2, len(raw) - 1):
+        path.write_bytes(raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :])
+        with pytest.raises(SettingsError, match="is not as it was written"):
             GAL.load(path)
 
 
 class Tuned(Ridge):
     """An estimator of a person's own."""
+
+
+@pytest.mark.parametrize("function", [np.load, np.testing.measure])
+def test_an_estimator_that_calls_a_function_of_numpy_is_refused(function: Any) -> None:
+    """NumPy and SciPy have functions that open files or run text; `predict` would call what a file names."""
+    raw = storage.dump(FunctionTransformer(function))
+    with pytest.raises(SettingsError, match=f"{function.__name__}', (which is no class|whose module is not trusted)"):
+        storage.load(raw)
+    assert storage.load(storage.dump(FunctionTransformer(np.log1p))).func is np.log1p
 
 
 def test_estimators_of_ones_own_are_read_where_their_module_is_trusted() -> None:
