@@ -8,11 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from crypto.ckks.keys import PublicKeys
+from crypto.ckks.ring import padded
 from crypto.ckks.secret import SecretContext
 from secure_gal.errors import blamed
 from secure_gal.gal.rows import study_order, to_unit
 from secure_gal.gal.split import derive_seed
-from secure_gal.holdings.encrypted_party import EncryptedParty, answer
+from secure_gal.holdings.rings import ReplyRidge, answer
 from secure_gal.learners import ridge_features
 from secure_gal.settings.party import LearnerSettings
 
@@ -20,7 +21,7 @@ from secure_gal.settings.party import LearnerSettings
 class EncryptedLocal:
     """One assistor and the sponsor's dealings with it: rows x float64 (N, q), training mask, learner settings.
 
-    `leave_one_out` as for `EncryptedParty`.
+    `leave_one_out` as for `ReplyRidge`.
     """
 
     def __init__(
@@ -36,9 +37,10 @@ class EncryptedLocal:
     ) -> None:
         self._name, self._train, self._cipher = name, train, cipher
         self.features = ridge_features(learner, x[train], Path.cwd(), derive_seed("features", seed, name))
-        self._party = EncryptedParty(self.features, x, train, cipher.params, leave_one_out=leave_one_out)
-        self._keys = cipher.public_keys(self._party.padded)
-        self._party.use_keys(self._keys, name)
+        self._padded = padded(cipher.params, self.features.width)
+        self._keys = cipher.public_keys(self._padded)
+        u, rows = self.features.transform(x[study_order(train)]), int(train.sum())
+        self._ridge = ReplyRidge(cipher.params, self._keys, self._padded, u, rows, name, leave_one_out=leave_one_out)
 
     def __repr__(self) -> str:
         return f"EncryptedLocal({self._name})"
@@ -46,7 +48,7 @@ class EncryptedLocal:
     def fit_round(self, residual: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Fitted values float32 (N, K) from r^t float32 (N_train, K), by way of ciphertexts."""
         unit, scale = to_unit(residual)
-        replies = self._party.fit(self._cipher.encrypt(unit), residual.shape[1], self._name)
+        replies = self._ridge.fit(self._cipher.encrypt(unit), residual.shape[1], self._name)
         with blamed(self._name):
             values = self._cipher.decrypt(replies, len(self._train), residual.shape[1], self._name)
         fitted = np.empty(values.shape, dtype=np.float32)
@@ -57,12 +59,12 @@ class EncryptedLocal:
         """Its part of a prediction (n, K) of rows x (n, q), from R_m (N_train, K)."""
         unit, scale = to_unit(combination)
         outputs = combination.shape[1]
-        head = self._party.head(self._cipher.encrypt(unit), outputs, self._name)
+        head = self._ridge.head(self._cipher.encrypt(unit), outputs, self._name)
         with blamed(self._name):
-            keys = PublicKeys.from_bytes(self._cipher.params, self._party.padded, self._keys)
+            keys = PublicKeys.from_bytes(self._cipher.params, self._padded, self._keys)
             replies = answer(self.features, keys, head, outputs, x, np.ones(len(x), dtype=np.uint8))
             return self._cipher.decrypt(replies, len(x), outputs, self._name) * scale
 
     def close(self) -> None:
         """End the worker processes."""
-        self._party.close()
+        self._ridge.close()

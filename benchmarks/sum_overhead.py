@@ -25,7 +25,7 @@ from sklearn.datasets import load_digits
 from benchmarks import harness
 from parties.commands import demo
 from parties.run.store import RunStore
-from secure_gal.holdings.party import AssistorData
+from secure_gal.holdings.assistor import AssistorData
 from secure_gal.holdings.sponsor import SponsorData
 from secure_gal.protection.sums.weights import commit_in_the_clear
 from secure_gal.settings.load import load_party

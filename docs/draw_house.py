@@ -67,7 +67,7 @@ BOXES = (
     Box("assistor", 4, "reply", "randomised anew and flooded", ("crypto/ckks/calculator.py",), "cipher"),
     Box("sponsor", 4, "fit f", "decrypted, counted, with noise", ("crypto/ckks/releases.py",), "clear"),
     Box("sponsor", 5, "F", "weights w, learning rate eta", ("secure_gal/gal/ensemble.py",), "clear"),
-    Box("assistor", 6, "head G", "one for all rounds", ("secure_gal/holdings/encrypted_party.py",), "cipher"),
+    Box("assistor", 6, "head G", "one for all rounds", ("secure_gal/holdings/encrypted.py",), "cipher"),
     Box(
         "sponsor", 6, "Enc(R)", "R: the kept residuals, weighted", ("secure_gal/protection/ckks/sponsor.py",), "cipher"
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from parties.commands.consent import go_beyond, require_consent
 from parties.run.budget import DataBudget
@@ -20,8 +20,8 @@ from parties.run.traffic import Traffic
 from secure_gal import events
 from secure_gal.data.align import COMPARE, NoRowsError
 from secure_gal.errors import Paused
-from secure_gal.holdings.choose import assistor_data
-from secure_gal.holdings.roles import Context
+from secure_gal.holdings.roles import AssistorModel, Context
+from secure_gal.protection import assistor_data
 from secure_gal.protocol import roles
 from secure_gal.protocol.agreement import NONCE_BYTES
 from secure_gal.protocol.assistor import Assistor
@@ -29,8 +29,7 @@ from secure_gal.settings.limits import Beyond
 from secure_gal.state import State
 
 if TYPE_CHECKING:
-    from secure_gal.holdings.encrypted import EncryptedAssistorData
-    from secure_gal.holdings.party import AssistorData
+    from secure_gal.holdings.assistor import AssistorData
 
 
 UNTOLD = (
@@ -67,16 +66,9 @@ def assist(
         store.close()
 
 
-def _model(
-    session: Session, store: RunStore, progress: Progress, budget: DataBudget
-) -> AssistorData | EncryptedAssistorData:
+def _model(session: Session, store: RunStore, progress: Progress, budget: DataBudget) -> AssistorData:
     """This party's data and learner, of the kind that the study's protections ask for; counted in `budget`."""
-    model = assistor_data(session.study, session.party.learner)(
-        session.party,
-        session.study,
-        session.file.resolve().parent,
-        progress.warn,
-    )
+    model = assistor_data(session.party, session.study, session.file.resolve().parent, progress.warn)
     for text in admit(session, store, model):
         progress.warn(text)
     budget.admit(model.table)
@@ -86,7 +78,12 @@ def _model(
 
 
 def _role(
-    session: Session, store: RunStore, model: Any, beyond: Beyond, budget: DataBudget, warn: Callable[[str], None]
+    session: Session,
+    store: RunStore,
+    model: AssistorModel,
+    beyond: Beyond,
+    budget: DataBudget,
+    warn: Callable[[str], None],
 ) -> Assistor:
     context = Context(
         session.study,

@@ -63,8 +63,8 @@ def forecast(file: Path, known: Known | None = None, *, budgets: bool = True) ->
 
 def _model(session: Session) -> Any:
     from secure_gal.forecast.rehearsal import quiet
+    from secure_gal.holdings.assistor import AssistorData
     from secure_gal.holdings.check import check_data
-    from secure_gal.holdings.party import AssistorData
     from secure_gal.holdings.sponsor import SponsorData
 
     kind = SponsorData if session.party.party == session.study.sponsor else AssistorData

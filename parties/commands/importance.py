@@ -14,8 +14,8 @@ from parties.run.session import Session, open_session, open_store
 from parties.run.store import RunStore
 from secure_gal.data.arrays import ArrayRows
 from secure_gal.errors import DataError, SettingsError
+from secure_gal.holdings.assistor import AssistorData
 from secure_gal.holdings.importance import importance
-from secure_gal.holdings.party import AssistorData
 from secure_gal.holdings.sponsor import SponsorData
 from secure_gal.learners import storage
 from secure_gal.state import State

@@ -18,7 +18,7 @@ from secure_gal.attacks.meter import Leakage, byte_leakage, column_leakage, labe
 from secure_gal.data.encode_table import TableEncoder
 from secure_gal.errors import SettingsError
 from secure_gal.features.encoded import RidgeFeatures
-from secure_gal.holdings.party import AssistorData
+from secure_gal.holdings.assistor import AssistorData
 from secure_gal.holdings.sponsor import SponsorData
 from secure_gal.learners import storage
 from secure_gal.learners.shared import linked

@@ -269,12 +269,11 @@ def check_party(file: Path) -> str:
     from parties.commands.looks import classes_of, ids_in_words
     from secure_gal.holdings.check import check_data
     from secure_gal.holdings.party import PartyModel
+    from secure_gal.protection import admit
 
     model = PartyModel(session.party, session.study, file.resolve().parent, lambda text: None)
-    if session.study.protect.encrypted and session.party.party != session.study.sponsor:
-        from secure_gal.holdings.encrypted import refuse_unencryptable
-
-        refuse_unencryptable(session.party, session.study)
+    if session.party.party != session.study.sponsor:
+        admit(session.party, session.study)
     columns = _columns(session, model.table)
     found = check_data(model.table, session.party, session.study) + _label_warning(session, model.ids)
     ids, mixed = ids_in_words(model.table, session.study)

@@ -24,6 +24,7 @@ from secure_gal import events
 from secure_gal.data.align import NoRowsError
 from secure_gal.errors import DataError, Paused, SettingsError
 from secure_gal.holdings.roles import Context, SponsorModel
+from secure_gal.protection import sponsor_data
 from secure_gal.protocol import roles
 from secure_gal.protocol.agreement import NONCE_BYTES
 from secure_gal.protocol.settled import Settled
@@ -114,14 +115,8 @@ def _role(session: Session, store: RunStore, model: SponsorModel) -> Sponsor:
 
 def _model(session: Session, progress: Progress, beyond: Beyond) -> SponsorData:
     """The sponsor's data and learner, of the kind that the study's protections ask for."""
-    settings = (session.party, session.study, session.file.resolve().parent, progress.warn)
-    if session.study.protect.privatised:
-        from secure_gal.holdings.privatised import PrivatisedSponsorData
-
-        return PrivatisedSponsorData(*settings, int(beyond.get(LABELS, 1)))
-    from secure_gal.holdings.sponsor import SponsorData
-
-    return SponsorData(*settings)
+    folder, most = session.file.resolve().parent, int(beyond.get(LABELS, 1))
+    return sponsor_data(session.party, session.study, folder, progress.warn, most=most)
 
 
 def _learn(session: Session, store: RunStore, progress: Progress, beyond: Beyond) -> None:

@@ -14,9 +14,9 @@ from secure_gal.estimator.fitted import Fitted, PartyFitted
 from secure_gal.estimator.holding import Target, in_memory, settings_for
 from secure_gal.gal.split import split_rows
 from secure_gal.holdings.check import check_data
-from secure_gal.holdings.choose import sponsor_data
 from secure_gal.learners import storage
 from secure_gal.learners.base import Learner, Model
+from secure_gal.protection import sponsor_data
 from secure_gal.protocol.sponsor_records import SponsorRecords
 from secure_gal.settings.party import LearnerSettings
 from secure_gal.settings.study import Study
@@ -39,7 +39,7 @@ def learn_alone(
     with TemporaryDirectory(prefix="secure-gal-") as home:
         party = settings_for(block, settings, study, Path(home))
         memory = in_memory(block, party, study, learner=own, target=target, to_learn=True)
-        model = sponsor_data(study)(party, study, Path.cwd(), warn, memory=memory)
+        model = sponsor_data(party, study, Path.cwd(), warn, memory=memory)
         for text in check_data(model.table, party, study):
             warn(text)
         state = State()

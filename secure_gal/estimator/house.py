@@ -19,15 +19,18 @@ from secure_gal.estimator.fitted import Fitted, PartyFitted
 from secure_gal.estimator.holding import NOWHERE, Target, in_memory, settings_for
 from secure_gal.estimator.key import Key
 from secure_gal.events import Event
+from secure_gal.holdings.assistor import AssistorData
 from secure_gal.holdings.check import check_data
-from secure_gal.holdings.choose import assistor_data, sponsor_data
+from secure_gal.holdings.in_memory import InMemory
 from secure_gal.holdings.party import PartyModel
 from secure_gal.holdings.roles import Context
+from secure_gal.holdings.sponsor import SponsorData
 from secure_gal.learners.base import Learner
+from secure_gal.protection import assistor_data, sponsor_data
 from secure_gal.protocol import roles
 from secure_gal.protocol.agreement import NONCE_BYTES
 from secure_gal.settings.limits import Beyond
-from secure_gal.settings.party import LearnerSettings
+from secure_gal.settings.party import LearnerSettings, PartySettings
 from secure_gal.settings.study import Study
 from secure_gal.state import State
 
@@ -107,8 +110,8 @@ def learn(
         parts: dict[str, Role] = {}
         for name, model in models.items():
             context, nonce = cast.context(name, chosen[name].beyond), secrets.token_bytes(NONCE_BYTES)
-            if name == study.sponsor:
-                parts[name] = roles.sponsor(context, model, states[name], nonce, key.cipher)  # type: ignore[arg-type]
+            if isinstance(model, SponsorData):
+                parts[name] = roles.sponsor(context, model, states[name], nonce, key.cipher)
             else:
                 parts[name] = roles.assistor(context, model, states[name], nonce)
         exchange = Exchange(parts, listener.event)
@@ -137,27 +140,32 @@ def _kept(
 
 def _model_to_learn(
     study: Study, block: Block, chosen: Chosen, target: Target, listener: Listener, home: Path
-) -> PartyModel:
+) -> SponsorData | AssistorData:
     sponsor = block.party == study.sponsor
     party = settings_for(block, chosen.settings, study, home)
     memory = in_memory(block, party, study, learner=chosen.own, target=target if sponsor else None, to_learn=True)
-    kind: Any = sponsor_data(study) if sponsor else assistor_data(study, chosen.settings)
-    model: PartyModel = kind(party, study, Path.cwd(), listener.warn, memory=memory)
+    make: Callable[..., SponsorData | AssistorData] = sponsor_data if sponsor else assistor_data
+    model = make(party, study, Path.cwd(), listener.warn, memory=memory)
     for text in check_data(model.table, party, study):
         listener.warn(text)
     return model
 
 
-def model_to_predict(fitted: Fitted, part: PartyFitted, block: Block, warn: Callable[[str], None]) -> PartyModel:
-    """A party's holding of new rows."""
-    from secure_gal.holdings.sponsor import SponsorData
+def sponsor_to_predict(fitted: Fitted, block: Block, warn: Callable[[str], None]) -> SponsorData:
+    """The sponsor's holding of new rows."""
+    party, memory = _to_predict(fitted, fitted.sponsor, block)
+    return SponsorData(party, fitted.study, NOWHERE, warn, memory=memory)
 
-    study = fitted.study
-    party = settings_for(block, part.learner, study)
-    memory = in_memory(block, party, study, schema=part.schema, learner=Loaded(), to_learn=False)
-    kind: Any = SponsorData if part is fitted.sponsor else assistor_data(study, part.learner)
-    model: PartyModel = kind(party, study, NOWHERE, warn, memory=memory)
-    return model
+
+def assistor_to_predict(fitted: Fitted, part: PartyFitted, block: Block, warn: Callable[[str], None]) -> AssistorData:
+    """An assistor's holding of new rows."""
+    party, memory = _to_predict(fitted, part, block)
+    return assistor_data(party, fitted.study, NOWHERE, warn, memory=memory)
+
+
+def _to_predict(fitted: Fitted, part: PartyFitted, block: Block) -> tuple[PartySettings, InMemory]:
+    party = settings_for(block, part.learner, fitted.study)
+    return party, in_memory(block, party, fitted.study, schema=part.schema, learner=Loaded(), to_learn=False)
 
 
 class Loaded:

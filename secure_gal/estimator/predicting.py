@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import cast
 
 import msgspec
 import numpy as np
@@ -19,10 +18,11 @@ from secure_gal.estimator.errors import ParameterError
 from secure_gal.estimator.exchange import Exchange, Role
 from secure_gal.estimator.fitted import Fitted
 from secure_gal.estimator.holding import Warn, ids_of
-from secure_gal.estimator.house import Cast, Listener, model_to_predict
+from secure_gal.estimator.house import Cast, Listener, assistor_to_predict, sponsor_to_predict
 from secure_gal.estimator.key import Key
 from secure_gal.estimator.params import beyond_of
 from secure_gal.events import RoundRecord
+from secure_gal.holdings.assistor import AssistorData
 from secure_gal.holdings.party import RowEncoder
 from secure_gal.holdings.sponsor import SponsorData
 from secure_gal.learners import storage
@@ -52,8 +52,7 @@ def outputs(fitted: Fitted, blocks: Sequence[Block], beyond: Mapping[str, float]
     n = blocks[0].count
     if not n:
         return np.zeros((0, codec.outputs))
-    models = [model_to_predict(fitted, *pair, listener.warn) for pair in zip(fitted.parties, blocks, strict=True)]
-    state, model = State(fitted.sponsor.state), cast(SponsorData, models[0])
+    state, (model, assistors) = State(fitted.sponsor.state), _models(fitted, blocks, listener.warn)
     own, initial = own_part(state, model, model.table, encoder, codec.outputs)
     if len(fitted.parties) == 1:
         return initial + own.astype(np.float64)
@@ -66,7 +65,7 @@ def outputs(fitted: Fitted, blocks: Sequence[Block], beyond: Mapping[str, float]
             context, state, ids_of(n), codec.outputs, key.cipher, _domain(fitted, context.digest, state)
         )
         parts: dict[str, Role] = {study.sponsor: role}
-        for part, theirs in zip(fitted.parties[1:], models[1:], strict=True):
+        for part, theirs in zip(fitted.parties[1:], assistors, strict=True):
             context = run.context(part.name, beyond_of(beyond, study, part.name))
             parts[part.name] = roles.assistor(context, theirs, State(part.state), secrets.token_bytes(NONCE_BYTES))
         Exchange(parts, listener.event).run()
@@ -101,11 +100,11 @@ def staged(fitted: Fitted, blocks: Sequence[Block], warn: Warn) -> Iterator[Arra
     history, kept = rounds_of(fitted), len(SponsorRecords(state).own_coefficients.get())
     _, codec = encoder_and_codec(fitted)
     total = np.tile(SponsorRecords(state).ensemble["F0"], (blocks[0].count, 1))
-    models = [model_to_predict(fitted, *pair, warn) for pair in zip(fitted.parties, blocks, strict=True)]
+    sponsor, assistors = _models(fitted, blocks, warn)
     yield total
     for t in range(1, kept + 1):
         stage = total
-        for part, model in zip(fitted.parties, models, strict=True):
+        for part, model in zip(fitted.parties, (sponsor, *assistors), strict=True):
             if not model.fits:
                 continue
             own = State(part.state)
@@ -116,6 +115,16 @@ def staged(fitted: Fitted, blocks: Sequence[Block], warn: Warn) -> Iterator[Arra
             encoder = encoder[0] if part is fitted.sponsor else encoder
             stage = stage + model.part(model.table, ids, encoder, saved, coefficients, codec.outputs)[1]
         yield stage
+
+
+def _models(
+    fitted: Fitted, blocks: Sequence[Block], warn: Callable[[str], None]
+) -> tuple[SponsorData, list[AssistorData]]:
+    """Every party's holding of new rows."""
+    first, *others = blocks
+    sponsor = sponsor_to_predict(fitted, first, warn)
+    pairs = zip(fitted.parties[1:], others, strict=True)
+    return sponsor, [assistor_to_predict(fitted, part, block, warn) for part, block in pairs]
 
 
 def rounds_of(fitted: Fitted) -> list[RoundRecord]:

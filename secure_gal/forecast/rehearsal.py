@@ -18,7 +18,8 @@ from secure_gal.gal.contributions import contributions
 from secure_gal.gal.ensemble import Ensemble
 from secure_gal.gal.split import split_rows
 from secure_gal.holdings import own_model
-from secure_gal.holdings.party import AssistorData, PartyModel
+from secure_gal.holdings.assistor import AssistorData
+from secure_gal.holdings.party import PartyModel
 from secure_gal.holdings.sponsor import SponsorData
 from secure_gal.learners.cross_fit import FOLDS
 from secure_gal.measures.bootstrap import draws_of

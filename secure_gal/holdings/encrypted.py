@@ -1,144 +1,153 @@
-"""An assistor's table or arrays, encoder, features and encrypted head behind the encrypted protocol."""
+"""Ridge fits to residuals that arrive as ciphertexts: encoder, features and encrypted heads behind the ports."""
 
 from __future__ import annotations
-
-import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from crypto.ckks.keys import PublicKeys
-from crypto.ckks.params import ParameterSet
-from crypto.ckks.ring import padded
-from crypto.ckks.sets import named
 from crypto.work_folder import sweep
-from secure_gal.errors import SettingsError, StateError, blamed
+from secure_gal.errors import SettingsError, StateError
 from secure_gal.features.encoded import RidgeFeatures
-from secure_gal.gal.split import derive_seed
-from secure_gal.holdings.encrypted_party import EncryptedParty, answer
-from secure_gal.holdings.in_memory import InMemory
-from secure_gal.holdings.party import PartyModel, RowEncoder, look_up
-from secure_gal.learners import ONE_MAP, encryptable, ridge_features, storage
+from secure_gal.holdings.feature_maps import Maps
+from secure_gal.holdings.party import PartyModel, look_up
+from secure_gal.holdings.rings import Ridge, Ring, answer
+from secure_gal.learners import ONE_MAP, encryptable, storage
 from secure_gal.settings.party import PartySettings
 from secure_gal.settings.study import Study
 
 Bytes = npt.NDArray[np.uint8]
 
 
-class EncryptedAssistorData(PartyModel):
-    """An assistor's side where residuals arrive as ciphertexts.
+class EncryptedRidgeFits:
+    """An assistor's fits to ciphertexts.
 
-    Raises:
-        SettingsError: the party's learner cannot be fitted on ciphertexts; names the alternatives.
+    Args:
+        data: whose rows they are.
+        ring: how the study's ciphertexts are laid out, and for whom.
+        maps: one feature map for all rounds, or one a round.
     """
 
-    fresh = False
-    """Whether every round has a map, and so an encrypted head, of its own (`SumFreshData`)."""
-
-    def __init__(
-        self,
-        party: PartySettings,
-        study: Study,
-        folder: Path,
-        warn: Callable[[str], None],
-        *,
-        memory: InMemory | None = None,
-    ) -> None:
-        refuse_unencryptable(party, study)
+    def __init__(self, data: PartyModel, ring: Ring, maps: Maps) -> None:
         sweep()
-        super().__init__(party, study, folder, warn, memory=memory)
-        self._params = named(study.protect.parameter_set)
-        self._encrypted: EncryptedParty | None = None
+        self._data, self._ring, self._maps = data, ring, maps
+        self.features: RidgeFeatures | None = None
+        self._u = np.zeros((0, 0))
+        self._train, self._columns, self._padded = 0, 0, 0
         self._keys: PublicKeys | None = None
-        self._features: RidgeFeatures | None = None
-        self._seconds_for_features = 0.0
+        self._sponsors: tuple[bytes, str] | None = None
+        self._ridge: Ridge | None = None
 
     def prepare(self, positions: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> bytes:
-        """Fit encoder, features and basis on the training rows; returns what must be saved to predict later."""
-        encoder, features, x = self._fit_features(positions, train)
-        self._encrypted = EncryptedParty(features, x, train, self._params, leave_one_out=self._study.cross_fitted)
-        return storage.dump((encoder, features))
-
-    def _fit_features(
-        self, positions: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]
-    ) -> tuple[RowEncoder, RidgeFeatures, Any]:
-        """RowEncoder and features fitted to the training rows, and all of the study's rows encoded."""
-        encoder, x = self.encoded_to_learn(positions, train)
-        seed = derive_seed("features", self._study.seed, self._party.party)
-        began = time.perf_counter()
-        self._features = features = ridge_features(self._party.learner, x[train], self._folder, seed)
-        self._seconds_for_features = time.perf_counter() - began
-        return encoder, features, x
+        """Fit encoder, features and basis to the training rows; returns what must be saved to predict later."""
+        encoder, x = self._data.encoded_to_learn(positions, train)
+        self._train, self._columns = int(train.sum()), int(np.prod(x.shape[1:]))
+        self.features, self._u = self._maps.begin(x, train, self._ring.widest)
+        self._padded = self._ring.padded(self.features.width)
+        return storage.dump((encoder, None if self.fresh else self.features))
 
     @property
-    def _computes(self) -> object:
-        return self._features or self._learner
-
-    @property
-    def _values_made(self) -> str:
-        return self._encrypted.values_made if self._encrypted is not None else ""
-
-    @property
-    def seconds_for_features(self) -> float:
-        """As `PartyModel`'s."""
-        return self._seconds_for_features
+    def fresh(self) -> bool:
+        """Whether every round has a map, and so an encrypted head, of its own."""
+        return self._maps.fresh
 
     @property
     def padded(self) -> int:
-        """The padded width P; only after `prepare`."""
-        return self._ready().padded
+        """P, the width of U padded to a power of two, of every round; only after `prepare`."""
+        self._prepared()
+        return self._padded
+
+    @property
+    def width(self) -> int:
+        """Features without the intercept, or encoded columns where these are fewer: many features of few columns hide
+        the columns no better (decision 0010). Only after `prepare`."""
+        return max(1, min(self._prepared().width - 1, self._columns))
+
+    @property
+    def values_made(self) -> str:
+        """How values of the training rows are made, in words; empty before there are any."""
+        return self._ring.values_made(self._u, self._train) if self._train else ""
+
+    @property
+    def seconds_for_features(self) -> float:
+        """As `PartyModel.seconds_for_features`."""
+        return self._maps.seconds
 
     def check_keys(self, raw: bytes, peer: str) -> None:
-        """Refuse evaluation keys that nothing could be computed with; PeerViolation."""
-        self._read_keys(self._params, self.padded, raw, peer)
+        """Refuse evaluation keys that nothing could be computed with; PeerViolation.
 
-    def _read_keys(self, params: ParameterSet, width: int, raw: bytes, peer: str) -> PublicKeys:
-        """Evaluation keys, held from now on, so that this process reads them once; PeerViolation."""
-        with blamed(peer):
-            self._keys = PublicKeys.from_bytes(params, width, raw)
-        return self._keys
+        They are held from now on, so that this process reads them once.
+        """
+        self._keys = self._ring.training_keys(self.padded, raw, peer)
 
     def use_keys(self, raw: bytes, peer: str) -> None:
         """Check the sponsor's evaluation keys and use them from now on; PeerViolation."""
-        self._ready().use_keys(raw, peer)
+        self._prepared()
+        self.close()
+        self._ridge = self._ring.ridge(self._padded, raw, self._u, self._train, peer)
+        self._sponsors = raw, peer
 
-    def fit_encrypted(self, ciphertexts: Bytes, outputs: int, peer: str) -> Bytes:
+    def fit(self, round_: int, ciphertexts: Bytes, outputs: int, peer: str) -> Bytes:
         """Enc(f) of all rows, training rows first, from Enc(r) of the training rows; sanitised. PeerViolation."""
+        self._begin(round_)
         return self._ready().fit(ciphertexts, outputs, peer)
 
     def head(self, ciphertexts: Bytes, outputs: int, peer: str) -> bytes:
-        """The encrypted head, for this party's own disk; the rows of training are not needed after it."""
-        head = self._ready().head(ciphertexts, outputs, peer)
-        self._ready().close()
-        return head
+        """The encrypted head, for this party's own disk; the rows of training are not needed after it.
+
+        Args:
+            ciphertexts: Enc(R_m), or where maps are fresh Enc(c_t r^t) of one round after the other.
+
+        Raises:
+            PeerViolation: as `EncryptedRidge.head`.
+        """
+        each = self._ring.blocks(self._train) * outputs
+        heads = []
+        for t in range(len(ciphertexts) // each):
+            self._begin(t + 1)
+            made = self._ready().head(ciphertexts[t * each :][:each], outputs, peer)
+            heads.append((self._prepared(), made))
+        self.close()
+        return self._maps.saved(self._padded, heads)
 
     def close(self) -> None:
-        """As `PartyModel.close`."""
-        if self._encrypted is not None:
-            self._encrypted.close()
+        """End the worker processes; nothing more is fitted."""
+        if self._ridge is not None:
+            self._ridge.close()
+            self._ridge = None
 
     def answer(
         self, ids: tuple[str, ...], encoder: bytes, keys: bytes, head: bytes, outputs: int, peer: str
     ) -> tuple[Bytes, Bytes]:
         """(known (n,), Enc(part)) for new ids, from the data as it is on disk now; sanitised."""
-        known, features, x = self._new_rows(ids, encoder)
-        public = self._read_keys(self._params, padded(self._params, features.width), keys, peer)
-        return known, answer(features, public, head, outputs, x, known)
-
-    def _new_rows(self, ids: tuple[str, ...], encoder: bytes) -> tuple[Bytes, RidgeFeatures, Any]:
-        """Which ids are known (n,), the features of training, and the known ids' rows encoded."""
-        table = self._read()
+        data = self._data
+        table = data.read()
         known, rows = look_up(table, ids)
-        encode, features = storage.load(encoder, self.trusted)
-        return known, features, self._encode_new(encode, table, rows) if rows else np.zeros((0, 0))
+        encode, features = storage.load(encoder, data.trusted)
+        x = data.encode_new(encode, table, rows) if rows else np.zeros((0, 0))
+        width, heads = self._maps.loaded(head, features, data.trusted)
+        public = self._keys = self._ring.answer_keys(self._ring.padded(width), keys, peer)
+        parts = [answer(mapped, public, g, outputs, x, known) for mapped, g in heads]
+        return known, self._ring.joined(parts, peer)
 
-    def _ready(self) -> EncryptedParty:
-        if self._encrypted is None:
+    def _begin(self, round_: int) -> None:
+        """Fit by the map of this round from now on, where it is another one."""
+        found = self._maps.of_round(round_, self._padded)
+        if found is None:
+            return
+        self.features, self._u = found
+        if self._sponsors is not None:
+            self.use_keys(*self._sponsors)
+
+    def _prepared(self) -> RidgeFeatures:
+        if self.features is None:
             raise StateError("an encrypted fit was asked for before the data was prepared")
-        return self._encrypted
+        return self.features
+
+    def _ready(self) -> Ridge:
+        if self._ridge is None:
+            raise StateError("an encrypted fit was asked for before the evaluation keys came")
+        return self._ridge
 
 
 def refuse_unencryptable(party: PartySettings, study: Study) -> None:

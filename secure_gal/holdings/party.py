@@ -57,17 +57,17 @@ class PartyModel:
         *,
         memory: InMemory | None = None,
     ) -> None:
-        self._party = party
-        self._study = study
-        self._folder = folder
-        self._warn = warn
+        self.party = party
+        self.study = study
+        self.folder = folder
+        self.warn = warn
         self._memory = memory
         self.on_read: Callable[[Table], None] = lambda table: None
         """Is given every table that is read later, before anything is computed from it."""
         self._told: set[str] = set()
         self.schema = known_schema(party) if memory is None else memory.schema
         """How every table of this party is read; None for arrays."""
-        self.table = self._read()
+        self.table = self.read()
         self._decide()
         self.ids: tuple[str, ...] = tuple(self.table.ids)
         self._local: LocalParty | None = None
@@ -77,12 +77,12 @@ class PartyModel:
             seed = derive_seed("features", study.seed, party.party)
             loss = default_local_loss(study.loss_name)
             own = None if memory is None else memory.learner
-            self._learner = own or make_learner(party.learner, folder, loss, seed, self._fresh_secret)
+            self._learner = own or make_learner(party.learner, folder, loss, seed, self.fresh_secret)
 
     @property
     def learner(self) -> LearnerSettings:
         """As this party's settings name it."""
-        return self._party.learner
+        return self.party.learner
 
     @property
     def trusted(self) -> tuple[str, ...]:
@@ -96,30 +96,30 @@ class PartyModel:
     @property
     def fits(self) -> bool:
         """Whether this party has a learner of its own."""
-        return self._party.learner.kind != "none"
+        return self.party.learner.kind != "none"
 
-    def _fresh_secret(self) -> bytes:
+    def fresh_secret(self) -> bytes:
         """What `fresh_features` draws from: 32 bytes in the run directory, made when first asked for."""
         if self._memory is not None:
             return self._memory.secret
-        file = self._party.run_dir / "fresh.secret"
+        file = self.party.run_dir / "fresh.secret"
         if not file.exists():
             write_new(file, secrets.token_bytes(32), 0o600)
         return file.read_bytes()
 
     def current_ids(self) -> tuple[str, ...]:
         """The ids in `[data] path` as it is on disk now."""
-        return tuple(self._read().ids)
+        return tuple(self.read().ids)
 
-    def _read(self) -> Table:
+    def read(self) -> Table:
         """`[data]` as it is now, read by this party's schema; what a person should know of it is said once."""
         if self._memory is not None:
             table = self._memory.read(self.schema)
         else:
-            table = read_table(self._party.data, self._study.form, schema=self.schema, task=self._study.task)
+            table = read_table(self.party.data, self.study.form, schema=self.schema, task=self.study.task)
         for text in table.notes:
             if text not in self._told:
-                self._warn(text)
+                self.warn(text)
         self._told.update(table.notes)
         self.on_read(table)
         return table
@@ -130,10 +130,10 @@ class PartyModel:
             return
         self.schema = self.table.schema
         for text in self.table.findings.warnings():
-            self._warn(text)
-        if self.schema is not None and self._party.data.schema is not None:
-            schema_file.write(self._party.data.schema, self.schema, self._party.data.where)
-            self._warn(f"how the columns are read was decided and written to {self._party.data.schema}")
+            self.warn(text)
+        if self.schema is not None and self.party.data.schema is not None:
+            schema_file.write(self.party.data.schema, self.schema, self.party.data.where)
+            self.warn(f"how the columns are read was decided and written to {self.party.data.schema}")
 
     def encoded(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> tuple[RowEncoder, Any]:
         """An encoder fitted to the training rows, and the study's rows x encoded with it: (N, q), or ArrayRows."""
@@ -144,20 +144,20 @@ class PartyModel:
         else:
             encoder = TableEncoder.fit(frame, self.schema, rows[train])
         for text in encoder.warnings:
-            self._warn(text)
+            self.warn(text)
         return encoder, _transform(encoder, frame, rows)[0]
 
     def encoded_to_learn(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> tuple[RowEncoder, Any]:
         """As `encoded`; what is learnt from is kept in the run directory."""
         found = self.encoded(rows, train)
         if self._memory is None:
-            keep(self._party, self.schema, self.table.frame[rows[train].tolist()])
+            keep(self.party, self.schema, self.table.frame[rows[train].tolist()])
         return found
 
-    def _encode(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> RowEncoder:
+    def encode(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> RowEncoder:
         encoder, x = self.encoded_to_learn(rows, train)
-        folds = folds_for(self._learner, self._party.learner.folds) if self._study.cross_fitted else None
-        self._local = LocalParty(self._party.party, x, train, self._learner, self._study.seed, folds)
+        folds = folds_for(self._learner, self.party.learner.folds) if self.study.cross_fitted else None
+        self._local = LocalParty(self.party.party, x, train, self._learner, self.study.seed, folds)
         return encoder
 
     def fit_round(
@@ -174,7 +174,7 @@ class PartyModel:
 
     @property
     def _shared_file(self) -> Path:
-        return self._party.run_dir / "shared.model"
+        return self.party.run_dir / "shared.model"
 
     @property
     def computed_with(self) -> dict[str, str]:
@@ -186,7 +186,7 @@ class PartyModel:
             return {"kind": "none"}
         learner = self._computes
         where, words = placement_of(learner), getattr(learner, "description", "")
-        found = {"kind": self._party.learner.kind, "device": where.device, "precision": where.precision}
+        found = {"kind": self.party.learner.kind, "device": where.device, "precision": where.precision}
         made = {"values": self._values_made} if self._values_made else {}
         return found | ({"features": words} if words else {}) | made
 
@@ -225,16 +225,16 @@ class PartyModel:
         known, rows = look_up(table, ids)
         part = np.zeros((len(ids), k), dtype=np.float32)
         if rows and len(coefficients) and encoder is not None:
-            x = self._encode_new(encoder, table, rows)
+            x = self.encode_new(encoder, table, rows)
             part[known == 1] = collapse(linked(models, self.trusted), coefficients, x)
         return known, part
 
-    def _encode_new(self, encoder: RowEncoder, table: Table, rows: list[int]) -> Any:
+    def encode_new(self, encoder: RowEncoder, table: Table, rows: list[int]) -> Any:
         if isinstance(encoder, TableEncoder):
-            check_same(encoder.schema, table.schema, self._party.data.where)
+            check_same(encoder.schema, table.schema, self.party.data.where)
         x, unseen = _transform(encoder, table.frame, np.array(rows, dtype=np.int64))
         for column, count in unseen.items():
-            self._warn(f"column {column!r}: {count} values were not seen in training; they encode as zeros")
+            self.warn(f"column {column!r}: {count} values were not seen in training; they encode as zeros")
         return x
 
 
@@ -255,24 +255,3 @@ def look_up(table: Table, ids: tuple[str, ...]) -> tuple[npt.NDArray[np.uint8], 
     where = {entity: i for i, entity in enumerate(table.ids)}
     known = np.array([entity in where for entity in ids], dtype=np.uint8)
     return known, [where[entity] for entity in ids if entity in where]
-
-
-class AssistorData(PartyModel):
-    """An assistor's side."""
-
-    def prepare(self, positions: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> bytes:
-        """Fit the encoder on the training rows; returns what must be saved to predict later."""
-        return storage.dump(self._encode(positions, train))
-
-    def predict(
-        self,
-        ids: tuple[str, ...],
-        encoder: bytes,
-        models: list[bytes],
-        coefficients: npt.NDArray[np.float64],
-        k: int,
-    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-        """Answer from `[data] path` as it is on disk now."""
-        table = self._read()
-        loaded = storage.load(encoder, self.trusted) if encoder else None
-        return self.part(table, ids, loaded, models, coefficients, k)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -85,8 +85,16 @@ class SponsorModel(Protocol):
         ...
 
 
+Fit = npt.NDArray[Any]
+"""Values of n rows as they leave a holding: float32 (n, K), or ciphertexts, uint8. A mode's ports agree on which, and
+the message that takes them checks it."""
+
+
 class AssistorModel(Protocol):
-    """The assistor's data and learner behind the protocol; every method may take long."""
+    """The assistor's data and what fits residuals to them; every method may take long.
+
+    Of `clear`, `encrypted` and `keyed` there is what the study's protections ask for; StateError for the others.
+    """
 
     @property
     def ids(self) -> Sequence[str]: ...
@@ -98,10 +106,27 @@ class AssistorModel(Protocol):
         """Fit the encoder on the training rows; returns what must be saved to predict later."""
         ...
 
-    def fit_round(
-        self, round_: int, residual: npt.NDArray[np.float32], withheld: float = 1.0
-    ) -> tuple[bytes, npt.NDArray[np.float32]]:
-        """Fit one local model: (saved model, fitted values float32 (N, K)); `withheld` as `LocalParty.fit_round`."""
+    @property
+    def clear(self) -> LocalFits:
+        """Fits to residuals in the clear."""
+        ...
+
+    @property
+    def encrypted(self) -> EncryptedFits:
+        """Fits to residuals that are ciphertexts."""
+        ...
+
+    @property
+    def keyed(self) -> Keyed:
+        """What computes with keys that the sponsor sends."""
+        ...
+
+
+class LocalFits(Protocol):
+    """One local model a round, of any kind."""
+
+    def fit_round(self, round_: int, residual: npt.NDArray[np.float32], withheld: float = 1.0) -> tuple[bytes, Fit]:
+        """Fit one local model: (saved model, fitted values (N, K)); `withheld` as `LocalParty.fit_round`."""
         ...
 
     def predict(
@@ -111,6 +136,56 @@ class AssistorModel(Protocol):
         models: list[bytes],
         coefficients: npt.NDArray[np.float64],
         k: int,
-    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+    ) -> tuple[npt.NDArray[np.uint8], Fit]:
         """(known (n,), part (n, K)) for new ids, from the data as it is on disk now."""
+        ...
+
+
+class Keyed(Protocol):
+    """Whatever computes with the sponsor's evaluation keys, or encrypts under its public key."""
+
+    @property
+    def padded(self) -> int:
+        """P, the padded width that keys are asked for; 0: a public key is enough. Only after `prepare`."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """Columns by which a sum of fits hides this party's data; only after `prepare`."""
+        ...
+
+    @property
+    def fresh(self) -> bool:
+        """Whether every round has an encrypted head of its own."""
+        ...
+
+    def check_keys(self, raw: bytes, peer: str) -> None:
+        """Refuse keys that nothing could be computed with; PeerViolation."""
+        ...
+
+    def use_keys(self, raw: bytes, peer: str) -> None:
+        """Check the sponsor's keys and use them from now on; PeerViolation."""
+        ...
+
+
+class EncryptedFits(Protocol):
+    """A ridge a round, on ciphertexts; what the peer sent wrong is a PeerViolation."""
+
+    @property
+    def fresh(self) -> bool:
+        """As `Keyed.fresh`."""
+        ...
+
+    def fit(self, round_: int, ciphertexts: npt.NDArray[np.uint8], outputs: int, peer: str) -> npt.NDArray[np.uint8]:
+        """Enc(f^t) of all rows, training rows first, from Enc(r^t) of the training rows; sanitised."""
+        ...
+
+    def head(self, ciphertexts: npt.NDArray[np.uint8], outputs: int, peer: str) -> bytes:
+        """The encrypted head, for this party's own disk, from Enc(R_m); where `fresh`, from its terms."""
+        ...
+
+    def answer(
+        self, ids: tuple[str, ...], encoder: bytes, keys: bytes, head: bytes, outputs: int, peer: str
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+        """(known (n,), Enc(part)) for new ids, from the data as it is on disk now; sanitised."""
         ...

@@ -1,30 +1,20 @@
-"""An assistor's data where its fits go to the aggregator: made on ciphertexts, or made in the clear and then
-encrypted."""
+"""Fits to ciphertexts that go to the aggregator of a sum: in the ring `sum`, laid out so that they can be added up."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from crypto.ckks.add import added
 from crypto.ckks.encrypted_ridge import EncryptedRidge, FittedRows
-from crypto.ckks.fits import MAX_PART, MAX_VALUE, ROWS, SUM, TRAINING
+from crypto.ckks.fits import ROWS, SUM, TRAINING
 from crypto.ckks.keys import PublicKeys
-from crypto.ckks.params import ParameterSet
 from crypto.ckks.ring import padded
-from crypto.ckks.sum_keys import EncryptionKey, evaluation_part
-from secure_gal.errors import DataError, StateError, blamed, setting
-from secure_gal.features.encoded import RidgeFeatures
-from secure_gal.gal.rows import study_order, to_unit
-from secure_gal.holdings.encrypted import EncryptedAssistorData
-from secure_gal.holdings.encrypted_party import answer, values_made
-from secure_gal.holdings.in_memory import InMemory
-from secure_gal.holdings.party import AssistorData
-from secure_gal.learners import storage
-from secure_gal.settings.party import PartySettings
-from secure_gal.settings.study import Study
+from crypto.ckks.sum_keys import evaluation_part
+from secure_gal.errors import DataError, blamed, setting
+from secure_gal.holdings.rings import Ridge, values_made
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -52,195 +42,78 @@ class SumRidge:
     def __repr__(self) -> str:
         return f"SumRidge({self._ridge!r})"
 
-    def fit(self, requests: Bytes, outputs: int, peer: str) -> bytes:
-        """`Layout.fit_bytes` for the aggregator; raises as `EncryptedRidge.fit`."""
+    def fit(self, requests: Bytes, outputs: int, peer: str) -> Bytes:
+        """uint8 (`Layout.fit_bytes`,) for the aggregator; raises as `EncryptedRidge.fit`."""
         head = self.head(requests, outputs, peer)
-        fit = self._ridge.fitted(head, requests, outputs).tobytes()
-        return fit + (self._rows.fitted(head, outputs).tobytes() if self._rows is not None else b"")
+        fit = self._ridge.fitted(head, requests, outputs).reshape(-1)
+        return fit if self._rows is None else np.concatenate([fit, self._rows.fitted(head, outputs).reshape(-1)])
 
     def head(self, requests: Bytes, outputs: int, peer: str) -> bytes:
-        """G = U' R, for this party's own disk."""
+        """As `Ridge.head`."""
         with blamed(peer):
             return self._ridge.head(requests, outputs)
 
     def close(self) -> None:
-        """As `EncryptedRidge.close`."""
+        """As `Ridge.close`."""
         self._ridge.close()
         if self._rows is not None:
             self._rows.close()
 
 
-def _own_part(party: PartySettings, study: Study, raw: bytes, peer: str) -> bytes:
-    """What this party fits or encrypts with, of the sponsor's keys, as the aggregator has more; PeerViolation."""
+def own_part(raw: bytes, peer: str, *, adds: bool, fits: bool) -> bytes:
+    """What a party fits or encrypts with, of the sponsor's keys; PeerViolation.
+
+    Args:
+        adds: this party is the aggregator, which is sent more; fits: residuals are ciphertexts.
+    """
     with blamed(peer):
-        return evaluation_part(raw, fits=study.protect.encrypted) if party.party == study.adder else raw
+        return evaluation_part(raw, fits=fits) if adds else raw
 
 
-class SumEncryptedData(EncryptedAssistorData):
-    """`EncryptedAssistorData` for sums: the same fits, in the ring `sum`, laid out for the aggregator."""
+@dataclass(frozen=True, slots=True)
+class SumRing:
+    """Fits go to the aggregator; `adds`: this party is that, and is sent more keys than it fits with."""
 
-    def __init__(
-        self,
-        party: PartySettings,
-        study: Study,
-        folder: Path,
-        warn: Callable[[str], None],
-        *,
-        memory: InMemory | None = None,
-    ) -> None:
-        super().__init__(party, study, folder, warn, memory=memory)
-        self._u = np.zeros((0, 0))
-        self._train, self._columns = 0, 0
-        self._ridge: SumRidge | None = None
-
-    def prepare(self, positions: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> bytes:
-        """Fit encoder, features and basis on the training rows; returns what must be saved to predict later."""
-        encoder, self._features, x = self._fit_features(positions, train)
-        self._u, self._train = self._features.transform(x[study_order(train)]), int(train.sum())
-        self._columns = int(np.prod(x.shape[1:]))
-        return storage.dump((encoder, self._features))
+    adds: bool
+    leave_one_out: bool
 
     @property
-    def _values_made(self) -> str:
-        if not self._train:
-            return ""
-        u = self._u[: self._train]
-        return values_made(TRAINING, u, self._train, leave_one_out=self._study.cross_fitted)
+    def widest(self) -> int:
+        """As `Ring.widest`."""
+        return SUM.max_features
 
-    @property
-    def width(self) -> int:
-        """Features without the intercept, or encoded columns where these are fewer: many features of few columns hide
-        the columns no better (decision 0010). Only after `prepare`."""
-        return max(1, min(self._prepared().width - 1, self._columns))
+    def padded(self, columns: int) -> int:
+        """As `Ring.padded`."""
+        return padded(SUM, columns)
 
-    @property
-    def padded(self) -> int:
-        """P, the width of U padded to a power of two; only after `prepare`."""
-        return padded(SUM, self._prepared().width)
+    def blocks(self, rows: int) -> int:
+        """As `Ring.blocks`."""
+        return -(-rows // SUM.values_per_ciphertext)
 
-    def _read_keys(self, params: ParameterSet, width: int, raw: bytes, peer: str) -> PublicKeys:
-        return super()._read_keys(params, width, _own_part(self._party, self._study, raw, peer), peer)
-
-    def use_keys(self, raw: bytes, peer: str) -> None:
-        """Check the sponsor's evaluation keys and use them from now on; PeerViolation."""
-        if self._ridge is not None:
-            self._ridge.close()
-        raw = _own_part(self._party, self._study, raw, peer)
-        self._ridge = SumRidge(raw, self.padded, self._u, self._train, peer, leave_one_out=self._study.cross_fitted)
-
-    def fit_encrypted(self, ciphertexts: Bytes, outputs: int, peer: str) -> Bytes:
-        """Enc(f) of all rows for the aggregator, uint8 (fit_bytes,). PeerViolation."""
-        return np.frombuffer(self._sum_ridge().fit(ciphertexts, outputs, peer), dtype=np.uint8)
-
-    def head(self, ciphertexts: Bytes, outputs: int, peer: str) -> bytes:
-        """The encrypted head, for this party's own disk; the rows of training are not needed after it."""
-        head = self._sum_ridge().head(ciphertexts, outputs, peer)
-        self._sum_ridge().close()
-        return head
-
-    def close(self) -> None:
-        """As `PartyModel.close`."""
-        if self._ridge is not None:
-            self._ridge.close()
-
-    def answer(
-        self, ids: tuple[str, ...], encoder: bytes, keys: bytes, head: bytes, outputs: int, peer: str
-    ) -> tuple[Bytes, Bytes]:
-        """(known (n,), Enc(part) uint8 (fit_bytes,)) for new ids, from the data as it is on disk now."""
-        known, features, x = self._new_rows(ids, encoder)
-        public = self._read_keys(ROWS, padded(SUM, features.width), keys, peer)
-        return known, answer(features, public, head, outputs, x, known).reshape(-1)
-
-    def _prepared(self) -> RidgeFeatures:
-        if self._features is None:
-            raise StateError("an encrypted fit was asked for before the data was prepared")
-        return self._features
-
-    def _sum_ridge(self) -> SumRidge:
-        if self._ridge is None:
-            raise StateError("an encrypted fit was asked for before the evaluation keys came")
-        return self._ridge
-
-
-class SumClearData(AssistorData):
-    """`AssistorData` whose fitted values and parts leave as ciphertexts under the sponsor's public key."""
-
-    padded, fresh = 0, False  # a learner that is fresh in the clear needs nothing of the others
-
-    def __init__(
-        self,
-        party: PartySettings,
-        study: Study,
-        folder: Path,
-        warn: Callable[[str], None],
-        *,
-        memory: InMemory | None = None,
-    ) -> None:
-        super().__init__(party, study, folder, warn, memory=memory)
-        self._key: EncryptionKey | None = None
-        self._order: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)
-        self._train = 0
-        self._width = 0
-
-    def prepare(self, positions: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> bytes:
-        """Fit the encoder on the training rows; returns what must be saved to predict later."""
-        encoder = super().prepare(positions, train)
-        self._order, self._train = study_order(train), int(train.sum())
-        self._width = min(max(1, self.local.columns), SUM.max_features)
-        return encoder
-
-    @property
-    def width(self) -> int:
-        """Encoded columns; only after `prepare`. A model that is not linear in the residual gives no equations of that
-        form away, so this counts on the safe side."""
-        if not self._width:
-            raise StateError("the width was asked for before the data was prepared")
-        return self._width
-
-    def check_keys(self, raw: bytes, peer: str) -> None:
-        """Refuse a public key that nothing could be encrypted under; PeerViolation."""
+    def training_keys(self, width: int, raw: bytes, peer: str) -> PublicKeys:
+        """As `Ring.training_keys`."""
+        own = self._own(raw, peer)
         with blamed(peer):
-            self._key = EncryptionKey(_own_part(self._party, self._study, raw, peer))
+            return PublicKeys.from_bytes(SUM, width, own)
 
-    def use_keys(self, raw: bytes, peer: str) -> None:
-        """Check the sponsor's public key and use it from now on; PeerViolation."""
+    def answer_keys(self, width: int, raw: bytes, peer: str) -> PublicKeys:
+        """As `Ring.answer_keys`: of other rows than those that train."""
+        own = self._own(raw, peer)
         with blamed(peer):
-            self._key = EncryptionKey(_own_part(self._party, self._study, raw, peer))
+            return PublicKeys.from_bytes(ROWS, width, own)
 
-    def fit_round(
-        self, round_: int, residual: npt.NDArray[np.float32], withheld: float = 1.0
-    ) -> tuple[bytes, npt.NDArray[np.float32]]:
-        """(saved model, Enc(f / max|r|) uint8 (fit_bytes,))."""
-        saved, fitted = super().fit_round(round_, residual, withheld)
-        _, scale = to_unit(residual)
-        values = self._within(fitted.astype(np.float64)[self._order] / scale, round_)
-        with setting("[learner]: this fit has diverged", DataError):
-            fit = self._encryptor().encrypt(values[: self._train], values[self._train :], MAX_VALUE)
-        return saved, np.frombuffer(fit, dtype=np.uint8)
+    def ridge(self, width: int, raw: bytes, u: npt.NDArray[np.float64], train: int, peer: str) -> Ridge:
+        """As `Ring.ridge`."""
+        return SumRidge(self._own(raw, peer), width, u, train, peer, leave_one_out=self.leave_one_out)
 
-    def _within(self, values: npt.NDArray[np.float64], round_: int) -> npt.NDArray[np.float64]:
-        """Values of a cross-fitted round that a ciphertext can hold: far from its fold's others a row may be beyond."""
-        beyond = int((np.abs(values) > MAX_VALUE).any(axis=1).sum())
-        if not (beyond and self._study.cross_fitted and np.isfinite(values).all()):
-            return values
-        self._warn(f"round {round_}: {beyond} rows are more than {MAX_VALUE:g} times the largest residual; cut there")
-        return np.clip(values, -MAX_VALUE, MAX_VALUE)
+    def joined(self, parts: list[Bytes], peer: str) -> Bytes:
+        """As `Ring.joined`, uint8 (`Layout.fit_bytes`,)."""
+        with blamed(peer):
+            return (parts[0] if len(parts) == 1 else added(ROWS, parts)).reshape(-1)
 
-    def predict(
-        self, ids: tuple[str, ...], encoder: bytes, models: list[bytes], coefficients: npt.NDArray[np.float64], k: int
-    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-        """(known, Enc(part) uint8 (fit_bytes,)) from `[data] path` as it is on disk now."""
-        known, part = super().predict(ids, encoder, models, coefficients, k)
-        largest = MAX_PART / len(self._study.assistors)
-        beyond = int((np.abs(part) > largest).any(axis=1).sum())
-        if beyond:
-            self._warn(f"{beyond} rows extrapolate to {MAX_PART:g} times all that was fitted in training; cut there")
-        clipped = np.clip(part.astype(np.float64), -largest, largest)
-        with setting("[learner]: this part has diverged", DataError):
-            encrypted = self._encryptor().encrypt(np.zeros((0, k)), clipped, largest)
-        return known, np.frombuffer(encrypted, dtype=np.uint8)
+    def values_made(self, u: npt.NDArray[np.float64], train: int) -> str:
+        """As `Ring.values_made`: other rows than those that train have ciphertexts of their own."""
+        return values_made(TRAINING, u[:train], train, leave_one_out=self.leave_one_out)
 
-    def _encryptor(self) -> EncryptionKey:
-        if self._key is None:
-            raise StateError("a fit was to be encrypted before the public key came")
-        return self._key
+    def _own(self, raw: bytes, peer: str) -> bytes:
+        return own_part(raw, peer, adds=self.adds, fits=True)

@@ -8,13 +8,18 @@ its own, its name below, and its name in the settings (CONTRIBUTING.md).
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from secure_gal.phases import Step, common
+from secure_gal.settings.party import PartySettings
 from secure_gal.settings.study import Study
 
 if TYPE_CHECKING:
+    from secure_gal.holdings.assistor import AssistorData
+    from secure_gal.holdings.in_memory import InMemory
+    from secure_gal.holdings.sponsor import SponsorData
     from secure_gal.protection.modes import FittedMode, ResidualMode
 
 RESIDUALS: Mapping[str, str] = {
@@ -40,6 +45,51 @@ def fitted_mode(study: Study) -> FittedMode:
     named = study.protect.predictions
     mode: FittedMode = _module("ckks.mode" if named == "none" and study.protect.encrypted else FITS[named]).FITS
     return mode
+
+
+def sponsor_data(
+    party: PartySettings,
+    study: Study,
+    folder: Path,
+    warn: Callable[[str], None],
+    *,
+    memory: InMemory | None = None,
+    most: int = 1,
+) -> SponsorData:
+    """The sponsor's holding, of the labels that its study learns from.
+
+    Args:
+        most: labels of one person that may ever be released, where a study releases them.
+
+    Raises:
+        DataError, SettingsError: as `SponsorData`.
+    """
+    from secure_gal.holdings.sponsor import SponsorData
+
+    make = residual_mode(study).labels
+    labels = None if make is None else make(party, study, most)
+    return SponsorData(party, study, folder, warn, memory=memory, labels=labels)
+
+
+def admit(party: PartySettings, study: Study) -> None:
+    """Refuse an assistor whose learner cannot be fitted as its study says; SettingsError names the alternatives."""
+    check = residual_mode(study).admit
+    if check is not None:
+        check(party, study)
+
+
+def assistor_data(
+    party: PartySettings, study: Study, folder: Path, warn: Callable[[str], None], *, memory: InMemory | None = None
+) -> AssistorData:
+    """An assistor's holding, with the parts that its study's ports compute with.
+
+    Raises:
+        DataError, SettingsError: as `AssistorData` and `admit`.
+    """
+    from secure_gal.holdings.assistor import AssistorData
+
+    admit(party, study)
+    return AssistorData(party, study, folder, warn, memory=memory, parts=fitted_mode(study).holding)
 
 
 def _module(name: str) -> Any:

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from secure_gal import events
-from secure_gal.effects import Compute, Effect
+from secure_gal.effects import Effect
 from secure_gal.errors import PeerViolation
 from secure_gal.holdings.budget import Account
-from secure_gal.holdings.roles import Context
+from secure_gal.holdings.roles import AssistorModel, Context, Fit
 from secure_gal.phases import Phases
 from secure_gal.settings.study import Study
 from secure_gal.state import ARRAY, MARK, MASK, NUMBER, RAW, REAL, TEXT, Entries, Entry, State, json_of
@@ -27,7 +27,7 @@ class AssistorStage:
     def __init__(
         self,
         context: Context,
-        model: Any,
+        model: AssistorModel,
         state: State,
         phases: Phases,
         residuals: ResidualSide,
@@ -110,7 +110,7 @@ class AssistorStage:
         due = self.residual.there and self.prepared.there and self.fits.may_fit(self)
         return [self.residuals.fit(self)] if due else []
 
-    def leave(self, round_: int, fit: Any) -> list[Effect]:
+    def leave(self, round_: int, fit: Fit) -> list[Effect]:
         """A fit of this round goes on its way."""
         residual = self.residual.get()
         self._round.set(round_)
@@ -123,11 +123,11 @@ class AssistorStage:
             raise PeerViolation(self.sponsor, "the learning stage cannot end inside a round")
         self.fits.check_end(self)
 
-    def answer(self, number: int) -> Compute[Any]:
+    def answer(self, number: int) -> Effect:
         """Compute what was asked for in a batch."""
         return self.residuals.answer(self, number, self.requests[number])
 
-    def leave_part(self, number: int, known: npt.NDArray[np.uint8], part: Any) -> list[Effect]:
+    def leave_part(self, number: int, known: npt.NDArray[np.uint8], part: Fit) -> list[Effect]:
         """A part of a batch goes on its way."""
         ids = self.requests[number]
         self.requests.drop(number)

@@ -14,6 +14,7 @@ from crypto.gaussian_noise import clipped_with_noise
 from secure_gal import events
 from secure_gal.effects import Effect, Send
 from secure_gal.errors import setting
+from secure_gal.holdings.roles import Fit
 from secure_gal.messages import Batch, Message, NoisedFitted, NoisedPredictReply
 from secure_gal.protection.assistor_stage import AssistorStage
 from secure_gal.protection.clear.assistor import SeenFitsSide, coefficients
@@ -26,12 +27,12 @@ from secure_gal.settings.study import Protect, Study
 class NoisedFitsSide(SeenFitsSide):
     """At an assistor: noise is drawn when a value leaves, once."""
 
-    def leave(self, stage: AssistorStage, round_: int, fit: Any, residual: npt.NDArray[Any]) -> list[Effect]:
+    def leave(self, stage: AssistorStage, round_: int, fit: Fit, residual: npt.NDArray[Any]) -> list[Effect]:
         """To the sponsor, clipped and with noise."""
         return [Send(stage.sponsor, NoisedFitted(with_noise(stage.study.protect, fit, np.ones(1)), round_))]
 
     def leave_part(
-        self, stage: AssistorStage, number: int, ids: tuple[str, ...], known: Known, part: Any
+        self, stage: AssistorStage, number: int, ids: tuple[str, ...], known: Known, part: Fit
     ) -> list[Effect]:
         """To the sponsor, with the noise of a sum of noised fits; 0 where the id is unknown."""
         noised = with_noise(stage.study.protect, part, coefficients(stage).get())

@@ -12,9 +12,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from secure_gal.effects import Compute, Effect
+from secure_gal.effects import Effect
 from secure_gal.errors import PeerViolation
 from secure_gal.holdings.budget import Charge
+from secure_gal.holdings.roles import Fit
 from secure_gal.messages import (
     Batch,
     EncryptedPredictReply,
@@ -114,11 +115,11 @@ class ResidualSide(Protocol):
         """
         ...
 
-    def fit(self, stage: AssistorStage) -> Compute[Any]:
+    def fit(self, stage: AssistorStage) -> Effect:
         """Fit the residual of this round, and `stage.leave`."""
         ...
 
-    def answer(self, stage: AssistorStage, number: int, ids: tuple[str, ...]) -> Compute[Any]:
+    def answer(self, stage: AssistorStage, number: int, ids: tuple[str, ...]) -> Effect:
         """This party's part of a batch, and `stage.leave_part`."""
         ...
 
@@ -175,7 +176,7 @@ class FittedSide:
     def end_learning(self, stage: AssistorStage) -> None:
         """No fit will be asked for any more."""
 
-    def leave(self, stage: AssistorStage, round_: int, fit: Any, residual: npt.NDArray[Any]) -> list[Effect]:
+    def leave(self, stage: AssistorStage, round_: int, fit: Fit, residual: npt.NDArray[Any]) -> list[Effect]:
         """What was fitted goes where the study agreed on."""
         raise NotImplementedError
 
@@ -191,7 +192,7 @@ class FittedSide:
         return []
 
     def leave_part(
-        self, stage: AssistorStage, number: int, ids: tuple[str, ...], known: Known, part: Any
+        self, stage: AssistorStage, number: int, ids: tuple[str, ...], known: Known, part: Fit
     ) -> list[Effect]:
         """A part of a prediction goes where the study agreed on."""
         raise NotImplementedError

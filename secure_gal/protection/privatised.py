@@ -1,12 +1,12 @@
 """`residuals = "dp"` and `"ip"`: labels are released once, and everything that others observe comes from the releases.
 
 A residual of released labels travels as `privatised-residual`, so that a true one is refused where the study agreed on
-this. The release itself is made by the sponsor's holding (`secure_gal.holdings.privatised`).
+this. The release itself is made where the sponsor's labels are coded (`secure_gal.holdings.privatised`).
 """
 
 from __future__ import annotations
 
-from secure_gal.holdings.privatised import label_scheme
+from secure_gal.holdings.privatised import ReleasedLabels, label_scheme
 from secure_gal.messages import PrivatisedResidual
 from secure_gal.protection.clear.mode import finish_line, residuals_of
 from secure_gal.protection.disclosure import Disclosure
@@ -31,4 +31,4 @@ def _lines(study: Study) -> tuple[Disclosure, ...]:
     return (residual, finish_line("released labels"))
 
 
-RESIDUALS = residuals_of(PrivatisedResidual, _lines)
+RESIDUALS = residuals_of(PrivatisedResidual, _lines, ReleasedLabels)

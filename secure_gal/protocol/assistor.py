@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from secure_gal import events, messages
 from secure_gal.effects import Compute, Effect, Send
 from secure_gal.errors import PeerViolation, SettingsError, StateError
 from secure_gal.holdings.budget import WORDS, Charge
-from secure_gal.holdings.roles import Context
+from secure_gal.holdings.roles import AssistorModel, Context
 from secure_gal.messages import (
     Batch,
     MaskedQuery,
@@ -49,7 +48,7 @@ class Assistor:
     """One assistor in one run. `state` is durable; everything else is rebuilt from it.
 
     Args:
-        model: its data and learner, of the kind that the ports compute with.
+        model: its data and what fits residuals to them, with the parts that the ports compute with.
         residuals, fits: how residuals and fits travel.
         table: the steps that are legal in this study.
     """
@@ -57,7 +56,7 @@ class Assistor:
     def __init__(
         self,
         context: Context,
-        model: Any,
+        model: AssistorModel,
         state: State,
         nonce: bytes,
         residuals: ResidualSide,
@@ -79,8 +78,7 @@ class Assistor:
 
     def _current_ids(self) -> Sequence[str]:
         """The ids that take part: fixed while learning, as they are on disk now when predicting."""
-        ids: Sequence[str] = self._model.current_ids() if self.phase == "serving" else self._model.ids
-        return ids
+        return self._model.current_ids() if self.phase == "serving" else self._model.ids
 
     @property
     def phase(self) -> str:

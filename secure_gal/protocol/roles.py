@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from secure_gal import protection
-from secure_gal.holdings.roles import Context, SponsorModel
+from secure_gal.holdings.roles import AssistorModel, Context, SponsorModel
 from secure_gal.protection.modes import Cipher, MakeCalculator
 from secure_gal.protocol.assistor import Assistor
 from secure_gal.protocol.prediction import Domain, Prediction
@@ -22,7 +20,7 @@ def sponsor(context: Context, model: SponsorModel, state: State, nonce: bytes, c
 
 
 def assistor(
-    context: Context, model: Any, state: State, nonce: bytes, calculator: MakeCalculator | None = None
+    context: Context, model: AssistorModel, state: State, nonce: bytes, calculator: MakeCalculator | None = None
 ) -> Assistor:
     """An assistor of a study; `calculator`: of the aggregator, another than the real one."""
     study, name = context.study, context.identity.card.name

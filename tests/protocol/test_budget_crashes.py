@@ -11,8 +11,8 @@ import pytest
 
 from crypto.ckks.sets import PARAMETER_SETS
 from secure_gal.errors import EnvironmentFailure, SettingsError
+from secure_gal.holdings.assistor import AssistorData
 from secure_gal.holdings.budget import Kind
-from secure_gal.holdings.party import AssistorData
 from secure_gal.protocol import roles
 from secure_gal.settings.party import DataSettings, PartySettings
 from secure_gal.settings.study import Study

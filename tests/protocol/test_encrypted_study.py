@@ -11,15 +11,17 @@ import pytest
 
 from crypto.ckks import leave_one_out
 from crypto.ckks.keys import PublicKeys
+from crypto.ckks.ring import padded
 from crypto.ckks.secret import SecretContext
 from crypto.ckks.sets import PARAMETER_SETS
 from crypto.errors import Malformed
 from parties.run.node import Node
 from secure_gal import GAL
 from secure_gal.errors import StateError
-from secure_gal.holdings.encrypted import EncryptedAssistorData
-from secure_gal.holdings.encrypted_party import EncryptedParty, answer
+from secure_gal.gal.rows import study_order
+from secure_gal.holdings.rings import ReplyRidge, answer
 from secure_gal.learners import make_learner, ridge, ridge_features
+from secure_gal.protection import assistor_data
 from secure_gal.protocol import roles
 from secure_gal.settings.party import DataSettings, LearnerSettings, PartySettings
 from secure_gal.settings.study import Protect
@@ -44,24 +46,27 @@ class Encrypted(Arrays):
     def prepare(self, rows: np.ndarray, train: np.ndarray) -> bytes:
         x = self.x[rows]
         features = ridge_features(LINEAR, x[train], Path.cwd(), 0)
-        self.party = EncryptedParty(features, x, train, PARAMETER_SETS["standard"], leave_one_out=True, cores=1)
+        self.u, self.training = features.transform(x[study_order(train)]), int(train.sum())
+        self.padded = padded(PARAMETER_SETS["standard"], features.width)
         return b"encoder"
 
-    @property
-    def padded(self) -> int:
-        return self.party.padded
-
     def check_keys(self, raw: bytes, peer: str) -> None:
-        PublicKeys.from_bytes(PARAMETER_SETS["standard"], self.party.padded, raw)
+        PublicKeys.from_bytes(PARAMETER_SETS["standard"], self.padded, raw)
 
     def use_keys(self, raw: bytes, peer: str) -> None:
-        self.party.use_keys(raw, peer)
+        self.party = ridge_of(self.u, self.training, raw, leave_one_out=True)
 
-    def fit_encrypted(self, requests: np.ndarray, outputs: int, peer: str) -> np.ndarray:
+    def fit(self, round_: int, requests: np.ndarray, outputs: int, peer: str) -> np.ndarray:
         return self.party.fit(requests, outputs, peer)
 
     def head(self, requests: np.ndarray, outputs: int, peer: str) -> bytes:
         return self.party.head(requests, outputs, peer)
+
+
+def ridge_of(u: np.ndarray, train: int, raw: bytes, *, leave_one_out: bool = False) -> ReplyRidge:
+    params = PARAMETER_SETS["standard"]
+    width = padded(params, u.shape[1])
+    return ReplyRidge(params, raw, width, u, train, "hospital", leave_one_out=leave_one_out, cores=1)
 
 
 @pytest.fixture(scope="module")
@@ -133,9 +138,8 @@ def test_ciphertexts_under_another_key_are_refused() -> None:
     params = PARAMETER_SETS["standard"]
     ours, foreign = SecretContext.generate(params), SecretContext.generate(params)
     x = np.random.default_rng(0).standard_normal((50, 2))
-    train = np.ones(50, dtype=bool)
-    party = EncryptedParty(ridge_features(LINEAR, x, Path.cwd(), 0), x, train, params, leave_one_out=False, cores=1)
-    party.use_keys(ours.public_keys(party.padded), "hospital")
+    u = ridge_features(LINEAR, x, Path.cwd(), 0).transform(x)
+    party = ridge_of(u, 50, ours.public_keys(padded(params, u.shape[1])))
     reply = party.fit(foreign.encrypt(np.ones((50, 1))), 1, "hospital")
     with pytest.raises(Malformed, match="within 32"):
         ours.decrypt(reply, 50, 1, "lab")
@@ -146,11 +150,11 @@ def test_a_batch_of_which_nobody_is_known_is_answered() -> None:
     params = PARAMETER_SETS["standard"]
     cipher, x = SecretContext.generate(params), np.random.default_rng(0).standard_normal((50, 2))
     features = ridge_features(LINEAR, x, Path.cwd(), 0)
-    party = EncryptedParty(features, x, np.ones(50, dtype=bool), params, leave_one_out=False, cores=1)
-    party.use_keys(keys := cipher.public_keys(party.padded), "hospital")
+    width = padded(params, features.width)
+    party = ridge_of(features.transform(x), 50, keys := cipher.public_keys(width))
     head = party.head(cipher.encrypt(np.ones((50, 1))), 1, "hospital")
     party.close()
-    public = PublicKeys.from_bytes(params, party.padded, keys)
+    public = PublicKeys.from_bytes(params, width, keys)
     reply = answer(features, public, head, 1, np.zeros((0, 2)), np.zeros(0, dtype=np.uint8))
     assert cipher.decrypt(reply, 0, 1, "lab").shape == (0, 1)
 
@@ -162,14 +166,15 @@ def test_after_its_head_an_assistor_fits_no_more_and_answers_zeros_for_ids_that_
     pl.DataFrame({"id": [str(i) for i in range(rows)], "x": x}).write_csv(tmp_path / "lab.csv")
     data = DataSettings(tmp_path / "lab.csv", "id")
     settings = PartySettings(tmp_path / "study.toml", "lab", tmp_path, tmp_path, data, learner=LINEAR)
-    lab = EncryptedAssistorData(settings, STANDARD, tmp_path, lambda text: None)
+    lab = assistor_data(settings, STANDARD, tmp_path, lambda text: None)
     encoder = lab.prepare(np.arange(rows), np.ones(rows, dtype=bool))
-    lab.use_keys(keys := cipher.public_keys(lab.padded), "hospital")
+    fits = lab.encrypted
+    lab.keyed.use_keys(keys := cipher.public_keys(lab.keyed.padded), "hospital")
     requests = cipher.encrypt(np.ones((rows, 1)))
-    head = lab.head(requests, 1, "hospital")
+    head = fits.head(requests, 1, "hospital")
     with pytest.raises(StateError, match="before the evaluation keys came"):
-        lab.fit_encrypted(requests, 1, "hospital")
-    known, replies = lab.answer(("nobody", "stranger"), encoder, keys, head, 1, "hospital")
+        fits.fit(1, requests, 1, "hospital")
+    known, replies = fits.answer(("nobody", "stranger"), encoder, keys, head, 1, "hospital")
     assert known.tolist() == [0, 0] and np.abs(cipher.decrypt(replies, 2, 1, "lab")).max() < 1e-2
 
 

@@ -11,8 +11,9 @@ import pytest
 from parties.run.node import Node
 from secure_gal import messages
 from secure_gal.errors import DataError, PeerViolation, SettingsError
-from secure_gal.holdings.privatised import PrivatisedSponsorData
+from secure_gal.holdings.sponsor import SponsorData
 from secure_gal.manifest import who_learns_what
+from secure_gal.protection import sponsor_data
 from secure_gal.protocol import roles
 from secure_gal.settings.load import load_study
 from secure_gal.settings.party import DataSettings, PartySettings
@@ -34,14 +35,14 @@ def settings_of(protect: Protect) -> Study:
 
 def sponsor_model(
     folder: Path, protect: Protect, values: list[object], label: str = "y", labels: int = 1
-) -> PrivatisedSponsorData:
+) -> SponsorData:
     """The sponsor's data: a table with these labels; releases are kept in `folder`."""
     x = Arrays("hospital").x
     table = {"id": [f"r{i}" for i in range(120)]} | {f"c{j}": x[:120, j] for j in range(3)}
     pl.DataFrame(table | {label: values}).write_csv(folder / "hospital.csv")
     data = DataSettings(folder / "hospital.csv", "id", label)
     party = PartySettings(folder / "study.toml", "hospital", folder, folder / "run", data, bind="tcp://*:1")
-    return PrivatisedSponsorData(party, settings_of(protect), folder, lambda _: None, labels)
+    return sponsor_data(party, settings_of(protect), folder, lambda _: None, most=labels)
 
 
 def run(folder: Path, protect: Protect, values: list[object], label: str = "y") -> Network:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from secure_gal.data.table import Table, read_table
-from secure_gal.holdings.party import AssistorData
+from secure_gal.holdings.assistor import AssistorData
 from secure_gal.settings.party import DataSettings, LearnerSettings, PartySettings
 from secure_gal.settings.study import Protect, Study
 

@@ -76,7 +76,7 @@ class Head(Arrays):
     def use_keys(self, raw: bytes, peer: str) -> None:
         assert raw == KEYS
 
-    def fit_encrypted(self, requests: np.ndarray, outputs: int, peer: str) -> np.ndarray:
+    def fit(self, round_: int, requests: np.ndarray, outputs: int, peer: str) -> np.ndarray:
         residual = unpack(requests, int(self.train.sum())).astype(np.float32)
         fitted = self.fit_round(1, residual)[1][study_order(self.train)]
         return pack(fitted * self.stretch, STANDARD.reply_bytes)

@@ -17,7 +17,7 @@ from crypto.ckks.sets import PARAMETER_SETS
 from crypto.ckks.sum_keys import EncryptionKey, evaluation_part
 from parties.run.node import Node
 from secure_gal.gal.rows import study_order, to_unit
-from secure_gal.holdings.encrypted_party import EncryptedParty
+from secure_gal.holdings.rings import ReplyRidge
 from secure_gal.holdings.sums import SumRidge
 from secure_gal.learners import ridge_features
 from secure_gal.protocol import roles
@@ -67,8 +67,8 @@ class Head(Rows):
         left_out = self.cross_fitted
         self.ridge = SumRidge(self.own(raw), 8, self.u, int(self.train.sum()), peer, leave_one_out=left_out)
 
-    def fit_encrypted(self, requests: np.ndarray, outputs: int, peer: str) -> np.ndarray:
-        return np.frombuffer(self.ridge.fit(requests, outputs, peer), np.uint8)
+    def fit(self, round_: int, requests: np.ndarray, outputs: int, peer: str) -> np.ndarray:
+        return self.ridge.fit(requests, outputs, peer)
 
     def head(self, requests: np.ndarray, outputs: int, peer: str) -> bytes:
         return self.ridge.head(requests, outputs, peer)
@@ -101,13 +101,10 @@ class Individual(Rows):
         PublicKeys.from_bytes(PARAMETER_SETS["standard"], 8, raw)
 
     def use_keys(self, raw: bytes, peer: str) -> None:
-        x = self.x[self.rows]
-        self.party = EncryptedParty(
-            self.features, x, self.train, PARAMETER_SETS["standard"], leave_one_out=False, cores=1
-        )
-        self.party.use_keys(raw, peer)
+        rows = int(self.train.sum())
+        self.party = ReplyRidge(PARAMETER_SETS["standard"], raw, 8, self.u, rows, peer, leave_one_out=False, cores=1)
 
-    def fit_encrypted(self, requests: np.ndarray, outputs: int, peer: str) -> np.ndarray:
+    def fit(self, round_: int, requests: np.ndarray, outputs: int, peer: str) -> np.ndarray:
         return self.party.fit(requests, outputs, peer)
 
     def head(self, requests: np.ndarray, outputs: int, peer: str) -> bytes:

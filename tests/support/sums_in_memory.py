@@ -106,7 +106,7 @@ class Model(Arrays):
     """An assistor over an array whose fits leave as stand-in ciphertexts, in the clear protocol."""
 
     padded, width, fresh = 0, 3, False
-    keyed = False
+    holds_keys = False
 
     def check_keys(self, raw: bytes, peer: str) -> None:
         if raw not in (KEYS, COMBINERS):
@@ -119,16 +119,16 @@ class Model(Arrays):
 
     def use_keys(self, raw: bytes, peer: str) -> None:
         assert raw in (KEYS, COMBINERS)
-        self.keyed = True
+        self.holds_keys = True
 
     def fit_round(self, round_: int, residual: np.ndarray, withheld: float = 1.0) -> tuple[bytes, np.ndarray]:
-        assert self.keyed
+        assert self.holds_keys
         saved, fitted = super().fit_round(round_, residual, withheld)
         values = fitted.astype(np.float64)[study_order(self.train)] / to_unit(residual)[1]
         return saved, fit_bytes(values[: self.trains], values[self.trains :])
 
     def predict(self, ids, encoder, models, coefficients, k):  # type: ignore[no-untyped-def]
-        assert self.keyed
+        assert self.holds_keys
         known, part = super().predict(ids, encoder, models, coefficients, k)
         return known, fit_bytes(np.zeros((0, k)), part.astype(np.float64))
 
@@ -155,7 +155,7 @@ class Head(Model):
 
     padded = 4
 
-    def fit_encrypted(self, requests: np.ndarray, outputs: int, peer: str) -> np.ndarray:
+    def fit(self, round_: int, requests: np.ndarray, outputs: int, peer: str) -> np.ndarray:
         return self.fit_round(1, get(requests, self.trains).astype(np.float32))[1]
 
     def head(self, requests: np.ndarray, outputs: int, peer: str) -> bytes:
@@ -173,13 +173,9 @@ class FreshHead(Head, Fresh):
     """The same with a new random map every round; a head is every round's terms."""
 
     fresh = True
-    round = 0
 
-    def begin_round(self, round_: int) -> None:
-        self.round = round_
-
-    def fit_encrypted(self, requests: np.ndarray, outputs: int, peer: str) -> np.ndarray:
-        return self.fit_round(self.round, get(requests, self.trains).astype(np.float32))[1]
+    def fit(self, round_: int, requests: np.ndarray, outputs: int, peer: str) -> np.ndarray:
+        return self.fit_round(round_, get(requests, self.trains).astype(np.float32))[1]
 
     def head(self, requests: np.ndarray, outputs: int, peer: str) -> bytes:
         return np.stack([get(request[None], self.trains) for request in requests]).tobytes()

@@ -14,6 +14,7 @@ from secure_gal import events, messages
 from secure_gal.effects import Compute, Done, Effect, Send
 from secure_gal.errors import PeerViolation, blamed
 from secure_gal.holdings.budget import Charge
+from secure_gal.holdings.roles import Fit
 from secure_gal.messages import (
     Batch,
     EncryptedFinish,
@@ -67,15 +68,13 @@ class EncryptedResidualSide:
 
     def fit(self, stage: AssistorStage) -> Compute[Bytes]:
         """Enc(f^t) of all rows, training rows first; sanitised."""
-        ciphertexts, model, round_ = stage.residual.get(), stage.model, stage.rounds + 1
-
-        def fitted() -> Bytes:
-            if model.fresh:
-                model.begin_round(round_)
-            made: Bytes = model.fit_encrypted(ciphertexts, stage.outputs, stage.sponsor)
-            return made
-
-        return Compute("fit", fitted, lambda fit: stage.leave(round_, fit), round_)
+        ciphertexts, fits, round_ = stage.residual.get(), stage.model.encrypted, stage.rounds + 1
+        return Compute(
+            "fit",
+            lambda: fits.fit(round_, ciphertexts, stage.outputs, stage.sponsor),
+            lambda fit: stage.leave(round_, fit),
+            round_,
+        )
 
     def _on_end(self, stage: AssistorStage, message: EncryptedFinish) -> list[Effect]:
         stage.check_end()
@@ -88,7 +87,7 @@ class EncryptedResidualSide:
 
     def heads(self, stage: AssistorStage) -> int:
         """One, or with `fresh_features` one a round: their maps differ."""
-        return stage.rounds if stage.model.fresh else 1
+        return stage.rounds if stage.model.encrypted.fresh else 1
 
     def _make_head(self, stage: AssistorStage) -> Compute[bytes]:
         ciphertexts, outputs = combination(stage).get(), stage.outputs
@@ -100,14 +99,14 @@ class EncryptedResidualSide:
             finished = Send(stage.sponsor, messages.Finished(Ending("finished")))
             return [events.FinishedEncrypted(stage.rounds), finished, Done()]
 
-        return Compute("head", lambda: stage.model.head(ciphertexts, outputs, stage.sponsor), made)
+        return Compute("head", lambda: stage.model.encrypted.head(ciphertexts, outputs, stage.sponsor), made)
 
     def answer(self, stage: AssistorStage, number: int, ids: tuple[str, ...]) -> Compute[tuple[Known, Bytes]]:
         """Enc(part) from the encrypted head; sanitised."""
         encoder, raw, key = stage.encoder.get(), keys(stage).get(), head(stage).get()
         return Compute(
             "answer",
-            lambda: stage.model.answer(ids, encoder, raw, key, stage.outputs, stage.sponsor),
+            lambda: stage.model.encrypted.answer(ids, encoder, raw, key, stage.outputs, stage.sponsor),
             lambda result: stage.leave_part(number, *result),
         )
 
@@ -135,7 +134,7 @@ def declared(stage: AssistorStage) -> Entry[None]:
 def use_keys(stage: AssistorStage) -> Compute[None]:
     """Compute with the sponsor's keys from now on."""
     raw = keys(stage).get()
-    return Compute("keys", lambda: stage.model.use_keys(raw, stage.sponsor), lambda _: [])
+    return Compute("keys", lambda: stage.model.keyed.use_keys(raw, stage.sponsor), lambda _: [])
 
 
 class EncryptedFitsSide(FittedSide):
@@ -160,7 +159,7 @@ class EncryptedFitsSide(FittedSide):
         """Step 6a, once; then the keys again after a restart."""
         if not declared(stage).there:
             declared(stage).set(None)
-            said = messages.PaddedWidth(messages.Width(stage.model.padded), offer_keys(stage, self._parameters))
+            said = messages.PaddedWidth(messages.Width(stage.model.keyed.padded), offer_keys(stage, self._parameters))
             return [events.Prepared(), Send(stage.sponsor, said)]
         return [use_keys(stage)] if keys(stage).there else []
 
@@ -169,7 +168,7 @@ class EncryptedFitsSide(FittedSide):
         if not isinstance(message, EvaluationKeys) or not declared(stage).there:
             raise PeerViolation(stage.sponsor, f"{message.KIND} came before this party declared its width")
         raw = keys_of(stage, message)
-        stage.model.check_keys(raw, stage.sponsor)
+        stage.model.keyed.check_keys(raw, stage.sponsor)
         keys(stage).set(raw)
         stage.enter("learning")
         return [keep_keys(stage, message, raw), use_keys(stage)]
@@ -178,7 +177,7 @@ class EncryptedFitsSide(FittedSide):
         """The reply ciphertexts of all rows."""
         stage.account.require(stage.account.replies(self._count(len(stage.train), stage.outputs)))
 
-    def leave(self, stage: AssistorStage, round_: int, fit: Any, residual: npt.NDArray[Any]) -> list[Effect]:
+    def leave(self, stage: AssistorStage, round_: int, fit: Fit, residual: npt.NDArray[Any]) -> list[Effect]:
         """To the sponsor."""
         return [Send(stage.sponsor, EncryptedFitted(fit, round_))]
 
@@ -187,7 +186,7 @@ class EncryptedFitsSide(FittedSide):
         return [stage.account.replies(self._count(rows, stage.outputs))]
 
     def leave_part(
-        self, stage: AssistorStage, number: int, ids: tuple[str, ...], known: Known, part: Any
+        self, stage: AssistorStage, number: int, ids: tuple[str, ...], known: Known, part: Fit
     ) -> list[Effect]:
         """To the sponsor."""
         return [

@@ -22,7 +22,7 @@ def offer_keys(stage: AssistorStage, parameters: ParameterSet) -> Held:
     if not raw:
         return Held()
     _offered(stage).set(raw)
-    return Held(keys_digest(parameters, stage.model.padded, raw))
+    return Held(keys_digest(parameters, stage.model.keyed.padded, raw))
 
 
 def keys_of(stage: AssistorStage, message: EvaluationKeys) -> bytes:

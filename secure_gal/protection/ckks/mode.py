@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from crypto.ckks.sets import named
 from secure_gal.messages import (
     EncryptedFinish,
@@ -18,7 +20,11 @@ from secure_gal.protection.ckks.sponsor import DecryptedFits, EncryptedResiduals
 from secure_gal.protection.clear.mode import FITTED, PART
 from secure_gal.protection.disclosure import Disclosure
 from secure_gal.protection.modes import FittedMode, ResidualMode
+from secure_gal.settings.party import PartySettings
 from secure_gal.settings.study import Study
+
+if TYPE_CHECKING:
+    from secure_gal.holdings.assistor import AssistorData, Parts
 
 
 def _how(study: Study) -> str:
@@ -85,6 +91,25 @@ def _fitted_lines(study: Study) -> tuple[Disclosure, ...]:
     )
 
 
+def _holding(data: AssistorData) -> Parts:
+    """One encrypted head, and replies that the sponsor decrypts."""
+    from secure_gal.holdings.assistor import Parts
+    from secure_gal.holdings.encrypted import EncryptedRidgeFits
+    from secure_gal.holdings.feature_maps import OneMap
+    from secure_gal.holdings.rings import ReplyRing
+
+    study = data.study
+    ring = ReplyRing(named(study.protect.parameter_set), study.cross_fitted)
+    fits = EncryptedRidgeFits(data, ring, OneMap(data))
+    return Parts(fits.prepare, encrypted=fits, keyed=fits)
+
+
+def _admit(party: PartySettings, study: Study) -> None:
+    from secure_gal.holdings.encrypted import refuse_unencryptable
+
+    refuse_unencryptable(party, study)
+
+
 RESIDUALS = ResidualMode(
     steps=(
         Step("assistor", "learning", EncryptedResidual.KIND, ("learning",)),
@@ -94,6 +119,7 @@ RESIDUALS = ResidualMode(
     port=EncryptedResiduals,
     side=lambda study: EncryptedResidualSide(named(study.protect.parameter_set)),
     lines=_residual_lines,
+    admit=_admit,
 )
 FITS = FittedMode(
     declares=True,
@@ -109,4 +135,5 @@ FITS = FittedMode(
     side=lambda context, state, calculator: EncryptedFitsSide(named(context.study.protect.parameter_set)),
     parts=lambda context, cipher: DecryptedParts(cipher, named(context.study.protect.parameter_set)),
     lines=_fitted_lines,
+    holding=_holding,
 )

@@ -12,6 +12,7 @@ from secure_gal import events, messages
 from secure_gal.effects import Compute, Done, Effect, Send
 from secure_gal.errors import PeerViolation
 from secure_gal.gal.withheld import LEAST
+from secure_gal.holdings.roles import Fit
 from secure_gal.labels.residual_rules import residual_problem
 from secure_gal.messages import Batch, Ending, Finish, Fitted, Message, PredictReply, Residual
 from secure_gal.protection.assistor_stage import AssistorStage
@@ -56,15 +57,15 @@ class ClearResidualSide:
             raise PeerViolation(stage.sponsor, f"a share of {message.withheld:g} to leave out; {LEAST:g} to 1 is legal")
         return stage.take_residual(message.values, message.withheld)
 
-    def fit(self, stage: AssistorStage) -> Compute[tuple[bytes, Any]]:
+    def fit(self, stage: AssistorStage) -> Compute[tuple[bytes, Fit]]:
         """A model of this round, kept to predict with."""
         residual, round_, withheld = stage.residual.get(), stage.rounds + 1, stage.withheld.get()
 
-        def fitted(result: tuple[bytes, Any]) -> list[Effect]:
+        def fitted(result: tuple[bytes, Fit]) -> list[Effect]:
             stage.models[round_], values = result
             return stage.leave(round_, values)
 
-        return Compute("fit", lambda: stage.model.fit_round(round_, residual, withheld), fitted, round_)
+        return Compute("fit", lambda: stage.model.clear.fit_round(round_, residual, withheld), fitted, round_)
 
     def _on_finish(self, stage: AssistorStage, message: Finish) -> list[Effect]:
         stage.check_end()
@@ -78,14 +79,14 @@ class ClearResidualSide:
             Done(),
         ]
 
-    def answer(self, stage: AssistorStage, number: int, ids: tuple[str, ...]) -> Compute[tuple[Known, Any]]:
+    def answer(self, stage: AssistorStage, number: int, ids: tuple[str, ...]) -> Compute[tuple[Known, Fit]]:
         """sum_t c_t f_t(x) from the models of the kept rounds."""
         kept, k = coefficients(stage).get(), stage.outputs
         models = [stage.models[t] for t in range(1, len(kept) + 1)]
         encoder = stage.encoder.get_or(b"")
         return Compute(
             "answer",
-            lambda: stage.model.predict(ids, encoder, models, kept, k),
+            lambda: stage.model.clear.predict(ids, encoder, models, kept, k),
             lambda result: stage.leave_part(number, *result),
         )
 
@@ -106,12 +107,12 @@ class SeenFitsSide(FittedSide):
         """Nothing is declared."""
         return [] if stage.residual.there else [events.Prepared()]
 
-    def leave(self, stage: AssistorStage, round_: int, fit: Any, residual: npt.NDArray[Any]) -> list[Effect]:
+    def leave(self, stage: AssistorStage, round_: int, fit: Fit, residual: npt.NDArray[Any]) -> list[Effect]:
         """To the sponsor."""
         return [Send(stage.sponsor, Fitted(fit, round_))]
 
     def leave_part(
-        self, stage: AssistorStage, number: int, ids: tuple[str, ...], known: Known, part: Any
+        self, stage: AssistorStage, number: int, ids: tuple[str, ...], known: Known, part: Fit
     ) -> list[Effect]:
         """To the sponsor."""
         return [

@@ -11,7 +11,7 @@ from secure_gal.protection.clear.assistor import ClearResidualSide, SeenFitsSide
 from secure_gal.protection.clear.parts import SeenParts
 from secure_gal.protection.clear.sponsor import ClearResiduals, SeenFits
 from secure_gal.protection.disclosure import Disclosure, Lines
-from secure_gal.protection.modes import FittedMode, ResidualMode
+from secure_gal.protection.modes import FittedMode, MakeLabels, ResidualMode
 from secure_gal.settings.study import Study
 
 FITTED = "the assistor's features: a single column up to scale in round 1, p columns after ~p/K rounds"
@@ -27,10 +27,10 @@ def steps_of(kind: type[Residual]) -> tuple[Step, ...]:
     )
 
 
-def residuals_of(kind: type[Residual], lines: Lines) -> ResidualMode:
-    """Residuals as they are, in messages of this kind."""
+def residuals_of(kind: type[Residual], lines: Lines, labels: MakeLabels | None = None) -> ResidualMode:
+    """Residuals as they are, in messages of this kind; of these labels, where not of the true ones."""
     port, side = ClearResiduals(kind), ClearResidualSide(kind)
-    return ResidualMode(steps_of(kind), lambda cipher: port, lambda study: side, lines)
+    return ResidualMode(steps_of(kind), lambda cipher: port, lambda study: side, lines, labels)
 
 
 def fits_of(fitted: type[Fitted], reply: type[PredictReply], side: type[SeenFitsSide], lines: Lines) -> FittedMode:

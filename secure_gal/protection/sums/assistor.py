@@ -4,7 +4,7 @@ Before the first round every assistor declares its width and checks everyone's; 
 sponsor's key, sealed to the aggregator, never to the sponsor; and so does a part of a prediction. One of the assistors
 is the aggregator besides (`secure_gal.protection.sums.aggregator`).
 
-`model.fit_round` and `model.predict` return ciphertexts (`Layout.fit_bytes`) where they return values in the clear.
+Fits and parts are ciphertexts (`Layout.fit_bytes`), where residuals are in the clear too.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from secure_gal import events, messages
 from secure_gal.effects import Effect, Send
 from secure_gal.errors import ConsentError, PeerViolation
 from secure_gal.holdings.budget import Charge
+from secure_gal.holdings.roles import Fit
 from secure_gal.messages import (
     Batch,
     Declaration,
@@ -94,7 +95,7 @@ class SealedFits(FittedSide):
         return [*effects, *([use_keys(stage)] if keys(stage).there else [])]
 
     def _declaration(self, stage: AssistorStage) -> Declaration:
-        context, model = stage.context, stage.model
+        context, model = stage.context, stage.model.keyed
         said = statement(context.digest, stage.run, stage.name, model.padded, model.width, model.fresh)
         signature = context.identity.sign(said).hex()
         if self.aggregator is None:
@@ -138,7 +139,7 @@ class SealedFits(FittedSide):
         if not _Records(stage.state).widths.there or keys(stage).there:
             raise PeerViolation(stage.sponsor, "keys came before the declarations, or twice")
         raw = keys_of(stage, message)
-        stage.model.check_keys(raw, stage.sponsor)
+        stage.model.keyed.check_keys(raw, stage.sponsor)
         if self.aggregator is not None:
             self.aggregator.check_keys(raw)
         keys(stage).set(raw)
@@ -162,7 +163,7 @@ class SealedFits(FittedSide):
         """The ciphertexts of a fit, training and validation rows in blocks of their own."""
         stage.account.require(stage.account.replies(_layout(stage).ciphertexts))
 
-    def leave(self, stage: AssistorStage, round_: int, fit: Any, residual: npt.NDArray[Any]) -> list[Effect]:
+    def leave(self, stage: AssistorStage, round_: int, fit: Fit, residual: npt.NDArray[Any]) -> list[Effect]:
         """To the aggregator, through the sponsor; or kept, if this party is that."""
         raw, kept = fit.tobytes(), _Records(stage.state)
         if self.aggregator is not None:
@@ -217,7 +218,7 @@ class SealedFits(FittedSide):
         return [Send(stage.sponsor, self.aggregator.announce_parts(number, digest_rows(ids, b""), len(ids)))]
 
     def leave_part(
-        self, stage: AssistorStage, number: int, ids: tuple[str, ...], known: Known, part: Any
+        self, stage: AssistorStage, number: int, ids: tuple[str, ...], known: Known, part: Fit
     ) -> list[Effect]:
         """To the aggregator, through the sponsor; or kept, if this party is that."""
         part_keys = _Records(stage.state).part_keys

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from secure_gal.holdings.roles import Context
 from secure_gal.phases import Step, steps
 from secure_gal.protection.modes import Cipher, FittedMode, MakeCalculator
@@ -9,6 +11,9 @@ from secure_gal.protection.ports import FittedPort, FittedSide, PartPort
 from secure_gal.protection.sums.manifest import lines
 from secure_gal.settings.study import Study
 from secure_gal.state import State
+
+if TYPE_CHECKING:
+    from secure_gal.holdings.assistor import AssistorData, Parts
 
 
 def _steps(study: Study, name: str) -> tuple[Step, ...]:
@@ -50,4 +55,21 @@ def _parts(context: Context, cipher: Cipher) -> PartPort:
     return SummedParts(cipher, context.digest, context.cards[context.study.adder])
 
 
-FITS = FittedMode(declares=True, steps=_steps, port=_port, side=_side, parts=_parts, lines=lines)
+def _holding(data: AssistorData) -> Parts:
+    """Fits for the aggregator: made on ciphertexts, by one map or by one a round, or encrypted once they are made."""
+    from secure_gal.holdings.assistor import Parts
+    from secure_gal.holdings.encrypted import EncryptedRidgeFits
+    from secure_gal.holdings.encrypted_values import EncryptedValues
+    from secure_gal.holdings.feature_maps import FreshMaps, OneMap
+    from secure_gal.holdings.sums import SumRing
+
+    study, name = data.study, data.party.party
+    if not study.protect.encrypted:
+        values = EncryptedValues(data)
+        return Parts(values.prepare, clear=values, keyed=values)
+    ring = SumRing(name == study.adder, study.cross_fitted)
+    fits = EncryptedRidgeFits(data, ring, FreshMaps(data) if data.learner.fresh_features else OneMap(data))
+    return Parts(fits.prepare, encrypted=fits, keyed=fits)
+
+
+FITS = FittedMode(True, _steps, _port, _side, _parts, lines, _holding)

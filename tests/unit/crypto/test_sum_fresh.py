@@ -17,11 +17,10 @@ from crypto.ckks.sum_calculator import SumCalculator
 from crypto.ckks.sum_keys import EncryptionKey, ProductKeys
 from secure_gal.errors import SettingsError
 from secure_gal.gal.rows import study_order
-from secure_gal.holdings.encrypted import EncryptedAssistorData
-from secure_gal.holdings.fresh import SumFreshData
-from secure_gal.holdings.party import AssistorData
-from secure_gal.holdings.sums import SumClearData
+from secure_gal.holdings.assistor import AssistorData
+from secure_gal.holdings.encrypted import EncryptedRidgeFits
 from secure_gal.learners import ridge_features
+from secure_gal.protection import assistor_data
 from secure_gal.settings.party import DataSettings, LearnerSettings, PartySettings
 from secure_gal.settings.study import Protect
 from tests.support.study_in_memory import study
@@ -68,28 +67,28 @@ def test_fits_and_parts_agree_with_the_clear_learner_of_the_same_secret(
     settings = study(protect=Protect(ids="clear", residuals="ckks", predictions="sum"))
     clear = AssistorData(party, settings, tmp_path, lambda text: None)
     clear_encoder = clear.prepare(rows, train)
-    data = SumFreshData(party, settings, tmp_path, lambda text: None)
-    encoder = data.prepare(rows, train)
+    lab = assistor_data(party, settings, tmp_path, lambda text: None)
+    encoder, data = lab.prepare(rows, train), lab.keyed
     assert data.width == 4, "columns count, not features"
     keys = cipher.public_keys(data.padded, combines=True)  # this party adds up, too
     data.use_keys(keys, "hospital")
     residuals = [rng.uniform(-1, 1, (layout.train, OUTPUTS)).astype(np.float32) for _ in range(ROUNDS)]
     models = []
     for t, r in enumerate(residuals, start=1):
-        data.begin_round(t)
-        values = opened(cipher, data.fit_encrypted(cipher.encrypt(r.astype(np.float64)), OUTPUTS, "hospital"), layout)
+        fit = lab.encrypted.fit(t, cipher.encrypt(r.astype(np.float64)), OUTPUTS, "hospital")
+        values = opened(cipher, fit, layout)
         saved, due = clear.fit_round(t, r)
         models.append(saved)
         assert np.abs(values - due[study_order(train)]).max() < SUM.error
     coefficients, ids = np.array([1.0, -0.5]), tuple(str(i) for i in range(N, N + NEW))
     terms = [cipher.encrypt(c * r.astype(np.float64)) for c, r in zip(coefficients, residuals, strict=True)]
     begun = set(jobs.iterdir())
-    again = SumFreshData(party, settings, tmp_path, lambda text: None)  # the process died before the end
+    again = assistor_data(party, settings, tmp_path, lambda text: None)  # the process died before the end
     again.prepare(rows, train)
-    again.use_keys(keys, "hospital")
-    head = again.head(np.concatenate(terms), OUTPUTS, "hospital")
+    again.keyed.use_keys(keys, "hospital")
+    head = again.encrypted.head(np.concatenate(terms), OUTPUTS, "hospital")
     assert begun and set(jobs.iterdir()) == begun, "encoded features lie nowhere once the head is there"
-    known, part = again.answer(ids, encoder, keys, head, OUTPUTS, "hospital")
+    known, part = again.encrypted.answer(ids, encoder, keys, head, OUTPUTS, "hospital")
     _, due = clear.predict(ids, clear_encoder, models, coefficients, OUTPUTS)
     assert known.all() and np.abs(due).max() > 50 * SUM.error
     assert np.abs(opened(cipher, part, Layout(0, NEW, OUTPUTS)) - due).max() < SUM.error
@@ -98,13 +97,14 @@ def test_fits_and_parts_agree_with_the_clear_learner_of_the_same_secret(
 def test_a_map_that_is_wider_than_the_keys_is_cut_to_them(party: PartySettings, tmp_path: Path) -> None:
     settings = study(protect=Protect(ids="clear", residuals="ckks", predictions="sum"))
     said: list[str] = []
-    data = SumFreshData(party, settings, tmp_path, said.append)
-    data.prepare(np.arange(N), np.ones(N, dtype=bool))
+    lab = assistor_data(party, settings, tmp_path, said.append)
+    lab.prepare(np.arange(N), np.ones(N, dtype=bool))
+    data = lab.encrypted
     assert any("drawn anew every round" in line for line in said), "the party is told what it fits"
-    assert data.padded == padded(SUM, data._prepared().width)
+    assert isinstance(data, EncryptedRidgeFits) and data.padded == padded(SUM, data.features.width)
     data._padded = 8
-    data.begin_round(2)
-    assert data._prepared().width == 8
+    data._begin(2)
+    assert data.features.width == 8
 
 
 def test_a_part_is_cut_beyond_its_limit_and_the_party_is_told_of_those_rows_alone(
@@ -114,9 +114,9 @@ def test_a_part_is_cut_beyond_its_limit_and_the_party_is_told_of_those_rows_alon
     limit = MAX_PART / len(settings.assistors)
     made = np.array([[limit], [-limit], [2 * limit], [-np.inf], [1.0]], dtype=np.float32)
     monkeypatch.setattr(AssistorData, "predict", lambda *_: (np.ones(len(made), np.uint8), made))
-    data = SumClearData(party, settings, tmp_path, said.append)
-    data.use_keys(cipher.public_keys(0, combines=True), "hospital")
-    _, part = data.predict(("a", "b", "c", "d", "e"), b"", [], np.ones(1), 1)
+    data = assistor_data(party, settings, tmp_path, said.append)
+    data.keyed.use_keys(cipher.public_keys(0, combines=True), "hospital")
+    _, part = data.clear.predict(("a", "b", "c", "d", "e"), b"", [], np.ones(1), 1)
     found = opened(cipher, part, Layout(0, len(made), 1))
     assert np.allclose(found[:, 0], [limit, -limit, limit, -limit, 1.0], atol=SUM.error * MAX_PART)
     assert [line for line in said if line.startswith("2 rows extrapolate")] == said != []
@@ -136,7 +136,7 @@ def test_replies_add_up(cipher: SumContext) -> None:
 def test_fresh_features_with_individual_encrypted_predictions_are_refused(party: PartySettings, tmp_path: Path) -> None:
     settings = study(protect=Protect(ids="clear", residuals="ckks"))
     with pytest.raises(SettingsError, match=r"\[learner\] fresh_features.*one encrypted head serves all rounds"):
-        EncryptedAssistorData(party, settings, tmp_path, lambda text: None)
+        assistor_data(party, settings, tmp_path, lambda text: None)
     with pytest.raises(SettingsError, match="fresh_features"):
         ridge_features(FRESH, np.zeros((5, 2)), tmp_path, 0)
 

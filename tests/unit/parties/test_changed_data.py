@@ -14,7 +14,8 @@ import pytest
 from parties.run.session import admit, open_session, open_store
 from parties.run.store import RunStore
 from secure_gal.errors import DataError, SettingsError
-from secure_gal.holdings.party import AssistorData, PartyModel
+from secure_gal.holdings.assistor import AssistorData
+from secure_gal.holdings.party import PartyModel
 from secure_gal.holdings.sponsor import SponsorData
 from tests.support.two_parties import settings
 

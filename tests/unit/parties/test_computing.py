@@ -12,7 +12,7 @@ from parties.run.computing import FILE, Computing, phases, record
 from parties.run.progress import Progress
 from parties.run.store import RunStore
 from secure_gal.effects import Compute, Work
-from secure_gal.holdings.party import AssistorData
+from secure_gal.holdings.assistor import AssistorData
 from secure_gal.settings.party import DataSettings, LearnerSettings, PartySettings
 from secure_gal.settings.study import Protect, Study
 
@@ -76,7 +76,7 @@ def test_seconds_add_up_over_restarts(tmp_path: Path) -> None:
 
 def test_a_sponsor_without_features_computes_nothing(tmp_path: Path) -> None:
     model = prepared(tmp_path, LearnerSettings(features="encoder"))
-    model._party = PartySettings(
-        tmp_path / "study.toml", "lab", tmp_path, tmp_path, model._party.data, learner=LearnerSettings(kind="none")
+    model.party = PartySettings(
+        tmp_path / "study.toml", "lab", tmp_path, tmp_path, model.party.data, learner=LearnerSettings(kind="none")
     )
     assert model.computed_with == {"kind": "none"} and model.seconds_for_features == 0.0

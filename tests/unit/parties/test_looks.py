@@ -11,7 +11,7 @@ import pytest
 from parties.commands import setup
 from parties.commands.train import train
 from secure_gal.errors import DataError
-from secure_gal.holdings.sponsor import SponsorData
+from secure_gal.protection import sponsor_data
 from secure_gal.settings.load import load_party
 from tests.support.party_files import ROWS, Online, offline, party
 
@@ -80,13 +80,10 @@ def test_train_shows_classes_and_warnings_before_it_goes_online(
 
 @pytest.mark.parametrize("study", ["", '[protect]\nresiduals="dp"\nepsilon=1.0\nclasses=["yes","no"]\n'])
 def test_a_class_that_one_part_of_the_split_lacks_is_said_once_the_split_is_known(tmp_path: Path, study: str) -> None:
-    from secure_gal.holdings.privatised import PrivatisedSponsorData
-
     file = classified(tmp_path, ["yes"] * 2 + ["no"] * 58, study)
     own, settings = load_party(file)
     said: list[str] = []
-    kind = PrivatisedSponsorData if settings.protect.privatised else SponsorData
-    data = kind(own, settings, tmp_path, said.append)
+    data = sponsor_data(own, settings, tmp_path, said.append)
     own.run_dir.mkdir(exist_ok=True)
     data.prepare(np.arange(ROWS), np.arange(ROWS) < 40)
     (found,) = [text for text in said if "class 'yes'" in text]

@@ -21,7 +21,7 @@ from secure_gal.data.plain_types import Taken, plain_columns
 from secure_gal.data.table import read_table
 from secure_gal.data.workbook import read_workbook
 from secure_gal.errors import DataError, EnvironmentFailure, SettingsError
-from secure_gal.holdings.party import AssistorData
+from secure_gal.holdings.assistor import AssistorData
 from secure_gal.settings.load import load_party
 from secure_gal.settings.party import DataSettings
 from tests.support.schema_files import ROWS, N, show, write

@@ -11,7 +11,7 @@ import pytest
 
 from secure_gal.data.table import Table, read_table
 from secure_gal.errors import DataError
-from secure_gal.holdings.party import AssistorData
+from secure_gal.holdings.assistor import AssistorData
 from secure_gal.learners import storage
 from secure_gal.settings.load import load_party
 from secure_gal.settings.party import DataSettings

@@ -14,9 +14,8 @@ from parties.run.node import Node
 from secure_gal import messages
 from secure_gal.effects import Effect, Send
 from secure_gal.errors import PeerViolation
-from secure_gal.holdings.privatised import PrivatisedSponsorData
-from secure_gal.holdings.sponsor import SponsorData
 from secure_gal.labels.residual_rules import residual_problem
+from secure_gal.protection import sponsor_data
 from secure_gal.protection.clear.sponsor import ClearResiduals
 from secure_gal.protection.sponsor_stage import SponsorStage
 from secure_gal.protocol import roles
@@ -153,7 +152,6 @@ def run(folder: Path, settings: Study, labels: list[Any], crafted_from: int = 0)
     data = DataSettings(folder / "t.csv", "id", "y")
     (folder / "run").mkdir(exist_ok=True)
     party = PartySettings(folder / "study.toml", "hospital", folder, folder / "run", data, bind="tcp://*:1")
-    make_model = PrivatisedSponsorData if settings.protect.privatised else SponsorData
 
     def make_party(name: str) -> Party:
         fixed = context(name, settings)
@@ -161,7 +159,7 @@ def run(folder: Path, settings: Study, labels: list[Any], crafted_from: int = 0)
         def make(store: MemoryStore) -> Node:
             state = State(store.values)
             if name == "hospital":
-                model = make_model(party, settings, folder, lambda _: None)
+                model = sponsor_data(party, settings, folder, lambda _: None)
                 role = roles.sponsor(fixed, model, state, bytes(16))
                 if crafted_from:
                     kind = messages.PrivatisedResidual if settings.protect.privatised else messages.Residual

@@ -11,12 +11,12 @@ import pytest
 
 from crypto.ckks.fits import MAX_VALUE
 from secure_gal.errors import SettingsError
-from secure_gal.holdings.party import AssistorData
-from secure_gal.holdings.privatised import PrivatisedSponsorData
+from secure_gal.holdings.assistor import AssistorData
+from secure_gal.holdings.encrypted_values import EncryptedValues
 from secure_gal.holdings.sponsor import SponsorData
-from secure_gal.holdings.sums import SumClearData
 from secure_gal.learners.cross_fit import LEAVE_ONE_OUT, FoldModels
 from secure_gal.learners.shared import linked
+from secure_gal.protection import sponsor_data
 from secure_gal.settings.load import load_party
 from secure_gal.settings.party import DataSettings, LearnerSettings, PartySettings
 from secure_gal.settings.study import Protect, Study
@@ -112,7 +112,8 @@ def write_files(tmp_path: Path, folds: int, kind: str, changes: dict[str, str]) 
 
 def test_a_value_beyond_what_a_ciphertext_holds_is_cut_and_said(tmp_path: Path) -> None:
     warned: list[str] = []
-    model = SumClearData(party(tmp_path, "lab", LearnerSettings()), settings(), tmp_path, warned.append)
+    lab = AssistorData(party(tmp_path, "lab", LearnerSettings()), settings(), tmp_path, warned.append)
+    model = EncryptedValues(lab)
     values = np.array([[0.5], [2 * MAX_VALUE], [-3 * MAX_VALUE]])
     assert model._within(values, 4).tolist() == [[0.5], [MAX_VALUE], [-MAX_VALUE]]
     assert warned == ["round 4: 2 rows are more than 8 times the largest residual; cut there"]
@@ -127,7 +128,7 @@ def test_released_labels_are_compared_with_true_ones_on_out_of_fold_rows(
 ) -> None:
     protect = Protect(ids="clear", residuals="dp", epsilon=3.0, classes=("no", "yes"))
     given = settings(weights=weights, protect=protect)
-    model = PrivatisedSponsorData(party(tmp_path, "hospital", LearnerSettings()), given, tmp_path, lambda _: None)
+    model = sponsor_data(party(tmp_path, "hospital", LearnerSettings()), given, tmp_path, lambda _: None)
     model.prepare(np.arange(N), ALL)
     assert model.ensemble(("hospital",)).cross_fitted == measured
     truth = (np.arange(N) % 2 * 2.0 - 1.0)[:, None]

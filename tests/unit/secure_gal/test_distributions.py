@@ -18,7 +18,7 @@ from secure_gal.data import distributions
 from secure_gal.data.distributions import Drift, distributions_of, drift_of
 from secure_gal.data.schema import Schema
 from secure_gal.errors import DataError, SettingsError
-from secure_gal.holdings.party import AssistorData
+from secure_gal.holdings.assistor import AssistorData
 from secure_gal.settings.load import load_party
 from tests.support.party_files import party
 

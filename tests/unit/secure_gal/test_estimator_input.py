@@ -184,18 +184,19 @@ def test_nothing_is_predicted_before_a_fit_or_after_one_that_failed() -> None:
 
 
 def test_a_failed_fit_ends_the_worker_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    from secure_gal.holdings.encrypted import EncryptedAssistorData
+    from secure_gal.holdings.assistor import AssistorData
+    from secure_gal.holdings.encrypted import EncryptedRidgeFits
 
     closed: list[str] = []
 
-    def refuse(data: EncryptedAssistorData, *_: Any) -> None:
+    def refuse(fits: EncryptedRidgeFits, *_: Any) -> None:
         raise SettingsError("[learner.options]", "wrong")
 
-    def close(data: EncryptedAssistorData) -> None:
-        closed.append(data._party.party)
+    def close(data: AssistorData) -> None:
+        closed.append(data.party.party)
 
-    monkeypatch.setattr(EncryptedAssistorData, "fit_encrypted", refuse)
-    monkeypatch.setattr(EncryptedAssistorData, "close", close)
+    monkeypatch.setattr(EncryptedRidgeFits, "fit", refuse)
+    monkeypatch.setattr(AssistorData, "close", close)
     with pytest.raises(SettingsError, match=r"learners \(party-[12]\): wrong"):
         fitted(residuals="ckks")
     assert sorted(closed) == ["party-1", "party-2"]

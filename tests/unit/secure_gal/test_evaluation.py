@@ -19,10 +19,10 @@ from secure_gal.holdings import own_model
 from secure_gal.holdings.check import check_data
 from secure_gal.holdings.groups import MISSING, levels_of
 from secure_gal.holdings.own_model import own_outputs
-from secure_gal.holdings.privatised import PrivatisedSponsorData
 from secure_gal.holdings.sponsor import SponsorData
 from secure_gal.measures.evaluation import Evaluation
 from secure_gal.measures.groups import MOST_GROUPS, OTHERS, of_groups
+from secure_gal.protection import sponsor_data
 from secure_gal.settings.load import load_party
 from secure_gal.settings.party import DataSettings, LearnerSettings, PartySettings
 from secure_gal.settings.report import ReportSettings
@@ -51,11 +51,9 @@ def of_classes(**changes: Any) -> Study:
     return study(**({"task": "classification", "weights": "fitted", "validation": 0.0} | changes))
 
 
-def evaluated(
-    folder: Path, report: ReportSettings, the_study: Study, kind: type[SponsorData] = SponsorData, **more: Any
-) -> Evaluation | None:
+def evaluated(folder: Path, report: ReportSettings, the_study: Study, **more: Any) -> Evaluation | None:
     """Of a study whose assistor knows the answer, nearly."""
-    model = kind(hospital(folder, report, **more), the_study, folder, print)
+    model = sponsor_data(hospital(folder, report, **more), the_study, folder, print)
     train = split_rows(N, the_study.validation, 0)
     model.prepare(np.arange(N), train)
     made, alone = model.ensemble(("hospital", "lab")), model.alone()
@@ -115,7 +113,7 @@ def test_released_labels_are_learnt_from_and_true_ones_measured(tmp_path: Path) 
     """At epsilon 0.01 releases are coins: of true labels the lab's hints are worth much, of releases nothing."""
     protect = Protect(ids="clear", residuals="dp", epsilon=0.01, classes=("no", "yes"))
     report = ReportSettings(metrics=("roc_auc",), own_model=True)
-    found = evaluated(tmp_path, report, of_classes(protect=protect), PrivatisedSponsorData)
+    found = evaluated(tmp_path, report, of_classes(protect=protect))
     assert found is not None and by_name(found)["roc_auc"].own.value > 0.8
 
 

@@ -15,7 +15,7 @@ from secure_gal.features.base import MAX_WIDTH
 from secure_gal.features.declare import KINDS
 from secure_gal.features.encoded import RidgeFeatures
 from secure_gal.features.ranks import Ranks
-from secure_gal.holdings.party import AssistorData
+from secure_gal.holdings.assistor import AssistorData
 from secure_gal.learners import make_learner, storage
 from secure_gal.settings.party import DataSettings, LearnerSettings, PartySettings
 from tests.support.feature_rows import HERE, residual, rows

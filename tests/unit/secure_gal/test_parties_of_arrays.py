@@ -12,12 +12,12 @@ from crypto.ckks.secret import SecretContext
 from crypto.ckks.sets import PARAMETER_SETS
 from secure_gal.errors import DataError, SettingsError, StateError
 from secure_gal.features.encoder_kmeans import KMeansPatches
-from secure_gal.holdings.encrypted import EncryptedAssistorData
-from secure_gal.holdings.party import AssistorData
+from secure_gal.holdings.assistor import AssistorData
 from secure_gal.holdings.sponsor import SponsorData
 from secure_gal.learners import storage
 from secure_gal.learners.shared import linked
 from secure_gal.learners.torch_trainer import TorchLearner
+from secure_gal.protection import assistor_data
 from secure_gal.settings.party import LearnerSettings
 from secure_gal.settings.study import Protect, Study
 from tests.support.arrays import IDS, SMALL_CNN, STUDY, N, assistor, images, party, read, series, write
@@ -173,16 +173,16 @@ def test_an_encrypted_assistor_answers_from_images_what_ridge_answers(tmp_path: 
     )
     learner = LearnerSettings(features="encoder", options={"encoder_width": 31, "encoder_file": "lab.encoder"})
     path = write(tmp_path / "lab.npz")
-    model = EncryptedAssistorData(party(tmp_path, "lab", path, learner), study, tmp_path, lambda text: None)
+    model = assistor_data(party(tmp_path, "lab", path, learner), study, tmp_path, lambda text: None)
     train = np.arange(N) % 4 != 0
     saved = model.prepare(np.arange(N), train)
     assert (tmp_path / "lab.encoder").exists()
     cipher = SecretContext.generate(PARAMETER_SETS["standard"])
-    keys = cipher.public_keys(model.padded)
-    model.use_keys(keys, "hospital")
+    keys = cipher.public_keys(model.keyed.padded)
+    model.keyed.use_keys(keys, "hospital")
     combination = np.random.default_rng(0).uniform(-1, 1, (int(train.sum()), 1))
-    head = model.head(cipher.encrypt(combination), 1, "hospital")
-    known, replies = model.answer(("p03", "nobody", "p08"), saved, keys, head, 1, "hospital")
+    head = model.encrypted.head(cipher.encrypt(combination), 1, "hospital")
+    known, replies = model.encrypted.answer(("p03", "nobody", "p08"), saved, keys, head, 1, "hospital")
     encoder, features = storage.load(saved)
     u = features.transform(encoder.transform(model.table.frame)[0])
     assert known.tolist() == [1, 0, 1]

@@ -1,0 +1,190 @@
+"""How the ciphertexts of a study's fits are laid out, and the fits themselves: here, as replies to the sponsor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from crypto.ckks.encrypted_ridge import EncryptedRidge, predict
+from crypto.ckks.keys import PublicKeys
+from crypto.ckks.leave_one_out import longest_row, shrunk
+from crypto.ckks.params import ParameterSet
+from crypto.ckks.ring import padded
+from secure_gal.errors import DataError, blamed, setting
+from secure_gal.features.encoded import RidgeFeatures
+
+Bytes = npt.NDArray[np.uint8]
+
+
+class Ridge(Protocol):
+    """The ridge fits of one assistor under the sponsor's keys; what the peer sent wrong is a PeerViolation."""
+
+    def fit(self, requests: Bytes, outputs: int, peer: str) -> Bytes:
+        """Enc(f) of all rows, training rows first, from Enc(r) of the training rows; sanitised."""
+        ...
+
+    def head(self, requests: Bytes, outputs: int, peer: str) -> bytes:
+        """The encrypted head G = U' R, for this party's own disk."""
+        ...
+
+    def close(self) -> None:
+        """End the worker processes."""
+        ...
+
+
+class Ring(Protocol):
+    """The layout of one study. `width` is P below, a power of two; keys that are none are a PeerViolation."""
+
+    @property
+    def widest(self) -> int:
+        """Columns of U, at most."""
+        ...
+
+    def padded(self, columns: int) -> int:
+        """P, columns of U padded to a power of two."""
+        ...
+
+    def blocks(self, rows: int) -> int:
+        """Ciphertexts of one output of so many training rows."""
+        ...
+
+    def training_keys(self, width: int, raw: bytes, peer: str) -> PublicKeys:
+        """Of what the sponsor sent, the keys to fit with."""
+        ...
+
+    def answer_keys(self, width: int, raw: bytes, peer: str) -> PublicKeys:
+        """The keys to answer new rows with."""
+        ...
+
+    def ridge(self, width: int, raw: bytes, u: npt.NDArray[np.float64], train: int, peer: str) -> Ridge:
+        """Fits of u float64 (N, p), whose first `train` rows train."""
+        ...
+
+    def joined(self, parts: list[Bytes], peer: str) -> Bytes:
+        """The sum of the parts of several heads, as it leaves."""
+        ...
+
+    def values_made(self, u: npt.NDArray[np.float64], train: int) -> str:
+        """How values of the training rows are made, in words."""
+        ...
+
+
+class ReplyRidge:
+    """Fits whose values the sponsor decrypts: all rows side by side, in reply ciphertexts.
+
+    Args:
+        raw: the sponsor's evaluation keys, for the width of the features.
+        u: float64 (N, p), training rows first; train: their number.
+        leave_one_out: training rows get leave-one-out values instead of fitted ones.
+        cores: of worker processes; None: as many as there are.
+
+    Raises:
+        PeerViolation: they are not keys of this parameter set and width.
+    """
+
+    def __init__(
+        self,
+        params: ParameterSet,
+        raw: bytes,
+        width: int,
+        u: npt.NDArray[np.float64],
+        train: int,
+        peer: str,
+        *,
+        leave_one_out: bool,
+        cores: int | None = None,
+    ) -> None:
+        with blamed(peer):
+            keys = PublicKeys.from_bytes(params, width, raw)
+        with setting("features", DataError):
+            self._ridge = EncryptedRidge(keys, u[:train], u, leave_one_out=leave_one_out, cores=cores)
+
+    def __repr__(self) -> str:
+        return f"ReplyRidge({self._ridge!r})"
+
+    def fit(self, requests: Bytes, outputs: int, peer: str) -> Bytes:
+        """As `Ridge.fit`."""
+        with blamed(peer):
+            return self._ridge.fit(requests, outputs)
+
+    def head(self, requests: Bytes, outputs: int, peer: str) -> bytes:
+        """As `Ridge.head`."""
+        with blamed(peer):
+            return self._ridge.head(requests, outputs)
+
+    def close(self) -> None:
+        """As `Ridge.close`."""
+        self._ridge.close()
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyRing:
+    """Fits go to the sponsor, who decrypts each."""
+
+    params: ParameterSet
+    leave_one_out: bool
+
+    @property
+    def widest(self) -> int:
+        """As `Ring.widest`."""
+        return self.params.max_features
+
+    def padded(self, columns: int) -> int:
+        """As `Ring.padded`."""
+        return padded(self.params, columns)
+
+    def blocks(self, rows: int) -> int:
+        """As `Ring.blocks`."""
+        return -(-rows // self.params.values_per_ciphertext)
+
+    def training_keys(self, width: int, raw: bytes, peer: str) -> PublicKeys:
+        """As `Ring.training_keys`."""
+        with blamed(peer):
+            return PublicKeys.from_bytes(self.params, width, raw)
+
+    def answer_keys(self, width: int, raw: bytes, peer: str) -> PublicKeys:
+        """The same."""
+        return self.training_keys(width, raw, peer)
+
+    def ridge(self, width: int, raw: bytes, u: npt.NDArray[np.float64], train: int, peer: str) -> Ridge:
+        """As `Ring.ridge`."""
+        return ReplyRidge(self.params, raw, width, u, train, peer, leave_one_out=self.leave_one_out)
+
+    def joined(self, parts: list[Bytes], peer: str) -> Bytes:
+        """The only part: one head serves all rounds."""
+        (part,) = parts
+        return part
+
+    def values_made(self, u: npt.NDArray[np.float64], train: int) -> str:
+        """As `Ring.values_made`."""
+        return values_made(self.params, u[:train], len(u), leave_one_out=self.leave_one_out)
+
+
+def values_made(params: ParameterSet, u_train: npt.NDArray[np.float64], rows: int, *, leave_one_out: bool) -> str:
+    """How the values of training rows u_train (N_train, width), of so many that are fitted, are made, in words."""
+    if not leave_one_out:
+        return "fitted values"
+    count = shrunk(u_train, longest_row(params, len(u_train), rows))
+    drawn = f"; {count} rows of much leverage are drawn towards 0" if count else ""
+    return f"leave-one-out values of one fit{drawn}"
+
+
+def answer(
+    features: RidgeFeatures,
+    keys: PublicKeys,
+    head: bytes,
+    outputs: int,
+    x: npt.NDArray[np.float64],
+    known: npt.NDArray[np.uint8],
+) -> Bytes:
+    """Enc(part) of n ids from the encrypted head, 0 where unknown; x float64 (known.sum(), q)."""
+    if not len(known):  # none of the batch's ids is this party's
+        return np.zeros((0, keys.params.reply_bytes), dtype=np.uint8)
+    u = np.zeros((len(known), features.width))
+    if len(x):
+        u[known == 1] = features.transform(x)
+    with setting("features", DataError):
+        return predict(keys, head, outputs, u)
