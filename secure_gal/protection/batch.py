@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +12,9 @@ from secure_gal.data.align import Match
 from secure_gal.effects import Done, Effect
 from secure_gal.errors import PeerViolation
 from secure_gal.messages import Message
+from secure_gal.protection.sponsor_stage import Values
 from secure_gal.settings.study import Study
 from secure_gal.state import ARRAY, REAL, TEXT, Entries, Entry, State
-
-if TYPE_CHECKING:
-    pass
-from secure_gal.protection.sponsor_stage import Values
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from secure_gal import events
 from secure_gal.effects import Effect
 from secure_gal.errors import PeerViolation, StateError
 from secure_gal.events import RoundRecord
@@ -16,9 +16,6 @@ from secure_gal.holdings.roles import Context, SponsorModel
 from secure_gal.messages import Message
 from secure_gal.settings.study import Study
 from secure_gal.state import ARRAY, MARK, MASK, REAL, TEXT, Entries, Entry, State
-
-if TYPE_CHECKING:
-    pass
 
 Mask = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float64]
@@ -52,6 +49,8 @@ class SponsorStage:
         self.keyed = Entries(state, "keyed/", MARK)
         """The assistors that were sent keys."""
         self.own = Entry(state, "own", ARRAY)
+        self.fits = Entries(state, "fitted/", ARRAY)
+        """Of this round so far, where the sponsor sees each, (N, K)."""
         self._train = Entry(state, "train", MASK)
 
     @property
@@ -109,6 +108,22 @@ class SponsorStage:
         asked = self.ensemble_or_none is not None and self.round in self.residuals
         if not asked or message.round != self.round:
             raise PeerViolation(peer, f"{message.KIND} of round {message.round}, which was not asked for")
+
+    def take_fit(self, peer: str, values: npt.NDArray[np.float32]) -> list[Effect]:
+        """Keep an assistor's fit (N, K); commit the round if it was the last."""
+        self.fits[peer] = values
+        return [events.PeerFitted(peer, self.round), *self.commit_if_complete()]
+
+    def commit_if_complete(self) -> list[Effect]:
+        """Step 9, when every party's fit is there (GAL, steps e to g)."""
+        if self.own_fit_due or any(p not in self.fits for p in self.assistors):
+            return []
+        fitted = {p: self.fits[p] for p in self.assistors}
+        if self.model.fits:
+            fitted[self.study.sponsor] = self.own.get()
+        record = self.ensemble.commit(fitted)
+        self.fits.clear()
+        return self.committed(record)
 
     @property
     def own_fit_due(self) -> bool:

@@ -8,7 +8,7 @@ of kept rounds. Every reply ciphertext is counted against tau before it is compu
 from __future__ import annotations
 
 import re
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,6 @@ from secure_gal.messages import (
     Message,
     PaddedWidth,
 )
-from secure_gal.protection.clear.sponsor import commit_if_complete, received, take_fit
 from secure_gal.protection.sponsor_stage import SponsorStage
 from secure_gal.state import ARRAY, MARK, NUMBER, TEXT, Entries, Entry
 
@@ -158,7 +157,7 @@ class DecryptedFits:
 
     def waiting_for(self, stage: SponsorStage) -> list[str]:
         """Whose width, or fit, has not come or is being computed with."""
-        there: Entries[Any] = _widths(stage) if stage.phase.get() == "declaring" else received(stage)
+        there = _widths(stage) if stage.phase.get() == "declaring" else stage.fits
         return [p for p in stage.assistors if p not in there]
 
     def receive(self, stage: SponsorStage, peer: str, message: Message) -> list[Effect]:
@@ -204,7 +203,7 @@ class DecryptedFits:
 
         def opened(fitted: npt.NDArray[np.float32]) -> list[Effect]:
             _unread(stage).drop(peer)
-            return take_fit(stage, peer, stage.over_all_rows(peer, fitted))
+            return stage.take_fit(peer, stage.over_all_rows(peer, fitted))
 
         return Compute("decrypt", lambda: self._open(peer, ciphertexts, residual, held, train), opened, stage.round)
 
@@ -238,7 +237,7 @@ class DecryptedFits:
 
     def ready(self, stage: SponsorStage) -> list[Effect]:
         """Commit the round once every fit is read."""
-        return commit_if_complete(stage, self.waiting_for(stage))
+        return stage.commit_if_complete()
 
     def resume(self, stage: SponsorStage) -> list[Effect]:
         """Keys that were not made, or fits that were not read."""

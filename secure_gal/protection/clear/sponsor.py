@@ -7,17 +7,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from secure_gal import events
 from secure_gal.effects import Effect, Send
 from secure_gal.errors import PeerViolation, StateError
 from secure_gal.messages import Ending, Finish, Fitted, Message, Residual
 from secure_gal.protection.sponsor_stage import SponsorStage
-from secure_gal.state import ARRAY, Entries
 
 Shown = npt.NDArray[np.float32]
 MAX_FITTED = 1e6
@@ -86,8 +83,7 @@ class SeenFits:
 
     def waiting_for(self, stage: SponsorStage) -> list[str]:
         """Whose fit has not come."""
-        fits = received(stage)
-        return [p for p in stage.assistors if p not in fits]
+        return [p for p in stage.assistors if p not in stage.fits]
 
     def receive(self, stage: SponsorStage, peer: str, message: Message) -> list[Effect]:
         """Take a fit."""
@@ -99,38 +95,12 @@ class SeenFits:
             raise PeerViolation(peer, f"fitted values must have shape {expected}")
         if not np.isfinite(message.values).all() or np.abs(message.values).max() > MAX_FITTED:
             raise PeerViolation(peer, f"fitted values must be finite and at most {MAX_FITTED:g} in size")
-        return take_fit(stage, peer, stage.over_all_rows(peer, message.values))
+        return stage.take_fit(peer, stage.over_all_rows(peer, message.values))
 
     def ready(self, stage: SponsorStage) -> list[Effect]:
         """Commit the round once every fit is there."""
-        return commit_if_complete(stage, self.waiting_for(stage))
+        return stage.commit_if_complete()
 
     def resume(self, stage: SponsorStage) -> list[Effect]:
         """There are no jobs."""
         return []
-
-
-def received(stage: SponsorStage) -> Entries[npt.NDArray[Any]]:
-    """The fits of this round so far, (N, K) each."""
-    return Entries(stage.state, "fitted/", ARRAY)
-
-
-def take_fit(stage: SponsorStage, peer: str, values: npt.NDArray[np.float32]) -> list[Effect]:
-    """Keep an assistor's fit (N, K); commit the round if it was the last."""
-    fits = received(stage)
-    fits[peer] = values
-    note = events.PeerFitted(peer, stage.round)
-    return [note, *commit_if_complete(stage, [p for p in stage.assistors if p not in fits])]
-
-
-def commit_if_complete(stage: SponsorStage, waiting: list[str]) -> list[Effect]:
-    """Step 9, when every party's fit is there (GAL, steps e to g)."""
-    if waiting or stage.own_fit_due:
-        return []
-    fits = received(stage)
-    fitted = {p: fits[p] for p in stage.assistors}
-    if stage.model.fits:
-        fitted[stage.study.sponsor] = stage.own.get()
-    record = stage.ensemble.commit(fitted)
-    fits.clear()
-    return stage.committed(record)
