@@ -18,6 +18,7 @@ from secure_gal.holdings.budget import Charge
 from secure_gal.protocol import roles
 from secure_gal.settings.study import Protect
 from secure_gal.state import State
+from tests.support.accidents import check_kills, check_resent_alike, run_with_crashes
 from tests.support.encrypted_in_memory import STANDARD, STUDY, StandIn, make_encrypted, make_party
 from tests.support.simulation import MemoryStore, Network, Party
 from tests.support.study_in_memory import (
@@ -48,31 +49,15 @@ def test_gives_what_the_clear_study_gives(undisturbed: np.ndarray) -> None:
 
 
 def test_kill_at_every_step() -> None:
-    undisturbed, steps = make_encrypted(rounds=2), 0
-    while undisturbed.step():
-        steps += 1
-    for at in range(steps):
-        network = make_encrypted(rounds=2)
-        for _ in range(at):
-            network.step()
-        network.crash(NAMES[at % 3])
-        network.run()
-        assert np.array_equal(final_f(network), final_f(undisturbed)), f"killed {NAMES[at % 3]} at step {at}"
+    check_kills(lambda: make_encrypted(rounds=2))
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_broken_connections_duplicates_and_crashes(seed: int, undisturbed: np.ndarray) -> None:
     network = make_encrypted(seed, loss=0.05)
-    for turn in range(100_000):
-        if not network.step():
-            break
-        if network.random.random() < 0.02 and turn < 400:
-            network.crash(network.random.choice(NAMES))
+    run_with_crashes(network)
     assert np.array_equal(final_f(network), undisturbed), f"seed {seed}"
-    seen: dict[tuple[str, str, bytes], list[bytes]] = {}
-    for sender, recipient, frames in network.sent:
-        seq = frames[0].split(b'"seq":')[1].split(b",")[0]
-        assert seen.setdefault((sender, recipient, seq), frames) == frames, "a round was encrypted twice"
+    check_resent_alike(network, "a round was encrypted twice")
 
 
 def test_a_prediction_by_one_encrypted_sum() -> None:

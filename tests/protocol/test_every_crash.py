@@ -14,6 +14,7 @@ import pytest
 from secure_gal import events, messages
 from secure_gal.effects import Send
 from secure_gal.errors import PeerViolation
+from tests.support.accidents import run_with_crashes, steps_of
 from tests.support.predictions_in_memory import IDS, MODES, answer, ask, asking, beginning, outputs_by_row
 from tests.support.simulation import Network
 from tests.support.study_in_memory import NAMES
@@ -26,13 +27,6 @@ Batch = tuple[str, Answer, int, dict[str, str]]
 def every(stride: int, slow: int = 1) -> pytest.MarkDecorator:
     """Every so many points by default, more of them among the slow tests."""
     return pytest.mark.parametrize("stride", [stride, pytest.param(slow, marks=pytest.mark.slow)])
-
-
-def steps_of(network: Network) -> int:
-    steps = 0
-    while network.step():
-        steps += 1
-    return steps
 
 
 def check_same(mode: str, found: Answer, wanted: Answer, atol: float = 1e-6) -> None:
@@ -99,11 +93,7 @@ def test_a_prediction_ends_whoever_dies(stride: int, undisturbed: Batch) -> None
 def test_a_prediction_over_a_link_that_breaks_and_repeats(seed: int, undisturbed: Batch) -> None:
     mode, wanted, _, cost = undisturbed
     network = asking(mode, seed=seed, loss=0.05)
-    for turn in range(100_000):
-        if not network.step():
-            break
-        if network.random.random() < 0.05 and turn < 200:
-            network.crash(network.random.choice(NAMES), network.random.random() < 0.5)
+    run_with_crashes(network, 0.05, 200, late=True)
     check_same(mode, answer(network), wanted)
     assert spent(network) == cost
 

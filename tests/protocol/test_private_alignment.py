@@ -13,6 +13,7 @@ from secure_gal.protocol.assistor import Assistor
 from secure_gal.protocol.prediction import Prediction
 from secure_gal.settings.study import Protect
 from secure_gal.state import State
+from tests.support.accidents import run_with_crashes
 from tests.support.overlapping_in_memory import PRIVATE, Overlapping, make_party, network_of
 from tests.support.simulation import Network
 from tests.support.study_in_memory import NAMES, context, make_network, spent, study
@@ -90,11 +91,7 @@ def test_kill_at_every_step() -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_broken_connections_duplicates_and_crashes(seed: int, finished: Network) -> None:
     network = network_of(seed=seed, loss=0.05)
-    for turn in range(100_000):
-        if not network.step():
-            break
-        if network.random.random() < 0.02 and turn < 400:
-            network.crash(network.random.choice(NAMES))
+    run_with_crashes(network)
     assert set(outputs_by_id(network)) == set(outputs_by_id(finished))
 
 

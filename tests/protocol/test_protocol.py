@@ -13,6 +13,7 @@ from secure_gal.gal.ensemble import Ensemble
 from secure_gal.learners.linear import LinearLearner
 from secure_gal.settings.study import Study
 from tests.conftest import identity
+from tests.support.accidents import check_kills, check_resent_alike, run_with_crashes
 from tests.support.paper import learn
 from tests.support.simulation import Network
 from tests.support.study_in_memory import NAMES, Arrays, final_f, make_network, make_party, study
@@ -48,26 +49,13 @@ def test_cross_fitted_rounds_agree_with_the_paper_bit_for_bit(monkeypatch: pytes
 
 
 def test_kill_at_every_step() -> None:
-    undisturbed, steps = make_network(rounds=2), 0
-    while undisturbed.step():
-        steps += 1
-    for at in range(steps):
-        network = make_network(rounds=2)
-        for _ in range(at):
-            network.step()
-        network.crash(NAMES[at % 3])
-        network.run()
-        assert np.array_equal(final_f(network), final_f(undisturbed)), f"killed {NAMES[at % 3]} at step {at}"
+    check_kills(lambda: make_network(rounds=2))
 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_broken_connections_duplicates_and_crashes(seed: int, undisturbed: np.ndarray) -> None:
     network = make_network(seed, loss=0.05)
-    for turn in range(100_000):
-        if not network.step():
-            break
-        if network.random.random() < 0.02 and turn < 400:
-            network.crash(network.random.choice(NAMES))
+    run_with_crashes(network)
     assert np.array_equal(final_f(network), undisturbed), f"seed {seed}"
 
 
@@ -78,10 +66,7 @@ def test_a_sequence_number_always_carries_the_same_bytes() -> None:
             break
         if turn % 17 == 0 and turn < 300:
             network.crash(NAMES[turn % 3])
-    seen: dict[tuple[str, str, bytes], list[bytes]] = {}
-    for sender, recipient, frames in network.sent:
-        seq = frames[0].split(b'"seq":')[1].split(b",")[0]
-        assert seen.setdefault((sender, recipient, seq), frames) == frames
+    check_resent_alike(network, "another message under the same number")
 
 
 def test_a_study_that_differs_is_named() -> None:

@@ -13,6 +13,7 @@ from crypto.ckks.fits import SUM, Layout
 from crypto.sealed_box import OVERHEAD_BYTES
 from secure_gal.protection.sums.weights import commit_in_the_clear
 from secure_gal.settings.study import Protect
+from tests.support.accidents import check_kills, check_resent_alike, run_with_crashes
 from tests.support.simulation import Network
 from tests.support.study_in_memory import NAMES, ROUNDS, Arrays, final_f, spent, study
 from tests.support.sums_in_memory import CKKS, CLEAR, TRAIN, Fresh, FreshHead, get, make, make_party, predict
@@ -78,16 +79,7 @@ def test_weights_go_out_once_a_round_whoever_restarts() -> None:
 @pytest.mark.parametrize("protect", [CKKS, CLEAR], ids=["ckks", "clear"])
 def test_kill_at_every_step(first: int, protect: Protect) -> None:
     """Every third step by default, the others among the slow tests; who dies changes from one to the next."""
-    undisturbed, steps = make(protect, rounds=2), 0
-    while undisturbed.step():
-        steps += 1
-    for at in range(first, steps, 3):
-        network = make(protect, rounds=2)
-        for _ in range(at):
-            network.step()
-        network.crash(NAMES[at // 3 % 3])
-        network.run()
-        assert np.array_equal(final_f(network), final_f(undisturbed)), f"killed {NAMES[at // 3 % 3]} at step {at}"
+    check_kills(lambda: make(protect, rounds=2), first, 3)
 
 
 def fresh_network(protect: Protect) -> Network:
@@ -98,17 +90,8 @@ def fresh_network(protect: Protect) -> Network:
 @pytest.mark.parametrize("protect", [CKKS, CLEAR], ids=["ckks", "clear"])
 def test_fresh_features_give_the_same_answer_after_a_kill(protect: Protect, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("secure_gal.features.fourier.WIDTH", 16)  # for speed
-    network, steps = fresh_network(protect), 0
-    while network.step():
-        steps += 1
+    network = check_kills(lambda: fresh_network(protect), stride=12)
     assert np.abs(final_f(network) - expected()).max() > 1e-3
-    for at in range(0, steps, 12):
-        other = fresh_network(protect)
-        for _ in range(at):
-            other.step()
-        other.crash(NAMES[at // 12 % 3])
-        other.run()
-        assert np.array_equal(final_f(other), final_f(network)), f"killed {NAMES[at // 12 % 3]} at step {at}"
 
 
 def test_an_encrypted_study_of_fresh_features_ends_with_a_term_for_every_round_that_was_run() -> None:
@@ -138,16 +121,9 @@ def test_an_encrypted_study_of_fresh_features_ends_with_a_term_for_every_round_t
 @pytest.mark.parametrize("seed", range(4))
 def test_no_sum_and_no_sealed_fit_is_ever_made_twice(seed: int, undisturbed: tuple[Protect, np.ndarray]) -> None:
     network = make(undisturbed[0], seed, loss=0.05)
-    for turn in range(100_000):
-        if not network.step():
-            break
-        if network.random.random() < 0.02 and turn < 400:
-            network.crash(network.random.choice(NAMES))
+    run_with_crashes(network)
     assert np.array_equal(final_f(network), undisturbed[1]), f"seed {seed}"
-    seen: dict[tuple[str, str, bytes], list[bytes]] = {}
-    for sender, recipient, frames in network.sent:
-        seq = frames[0].split(b'"seq":')[1].split(b",")[0]
-        assert seen.setdefault((sender, recipient, seq), frames) == frames, "a round was answered twice"
+    check_resent_alike(network, "a round was answered twice")
 
 
 def test_the_sponsor_receives_nothing_of_one_assistor_that_is_not_sealed(
