@@ -4,7 +4,7 @@ BIN := .venv/bin
 # PyTorch first, alone and pinned, so that a local CPU build is taken where there is one.
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-slow test-browser test-postgres coverage mutants campaign pages lint clean
+.PHONY: demo test test-slow test-browser test-postgres mutants campaign pages lint clean
 
 .venv/base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -23,18 +23,20 @@ demo: .venv/base
 # A file of tests stays in one process, where its tests share what was costly to make. One thread a process: several
 # that wait for each other on too few cores took four times as long. Files come in the order of their folders, as whole
 # studies are in the first ones: xdist's own order, by the number of tests, begins the longest files last.
+#
+# `make test COVERAGE=1`, as .ci/run asks for it, says besides which lines and branches that one run has reached, in the
+# processes of parties too; what a test kills with SIGKILL is not counted. Not by default: it takes 1.4 times the CPU, as
+# the tracer that costs next to nothing (`sys.monitoring`) needs Python 3.14 for branches, and ours is 3.11.
 PYTEST := -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 test: .venv/test
-	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST)
-
-# The default tests again, and which lines and branches they run, in the processes of parties too. What a test kills with
-# SIGKILL is not counted. No part of .ci/run: it takes 1.4 times the CPU, and the tracer that costs next to nothing
-# (`sys.monitoring`) needs Python 3.14 for branches, where ours is 3.11.
-coverage: .venv/test
+ifdef COVERAGE
 	$(BIN)/coverage erase
 	OMP_NUM_THREADS=1 $(BIN)/coverage run $(PYTEST)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --sort=cover
+else
+	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST)
+endif
 
 test-slow: .venv/test
 	$(BIN)/python -m pytest -m slow
