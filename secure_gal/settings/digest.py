@@ -8,6 +8,7 @@ parties of version 2 would answer otherwise under the same words.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import msgspec
@@ -65,11 +66,17 @@ def covered(settings: msgspec.Struct, fields: frozenset[str]) -> dict[str, Any]:
         fields: those that are always covered.
     """
     found = {}
-    for field in msgspec.structs.fields(settings):
+    for field in _fields(type(settings)):
         value = getattr(settings, field.name)
         if field.name in fields or value != _default(field):
             found[field.name] = msgspec.to_builtins(value)
     return found
+
+
+@functools.cache
+def _fields(kind: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """Once a kind: msgspec evaluates every annotation anew."""
+    return msgspec.structs.fields(kind)
 
 
 def _default(field: msgspec.structs.FieldInfo) -> Any:
