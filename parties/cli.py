@@ -114,13 +114,17 @@ def schema(
 
 @app.command()
 def check(file: PartyFile) -> None:
-    """Validate everything that can be checked offline; print the manifest and the study digest."""
+    """Validate everything that can be checked without another party; print the manifest and the study digest."""
     from parties.commands.setup import check_party
 
     typer.echo(check_party(file))
     from parties.commands.forecast import forecast as tell
 
     typer.echo(f"\n{tell(file, budgets=False)}")
+    from parties.workers.connect import look
+
+    if workers := look(file):
+        typer.echo(f"\n{workers}")
 
 
 @app.command()

@@ -13,7 +13,6 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-from joblib import cpu_count
 
 from crypto.ckks import ridge_blocks
 from crypto.ckks.keys import PublicKeys
@@ -22,6 +21,7 @@ from crypto.ckks.requests import check_requests
 from crypto.ckks.seal_files import Bytes
 from crypto.ckks.shards import Array, Job, Worker, close, each, prepare, spread
 from crypto.errors import Malformed, Misuse, Unsuitable
+from crypto.pool import processes
 from crypto.work_folder import free_memory
 
 Progress = Callable[[float], None]
@@ -75,7 +75,7 @@ class EncryptedRidge:
         _check_operator(u_train)
         self._keys, self._cores = keys, cores
         left_out = _left_out(keys, u_train, u_all) if leave_one_out else None
-        self._job = prepare(keys, u_train, u_all, cores or cpu_count(), _room(cache_bytes), left_out)
+        self._job = prepare(keys, u_train, u_all, cores or processes(), _room(cache_bytes), left_out)
         self._begun = False
 
     def __repr__(self) -> str:
@@ -157,7 +157,7 @@ class FittedRows:
         if u.ndim != 2 or not 1 <= u.shape[1] <= keys.padded:
             raise Misuse(f"U of shape {u.shape} does not fit keys of width {keys.padded}")
         self._keys = keys
-        self._job = prepare(keys, None, u, cores or cpu_count(), _room(cache_bytes))
+        self._job = prepare(keys, None, u, cores or processes(), _room(cache_bytes))
 
     def fitted(self, head: bytes, outputs: int) -> Bytes:
         """Sanitised fitted values, uint8 (C, reply_bytes)."""

@@ -2,7 +2,8 @@
 
 SEAL's bindings hold the interpreter lock, so only processes run side by side. They come from `joblib.Parallel`, which
 does not say which process runs a call; so a call does not name its shard, the process that runs it *claims* one: the
-one whose encodings it keeps, if that is still free.
+one whose encodings it keeps, if that is still free. Where there is a pool of workers on other machines, the shards are
+theirs instead (`crypto.pool`), and what lies in the job's folder is sent to them once.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import secrets
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +29,7 @@ from crypto.ckks.leave_one_out import OwnResiduals
 from crypto.ckks.ridge_blocks import Encodings, Rows, Split
 from crypto.ckks.sets import named
 from crypto.errors import Unsuitable
+from crypto.pool import Pool, Team, current
 from crypto.workers import owned
 
 Array = npt.NDArray[np.float64]
@@ -125,6 +128,7 @@ def close(job: Job) -> None:
     """Remove a job's folder, by which processes see that its encodings are not needed any more."""
     work_folder.release(Path(job.folder))
     _workers.pop(job.folder, None)
+    _teams.pop(job.folder, None)
 
 
 def _write(path: Path, u: Array) -> None:
@@ -143,24 +147,46 @@ def _write(path: Path, u: Array) -> None:
             file.write(np.ascontiguousarray(part / np.maximum(norms, 1.0)[:, None], dtype="<f4").data)
 
 
-class Worker:
-    """One process's keys, and the encodings of its own shard of a job: the first that it claims."""
+class Material(NamedTuple):
+    """What a worker computes with: keys as bytes, U_train where it is not the start of U_all, U_all, and factors of
+    leave-one-out values."""
 
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        self.shard: int | None = None
-        keys = (Path(job.folder) / "keys").read_bytes()
-        self.calculator = Calculator(PublicKeys(named(job.params), job.padded, keys))
-        self._u = self._open()
-        self._factors = np.load(Path(job.folder) / _FACTORS) if job.leave_one_out else None
+    keys: bytes
+    train: Rows | None
+    all: Rows
+    factors: Array | None
+
+
+def _material(job: Job, how: Literal["r"] | None = None) -> Material:
+    """What lies in the job's folder, mapped or read."""
+    folder = Path(job.folder)
+    path = folder / "train.npy"
+    train = np.load(path, mmap_mode=how) if path.exists() else None
+    factors = np.load(folder / _FACTORS) if job.leave_one_out else None
+    return Material((folder / "keys").read_bytes(), train, np.load(folder / "all.npy", mmap_mode=how), factors)
+
+
+class Worker:
+    """One process's keys, and the encodings of its own shard of a job: the first that it claims, or the one it is for.
+
+    A copy, which only a pool ever makes, has no encodings yet.
+    """
+
+    def __init__(self, job: Job, material: Material, shard: int | None = None) -> None:
+        self.job, self.shard, self._material = job, shard, material
+        self.calculator = Calculator(PublicKeys(named(job.params), job.padded, material.keys))
+        train = material.all[: job.rows[0]] if material.train is None else material.train
+        self._u, self._factors = (train, material.all), material.factors
         self._kept: dict[int, Encodings] = {}
         self._own: OwnResiduals | None = None
 
-    def _open(self) -> tuple[Rows, Rows]:
-        """U_train and U_all, mapped."""
-        path = Path(self.job.folder) / "train.npy"
-        u_all = np.load(Path(self.job.folder) / "all.npy", mmap_mode="r")
-        return np.load(path, mmap_mode="r") if path.exists() else u_all[: self.job.rows[0]], u_all
+    def __reduce__(self) -> tuple[type[Worker], tuple[object, ...]]:
+        return type(self), (self.job, self._material, self.shard)
+
+    def __sizeof__(self) -> int:
+        """With the encodings to come: a pool moves what is small."""
+        arrays = sum(part.nbytes for part in self._material[1:] if part is not None)
+        return len(self._material.keys) + arrays + sum(self.job.room(stage) for stage in range(3))
 
     def encodings(self, stage: int, shard: int) -> Encodings:
         """Those of U_train (stage 0) or U_all (stage 1); another process's shard leaves nothing here."""
@@ -203,15 +229,32 @@ def _worker(job: Job) -> Worker:
     for folder in [folder for folder in _workers if not os.path.isdir(folder)]:
         del _workers[folder]
     if job.folder not in _workers:
-        _workers[job.folder] = Worker(job)
+        _workers[job.folder] = Worker(job, _material(job, "r"))
     return _workers[job.folder]
+
+
+_teams: dict[str, Team] = {}
+"""Shards of jobs that are on a pool, by the job's folder."""
+
+
+def _team(pool: Pool, job: Job) -> Team:
+    """The job's shards, one after the other on the pool's workers."""
+    if job.folder not in _teams:
+        _teams[job.folder] = Team(pool, job.shards, partial(_shard, job), partial(_material, job))
+    return _teams[job.folder]
+
+
+def _shard(job: Job, shard: int, material: Material) -> Worker:
+    return Worker(job, material, shard)
 
 
 def spread(job: Job, task: Callable[[Worker, int], Result]) -> list[Result]:
     """The task's results for every shard, in order; the shards run side by side."""
+    if (pool := current()) is not None and job.shards > 1:
+        return _team(pool, job).run(task, range(job.shards))
     call = secrets.token_hex(8)
-    pool = Parallel(n_jobs=job.shards, batch_size=1, pre_dispatch="all", max_nbytes=None)  # of one job: in this process
-    done = dict(pool(delayed(owned)(os.getpid(), _turn, job, call, task) for _ in range(job.shards)))
+    processes = Parallel(n_jobs=job.shards, batch_size=1, pre_dispatch="all", max_nbytes=None)  # one: in this process
+    done = dict(processes(delayed(owned)(os.getpid(), _turn, job, call, task) for _ in range(job.shards)))
     shutil.rmtree(Path(job.folder) / call)
     return [done[shard] for shard in range(job.shards)]
 
@@ -234,8 +277,10 @@ def _turn(job: Job, call: str, task: Callable[[Worker, int], Result]) -> tuple[i
 
 def each(job: Job, task: Callable[[Worker, Item], Result], items: list[Item]) -> list[Result]:
     """The task's results for every item, in order, by whichever process is free."""
-    pool = Parallel(n_jobs=min(job.shards, len(items)), batch_size=1, pre_dispatch="all", max_nbytes=None)
-    return list(pool(delayed(owned)(os.getpid(), _item, job, task, item) for item in items))
+    if (pool := current()) is not None and min(job.shards, len(items)) > 1:
+        return _team(pool, job).run(task, items)
+    processes = Parallel(n_jobs=min(job.shards, len(items)), batch_size=1, pre_dispatch="all", max_nbytes=None)
+    return list(processes(delayed(owned)(os.getpid(), _item, job, task, item) for item in items))
 
 
 def _item(job: Job, task: Callable[[Worker, Item], Result], item: Item) -> Result:

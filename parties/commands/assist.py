@@ -17,6 +17,7 @@ from parties.run.progress import Progress
 from parties.run.session import Session, admit, check_same_budget, open_node, open_session, open_store
 from parties.run.store import RunStore
 from parties.run.traffic import Traffic
+from parties.workers.connect import at_work
 from secure_gal import events
 from secure_gal.data.align import COMPARE, NoRowsError
 from secure_gal.errors import Paused
@@ -61,7 +62,9 @@ def assist(
     progress.follow_logging()
     try:
         require_consent(session, store, consent)
-        return _serve(session, store, once, progress, go_beyond(session, store, beyond))
+        allowed = go_beyond(session, store, beyond)
+        with at_work(session.party.learner, progress.show):
+            return _serve(session, store, once, progress, allowed)
     finally:
         store.close()
 

@@ -20,6 +20,7 @@ from parties.run.progress import Progress
 from parties.run.session import Session, admit, open_node, open_session, open_store
 from parties.run.store import RunStore
 from parties.run.traffic import Traffic
+from parties.workers.connect import at_work
 from secure_gal import events
 from secure_gal.data.align import NoRowsError
 from secure_gal.errors import DataError, Paused, SettingsError
@@ -67,7 +68,9 @@ def train(party_file: Path, *, beyond: Sequence[str] = (), json: bool = False, r
         if store.value("phase") == b"finished":
             _settle(session, store, progress)
         else:
-            _learn(session, store, progress, go_beyond(session, store, beyond))
+            allowed = go_beyond(session, store, beyond)
+            with at_work(session.party.learner, progress.show):
+                _learn(session, store, progress, allowed)
         return NO_GAIN if require_gain and not gained(store) else 0
     finally:
         store.close()

@@ -150,6 +150,8 @@ def _connection(event: events.Connection) -> str:
             return f"listening on {bind}"
         case events.Dialling(address):
             return f"dialling {address}"
+        case events.Workers(address, workers, threads):
+            return f"fits are made by {workers} workers with {threads} threads at {address}"
         case events.Connected(peer):
             return f"{peer} is connected"
         case events.Disconnected(peer):

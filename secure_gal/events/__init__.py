@@ -30,6 +30,7 @@ from secure_gal.events.connections import RolledBack as RolledBack
 from secure_gal.events.connections import Transport as Transport
 from secure_gal.events.connections import Undelivered as Undelivered
 from secure_gal.events.connections import Waiting as Waiting
+from secure_gal.events.connections import Workers as Workers
 from secure_gal.events.fact import Fact as Fact
 from secure_gal.events.milestones import Certified as Certified
 from secure_gal.events.milestones import Committed as Committed

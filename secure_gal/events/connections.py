@@ -17,6 +17,14 @@ class Dialling(Fact, frozen=True, tag="dialling"):
     address: str
 
 
+class Workers(Fact, frozen=True, tag="workers"):
+    """The party's own workers do its fits."""
+
+    address: str
+    workers: int
+    threads: int
+
+
 class Connected(Fact, frozen=True, tag="attached"):
     """A channel to this peer came up."""
 
@@ -62,5 +70,14 @@ class Transport(Fact, frozen=True, tag="transport"):
 
 
 Connection = (
-    Listening | Dialling | Connected | Disconnected | Waiting | Undelivered | RefusedPeer | RolledBack | Transport
+    Listening
+    | Dialling
+    | Workers
+    | Connected
+    | Disconnected
+    | Waiting
+    | Undelivered
+    | RefusedPeer
+    | RolledBack
+    | Transport
 )

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from secure_gal.errors import DataError, SettingsError
 from secure_gal.gal.split import derive_seed
 from secure_gal.learners.base import Learner, Model
-from secure_gal.learners.fold_workers import Fold, fit_folds
+from secure_gal.learners.fold_workers import Fits, fit_folds
 
 Array = npt.NDArray[np.float64]
 Residual = npt.NDArray[np.float32]
@@ -86,8 +86,7 @@ def by_folds(learner: Learner, x: Any, residual: Residual, seed: int, folds: Fol
     """One model a fold, fitted to all other rows; arguments and errors as `cross_fit`."""
     rows = each_fold(folds)
     seeds = [derive_seed("fold", seed, fold) for fold in range(len(rows))]
-    work = (Fold(x[kept], residual[kept], x[held], own) for (held, kept), own in zip(rows, seeds, strict=True))
-    found, values = fit_folds(learner, work, len(rows)), np.empty(residual.shape)
+    found, values = fit_folds(learner, Fits(x, residual, folds, seeds)), np.empty(residual.shape)
     for (held, _), (_, predicted) in zip(rows, found, strict=True):
         expected = (int(held.sum()), residual.shape[1])
         if predicted.shape != expected:

@@ -13,6 +13,7 @@ from secure_gal.settings.classes import class_of, outputs_of
 from secure_gal.settings.party import PartySettings
 from secure_gal.settings.report import ACCEPTED, BinaryMetric, ClassMetric, ReportSettings, TargetMetric, cut_of
 from secure_gal.settings.study import MAX_ASSISTORS, MAX_ROUNDS, Study
+from secure_gal.settings.workers import check_workers
 
 
 def _require(ok: bool, path: Path, field: str, value: object, accepted: str) -> None:
@@ -238,6 +239,7 @@ def _check_party(party: PartySettings, study: Study, path: Path) -> None:
     _require(party.party in study.parties, path, "party", party.party, f"one of {', '.join(study.parties)}")
     kind, fresh = party.learner.kind, party.learner.fresh_features
     _require(not fresh or kind != "none", path, "learner.fresh_features", fresh, 'false with kind "none"')
+    check_workers(party.learner, path)
     _check_folds(party, study, path)
     _check_report(party, study, path)
     _check_weights(party, study, path)

@@ -12,6 +12,7 @@ from secure_gal.errors import SettingsError
 from secure_gal.settings.checks import _check_party, check_study
 from secure_gal.settings.explanations import explain
 from secure_gal.settings.party import PartySettings
+from secure_gal.settings.workers import within
 from secure_gal.settings.study import MAX_SETTINGS_BYTES, Study, T
 
 
@@ -39,6 +40,7 @@ def load_party(path: Path) -> tuple[PartySettings, Study]:
         study=base / literal.study,
         home=base / literal.home,
         run_dir=base / literal.run_dir,
+        learner=msgspec.structs.replace(literal.learner, tls=within(base, literal.learner.tls)),
         data=msgspec.structs.replace(
             literal.data,
             path=base / literal.data.path,

@@ -22,6 +22,15 @@ ROW = "#row"
 """As `[data] id`: a row's number is its id, for tables without ids whose rows stand in the same order everywhere."""
 
 
+class TlsFiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[learner.tls]`: PEM files for the party's own workers. The certificate authority is of these machines alone:
+    whoever has a certificate of its may run code on them."""
+
+    ca: Path
+    cert: Path
+    key: Path
+
+
 class LearnerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[learner]`: the party's own local model; nobody else sees it."""
 
@@ -36,6 +45,9 @@ class LearnerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """In cross-fitted rounds: models a round, each of which has not seen its fold of the rows; None: the learner's
     default. Learners with a way of their own (leave-one-out, out of bag) need none."""
     options: dict[str, float | int | str | bool] = {}
+    workers: str | None = None
+    """The scheduler of the party's own Dask workers, tls://HOST:PORT; None: the cores of this machine."""
+    tls: TlsFiles | None = None
 
     @property
     def maps(self) -> tuple[str, ...]:
