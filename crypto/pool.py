@@ -43,7 +43,7 @@ class Pool(Protocol):
         ...
 
     def send(self, value: object) -> Kept:
-        """To every worker."""
+        """For whichever worker a call with it comes to, once each."""
         ...
 
     def send_once(self, array: npt.NDArray[Any]) -> Kept:

@@ -237,6 +237,13 @@ _teams: dict[str, Team] = {}
 """Shards of jobs that are on a pool, by the job's folder."""
 
 
+def _pool(shares: int) -> Pool | None:
+    """Where so many shares of work go, if not to processes here; of several workers none is given all of it, which is
+    then too little to be sent."""
+    pool = current()
+    return pool if pool is not None and (shares > 1 or pool.size == 1) else None
+
+
 def _team(pool: Pool, job: Job) -> Team:
     """The job's shards, one after the other on the pool's workers."""
     if job.folder not in _teams:
@@ -250,7 +257,7 @@ def _shard(job: Job, shard: int, material: Material) -> Worker:
 
 def spread(job: Job, task: Callable[[Worker, int], Result]) -> list[Result]:
     """The task's results for every shard, in order; the shards run side by side."""
-    if (pool := current()) is not None and job.shards > 1:
+    if (pool := _pool(job.shards)) is not None:
         return _team(pool, job).run(task, range(job.shards))
     call = secrets.token_hex(8)
     processes = Parallel(n_jobs=job.shards, batch_size=1, pre_dispatch="all", max_nbytes=None)  # one: in this process
@@ -277,7 +284,7 @@ def _turn(job: Job, call: str, task: Callable[[Worker, int], Result]) -> tuple[i
 
 def each(job: Job, task: Callable[[Worker, Item], Result], items: list[Item]) -> list[Result]:
     """The task's results for every item, in order, by whichever process is free."""
-    if (pool := current()) is not None and min(job.shards, len(items)) > 1:
+    if (pool := _pool(min(job.shards, len(items)))) is not None:
         return _team(pool, job).run(task, items)
     processes = Parallel(n_jobs=min(job.shards, len(items)), batch_size=1, pre_dispatch="all", max_nbytes=None)
     return list(processes(delayed(owned)(os.getpid(), _item, job, task, item) for item in items))

@@ -88,7 +88,8 @@ def _client(learner: LearnerSettings) -> Iterator[Client]:
     except ImportError:
         fix = "Dask is not installed; pip install 'secure-gal[dask]', here and on every worker"
         raise SettingsError(WHERE, fix) from None
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what counts is said by our errors
+    for logger in ("distributed", "distributed.client", "tornado"):
+        logging.getLogger(logger).setLevel(logging.CRITICAL)  # what counts is said by our errors
     made = None if learner.tls is None else security(learner.tls)
     probe(address, made)
     try:

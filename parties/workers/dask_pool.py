@@ -52,9 +52,12 @@ class DaskPool:
         return len(self._workers)
 
     def send(self, value: object) -> Future:
-        """To every worker, through the scheduler."""
+        """To one worker, through the scheduler; others have it from there when they need it.
+
+        (Dask's `broadcast` never ends where a worker dies meanwhile.)
+        """
         with self._explained():
-            return self._client.scatter([value], broadcast=True, hash=False)[0]
+            return self._client.scatter([value], hash=False)[0]
 
     def send_once(self, array: npt.NDArray[Any]) -> Future:
         """As `send`; of arrays with the same contents and type only the first, as long as it is among the last ones."""
@@ -85,12 +88,17 @@ class DaskPool:
             return found
 
     def forget(self) -> None:
-        """Nothing counts as sent any more."""
+        """Nothing counts as sent any more; wait until there is a worker, EnvironmentFailure if none comes."""
         self._once.clear()
+        with self._explained():
+            try:
+                self._client.wait_for_workers(1, timeout=PATIENCE_SECONDS)
+            except TimeoutError:
+                raise self._without_workers() from None
 
     def close(self) -> None:
         """End the connection, by which the workers drop what they hold for this process."""
-        self.forget()
+        self._once.clear()
         self._client.close(timeout=2)
 
     def _submit(self, call: Call) -> Future:
@@ -108,9 +116,11 @@ class DaskPool:
             except TimeoutError:
                 without = 0.0 if self._client.nthreads() else without + LOOK_SECONDS
             if without >= PATIENCE_SECONDS:
-                raise EnvironmentFailure(
-                    f"{WHERE}: {self._address} has had no workers for {without:.0f} s; start some, {AGAIN}"
-                )
+                raise self._without_workers()
+
+    def _without_workers(self) -> EnvironmentFailure:
+        text = f"{WHERE}: {self._address} has had no workers for {PATIENCE_SECONDS:.0f} s; start some, {AGAIN}"
+        return EnvironmentFailure(text)
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:

@@ -12,8 +12,8 @@ from secure_gal.errors import SettingsError
 from secure_gal.settings.checks import _check_party, check_study
 from secure_gal.settings.explanations import explain
 from secure_gal.settings.party import PartySettings
-from secure_gal.settings.workers import within
 from secure_gal.settings.study import MAX_SETTINGS_BYTES, Study, T
+from secure_gal.settings.workers import within
 
 
 def load_study(path: Path) -> Study:
