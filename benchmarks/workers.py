@@ -1,7 +1,7 @@
 """A party's fits on its own cores against one and two of its own workers: a local cluster of processes, over TLS.
 
     python -m benchmarks.workers
-    python -m benchmarks.workers --ciphertexts 30000x12x1 --folds 20000x20 --out workers.json
+    python -m benchmarks.workers --ciphertexts 30000x12x1 --folds 10000x10 --out workers.json
 
 `here` is one process of one thread, without workers. `first` is the first round, which sends what workers keep and
 makes encodings, and `later` the mean of the others. Seconds of CPU are the party's process and its workers' together; a
@@ -43,7 +43,7 @@ from secure_gal.settings.party import LearnerSettings
 from tests.support.dask_cluster import LOOPBACK, Authority, Cluster, cluster
 
 SET = "standard"
-ROUNDS = 4
+ROUNDS = 3
 WORKERS = (1, 2)
 Round = Callable[[], Any]
 
@@ -51,8 +51,8 @@ Round = Callable[[], Any]
 def main() -> None:
     """Parse arguments, measure, print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ciphertexts", default="30000x12x1,30000x128x1", help="rows x columns x outputs, with commas")
-    parser.add_argument("--folds", default="40000x20", help="rows x columns of boosted trees in five folds")
+    parser.add_argument("--ciphertexts", default="30000x12x1,30000x64x1", help="rows x columns x outputs, with commas")
+    parser.add_argument("--folds", default="10000x10", help="rows x columns of boosted trees in five folds")
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
     os.environ |= {"LOKY_MAX_CPU_COUNT": "1", "OMP_NUM_THREADS": "1"}

@@ -22,9 +22,18 @@ if TYPE_CHECKING:
 
 WORKER_SECONDS = 20.0
 """How long a scheduler without workers is waited for."""
-COMPARED = ("secure-gal", "tenseal", "numpy", "scipy", "scikit-learn", "dask", "distributed", "cloudpickle")
+COMPARED: tuple[str, ...] = (
+    "secure-gal",
+    "tenseal",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "dask",
+    "distributed",
+    "cloudpickle",
+)
 """Packages that must be the same everywhere: pickles of one release are not those of another, nor are the fits."""
-OF_THE_SCHEDULER = ("dask", "distributed")
+OF_THE_SCHEDULER: tuple[str, ...] = ("dask", "distributed")
 """It passes bytes on and reads none of them."""
 
 
