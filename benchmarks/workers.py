@@ -51,7 +51,9 @@ Round = Callable[[], Any]
 def main() -> None:
     """Parse arguments, measure, print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ciphertexts", default="30000x12x1,30000x64x1", help="rows x columns x outputs, with commas")
+    parser.add_argument(
+        "--ciphertexts", default="30000x12x1,30000x64x1", help="rows x columns x outputs, with commas; or empty"
+    )
     parser.add_argument("--folds", default="10000x10", help="rows x columns of boosted trees in five folds")
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
@@ -59,9 +61,9 @@ def main() -> None:
     found: dict[str, Any] = {"machine": harness.machine(), "set": SET, "results": []}
     with tempfile.TemporaryDirectory() as name:
         authority = Authority(Path(name))
-        for size in chosen.ciphertexts.split(","):
+        for size in filter(None, chosen.ciphertexts.split(",")):
             found["results"].append({"ciphertexts": size} | _measured(authority, _ciphertexts(size)))
-        for size in chosen.folds.split(","):
+        for size in filter(None, chosen.folds.split(",")):
             found["results"].append({"folds": size} | _measured(authority, _folds(size)))
     print(json.dumps(found, indent=2))
     if chosen.out:

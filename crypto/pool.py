@@ -100,15 +100,15 @@ class Team:
 
     Args:
         count: how many, one after the other on the pool's workers.
-        make: `make(number, material)`, on the worker.
-        material: what they all are made of: sent once, and again if it is lost.
+        make: `make(number, *material)`, on the worker.
+        material: sends what they all are made of; asked once, and again if it is lost.
     """
 
     def __init__(
-        self, pool: Pool, count: int, make: Callable[[int, Any], object], material: Callable[[], object]
+        self, pool: Pool, count: int, make: Callable[..., object], material: Callable[[Pool], tuple[Kept, ...]]
     ) -> None:
         self._pool, self._count, self._make, self._material = pool, count, make, material
-        self._sent: Kept = None
+        self._sent: tuple[Kept, ...] = ()
         self._kept: list[Kept] = []
 
     def run(self, task: Callable[[Any, Item], Result], items: Sequence[Item]) -> list[Result]:
@@ -124,8 +124,8 @@ class Team:
         return done
 
     def _placed(self) -> list[Kept]:
-        self._sent = self._pool.send(self._material())  # held, so that what is made of it can be made again
-        return [self._pool.keep(Call(i, self._make, (i, self._sent))) for i in range(self._count)]
+        self._sent = self._material(self._pool)  # held, so that what is made of it can be made again
+        return [self._pool.keep(Call(i, self._make, (i, *self._sent))) for i in range(self._count)]
 
 
 def _do(kept: Any, sent: tuple[Callable[[Any, Item], Result], Sequence[Item]], number: int) -> Result:

@@ -27,9 +27,10 @@ from crypto.ckks.calculator import Calculator
 from crypto.ckks.keys import PublicKeys
 from crypto.ckks.leave_one_out import OwnResiduals
 from crypto.ckks.ridge_blocks import Encodings, Rows, Split
+from crypto.ckks.seal_files import Bytes
 from crypto.ckks.sets import named
 from crypto.errors import Unsuitable
-from crypto.pool import Pool, Team, current
+from crypto.pool import Kept, Pool, Team, current
 from crypto.workers import owned
 
 Array = npt.NDArray[np.float64]
@@ -148,8 +149,7 @@ def _write(path: Path, u: Array) -> None:
 
 
 class Material(NamedTuple):
-    """What a worker computes with: keys as bytes, U_train where it is not the start of U_all, U_all, and factors of
-    leave-one-out values."""
+    """What a worker computes with: keys, U_train where U_all does not begin with it, U_all, leave-one-out factors."""
 
     keys: bytes
     train: Rows | None
@@ -247,12 +247,18 @@ def _pool(shares: int) -> Pool | None:
 def _team(pool: Pool, job: Job) -> Team:
     """The job's shards, one after the other on the pool's workers."""
     if job.folder not in _teams:
-        _teams[job.folder] = Team(pool, job.shards, partial(_shard, job), partial(_material, job))
+        _teams[job.folder] = Team(pool, job.shards, partial(_shard, job), partial(_sent, job))
     return _teams[job.folder]
 
 
-def _shard(job: Job, shard: int, material: Material) -> Worker:
-    return Worker(job, material, shard)
+def _sent(job: Job, pool: Pool) -> tuple[Kept, Kept]:
+    """Keys, which other jobs have too, and the rest of the material."""
+    found = _material(job)
+    return pool.send_once(np.frombuffer(found.keys, dtype=np.uint8)), pool.send(found._replace(keys=b""))
+
+
+def _shard(job: Job, shard: int, keys: Bytes, material: Material) -> Worker:
+    return Worker(job, material._replace(keys=keys.tobytes()), shard)
 
 
 def spread(job: Job, task: Callable[[Worker, int], Result]) -> list[Result]:

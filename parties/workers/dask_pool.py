@@ -62,7 +62,9 @@ class DaskPool:
     def send_once(self, array: npt.NDArray[Any]) -> Future:
         """As `send`; of arrays with the same contents and type only the first, as long as it is among the last ones."""
         about = f"{array.dtype.str} {array.shape} {array.flags.f_contiguous}\0".encode()
-        digest = hashlib.sha256(about + np.ascontiguousarray(array).tobytes()).digest()
+        sha = hashlib.sha256(about)
+        sha.update(np.ascontiguousarray(array).data)
+        digest = sha.digest()
         found = self._once.pop(digest, None)
         self._once[digest] = self.send(array) if found is None else found
         while len(self._once) > KEPT_ARRAYS:

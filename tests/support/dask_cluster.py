@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -19,6 +21,26 @@ from secure_gal.settings.party import LearnerSettings, TlsFiles
 
 ROOT = Path(__file__).parents[2]
 LOOPBACK = "127.0.0.1"
+Array = npt.NDArray[np.float64]
+
+
+class LeastSquares:
+    """An estimator that takes no time to import, with some of the seed in it."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+
+    def fit(self, x: Array, y: Array) -> LeastSquares:
+        """Least squares and a little noise."""
+        if not np.isfinite(y).all():
+            raise ValueError("y has values that are not finite")
+        noise = np.random.default_rng(self._seed).standard_normal(x.shape[1])
+        self._slopes = np.linalg.lstsq(x, y, rcond=None)[0] + 0.01 * noise
+        return self
+
+    def predict(self, x: Array) -> Array:
+        """One number a row."""
+        return x @ self._slopes
 
 
 class Authority:
