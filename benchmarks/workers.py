@@ -51,9 +51,7 @@ Round = Callable[[], Any]
 def main() -> None:
     """Parse arguments, measure, print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--ciphertexts", default="30000x12x1,30000x64x1", help="rows x columns x outputs, with commas; or empty"
-    )
+    parser.add_argument("--ciphertexts", default="30000x12x1,30000x64x1", help="rows x columns x outputs; or empty")
     parser.add_argument("--folds", default="10000x10", help="rows x columns of boosted trees in five folds")
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
