@@ -94,8 +94,8 @@ def _heads(study: Study) -> Iterator[Case]:
         yield study.case(row, study.heads, small or {}, method=method, **base)
     for mode in ("product", "ckks", "sum"):
         changes: dict[str, Any] = base | {"method": "gal", "mode": mode, "validation": 0.0}
-        if mode != "product" and study.data == "MNIST":
-            changes["quick"] = None  # every output has ciphertexts of its own: ten classes take minutes
+        if mode != "product" and study.data == "MNIST":  # every output has ciphertexts of its own
+            changes |= {"quick": None, "rounds": 5}  # ten classes take minutes; 98.1 in the clear after five rounds
         yield study.case("GAL, heads", study.heads, small or {}, **changes)
 
 

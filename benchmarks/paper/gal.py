@@ -27,6 +27,7 @@ def play(
         patience=case.patience or case.rounds,
         seed=seed,
         residuals="ckks" if case.mode == "ckks" else "none",
+        verbose=1 if case.mode == "ckks" else 0,  # a round may take minutes
     )
     gal.fit(blocks, y)
     trail = _trail(case, gal, *test)
