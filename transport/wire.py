@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ MAX_HEADER_BYTES = 16 << 10
 SMALL = 10
 """Bytes of a structured field, in digits: 10 to 99."""
 SIGN_LABEL = b"secure-gal/1 message\0"
+HEX_64 = re.compile("[0-9a-f]{64}")
 
 
 class FieldInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -208,15 +210,11 @@ def _header(peer: str, frames: Sequence[Any]) -> tuple[Header, bytes]:
             f"speaks protocol version {header.version}; this version speaks {VERSION}: "
             "install the same release on both sides",
         )
-    if not _is_hex(header.study) or (header.run and not _is_hex(header.run)):
+    if not HEX_64.fullmatch(header.study) or (header.run and not HEX_64.fullmatch(header.run)):
         raise PeerViolation(peer, "study and run must be 64 hex digits")
     if header.seq < 1 or header.round < 0:
         raise PeerViolation(peer, "sequence numbers start at 1 and rounds at 0")
     return header, raw
-
-
-def _is_hex(text: str) -> bool:
-    return len(text) == 64 and all(c in "0123456789abcdef" for c in text)
 
 
 def _payload(spec: FieldSpec, value: Any) -> tuple[memoryview, tuple[int, ...]]:
