@@ -60,9 +60,9 @@ class Member(Protocol):
 class Clear:
     """An honest party, in the clear."""
 
-    def __init__(self, name: str, x: Values, train: Values) -> None:
+    def __init__(self, name: str, x: Values, train: Values, encrypted: bool) -> None:
         learner = LinearLearner()
-        self._local, self._models = LocalParty(name, x, train, learner, 0, folds_for(learner, None)), []
+        self._local, self._models = LocalParty(name, x, train, learner, 0, folds_for(learner, None), encrypted), []
 
     def answer(self, round_: int, residual: Values, withheld: float) -> Values:
         model, values = self._local.fit_round(round_, residual, withheld)
@@ -157,7 +157,7 @@ def study(x: list[Values], y: Values, new: list[Values], truth: Values, how: dic
     rule: dict[str, Any] = {"cross_fitted": True, "doubted": doubted, "partly_withheld": how["mode"] == "clear"}
     made = Ensemble(loss, y, train, "classification", names, "fitted", "search", 3, ROUNDS, "l2", **rule)
     cipher = SecretContext.generate(PARAMETER_SETS["standard"]) if how["mode"] == "ckks" else None
-    members: dict[str, Member] = {n: Clear(n, b, train) for n, b in zip(names, x, strict=True)}
+    members: dict[str, Member] = {n: Clear(n, b, train, how["mode"] == "ckks") for n, b in zip(names, x, strict=True)}
     if cipher is not None:
         members["honest"] = Ciphertexts("honest", x[1], train, cipher)
     if len(x) == PARTIES:
