@@ -40,8 +40,8 @@ class EncryptedLocal:
         self._padded = padded(cipher.params, self.features.width)
         self._keys = cipher.public_keys(self._padded)
         u, rows = self.features.transform(x[study_order(train)]), int(train.sum())
-        ways = {"leave_one_out": leave_one_out, "outputs": 1}
-        self._ridge = ReplyRidge(cipher.params, self._keys, self._padded, u, rows, name, **ways)
+        params, keys, width, loo = cipher.params, self._keys, self._padded, leave_one_out
+        self._ridge = ReplyRidge(params, keys, width, u, rows, name, leave_one_out=loo, outputs=1)
 
     def __repr__(self) -> str:
         return f"EncryptedLocal({self._name})"

@@ -70,8 +70,8 @@ class _Assistor:
         self.u, self.train = self.features.transform(x[study_order(train)]), int(train.sum())
         width = padded(SUM, self.features.width)
         self._raw = cipher.public_keys(width)
-        ways = {"leave_one_out": leave_one_out, "outputs": outputs}
-        self.ridge = SumRidge(self._raw, width, self.u, self.train, SPONSOR, **ways)
+        raw, left_out = self._raw, leave_one_out
+        self.ridge = SumRidge(raw, width, self.u, self.train, SPONSOR, leave_one_out=left_out, outputs=outputs)
         self._keys = PublicKeys(ROWS, width, self._raw)
 
     def part(self, residual: Array, x: Array) -> Array:

@@ -117,8 +117,8 @@ class SumRing:
 
     def ridge(self, width: int, raw: bytes, u: npt.NDArray[np.float64], train: int, peer: str) -> Ridge:
         """As `Ring.ridge`."""
-        ways = {"leave_one_out": self.leave_one_out, "outputs": self.outputs}
-        return SumRidge(self._own(raw, peer), width, u, train, peer, **ways)
+        left_out, k = self.leave_one_out, self.outputs
+        return SumRidge(self._own(raw, peer), width, u, train, peer, leave_one_out=left_out, outputs=k)
 
     def joined(self, parts: list[Bytes], peer: str) -> Bytes:
         """As `Ring.joined`, uint8 (`Layout.fit_bytes`,)."""
