@@ -2,8 +2,9 @@
 
 `python -m benchmarks.bad_party --data DIR [--sets ...] [--splits N] [--out FILE]`: every set is dealt in columns to
 three parties, the last of which is bad, and split 80/20; all fit linear heads, ten rounds. Reported is the AUC of new
-rows, beside that of the two honest ones alone. By `mode`: `clear`; and `ckks`, where the honest assistor's fits go
-through real ciphertexts and a bad one can answer with an encryption of anything, but cannot read a residual: it is
+rows, beside those of the sponsor alone and of the two honest ones. By `mode`: `clear`; and `ckks`, where some training
+rows are kept back from the assistors as in the product (with checks), the honest assistor's fits go through real
+ciphertexts and a bad one can answer with an encryption of anything, but cannot read a residual: it is
 simulated by what the sponsor decrypts, and what is longer than a fit can be is refused, which ends the study. `honest`
 in place of the bad one counts false alarms, over more learners.
 """
@@ -30,7 +31,7 @@ from crypto.ckks.leave_one_out import growth
 from crypto.ckks.secret import SecretContext
 from crypto.ckks.sets import PARAMETER_SETS
 from secure_gal import GAL
-from secure_gal.gal.doubt import beyond
+from secure_gal.gal.doubt import beyond, credible, told_rows
 from secure_gal.gal.ensemble import Ensemble
 from secure_gal.gal.losses import get_loss
 from secure_gal.gal.rows import to_unit
@@ -60,9 +61,9 @@ class Member(Protocol):
 class Clear:
     """An honest party, in the clear."""
 
-    def __init__(self, name: str, x: Values, train: Values) -> None:
+    def __init__(self, name: str, x: Values, train: Values, encrypted: bool) -> None:
         learner = LinearLearner()
-        self._local, self._models = LocalParty(name, x, train, learner, 0, folds_for(learner, None)), []
+        self._local, self._models = LocalParty(name, x, train, learner, 0, folds_for(learner, None), encrypted), []
 
     def answer(self, round_: int, residual: Values, withheld: float) -> Values:
         model, values = self._local.fit_round(round_, residual, withheld)
@@ -155,17 +156,18 @@ def study(x: list[Values], y: Values, new: list[Values], truth: Values, how: dic
     loss = get_loss("cross_entropy", 1)
     doubted = names[1:] if how["checked"] else ()
     rule: dict[str, Any] = {"cross_fitted": True, "doubted": doubted, "partly_withheld": how["mode"] == "clear"}
+    rule["told"] = told_rows(train, 0) if how["mode"] == "ckks" and how["checked"] else None
     made = Ensemble(loss, y, train, "classification", names, "fitted", "search", 3, ROUNDS, "l2", **rule)
     cipher = SecretContext.generate(PARAMETER_SETS["standard"]) if how["mode"] == "ckks" else None
-    members: dict[str, Member] = {n: Clear(n, b, train) for n, b in zip(names, x, strict=True)}
-    if cipher is not None:
+    members: dict[str, Member] = {n: Clear(n, b, train, how["mode"] == "ckks") for n, b in zip(names, x, strict=True)}
+    if cipher is not None and "honest" in members:
         members["honest"] = Ciphertexts("honest", x[1], train, cipher)
     if len(x) == PARTIES:
         members["bad"] = Bad(members["bad"], train, *BAD[how["bad"]])
     try:
         return _learnt(made, members, new, truth, train, how)
     finally:
-        if cipher is not None:
+        if cipher is not None and "honest" in members:
             members["honest"].close()  # type: ignore[attr-defined]
 
 
@@ -173,15 +175,18 @@ def _learnt(
     made: Ensemble, members: Any, new: Any, truth: Values, train: Values, how: dict[str, Any]
 ) -> dict[str, Any]:
     while not made.finished:
-        residual = made.residual()
-        fits = {n: m.answer(len(made.history) + 1, residual, made.withheld(n)) for n, m in members.items()}
-        if how["mode"] == "ckks" and "bad" in fits and _too_long(fits["bad"], residual, train):
+        round_, told = len(made.history) + 1, made.told()
+        shown = {n: made.residual() if n == "sponsor" else told for n in members}
+        fits = {n: m.answer(round_, shown[n], made.withheld(n)) for n, m in members.items()}
+        if how["mode"] == "ckks" and "bad" in fits and _too_long(fits["bad"], told, train):
             return {"refused": len(made.history) + 1}
         made.commit(fits)
     worth = {n for n in members if made.coefficients(n).any()}  # the part of another is 0, as in `Prediction.combine`
     pairs = zip(members.items(), new, strict=True)
     parts = {n: m.part(made.coefficients(n), b) for (n, m), b in pairs if n in worth}
-    f = np.tile(made.F0, (len(truth), 1)) + sum(parts.values())
+    believed = how["checked"]
+    counted = {n: credible(made.parts_kept[n], v) if believed and n != "sponsor" else v for n, v in parts.items()}
+    f = np.tile(made.F0, (len(truth), 1)) + sum(counted.values())
     marked = beyond(made.parts_kept["bad"], parts["bad"]).mean() if "bad" in parts else 0.0
     aside = {why for r in made.history for why in r.set_aside.values()}
     return {
@@ -212,8 +217,9 @@ def one_split(name: str, folder: Path, seed: int) -> dict[str, Any]:
     for mode in MODES:
         for held_out in HELD_OUT:
             plain = {"mode": mode, "held_out": held_out, "checked": True}
-            without = study(x[:2], y[train], new[:2], y[test], plain)
-            found["runs"].append(plain | {"bad": "not there"} | without)
+            for parties, name_of in ((1, "alone"), (2, "not there")):
+                without = study(x[:parties], y[train], new[:parties], y[test], plain)
+                found["runs"].append(plain | {"bad": name_of} | without)
             for bad in BAD:
                 for checked in (False, True):
                     how = plain | {"bad": bad, "checked": checked}
@@ -245,7 +251,7 @@ def show(result: dict[str, Any]) -> None:
         table.add_column(column)
     for mode in MODES:
         for held_out in HELD_OUT:
-            for bad in ("not there", *BAD):
+            for bad in ("alone", "not there", *BAD):
                 of = [r for r in runs if (r["mode"], r["held_out"], r["bad"]) == (mode, held_out, bad)]
                 cells = [_mean([r for r in of if r["checked"] is checked]) for checked in (False, True)]
                 checked = [r for r in of if r["checked"] and "auc" in r]

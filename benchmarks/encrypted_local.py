@@ -21,7 +21,7 @@ from secure_gal.settings.party import LearnerSettings
 class EncryptedLocal:
     """One assistor and the sponsor's dealings with it: rows x float64 (N, q), training mask, learner settings.
 
-    `leave_one_out` as for `ReplyRidge`.
+    `leave_one_out` as for `ReplyRidge`, of one output.
     """
 
     def __init__(
@@ -40,7 +40,8 @@ class EncryptedLocal:
         self._padded = padded(cipher.params, self.features.width)
         self._keys = cipher.public_keys(self._padded)
         u, rows = self.features.transform(x[study_order(train)]), int(train.sum())
-        self._ridge = ReplyRidge(cipher.params, self._keys, self._padded, u, rows, name, leave_one_out=leave_one_out)
+        params, keys, width, loo = cipher.params, self._keys, self._padded, leave_one_out
+        self._ridge = ReplyRidge(params, keys, width, u, rows, name, leave_one_out=loo, outputs=1)
 
     def __repr__(self) -> str:
         return f"EncryptedLocal({self._name})"

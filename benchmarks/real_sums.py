@@ -62,6 +62,7 @@ class _Assistor:
         learner: LearnerSettings,
         cipher: SumContext,
         leave_one_out: bool,
+        outputs: int,
     ) -> None:
         self.features: RidgeFeatures = ridge_features(
             learner, x[train], Path.cwd(), derive_seed("features", seed, name)
@@ -69,7 +70,8 @@ class _Assistor:
         self.u, self.train = self.features.transform(x[study_order(train)]), int(train.sum())
         width = padded(SUM, self.features.width)
         self._raw = cipher.public_keys(width)
-        self.ridge = SumRidge(self._raw, width, self.u, self.train, SPONSOR, leave_one_out=leave_one_out)
+        raw, left_out = self._raw, leave_one_out
+        self.ridge = SumRidge(raw, width, self.u, self.train, SPONSOR, leave_one_out=left_out, outputs=outputs)
         self._keys = PublicKeys(ROWS, width, self._raw)
 
     def part(self, residual: Array, x: Array) -> Array:
@@ -88,7 +90,7 @@ class SumParties:
     Args:
         names: of all parties; blocks: (N, p_m) each; the sponsor's first. learners: of all parties.
         train: mask (N,). seed: the study's.
-        leave_one_out: as in cross-fitted rounds.
+        leave_one_out: as in cross-fitted rounds, of so many outputs.
     """
 
     def __init__(
@@ -100,12 +102,14 @@ class SumParties:
         learners: Sequence[LearnerSettings],
         *,
         leave_one_out: bool = False,
+        outputs: int = 1,
     ) -> None:
         self._cipher, self._mask = SumContext.generate(SUM), train
         self._calculator = SumCalculator(ProductKeys(self._cipher.public_keys(0, combines=True)))
         parties = list(zip(names, blocks, learners, strict=True))[1:]
         self.assistors = [
-            _Assistor(name, x, train, seed, learner, self._cipher, leave_one_out) for name, x, learner in parties
+            _Assistor(name, x, train, seed, learner, self._cipher, leave_one_out, outputs)
+            for name, x, learner in parties
         ]
 
     def round(self, residual: Array, own: Array, uniform: bool = False) -> SumRound:

@@ -41,7 +41,7 @@ def play(
         cross_fitted=True,
     )
     own = _sponsor(learners[0], blocks[0], seed)
-    parties = SumParties(names, blocks, everyone, seed, learners, leave_one_out=True)
+    parties = SumParties(names, blocks, everyone, seed, learners, leave_one_out=True, outputs=codec.outputs)
     models, residuals = [], []
     try:
         while len(ensemble.history) < case.rounds:  # all of them, as under encryption
@@ -68,4 +68,5 @@ def play(
 
 def _sponsor(settings: Any, x: Array, seed: int) -> LocalParty:
     learner = make_learner(settings, Path.cwd(), "l2", derive_seed("features", seed, "party-0"))
-    return LocalParty("party-0", x, np.ones(len(x), dtype=np.bool_), learner, seed, folds_for(learner, settings.folds))
+    folds = folds_for(learner, settings.folds)
+    return LocalParty("party-0", x, np.ones(len(x), dtype=np.bool_), learner, seed, folds, fixed_share=True)

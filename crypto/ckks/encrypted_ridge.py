@@ -52,6 +52,7 @@ class EncryptedRidge:
         u_all: float64 (N_all, p), the rows to fit.
         leave_one_out: training rows, which then come first in `u_all`, get leave-one-out values; all others keep the
             full fit.
+        share: of a row's own residual that its value leaves out, 0 to 1, (N_train,) or one for all rows.
         cores: worker processes; by default every core that has half a second of a round's work to do.
         cache_bytes: memory for encodings; None for what the machine can spare, CACHE_BYTES at most.
 
@@ -67,6 +68,7 @@ class EncryptedRidge:
         u_all: Array,
         *,
         leave_one_out: bool = False,
+        share: Array | float = 1.0,
         cores: int | None = None,
         cache_bytes: int | None = None,
     ) -> None:
@@ -74,7 +76,7 @@ class EncryptedRidge:
             raise Misuse(f"U of shapes {u_train.shape} and {u_all.shape} does not fit keys of width {keys.padded}")
         _check_operator(u_train)
         self._keys, self._cores = keys, cores
-        left_out = _left_out(keys, u_train, u_all) if leave_one_out else None
+        left_out = _left_out(keys, u_train, u_all, share) if leave_one_out else None
         self._job = prepare(keys, u_train, u_all, cores or processes(), _room(cache_bytes), left_out)
         self._begun = False
 
@@ -194,14 +196,16 @@ def _worthwhile(keys: PublicKeys, job: Job, outputs: int) -> int:
     return max(1, int(seconds / WORTHWHILE))
 
 
-def _left_out(keys: PublicKeys, u_train: Array, u_all: Array) -> Array:
+def _left_out(keys: PublicKeys, u_train: Array, u_all: Array, share: Array | float) -> Array:
     """The factors of leave-one-out values; Misuse where rows of U_train and U_all do not lie in the same places."""
+    if not np.all((np.asarray(share) >= 0) & (np.asarray(share) <= 1)):
+        raise Misuse("a row leaves out a share of 0 to 1 of its own residual")
     train, rows = len(u_train), len(u_all)
     if not train or not np.array_equal(u_train, u_all[:train]):
         raise Misuse("leave-one-out values need the training rows first among all rows")
     if keys.params.packed(train) != keys.params.packed(rows):
         raise Misuse(f"{train} training rows of {rows} lie elsewhere: fit those of this parameter set alone")
-    return factors(u_train, longest_row(keys.params, train, rows))
+    return factors(u_train, longest_row(keys.params, train, rows), share)
 
 
 def _check_operator(u: Array) -> None:

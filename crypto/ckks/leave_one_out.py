@@ -3,7 +3,8 @@
 With S = U U' and the leverage h_i = S_ii = |u_i|^2, a ridge fit of all rows but i gives row i the value
 (f_i - h_i r_i) / (1 - h_i), exactly (Allen, Technometrics 16, 1974; for ridge Golub, Heath and Wahba, Technometrics 21,
 1979). Row by row that is D_i f_i - D_i h_i r_i with D_i = 1 / (1 - h_i): the second U has its rows scaled by D, and
-the residual itself, times D h, is subtracted from the result.
+the residual itself, times D h, is subtracted from the result. A caller may leave a share s of h_i r_i out instead of
+all of it, D_i (f_i - s_i h_i r_i): rows may keep some of what they say of themselves.
 
 The noise bound counts the squared lengths of all rows of a ciphertext, n at most (decision 0020). So rows of D U are
 no longer than `longest_row`, m, and D is bounded: D_i = min(1 / (1 - h_i), 1 / (1 - MAX_LEVERAGE), m / |u_i|). A row of
@@ -50,24 +51,25 @@ def longest_row(params: ParameterSet, train: int, rows: int) -> float:
 def growth(params: ParameterSet, train: int, rows: int) -> float:
     """The most by which leave-one-out values can be longer than their residual; arguments as for `longest_row`.
 
-    0 <= S <= 1 and 0 <= H <= 1 for H = diag(h), so ||S - H|| <= 1; and D_i <= 1 / (1 - h) at the h with
+    0 <= S <= 1 and 0 <= H <= 1 for H = diag(s h), so ||S - H|| <= 1; and D_i <= 1 / (1 - h) at the h with
     sqrt(h) / (1 - h) = m. For m = 1 that is the golden ratio, 1.62, at h = 0.38.
     """
     there = (1 + math.sqrt(1 + 4 * longest_row(params, train, rows) ** 2)) / 2
     return min(there, 1 / (1 - MAX_LEVERAGE))
 
 
-def factors(u_train: Array, longest: float) -> Array:
-    """D, then D h, float64 (2, N_train).
+def factors(u_train: Array, longest: float, share: Array | float = 1.0) -> Array:
+    """D, then s D h, float64 (2, N_train).
 
     Args:
         u_train: (N_train, p), the basis of a ridge fit.
         longest: m.
+        share: s, 0 to 1, (N_train,) or one for all rows; 1 is leave-one-out.
     """
     leverage = np.einsum("ij,ij->i", u_train, u_train).clip(0.0, 1.0)
     with np.errstate(divide="ignore"):  # no leverage, no limit
         scales = np.minimum(1 / (1 - leverage.clip(max=MAX_LEVERAGE)), longest / np.sqrt(leverage))
-    return np.stack([scales, scales * leverage])
+    return np.stack([scales, share * scales * leverage])
 
 
 def shrunk(u_train: Array, longest: float) -> int:
@@ -77,9 +79,9 @@ def shrunk(u_train: Array, longest: float) -> int:
 
 
 class OwnResiduals:
-    """D h r of blocks of training rows, ready to be subtracted.
+    """s D h r of blocks of training rows, ready to be subtracted.
 
-    A request holds z = r_a + i r_b of two half blocks, whose c = D h differ:
+    A request holds z = r_a + i r_b of two half blocks, whose c = s D h differ:
     c_a r_a + i c_b r_b = (c_a + c_b) / 2 z + conj((c_a - c_b) / 2 z). What is conjugated is the product, so that the
     noise of switching keys meets no data.
 
@@ -98,7 +100,7 @@ class OwnResiduals:
     def subtract(
         self, total: sealapi.Ciphertext | None, requests: Bytes, block: int, outputs: Sequence[int], of: int
     ) -> sealapi.Ciphertext | None:
-        """total - D h r, in total's place; None is zero.
+        """total - s D h r, in total's place; None is zero.
 
         Args:
             total: D U g of the ciphertext that carries these outputs of this block.

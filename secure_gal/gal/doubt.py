@@ -2,7 +2,8 @@
 
 A value of a training row that its fit "has not seen" is its sender's own word. What a sender cannot know is the
 residual of a held-out row, which is never sent; so where rows are held out, what a fit says of them is what its word is
-worth (decision 23, which also says what this cannot find).
+worth (decision 23, which also says what this cannot find). With encrypted residuals some training rows are kept back
+from assistors as well (`told_rows`): a ciphertext does not show that a residual is 0.
 """
 
 from __future__ import annotations
@@ -13,7 +14,11 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from secure_gal.gal.split import derive_seed
+
 Doubt = Literal["too-large", "copied", "only-where-told"]
+LASTING: tuple[Doubt, ...] = ("copied", "only-where-told")
+"""After which a party gets no weight in later rounds either: once F has taken in a lie, the next one shows less."""
 LARGEST = 100.0
 """|f| of a training row, in units of the largest residual, beyond which a fit has diverged: a ridge stays below 1, a
 leave-one-out value is divided by 0.05 at least."""
@@ -28,28 +33,53 @@ LEAST_SHARE = 0.5
 second-order optimism of out-of-fold values changes is far from this, however many rows make it significant."""
 
 
+MANY, MANY_SHARE = 10, 0.1
+"""So many rows of a batch, and more than such a share of it, that are unusual are no accident."""
 FAR = 6.0
 """Standard deviations from the mean beyond which a part of a new row is unusual, where no row that was learnt from has
 one as far out."""
 
 
+KEPT_BACK, LEAST_KEPT_BACK, MOST_KEPT_BACK = 0.05, 60, 500
+"""Share of the training rows that is kept back from assistors, and bounds of their number."""
+FEW_ROWS = 400
+"""Training rows below which none is kept back: every one is needed to learn."""
+
+
+def told_rows(train: npt.NDArray[np.bool_], seed: int) -> npt.NDArray[np.bool_]:
+    """Training rows, mask (N,), without those whose residual is kept back from all assistors in all rounds.
+
+    Which these are is no secret: what an assistor says of them it can only have from its own columns.
+
+    Args:
+        train: mask (N,); seed: the study's.
+    """
+    rows, mask = np.flatnonzero(train), train.copy()
+    if len(rows) >= FEW_ROWS:
+        count = round(np.clip(KEPT_BACK * len(rows), LEAST_KEPT_BACK, MOST_KEPT_BACK))
+        rng = np.random.default_rng(derive_seed("kept back", seed))
+        mask[rng.choice(rows, count, replace=False)] = False
+    return mask
+
+
 class Rows(NamedTuple):
-    """Residuals of training rows (n, K), as they were sent, and of held-out rows (n', K), which never are."""
+    """Residuals of told rows (n, K), as they were sent, and of all others (n', K), which never are."""
 
     sent: npt.NDArray[np.float32]
     kept_back: npt.NDArray[np.float32]
 
 
 def doubts(
-    rows: Rows, fits: Mapping[str, npt.NDArray[np.float32]], train: npt.NDArray[np.bool_], out_of_fold: bool
+    rows: Rows, fits: Mapping[str, npt.NDArray[np.float32]], told: npt.NDArray[np.bool_], out_of_fold: bool
 ) -> dict[str, Doubt]:
     """By party why its fit (N, K) of this round is set aside; none of those that may be honest.
 
     Args:
-        train: mask (N,); out_of_fold: whether values of training rows are said to come from fits that have not seen
-            them, so that they may not explain these rows alone.
+        told: mask (N,) of the rows sent.
+        out_of_fold: whether values of training rows are said to come from fits that have not seen them, so that they
+            may not explain these rows alone.
     """
-    found = {party: _doubt(rows, fit[train], fit[~train], out_of_fold) for party, fit in fits.items()}
+    found = {party: _doubt(rows, fit[told], fit[~told], out_of_fold) for party, fit in fits.items()}
     return {party: why for party, why in found.items() if why is not None}
 
 
@@ -73,9 +103,24 @@ def _doubt(
 
 def beyond(learnt: npt.NDArray[np.float32], parts: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     """Which new rows (n,) have a part (n, K) of a party that is unlike its parts (N, K) of the rows learnt from."""
-    centre, spread = learnt.mean(axis=0, dtype=np.float64), learnt.std(axis=0, dtype=np.float64)
-    furthest = np.maximum(np.abs(learnt - centre).max(axis=0), FAR * spread)
+    centre, furthest = _range(learnt)
     return np.asarray((np.abs(parts - centre) > furthest).any(axis=1))
+
+
+def credible(learnt: npt.NDArray[np.float32], parts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The parts (n, K) that count: no further out than any of the rows learnt from, and where many of a batch would
+    be, the mean part of those rows for all of it: a prediction without that party, on average."""
+    centre, furthest = _range(learnt)
+    far = beyond(learnt, parts)
+    if far.sum() >= MANY and far.mean() > MANY_SHARE:
+        return np.tile(centre, (len(parts), 1))
+    return np.asarray(np.clip(parts, centre - furthest, centre + furthest))
+
+
+def _range(learnt: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Mean of a party's parts (N, K), (K,), and how far from it one is like them."""
+    centre, spread = learnt.mean(axis=0, dtype=np.float64), learnt.std(axis=0, dtype=np.float64)
+    return centre, np.maximum(np.abs(learnt - centre).max(axis=0), FAR * spread)
 
 
 def _explained(residual: npt.NDArray[np.float32], fit: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from secure_gal.events import RoundRecord
-from secure_gal.gal.doubt import Doubt, Rows, doubts
+from secure_gal.gal.doubt import LASTING, Doubt, Rows, doubts
 from secure_gal.gal.line_search import LineSearch, line_search
 from secure_gal.gal.losses import Array, Loss, Weights, metric
 from secure_gal.gal.simplex import simplex_weights
@@ -50,6 +50,7 @@ class Ensemble:
         row_weights: v of all rows, (N,), above 0, at most 1, in F^0, residual, losses and metrics; None: equal.
         partly_withheld: whether leave-one-out values of later rounds leave out less than all of a row's own share.
         doubted: parties whose fits are another's word, and may be set aside (`secure_gal.gal.doubt`).
+        told: training rows whose residual they get, (N,); the others look to them as if nothing were left. None: all.
     """
 
     def __init__(
@@ -68,9 +69,11 @@ class Ensemble:
         row_weights: Weights = None,
         doubted: Sequence[str] = (),
         partly_withheld: bool = False,
+        told: npt.NDArray[np.bool_] | None = None,
     ) -> None:
         self.loss, self.task, self.parties = loss, task, parties
         self._y, self._train, self._row_weights = y, train, row_weights
+        self._told = train if told is None else told
         self._weights, self._rate = weights, learning_rate
         self._patience, self._rounds, self._local_loss = patience, rounds, local_loss
         self.cross_fitted, self._doubted, self._partly = cross_fitted, doubted, partly_withheld
@@ -89,7 +92,16 @@ class Ensemble:
 
     def residual(self) -> npt.NDArray[np.float32]:
         """Pseudo-residual r^t of the training rows, times their weights, float32 (N_train, K): as it travels."""
-        r, v = self.loss.residual(self._y[self._train], self.F[self._train]), self.weights_of(self._train)
+        return self._residual_of(self._train)
+
+    def told(self) -> npt.NDArray[np.float32]:
+        """The same as assistors get it: 0 in rows that are kept back from them."""
+        r = self._residual_of(self._train)
+        r[~self._told[self._train]] = 0
+        return r
+
+    def _residual_of(self, rows: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+        r, v = self.loss.residual(self._y[rows], self.F[rows]), self.weights_of(rows)
         return (r if v is None else v[:, None] * r).astype(np.float32)
 
     def withheld(self, party: str) -> float:
@@ -122,10 +134,10 @@ class Ensemble:
         return self.advance(w, terms, aside)
 
     def _set_aside(self, fitted: Mapping[str, npt.NDArray[np.float32]]) -> dict[str, Doubt]:
-        train = self._train
-        held_out = self.loss.residual(self._y[~train], self.F[~train]).astype(np.float32)
-        theirs = {p: fitted[p] for p in self._doubted}
-        return doubts(Rows(self.residual(), held_out), theirs, train, self.cross_fitted)
+        told, theirs = self._told, {p: fitted[p] for p in self._doubted}
+        rows = Rows(self._residual_of(told), self._residual_of(~told))
+        before = {p: why for r in self.history for p, why in r.set_aside.items() if why in LASTING and p in theirs}
+        return before | doubts(rows, theirs, told, self.cross_fitted)
 
     def advance(self, w: Array, terms: Mapping[str, Array], aside: Mapping[str, Doubt] | None = None) -> RoundRecord:
         """Steps f and g along g = sum_m w_m f_m, for weights (M,) that are known already.

@@ -102,9 +102,9 @@ class Finding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 )
             case "only-where-told":
                 return (
-                    f"{about} explains rows whose residuals it was sent, and at most half as much of held-out rows; "
-                    "those fits got no weight. Likely causes: a party that does not follow the protocol, or a learner "
-                    "of its own that gives values of training rows which it has seen"
+                    f"{about} explains rows whose residuals it was sent, and at most half as much of rows whose "
+                    "residuals are never sent; its fits got no weight. Likely causes: a party that does not follow "
+                    "the protocol, or a learner of its own that gives values of training rows which it has seen"
                 )
             case "no-finite-rate":
                 return (

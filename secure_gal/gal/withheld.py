@@ -5,6 +5,9 @@ and all of that comes off. Later it is less: when y_i rises, so do the earlier f
 residuals, from which the row is fitted now, fall by v eta w h (v the curvature of the loss). With A the sum of a
 party's eta w so far, its fit's share of r_i is about (1 - v A) h_i. Taking off all of h_i would push the row away from
 its own label, round after round (decision 19).
+
+Where residuals are encrypted nobody but the sponsor may know A, so there every party leaves out a share that stays the
+same in all rounds and follows from its own leverages alone (`fixed`).
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ from secure_gal.gal.losses import Array, Weights
 
 LEAST, MOST_NEEDED = 0.2, 0.5
 """Ends of what a party leaves out at least (`least`)."""
+ROWS_A_COEFFICIENT = 9.0
+"""Rows a coefficient, of all outputs, below which a fixed share leaves out everything; measured (decision 19)."""
 
 
 def withheld(curvature: Array, weights: Weights, taken: float) -> float:
@@ -40,3 +45,18 @@ def least(outputs: int, own: Array | float) -> float:
         own: h / (1 - h) of the training rows, (n,), as in `CrossFit`.
     """
     return float(np.clip(outputs * np.mean(own / (1.0 + own)), LEAST, MOST_NEEDED))
+
+
+def fixed(outputs: int, leverage: Array) -> Array:
+    """Which share of h r comes off in every round, (N,): sqrt(9 K h), h no less than its mean, between LEAST and 1.
+
+    A fit of p coefficients an output explains about K p / N of what is noise in N rows, and the mean h is p / N. Where
+    that is next to nothing, rows that keep part of their own residual deceive nobody, and learning goes on as far as
+    fitted values would let it; where it is not, values are plain leave-one-out ones. A row far out counts by itself.
+
+    Args:
+        outputs: K.
+        leverage: h of the training rows, (N,).
+    """
+    counted = np.maximum(leverage, leverage.mean())
+    return np.asarray(np.sqrt(ROWS_A_COEFFICIENT * outputs * counted).clip(LEAST, 1.0))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from secure_gal.errors import SettingsError
 from secure_gal.gal.split import derive_seed, fold_numbers
-from secure_gal.gal.withheld import least
+from secure_gal.gal.withheld import fixed, least
 from secure_gal.learners.base import Learner, Model
 from secure_gal.learners.cross_fit import cross_fit
 
@@ -24,6 +24,7 @@ class LocalParty:
         x: float64 (N, p), or arrays, in study order; train: its training mask (N,).
         seed: the study's.
         folds: of cross-fitted rounds, for a learner without a way of its own; None: the paper's rule, fitted values.
+        fixed_share: whether leave-one-out values leave out the same in all rounds, as those of encrypted fits do.
     """
 
     def __init__(
@@ -34,9 +35,10 @@ class LocalParty:
         learner: Learner,
         seed: int,
         folds: int | None = None,
+        fixed_share: bool = False,
     ) -> None:
         self._name, self.x, self._learner, self._seed = name, x, learner, seed
-        self._train = train
+        self._train, self._fixed_share = train, fixed_share
         self._x_train = x if train.all() else x[train]
         self._x_held_out = x[~train]
         self._folds = None if folds is None else fold_numbers(len(self._x_train), folds, seed)
@@ -74,15 +76,20 @@ class LocalParty:
             return model, self._checked(model.predict(self.x), residual.shape[1])
         found = cross_fit(self._learner, self._x_train, residual, seed, self._folds)
         self.how, of_training = found.how, found.values
-        if withheld < 1.0:
-            share = max(withheld, least(residual.shape[1], found.own))
-            of_training = of_training + ((1.0 - share) * found.own * residual.T).T
+        share = self._share(withheld, residual.shape[1], found.own)
+        of_training = of_training + ((1.0 - share) * found.own * residual.T).T
         if not len(self._x_held_out):
             return found.model, self._checked(of_training, residual.shape[1])
         values = np.empty((len(self._train), residual.shape[1]), dtype=np.float32)
         values[self._train] = of_training
         values[~self._train] = found.model.predict(self._x_held_out)
         return found.model, self._checked(values, residual.shape[1])
+
+    def _share(self, withheld: float, outputs: int, own: npt.NDArray[np.float64] | float) -> Any:
+        """Of its own residual that a row's value leaves out, one for all rows or (N_train,)."""
+        if self._fixed_share:
+            return fixed(outputs, np.asarray(own / (1.0 + own)))
+        return max(withheld, least(outputs, own)) if withheld < 1.0 else 1.0
 
     def _checked(self, values: npt.NDArray[Any], outputs: int) -> npt.NDArray[np.float32]:
         """SettingsError unless a model answered with finite values (N, K): peers would take others for an attack."""

@@ -156,8 +156,9 @@ class PartyModel:
 
     def encode(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> RowEncoder:
         encoder, x = self.encoded_to_learn(rows, train)
-        folds = folds_for(self._learner, self.party.learner.folds) if self.study.cross_fitted else None
-        self._local = LocalParty(self.party.party, x, train, self._learner, self.study.seed, folds)
+        study, encrypted = self.study, self.study.protect.encrypted
+        folds = folds_for(self._learner, self.party.learner.folds) if study.cross_fitted else None
+        self._local = LocalParty(self.party.party, x, train, self._learner, study.seed, folds, encrypted)
         return encoder
 
     def fit_round(

@@ -15,6 +15,8 @@ from crypto.ckks.params import ParameterSet
 from crypto.ckks.ring import padded
 from secure_gal.errors import DataError, blamed, setting
 from secure_gal.features.encoded import RidgeFeatures
+from secure_gal.gal.withheld import fixed
+from secure_gal.learners.ridge import leverage_of
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -79,6 +81,7 @@ class ReplyRidge:
         raw: the sponsor's evaluation keys, for the width of the features.
         u: float64 (N, p), training rows first; train: their number.
         leave_one_out: training rows get leave-one-out values instead of fitted ones.
+        outputs: K, by which a row leaves out more or less of its own residual (`secure_gal.gal.withheld`).
         cores: of worker processes; None: as many as there are.
 
     Raises:
@@ -95,12 +98,14 @@ class ReplyRidge:
         peer: str,
         *,
         leave_one_out: bool,
+        outputs: int,
         cores: int | None = None,
     ) -> None:
         with blamed(peer):
             keys = PublicKeys.from_bytes(params, width, raw)
         with setting("features", DataError):
-            self._ridge = EncryptedRidge(keys, u[:train], u, leave_one_out=leave_one_out, cores=cores)
+            share = fixed(outputs, leverage_of(u[:train]))
+            self._ridge = EncryptedRidge(keys, u[:train], u, leave_one_out=leave_one_out, share=share, cores=cores)
 
     def __repr__(self) -> str:
         return f"ReplyRidge({self._ridge!r})"
@@ -126,6 +131,7 @@ class ReplyRing:
 
     params: ParameterSet
     leave_one_out: bool
+    outputs: int
 
     @property
     def widest(self) -> int:
@@ -151,7 +157,8 @@ class ReplyRing:
 
     def ridge(self, width: int, raw: bytes, u: npt.NDArray[np.float64], train: int, peer: str) -> Ridge:
         """As `Ring.ridge`."""
-        return ReplyRidge(self.params, raw, width, u, train, peer, leave_one_out=self.leave_one_out)
+        left_out, k = self.leave_one_out, self.outputs
+        return ReplyRidge(self.params, raw, width, u, train, peer, leave_one_out=left_out, outputs=k)
 
     def joined(self, parts: list[Bytes], peer: str) -> Bytes:
         """The only part: one head serves all rounds."""

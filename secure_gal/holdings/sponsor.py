@@ -12,6 +12,7 @@ import numpy.typing as npt
 from secure_gal.data.encode import LabelCodec
 from secure_gal.data.label_form import unevenly_split
 from secure_gal.errors import StateError
+from secure_gal.gal.doubt import told_rows
 from secure_gal.gal.ensemble import Ensemble
 from secure_gal.gal.losses import default_local_loss, metric
 from secure_gal.holdings.evaluating import Held, evaluation_of
@@ -88,6 +89,7 @@ class SponsorData(PartyModel):
             row_weights=target.weights,
             doubted=[p for p in parties if p != self.party.party],
             partly_withheld=study.partly_withheld,
+            told=told_rows(self.train, study.seed) if study.keeps_back else None,
         )
 
     def true_metric(self, outputs: npt.NDArray[np.float64]) -> float | None:

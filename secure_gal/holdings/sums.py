@@ -14,7 +14,9 @@ from crypto.ckks.keys import PublicKeys
 from crypto.ckks.ring import padded
 from crypto.ckks.sum_keys import evaluation_part
 from secure_gal.errors import DataError, blamed, setting
+from secure_gal.gal.withheld import fixed
 from secure_gal.holdings.rings import Ridge, values_made
+from secure_gal.learners.ridge import leverage_of
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -27,15 +29,25 @@ class SumRidge:
         u: float64 (N, width), training rows first.
         train: number of training rows.
         leave_one_out: training rows get leave-one-out values.
+        outputs: K, as for `ReplyRidge`.
     """
 
     def __init__(
-        self, raw: bytes, width: int, u: npt.NDArray[np.float64], train: int, peer: str, *, leave_one_out: bool
+        self,
+        raw: bytes,
+        width: int,
+        u: npt.NDArray[np.float64],
+        train: int,
+        peer: str,
+        *,
+        leave_one_out: bool,
+        outputs: int,
     ) -> None:
         with blamed(peer):
             keys = PublicKeys.from_bytes(TRAINING, width, raw)
         with setting("features", DataError):
-            self._ridge = EncryptedRidge(keys, u[:train], u[:train], leave_one_out=leave_one_out)
+            share = fixed(outputs, leverage_of(u[:train]))
+            self._ridge = EncryptedRidge(keys, u[:train], u[:train], leave_one_out=leave_one_out, share=share)
             rows = PublicKeys(ROWS, width, raw)
             self._rows = FittedRows(rows, u[train:]) if len(u) > train else None
 
@@ -76,6 +88,7 @@ class SumRing:
 
     adds: bool
     leave_one_out: bool
+    outputs: int
 
     @property
     def widest(self) -> int:
@@ -104,7 +117,8 @@ class SumRing:
 
     def ridge(self, width: int, raw: bytes, u: npt.NDArray[np.float64], train: int, peer: str) -> Ridge:
         """As `Ring.ridge`."""
-        return SumRidge(self._own(raw, peer), width, u, train, peer, leave_one_out=self.leave_one_out)
+        left_out, k = self.leave_one_out, self.outputs
+        return SumRidge(self._own(raw, peer), width, u, train, peer, leave_one_out=left_out, outputs=k)
 
     def joined(self, parts: list[Bytes], peer: str) -> Bytes:
         """As `Ring.joined`, uint8 (`Layout.fit_bytes`,)."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from secure_gal import events
 from secure_gal.effects import Done, Effect
 from secure_gal.errors import PeerViolation, StateError
-from secure_gal.gal.doubt import beyond
+from secure_gal.gal.doubt import beyond, credible
 from secure_gal.gal.ensemble import PARTS
 from secure_gal.messages import Message
 from secure_gal.phases import Step
@@ -130,18 +130,29 @@ class Prediction:
     ) -> tuple[npt.NDArray[np.float64], list[str]]:
         """F = F^0 + own part + the assistors' parts in study order; and per row the parties missing, `;`-separated.
 
-        The part of an assistor whose fits had no weight in any kept round is 0, whatever it answers.
+        The part of an assistor whose fits had no weight in any kept round is 0, whatever it answers; parts further out
+        than those of all rows that were learnt from are pulled back (`secure_gal.gal.doubt.credible`).
         """
         total = np.tile(initial, (len(self._ids), 1)) + own.astype(np.float64)
         missing, parts = [""] * len(self._ids), self._parts.parts(self.batch)
         for peer in self._study.assistors:
             part, longer = parts[peer], {"": peer}  # each text once, however many rows have it
             if not self._weightless(peer):
-                total += part.values
+                total += self._counted(peer, part.known == 1, part.values)
             for i in np.flatnonzero(part.known == 0).tolist():
                 before = missing[i]
                 missing[i] = longer.setdefault(before, f"{before};{peer}")
         return total, missing
+
+    def _counted(
+        self, peer: str, known: npt.NDArray[np.bool_], values: npt.NDArray[np.float64]
+    ) -> npt.NDArray[np.float64]:
+        """Its parts (n, K) as they count; of rows that it does not know, 0."""
+        if peer not in self._learnt:  # known in a sum alone
+            return values
+        counted = np.zeros_like(values)
+        counted[known] = credible(self._learnt[peer], values[known])
+        return counted
 
     def _weightless(self, peer: str) -> bool:
         """Whether nothing of this assistor's is in what was learnt; unknown of one that is known in a sum alone."""

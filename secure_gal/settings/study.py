@@ -151,6 +151,12 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.cross_fitted and not self.protect.encrypted
 
     @property
+    def keeps_back(self) -> bool:
+        """Whether some training rows' residual is kept back from assistors, so that their fits can be held against it:
+        where a ciphertext hides which, and the sponsor sees fits one by one."""
+        return self.cross_fitted and self.protect.encrypted and not self.protect.summed
+
+    @property
     def adder(self) -> str:
         """The aggregator of a study with `predictions = "sum"`, else empty."""
         return (self.aggregator or self.assistors[0]) if self.protect.summed else ""

@@ -51,7 +51,13 @@ def learn(study: Study, blocks: Mapping[str, np.ndarray], labels: list[Any], lea
     )
     parties = {
         name: LocalParty(
-            name, x, train, learners[name], study.seed, folds_for(learners[name], None) if study.cross_fitted else None
+            name,
+            x,
+            train,
+            learners[name],
+            study.seed,
+            folds_for(learners[name], None) if study.cross_fitted else None,
+            study.protect.encrypted,
         )
         for name, x in blocks.items()
     }

@@ -65,7 +65,7 @@ class Head(Rows):
 
     def use_keys(self, raw: bytes, peer: str) -> None:
         left_out = self.cross_fitted
-        self.ridge = SumRidge(self.own(raw), 8, self.u, int(self.train.sum()), peer, leave_one_out=left_out)
+        self.ridge = SumRidge(self.own(raw), 8, self.u, int(self.train.sum()), peer, leave_one_out=left_out, outputs=1)
 
     def fit(self, round_: int, requests: np.ndarray, outputs: int, peer: str) -> np.ndarray:
         return self.ridge.fit(requests, outputs, peer)
@@ -102,7 +102,8 @@ class Individual(Rows):
 
     def use_keys(self, raw: bytes, peer: str) -> None:
         rows = int(self.train.sum())
-        self.party = ReplyRidge(PARAMETER_SETS["standard"], raw, 8, self.u, rows, peer, leave_one_out=False, cores=1)
+        params = PARAMETER_SETS["standard"]
+        self.party = ReplyRidge(params, raw, 8, self.u, rows, peer, leave_one_out=False, outputs=1, cores=1)
 
     def fit(self, round_: int, requests: np.ndarray, outputs: int, peer: str) -> np.ndarray:
         return self.party.fit(requests, outputs, peer)

@@ -59,6 +59,7 @@ class Arrays:
     fresh = False
     rounds = ROUNDS
     cross_fitted = False
+    fixed_share = False
 
     def __init__(self, name: str, offset: int = 0, rounds: int = ROUNDS) -> None:
         rng = np.random.default_rng(NAMES.index(name) + 1)
@@ -78,7 +79,8 @@ class Arrays:
 
     def prepare(self, rows: np.ndarray, train: np.ndarray) -> bytes:
         self.rows, self.train = rows, train
-        self.local = LocalParty(self.name, self.x[rows], train, LinearLearner(), 0, 5 if self.cross_fitted else None)
+        folds = 5 if self.cross_fitted else None
+        self.local = LocalParty(self.name, self.x[rows], train, LinearLearner(), 0, folds, self.fixed_share)
         return storage.dump((rows, train))
 
     def reload(self, encoder: bytes) -> None:

@@ -99,7 +99,7 @@ def _holding(data: AssistorData) -> Parts:
     from secure_gal.holdings.rings import ReplyRing
 
     study = data.study
-    ring = ReplyRing(named(study.protect.parameter_set), study.cross_fitted)
+    ring = ReplyRing(named(study.protect.parameter_set), study.cross_fitted, study.k)
     fits = EncryptedRidgeFits(data, ring, OneMap(data))
     return Parts(fits.prepare, encrypted=fits, keyed=fits)
 

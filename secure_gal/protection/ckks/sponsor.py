@@ -66,7 +66,7 @@ class EncryptedResiduals:
 
     def send(self, stage: SponsorStage) -> list[Effect]:
         """One encryption serves all assistors that hold the same training rows."""
-        residual, masks = stage.ensemble.residual(), {p: stage.held(p) for p in stage.assistors}
+        residual, masks = stage.ensemble.told(), {p: stage.held(p) for p in stage.assistors}
 
         def encrypted() -> dict[str, Bytes]:
             unit, _ = to_unit(residual)
@@ -79,7 +79,7 @@ class EncryptedResiduals:
     def _encrypted(self, stage: SponsorStage, parts: dict[str, Bytes]) -> list[Effect]:
         """Once this step is on disk, the round's ciphertexts are only ever sent again as they are."""
         _sent(stage).set(stage.round)
-        stage.residuals[stage.round] = stage.ensemble.residual()
+        stage.residuals[stage.round] = stage.ensemble.told()
         return [Send(p, EncryptedResidual(ciphertexts, stage.round)) for p, ciphertexts in parts.items()]
 
     def resume(self, stage: SponsorStage) -> list[Effect]:
@@ -198,7 +198,7 @@ class DecryptedFits:
         return [self._decrypt(stage, peer)]
 
     def _decrypt(self, stage: SponsorStage, peer: str) -> Compute[npt.NDArray[np.float32]]:
-        ciphertexts, residual = _unread(stage)[peer], stage.ensemble.residual()
+        ciphertexts, residual = _unread(stage)[peer], stage.ensemble.told()
         held, train = stage.held(peer), stage.train_of(peer)
 
         def opened(fitted: npt.NDArray[np.float32]) -> list[Effect]:

@@ -67,7 +67,7 @@ def _holding(data: AssistorData) -> Parts:
     if not study.protect.encrypted:
         values = EncryptedValues(data)
         return Parts(values.prepare, clear=values, keyed=values)
-    ring = SumRing(name == study.adder, study.cross_fitted)
+    ring = SumRing(name == study.adder, study.cross_fitted, study.k)
     fits = EncryptedRidgeFits(data, ring, FreshMaps(data) if data.learner.fresh_features else OneMap(data))
     return Parts(fits.prepare, encrypted=fits, keyed=fits)
 

@@ -62,10 +62,10 @@ def refitted(phi: Array, r: Array, rows: list[int]) -> Array:
     return out
 
 
-def left_out(u: Array, r: Array, longest: float, train: int | None = None) -> Array:
+def left_out(u: Array, r: Array, longest: float, train: int | None = None, share: float = 1.0) -> Array:
     """The formula in the clear, for all rows of u; the first `train` are left out, the others are fitted."""
     train = len(u) if train is None else train
-    scales, own = factors(u[:train], longest)
+    scales, own = factors(u[:train], longest, share)
     f = u @ (u[:train].T @ r)
     f[:train] = scales[:, None] * f[:train] - own[:, None] * r
     return f
@@ -124,6 +124,21 @@ def test_other_rows_and_predictions_keep_the_full_fit() -> None:
     full = u[train:] @ (u[:train].T @ r[:train])
     assert np.abs(secret("standard").decrypt(replies, 400, 2, PEER) - full).max() < STANDARD.error
     assert np.abs(found[train:] - full).max() < STANDARD.error
+
+
+def test_a_row_may_keep_a_share_of_its_own_residual() -> None:
+    phi, r = problem(500, 3, 2)
+    u, share = basis(phi, 500), np.random.default_rng(3).uniform(0, 1, 500)
+    job = EncryptedRidge(keys("standard", 4), u, u, leave_one_out=True, share=share, cores=1)
+    found = secret("standard").decrypt(job.fit(secret("standard").encrypt(r), 2), 500, 2, PEER)
+    job.close()
+    longest = longest_row(STANDARD, 500, 500)
+    plain, own = left_out(u, r, longest), factors(u, longest)[1]
+    kept = ((1 - share) * own)[:, None] * r
+    assert np.abs(found - plain - kept).max() < bound(STANDARD, u, r) < np.abs(kept).max() / 3
+    for wrong in (1.5, -0.1, np.full(500, np.nan)):
+        with pytest.raises(Misuse, match="a share of 0 to 1"):
+            EncryptedRidge(keys("standard", 4), u, u, leave_one_out=True, share=wrong, cores=1)
 
 
 @pytest.mark.parametrize("room", [0, 5 * ridge_blocks.ciphertext_bytes(STANDARD), 2**30])
@@ -187,16 +202,17 @@ def test_rows_of_a_ciphertext_are_no_longer_than_the_noise_bound_counts(params: 
     assert growth(params, 1, 1) == pytest.approx(20)
 
 
+@pytest.mark.parametrize("share", [1.0, 0.2, 0.0])
 @pytest.mark.parametrize("far", [0.0, 3.0, 1e4])
-def test_values_grow_by_no_more_than_is_stated(far: float) -> None:
-    """The norm of the whole map r -> leave-one-out values; `far` moves three rows out."""
+def test_values_grow_by_no_more_than_is_stated(far: float, share: float) -> None:
+    """The norm of the whole map r -> values, whatever share is left out; `far` moves three rows out."""
     phi, _ = problem(120, 40, 1)
     phi[:3] *= 1 + far
     u = basis(phi, 120)
     for name, params in {**PARAMETER_SETS, "sum": TRAINING}.items():
-        norm = np.linalg.norm(left_out(u, np.eye(120), longest_row(params, 120, 120)), 2)
+        norm = np.linalg.norm(left_out(u, np.eye(120), longest_row(params, 120, 120), share=share), 2)
         assert norm < growth(params, 120, 120), name
-    assert np.linalg.norm(left_out(u, np.eye(120), 1.0), 2) < GOLDEN
+    assert np.linalg.norm(left_out(u, np.eye(120), 1.0, share=share), 2) < GOLDEN
 
 
 def test_rows_that_do_not_lie_in_the_same_places_are_refused() -> None:

@@ -25,7 +25,9 @@ from crypto.ckks.slots import Packing
 from crypto.ckks.sum_calculator import SumCalculator
 from crypto.ckks.sum_keys import EncryptionKey, ProductKeys
 from crypto.errors import Malformed
+from secure_gal.gal.withheld import fixed
 from secure_gal.holdings.sums import SumRidge
+from secure_gal.learners.ridge import leverage_of
 from tests.support.ckks_keys import PEER, ridge
 from tests.support.exact_ring import Exact, Unsanitised, coefficients, moduli
 
@@ -71,7 +73,9 @@ class Study:
         self.fits = [u @ (u[:train].T @ self.r) for u in self.u]
         if leave_one_out:
             for u, fit in zip(self.u, self.fits, strict=True):
-                scales, own = factors(u[:train], longest_row(TRAINING, train, train))
+                scales, own = factors(
+                    u[:train], longest_row(TRAINING, train, train), fixed(outputs, leverage_of(u[:train]))
+                )
                 fit[:train] = scales[:, None] * fit[:train] - own[:, None] * self.r
         self.own = 0.3 * self.r
 
@@ -130,7 +134,7 @@ def test_sums_of_encrypted_fits_are_those_of_clear_ones(
     requests = keys.secret.encrypt(study.r)
     fits = []
     for u in study.u:
-        party = SumRidge(keys.raw, 4, u, train, PEER, leave_one_out=leave_one_out)
+        party = SumRidge(keys.raw, 4, u, train, PEER, leave_one_out=leave_one_out, outputs=outputs)
         fits.append(party.fit(requests, outputs, PEER))
         party.close()
     check(keys, study, fits, requests)
@@ -142,7 +146,7 @@ def test_features_wider_than_a_segment(keys: Keys) -> None:
     requests = keys.secret.encrypt(study.r)
     fits = []
     for u in study.u:
-        party = SumRidge(keys.raw, 1024, u, N // 16, PEER, leave_one_out=False)
+        party = SumRidge(keys.raw, 1024, u, N // 16, PEER, leave_one_out=False, outputs=1)
         fits.append(party.fit(requests, 2, PEER))
         party.close()
     check(keys, study, fits, requests)
@@ -197,7 +201,7 @@ def test_a_sum_read_by_another_layout_is_not_the_sum(keys: Keys) -> None:
 def test_segments_that_nobody_uses_hold_noise_alone(keys: Keys) -> None:
     """13 of 16 segments: what is there has the size of the flooding and of nothing else."""
     study = Study(N // 16, 0, 3)
-    party = SumRidge(keys.raw, 4, study.u[0], N // 16, PEER, leave_one_out=False)
+    party = SumRidge(keys.raw, 4, study.u[0], N // 16, PEER, leave_one_out=False, outputs=1)
     fit = party.fit(keys.secret.encrypt(study.r), 3, PEER)
     party.close()
     released = keys.calculator.weighted_sum([study.layout.split(fit)] * 2, [1 << 19, 1 << 19])

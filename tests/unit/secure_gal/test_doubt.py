@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 
 from secure_gal import GAL
-from secure_gal.gal.doubt import FEWEST, LARGEST, Rows, doubts
+from secure_gal.gal.doubt import (
+    FEW_ROWS,
+    FEWEST,
+    LARGEST,
+    LEAST_KEPT_BACK,
+    MOST_KEPT_BACK,
+    Rows,
+    credible,
+    doubts,
+    told_rows,
+)
 from secure_gal.gal.ensemble import Ensemble
 from secure_gal.gal.losses import get_loss
 from secure_gal.gal.verdict import findings
@@ -98,6 +108,56 @@ def test_the_sponsor_does_not_doubt_itself_and_nothing_is_learnt_from_doubted_pa
     assert set(record.set_aside) == set(made.parties) and record.eta == 0 and made.finished and made.kept == 0
 
 
+def test_a_party_that_copied_once_has_no_weight_again() -> None:
+    """What it says later shows less, for F has taken in what it said before it was found out."""
+    made = ensemble("fitted", ("lab", "insurer"))
+    r = made.loss.residual(made.labels(np.ones(N, bool)), made.F)
+    honest = (0.3 * r + 0.3 * NOISE).astype(np.float32)
+    made.commit({"hospital": honest, "lab": only_told(r, NOISE).astype(np.float32), "insurer": honest})
+    later = made.commit({"hospital": NOISE, "lab": honest, "insurer": 1e6 * NOISE})
+    assert later.set_aside == {"lab": "copied", "insurer": "too-large"}
+    last = made.commit({"hospital": NOISE, "lab": honest, "insurer": honest})
+    assert last.set_aside == {"lab": "copied"}, "one fit that has diverged is forgiven"
+
+
+def test_rows_that_are_kept_back_are_a_twentieth_and_never_more_than_few_studies_can_spare() -> None:
+    for rows, kept in ((FEW_ROWS - 1, 0), (FEW_ROWS, LEAST_KEPT_BACK), (4000, 200), (50_000, MOST_KEPT_BACK)):
+        train = np.arange(rows + 9) % (rows + 9) >= 9  # nine validate
+        told = told_rows(train, 3)
+        assert (train & ~told).sum() == kept and not (told & ~train).any()
+        assert np.array_equal(told, told_rows(train, 3))
+        assert not kept or not np.array_equal(told, told_rows(train, 4))
+
+
+def test_a_noised_copy_of_what_was_told_is_found_by_rows_that_were_kept_back() -> None:
+    """Every row trains, and the party answers for kept rows what it got, 0, and noise."""
+    everyone = np.ones(N, dtype=bool)
+    y, told, loss = np.asarray(RNG.integers(0, 2, N)), told_rows(everyone, 0), get_loss("cross_entropy", 1)
+    names, found = ("hospital", "lab"), {}
+    for kept in (None, told):
+        made = Ensemble(
+            loss,
+            y,
+            everyone,
+            "classification",
+            names,
+            "fitted",
+            "search",
+            3,
+            3,
+            "l2",
+            True,
+            doubted=("lab",),
+            told=kept,
+        )
+        shown = made.told()
+        assert np.array_equal(shown[told], made.residual()[told])
+        assert np.array_equal(shown[~told] == 0, np.full(shown[~told].shape, kept is not None))
+        found[kept is None] = made.commit({"hospital": 0.1 * NOISE, "lab": shown + 0.1 * NOISE})
+    assert found[True].set_aside == {} and found[True].weights["lab"] > 0.8, "without them"
+    assert found[False].set_aside == {"lab": "only-where-told"} and found[False].weights["lab"] == 0
+
+
 @pytest.mark.parametrize("learner", ["linear", "gb"])
 @pytest.mark.parametrize("seed", range(3))
 def test_no_honest_party_is_set_aside(learner: str, seed: int) -> None:
@@ -136,3 +196,31 @@ def test_the_researchers_api_doubts_every_party_but_the_first() -> None:
     for learners, found in ((["linear", Diverging()], {"party-1": "too-large"}), ([Diverging(), "linear"], {})):
         made = GAL("regression", rounds=1, learners=learners).fit([x[:, :2], x[:, 2:]], y)
         assert made.history_[0].set_aside == found
+
+
+def test_parts_that_go_too_far_are_pulled_back_and_a_batch_of_them_says_nothing() -> None:
+    learnt = np.column_stack([np.linspace(-1, 3, 101), np.full(101, 5.0)]).astype(np.float32)
+    furthest = 6 * np.linspace(-1, 3, 101).std()  # beyond all of them
+    within = np.tile([[2.0, 5.0]], (100, 1))
+    assert np.array_equal(credible(learnt, within), within)
+    few = within.copy()
+    few[:9] = [[1e6, 5.0]]
+    assert np.allclose(credible(learnt, few)[:9], [1 + furthest, 5.0]) and np.array_equal(
+        credible(learnt, few)[9:], within[9:]
+    )
+    many = within.copy()
+    many[:11] = [[-1e6, 9.0]]
+    assert np.allclose(credible(learnt, many), [[1.0, 5.0]]), "the mean of what was learnt from"
+
+
+def test_a_ciphertext_study_keeps_rows_back_from_its_assistors(tmp_path: Path) -> None:
+    """By the estimator, whose roles are the product's: what left is 0 there, and the sponsor fits all rows itself."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((FEW_ROWS, 4))
+    y = (x[:, 0] + x[:, 2] + rng.standard_normal(FEW_ROWS) > 0).astype(int)
+    told = told_rows(np.ones(FEW_ROWS, dtype=bool), 0)
+    for residuals, kept in (("none", 0), ("ckks", LEAST_KEPT_BACK)):
+        made = GAL(rounds=2, residuals=residuals).fit([x[:, :2], x[:, 2:]], y)
+        sent = made.fitted_.sponsor.state["residual/0001"]
+        assert (sent == 0).sum() == kept and (not kept or not sent[~told].any())
+        assert made.n_rounds_ and all(r.set_aside == {} for r in made.history_)

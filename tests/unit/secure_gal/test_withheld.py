@@ -11,9 +11,10 @@ from sklearn.datasets import make_classification
 from secure_gal import GAL
 from secure_gal.errors import PeerViolation
 from secure_gal.gal import ensemble as ensemble_module
+from secure_gal.gal.ensemble import Ensemble
 from secure_gal.gal.losses import get_loss
-from secure_gal.gal.withheld import LEAST, MOST_NEEDED, least, withheld
-from secure_gal.holdings.local import LocalParty
+from secure_gal.gal.withheld import LEAST, MOST_NEEDED, fixed, least, withheld
+from secure_gal.holdings.local import LocalParty, collapse
 from secure_gal.learners.linear import LinearLearner
 from secure_gal.settings.study import LossName
 
@@ -106,3 +107,54 @@ def test_many_classes_are_learnt_further_and_the_reported_loss_stays_honest(
     monkeypatch.setattr(ensemble_module, "withheld", lambda *_: 0.0)
     with pytest.raises(PeerViolation, match="a share of 0 to leave out"):
         outcome(seed)  # a row that explains itself is not honest, and no assistor takes part in that
+
+
+def test_a_fixed_share_follows_from_a_partys_own_leverages() -> None:
+    """All of it from one coefficient for nine rows on, a fifth from one for 225; a row far out by itself."""
+    h = np.full(12, 1 / 36)
+    np.testing.assert_allclose(fixed(1, h), np.full(12, 0.5))
+    np.testing.assert_allclose(fixed(4, h), np.ones(12))
+    np.testing.assert_allclose(fixed(1, h / 100), np.full(12, LEAST))
+    h[:3] = 0.0, 0.1, 0.3
+    counted = [3 * np.sqrt(h.mean()), 3 * np.sqrt(0.1), 1.0]
+    np.testing.assert_allclose(fixed(1, h)[:3], counted)
+    assert np.array_equal(fixed(1, np.asarray(0.0)), LEAST), "folds and out-of-bag values have no leverage"
+
+
+def test_a_party_of_a_study_with_encrypted_residuals_leaves_out_the_same_in_every_round() -> None:
+    rng = np.random.default_rng(0)
+    x, r = rng.standard_normal((400, 3)), rng.standard_normal((400, 2)).astype(np.float32)
+    everyone = np.ones(400, dtype=np.bool_)
+    party = LocalParty("lab", x, everyone, LinearLearner(), 0, folds=5, fixed_share=True)
+    plain = LocalParty("lab", x, everyone, LinearLearner(), 0, folds=5).fit_round(1, r)[1]
+    first, later = (party.fit_round(t, r)[1] for t in (1, 2))
+    assert np.array_equal(first, later)
+    z = np.column_stack([(x - x.mean(axis=0)) / x.std(axis=0), np.ones(400)])
+    h = np.einsum("ij,ij->i", z @ np.linalg.inv(z.T @ z + np.diag([0.04, 0.04, 0.04, 0])), z)
+    share = fixed(2, h)
+    assert share.min() < 0.45 < 0.8 < share.max() < 1
+    np.testing.assert_allclose(first, plain + ((1 - share) * h / (1 - h) * r.T).T, atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_rows_that_keep_some_of_their_own_residual_report_honestly_where_coefficients_are_many(seed: int) -> None:
+    """The hard set as in an encrypted study: four parties and one of noise, linear heads; beside fitted values."""
+    x, y, new, truth = many_classes(seed)
+    found = {}
+    for share in ("fixed", "fitted"):
+        loss, everyone, names = get_loss("cross_entropy", 10), np.ones(400, np.bool_), [f"p{m}" for m in range(5)]
+        made = Ensemble(
+            loss, y, everyone, "classification", tuple(names), "fitted", "search", 12, 12, "l2", cross_fitted=True
+        )
+        parties = {n: LocalParty(n, b, everyone, LinearLearner(), 0, 5, True) for n, b in zip(names, x, strict=True)}
+        models: dict[str, list[Any]] = {n: [] for n in names}
+        while not made.finished:
+            fits = {n: p.fit_round(1, made.residual()) for n, p in parties.items()}
+            for n, (model, values) in fits.items():
+                models[n].append(model)
+                fits[n] = model, values if share == "fixed" else model.predict(x[names.index(n)]).astype(np.float32)
+            made.commit({n: values for n, (_, values) in fits.items()})
+        parts = [collapse(models[n][: made.kept], made.coefficients(n), b) for n, b in zip(names, new, strict=True)]
+        found[share] = loss.value(truth, made.F0 + sum(parts)), made.history[made.kept - 1].train_loss
+    assert found["fixed"][1] > 0.95 * found["fixed"][0], "out of fold"
+    assert found["fitted"][1] < 0.8 * found["fitted"][0] and found["fixed"][0] < found["fitted"][0]
