@@ -19,7 +19,7 @@ from parties.run.calibrated import FILE, MAX_BYTES, keep, read, this_machine
 from secure_gal.errors import DataError
 from secure_gal.forecast.calibration import MAX_ENTRIES, Calibration, Measured
 from secure_gal.forecast.timings import Sample, Timings
-from tests.unit.parties.test_forecast import kept, parties
+from tests.support.forecasts import kept, parties
 
 TIMES = Measured(Timings((Sample(300, first=0.5, later=0.25),), 300, 0.125))
 WORK = "a" * 64
