@@ -23,6 +23,7 @@ from secure_gal.forecast import reckoning
 from secure_gal.forecast.calibration import Measured, work_of
 from secure_gal.forecast.reckoning import Costs, Forecast, ways
 from secure_gal.forecast.traffic import foretold
+from secure_gal.forecast.untold import untold
 from secure_gal.protocol.agreement import reading
 from secure_gal.volume import Volume
 from transport import wire
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 RATES = (1, 10, 100)
 """Mbit/s."""
-NO_NETWORKS = "seconds are not foretold for a network: how many epochs it takes, its training shows"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -142,9 +142,9 @@ def _measure(session: Session, padded: int) -> Measured:
     from secure_gal.holdings.assistor import AssistorData
     from secure_gal.holdings.sponsor import SponsorData
 
-    if why := _untold(session):
-        return Measured(untold=why)
     study, party, folder = session.study, session.party, session.file.resolve().parent
+    if why := untold(party.learner, arrays=party.data.arrays):
+        return Measured(untold=why)
     quiet, silent = rehearsal.quiet(party), lambda text: None
     if party.party == study.sponsor:
         timings = rehearsal.sponsor(SponsorData(quiet, study, folder, silent), study, party)
@@ -189,16 +189,6 @@ def _of_rounds(party: AtHand, measured: Measured, volume: Volume, rounds: int) -
         adds = me == study.adder
         seconds = reckoning.of_assistor(study, pace, measured.ciphers, measured.sums, rows, aggregates=adds)
     return msgspec.structs.replace(base, seconds={"start": party.start} | seconds, elapsed=elapsed)
-
-
-def _untold(session: Session) -> str:
-    from secure_gal.learners.declare import KINDS
-
-    learner = session.party.learner
-    networks = learner.kind in KINDS.names() and KINDS.find(learner.kind, "[learner] kind").torch
-    if session.party.data.arrays or networks or "encoder" in learner.maps:
-        return NO_NETWORKS
-    return ""
 
 
 def in_words(session: Session, ends: Sequence[Forecast]) -> str:

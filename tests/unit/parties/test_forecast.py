@@ -8,12 +8,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from parties.commands.forecast import NO_NETWORKS, Known, forecast
+from parties.commands.forecast import Known, forecast
 from parties.report import foretold
 from parties.run.calibrated import FILE
 from parties.run.session import open_session
 from secure_gal.errors import SettingsError
 from secure_gal.forecast.reckoning import Costs, Forecast
+from secure_gal.forecast.untold import NO_NETWORKS
 from tests.support.forecasts import ROWS, kept, parties
 
 
