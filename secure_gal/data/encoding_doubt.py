@@ -34,8 +34,8 @@ def other_readings(head: bytes, found: str) -> str:
         return ""
     others = ", ".join(f"{word[0].decode(name)!r} as {name}" for name in rivals[:SHOWN])
     return (
-        f"text is read as {found}, which few letters tell: {word[0].decode(found, 'replace')!r} would be {others}; if "
-        f'one of these is right: [data] encoding = "{rivals[0]}"'
+        f"text is read as {found}, which few letters tell: {word[0].decode(found, 'replace')!r} would be {others}; "
+        f'name the right one: [data] encoding = "{rivals[0]}", say'
     )
 
 

@@ -19,7 +19,7 @@ from secure_gal.forecast.ciphertexts import measure
 from secure_gal.forecast.traffic import foretold
 from secure_gal.forecast.untold import untold
 from secure_gal.gal.split import split_rows
-from secure_gal.holdings.party import AssistorData
+from secure_gal.holdings.assistor import AssistorData
 from secure_gal.holdings.sponsor import SponsorData
 from secure_gal.protocol.agreement import reading
 from secure_gal.settings.study import Study

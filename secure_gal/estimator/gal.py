@@ -202,9 +202,9 @@ class GAL(AfterFit):
         """What `fit` of the same arguments will take, from two seconds of every party's own work; nothing is learnt.
 
         Returns:
-            For all rounds: `bytes` by (sender, receiver), as in `cost_`; `seconds` of CPU by (party, work), messages at the
-            price of a study between machines; `untold`, by party, why it has no seconds; `budgets`, what is taken and of
-            how much.
+            For all rounds: `bytes` by (sender, receiver), as in `cost_`; `seconds` of CPU by (party, work), messages
+            at the price of a study between machines; `untold`, by party, why it has no seconds; `budgets`, what is
+            taken and of how much.
 
         Raises:
             ParameterError, InputError: as `fit`.
