@@ -2,7 +2,7 @@
 
     python -m benchmarks.read_tables --rows 1000000 --columns 50
     python -m benchmarks.read_tables --memory --rows 1000000     # peaks of reading, encoding and a fit, three sizes
-    python -m benchmarks.read_tables --check                     # CPU of `secure-gal check` on 30,000 x 24
+    python -m benchmarks.read_tables --check                     # CPU of `secure-gal check`, 30,000 x 24: first, later
 
 The file is made here, of numbers with three decimals, some empty; a second one has a marker among its numbers, which
 takes the way by text. JSON of the first goes to benchmarks/results/read_tables.json.
@@ -112,8 +112,9 @@ def memory(folder: Path, rows: int, columns: int) -> None:
         path.unlink()
 
 
-def check(folder: Path, rows: int, repeats: int) -> list[float]:
-    """CPU seconds (user and system) of `secure-gal check` at a sponsor whose table has 24 columns, ascending."""
+def check(folder: Path, rows: int, repeats: int, protect: str = "") -> tuple[float, list[float]]:
+    """CPU seconds (user and system) of `secure-gal check` at a sponsor whose table has 24 columns: of the first, which
+    decides on the schema and measures the machine, and of those after it, ascending."""
     rng = np.random.default_rng(0)
     numbers = {f"c{j}": np.where(rng.random(rows) < 0.01, np.nan, rng.normal(size=rows).round(3)) for j in range(20)}
     texts = {name: rng.choice(levels, rows) for name, levels in (("g", ["a", "b"]), ("h", ["c", "d", "e"]))}
@@ -122,6 +123,7 @@ def check(folder: Path, rows: int, repeats: int) -> list[float]:
     frame.fill_nan(None).write_csv(folder / "s.csv")
     (folder / "study.toml").write_text(
         'name = "c"\ntask = "classification"\nsponsor = "s"\naddress = "tcp://127.0.0.1:7101"\nassistors = ["l"]\n'
+        + protect
     )
     (folder / "s.toml").write_text(
         'study = "study.toml"\nparty = "s"\nhome = "keys"\nrun_dir = "run"\nbind = "tcp://127.0.0.1:7101"\n'
@@ -130,14 +132,27 @@ def check(folder: Path, rows: int, repeats: int) -> list[float]:
     setup.keygen("s", folder / "keys")
     setup.keygen("l", folder / "other")
     setup.trust_card(folder / "other/l.card", folder / "keys", False, lambda text: True)
-    taken = []
-    for _ in range(repeats):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        command = [sys.executable, "-m", "parties.cli", "check", str(folder / "s.toml")]
-        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        taken.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    return sorted(taken)
+    command = [sys.executable, "-m", "parties.cli", "check", str(folder / "s.toml")]
+    first, *later = [child(command) for _ in range(1 + repeats)]
+    return first, sorted(later)
+
+
+def child(command: list[str]) -> float:
+    """CPU seconds of a process, user and system."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def checks(folder: Path, repeats: int) -> None:
+    """Print them for a study in the clear and an encrypted one, beside what importing polars and numpy takes here."""
+    for name, protect in (("clear", ""), ("ckks", '[protect]\nresiduals = "ckks"\n')):
+        (folder / name).mkdir()
+        first, later = check(folder / name, CHECKED_ROWS, repeats, protect)
+        imports = sorted(child([sys.executable, "-c", "import polars, numpy"]) for _ in range(repeats))
+        found = {"first": first, "later": later, "importing polars": imports[0]}
+        print(name, {what: np.round(seconds, 2).tolist() for what, seconds in found.items()}, "s", flush=True)
 
 
 def main() -> None:
@@ -155,7 +170,7 @@ def main() -> None:
             memory(Path(folder), asked.rows, asked.columns)
             return
         if asked.check:
-            print("check", [round(seconds, 2) for seconds in check(Path(folder), CHECKED_ROWS, asked.repeats)], "s")
+            checks(Path(folder), asked.repeats)
             return
         for name, marker in (("empty", ""), ("NULL", "NULL")):
             path = Path(folder) / f"{name}.csv"

@@ -26,7 +26,6 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from joblib import Parallel, cpu_count, delayed
 from monocypher import elligator_map  # type: ignore[import-not-found]
 
 from crypto.errors import Malformed, Misuse, Unsuitable
@@ -257,6 +256,8 @@ def _run(
 
     `work` carries the scalar to workers of this user on this machine, over pipes; nothing is written to disk.
     """
+    from joblib import Parallel, cpu_count, delayed  # 0.1 s that a forecast of bytes does without
+
     cores = cores or cpu_count()
     if cores == 1 or total <= 2 * BLOCK:
         results = map(work, parts)

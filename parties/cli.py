@@ -115,12 +115,14 @@ def schema(
 @app.command()
 def check(file: PartyFile) -> None:
     """Validate everything that can be checked without another party; print the manifest and the study digest."""
+    from parties.commands.at_hand import at_hand
     from parties.commands.setup import check_party
 
-    typer.echo(check_party(file))
-    from parties.commands.forecast import forecast as tell
+    party = at_hand(file)
+    typer.echo(check_party(file, party))
+    from parties.commands.forecast import told
 
-    typer.echo(f"\n{tell(file, budgets=False)}")
+    typer.echo(f"\n{told(party)}")
     from parties.workers.connect import look
 
     if workers := look(file):
@@ -136,12 +138,15 @@ def forecast(
     width: Annotated[
         int | None, typer.Option("--width", min=1, help="Columns of the assistors' features, where that is known.")
     ] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Measure this machine anew, although it was measured before.")
+    ] = False,
 ) -> None:
     """Tell seconds, bytes by direction and budgets of the study before it begins, from two seconds of own work."""
     from parties.commands.forecast import Known
     from parties.commands.forecast import forecast as tell
 
-    typer.echo(tell(file, Known(rows, width)))
+    typer.echo(tell(file, Known(rows, width), measure=measure))
 
 
 @app.command()

@@ -16,6 +16,12 @@ import numpy.typing as npt
 
 T = TypeVar("T")
 Value = npt.NDArray[Any] | bytes
+
+
+class NoEntry(KeyError):
+    """A row that was never set, or was dropped; its text is the key."""
+
+
 ERASABLE = "secret/"
 """Entries under this prefix are bytes that leave no trace in the run directory once they were dropped."""
 
@@ -53,8 +59,15 @@ class State:
             self.drop(key)
 
     def array(self, key: str) -> npt.NDArray[Any]:
-        """The array saved under `key`; KeyError when there is none, TypeError for bytes."""
-        return _array(self.rows[key])
+        """The array saved under `key`; NoEntry when there is none, TypeError for bytes."""
+        return _array(self.row(key))
+
+    def row(self, key: str) -> Value:
+        """What is saved under `key`; NoEntry when there is nothing."""
+        try:
+            return self.rows[key]
+        except KeyError:
+            raise NoEntry(key) from None
 
     def raw(self, key: str, default: bytes = b"") -> bytes:
         """The bytes saved under `key`, or `default`; TypeError for an array."""
@@ -124,8 +137,8 @@ class Entry(Generic[T]):
         return self._key in self._state.rows
 
     def get(self) -> T:
-        """Its value; KeyError when it was not set."""
-        return self._form.unpack(self._state.rows[self._key])
+        """Its value; NoEntry when it was not set."""
+        return self._form.unpack(self._state.row(self._key))
 
     def get_or(self, default: T) -> T:
         """Its value, or `default` when it was not set."""
@@ -157,7 +170,7 @@ class Entries(Generic[T]):
         return self._key(of) in self._state.rows
 
     def __getitem__(self, of: str | int) -> T:
-        return self._form.unpack(self._state.rows[self._key(of)])
+        return self._form.unpack(self._state.row(self._key(of)))
 
     def __setitem__(self, of: str | int, value: T) -> None:
         key = self._key(of)

@@ -18,6 +18,7 @@ from crypto.ckks import ridge_blocks
 from crypto.ckks.keys import PublicKeys
 from crypto.ckks.leave_one_out import factors, longest_row
 from crypto.ckks.requests import check_requests
+from crypto.ckks.ridge_blocks import PRODUCT_SECONDS, ROTATION_SECONDS
 from crypto.ckks.seal_files import Bytes
 from crypto.ckks.shards import Array, Job, Worker, close, each, prepare, spread
 from crypto.errors import Malformed, Misuse, Unsuitable
@@ -32,9 +33,6 @@ CACHE_SHARE = 4
 """Encodings take at most one part in so many of the memory that is free when a fit is set up."""
 WORTHWHILE = 0.5
 """Seconds of work that make a process worth its start and the copies that go to it and back."""
-PRODUCT_SECONDS, ROTATION_SECONDS = 6.5e-9, 9e-8
-"""Seconds a coefficient and prime of a plaintext product and of a rotation; measured on one x86-64 core, only a
-guide."""
 NORM_SLACK = 1.001
 """U_train' U_train may exceed 1 by this much for rounding."""
 

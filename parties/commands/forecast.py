@@ -1,34 +1,38 @@
-"""`forecast`: seconds and bytes of a study before it begins, from two seconds of this party's own work."""
+"""`forecast`: seconds and bytes of a study before it begins, from two seconds of this party's own work.
+
+What was measured is kept (`parties.run.calibrated`), and stands for the same work on this machine from then on.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from crypto.ckks.sets import named
 from parties.commands import setup
+from parties.commands.at_hand import AtHand, at_hand
 from parties.report.foretold import FILE
 from parties.report.rounds import write_atomically
-from parties.run.session import Session, open_session
+from parties.run import calibrated
+from parties.run.session import Session
 from secure_gal.errors import SecureGalError, SettingsError
 from secure_gal.forecast import reckoning
-from secure_gal.forecast.ciphertexts import Ciphers, measure
+from secure_gal.forecast.calibration import Measured, work_of
 from secure_gal.forecast.reckoning import Costs, Forecast, ways
-from secure_gal.forecast.rehearsal import Rehearsal
 from secure_gal.forecast.traffic import foretold
+from secure_gal.forecast.untold import untold
 from secure_gal.protocol.agreement import reading
 from secure_gal.volume import Volume
 from transport import wire
 
+if TYPE_CHECKING:
+    from secure_gal.holdings.party import PartyModel
+
 RATES = (1, 10, 100)
 """Mbit/s."""
-NO_NETWORKS = "seconds are not foretold for a network: how many epochs it takes, its training shows"
-NO_SUMS = 'seconds are not foretold with predictions = "sum"'
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,46 +43,49 @@ class Known:
     width: int | None = None
 
 
-def forecast(file: Path, known: Known | None = None, *, budgets: bool = True) -> str:
+def forecast(file: Path, known: Known | None = None, *, measure: bool = False) -> str:
+    """`told`, with what this party's data, or the sponsor's key, has left.
+
+    Raises:
+        SettingsError: as `told`.
+        DataError: nothing could be learned from the table.
+    """
+    from secure_gal.holdings.check import check_data
+
+    party = at_hand(file)
+    session, model = party.session, party.model
+    check_data(model.table, session.party, session.study)
+    return "\n".join([told(party, known, measure=measure), *_budgets(session, model)])
+
+
+def told(party: AtHand, known: Known | None = None, *, measure: bool = False) -> str:
     """Forecast with what is known, keep it beside the party's file for the report, and put it in words.
 
     Args:
-        budgets: with what this party's data, or the sponsor's key, has left.
+        measure: this machine, although it was measured before.
 
     Raises:
         SettingsError: more rows than this party has, or fewer than two.
-        DataError: nothing could be learned from the table.
     """
-    session = open_session(file)
-    model = _model(session)
-    known = known or Known()
+    session, model, known = party.session, party.model, known or Known()
     rows, padded = _assumed(session, model, known)
-    timed = _timed(session, model, padded)
+    measured, whence = _measured(session, model, padded, anew=measure)
     fewest = rows if known.rows is not None else max(2, rows // 2)
-    ends = [_told(session, model, timed, count, padded) for count in dict.fromkeys((fewest, rows))]
-    write_atomically(file.with_name(file.stem + FILE), msgspec.json.encode(ends[-1]).decode() + "\n")
-    lines = [in_words(session, ends), *(_budgets(session, model) if budgets else [])]
-    return "\n".join(lines)
+    ends = [_told(party, measured, count, padded) for count in dict.fromkeys((fewest, rows))]
+    write_atomically(party.session.file.with_name(session.file.stem + FILE), _as_json(ends[-1]))
+    return f"{in_words(session, ends)}\n  {whence}"
 
 
-def _model(session: Session) -> Any:
-    from secure_gal.forecast.rehearsal import quiet
-    from secure_gal.holdings.assistor import AssistorData
-    from secure_gal.holdings.check import check_data
-    from secure_gal.holdings.sponsor import SponsorData
-
-    kind = SponsorData if session.party.party == session.study.sponsor else AssistorData
-    model = kind(quiet(session.party), session.study, session.file.resolve().parent, lambda text: None)
-    check_data(model.table, session.party, session.study)
-    return model
+def _as_json(found: Forecast) -> str:
+    return msgspec.json.encode(found).decode() + "\n"
 
 
-def _budgets(session: Session, model: Any) -> list[str]:
+def _budgets(session: Session, model: PartyModel) -> list[str]:
     lines = [] if session.party.party == session.study.sponsor else setup.budgets(session, model.table)
     return [*lines, setup.replies_ahead(session, len(model.ids))] if session.study.protect.keyed else lines
 
 
-def _assumed(session: Session, model: Any, known: Known) -> tuple[int, int]:
+def _assumed(session: Session, model: PartyModel, known: Known) -> tuple[int, int]:
     """(rows, P): all of this party's rows, and features as wide as its own columns, where nothing else is known."""
     mine = len(model.ids)
     rows = mine if known.rows is None else known.rows
@@ -87,47 +94,79 @@ def _assumed(session: Session, model: Any, known: Known) -> tuple[int, int]:
     if not session.study.protect.encrypted:
         return rows, 0
     from crypto.ckks.ring import padded
+    from crypto.ckks.sets import named
 
     width = known.width or model.table.frame.width + 1  # and the intercept's
     params = named(session.study.protect.parameter_set)
     return rows, padded(params, min(max(width, 1), params.max_features))
 
 
-class Timed(NamedTuple):
-    """What was measured here; `untold` says why nothing was."""
-
-    start: float
-    rehearsal: Rehearsal | None
-    ciphers: Ciphers | None
-    untold: str = ""
-
-
-def _timed(session: Session, model: Any, padded: int) -> Timed:
-    start = time.process_time()  # imports and the table: a party's own start takes as much
-    study = session.study
-    if why := _untold(session):
-        return Timed(start, None, None, why)
-    rehearsal = Rehearsal(study, len(model.ids))
+def _measured(session: Session, model: PartyModel, padded: int, *, anew: bool) -> tuple[Measured, str]:
+    """What steps take on this machine, and in words since when that is known."""
+    study, party = session.study, session.party
+    work = work_of(study, party, _columns_of(model), len(model.ids), padded)
+    kept, unusable = calibrated.read(party.home, calibrated.this_machine())
+    entry = kept.find(work)
+    if entry is not None and not anew and _fits(entry.measured, session, padded):
+        return entry.measured, f"measured on this machine {entry.when}; `secure-gal forecast --measure` does it anew"
     try:
-        if session.party.party == study.sponsor:
-            rehearsal.sponsor(model, session.party)
-        else:
-            rehearsal.assistor(model)
-    except SecureGalError as error:  # a sample may lack what the table has
-        return Timed(start, None, None, f"seconds are not foretold: {error}")
+        measured = _measure(session, padded)
+    except SecureGalError as error:  # a sample may lack what the table has; the next forecast tries again
+        return Measured(untold=f"seconds are not foretold: {error}"), "nothing was measured"
+    failed = calibrated.keep(party.home, kept, work, measured)
+    said = f"; {unusable}" if unusable else ""
+    return measured, f"measured on this machine now{said}; " + (failed or f"kept in {party.home / calibrated.FILE}")
+
+
+def _columns_of(model: PartyModel) -> tuple[str, ...]:
+    from secure_gal.data.arrays import ArrayRows
+
+    frame = model.table.frame
+    return (str(frame.shape[1:]),) if isinstance(frame, ArrayRows) else tuple(map(str, frame.dtypes))
+
+
+def _fits(measured: Measured, session: Session, padded: int) -> bool:
+    """Whether a kept measurement has what this study asks for; a file that was written by hand may not."""
+    if measured.untold:
+        return True
+    protect = session.study.protect
+    ciphers = measured.ciphers if measured.sums is None else measured.sums.fits
+    found = None if ciphers is None else (ciphers.parameters, ciphers.padded)
+    due = ("sum-training" if protect.summed else protect.parameters, padded) if protect.encrypted else None
+    return measured.timings is not None and found == due and protect.summed == (measured.sums is not None)
+
+
+def _measure(session: Session, padded: int) -> Measured:
+    """Two seconds of this party's own work, on a table that is read anew so that nothing of it is kept."""
+    from secure_gal.forecast import rehearsal, sums
+    from secure_gal.holdings.assistor import AssistorData
+    from secure_gal.holdings.sponsor import SponsorData
+
+    study, party, folder = session.study, session.party, session.file.resolve().parent
+    if why := untold(party.learner, arrays=party.data.arrays):
+        return Measured(untold=why)
+    quiet, silent = rehearsal.quiet(party), lambda text: None
+    if party.party == study.sponsor:
+        timings = rehearsal.sponsor(SponsorData(quiet, study, folder, silent), study, party)
+    else:
+        timings = rehearsal.assistor(AssistorData(quiet, study, folder, silent), study)
+    if study.protect.summed:
+        own = party.learner.kind != "none" or party.party != study.sponsor
+        return Measured(timings, sums=sums.measure(study, padded, own=own))
     if not study.protect.encrypted:
-        return Timed(start, rehearsal, None)
+        return Measured(timings)
+    from crypto.ckks.sets import named
+    from secure_gal.forecast.ciphertexts import measure
+
     params = named(study.protect.parameter_set)
-    return Timed(start, rehearsal, measure(params, padded, leave_one_out=study.cross_fitted))
+    return Measured(timings, measure(params, padded, leave_one_out=study.cross_fitted))
 
 
-def _told(session: Session, model: Any, timed: Timed, rows: int, padded: int) -> Forecast:
+def _told(party: AtHand, measured: Measured, rows: int, padded: int) -> Forecast:
     """With what one round more would cost, so that a study which ends early can be held against it."""
-    ids = len(msgspec.json.encode(model.ids)) * rows // len(model.ids)
-    told, longer = (
-        _of_rounds(session, timed, rows, padded, ids, rounds)
-        for rounds in (session.study.rounds, session.study.rounds + 1)
-    )
+    ids, last_round = party.model.ids, party.session.study.rounds
+    volume = Volume(party.session.study, rows, len(msgspec.json.encode(ids)) * rows // len(ids), padded)
+    told, longer = (_of_rounds(party, measured, volume, rounds) for rounds in (last_round, last_round + 1))
     last, first = longer.costs, told.costs
     cpu, elapsed = (
         None if after is None or before is None else after - before
@@ -136,28 +175,20 @@ def _told(session: Session, model: Any, timed: Timed, rows: int, padded: int) ->
     return msgspec.structs.replace(told, a_round=Costs(last.bytes - first.bytes, cpu, elapsed))
 
 
-def _of_rounds(session: Session, timed: Timed, rows: int, padded: int, ids: int, rounds: int) -> Forecast:
-    study, me = msgspec.structs.replace(session.study, rounds=rounds), session.party.party
-    flows = foretold(Volume(study, rows, ids, padded), reading(session.canonical), wire.around)
-    base = Forecast(session.digest, me, rows, padded, rounds, *ways(flows, me), untold=timed.untold)
-    if timed.rehearsal is None:
+def _of_rounds(party: AtHand, measured: Measured, volume: Volume, rounds: int) -> Forecast:
+    session, rows, me = party.session, volume.rows, party.session.party.party
+    study = msgspec.structs.replace(session.study, rounds=rounds)
+    flows = foretold(dataclasses.replace(volume, study=study), reading(session.canonical), wire.around)
+    base = Forecast(session.digest, me, rows, volume.width, rounds, *ways(flows, me), untold=measured.untold)
+    if measured.timings is None:
         return base
-    pace, elapsed = timed.rehearsal.pace(rows), None
+    pace, elapsed = measured.timings.pace(rows), None
     if me == study.sponsor:
-        seconds, elapsed = reckoning.of_sponsor(study, pace, timed.ciphers, rows)
+        seconds, elapsed = reckoning.of_sponsor(study, pace, measured.ciphers, measured.sums, rows)
     else:
-        seconds = reckoning.of_assistor(study, pace, timed.ciphers, rows)
-    return msgspec.structs.replace(base, seconds={"start": timed.start} | seconds, elapsed=elapsed)
-
-
-def _untold(session: Session) -> str:
-    from secure_gal.learners.declare import KINDS
-
-    learner = session.party.learner
-    networks = learner.kind in KINDS.names() and KINDS.find(learner.kind, "[learner] kind").torch
-    if session.party.data.arrays or networks or "encoder" in learner.maps:
-        return NO_NETWORKS
-    return NO_SUMS if session.study.protect.summed else ""
+        adds = me == study.adder
+        seconds = reckoning.of_assistor(study, pace, measured.ciphers, measured.sums, rows, aggregates=adds)
+    return msgspec.structs.replace(base, seconds={"start": party.start} | seconds, elapsed=elapsed)
 
 
 def in_words(session: Session, ends: Sequence[Forecast]) -> str:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crypto.names import NAME_PATTERN, NAME_RULE
+from parties.commands.at_hand import AtHand, at_hand
 from parties.run.keys import Pins, make_identity, read_card
-from parties.run.session import Session, open_session
+from parties.run.session import Session
 from secure_gal.errors import SettingsError
 from secure_gal.manifest import manifest
 
@@ -261,17 +262,15 @@ def _columns(session: Session, table: Table) -> str:
     return "".join(f"{line}\n" for line in [*lines, *(f"note: {text}" for text in table.notes), ""])
 
 
-def check_party(file: Path) -> str:
+def check_party(file: Path, party: AtHand | None = None) -> str:
     """Validate settings, keys, pins, learner and data offline; returns the manifest, the bytes to come, how ids and
-    labels look, and warnings."""
-    session = open_session(file)
+    labels look, and warnings. `party` where it was opened already."""
     from parties.commands.ahead import bytes_ahead
     from parties.commands.looks import classes_of, ids_in_words
     from secure_gal.holdings.check import check_data
-    from secure_gal.holdings.party import PartyModel
     from secure_gal.protection import admit
 
-    model = PartyModel(session.party, session.study, file.resolve().parent, lambda text: None)
+    session, model, _ = party or at_hand(file)
     if session.party.party != session.study.sponsor:
         admit(session.party, session.study)
     columns = _columns(session, model.table)

@@ -7,26 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crypto.identity import Card, Identity
-from parties.commands.consent import write_down
-from parties.run.archive import Archive
-from parties.run.budget import DataBudget
-from parties.run.certifier import Certifier
-from parties.run.codec import Codec
-from parties.run.exchange import Role
 from parties.run.keys import Pins, load_identity
-from parties.run.limits import require_open_files
-from parties.run.node import Node
-from parties.run.store import RunStore, ends_there
-from parties.run.traffic import Traffic
 from secure_gal import __version__
 from secure_gal.errors import SettingsError
 from secure_gal.settings.digest import VERSION
 from secure_gal.settings.load import load_party
 from secure_gal.settings.party import PartySettings
 from secure_gal.settings.study import Study
-from transport.ledger import Ledger
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what runs a study is imported by the command that runs one: `check` has a second in all
+    from parties.run.budget import DataBudget
+    from parties.run.certifier import Certifier
+    from parties.run.exchange import Role
+    from parties.run.node import Node
+    from parties.run.store import RunStore
+    from parties.run.traffic import Traffic
     from secure_gal.holdings.party import PartyModel
 
 
@@ -74,6 +69,9 @@ def open_store(session: Session) -> RunStore:
         EnvironmentFailure: it cannot be used, or this process may not open as many files as the study needs.
         SettingsError: it is another study's.
     """
+    from parties.run.limits import require_open_files
+    from parties.run.store import RunStore
+
     require_open_files(session.study)
     store = RunStore(session.party.run_dir)
     if store.meta("digest") == session.digest:
@@ -91,6 +89,8 @@ def open_store(session: Session) -> RunStore:
 
 def _another_run(session: Session, store: RunStore) -> str:
     """Why a run that has begun cannot go on here, and what can be done."""
+    from parties.run.store import ends_there
+
     began, version = store.meta("release"), store.meta("version")
     if version != str(VERSION):
         return (
@@ -105,6 +105,13 @@ def _another_run(session: Session, store: RunStore) -> str:
 
 def open_node(session: Session, store: RunStore, role: Role, traffic: Traffic) -> tuple[Node, Certifier]:
     """This party's end of all links, with its ledger and certificates."""
+    from parties.commands.consent import write_down
+    from parties.run.archive import Archive
+    from parties.run.certifier import Certifier
+    from parties.run.codec import Codec
+    from parties.run.node import Node
+    from transport.ledger import Ledger
+
     study, cards, identity = session.study, session.cards, session.identity
     ledger = Ledger.open(store.path, identity, session.canonical, session.digest, cards.values(), store)
     write_down(session, store, ledger)

@@ -30,6 +30,8 @@ def mixed_forms(form: ColumnForm, values: Sequence[str]) -> list[str]:
 
 def _same(ids: pl.Series, without: pl.Series, what: str) -> str:
     """Different ids that are the same without `what`; empty if there are none."""
+    if without.equals(ids) or without.n_unique() == ids.n_unique():
+        return ""
     frame = pl.DataFrame({"id": ids, "without": without}).with_row_index("row")
     groups = frame.group_by("without", maintain_order=True).agg(pl.col("id").n_unique(), pl.col("row"))
     several = groups.filter(pl.col("id") > 1)

@@ -22,7 +22,6 @@ from secure_gal.data.dates import find_forms, moments, one_form
 from secure_gal.data.encode import class_order
 from secure_gal.data.notation import (
     LEADING_ZERO,
-    MOST_LOOKED_AT,
     Notation,
     find_notation,
     grouped_by_points,
@@ -123,7 +122,7 @@ def _plain(stripped: pl.Series, there: pl.Series, data: DataSettings) -> Column 
     values = numbers(stripped, Notation())
     if values.drop_nulls().len() != len(there) or bool(there.str.contains(LEADING_ZERO).any()):
         return None
-    points = grouped_by_points(there.unique(maintain_order=True).head(MOST_LOOKED_AT))
+    points = grouped_by_points(there)
     field_ = Field(stripped.name, "number")
     column = Column(field_, "all are numbers", notes=(points,) if points else ())
     return _sized(without(values, data.missing_values, Notation()), _counted(column, stripped, data), stripped)

@@ -35,6 +35,8 @@ UNITS = (
 PREVAILS = 0.9
 MOST_LOOKED_AT = 20_000
 """Different texts from which the notation is found; all are read with it afterwards."""
+AT_FIRST = 100
+"""Texts of which one with decimals shows that points mark no thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,10 +171,14 @@ def _doubt(sample: pl.Series, notation: Notation) -> str:
     )
 
 
-def grouped_by_points(sample: pl.Series) -> str:
+def grouped_by_points(texts: pl.Series) -> str:
     """A note where points may mark thousands: whole numbers below a thousand beside 1.791, never 1.79."""
+    by_thousands = r"^[+-]?[1-9]\d{0,2}(\.\d{3})+$"
+    if not all(re.match(by_thousands, text) for text in texts.head(AT_FIRST) if "." in text):
+        return ""  # as in most columns with decimals, without looking at all of it
+    sample = texts.unique(maintain_order=True).head(MOST_LOOKED_AT)
     pointed = sample.filter(sample.str.contains(".", literal=True))
-    if not len(pointed) or not bool(pointed.str.contains(r"^[+-]?[1-9]\d{0,2}(\.\d{3})+$").all()):
+    if not len(pointed) or not bool(pointed.str.contains(by_thousands).all()):
         return ""
     rest = sample.filter(~sample.str.contains(".", literal=True))
     if not len(rest) or not bool(rest.str.contains(r"^[+-]?\d{1,3}$").all()):

@@ -13,6 +13,7 @@ import polars as pl
 from secure_gal.data.compressed import head, kind_of, packing, unpacked
 from secure_gal.data.delimited import read_delimited
 from secure_gal.data.dialect import SAMPLE_BYTES, Dialect, find_dialect, find_encoding
+from secure_gal.data.encoding_doubt import other_readings
 from secure_gal.data.excel import read_excel
 from secure_gal.data.parquet import read_parquet
 from secure_gal.data.plain_types import Taken
@@ -35,11 +36,13 @@ class Raw:
         frame: the columns that were read, N rows.
         dialect: of delimited text.
         others: names of the columns that the source has besides.
+        doubt: of the encoding that was found; empty where there is none.
     """
 
     frame: pl.DataFrame
     dialect: Dialect | None = None
     others: tuple[str, ...] = ()
+    doubt: str = ""
 
     def left_out(self, schema: Schema, where: str) -> tuple[str, ...]:
         """A note of the columns that came after the schema was made, if there are any."""
@@ -103,6 +106,7 @@ def _delimited(where: str, data: DataSettings, schema: Schema | None) -> Raw:
     found = schema.dialect if schema is not None else None
     named = [name for name in (*data.ids, data.label, data.weight) if name and name != ROW]
     dialect = found or find_dialect(where, start, data, named)
+    doubt = other_readings(start, dialect.encoding) if found is None and data.encoding is None else ""
     source: Path | bytes = path if packing(path) is None else unpacked(path)
     if not _as_polars_reads(start, dialect.encoding):
         source = _recoded(where, _bytes(source), dialect.encoding)
@@ -112,9 +116,9 @@ def _delimited(where: str, data: DataSettings, schema: Schema | None) -> Raw:
     plain = [f for f in (schema.fields if schema else ()) if f.type == "number" and f.notation.plain]
     floats = {f.name: f.missing_values[0] if f.missing_values else "" for f in plain}
     try:
-        return Raw(read_delimited(where, source, dialect, floats), dialect)
+        return Raw(read_delimited(where, source, dialect, floats), dialect, doubt=doubt)
     except pl.exceptions.PolarsError:  # another marker, or what is no number
-        return Raw(read_delimited(where, source, dialect), dialect)
+        return Raw(read_delimited(where, source, dialect), dialect, doubt=doubt)
 
 
 def _bytes(source: Path | bytes) -> bytes:

@@ -103,7 +103,7 @@ def table_of(
         check_weights(data.where, data.weight, frame)
     notes = found.left_out(schema, data.where)
     if findings is not None:
-        findings = replace(findings, notes=_across(data, raw, frame))
+        findings = replace(findings, notes=(*findings.notes, *_across(data, raw, frame)))
     whole = Table(ids, frame, labels, where, written, schema, findings, notes)
     if data.repeated is not None:
         whole = _one_row_an_id(whole, data.repeated, task)
@@ -164,7 +164,8 @@ def look(data: DataSettings) -> Findings:
     found = _decided(raw, data)
     if found.problems:
         return found
-    return replace(found, notes=_across(data, raw.frame, typed(data.where, raw.frame, found.schema, "")))
+    across_ = _across(data, raw.frame, typed(data.where, raw.frame, found.schema, ""))
+    return replace(found, notes=(*found.notes, *across_))
 
 
 def _across(data: DataSettings, raw: pl.DataFrame, frame: pl.DataFrame) -> tuple[str, ...]:
@@ -197,7 +198,7 @@ def _decided(found: Raw, data: DataSettings) -> Findings:
     columns += tuple(infer(pl.Series(name, [], pl.String), data, "left out") for name in found.others)
     fields = tuple(column.field for column in columns)
     schema = msgspec.structs.replace(basis(data), fields=fields, dialect=found.dialect, asked=schema_file.asked(data))
-    return Findings(schema, columns)
+    return Findings(schema, columns, (found.doubt,) if found.doubt else ())
 
 
 def _role(name: str, data: DataSettings) -> Role:

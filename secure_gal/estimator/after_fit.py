@@ -32,7 +32,7 @@ class AfterFit(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
     def _outputs(self, X: Any) -> Array:
         """F (n, K) of new rows."""
         check_is_fitted(self, "fitted_")
-        with in_words_of_the_caller():
+        with in_words_of_the_caller(), predicting.whole_state():
             return predicting.outputs(self.fitted_, self._new(X), self.beyond, listener_of(self.verbose))
 
     def _new(self, X: Any) -> list[Block]:
@@ -78,7 +78,7 @@ class AfterFit(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
         """Predictions after 0, 1, ... kept rounds, of a study in which all parties keep their models; raises as
         `predict`, and ParameterError of another study."""
         check_is_fitted(self, "fitted_")
-        with in_words_of_the_caller():
+        with in_words_of_the_caller(), predicting.whole_state():
             for f in predicting.staged(self.fitted_, self._new(X), listener_of(self.verbose).warn):
                 yield self._decoded(f)
 
@@ -91,7 +91,8 @@ class AfterFit(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
 
     def save(self, path: str | Path) -> None:
         """Write what was learnt to one file (mode 0600), never over another: it holds every party's models, and the
-        sponsor's secret key where there is one.
+        sponsor's secret key where there is one. `transcript_` is kept without the messages of `keep_messages`, which
+        hold residuals.
 
         Raises:
             NotFittedError: before `fit`.

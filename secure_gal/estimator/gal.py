@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -197,16 +198,44 @@ class GAL(AfterFit):
             remember_features(self, X, blocks)
         return self
 
-    def _learn(self, blocks: list[Block], labels: Labels, weights: Array | None) -> None:
+    def forecast(self, X: Any, y: Any, sample_weight: Any = None) -> dict[str, Any]:
+        """What `fit` of the same arguments will take, from two seconds of every party's own work; nothing is learnt.
+
+        Returns:
+            For all rounds: `bytes` by (sender, receiver), as in `cost_`; `seconds` of CPU by (party, work), messages
+            at the price of a study between machines; `untold`, by party, why it has no seconds; `budgets`, what is
+            taken and of how much.
+
+        Raises:
+            ParameterError, InputError: as `fit`.
+        """
+        from secure_gal.estimator.foretelling import foretell
+
+        with in_words_of_the_caller():
+            blocks = read_blocks(X, self.parties, checked_by(copy.copy(self), X, reset=True))  # this one stays unfitted
+            labels = read_labels(y, "classification" if classifies(self) else "regression", blocks[0])
+            study, blocks, target = self._study(blocks, labels, read_weights(sample_weight, blocks[0].count))
+            if len(blocks) == 1:
+                return {"bytes": {}, "seconds": {}, "untold": {}, "budgets": {}}  # as cost_ of one party
+            names = [block.party for block in blocks]
+            learners = learners_of(self.learners, names, study.protect.encrypted)
+            return foretell(study, blocks, self._chosen(study, blocks, learners), target)
+
+    def _study(self, blocks: list[Block], labels: Labels, weights: Array | None) -> tuple[Study, list[Block], Target]:
+        """The study, and the rows that take part in it."""
         column = labels.column
         if weights is not None and not weights.all():
-            chosen = np.flatnonzero(weights)
-            blocks, weights = [block.taken(chosen) for block in blocks], weights[chosen]
-            column = [column[i] for i in chosen.tolist()]
+            taken = np.flatnonzero(weights)
+            blocks, weights = [block.taken(taken) for block in blocks], weights[taken]
+            column = [column[i] for i in taken.tolist()]
         names = [block.party for block in blocks]
         study = study_of(self.get_params(deep=False), names, labels.outputs, weights is not None)
-        learners = learners_of(self.learners, names, study.protect.encrypted)
-        target, listener = Target(column, weights), listener_of(self.verbose)
+        return study, blocks, Target(column, weights)
+
+    def _learn(self, blocks: list[Block], labels: Labels, weights: Array | None) -> None:
+        study, blocks, target = self._study(blocks, labels, weights)
+        learners = learners_of(self.learners, [block.party for block in blocks], study.protect.encrypted)
+        listener = listener_of(self.verbose)
         if len(blocks) == 1:
             fitted = learn_alone(study, blocks[0], *_both(learners[0], blocks[0]), target, listener.warn)
             found = results.of_one(fitted)

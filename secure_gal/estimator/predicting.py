@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from secure_gal.data.encode import LabelCodec
+from secure_gal.errors import SettingsError
 from secure_gal.estimator.account import MemoryBudget
 from secure_gal.estimator.blocks import Block
 from secure_gal.estimator.errors import ParameterError
@@ -31,7 +33,7 @@ from secure_gal.protocol.agreement import NONCE_BYTES, psi_domain
 from secure_gal.protocol.own_part import own_part
 from secure_gal.protocol.prediction import Domain
 from secure_gal.protocol.sponsor_records import SponsorRecords
-from secure_gal.state import State
+from secure_gal.state import NoEntry, State
 
 Array = npt.NDArray[np.float64]
 
@@ -40,6 +42,19 @@ def encoder_and_codec(fitted: Fitted) -> tuple[RowEncoder | None, LabelCodec]:
     """What the sponsor's rows and labels were encoded by."""
     found: tuple[RowEncoder | None, LabelCodec] = storage.load(State(fitted.sponsor.state).raw("encoder"))
     return found
+
+
+@contextmanager
+def whole_state() -> Iterator[None]:
+    """Whatever a mode reads that `complete` does not list is named all the same.
+
+    Raises:
+        SettingsError: an entry of a party's state is missing: the file that it was loaded from is not as it was saved.
+    """
+    try:
+        yield
+    except NoEntry as error:
+        raise SettingsError("fitted_", f"has no entry {error}; take the file as it was saved") from error
 
 
 def outputs(fitted: Fitted, blocks: Sequence[Block], beyond: Mapping[str, float] | None, listener: Listener) -> Array:

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from crypto.private_files import write_new
 from secure_gal.data.schema import Schema
 from secure_gal.errors import SettingsError
+from secure_gal.estimator.complete import missing_of
 from secure_gal.estimator.fitted import Fitted, PartyFitted
 from secure_gal.learners import storage
 from secure_gal.settings.checks import check_study
@@ -44,8 +45,13 @@ KEPT = (
     "verdict_",
     "findings_",
     "manifest_",
+    "transcript_",
+    "cost_",
 )
-"""Attributes that are written beside the parties' states; `history_` follows from these, and messages are not kept."""
+"""Attributes that are written beside the parties' states; `history_` follows from these."""
+CONTENT = "content"
+"""Of a row of `transcript_` with `keep_messages`: never written. It is for attacks in this process: residuals, and so
+labels, which whoever has the file need not get once more in the clear."""
 
 
 class _Party(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -82,6 +88,8 @@ def save(estimator: Any, path: Path) -> None:
     fitted: Fitted = estimator.fitted_
     parameters = {name: value for name, value in estimator.get_params(deep=False).items() if name != "learners"}
     attributes = {name: getattr(estimator, name) for name in KEPT if hasattr(estimator, name)}
+    rows = attributes.get("transcript_", [])
+    attributes["transcript_"] = [{name: value for name, value in row.items() if name != CONTENT} for row in rows]
     for name in ("classes_", "feature_names_in_"):
         if name in attributes:  # names in an array of texts
             attributes[name] = (attributes[name].dtype.str, attributes[name].tolist())
@@ -150,6 +158,8 @@ def load(kind: Any, path: Path, trusted: tuple[str, ...]) -> Any:
         fitted = Fitted(file.study, tuple(_read(part, tensors) for part in file.parties), _texts(file.key, tensors))
         beside = storage.load(tensors[str(file.kept)].tobytes())
         check_study(file.study, path)
+        if lost := missing_of(fitted):
+            raise SettingsError(str(path), f"has no entry {lost}, which predictions read; is it as it was saved?")
         for part in fitted.parties:
             _try(part, trusted, path)
         return _estimator(kind, fitted, beside, path)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import msgspec
 
 from secure_gal.forecast.ciphertexts import Ciphers
-from secure_gal.forecast.rehearsal import Pace
+from secure_gal.forecast.sums import Sums
+from secure_gal.forecast.timings import Pace
 from secure_gal.gal.split import split_rows
 from secure_gal.settings.study import Study
 from secure_gal.volume import Flow
@@ -84,7 +85,9 @@ def ways(flows: Sequence[Flow], me: str) -> tuple[dict[str, int], dict[str, int]
     return sent, received
 
 
-def of_sponsor(study: Study, pace: Pace, ciphers: Ciphers | None, rows: int) -> tuple[dict[str, float], float]:
+def of_sponsor(
+    study: Study, pace: Pace, ciphers: Ciphers | None, sums: Sums | None, rows: int
+) -> tuple[dict[str, float], float]:
     """(CPU seconds by phase, seconds elapsed) of a sponsor."""
     rounds, assistors = study.rounds, len(study.assistors)
     fits = pace.first + (rounds - 1) * pace.later
@@ -97,18 +100,30 @@ def of_sponsor(study: Study, pace: Pace, ciphers: Ciphers | None, rows: int) -> 
         seconds["encryption"] = (rounds + assistors) * requests * study.k * ciphers.encrypt
         seconds["decryption"] = rounds * assistors * replies * study.k * ciphers.decrypt
         waiting += ciphers.load + ciphers.fits(rounds, replies, study.k)
+    if sums is not None:
+        seconds |= sums.sponsor(study, rows)
+        waiting += sums.assistor(study, rows) + sums.aggregator(study, rows)
     seconds["results"] = pace.results
     return seconds, sum(seconds.values()) + waiting
 
 
-def of_assistor(study: Study, pace: Pace, ciphers: Ciphers | None, rows: int) -> dict[str, float]:
-    """CPU seconds by phase of an assistor."""
+def of_assistor(
+    study: Study, pace: Pace, ciphers: Ciphers | None, sums: Sums | None, rows: int, *, aggregates: bool
+) -> dict[str, float]:
+    """CPU seconds by phase of an assistor, or of the aggregator of a study with sums."""
     seconds = {"prepare": pace.prepare, "messages": study.rounds * MESSAGES_A_ROUND * MESSAGE_SECONDS}
-    if ciphers is None:
-        return seconds | {"fits": pace.first + (study.rounds - 1) * pace.later}
-    _, replies = blocks_of(study, ciphers, rows)
-    fits = {"features": pace.first, "fits": ciphers.fits(study.rounds, replies, study.k)}
-    return seconds | {"keys": ciphers.load} | fits
+    if study.protect.encrypted:
+        seconds["features"] = pace.first
+    else:
+        seconds["fits"] = pace.first + (study.rounds - 1) * pace.later
+    if ciphers is not None:
+        _, replies = blocks_of(study, ciphers, rows)
+        seconds |= {"keys": ciphers.load, "fits": ciphers.fits(study.rounds, replies, study.k)}
+    if sums is not None:
+        seconds["ciphertexts"] = sums.assistor(study, rows)
+        if aggregates:
+            seconds["sums"] = sums.aggregator(study, rows)
+    return seconds
 
 
 def blocks_of(study: Study, ciphers: Ciphers, rows: int) -> tuple[int, int]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from secure_gal.forecast.timings import Sample, Timings
 from secure_gal.gal.contributions import contributions
 from secure_gal.gal.ensemble import Ensemble
 from secure_gal.gal.split import split_rows
@@ -22,36 +23,14 @@ from secure_gal.holdings.assistor import AssistorData
 from secure_gal.holdings.party import PartyModel
 from secure_gal.holdings.sponsor import SponsorData
 from secure_gal.learners.cross_fit import FOLDS
-from secure_gal.measures.bootstrap import draws_of
 from secure_gal.settings.party import PartySettings
 from secure_gal.settings.study import Study
 
 FEW, MANY = 1024, 4096
-"""Rows of the two samples; in between and beyond, time is taken as a line."""
-BESIDE_OWN = 1.5
-"""The evaluation takes so many times as long where an own model is evaluated beside the study and the sponsor alone."""
+"""Rows of the two samples."""
 CELLS = 1_000_000
 """Of the sample that the table's encoding and one fit of the sponsor's own model are timed on."""
 Result = TypeVar("Result")
-
-
-class Pace(NamedTuple):
-    """CPU seconds of a party.
-
-    Attributes:
-        imports: of libraries that the first round and the results need.
-        prepare: encoding all rows.
-        first, later: a fit of its own in round 1, and in every later one.
-        commit: of a round, at the sponsor.
-        results: what comes after the last round, at the sponsor.
-    """
-
-    imports: float
-    prepare: float
-    first: float
-    later: float
-    commit: float = 0.0
-    results: float = 0.0
 
 
 class _Clock:
@@ -65,64 +44,42 @@ class _Clock:
         return result
 
 
-class Rehearsal:
-    """What was timed, and what it means for a study of so many rows.
+def assistor(model: AssistorData, study: Study) -> Timings:
+    """Time an assistor whose fits are in the clear, or what it makes of its table for encrypted ones."""
+    clock, found = _Clock(), []
+    large = _prepare(model, clock)
+    for count in _counts(model):
+        timed = _Clock()
+        chosen, train = _sample(model, study, count)
+        model.prepare(chosen, train)
+        residual = _noise((int(train.sum()), study.k))
+        for round_, name in enumerate(("first", "later"), start=1):
+            timed(name, partial(model.local.fit_round, round_, residual))
+        found.append(Sample(count, **timed.taken))
+    return Timings(tuple(found), large, **clock.taken)
 
-    Args:
-        study: whose rounds are rehearsed.
-        most: rows that may take part, at most.
-    """
 
-    def __init__(self, study: Study, most: int) -> None:
-        self._study = study
-        self._once = _Clock()
-        self._samples: dict[int, _Clock] = {}
-        self._counts = sorted({min(FEW, most), min(MANY, most)})
-        self._large, self._own_fits = 1, 0.0
+def sponsor(model: SponsorData, study: Study, party: PartySettings) -> Timings:
+    """Time a sponsor; `party` is its file as it is."""
+    clock = _Clock()
+    clock("imports", lambda: _import(party))
+    large = _prepare(model, clock)
+    own_fits = _own_model(model, study, party, clock)
+    samples = [Sample(count, **_rounds(model, study, party.party, count).taken) for count in _counts(model)]
+    return Timings(tuple(samples), large, own_fits=own_fits, **clock.taken)
 
-    def assistor(self, model: AssistorData) -> None:
-        """Time an assistor whose fits are in the clear."""
-        self._prepare(model)
-        for count in self._counts:
-            timed = self._samples[count] = _Clock()
-            chosen, train = _sample(model, self._study, count)
-            model.prepare(chosen, train)
-            residual = _noise((int(train.sum()), self._study.k))
-            for round_, name in enumerate(("first", "later"), start=1):
-                timed(name, partial(model.local.fit_round, round_, residual))
 
-    def sponsor(self, model: SponsorData, party: PartySettings) -> None:
-        """Time a sponsor; `party` is its file as it is."""
-        self._once("imports", lambda: _import(party))
-        self._prepare(model)
-        self._own_fits = _own_model(model, self._study, party, self._once)
-        for count in self._counts:
-            self._samples[count] = _rounds(model, self._study, party.party, count)
+def _counts(model: PartyModel) -> list[int]:
+    return sorted({min(FEW, len(model.ids)), min(MANY, len(model.ids))})
 
-    def pace(self, rows: int) -> Pace:
-        """CPU seconds of a study of so many rows."""
-        once, at = self._once.taken, max(self._samples)
-        own = once.get("own", 0.0) * self._own_fits * rows / self._large
-        draws = draws_of(rows) / draws_of(at)
-        bootstrap = self._line("evaluation", rows) * draws * (BESIDE_OWN if own else 1.0)
-        results = own + bootstrap + self._line("alone", rows) + self._line("contributions", rows)
-        fits = self._line("first", rows), self._line("later", rows)
-        prepare = once["prepare"] * rows / self._large
-        return Pace(once.get("imports", 0.0), prepare, *fits, self._line("commit", rows), results)
 
-    def _prepare(self, model: AssistorData | SponsorData) -> None:
-        """Encode as many rows as CELLS allow, all for training."""
-        width = max(1, model.table.frame.shape[1])
-        self._large = count = max(2, min(len(model.ids), CELLS // width))
-        chosen = np.linspace(0, len(model.ids) - 1, count).astype(np.int64)
-        self._once("prepare", lambda: model.prepare(chosen, np.ones(count, dtype=np.bool_)))
-
-    def _line(self, what: str, rows: int) -> float:
-        """Through the two samples, at so many rows; never falling."""
-        few, many = min(self._samples), max(self._samples)
-        at_few, at_many = (self._samples[count].taken.get(what, 0.0) for count in (few, many))
-        slope = max(0.0, (at_many - at_few) / (many - few)) if many > few else at_many / many
-        return max(0.0, at_many + slope * (rows - many))
+def _prepare(model: AssistorData | SponsorData, clock: _Clock) -> int:
+    """Encode as many rows as CELLS allow, all for training; returns how many."""
+    width = max(1, model.table.frame.shape[1])
+    count = max(2, min(len(model.ids), CELLS // width))
+    chosen = np.linspace(0, len(model.ids) - 1, count).astype(np.int64)
+    clock("prepare", lambda: model.prepare(chosen, np.ones(count, dtype=np.bool_)))
+    return count
 
 
 def _rounds(model: SponsorData, study: Study, me: str, count: int) -> _Clock:

@@ -73,10 +73,12 @@ def once(study: Study, reading: str) -> Iterator[Sent]:
         yield peer, study.sponsor, Finished(Ending("finished"))
 
 
-def every_round(study: Study, round_: int) -> Iterator[Sent]:
-    """The certificate of this round, and the weights of sums."""
+def every_round(study: Study, round_: int, *, certified: bool = True) -> Iterator[Sent]:
+    """The certificate of this round, if there is one, and the weights of sums."""
     if study.protect.summed and study.weights != "uniform":
         yield study.sponsor, study.adder, Weights(np.zeros(len(study.assistors)), round_)
+    if not certified:
+        return
     head = LogHead(LINES_A_ROUND * round_ * len(study.assistors), HASH)
     heads = dict.fromkeys(study.parties, head)
     certificate = Certificate(HASH, HASH, round_, heads, dict.fromkeys(study.parties, SIGNATURE))

@@ -16,16 +16,17 @@ STRUCTURE_BYTES = 22
 """Of a structured field that stands beside a tensor, such as {"reason":"finished"}, about."""
 
 
-def foretold(volume: Volume, reading: str, framing: Framing) -> list[Flow]:
+def foretold(volume: Volume, reading: str, framing: Framing, *, certified: bool = True) -> list[Flow]:
     """What a study of this volume moves if every round is run.
 
     Args:
         reading: the study as `hello` carries it.
+        certified: every round, as between machines.
     """
     study = volume.study
     found = [_whole(study, flow, framing) for flow in volume.learning()]
     found += _as_flows(once(study, reading), 1, framing)
-    return found + list(_as_flows(every_round(study, study.rounds), study.rounds, framing))
+    return found + list(_as_flows(every_round(study, study.rounds, certified=certified), study.rounds, framing))
 
 
 def _whole(study: Study, flow: Flow, framing: Framing) -> Flow:

@@ -49,8 +49,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("holdings",),
     ("protection",),
     ("protocol",),
-    ("manifest", "estimator", "attacks", "volume"),
+    ("manifest", "attacks", "volume"),
     ("forecast",),
+    ("estimator",),
 )
 """Folders and files of secure_gal: each imports its own layer and those above it in this list, for types as well."""
 

@@ -8,30 +8,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from benchmarks import harness
-from parties.commands.forecast import NO_NETWORKS, NO_SUMS, Known, forecast
+from parties.commands.forecast import Known, forecast
 from parties.report import foretold
+from parties.run.calibrated import FILE
 from parties.run.session import open_session
 from secure_gal.errors import SettingsError
 from secure_gal.forecast.reckoning import Costs, Forecast
-
-ROWS = 300
-
-
-def parties(folder: Path, protect: str = "", learner: str = 'kind = "linear"') -> tuple[Path, Path]:
-    """The files of a sponsor and an assistor of ROWS rows with three columns each."""
-    case = harness.synthetic(folder, ROWS, 3, parties=3 if "sum" in protect else 2)
-    study = f'[protect]\nids = "clear"\n{protect}'
-    harness.write_settings(folder, case, study=study, learner=f"{learner}\n[report]\nown_model = false")
-    lab = folder / "p1" / "p1.toml"
-    lab.write_text(lab.read_text().replace("[report]\nown_model = false\n", ""))
-    return folder / "p0" / "p0.toml", lab
-
-
-def kept(file: Path) -> Forecast:
-    found = foretold.kept(open_session(file))
-    assert found is not None
-    return found
+from secure_gal.forecast.untold import NO_NETWORKS
+from tests.support.forecasts import ROWS, kept, parties
 
 
 def test_both_ends_foretell_the_same_bytes_and_each_its_own_seconds(tmp_path: Path) -> None:
@@ -47,12 +31,12 @@ def test_both_ends_foretell_the_same_bytes_and_each_its_own_seconds(tmp_path: Pa
     assert here.elapsed is not None and 0 < here.elapsed < 60
 
 
-def test_a_forecast_writes_nothing_but_itself_and_the_schema(tmp_path: Path) -> None:
+def test_a_forecast_writes_nothing_but_itself_the_schema_and_what_it_measured(tmp_path: Path) -> None:
     sponsor, _ = parties(tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     forecast(sponsor)
     after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    assert {path.name for path in after.keys() - before.keys()} == {"p0.forecast.json", "p0.schema.toml"}
+    assert {path.name for path in after.keys() - before.keys()} == {"p0.forecast.json", "p0.schema.toml", FILE}
     assert all(after[path] == raw for path, raw in before.items())
     assert (sponsor.parent / "p0.forecast.json").stat().st_mode & 0o777 == 0o600
 
@@ -65,15 +49,22 @@ def test_what_is_known_of_the_others_narrows_it(tmp_path: Path) -> None:
         forecast(sponsor, Known(rows=ROWS + 1))
 
 
-@pytest.mark.parametrize(
-    ("protect", "learner", "why"),
-    [('predictions = "sum"', 'kind = "linear"', NO_SUMS), ("", 'kind = "linear"\nfeatures = "encoder"', NO_NETWORKS)],
-)
-def test_where_seconds_are_not_foretold_bytes_are_and_it_says_why(
-    tmp_path: Path, protect: str, learner: str, why: str
-) -> None:
-    sponsor, _ = parties(tmp_path, protect, learner)
-    assert why in forecast(sponsor)
+@pytest.mark.parametrize("residuals", ["none", "ckks"])
+def test_sums_have_seconds_of_the_fits_the_products_and_the_sums(tmp_path: Path, residuals: str) -> None:
+    sponsor, lab = parties(tmp_path, f'predictions = "sum"\nresiduals = "{residuals}"')
+    text, other = forecast(sponsor), forecast(lab)
+    here, there = kept(sponsor), kept(lab)
+    assert "from the last greeting to the results" in text and "sums " in other  # p1 is the aggregator
+    assert {"keys", "encryption", "decryption"} <= set(here.seconds) and {"ciphertexts", "sums"} <= set(there.seconds)
+    assert all(here.seconds[name] > 0 for name in ("keys", "encryption", "decryption"))
+    assert there.seconds["ciphertexts"] > 0 and there.seconds["sums"] > here.seconds["decryption"]
+    assert here.elapsed is not None and here.elapsed > there.seconds["ciphertexts"] / 2
+    assert here.a_round.cpu is not None and 0 < here.a_round.cpu < sum(here.seconds.values()) / 10
+
+
+def test_where_seconds_are_not_foretold_bytes_are_and_it_says_why(tmp_path: Path) -> None:
+    sponsor, _ = parties(tmp_path, learner='kind = "linear"\nfeatures = "encoder"')
+    assert NO_NETWORKS in forecast(sponsor)
     found = kept(sponsor)
     assert not found.seconds and found.elapsed is None and found.costs.cpu is None and found.costs.bytes > 0
 

@@ -55,6 +55,7 @@ def test_it_is_saved_and_predicts_the_same(mode: tuple[str, GAL], tmp_path: Path
     again = GAL.load(tmp_path / "study.gal")
     assert again.get_params()["rounds"] == 2 and again.history_ == gal.history_
     assert again.evaluation_ == gal.evaluation_ and again.manifest_ == gal.manifest_
+    assert again.transcript_ == gal.transcript_ and again.cost_ == gal.cost_ and gal.cost_["bytes"]
     if name == "noise":  # fresh noise in every answer
         assert np.mean(again.predict(BLOCKS) == gal.predict(BLOCKS)) > 0.8
     else:

@@ -1,0 +1,87 @@
+"""What was timed of a party's own code, and what a study of so many rows takes by it."""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple
+
+import msgspec
+
+from secure_gal.measures.bootstrap import draws_of
+
+MAX_SECONDS = 1e6
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=MAX_SECONDS)]
+Rows = Annotated[int, msgspec.Meta(ge=1, le=2**31)]
+BESIDE_OWN = 1.5
+"""The evaluation takes so many times as long where an own model is evaluated beside the study and the sponsor alone."""
+
+
+class Pace(NamedTuple):
+    """CPU seconds of a party.
+
+    Attributes:
+        imports: of libraries that the first round and the results need.
+        prepare: encoding all rows.
+        first, later: a fit of its own in round 1, and in every later one.
+        commit: of a round, at the sponsor.
+        results: what comes after the last round, at the sponsor.
+    """
+
+    imports: float
+    prepare: float
+    first: float
+    later: float
+    commit: float = 0.0
+    results: float = 0.0
+
+
+class Sample(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """CPU seconds of each step on so many rows; 0 for what a party does not do.
+
+    Attributes:
+        first, later: a fit in round 1, and in a later one.
+        commit: of a round.
+        alone, contributions, evaluation: after the last round.
+    """
+
+    rows: Rows
+    first: Seconds = 0.0
+    later: Seconds = 0.0
+    commit: Seconds = 0.0
+    alone: Seconds = 0.0
+    contributions: Seconds = 0.0
+    evaluation: Seconds = 0.0
+
+
+class Timings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """CPU seconds of a party's own code.
+
+    Attributes:
+        samples: of one or two sizes, the smaller first; in between and beyond, time is taken as a line.
+        large: rows that `prepare` and `own` were timed on.
+        prepare, imports: as `Pace` has them.
+        own: one fit of the sponsor's own model; own_fits: how many there are, each of all rows.
+    """
+
+    samples: Annotated[tuple[Sample, ...], msgspec.Meta(min_length=1, max_length=2)]
+    large: Rows
+    prepare: Seconds
+    imports: Seconds = 0.0
+    own: Seconds = 0.0
+    own_fits: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 0.0
+
+    def pace(self, rows: int) -> Pace:
+        """CPU seconds of a study of so many rows."""
+        own = self.own * self.own_fits * rows / self.large
+        draws = draws_of(rows) / draws_of(self.samples[-1].rows)
+        bootstrap = self._line("evaluation", rows) * draws * (BESIDE_OWN if own else 1.0)
+        results = own + bootstrap + self._line("alone", rows) + self._line("contributions", rows)
+        fits = self._line("first", rows), self._line("later", rows)
+        return Pace(self.imports, self.prepare * rows / self.large, *fits, self._line("commit", rows), results)
+
+    def _line(self, what: str, rows: int) -> float:
+        """Through the samples, at so many rows; never falling."""
+        few, many = self.samples[0], self.samples[-1]
+        at_few, at_many = getattr(few, what), getattr(many, what)
+        more = many.rows - few.rows
+        slope = max(0.0, (at_many - at_few) / more) if more > 0 else at_many / many.rows
+        return float(max(0.0, at_many + slope * (rows - many.rows)))

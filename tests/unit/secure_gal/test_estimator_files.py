@@ -1,0 +1,90 @@
+"""Files of estimators that somebody has changed, with a digest that fits: refused by name, when they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from safetensors.numpy import load as tensors_in
+from safetensors.numpy import save as tensors_of
+
+from secure_gal import GAL
+from secure_gal.errors import SettingsError
+from secure_gal.estimator import saving
+from tests.support.estimator_blocks import data
+
+BLOCKS, Y = data(80)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("saved") / "study.gal"
+    GAL("regression", rounds=1, parties=["hospital", "lab"], keep_messages=True).fit(BLOCKS[:2], Y).save(path)
+    return path
+
+
+def doctored(saved: Path, to: Path, change: Callable[[Any], None]) -> Path:
+    tensors = tensors_in(saved.read_bytes()[len(saving.FORMAT) + 32 :])
+    head = msgspec.json.decode(tensors[saving.HEAD].tobytes())
+    change(head)
+    tensors[saving.HEAD] = np.frombuffer(msgspec.json.encode(head, order="deterministic"), dtype=np.uint8)
+    to.write_bytes(saving.framed(bytes(tensors_of(tensors))))
+    return to
+
+
+@pytest.mark.parametrize(
+    ("place", "entry"),
+    [
+        (0, "encoder"),
+        (0, "ensemble/F0"),
+        (0, "ensemble/history"),
+        (0, "own-coefficients"),
+        (0, "model/0001"),
+        (1, "encoder"),
+        (1, "coefficients"),
+        (1, "model/0001"),
+        (1, "phase"),
+    ],
+)
+@pytest.mark.parametrize("renamed", [True, False])
+def test_an_entry_that_predictions_read_is_missed_when_the_file_is_read(
+    saved: Path, tmp_path: Path, place: int, entry: str, renamed: bool
+) -> None:
+    def change(head: Any) -> None:
+        part = head["parties"][place]
+        held = part["arrays"] if entry in part["arrays"] else part["texts"]
+        number = held.pop(entry)
+        if renamed:
+            held[entry + "x"] = number
+
+    name = ("hospital", "lab")[place]
+    with pytest.raises(SettingsError, match=rf"doctored\.gal: has no entry {name}, {entry}, which predictions read"):
+        GAL.load(doctored(saved, tmp_path / "doctored.gal", change))
+
+
+def test_an_assistor_that_does_not_serve_is_refused(saved: Path, tmp_path: Path) -> None:
+    def change(head: Any) -> None:
+        texts = head["parties"][1]["texts"]
+        texts["phase"] = texts["run"]
+
+    with pytest.raises(SettingsError, match=r"has no entry lab, phase 'serving'"):
+        GAL.load(doctored(saved, tmp_path / "doctored.gal", change))
+
+
+def test_what_the_reader_does_not_know_of_is_named_when_it_is_missed(saved: Path) -> None:
+    gal = GAL.load(saved)
+    del gal.fitted_.parties[1].state["train"], gal.fitted_.parties[1].state["round"]  # type: ignore[attr-defined]
+    gal.fitted_.parties[0].state.pop("own-coefficients")  # type: ignore[attr-defined]
+    with pytest.raises(SettingsError, match=r"has no entry 'own-coefficients'; take the file as it was saved"):
+        gal.predict(BLOCKS[:2])
+
+
+def test_messages_are_not_written_and_what_they_were_is(saved: Path) -> None:
+    again = GAL.load(saved)
+    assert again.keep_messages and {row["message"] for row in again.transcript_} >= {"residual", "fitted"}
+    assert not any(saving.CONTENT in row for row in again.transcript_)
+    assert sum(again.cost_["bytes"].values()) == sum(row["bytes"] for row in again.transcript_)
