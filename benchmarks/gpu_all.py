@@ -157,6 +157,7 @@ def cnn(device: str, size: Size, tell: Callable[[Any], None]) -> None:
     rng = np.random.default_rng(0)
     r = rng.normal(size=(size.rows, OUTPUTS)).astype(np.float32)
     x = rng.normal(size=(size.rows, *PATCH)).astype(np.float32) + r[:, :3, None, None]
+    plain_fit("cnn", x[:BATCH, :1], r[:BATCH], 1, device)  # kernels are loaded in it
     seconds = spent(lambda: plain_fit("cnn", x[:, :1], r, size.epochs, device), device)
     tell({"way": "plain PyTorch, one channel", "samples_per_s": size.rows * size.epochs / seconds})
     usual: np.ndarray | None = None
