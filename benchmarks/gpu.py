@@ -1,6 +1,7 @@
 """Training and encoding speed of the deep local models, on the CPU and on CUDA where there is one.
 
     python -m benchmarks.gpu [--device cuda] [--compile] [--rows N] [--epochs N] [--threads N] [--out FILE]
+    python -m benchmarks.gpu --all --data DIR [--minutes 8] [--tiny]    # what a GPU is to tell (gpu_all.py)
 
 For each network: samples/s and seconds a round, in float32, in bfloat16 autocast and (`--compile`, where a compiler is)
 through torch.compile in the device's default precision, beside the paper's network in plain PyTorch on the same device:
@@ -141,7 +142,7 @@ def measure_encoders(rows: int, epochs: int, device: str) -> list[dict[str, Any]
         records.append(
             {
                 "what": f"encoder {kind}",
-                "device": "cpu" if kind == "kmeans" else device,
+                "device": device,
                 "precision": "float32",
                 "seconds_training": training,
                 "training_samples_per_s": rows * passes / training,
@@ -161,18 +162,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--device", choices=("cpu", "cuda"), help="this one alone (default: all that are there)")
     parser.add_argument("--compile", action="store_true", help="through torch.compile as well; compiling takes minutes")
+    parser.add_argument("--all", action="store_true", help="networks, studies of CIFAR-10 and encoders, as time allows")
+    parser.add_argument("--data", type=Path, help="folder of data sets, for --all")
+    parser.add_argument("--minutes", type=float, default=8.0, help="of --all; what is measured by then is written")
+    parser.add_argument("--tiny", action="store_true", help="--all on a few rows, to see that it runs")
     chosen = parser.parse_args(arguments)
+    if chosen.all and not chosen.data:
+        parser.error("--all needs --data DIR, with cifar10/ in it")
     if chosen.threads:
         torch.set_num_threads(chosen.threads)
     there = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     if chosen.device and chosen.device not in there:
         parser.error(f"--device {chosen.device}: there is none on this machine")
     devices = [chosen.device] if chosen.device else there
-    result = {
+    about = {
         "date": time.strftime("%Y-%m-%d"),
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, Python {platform.python_version()}, "
         f"torch {torch.__version__}",
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none on this machine: CUDA not measured",
+    }
+    if chosen.all:
+        from benchmarks import gpu_all
+
+        gpu_all.run(chosen.data, devices[-1], 60 * chosen.minutes, chosen.tiny, about, chosen.out)
+        return
+    result = about | {
         "rows": chosen.rows,
         "epochs": chosen.epochs,
         "batch": BATCH,

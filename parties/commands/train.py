@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from parties.commands.consent import go_beyond
 from parties.commands.looks import classes_of
-from parties.report.results import announce, gained, write_results
 from parties.run.certifier import Certifier
-from parties.run.ckks_key import open_cipher
 from parties.run.loop import Loop, stop_at_once
 from parties.run.patience import Patience
 from parties.run.progress import Progress
@@ -71,7 +69,11 @@ def train(party_file: Path, *, beyond: Sequence[str] = (), json: bool = False, r
             allowed = go_beyond(session, store, beyond)
             with at_work(session.party.learner, progress.show):
                 _learn(session, store, progress, allowed)
-        return NO_GAIN if require_gain and not gained(store) else 0
+        if not require_gain:
+            return 0
+        from parties.report.results import gained
+
+        return 0 if gained(store) else NO_GAIN
     finally:
         store.close()
 
@@ -104,6 +106,8 @@ def require_finished(session: Session, store: RunStore) -> None:
 
 def complete_results(session: Session, store: RunStore, progress: Progress) -> None:
     """Write results that are missing, and say so where a command finds them missing that is not the one that learnt."""
+    from parties.report.results import announce, write_results
+
     written = write_results(session, store)
     if written:
         announce(store, progress)
@@ -112,7 +116,11 @@ def complete_results(session: Session, store: RunStore, progress: Progress) -> N
 
 def _role(session: Session, store: RunStore, model: SponsorModel) -> Sponsor:
     context = Context(session.study, session.digest, session.canonical, session.identity, session.cards)
-    cipher = open_cipher(session, store) if session.study.protect.keyed else None
+    cipher = None
+    if session.study.protect.keyed:
+        from parties.run.ckks_key import open_cipher
+
+        cipher = open_cipher(session, store)
     return roles.sponsor(context, model, State(store.state()), secrets.token_bytes(NONCE_BYTES), cipher)
 
 
@@ -159,7 +167,8 @@ def _learn(session: Session, store: RunStore, progress: Progress, beyond: Beyond
             _deliver(session, loop, certifier, socket)
         finally:  # also without the last certificate
             loop.stop.end()
-            from parties.report.page import REPORT  # and with it jinja2, long after the first round
+            from parties.report.page import REPORT  # and with it jinja2 and the forecast, long after the first round
+            from parties.report.results import announce, write_results
 
             write_results(session, store)
             announce(store, progress)

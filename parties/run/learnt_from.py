@@ -29,7 +29,7 @@ MOST_NAMES = 20
 NOTHING = "nothing"
 """What a column without any value holds."""
 META, SECRET = "learnt-from", "learnt-from-secret"
-PLACE = frozenset({"device", "precision", "compile"})
+PLACE = frozenset({"device", "precision", "compile", "cuda_graph", "deterministic"})
 """Where and how a learner computes may change under a run."""
 
 

@@ -17,6 +17,7 @@ from secure_gal.errors import SettingsError, StateError
 from secure_gal.features.base import BLOCK_ROWS
 from secure_gal.features.encoder_options import EncoderOptions
 from secure_gal.learners.base import Placement
+from secure_gal.learners.cuda_driver import may_be_gpu
 
 WHERE = "[learner.options] encoder"
 FOR = {2: ("denoising",), 3: ("masked",), 4: ("kmeans", "vicreg"), 5: ("kmeans", "vicreg")}
@@ -31,7 +32,7 @@ Array = npt.NDArray[np.float64]
 
 
 class Core(Protocol):
-    """What is trained: `KMeansPatches` or `NetFeatures`."""
+    """What is trained: `KMeansPatches`, on a GPU `KMeansOnDevice`, or `NetFeatures`."""
 
     @property
     def description(self) -> str: ...
@@ -85,9 +86,7 @@ class Encoder:
         core: Core
         match kind:
             case "kmeans":
-                from secure_gal.features.encoder_kmeans import KMeansPatches
-
-                core = KMeansPatches.fit(x, seed)
+                core = _patches(x, seed, options.device)
             case "denoising" | "masked" | "vicreg":
                 from secure_gal.features.encoder_training import train
 
@@ -124,6 +123,29 @@ class Encoder:
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """For the encoder file."""
         return {"projection.mean": self._mean, "projection.matrix": self._matrix, **self.core.arrays()}
+
+
+def on_gpu(device: str) -> bool:
+    """Whether `[learner] device` is a GPU here; without NVIDIA's driver that is told without torch.
+
+    Raises:
+        SettingsError: it names one that is not there.
+    """
+    if not may_be_gpu(device):
+        return False
+    from secure_gal.learners.devices import choose_device
+
+    return choose_device(device).type == "cuda"
+
+
+def _patches(x: Any, seed: int, device: str) -> Core:
+    if on_gpu(device):
+        from secure_gal.features.encoder_kmeans_gpu import KMeansOnDevice
+
+        return KMeansOnDevice.fit(x, seed, device)
+    from secure_gal.features.encoder_kmeans import KMeansPatches
+
+    return KMeansPatches.fit(x, seed)
 
 
 def _kind(chosen: str, dimensions: int) -> str:

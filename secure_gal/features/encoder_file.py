@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from secure_gal.errors import EnvironmentFailure, SettingsError, StateError
-from secure_gal.features.encoder import Core, Encoder
+from secure_gal.features.encoder import Core, Encoder, on_gpu
 from secure_gal.features.encoder_options import EncoderOptions
 
 FORMAT = 1
@@ -109,7 +109,12 @@ def _core(kind: str, inner: tuple[int, ...], held: dict[str, npt.NDArray[Any]], 
         case "kmeans":
             from secure_gal.features.encoder_kmeans import KMeansPatches
 
-            return KMeansPatches.from_arrays(held)
+            patches = KMeansPatches.from_arrays(held)
+            if not on_gpu(device):
+                return patches
+            from secure_gal.features.encoder_kmeans_gpu import KMeansOnDevice
+
+            return KMeansOnDevice(patches, device)
         case "denoising" | "masked" | "vicreg":
             from secure_gal.features.encoder_nets import NetFeatures
 

@@ -2,11 +2,13 @@
 
 Small patches are brought to one brightness and contrast and whitened; spherical k-means learns a dictionary D of them;
 a patch z is encoded as max(0, Dz - THRESHOLD) and max(0, -Dz - THRESHOLD) (the soft threshold of the 2011 ICML paper),
-and codes are averaged over the cells of a grid. No label, no residual, no gradient: seconds on a CPU. NumPy alone.
+and codes are averaged over the cells of a grid. No label, no residual, no gradient: seconds on a CPU. NumPy alone; on a
+GPU `encoder_kmeans_gpu` computes the same.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +36,27 @@ BATCH_VALUES = 1 << 20
 """Codes computed at a time: 4 MiB stay in the cache, which takes a quarter off the time."""
 
 
+Cluster = Callable[[Array, Array], Array]
+"""Points (s, q) and first unit atoms (k, q) to atoms (k, q)."""
+
+
+def spherical_kmeans(points: Array, atoms: Array) -> Array:
+    """Unit atoms (k, q) by damped spherical k-means: a patch counts for its most similar atom (Coates and Ng 2012,
+    "Learning feature representations with k-means", section 2). Random first atoms are theirs; k-means++ does not
+    end nearer (MNIST patches: 0.5% more inertia, the same accuracy)."""
+    from scipy.sparse import csr_array
+
+    for _ in range(STEPS):
+        total = atoms.copy()  # damping
+        for start in range(0, len(points), 16_384):
+            block = points[start : start + 16_384]
+            similar, rows = block @ atoms.T, np.arange(len(block))
+            best = np.abs(similar).argmax(axis=1)
+            total += csr_array((similar[rows, best], (best, rows)), shape=(len(atoms), len(block))) @ block
+        atoms = total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
+    return np.asarray(atoms, dtype=np.float32)
+
+
 @dataclass(frozen=True, slots=True)
 class KMeansPatches:
     """Dictionary and whitening in one: codes of a normalised patch v are (v - mean) @ atoms.
@@ -53,7 +76,7 @@ class KMeansPatches:
     atoms: Array = field(repr=False)
 
     @classmethod
-    def fit(cls, x: Any, seed: int) -> KMeansPatches:
+    def fit(cls, x: Any, seed: int, cluster: Cluster = spherical_kmeans) -> KMeansPatches:
         """Learn from encoded training images x (N, C, H, W) or (N, V, C, H, W); the same seed gives the same
         features."""
         rng = np.random.default_rng(seed)
@@ -64,7 +87,8 @@ class KMeansPatches:
         mean = patches.mean(axis=0)
         variances, directions = np.linalg.eigh(np.cov((patches - mean).T.astype(np.float64)))
         whiten = ((directions / np.sqrt(variances.clip(0) + WHITENING)) @ directions.T).astype(np.float32)
-        atoms = _spherical_kmeans((patches - mean) @ whiten, _atoms(len(x)), rng)
+        points = (patches - mean) @ whiten
+        atoms = cluster(points, _first_atoms(_atoms(len(x)), points.shape[1], rng))
         height, width = (size + 2 * PAD - side + 1 for size in images.shape[-2:])
         stride = next(s for s in range(1, height + width) if -(-height // s) * -(-width // s) <= PLACES)
         height, width = -(-height // stride), -(-width // stride)
@@ -78,7 +102,7 @@ class KMeansPatches:
 
     @property
     def placement(self) -> Placement:
-        """NumPy, whatever `[learner] device` says."""
+        """NumPy."""
         return Placement("CPU", "float32")
 
     def features(self, x: Any) -> Array:
@@ -161,19 +185,6 @@ def _sample(images: Array, side: int, rng: np.random.Generator) -> Array:
     return _normalise(np.concatenate(parts))
 
 
-def _spherical_kmeans(points: Array, count: int, rng: np.random.Generator) -> Array:
-    """Unit atoms (count, q) by damped spherical k-means: a patch counts for its most similar atom (Coates and Ng 2012,
-    "Learning feature representations with k-means", section 2)."""
-    from scipy.sparse import csr_array
-
-    atoms = rng.normal(size=(count, points.shape[1])).astype(np.float32)
-    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
-    for _ in range(STEPS):
-        total = atoms.copy()  # damping
-        for start in range(0, len(points), 16_384):
-            block = points[start : start + 16_384]
-            similar, rows = block @ atoms.T, np.arange(len(block))
-            best = np.abs(similar).argmax(axis=1)
-            total += csr_array((similar[rows, best], (best, rows)), shape=(count, len(block))) @ block
-        atoms = total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
-    return np.asarray(atoms, dtype=np.float32)
+def _first_atoms(count: int, width: int, rng: np.random.Generator) -> Array:
+    atoms = rng.normal(size=(count, width)).astype(np.float32)
+    return np.asarray(atoms / np.linalg.norm(atoms, axis=1, keepdims=True))

@@ -13,7 +13,7 @@ from torch import nn
 from secure_gal.errors import EnvironmentFailure
 from secure_gal.features.encoder_nets import ImageBody, NetFeatures, SeriesBody, new_body
 from secure_gal.learners.devices import choose_device, seeded
-from secure_gal.learners.torch_trainer import Inputs
+from secure_gal.learners.torch_steps import Inputs
 
 log = logging.getLogger(__name__)
 BATCH, RATE, DECAY, CLIP = 256, 1e-3, 1e-4, 5.0

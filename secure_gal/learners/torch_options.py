@@ -20,6 +20,8 @@ class TorchOptions(Options):
         schedule: `constant`, or `cosine` from `rate` to 0 over all epochs.
         precision: as `devices.uses_bfloat16` takes it.
         compile: run the module through `torch.compile`; off, since on a CPU it hardly pays (decision 9).
+        cuda_graph: on a GPU, a step is recorded once and replayed (`cuda_graphs`); off, since no GPU was at hand.
+        deterministic: on a GPU, kernels of cuDNN that give the same bits again; else those it finds fastest.
         share_extractor: round 1's network is kept, and every round fits a ridge head on it.
     """
 
@@ -32,4 +34,6 @@ class TorchOptions(Options):
     schedule: Annotated[str, Choice(("constant", "cosine"))] = "constant"
     precision: Annotated[str, Choice(("auto", "float32", "bfloat16"))] = "auto"
     compile: Annotated[bool, Flag()] = False
+    cuda_graph: Annotated[bool, Flag()] = False
+    deterministic: Annotated[bool, Flag()] = True
     share_extractor: Annotated[bool, Flag()] = False

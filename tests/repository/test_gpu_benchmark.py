@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from benchmarks import gpu
+from benchmarks import gpu, gpu_all
 
 
 def test_one_device_is_measured_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,3 +31,58 @@ def test_a_device_that_is_not_there_is_refused(capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit):
         gpu.main(["--device", "cuda"])
     assert "--device cuda: there is none on this machine" in capsys.readouterr().err
+
+
+def everything(out: Path, parts: dict[str, gpu_all.Part], monkeypatch: pytest.MonkeyPatch, seconds: float) -> Any:
+    monkeypatch.setattr(gpu_all, "parts", lambda data, device, size: parts)
+    gpu_all.run(Path(), "cpu", seconds, True, {"gpu": "none"}, out)
+    return json.loads(out.read_text())
+
+
+def test_what_was_measured_is_kept_when_the_minutes_are_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "all.json"
+
+    def first(tell: Callable[[Any], None]) -> None:
+        tell(1)
+        logging.getLogger("secure_gal.learners.cuda_graphs").warning("no graph, since %s", "so")
+
+    def endless(tell: Callable[[Any], None]) -> None:
+        assert json.loads(out.read_text())["parts"]["first"]["found"] == [1]  # written before the next one begins
+        tell(2)
+        while True:
+            time.monotonic()
+
+    def never(tell: Callable[[Any], None]) -> None:
+        while True:
+            time.monotonic()
+
+    found = everything(out, {"first": first, "endless": endless, "never": never}, monkeypatch, 0.2)
+    assert {name: (part["ended"], part["found"]) for name, part in found["parts"].items()} == {
+        "first": ("finished", [1]),
+        "endless": ("stopped: out of time", [2]),
+        "never": ("stopped: out of time", []),
+    }
+    assert [part["warnings"] for part in found["parts"].values()] == [["no graph, since so"], [], []]
+    assert found["gpu"] == "none"
+
+
+def test_a_part_that_fails_leaves_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(tell: Callable[[Any], None]) -> None:
+        raise RuntimeError("an illegal memory access was encountered")
+
+    found = everything(tmp_path / "o", {"a": fails, "b": lambda tell: tell(3)}, monkeypatch, 60)
+    ended = [(part["ended"], part["found"]) for part in found["parts"].values()]
+    assert ended == [("failed: an illegal memory access was encountered", []), ("finished", [3])]
+
+
+def test_every_way_of_training_is_compared_with_the_default() -> None:
+    found: list[Any] = []
+    gpu_all.cnn("cpu", gpu_all.Size(rows=64, epochs=1, width=1), found.append)
+    assert [record["way"] for record in found[1:]] == list(gpu_all.WAYS)
+    assert all(record["same_bits_again"] and record["largest_difference_to_default"] == 0 for record in found[1:])
+
+
+def test_all_needs_data(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        gpu.main(["--all"])
+    assert "--all needs --data DIR" in capsys.readouterr().err

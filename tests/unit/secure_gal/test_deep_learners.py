@@ -12,12 +12,13 @@ from torch import nn
 from secure_gal import GAL
 from secure_gal.data.arrays import ArrayRows
 from secure_gal.errors import SettingsError
-from secure_gal.learners import make_learner, storage, torch_trainer
+from secure_gal.learners import make_learner, storage, torch_steps
 from secure_gal.learners.cnn import ConvBody
 from secure_gal.learners.devices import compiler
 from secure_gal.learners.recurrent import RecurrentBody
 from secure_gal.learners.torch_options import TorchOptions
-from secure_gal.learners.torch_trainer import Inputs, TorchLearner, network
+from secure_gal.learners.torch_steps import Inputs
+from secure_gal.learners.torch_trainer import TorchLearner, network
 from secure_gal.settings.party import LearnerSettings
 from tests.support.deep_data import CNN, images, series, settings
 from tests.support.feature_rows import HERE
@@ -46,7 +47,7 @@ def test_it_learns_what_can_be_learnt_and_repeats_itself(chosen, data, column) -
 def test_rows_that_are_read_by_batch_give_the_same_model(monkeypatch: pytest.MonkeyPatch) -> None:
     x, r = images()
     one = make_learner(CNN, HERE).fit(x.astype(np.float32), r, 0).predict(x)
-    monkeypatch.setattr(torch_trainer, "RESIDENT_BYTES", 0)
+    monkeypatch.setattr(torch_steps, "RESIDENT_BYTES", 0)
     rows = ArrayRows(x.astype(np.float32))
     assert Inputs(rows, torch.device("cpu"))._all is None
     np.testing.assert_array_equal(make_learner(CNN, HERE).fit(rows, r, 0).predict(rows), one)

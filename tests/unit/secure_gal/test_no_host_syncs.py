@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,10 @@ from torch.profiler import ProfilerActivity, profile
 
 from secure_gal.features import encoder_training
 from secure_gal.features.encoder_nets import new_body
-from secure_gal.learners import cnn
+from secure_gal.learners import cnn, recurrent
 from secure_gal.learners.mlp import body
-from secure_gal.learners.torch_options import TorchOptions
-from secure_gal.learners.torch_trainer import Inputs, TorchLearner
+from secure_gal.learners.recurrent_options import RecurrentOptions
+from secure_gal.learners.torch_steps import Inputs, Objective
 
 SYNCS = {"aten::item", "aten::_local_scalar_dense", "aten::is_nonzero", "aten::nonzero"}
 OPTIMISER = "aten::_fused_adamw_"
@@ -48,15 +49,20 @@ def callers(event: Any) -> set[str]:
     return found
 
 
-def learner_epoch(kind: str) -> Callable[[], object]:
-    shape = (6,) if kind == "mlp" else (1, 8, 8)
-    build = body(8, 1, 0.1) if kind == "mlp" else cnn.body(2, 4)
-    learner = TorchLearner(build, "l2", "cpu", TorchOptions(batch=16))
-    x = torch.randn(ROWS, *shape)
-    module, generator = build(shape, 1), torch.Generator().manual_seed(0)
+def fitted(kind: str) -> tuple[Objective, Callable[[torch.Tensor], None]]:
+    """A network at work, and its step on row numbers."""
+    shape = {"mlp": (6,), "cnn": (1, 8, 8), "lstm": (5, 2)}[kind]
+    builds = {"mlp": body(8, 1, 0.1), "cnn": cnn.body(2, 4), "lstm": recurrent.body("lstm", RecurrentOptions(hidden=8))}
+    module, x = builds[kind](shape, 1), torch.randn(ROWS, *shape)
     adam = torch.optim.AdamW(module.parameters(), fused=True)
-    inputs, r = Inputs(x.numpy(), CPU), torch.randn(ROWS, 1)
-    return lambda: learner._epoch(module, module, adam, inputs, r, torch.arange(ROWS), generator)
+    objective = Objective(module, module, Inputs(x.numpy(), CPU), torch.randn(ROWS, 1), 2.0, False, 5.0)
+    return objective, partial(objective.step, adam)
+
+
+def learner_epoch(kind: str) -> Callable[[], object]:
+    objective, step = fitted(kind)
+    generator = torch.Generator().manual_seed(0)
+    return lambda: objective.epoch(step, torch.arange(ROWS), 16, generator)
 
 
 def encoder_epoch(kind: str) -> Callable[[], object]:
@@ -69,7 +75,10 @@ def encoder_epoch(kind: str) -> Callable[[], object]:
     return lambda: encoder_training._epoch(task, Inputs(x, CPU), adam, generator)
 
 
-@pytest.mark.parametrize("kind", ["mlp", "cnn"])
+NETWORKS = ["mlp", "cnn", "lstm"]
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
 def test_no_epoch_of_a_network_waits_for_the_device(kind: str) -> None:
     assert not waits(learner_epoch(kind))
 
@@ -77,6 +86,21 @@ def test_no_epoch_of_a_network_waits_for_the_device(kind: str) -> None:
 @pytest.mark.parametrize("kind", sorted(SHAPES))
 def test_no_epoch_of_an_encoder_waits_for_the_device(kind: str) -> None:
     assert not waits(encoder_epoch(kind))
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_every_step_calls_the_same_operations_on_the_same_shapes(kind: str) -> None:
+    """What a CUDA graph replays: whichever the rows, nothing else may happen."""
+    objective, step = fitted(kind)
+    objective.module.train()
+
+    def operations(rows: torch.Tensor) -> list[tuple[str, str]]:
+        with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as seen:
+            step(rows)
+        return [(event.name, str(event.input_shapes)) for event in seen.events() if event.name.startswith("aten::")]
+
+    step(torch.arange(16))
+    assert operations(torch.arange(16)) == operations(torch.arange(16, 32)) != operations(torch.arange(8))
 
 
 def test_a_profile_shows_a_wait_where_there_is_one() -> None:

@@ -11,7 +11,8 @@ from secure_gal import GAL
 from secure_gal.learners import make_learner
 from secure_gal.learners.cnn import ConvBody
 from secure_gal.learners.torch_options import TorchOptions
-from secure_gal.learners.torch_trainer import Inputs, TorchLearner, network
+from secure_gal.learners.torch_steps import Inputs
+from secure_gal.learners.torch_trainer import TorchLearner, network
 from tests.support.deep_data import images, settings
 from tests.support.feature_rows import HERE
 
