@@ -8,6 +8,7 @@ What is set from outside, nothing of which changes what is computed:
   would draw both (the rows once for all seeds);
 - `torch.load` trusts the files that the code has written itself, as it did by default before PyTorch 2.6;
 - means and deviations of one set only: `make_stats.py` would want all sets, MNIST and CIFAR-10 among them;
+- empty modules in place of torchvision, which only sets of images use: its builds fit one build of PyTorch each;
 - the CPU.
 """
 
@@ -20,6 +21,7 @@ import runpy
 import shutil
 import sys
 import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +29,13 @@ import torch
 
 
 def main(code: Path, name: str, seed: str) -> None:
-    """Writes found.json: test accuracy by round, and the seconds of learning."""
+    """Writes found.json: test accuracy and eta by round, and the seconds of learning."""
     shutil.copy(code / "config.yml", "config.yml")
     sys.path.insert(0, str(code))
     split = json.loads(Path("split.json").read_text())
     torch.load = functools.partial(torch.load, weights_only=False)
     torch.set_num_threads(1)
+    without_torchvision()
     import data
     import utils
 
@@ -53,8 +56,16 @@ def main(code: Path, name: str, seed: str) -> None:
     runpy.run_path(str(code / "train_model_assist.py"), run_name="__main__")
     seconds = {"cpu_seconds": cpu_seconds() - spent, "seconds": time.monotonic() - began}
     [checkpoint] = Path("output/model").glob("*_checkpoint.pt")
-    trail = torch.load(checkpoint)["logger"].history["test/Accuracy"]
-    Path("found.json").write_text(json.dumps({"value": trail[-1], "trail": trail} | seconds))
+    state = torch.load(checkpoint)
+    trail, eta = state["logger"].history["test/Accuracy"], state["assist"].assist_rates[1:]
+    Path("found.json").write_text(json.dumps({"value": trail[-1], "trail": trail, "eta": eta} | seconds))
+
+
+def without_torchvision() -> None:
+    """What the code names of it when it is imported."""
+    package, transforms, utils = map(types.ModuleType, ("torchvision", "torchvision.transforms", "torchvision.utils"))
+    package.transforms, package.utils, utils.save_image = transforms, utils, None
+    sys.modules |= {module.__name__: module for module in (package, transforms, utils)}
 
 
 def cpu_seconds() -> float:

@@ -56,9 +56,11 @@ def main() -> None:
         parser.error("--data DIR is needed")
     os.environ["OMP_NUM_THREADS"] = "1"  # for every system alike: threads that wait for each other burn CPU seconds
     runs = json.loads(asked.out.read_text())["runs"] if asked.go_on and asked.out.exists() else []
+    order = [peer.name for peer in PEERS]
     for peer, case in _turns(asked):
         runs.append(_measure(peer, case, asked))
         print(json.dumps(runs[-1]), file=sys.stderr, flush=True)
+        runs.sort(key=lambda run: (CASES.index(run["case"]), order.index(run["peer"])))
         output.write({"machine": machine(), "runs": runs}, asked.out)
     print(table.markdown(runs), end="")
 

@@ -12,8 +12,8 @@ from benchmarks.peers.environments import Environment
 
 SECRETFLOW = Environment(
     "secretflow",
-    # Newer releases ask for builds of SPU that the registry no longer has. Left alone, the resolver tries every release
-    # of jax from the newest on.
+    # Newer releases that were tried want sdc-sdk 0.1.0.dev240320, which the registry does not have. Left alone, the
+    # resolver tries every release of jax from the newest on.
     (
         "secretflow-lite==1.5.0.dev20240321",
         "numpy==1.23.5",
@@ -86,7 +86,13 @@ PEERS = (
     ),
     Peer("ours, strict", "the same", sets.SETS, None, _study("strict", STANDARDISED)),
     Peer("ours, standard, auto", '`features = "auto"`', sets.SETS, None, _study("standard", '"auto"')),
-    Peer("SecretFlow SS-LR", "secret shares, 10 epochs, batches of 1,024", sets.SETS, SECRETFLOW, _secretflow("ss-lr")),
+    Peer(
+        "SecretFlow SS-LR",
+        "secret shares, 10 epochs, batches of 1,024 (a quarter of the rows where that is less)",
+        sets.SETS,
+        SECRETFLOW,
+        _secretflow("ss-lr"),
+    ),
     Peer("SecretFlow SGB", "Okamoto-Uchiyama 2048, 10 trees of depth 5", sets.SETS, SECRETFLOW, _secretflow("sgb")),
     Peer(
         "XGBoost, pooled",

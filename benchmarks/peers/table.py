@@ -12,7 +12,7 @@ HEADS = ("on", "system", "settings", "CPU s", "wall s", "MB between parties", "r
 
 
 def markdown(runs: Sequence[Run]) -> str:
-    """One row a case and system, in the order in which they were first run; medians over its runs."""
+    """One row a case and system, in the order of their first runs in the file; medians over its runs."""
     found: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in runs:
         found[run["case"], run["peer"]].append(run)

@@ -11,6 +11,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,8 @@ import spu
 from secretflow.data.vertical import read_csv
 
 PARTIES = ("guest", "host")
+PATIENCE_MS = 600_000
+"""A minute, as by default, is not enough for the start on a machine that does other things too."""
 
 
 def main() -> None:
@@ -36,6 +41,7 @@ def main() -> None:
         address="local",
         num_cpus=8,  # a worker for every actor: Ray counts these, it does not bind them
         log_to_driver=False,
+        cross_silo_comm_options={"timeout_in_ms": PATIENCE_MS},
         cluster_config={"parties": network["fed"], "self_party": asked.party},
     )
     guest, host = (sf.PYU(name) for name in PARTIES)
@@ -62,9 +68,13 @@ def ss_lr(nodes: list[dict[str, str]], tables: tuple[Any, Any, Any]) -> Any:
     from secretflow.ml.linear import SSRegression
 
     x, y, new = tables
+    batch = min(
+        1024, x.shape[0] // 4
+    )  # an epoch takes whole batches only: none of 1,024 in 455 rows, and nothing is learnt
     runtime = {"protocol": spu.spu_pb2.SEMI2K, "field": spu.spu_pb2.FM128}
-    model = SSRegression(sf.SPU({"nodes": nodes, "runtime_config": runtime}))
-    model.fit(x, y, epochs=10, learning_rate=0.1, batch_size=1024, sig_type="t1", reg_type="logistic", eps=0.001)
+    link = {"connect_retry_times": 600, "recv_timeout_ms": PATIENCE_MS, "http_timeout_ms": PATIENCE_MS}
+    model = SSRegression(sf.SPU({"nodes": nodes, "runtime_config": runtime}, link_desc=link))
+    model.fit(x, y, epochs=10, learning_rate=0.1, batch_size=batch, sig_type="t1", reg_type="logistic", eps=0.001)
     return model.predict(new, batch_size=1024, to_pyu=sf.PYU("guest"))
 
 
@@ -91,4 +101,9 @@ MODELS: dict[str, Callable[..., Any]] = {"ss-lr": ss_lr, "sgb": sgb}
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except Exception:
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)  # threads of Ray and of gRPC would keep a party alive that has failed
