@@ -159,8 +159,8 @@ PARTIES: dict[str, Callable[[Wire, list[str], int, int], int]] = {
 def party(system: str, role: str, sizes: tuple[int, int], address: str, cores: int, results: Any) -> None:
     """One process: make ids, meet, run, report."""
     common, sponsor = min(sizes) // 2, role == "sponsor"
-    own, peers = sizes if sponsor else sizes[::-1]
-    ids = [f"common-{i:09d}" for i in range(common)] + [f"{role}-{i:09d}" for i in range(own - common)]
+    peers = sizes[sponsor]
+    ids = ids_of(role, sizes)
     wire = Wire(address, bind=sponsor)
     wire.meet()
     began, spent = time.monotonic(), cpu_seconds()
@@ -172,6 +172,12 @@ def party(system: str, role: str, sizes: tuple[int, int], address: str, cores: i
         get_reusable_executor().shutdown(wait=True)  # a worker's use of the machine is counted when it ends
     results.put((role, took, wire.sent, cpu_seconds() - spent, peak_bytes(cores)))
     wire.meet()
+
+
+def ids_of(role: str, sizes: tuple[int, int]) -> list[str]:
+    """A party's ids; half of the smaller set is common. Sizes are the sponsor's and the assistor's."""
+    common, own = min(sizes) // 2, sizes[role != "sponsor"]
+    return [f"common-{i:09d}" for i in range(common)] + [f"{role}-{i:09d}" for i in range(own - common)]
 
 
 def cpu_seconds() -> float:

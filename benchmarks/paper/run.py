@@ -38,7 +38,7 @@ def run(cases: Sequence[Case], data: Path, out: Path, quick: bool) -> int:
         left = clock.left(waiting[at:])
         print(f"{at + 1} of {len(waiting)}: {one.case.name}, seed {one.seed}; {left} left", file=sys.stderr, flush=True)
         try:
-            record = _one(one, data, quick)
+            record = one_run(one, data, quick)
         except Exception:  # the others are still to be had; the exit status tells
             traceback.print_exc()
             failed += 1
@@ -55,7 +55,8 @@ def _loaded(data: Path, name: str, asked: Asked) -> Split:
     return SOURCES[name].load(data, asked)
 
 
-def _one(one: Due, data: Path, quick: bool) -> results.Record:
+def one_run(one: Due, data: Path, quick: bool) -> results.Record:
+    """Its result, not yet in any folder."""
     split = _loaded(data, one.case.data, one.case.asked(one.seed))
     spent = results.Spent()
     outcome = methods.play(one.case, split, one.seed)
