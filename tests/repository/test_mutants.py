@@ -120,6 +120,23 @@ def test_what_is_changed_of_a_file(tmp_path: Path) -> None:
     ]
 
 
+def test_what_nothing_can_tell_is_not_changed(tmp_path: Path) -> None:
+    file = tmp_path / "a.py"
+    file.write_text(
+        "def f(a):\n    assert_never(a)\n    if [*zip(a, a, strict=True)]:\n        return False\n"
+        "    g(a, strict=True)\n    return a.reshape(-1, 2)\n"
+    )
+    assert [(e.what, e.old) for e in edits(tmp_path, file)] == [
+        ("condition True", "[*zip(a, a, strict=True)]"),
+        ("condition False", "[*zip(a, a, strict=True)]"),
+        ("truth", "False"),
+        ("statement removed", "g(a, strict=True)"),
+        ("truth", "True"),
+        ("returns nothing", "return a.reshape(-1, 2)"),
+        ("number", "2"),
+    ]
+
+
 def test_equivalent_mutants_are_found_where_they_are() -> None:
     known = equivalents()
     assert known and all(known.values())
