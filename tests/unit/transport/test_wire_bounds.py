@@ -170,14 +170,22 @@ def test_what_is_no_tensor_of_its_field_is_not_sent(values: np.ndarray, rule: st
         framed(messages.Fitted(values, 1))
 
 
-def test_what_a_message_weighs_is_told_beforehand() -> None:
-    """To a few digits: those of its lengths and of its number, here as many as are assumed."""
-    ids = ("x" * 91, "y")  # 99 bytes of JSON: two digits
-    for message, sent in ((messages.Fitted(VALUES, 1), 8), (messages.Ids(ids), 99)):
-        frames = framed(message)
-        assert sum(map(len, frames[3:])) == sent
-        head = wire.size(frames) - sent
-        told = wire.around(message.KIND, "lab", "hospital", sent)
-        assert abs(told - head) <= 4, (told, head)
-        assert told - wire.around(message.KIND, "lab", "hospital", sent * 10) in (-1, -2)
+@pytest.mark.parametrize(
+    ("message", "nbytes"),
+    [
+        (messages.Fitted(VALUES, 1), 8),
+        (messages.Ids(("x" * 91, "y")), 99),
+        (messages.Rows(INTS, np.zeros(8, np.uint8), messages.Shape(1)), 8),
+        (messages.Hello(messages.Greeting("0" * 32, "{}")), 60),
+    ],
+    ids=["fitted", "ids", "rows", "hello"],
+)
+def test_what_a_message_weighs_is_told_beforehand(message: messages.Message, nbytes: int) -> None:
+    """To the byte where lengths and number have as many digits as are assumed: those of `nbytes`, two of a structured
+    field beside tensors, and a sequence number from 10 to 99."""
+    run = "" if message.ABOUT.before_run else RUN
+    where: dict[str, Any] = {"study": STUDY, "run": run, "sender": "lab", "recipient": "hospital", "seq": 42}
+    head = [bytes(frame) for frame in wire.encode(message, **where, identity=identity("lab"))][:3]
+    assert wire.around(message.KIND, "lab", "hospital", nbytes) == wire.size(head)
+    assert wire.around(message.KIND, "lab", "hospital", nbytes * 10) > wire.size(head)
     assert wire.size([b"ab", np.zeros(3, np.uint32).data]) == 14
