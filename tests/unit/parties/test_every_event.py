@@ -142,3 +142,9 @@ def test_a_line_is_not_repeated_but_comes_again_after_another() -> None:
         progress.transport(text)
     progress.warn("c")
     assert shown.getvalue().splitlines() == ["a", "b", "a", "warning: c"]
+
+
+def test_without_a_stream_lines_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """Standard output is for results."""
+    Progress().warn("text")
+    assert tuple(capsys.readouterr()) == ("", "warning: text\n")
