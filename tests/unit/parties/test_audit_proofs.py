@@ -121,6 +121,17 @@ def test_a_line_that_its_sender_signed_is_held_against_the_rest(
         verified(tmp_path, resigned(proof, header, entry), [LAB, HOSPITAL])
 
 
+def test_a_line_that_is_no_entry_is_told_of_without_a_number(proof: Proof, tmp_path: Path) -> None:
+    """Where it stands in its ledger is not known."""
+    for line, rule in (
+        (b"{}", "is not an entry of a ledger"),
+        (bytes(proof.line)[:-1] + b" }", "is not written canon"),
+    ):
+        with pytest.raises(LedgerError, match=rule) as found:
+            verified(tmp_path, msgspec.structs.replace(proof, line=msgspec.Raw(line)), [LAB])
+        assert found.value.line == 0
+
+
 def test_a_line_that_is_no_message_proves_none(proof: Proof, made: LedgerStudy, tmp_path: Path) -> None:
     (line, *_) = [row.line for row in made.journals["lab"].rows if b'"entry":"certificate"' in row.line]
     with pytest.raises(LedgerError, match="does not prove a message"):

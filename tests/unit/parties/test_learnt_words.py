@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pytest
 
-from parties.run.learnt_from import LearntFrom, _count, _Digest, _held, _names, _rows, _schema, _unlike
+from parties.run.learnt_from import LearntFrom, _count, _Digest, _held, _names, _rows, _schema, _settings, _unlike
+from secure_gal.settings.party import DataSettings, LearnerSettings
 
 KEY = bytes(32)
 
@@ -121,3 +126,14 @@ def test_equal_labels_of_two_rows_look_different_and_numbers_are_numbers() -> No
     assert digest.label("a", 1) == digest.label("a", 1.0) != digest.label("a", "1")
     assert digest.label("ab", "c") != digest.label("a", "bc") and digest.id("a") != digest.id("b")
     assert digest.id("a") == digest.id("a"), "whatever was hashed between"
+
+
+def test_settings_that_decide_what_is_learnt_are_kept_and_where_it_is_computed_is_not() -> None:
+    options = {"epochs": 3, "device": "cuda", "precision": "bfloat16", "compile": True}
+    learner = LearnerSettings(kind="mlp", loss="l1", options=options)
+    session: Any = SimpleNamespace(party=SimpleNamespace(learner=learner, data=DataSettings(Path("t.csv"), ("a", "b"))))
+    found = _settings(session)
+    assert found["[learner.options] epochs"] == "3" and not any("cuda" in text for text in found.values())
+    assert [name for name in found if "options" in name] == ["[learner.options] epochs"]
+    assert (found["[learner] kind"], found["[learner] loss"], found["[data] id"]) == ("mlp", "l1", "a, b")
+    assert found["[data] label"] == "not set" and found["[data] categorical"] == ""
