@@ -19,8 +19,6 @@ MAY_BE_SHOWN = {
     "Draw.unknown": "an attack's own random draw of row numbers",
     "Result.scores": "the demo's, on a public table",
     "Labels.classes": "the names of the classes, which the estimator shows anyway",
-    "Kind.draw": "a function",
-    "Kind.fit": "a function",
 }
 
 
@@ -36,8 +34,8 @@ def shown(path: Path) -> Iterator[str]:
         for part in kind.body:
             if not isinstance(part, ast.AnnAssign) or "ClassVar" in ast.unparse(part.annotation):
                 continue
-            value = ast.unparse(part.value) if part.value else ""
-            if HOLDS_DATA.search(ast.unparse(part.annotation)) and "repr=False" not in value:
+            held, value = ast.unparse(part.annotation), ast.unparse(part.value) if part.value else ""
+            if HOLDS_DATA.search(held) and not held.startswith("Callable[") and "repr=False" not in value:
                 yield f"{kind.name}.{ast.unparse(part.target)}"
 
 
