@@ -59,18 +59,8 @@ def test_a_rule_of_every_round(settings: Study, honest: Sequence[float], crafted
         (targets("poisson"), [-0.5] * 8 + [4 + 9 * 3.5e-6], [-0.5] * 8 + [4 + 9 * 4.5e-6], "a mean other than 0"),
         (targets("gamma"), [-0.5] * 8 + [4 + 9 * 3.5e-6], [-0.5] * 8 + [4 + 9 * 4.5e-6], "a mean other than 0"),
         (targets("poisson"), both(1.0), both(1.5), "a value below -1"),
-        (
-            targets("l1"),
-            [1.0] * 5 + [-1.0] * 5,
-            [1.0] * 6 + [-1.0] * 4,
-            "more than half of the rows on one side of the median",
-        ),
-        (
-            targets("l1"),
-            [0.0] * 4 + [-1.0] * 5,
-            [1.0] * 4 + [-1.0] * 6,
-            "more than half of the rows on one side of the median",
-        ),
+        (targets("l1"), [1.0] * 5 + [-1.0] * 5, [1.0] * 6 + [-1.0] * 4, SIDES),
+        (targets("l1"), [0.0] * 5 + [-1.0] * 5, [1.0] * 4 + [-1.0] * 6, SIDES),
         (
             targets("l2"),
             both((1 + 0.9e-5) ** 0.5),
