@@ -17,9 +17,6 @@ import argparse
 import json
 import math
 import os
-import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
@@ -27,12 +24,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from benchmarks.mutants_copy import Copy, copy_tree
 from benchmarks.mutants_listed import ROOT, Mutant, drawn, equivalents, kept, place
-from benchmarks.mutants_reach import Reach, measure, read
+from benchmarks.mutants_reach import Reach, read, refresh
 
 OUT = Path(__file__).with_name("results") / "mutants.json"
-NAMED_SECONDS, REST_SECONDS = 600, 3600
-"""A mutant whose tests run longer than this hangs them, which is a failure too."""
+MAP = ROOT / ".mutants"
 
 
 @dataclass(frozen=True)
@@ -48,91 +45,6 @@ class Verdict:
     verdict: str
     by: str
     seconds: float
-
-
-class Copy:
-    """A copy of the tree that mutants are made in, one after the other."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.decode()
-        for name in filter(None, listed.split("\0")):
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes((ROOT / name).read_bytes())
-        self._clock = int(time.time()) - 1_000_000
-        self._sound: set[tuple[str, ...]] = set()
-
-    def judge(self, mutant: Mutant, reach: Reach, rest: bool, most: float = math.inf) -> tuple[str, str]:
-        """(verdict, the test that failed)."""
-        first, last = mutant.lines()
-        tests = reach.of(mutant.file, first, last, most) or reach.of(mutant.file, 1, last + 10_000, most)
-        stages: list[tuple[tuple[str, ...], int]] = [(mutant.first, NAMED_SECONDS)] if mutant.first else []
-        stages += [(tuple(tests), REST_SECONDS)] if tests else []
-        stages += [(("tests",), REST_SECONDS)] if rest or not tests else []
-        for stage, seconds in stages:
-            found, by = self._try(mutant, stage, seconds)
-            if found == "hung" or (found == "detected" and self._holds(mutant, by, stage)):
-                return found, by
-        return "survived", ""
-
-    def _holds(self, mutant: Mutant, by: str, shown: tuple[str, ...]) -> bool:
-        """Whether what failed, a test or a file that could not even be collected, fails on the mutant again, and not on
-        the code as it is; where pytest named nothing, all that it was shown."""
-        tests = (by,) if by.startswith("tests/") else shown
-        if tests not in self._sound:
-            if self._run(tests, NAMED_SECONDS)[0] != "survived":
-                print(f"{by} fails on code that was not changed, and does not count", flush=True)
-                return False
-            self._sound.add(tests)
-        return self._try(mutant, tests, NAMED_SECONDS)[0] != "survived"
-
-    def _try(self, mutant: Mutant, arguments: tuple[str, ...], seconds: int) -> tuple[str, str]:
-        before, path = mutant.apply(self.folder), self.folder / mutant.file
-        try:
-            self._touch(path)
-            return self._run(arguments, seconds)
-        finally:
-            path.write_text(before)
-            self._touch(path)
-
-    def _touch(self, path: Path) -> None:
-        """A time that no compiled file has: Python compares whole seconds and lengths, and both may agree."""
-        self._clock += 1
-        os.utime(path, (self._clock, self._clock))
-
-    def _run(self, arguments: Sequence[str], seconds: int) -> tuple[str, str]:
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--tb=no", *arguments]
-        env = os.environ | {"PYTHONPATH": str(self.folder), "PYTHONHASHSEED": "0"}
-        with subprocess.Popen(
-            command,
-            cwd=self.folder,
-            env=env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        ) as process:
-            try:
-                out, _ = process.communicate(timeout=seconds)
-            except subprocess.TimeoutExpired:
-                return "hung", f"after {seconds} s"
-            finally:
-                _end(process)
-        if process.returncode == 0:
-            return "survived", ""
-        lines = [line for line in out.splitlines() if line.startswith(("FAILED ", "ERROR "))]
-        failed = [line.partition(" ")[2].partition(" - ")[0] for line in lines]
-        said = failed or out.strip().splitlines()[-1:] or [f"ended with {process.returncode}, without a word"]
-        return "detected", said[0][:300]
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    """End the tests with every process that they started."""
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
 
 
 class Book:
@@ -152,12 +64,12 @@ class Book:
         os.replace(part, self._path)
 
 
-def mapped(folder: Path, workers: int) -> Reach:
-    """The map of tests and lines in this folder, made first where there is none."""
-    if not folder.exists():
-        Copy(folder)
-        measure(folder, workers)
-    return read(folder)
+def mapped(kept: Path, workers: int) -> Reach:
+    """The map of tests and lines that is kept in this folder, brought up to date."""
+    with tempfile.TemporaryDirectory(prefix="secure-gal-reach-") as made:
+        copy_tree(Path(made))
+        refresh(Path(made), kept, workers)
+    return read(kept)
 
 
 def run(
@@ -194,6 +106,8 @@ def run(
                 print(f"{verdict:<10} {mutant.file}:{line} {mutant.name}  {by}", flush=True)
 
         list(pool.map(work, range(workers)))
+        for copy in copies:
+            copy.close()
     return [book.verdicts[m.id] for m in mutants]
 
 
@@ -225,9 +139,7 @@ def main() -> None:
         help="show a mutant to no more tests than take so long together: more of them survive, in less time",
     )
     parser.add_argument("--all", action="store_true", help="show a survivor to the tests that do not run its lines too")
-    parser.add_argument(
-        "--map", type=Path, help="where the map of tests and lines is, or is made; kept for the next call"
-    )
+    parser.add_argument("--map", type=Path, default=MAP, help="where the map of tests and lines is kept")
     parser.add_argument("--out", type=Path, default=OUT, help="the file of verdicts")
     asked = parser.parse_args()
     book = Book(asked.out)
@@ -238,9 +150,7 @@ def main() -> None:
     if asked.what == "check":
         print(f"{len(mutants)} removed protections fit the code")
         return
-    with tempfile.TemporaryDirectory(prefix="secure-gal-reach-") as made:
-        reach = mapped(asked.map or Path(made) / "map", asked.workers)
-    verdicts = run(mutants, book, reach, asked.workers, asked.all, asked.most)
+    verdicts = run(mutants, book, mapped(asked.map, asked.workers), asked.workers, asked.all, asked.most)
     print(summary(verdicts))
     if asked.what == "removed" and any(v.verdict == "survived" for v in verdicts):
         raise SystemExit(1)

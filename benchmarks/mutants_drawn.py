@@ -1,7 +1,20 @@
 """Random edits of Python code, drawn with equal chances over every place where one can be made.
 
-Comparisons, boolean and arithmetic operators, numbers, truth values, conditions and whole statements are changed;
-texts, annotations, docstrings and what a `__repr__` says are not.
+    comparison           < and <=, > and >=, == and !=, in and not in, is and is not change places
+    and/or               change places
+    first operand alone  the others of an `and` or `or` are left out
+    not                  is left out
+    operator             + and -, * and +, /, //, %, ** and *, << and >>, & and |, ^ and &
+    number               a whole number grows by one
+    truth                True and False change places
+    condition True       of an `if`, always; `condition False`, never
+    statement removed    a raise, a call, a continue, an augmented assignment
+    returns nothing      None in place of a value
+
+Not changed are texts, and with them what is put into an f-string, annotations, docstrings, decorators, imports and what
+a `__repr__` says. Nor is what hardly a test can tell: `strict=` of `zip`, which guards us against ourselves,
+`assert_never`, where mypy proves that nothing comes, the -1 of a shape, where NumPy takes any negative number, and None
+in place of False, which callers ask for its truth alone and which `truth` changes anyway.
 """
 
 from __future__ import annotations
@@ -139,7 +152,7 @@ def _changes(tree: ast.AST) -> Iterator[tuple[ast.expr | ast.stmt, str, str]]:
                     yield node.test, f"condition {value}", value
             case ast.Raise() | ast.Expr(value=ast.Call()) | ast.Continue() | ast.AugAssign():
                 yield node, "statement removed", "pass"
-            case ast.Return(value=ast.expr()):
+            case ast.Return(value=ast.expr() as value) if ast.unparse(value) != "False":
                 yield node, "returns nothing", "return None"
 
 
@@ -165,5 +178,18 @@ def _code(node: ast.AST) -> Iterator[ast.AST]:
                 continue
             if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
                 continue
+            if _cannot_be_told(node, child):
+                continue
             yield child
             yield from _code(child)
+
+
+def _cannot_be_told(parent: ast.AST, child: ast.AST) -> bool:
+    match parent, child:
+        case ast.Call(func=ast.Name("zip")), ast.keyword("strict"):
+            return True
+        case ast.Call(func=ast.Attribute(attr="reshape")), ast.UnaryOp(ast.USub(), ast.Constant(1)):
+            return True
+        case _, ast.Expr(ast.Call(func=ast.Name("assert_never"))):
+            return True
+    return False

@@ -48,8 +48,9 @@ def replace_in_parts(path: Path, parts: Iterable[bytes]) -> None:
         OSError: it cannot be written; the old file is as it was, also after an error of whatever makes the parts.
     """
     part = path.with_name(path.name + ".part")
+    part.unlink(missing_ok=True)  # of a process that was killed, or somebody else's, with a mode of its own
     try:
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             for data in parts:
                 file.write(data)
             file.flush()

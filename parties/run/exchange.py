@@ -72,7 +72,7 @@ class Transmit:
 
     peer: str
     kind: Literal["sync", "message", "ack", "refuse"]
-    frames: Sequence[Any] = ()
+    frames: Sequence[Any] = field(default=(), repr=False)
     seq: int = 0
 
 

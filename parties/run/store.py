@@ -10,6 +10,7 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -78,30 +79,36 @@ class RunStore:
         self._open(run_dir / "run.db")
 
     def _open(self, file: Path) -> None:
-        try:
-            self._db = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
-            os.chmod(file, 0o600)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.execute("PRAGMA secure_delete=FAST")  # what is deleted from a table's pages is overwritten
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={FORMAT}; COMMIT;")
-                self._name_itself()
-            elif version != FORMAT:
-                began = self.meta("release") or FIRST_RELEASE
-                self.close()
-                raise SettingsError(
-                    str(file),
-                    f"has format {version}, this version reads {FORMAT}: it is a run that began "
-                    f"with secure-gal {began}. {ends_there(began)}",
-                )
-            self.id = self.meta("store")
-            self._empty_log()  # a crash may have come between an erasure and this
-        except sqlite3.Error as error:
-            raise EnvironmentFailure(
-                f"{file}: {error}; is it a run directory of secure-gal, and the disk not full?"
-            ) from error
+        with ExitStack() as undo:  # a run directory that cannot be opened is nobody's
+            undo.callback(os.close, self._lock)
+            try:
+                self._db = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+                undo.callback(self._db.close)
+                os.chmod(file, 0o600)
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.execute("PRAGMA synchronous=FULL")
+                self._db.execute("PRAGMA secure_delete=FAST")  # what is deleted from a table's pages is overwritten
+                version = self._db.execute("PRAGMA user_version").fetchone()[0]
+                if version == 0:
+                    self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={FORMAT}; COMMIT;")
+                    self._name_itself()
+                elif version != FORMAT:
+                    raise self._another_format(file, version)
+                self.id = self.meta("store")
+                self._empty_log()  # a crash may have come between an erasure and this
+            except sqlite3.Error as error:
+                raise EnvironmentFailure(
+                    f"{file}: {error}; is it a run directory of secure-gal, and the disk not full?"
+                ) from error
+            undo.pop_all()
+
+    def _another_format(self, file: Path, version: int) -> SettingsError:
+        began = self.meta("release") or FIRST_RELEASE
+        return SettingsError(
+            str(file),
+            f"has format {version}, this version reads {FORMAT}: it is a run that began "
+            f"with secure-gal {began}. {ends_there(began)}",
+        )
 
     def _name_itself(self) -> None:
         self.set_meta("store", secrets.token_hex(16))

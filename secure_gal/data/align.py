@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import assert_never
 
 import numpy as np
@@ -31,8 +31,8 @@ class NoRowsError(DataError):
 class Match:
     """The ids that the sponsor and one assistor have in common: int64 (C,) positions in each one's list."""
 
-    own: Positions
-    theirs: Positions
+    own: Positions = field(repr=False)
+    theirs: Positions = field(repr=False)
     attempt: int = 0
     """Which masked list `theirs` counts in; 0 for a list in the clear."""
 
@@ -49,10 +49,10 @@ class Alignment:
         warning: something a person should know, or empty.
     """
 
-    own: Positions
-    coverage: dict[str, Positions]
-    positions: dict[str, Positions]
-    train: npt.NDArray[np.bool_]
+    own: Positions = field(repr=False)
+    coverage: dict[str, Positions] = field(repr=False)
+    positions: dict[str, Positions] = field(repr=False)
+    train: npt.NDArray[np.bool_] = field(repr=False)
     warning: str = ""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +19,8 @@ ROWS = 2048
 class LinearModel:
     """coefficients (p, K), intercept (K,)."""
 
-    coefficients: Array
-    intercept: Array
+    coefficients: Array = field(repr=False)
+    intercept: Array = field(repr=False)
 
     def predict(self, x: Array) -> Array:
         """x (n, p) to (n, K)."""

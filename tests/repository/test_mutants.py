@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import mutants_listed
-from benchmarks.mutants import Book, Copy, Verdict, summary
+from benchmarks import mutants_copy, mutants_listed
+from benchmarks.mutants import Book, Verdict, summary
+from benchmarks.mutants_copy import Copy
 from benchmarks.mutants_drawn import edits
 from benchmarks.mutants_listed import ROOT, Mutant, drawn, equivalents, kept, place
-from benchmarks.mutants_reach import Reach, measure, read
+from benchmarks.mutants_reach import Reach, read, refresh
 
 
 def test_every_removed_protection_still_fits_the_code() -> None:
@@ -39,19 +40,54 @@ def test_tests_that_run_a_line_come_by_the_cost_of_their_file() -> None:
     assert reach.of("a.py", 1, 2) == reach.of("b.py", 1, 9) == []
 
 
-def test_the_map_knows_what_a_test_ran_here_and_in_its_processes(tmp_path: Path) -> None:
-    (tmp_path / "tests").mkdir()
-    (tmp_path / "code.py").write_text("def far():\n    return 1\n\n\ndef near():\n    return 2\n")
-    (tmp_path / "tests" / "test_it.py").write_text(
-        "import code_under, subprocess, sys\n\n\ndef test_near():\n    assert code_under.near() == 2\n\n\n"
-        "def test_far():\n    subprocess.run([sys.executable, '-c', 'import code_under; code_under.far()'], "
-        "check=True)\n"
+def test_the_map_knows_what_a_test_ran_here_and_in_its_processes_and_is_made_anew_where_files_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree, kept_at = tmp_path / "tree", tmp_path / "kept"
+    for folder in ("tests", "crypto", "transport", "parties", "secure_gal"):
+        (tree / folder).mkdir(parents=True)
+    code, test = tree / "crypto" / "code_under.py", tree / "tests" / "test_it.py"
+    code.write_text("def far():\n    return 1\n\n\ndef near():\n    return 2\n")
+    test.write_text(
+        "import subprocess, sys\nfrom crypto import code_under\n\n\ndef test_near():\n"
+        "    assert code_under.near() == 2\n\n\ndef test_far():\n"
+        "    subprocess.run([sys.executable, '-c', 'from crypto import code_under; code_under.far()'], check=True)\n"
     )
-    (tmp_path / "code.py").rename(tmp_path / "code_under.py")
-    measure(tmp_path, 1)
-    reach = read(tmp_path)
-    assert reach.of("code_under.py", 6, 6) == ["tests/test_it.py::test_near"]
-    assert reach.of("code_under.py", 2, 2) == ["tests/test_it.py::test_far"]
+    (tree / "tests" / "test_other.py").write_text("def test_nothing():\n    pass\n")
+    refresh(tree, kept_at, 1)
+    reach = read(kept_at)
+    assert reach.of("crypto/code_under.py", 6, 6) == ["tests/test_it.py::test_near"]
+    assert reach.of("crypto/code_under.py", 2, 2) == ["tests/test_it.py::test_far"]
+    assert reach.seconds["tests/test_it.py::test_far"] > reach.seconds["tests/test_other.py::test_nothing"] >= 0
+    assert "2 of 2 files of tests are mapped" in capsys.readouterr().out
+    refresh(tree, kept_at, 1)
+    assert capsys.readouterr().out == ""
+    code.write_text("\n" + code.read_text())
+    refresh(tree, kept_at, 1)
+    assert "1 of 1 files of tests are mapped" in capsys.readouterr().out
+    assert read(kept_at).of("crypto/code_under.py", 7, 7) == ["tests/test_it.py::test_near"]
+
+
+def test_a_fork_of_libraries_runs_tests_as_a_process_of_its_own_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Copy(tmp_path)
+    (tmp_path / "tests" / "test_fork.py").write_text(
+        "import os, time\n\n\ndef test_good():\n    import crypto\n"
+        f"    assert crypto.__path__[0] == {str(tmp_path / 'crypto')!r} and os.getpid() == os.getsid(0)\n\n\n"
+        "def test_bad():\n    raise SystemExit('ended')\n\n\ndef test_slow():\n    while True:\n        pass\n\n\n"
+        "def test_waits():\n    time.sleep(600)\n\n\ndef test_dies():\n    os._exit(3)\n"
+    )
+    file = "tests/test_fork.py"
+    try:
+        assert copy._run([f"{file}::test_good"], 60) == ("survived", "")
+        assert copy._run([file], 60) == ("detected", f"{file}::test_bad")
+        assert copy._run([f"{file}::test_slow"], 1) == ("hung", "after 1 s")
+        assert copy._run([f"{file}::test_dies"], 60) == ("detected", "ended with 3, without a word")
+        monkeypatch.setattr(mutants_copy, "WALL", 1)
+        assert copy._run([f"{file}::test_waits"], 3) == ("hung", "after 3 s")
+    finally:
+        copy.close()
 
 
 def test_draws_are_the_same_for_a_seed_and_change_something() -> None:
@@ -81,6 +117,23 @@ def test_what_is_changed_of_a_file(tmp_path: Path) -> None:
         ("returns nothing", "return x + 2", "return None"),
         ("operator", "x + 2", "(x - 2)"),
         ("number", "2", "3"),
+    ]
+
+
+def test_what_nothing_can_tell_is_not_changed(tmp_path: Path) -> None:
+    file = tmp_path / "a.py"
+    file.write_text(
+        "def f(a):\n    assert_never(a)\n    if [*zip(a, a, strict=True)]:\n        return False\n"
+        "    g(a, strict=True)\n    return a.reshape(-1, 2)\n"
+    )
+    assert [(e.what, e.old) for e in edits(tmp_path, file)] == [
+        ("condition True", "[*zip(a, a, strict=True)]"),
+        ("condition False", "[*zip(a, a, strict=True)]"),
+        ("truth", "False"),
+        ("statement removed", "g(a, strict=True)"),
+        ("truth", "True"),
+        ("returns nothing", "return a.reshape(-1, 2)"),
+        ("number", "2"),
     ]
 
 

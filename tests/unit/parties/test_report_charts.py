@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parties.report.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Axis, line_chart, share_chart, xy_chart
@@ -12,6 +12,7 @@ from parties.report.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Axis,
 numbers = st.floats(-1e9, 1e9).filter(lambda v: v == 0 or abs(v) > 1e-9)
 
 
+@settings(deadline=None)
 @given(st.lists(numbers, min_size=1, max_size=8))
 def test_an_axis_holds_its_values_in_a_few_round_steps(values: list[float]) -> None:
     axis = Axis.around(values)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 
 import polars as pl
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secure_gal.data.cells import Cells
@@ -56,6 +56,7 @@ def test_bytes_beside_other_things_are_bytes() -> None:
     assert column(["a"], [b"b"]).dtype == pl.Binary
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(allow_nan=False), min_size=1))
 def test_numbers_beside_text_read_back_as_the_same_numbers(numbers: list[float]) -> None:
     assert [float(text) for text in column([*numbers, "NULL"]).to_list()[:-1]] == numbers

@@ -93,6 +93,7 @@ def test_ids_that_cannot_be_used(columns: list[list[object]], form: IdForm, mess
 
 
 @pytest.mark.parametrize("form", FORMS)
+@settings(deadline=None)
 @given(st.lists(st.text(st.characters(codec="utf-8") | st.sampled_from("09aZ \t\x1f\u00c9\u0661\u2003")), min_size=1))
 def test_a_column_of_ids_is_written_as_each_of_them(form: IdForm, values: list[str]) -> None:
     assert written(pl.Series(values, dtype=pl.String), form).to_list() == [write(value, form) for value in values]

@@ -47,6 +47,13 @@ def test_roots_are_those_of_certificate_transparency() -> None:
     assert merkle.root(()).hex().startswith("e3b0c44298fc1c14")
 
 
+def test_a_tree_is_kept_as_the_perfect_subtrees_of_its_size_in_binary() -> None:
+    peaks: merkle.Peaks = ()
+    for size in range(1, 20):
+        peaks = merkle.append(peaks, merkle.leaf_hash(bytes([size])))
+        assert [leaves for leaves, _ in peaks] == [1 << bit for bit in reversed(range(5)) if size >> bit & 1]
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 13])
 def test_paths_prove_their_leaf_and_nothing_else(size: int) -> None:
     leaves = [merkle.leaf_hash(bytes([i])) for i in range(size)]

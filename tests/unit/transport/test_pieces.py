@@ -271,3 +271,27 @@ def test_what_the_peer_has_already_ends_the_asking_for_it() -> None:
 def test_what_arrived_shows_no_payload() -> None:
     arrived = Incoming().take(*piece(1, len(GOOD), 0, GOOD))
     assert arrived is not None and arrived.frames and "memory" not in repr(arrived)
+
+
+def test_a_message_of_empty_frames_arrives() -> None:
+    body = packed([b"", b"", b""])
+    arrived = Incoming().take(*piece(1, len(body), 0, body))
+    assert arrived is not None and [bytes(frame) for frame in arrived.frames] == [b"", b"", b""]
+    assert arrived.rest == 0 and arrived.answer == b"" and not arrived.head
+
+
+def test_of_a_message_that_goes_on_the_rest_is_told_once() -> None:
+    incoming = Incoming()
+    first = incoming.take(*piece(1, len(GOOD), 0, GOOD[:LEAST_PIECE]))
+    second = incoming.take(*piece(1, len(GOOD), LEAST_PIECE, GOOD[LEAST_PIECE : 2 * LEAST_PIECE]))
+    assert first is not None and second is not None and first.rest == 200_000
+    assert second.rest == 0 and not second.head and struct.unpack("<QQ", second.answer) == (1, 2 * LEAST_PIECE)
+
+
+def test_a_message_has_3_to_1024_frames_and_8_gib() -> None:
+    for count, arrives in ((2, False), (3, True), (1024, True), (1025, False)):
+        body = packed([b"x"] * count)
+        assert (Incoming().take(*piece(1, len(body), 0, body)) is not None) is arrives
+    for total, arrives in ((8 << 30, True), ((8 << 30) + 1, False)):
+        body = packed(HEAD, count=4, lengths=[900, 64, 32, total - 4 - 32 - 996]) + bytes(LEAST_PIECE)
+        assert (Incoming().take(*piece(1, total, 0, body)) is not None) is arrives
