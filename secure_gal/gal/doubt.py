@@ -33,11 +33,11 @@ LEAST_SHARE = 0.5
 second-order optimism of out-of-fold values changes is far from this, however many rows make it significant."""
 
 
-MANY, MANY_SHARE = 10, 0.1
-"""So many rows of a batch, and more than such a share of it, that are unusual are no accident."""
 FAR = 6.0
 """Standard deviations from the mean beyond which a part of a new row is unusual, where no row that was learnt from has
 one as far out."""
+ABSURD = 3.0
+"""Times as far, beyond which a part says nothing that was learnt."""
 
 
 KEPT_BACK, LEAST_KEPT_BACK, MOST_KEPT_BACK = 0.05, 60, 500
@@ -108,13 +108,12 @@ def beyond(learnt: npt.NDArray[np.float32], parts: npt.NDArray[np.float64]) -> n
 
 
 def credible(learnt: npt.NDArray[np.float32], parts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The parts (n, K) that count: no further out than any of the rows learnt from, and where many of a batch would
-    be, the mean part of those rows for all of it: a prediction without that party, on average."""
+    """The parts (n, K) that count: no further out than those of the rows learnt from, and at the mean of these where one
+    is ABSURD times as far: a prediction without that party. Each row by itself, whoever else is in its batch."""
     centre, furthest = _range(learnt)
-    far = beyond(learnt, parts)
-    if far.sum() >= MANY and far.mean() > MANY_SHARE:
-        return np.tile(centre, (len(parts), 1))
-    return np.asarray(np.clip(parts, centre - furthest, centre + furthest))
+    counted = np.clip(parts, centre - furthest, centre + furthest)
+    absurd = (np.abs(parts - centre) > ABSURD * furthest).any(axis=1)
+    return np.asarray(np.where(absurd[:, None], centre, counted))
 
 
 def _range(learnt: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

@@ -198,19 +198,19 @@ def test_the_researchers_api_doubts_every_party_but_the_first() -> None:
         assert made.history_[0].set_aside == found
 
 
-def test_parts_that_go_too_far_are_pulled_back_and_a_batch_of_them_says_nothing() -> None:
+def test_parts_that_go_too_far_are_pulled_back_row_by_row_and_absurd_ones_say_nothing() -> None:
     learnt = np.column_stack([np.linspace(-1, 3, 101), np.full(101, 5.0)]).astype(np.float32)
     furthest = 6 * np.linspace(-1, 3, 101).std()  # beyond all of them
     within = np.tile([[2.0, 5.0]], (100, 1))
     assert np.array_equal(credible(learnt, within), within)
-    few = within.copy()
-    few[:9] = [[1e6, 5.0]]
-    assert np.allclose(credible(learnt, few)[:9], [1 + furthest, 5.0]) and np.array_equal(
-        credible(learnt, few)[9:], within[9:]
-    )
-    many = within.copy()
-    many[:11] = [[-1e6, 9.0]]
-    assert np.allclose(credible(learnt, many), [[1.0, 5.0]]), "the mean of what was learnt from"
+    some = within.copy()
+    some[:60], some[60:80] = [1 + 3 * furthest - 0.01, 5.0], [1 - 3 * furthest - 0.01, 5.0]
+    counted = credible(learnt, some)
+    assert np.allclose(counted[:60], [1 + furthest, 5.0])
+    assert np.allclose(counted[60:80], [1.0, 5.0]), "the mean of what was learnt from"
+    assert np.array_equal(counted[80:], within[80:])
+    alone = np.vstack([credible(learnt, row[None]) for row in some])
+    assert np.array_equal(alone, counted), "a row counts the same whoever else is in its batch"
 
 
 def test_a_ciphertext_study_keeps_rows_back_from_its_assistors(tmp_path: Path) -> None:
