@@ -15,7 +15,7 @@ def written(event: PredictionsWritten) -> str:
         text += (
             f"; {event.unusual} of them with an assistor's part far outside those of all rows that were learnt from, "
             "named in the column `unusual`: people unlike any before, columns that have changed there since, or a "
-            "party that answers wrongly. Such a part counts as the furthest of those rows, and one three times as far as "
-            "the party's mean part"
+            "party that answers wrongly. Such a part counts as the furthest of those rows, and one three times as "
+            "far as the party's mean part"
         )
     return text

@@ -108,8 +108,8 @@ def beyond(learnt: npt.NDArray[np.float32], parts: npt.NDArray[np.float64]) -> n
 
 
 def credible(learnt: npt.NDArray[np.float32], parts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The parts (n, K) that count: no further out than those of the rows learnt from, and at the mean of these where one
-    is ABSURD times as far: a prediction without that party. Each row by itself, whoever else is in its batch."""
+    """The parts (n, K) that count: no further out than those of the rows learnt from, and at the mean of these where
+    one is ABSURD times as far: a prediction without that party. Each row by itself, whoever else is in its batch."""
     centre, furthest = _range(learnt)
     counted = np.clip(parts, centre - furthest, centre + furthest)
     absurd = (np.abs(parts - centre) > ABSURD * furthest).any(axis=1)
