@@ -24,6 +24,7 @@ LINES: list[tuple[Event, str]] = [
     (events.Certified(3), "round 3: every party signed every ledger's head"),
     (events.Listening("tcp://*:1"), "listening on tcp://*:1"),
     (events.Dialling("tcp://x:1"), "dialling tcp://x:1"),
+    (events.Workers("tls://x:1", 2, 8), "fits are made by 2 workers with 8 threads at tls://x:1"),
     (events.Connected("lab"), "lab is connected"),
     (events.Disconnected("lab"), "lab is gone; waiting for it to come back"),
     (events.Waiting("lab, insurer", 59.6), "waiting for lab, insurer (up to 60 s more)"),
