@@ -112,8 +112,8 @@ def credible(learnt: npt.NDArray[np.float32], parts: npt.NDArray[np.float64]) ->
     one is ABSURD times as far: a prediction without that party. Each row by itself, whoever else is in its batch."""
     centre, furthest = _range(learnt)
     counted = np.clip(parts, centre - furthest, centre + furthest)
-    absurd = (np.abs(parts - centre) > ABSURD * furthest).any(axis=1)
-    return np.asarray(np.where(absurd[:, None], centre, counted))
+    absurd = (np.abs(parts - centre) > ABSURD * furthest).any(axis=1, keepdims=True)
+    return np.where(absurd, centre, counted)
 
 
 def _range(learnt: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
