@@ -84,6 +84,15 @@ def test_a_spent_budget_ends_the_key(tmp_path: Path) -> None:
         SecretContext.load(path)
 
 
+def test_a_budget_is_spent_to_its_last_ciphertext(tmp_path: Path) -> None:
+    (tmp_path / "ckks.key").write_bytes(b"the secret")
+    account = Releases(3, tmp_path / "ckks.key")
+    assert account.admit([b"one", b"two"]) and account.admit([b"three", b"two"])
+    assert account.count == 3 and not account.admit([b"one", b"two", b"three"]), "what was admitted stays so"
+    with pytest.raises(KeyRetired, match="has decrypted 3 ciphertexts"):
+        account.admit([b"four"])
+
+
 def test_without_room_on_the_disk_nothing_is_decrypted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     account = Releases(3, tmp_path / "ckks.key")
 

@@ -13,8 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
-from parties.commands import ahead, doctor
+from parties import cli
+from parties.audit import views
+from parties.commands import ahead, audit, doctor
 from parties.commands.consent import _check_digest
 from parties.commands.leakage import _sample, as_text
 from parties.commands.predict import _places, _written
@@ -187,3 +190,36 @@ def test_the_guide_says_how_a_study_that_gains_nothing_ends() -> None:
     guide = (Path(__file__).parents[3] / "docs" / "GUIDE.md").read_text()
     (code,) = re.findall(r"^\| (\d+) \| `train --require-gain`", guide, re.MULTILINE)
     assert int(code) == NO_GAIN
+
+
+@pytest.mark.parametrize(
+    ("command", "as_json"),
+    [
+        (["assist", "p.toml"], False),
+        (["assist", "p.toml", "--json"], True),
+        (["train", "p.toml"], False),
+        (["train", "p.toml", "--json"], True),
+        (["report", "p.toml"], False),
+        (["predict", "p.toml", "--ids", "i.csv", "--out", "o.csv"], False),
+        (["predict", "p.toml", "--ids", "i.csv", "--out", "o.csv", "--json"], True),
+    ],
+)
+def test_an_error_is_told_as_it_was_asked_for(
+    command: list[str], as_json: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[Path, bool]] = []
+    monkeypatch.setattr(cli, "guarded", lambda run, file, json: told.append((file, json)) or 0)
+    assert CliRunner().invoke(cli.app, command).exit_code == 0
+    assert told == [(Path("p.toml"), as_json)]
+
+
+def test_what_a_manifest_says_is_no_markup(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name in it may hold brackets."""
+    contents = SimpleNamespace(agreed=True, totals={})
+    verdict = SimpleNamespace(owner="lab", study="s", digest="ab")
+    monkeypatch.setattr(views, "read_contents", lambda path, chosen: (verdict, contents))
+    monkeypatch.setattr(views, "totals_table", lambda contents, direction: direction)
+    for name in ("agreements", "inferences"):
+        monkeypatch.setattr(views, name, lambda *_: ["the [bold]text[/bold] of it"])
+    shown = CliRunner().invoke(audit.audit_app, ["show", "ledger.jsonl"], catch_exceptions=False).output
+    assert shown.count("the [bold]text[/bold] of it") == 3

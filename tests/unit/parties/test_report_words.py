@@ -6,8 +6,11 @@ import math
 
 import pytest
 
-from parties.report import foretold, page, worth
+from parties.report import foretold, page, results, worth
+from secure_gal.gal.contributions import Contribution, Contributions, Estimate
+from secure_gal.protocol.learned import Learned
 from secure_gal.settings.study import Protect
+from tests.support.report_sample import rounds, summary
 from tests.support.study_in_memory import study
 
 
@@ -90,6 +93,21 @@ def test_bytes_are_summed_by_peer_and_by_kind() -> None:
     assert other["Other"] == [("novel", 4, 0, 1.0)] and other["Alignment of rows"] == [("rows", 0, 1, 0.25)]
 
 
+def test_the_first_picture_is_of_what_judges_the_study() -> None:
+    shown = [row | {"train_metric": f"{row['round']}"} for row in rounds()]
+    for judged, history, alt in (
+        ("held-out", [], "AUC, held-out rows over 4 rounds: GAL from 0.981 in round 1 to 0.984 in round 4"),
+        (
+            "out-of-fold",
+            [{"out_of_fold": True}],
+            "AUC, out-of-fold values of training rows over 4 rounds: GAL from 1 in",
+        ),
+    ):
+        made = page._charts(summary() | {"judged": judged, "history": history}, shown)
+        assert made[0].alt.startswith(alt)
+        assert ("out-of-fold values of the training rows" in made[1].alt) is bool(history)
+
+
 @pytest.mark.parametrize(
     ("metric", "gal", "alone", "gain"),
     [("auc", 0.75, 0.5, 0.25), ("mad", 0.75, 0.5, -0.25), ("auc", None, 0.5, None), ("auc", 0.5, math.nan, None)],
@@ -151,3 +169,22 @@ def test_protections_and_settings_are_those_of_the_study() -> None:
     assert set(page.protections(study(protect=Protect()))) == {"ids", "residuals", "predictions"}
     told = page.settings(study(rounds=7, patience=3, validation=0.25, seed=5))
     assert told["rounds"] == "at most 7, patience 3" and told["held out"] == "0.25 of the rows, seed 5"
+
+
+def test_who_helped_is_in_the_labels_own_unit_and_of_sums_it_is_said_what_is_hidden() -> None:
+    share = Estimate(0.5, 0.25, 1.0)
+    found = Contributions(7, 0.125, 2.0, True, (Contribution("lab", share, share),))
+    learned = Learned(3, "mad", 1.0, 2.0, 10.0, contributions=found)
+    shown = results._contributions(learned, False)
+    assert shown is not None and (shown["none"], shown["all"], shown["rows"], shown["note"]) == (1.25, 20.0, 7, "")
+    own = {"value": 5.0, "low": 2.5, "high": 10.0}
+    assert shown["parties"][0]["leave_one_out"] == shown["parties"][0]["shapley"] == own
+    summed = results._contributions(learned, True)
+    assert summed is not None and summed["note"] == results.SUMS_ONLY
+    assert results._contributions(Learned(3, "mad", 1.0, 2.0, 10.0), True) is None
+
+
+def test_numbers_have_six_digits_where_they_were_decrypted() -> None:
+    value = {"a": 1.23456789, "b": [0.000123456789, 7, "text", None], "c": (12345678.9,)}
+    assert results._shortened(value) == {"a": 1.23457, "b": [0.000123457, 7, "text", None], "c": [12345700.0]}
+    assert results._digits(1.23456789) == 1.23457

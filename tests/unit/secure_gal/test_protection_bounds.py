@@ -9,22 +9,27 @@ import msgspec
 import numpy as np
 import pytest
 
+from crypto.ckks.sets import PARAMETER_SETS
 from secure_gal.data.align import Match, NoRowsError, combine, match_clear
+from secure_gal.effects import Compute
 from secure_gal.errors import PeerViolation, StateError
-from secure_gal.messages import Declaration
+from secure_gal.messages import Declaration, Realign
+from secure_gal.messages import Step as AlignmentStep
 from secure_gal.messages.certificate import LogHead, check_head
 from secure_gal.phases import Phases, Step
 from secure_gal.protection.batch import Batched
+from secure_gal.protection.ckks.parts import DecryptedParts
 from secure_gal.protection.disclosure import Disclosure, in_the_clear
 from secure_gal.protection.noised import with_noise
 from secure_gal.protection.rounded import problem, rounded
 from secure_gal.protection.sums.declaration import check_declaration, digest_rows
 from secure_gal.protection.sums.exposure import equations, exposure, most_equations, reason, statement
 from secure_gal.protection.sums.weights import to_grid, uniform_weights, weights_problem
+from secure_gal.protocol import roles
 from secure_gal.settings.study import Protect
 from secure_gal.state import State
 from tests.conftest import identity
-from tests.support.study_in_memory import study
+from tests.support.study_in_memory import context, study
 
 STEP = 2.0**-20
 DIGEST, RUN = "ab" * 32, "cd" * 32
@@ -241,3 +246,32 @@ def test_rows_are_those_of_all_or_the_sponsors() -> None:
     apart = {"lab": Match(np.array([0]), np.array([0])), "insurer": Match(np.array([1]), np.array([0]))}
     with pytest.raises(NoRowsError, match="no id is common"):
         combine(2, apart, "common", None, 0.0, 0)
+
+
+class Opened:
+    """A cipher that finds the same value everywhere."""
+
+    def decrypt(self, ciphertexts: Any, rows: int, outputs: int, peer: str) -> Any:
+        return np.full((rows, outputs), 2.0)
+
+
+def test_replies_that_came_before_a_crash_are_decrypted_after_it() -> None:
+    parts = DecryptedParts(Opened(), PARAMETER_SETS["standard"])  # type: ignore[arg-type]
+    came = {"batch/reply/lab": np.zeros((1, 8), np.uint8), "batch/replied/lab": np.array([1, 0, 1], np.uint8)}
+    batch = batched(came | {"scale/lab": np.array([3.0]), "scale/insurer": np.array([1.0])})
+    (job,) = parts.resume(batch)
+    assert parts.waiting_for(batch) == ["lab", "insurer"] and isinstance(job, Compute)
+    assert job.then(job.job()) == [] and parts.waiting_for(batch) == ["insurer"]
+    part = parts.parts(batch)["lab"]
+    assert part.known.tolist() == [1, 0, 1] and part.values[:, 0].tolist() == [6.0, 0.0, 6.0]
+    assert parts.resume(batch) == [], "once"
+
+
+@pytest.mark.parametrize(
+    ("phase", "batch", "attempt"), [("serving", -1, 0), ("serving", 1, 1), ("serving", 0, 0), ("aligning", 1, 0)]
+)
+def test_an_alignment_is_begun_in_its_phase_and_at_its_first_attempt(phase: str, batch: int, attempt: int) -> None:
+    settings = study(protect=Protect(ids="psi"))
+    role = roles.assistor(context("lab", settings), None, State({"phase": phase.encode()}), b"")  # type: ignore[arg-type]
+    with pytest.raises(PeerViolation, match=f"private alignment of batch {batch} while {phase}"):
+        role.receive("hospital", Realign(AlignmentStep(batch, attempt)))
