@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from crypto.ckks.sets import named
+from secure_gal.gal.doubt import FEW_ROWS
 from secure_gal.messages import (
     EncryptedFinish,
     EncryptedFitted,
@@ -34,12 +35,13 @@ def _how(study: Study) -> str:
 def _residual_lines(study: Study) -> tuple[Disclosure, ...]:
     """What encrypted residuals tell: nothing."""
     fresh = "; to an assistor with fresh features, which says so, one by one for every round that was run"
+    held = f"; of {FEW_ROWS} rows or more 0 in a twentieth, by which fits are checked" if study.keeps_back else ""
     return (
         Disclosure(
             EncryptedResidual.KIND,
             "sponsor",
             "assistor",
-            "pseudo-residual of the training rows, every round",
+            f"pseudo-residual of the training rows, every round{held}",
             _how(study),
             "nothing about a label while CKKS is secure: every agreed round is run, kept or not",
         ),

@@ -20,55 +20,13 @@ from crypto.ckks.seal_files import Bytes
 from crypto.ckks.secret import SecretContext
 from crypto.ckks.sets import PARAMETER_SETS, SUM_SETS
 from crypto.errors import Misuse
-from tests.support.ckks_keys import PEER, Array, error_bound, keys, secret, width
+from tests.support.ckks_keys import PEER, Array, keys, secret, width
 from tests.support.exact_ring import Exact, Undithered, coefficients, phase
+from tests.support.leave_one_out import basis, bound, far_out, left_out, problem, refitted
 
 STANDARD, STRICT = PARAMETER_SETS["standard"], PARAMETER_SETS["strict"]
 TRAINING = SUM_SETS["sum-training"]
 GOLDEN = (1 + math.sqrt(5)) / 2
-PENALTY = 2.0
-
-
-def basis(phi: Array, train: int) -> Array:
-    """U (rows, p + 1) of a ridge fit with a free intercept to the first `train` rows of phi."""
-    centred = phi - phi[:train].mean(axis=0)
-    gram = centred[:train].T @ centred[:train] + PENALTY * np.eye(phi.shape[1])
-    u = np.linalg.solve(np.linalg.cholesky(gram), centred.T).T
-    return np.column_stack([u, np.full(len(u), 1 / np.sqrt(train))])
-
-
-def far_out(rows: int) -> list[int]:
-    """Rows that lie so far out that they have some leverage, in every half of every block."""
-    return [*range(9, rows, 3000)]
-
-
-def problem(rows: int, p: int, outputs: int, seed: int = 0) -> tuple[Array, Array]:
-    """phi (rows, p) and r (rows, outputs) in [-1, 1] that correlates with it."""
-    rng = np.random.default_rng(seed)
-    phi = rng.standard_normal((rows, p))
-    phi[far_out(rows)] *= max(1.0, np.sqrt(0.1 * rows / p))
-    signal = phi @ rng.standard_normal((p, outputs)) / np.sqrt(p)
-    return phi, np.clip(0.4 * signal + 0.3 * rng.standard_normal((rows, outputs)), -1, 1)
-
-
-def refitted(phi: Array, r: Array, rows: list[int]) -> Array:
-    """The value of each of these rows by a ridge with a free intercept that was fitted to all others."""
-    out = np.empty((len(rows), r.shape[1]))
-    for place, i in enumerate(rows):
-        design = np.column_stack([np.delete(phi, i, axis=0), np.ones(len(phi) - 1)])
-        penalty = PENALTY * np.diag([*np.ones(phi.shape[1]), 0.0])
-        weights = np.linalg.solve(design.T @ design + penalty, design.T @ np.delete(r, i, axis=0))
-        out[place] = [*phi[i], 1.0] @ weights
-    return out
-
-
-def left_out(u: Array, r: Array, longest: float, train: int | None = None, share: float = 1.0) -> Array:
-    """The formula in the clear, for all rows of u; the first `train` are left out, the others are fitted."""
-    train = len(u) if train is None else train
-    scales, own = factors(u[:train], longest, share)
-    f = u @ (u[:train].T @ r)
-    f[:train] = scales[:, None] * f[:train] - own[:, None] * r
-    return f
 
 
 def fit(name: str, u: Array, r: Array, cores: int = 1, **options: int) -> Array:
@@ -80,13 +38,6 @@ def fit(name: str, u: Array, r: Array, cores: int = 1, **options: int) -> Array:
         return secret(name).decrypt(job.fit(secret(name).encrypt(r), r.shape[1]), len(u), r.shape[1], PEER)
     finally:
         job.close()
-
-
-def bound(params: ParameterSet, u: Array, r: Array) -> float:
-    """Six deviations: those of a fit with D U, and of D h r (its dither and its scale in float64)."""
-    scales, own = factors(u, longest_row(params, len(r), len(u)))
-    grid = math.sqrt(params.n / 4) * 2.0**-leave_one_out.GRID_BITS
-    return math.hypot(error_bound(params, scales[:, None] * u, u, r), 6 * own.max() * 2.0**-24, 6 * grid)
 
 
 @pytest.mark.parametrize(
@@ -124,21 +75,6 @@ def test_other_rows_and_predictions_keep_the_full_fit() -> None:
     full = u[train:] @ (u[:train].T @ r[:train])
     assert np.abs(secret("standard").decrypt(replies, 400, 2, PEER) - full).max() < STANDARD.error
     assert np.abs(found[train:] - full).max() < STANDARD.error
-
-
-def test_a_row_may_keep_a_share_of_its_own_residual() -> None:
-    phi, r = problem(500, 3, 2)
-    u, share = basis(phi, 500), np.random.default_rng(3).uniform(0, 1, 500)
-    job = EncryptedRidge(keys("standard", 4), u, u, leave_one_out=True, share=share, cores=1)
-    found = secret("standard").decrypt(job.fit(secret("standard").encrypt(r), 2), 500, 2, PEER)
-    job.close()
-    longest = longest_row(STANDARD, 500, 500)
-    plain, own = left_out(u, r, longest), factors(u, longest)[1]
-    kept = ((1 - share) * own)[:, None] * r
-    assert np.abs(found - plain - kept).max() < bound(STANDARD, u, r) < np.abs(kept).max() / 3
-    for wrong in (1.5, -0.1, np.full(500, np.nan)):
-        with pytest.raises(Misuse, match="a share of 0 to 1"):
-            EncryptedRidge(keys("standard", 4), u, u, leave_one_out=True, share=wrong, cores=1)
 
 
 @pytest.mark.parametrize("room", [0, 5 * ridge_blocks.ciphertext_bytes(STANDARD), 2**30])
