@@ -66,10 +66,7 @@ def test_the_wheel_works_in_a_clean_environment(wheel: Path, tmp_path: Path, ver
     subprocess.run([python, "-m", "venv", "env"], cwd=tmp_path, env=clean, check=True)
     pip = [tmp_path / "env" / "bin" / "pip", "install", "--quiet", "-c", ROOT / "constraints.txt"]
     torch = next(line for line in (ROOT / "constraints.txt").read_text().splitlines() if line.startswith("torch=="))
-    for what in (
-        torch,
-        wheel,
-    ):  # PyTorch first, alone and pinned, so that a local CPU build is taken where there is one
+    for what in (torch, wheel):  # PyTorch first, alone and pinned: a local CPU build is taken where there is one
         subprocess.run([*pip, what], cwd=tmp_path, env=clean, check=True)
     command = [tmp_path / "env" / "bin" / "secure-gal", "demo", "--dir", "demo"]
     done = subprocess.run(command, cwd=tmp_path, env=clean, check=True, capture_output=True, text=True)
