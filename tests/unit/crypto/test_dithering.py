@@ -74,3 +74,16 @@ def test_the_first_moments_of_the_error_are_the_same_for_every_coefficient(terms
         assert np.ptp(moment(order, terms, above)) < 1e-9
     assert moment(2, terms, above) == pytest.approx(dithering.variance(terms))
     assert np.ptp(moment(terms + 1, terms, above)) > 0.02
+
+
+@pytest.mark.parametrize("terms", [1, 2, 6])
+@pytest.mark.parametrize("word", [0, 2**32 - 1])
+def test_a_word_stands_for_the_middle_of_its_cell(terms: int, word: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So the sum of the least words and that of the largest lie as far below 0 as above, half a cell within."""
+    monkeypatch.setattr(dithering, "stream_words", lambda count: np.full(count, word, dtype=np.uint32))
+    slots = np.full(8, 1.0 + 1.0j)
+    drawn = np.full(16, terms * (0.5 - 2.0**-33) * (1 if word else -1))
+    due = embedding.slot_values(drawn) * 2.0**-3
+    np.testing.assert_allclose(
+        dithering.dithered(slots, 3, terms), slots + due[:8] + 1j * due[8:], rtol=1e-12, atol=1e-12
+    )

@@ -144,3 +144,38 @@ def test_a_small_dev_shm_kills_nobody() -> None:
     assert done.returncode == 0, (done.returncode, done.stderr)
     total, folder = done.stdout.split()
     assert float(total) == pytest.approx(240.0, rel=1e-5) and not folder.startswith("/dev/shm")
+
+
+@pytest.mark.parametrize(
+    ("group", "free"), [(None, 3 << 20), ((4 << 20, 1 << 20), 3 << 20), ((2 << 20, 1 << 20), 1 << 20), ((1, 2), 0)]
+)
+def test_free_memory_is_the_machines_or_the_groups_whichever_is_less(
+    group: tuple[int, int] | None, free: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {"meminfo": "MemTotal:       9999 kB\nMemAvailable:       3072 kB\n"}
+    if group is not None:
+        files |= {"memory.max": f"{group[0]}\n", "memory.current": f"{group[1]}\n"}
+
+    def read(path: Path) -> str:
+        if path.name not in files:
+            raise FileNotFoundError(errno.ENOENT, "none", str(path))
+        return files[path.name]
+
+    monkeypatch.setattr(Path, "read_text", read)
+    assert work_folder.free_memory() == free
+    files["memory.max"] = "max\n"
+    assert work_folder.free_memory() == 3 << 20, "a group without a limit"
+    files.clear()
+    assert work_folder.free_memory() == 2**62, "nobody says"
+
+
+def test_memory_is_taken_by_half_and_a_disk_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=1000))
+    monkeypatch.setattr(work_folder, "free_memory", lambda: 1001)
+    assert work_folder._free(tmp_path) == 1000 and work_folder._free(Path("/dev/shm")) == 500
+
+    def gone(place: Path) -> None:
+        raise OSError(errno.ENOENT, "none")
+
+    monkeypatch.setattr(shutil, "disk_usage", gone)
+    assert work_folder._free(tmp_path) == 0
