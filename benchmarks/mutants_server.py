@@ -13,6 +13,7 @@ import json
 import os
 import resource
 import runpy
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -49,6 +50,9 @@ def main(folder: Path) -> None:
         if not child:
             _become_pytest(asked["arguments"], asked["out"], asked["seconds"])
         print(child, flush=True)
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+        with contextlib.suppress(ProcessLookupError):  # all that the tests started, while the number is still theirs
+            os.killpg(child, signal.SIGKILL)
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 
 
