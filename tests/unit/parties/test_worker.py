@@ -45,6 +45,7 @@ def test_results_come_in_order_with_their_seconds_and_a_worker_goes_on() -> None
     for turn in range(2):
         for number in (1, 2, 3):
             worker.submit(job(lambda result=number + 10 * turn: result))
+        assert worker.busy, "whatever was done before"
         assert taken(worker, 3) == [1 + 10 * turn, 2 + 10 * turn, 3 + 10 * turn] and not worker.busy
     worker.submit(job(lambda: "done"))
     ((told, result, seconds),) = worker.results(60.0)
