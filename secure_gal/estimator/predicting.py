@@ -24,6 +24,8 @@ from secure_gal.estimator.house import Cast, Listener, assistor_to_predict, spon
 from secure_gal.estimator.key import Key
 from secure_gal.estimator.params import beyond_of
 from secure_gal.events import RoundRecord
+from secure_gal.gal.doubt import LIKELY, UNUSUAL, credible
+from secure_gal.gal.ensemble import PARTS
 from secure_gal.holdings.assistor import AssistorData
 from secure_gal.holdings.party import RowEncoder
 from secure_gal.holdings.sponsor import SponsorData
@@ -84,6 +86,8 @@ def outputs(fitted: Fitted, blocks: Sequence[Block], beyond: Mapping[str, float]
             context = run.context(part.name, beyond_of(beyond, study, part.name))
             parts[part.name] = roles.assistor(context, theirs, State(part.state), secrets.token_bytes(NONCE_BYTES))
         Exchange(parts, listener.event).run()
+    if far := sum(map(bool, role.unusual())):
+        listener.warn(f"{far} of {n} rows have {UNUSUAL}: {LIKELY}")
     return role.combine(initial, own)[0]
 
 
@@ -101,6 +105,8 @@ def _domain(fitted: Fitted, digest: str, state: State) -> Domain | None:
 def staged(fitted: Fitted, blocks: Sequence[Block], warn: Warn) -> Iterator[Array]:
     """F (n, K) of new rows after 0, 1, ... kept rounds: from everybody's own models, which no message asks for.
 
+    Assistors' parts are pulled back as in a prediction, by the range of their parts in all kept rounds.
+
     Raises:
         ParameterError: a study in which nobody has a model of each round, or whose fits are noised.
     """
@@ -114,7 +120,8 @@ def staged(fitted: Fitted, blocks: Sequence[Block], warn: Warn) -> Iterator[Arra
     state = State(fitted.sponsor.state)
     history, kept = rounds_of(fitted), len(SponsorRecords(state).own_coefficients.get())
     _, codec = encoder_and_codec(fitted)
-    total = np.tile(SponsorRecords(state).ensemble["F0"], (blocks[0].count, 1))
+    learnt = SponsorRecords(state).ensemble
+    total = np.tile(learnt["F0"], (blocks[0].count, 1))
     sponsor, assistors = _models(fitted, blocks, warn)
     yield total
     for t in range(1, kept + 1):
@@ -128,7 +135,8 @@ def staged(fitted: Fitted, blocks: Sequence[Block], warn: Warn) -> Iterator[Arra
             coefficients = np.array([record.eta * record.weights[part.name] for record in history[:t]])
             ids = tuple(model.table.ids)
             encoder = encoder[0] if part is fitted.sponsor else encoder
-            stage = stage + model.part(model.table, ids, encoder, saved, coefficients, codec.outputs)[1]
+            values = model.part(model.table, ids, encoder, saved, coefficients, codec.outputs)[1].astype(np.float64)
+            stage = stage + (values if part is fitted.sponsor else credible(learnt[PARTS[1] + part.name], values))
         yield stage
 
 

@@ -38,6 +38,12 @@ FAR = 6.0
 one as far out."""
 ABSURD = 3.0
 """Times as far, beyond which a part says nothing that was learnt."""
+UNUSUAL = "an assistor's part far outside those of all rows that were learnt from"
+LIKELY = (
+    "people unlike any before, columns that have changed there since, or a party that answers wrongly. Such a part "
+    f"counts as the furthest of those rows, and one {ABSURD:g} times as far as the party's mean part"
+)
+"""What a person is told of a row that has one."""
 
 
 KEPT_BACK, LEAST_KEPT_BACK, MOST_KEPT_BACK = 0.05, 60, 500

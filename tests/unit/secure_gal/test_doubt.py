@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from secure_gal import GAL
+from secure_gal.estimator.listener import DataNote
 from secure_gal.gal.doubt import (
     FEW_ROWS,
     FEWEST,
@@ -211,6 +212,18 @@ def test_parts_that_go_too_far_are_pulled_back_row_by_row_and_absurd_ones_say_no
     assert np.array_equal(counted[80:], within[80:])
     alone = np.vstack([credible(learnt, row[None]) for row in some])
     assert np.array_equal(alone, counted), "a row counts the same whoever else is in its batch"
+
+
+def test_the_estimator_says_what_it_pulled_back_and_its_last_stage_is_its_prediction() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((300, 4))
+    made = GAL("regression", rounds=3).fit([x[:, :2], x[:, 2:]], x @ [1, 2, 3, 4] + rng.standard_normal(300))
+    new = rng.standard_normal((6, 4))
+    new[0], new[1] = 40 * new[0], 12 * new[1]
+    with pytest.warns(DataNote, match="2 of 6 rows have an assistor's part far outside"):
+        predicted = made.predict([new[:, :2], new[:, 2:]])
+    last = list(made.staged_predict([new[:, :2], new[:, 2:]]))[-1]
+    np.testing.assert_array_equal(last, predicted)
 
 
 def test_a_ciphertext_study_keeps_rows_back_from_its_assistors(tmp_path: Path) -> None:
