@@ -74,6 +74,20 @@ class Ring(Protocol):
         ...
 
 
+def ridge_of(
+    keys: PublicKeys,
+    u: npt.NDArray[np.float64],
+    train: int,
+    *,
+    leave_one_out: bool,
+    outputs: int,
+    cores: int | None = None,
+) -> EncryptedRidge:
+    """Fits of u (N, p), whose first `train` rows leave out the share that follows from K and their leverages."""
+    share = fixed(outputs, leverage_of(u[:train]))
+    return EncryptedRidge(keys, u[:train], u, leave_one_out=leave_one_out, share=share, cores=cores)
+
+
 class ReplyRidge:
     """Fits whose values the sponsor decrypts: all rows side by side, in reply ciphertexts.
 
@@ -104,8 +118,7 @@ class ReplyRidge:
         with blamed(peer):
             keys = PublicKeys.from_bytes(params, width, raw)
         with setting("features", DataError):
-            share = fixed(outputs, leverage_of(u[:train]))
-            self._ridge = EncryptedRidge(keys, u[:train], u, leave_one_out=leave_one_out, share=share, cores=cores)
+            self._ridge = ridge_of(keys, u, train, leave_one_out=leave_one_out, outputs=outputs, cores=cores)
 
     def __repr__(self) -> str:
         return f"ReplyRidge({self._ridge!r})"

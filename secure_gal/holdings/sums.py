@@ -8,15 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from crypto.ckks.add import added
-from crypto.ckks.encrypted_ridge import EncryptedRidge, FittedRows
+from crypto.ckks.encrypted_ridge import FittedRows
 from crypto.ckks.fits import ROWS, SUM, TRAINING
 from crypto.ckks.keys import PublicKeys
 from crypto.ckks.ring import padded
 from crypto.ckks.sum_keys import evaluation_part
 from secure_gal.errors import DataError, blamed, setting
-from secure_gal.gal.withheld import fixed
-from secure_gal.holdings.rings import Ridge, values_made
-from secure_gal.learners.ridge import leverage_of
+from secure_gal.holdings.rings import Ridge, ridge_of, values_made
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -46,8 +44,7 @@ class SumRidge:
         with blamed(peer):
             keys = PublicKeys.from_bytes(TRAINING, width, raw)
         with setting("features", DataError):
-            share = fixed(outputs, leverage_of(u[:train]))
-            self._ridge = EncryptedRidge(keys, u[:train], u[:train], leave_one_out=leave_one_out, share=share)
+            self._ridge = ridge_of(keys, u[:train], train, leave_one_out=leave_one_out, outputs=outputs)
             rows = PublicKeys(ROWS, width, raw)
             self._rows = FittedRows(rows, u[train:]) if len(u) > train else None
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from parties.commands import demo
 from secure_gal.settings.party import LearnerSettings, TlsFiles
+from tests.support.commands import until
 
 ROOT = Path(__file__).parents[2]
 LOOPBACK = "127.0.0.1"
@@ -87,7 +86,7 @@ class Cluster:
         self.address = f"{'tls' if tls else 'tcp'}://{LOOPBACK}:{self.port}"
         self.scheduler = self._start("scheduler", "--host", LOOPBACK, "--port", str(self.port), "--no-dashboard")
         self.workers: list[subprocess.Popen[str]] = []
-        _until(self.scheduler, "Scheduler at")
+        until(self.scheduler, "Scheduler at")
 
     def add(self, *names: str) -> None:
         """Start workers and wait until the scheduler knows them."""
@@ -95,7 +94,7 @@ class Cluster:
         started = [self._start("worker", self.address, "--name", name, *more) for name in names]
         self.workers += started
         for worker in started:
-            _until(worker, "Registered to")
+            until(worker, "Registered to")
 
     def learner(self, tls: TlsFiles | None = None) -> LearnerSettings:
         """Of a party whose workers these are."""
@@ -116,24 +115,3 @@ class Cluster:
         command = [sys.executable, "-m", f"distributed.cli.dask_{what}", *more, *map(str, files)]
         env = os.environ | {"PYTHONPATH": str(ROOT), "DASK_DISTRIBUTED__WORKER__MEMORY__SPILL": "False"}
         return subprocess.Popen(command, env=env, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-
-
-def _until(process: subprocess.Popen[str], text: str) -> None:
-    assert process.stderr is not None
-    seen = []
-    for line in process.stderr:
-        seen.append(line)
-        if text in line:
-            return
-    raise AssertionError(f"{text!r} did not come; saw {seen}")
-
-
-@contextlib.contextmanager
-def cluster(tls: TlsFiles | None, *names: str) -> Iterator[Cluster]:
-    """One with these workers."""
-    made = Cluster(tls)
-    try:
-        made.add(*names)
-        yield made
-    finally:
-        made.close()

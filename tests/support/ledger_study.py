@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from crypto.identity import Card, Identity
+from parties.run.archive import Archive
 from secure_gal import messages
 from secure_gal.messages.certificate import Certificate, certificate_statement
 from secure_gal.protocol.agreement import statement
@@ -127,3 +128,21 @@ def whole_study(folder: Path, rounds: int = 2, seed: int = 0) -> LedgerStudy:
     for number in range(1, rounds + 1):
         made.round(number)
     return made
+
+
+def archived(study: LedgerStudy, message: messages.Message) -> tuple[Archive, Row]:
+    """A message of the hospital's to the lab in the hospital's archive, and its row, which is not logged yet."""
+    study.agree()
+    frames = wire.encode(
+        message,
+        study=study.digest,
+        run=study.run,
+        sender="hospital",
+        recipient="lab",
+        seq=3,
+        identity=identity("hospital"),
+    )
+    row = study.ledgers["hospital"].message("sent", study.cards["lab"], frames)
+    archive = Archive(study.folders["hospital"], identity("hospital"))
+    archive.write(row.seq, frames)
+    return archive, row

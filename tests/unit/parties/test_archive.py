@@ -15,7 +15,7 @@ from parties.run.archive import Archive, extract
 from secure_gal import messages
 from secure_gal.errors import SettingsError
 from tests.conftest import identity
-from tests.support.ledger_study import LedgerStudy
+from tests.support.ledger_study import LedgerStudy, archived
 from transport import wire
 
 
@@ -23,19 +23,7 @@ from transport import wire
 def kept(tmp_path: Path) -> tuple[LedgerStudy, Archive, bytes]:
     """A ledger with one residual, and its archive."""
     study = LedgerStudy(tmp_path)
-    study.agree()
-    frames = wire.encode(
-        messages.Residual(np.arange(6, dtype=np.float32).reshape(3, 2), 1),
-        study=study.digest,
-        run=study.run,
-        sender="hospital",
-        recipient="lab",
-        seq=3,
-        identity=identity("hospital"),
-    )
-    row = study.ledgers["hospital"].message("sent", study.cards["lab"], frames)
-    archive = Archive(tmp_path / "hospital", identity("hospital"))
-    archive.write(row.seq, frames)
+    archive, row = archived(study, messages.Residual(np.arange(6, dtype=np.float32).reshape(3, 2), 1))
     study.log("hospital", row)
     return study, archive, row.line
 

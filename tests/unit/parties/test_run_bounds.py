@@ -20,32 +20,19 @@ from parties.run.predicted import written
 from secure_gal import events, messages
 from secure_gal.errors import EnvironmentFailure, SettingsError
 from tests.conftest import identity
-from tests.support.ledger_study import LedgerStudy
-from transport import wire
+from tests.support.ledger_study import LedgerStudy, archived
 
 
-def archived(tmp_path: Path) -> tuple[Archive, bytes]:
+def with_four_fields(tmp_path: Path) -> tuple[Archive, bytes]:
     """A message of four fields in an archive, and its line."""
     study = LedgerStudy(tmp_path)
-    study.agree()
     ints, flags = np.array([3, 1], np.uint32), np.array([1, 0], np.uint8)
-    frames = wire.encode(
-        messages.Rows(ints, flags, messages.Shape(1)),
-        study=study.digest,
-        run=study.run,
-        sender="hospital",
-        recipient="lab",
-        seq=3,
-        identity=identity("hospital"),
-    )
-    row = study.ledgers["hospital"].message("sent", study.cards["lab"], frames)
-    archive = Archive(tmp_path / "hospital", identity("hospital"))
-    archive.write(row.seq, frames)
+    archive, row = archived(study, messages.Rows(ints, flags, messages.Shape(1)))
     return archive, row.line
 
 
 def test_every_field_of_a_message_comes_out_of_the_archive_as_it_was(tmp_path: Path) -> None:
-    archive, line = archived(tmp_path)
+    archive, line = with_four_fields(tmp_path)
     before = os.umask(0)
     try:
         out = extract(archive, line, tmp_path / "a" / "out")
