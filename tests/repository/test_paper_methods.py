@@ -15,7 +15,7 @@ from benchmarks.paper.data.split import Split
 from benchmarks.paper.disturbed import NoisedResidual, Noisy
 from benchmarks.paper.learners import LEARNERS, learners_of, objects_of, of_shape
 from benchmarks.paper.local_sgd import PaperLinear
-from secure_gal.holdings import local, rings, sums
+from secure_gal.holdings import local, rings
 from secure_gal.learners import check_shape, encryptable, make_learner
 from secure_gal.learners.linear import LinearLearner
 
@@ -197,7 +197,7 @@ def test_ciphertexts_give_the_clear_study_of_the_same_heads(
     numbers: Split, mode: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where both leave out all of a row's own residual, as the clear study does in its first round."""
-    for module in (local, rings, sums):
+    for module in (local, rings):
         monkeypatch.setattr(module, "fixed", lambda outputs, leverage: np.ones(np.shape(leverage)))
     small = Split(
         [b[:, :1] for b in numbers.blocks[:3]],

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -78,19 +80,20 @@ def _pem(certificate: x509.Certificate) -> bytes:
 
 
 class Cluster:
-    """A scheduler, and workers of one thread; `tls` None is without."""
+    """A scheduler, and workers of one thread; `tls` None is without. They end by themselves where tests were killed."""
 
     def __init__(self, tls: TlsFiles | None) -> None:
         self._tls = tls
         self.port = demo._free_port()
         self.address = f"{'tls' if tls else 'tcp'}://{LOOPBACK}:{self.port}"
-        self.scheduler = self._start("scheduler", "--host", LOOPBACK, "--port", str(self.port), "--no-dashboard")
+        here = ("--host", LOOPBACK, "--no-dashboard")
+        self.scheduler = self._start("scheduler", *here, "--port", str(self.port), "--idle-timeout", "5 minutes")
         self.workers: list[subprocess.Popen[str]] = []
         until(self.scheduler, "Scheduler at")
 
     def add(self, *names: str) -> None:
         """Start workers and wait until the scheduler knows them."""
-        more = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", LOOPBACK)
+        more = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", LOOPBACK, "--death-timeout", "60")
         started = [self._start("worker", self.address, "--name", name, *more) for name in names]
         self.workers += started
         for worker in started:
@@ -115,3 +118,14 @@ class Cluster:
         command = [sys.executable, "-m", f"distributed.cli.dask_{what}", *more, *map(str, files)]
         env = os.environ | {"PYTHONPATH": str(ROOT), "DASK_DISTRIBUTED__WORKER__MEMORY__SPILL": "False"}
         return subprocess.Popen(command, env=env, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+
+
+@contextlib.contextmanager
+def cluster(tls: TlsFiles | None, *names: str) -> Iterator[Cluster]:
+    """One with these workers."""
+    made = Cluster(tls)
+    try:
+        made.add(*names)
+        yield made
+    finally:
+        made.close()
