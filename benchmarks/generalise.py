@@ -5,7 +5,7 @@ FILE]`: every set is dealt in columns to two parties and split 80/20, paired: al
 fits what. Reported are test metric and loss, the paired differences of test loss of cross-fitted rounds against each
 other rule, and their two-sided t-tests, corrected by Holm over all of them. `--random N` draws synthetic studies
 instead of choosing them and looks for collapse: test AUC below 0.52 where the sponsor alone or any one party reaches
-0.6. Those that stand in FILE are not run again, and none is begun after M minutes of CPU.
+0.6; none is begun after M minutes of CPU. What stands in FILE is not run again: one FILE holds either kind.
 """
 
 from __future__ import annotations
@@ -137,9 +137,27 @@ def holm(values: dict[Any, float]) -> dict[Any, float]:
     return corrected
 
 
-def of_sets(folder: Path, names: Sequence[str], mixes: Sequence[str], splits: int) -> dict[str, Any]:
-    """All sets and mixes: runs, comparisons, and how many are significantly worse after correction."""
-    runs = {(n, m): [one_split(n, folder, MIXES[m], seed) for seed in range(splits)] for n in names for m in mixes}
+def of_sets(folder: Path, names: Sequence[str], mixes: Sequence[str], splits: int, out: Path | None) -> dict[str, Any]:
+    """All sets and mixes: runs, comparisons, and how many are significantly worse after correction.
+
+    Args:
+        out: splits that stand there are not run again, and every new one is written at once.
+    """
+    known = json.loads(out.read_text()).get("sets", {}) if out is not None and out.exists() else {}
+    runs = {(row["set"], row["mix"]): row["runs"] for row in known.get("comparisons", [])}
+    wanted = [(n, m) for n in names for m in mixes]
+    for place, (name, mix) in enumerate(wanted):
+        done = runs.setdefault((name, mix), [])
+        for seed in range(len(done), splits):
+            done.append(one_split(name, folder, MIXES[mix], seed))
+            if out is not None:
+                output.write({"sets": judged({key: found for key, found in runs.items() if found})}, out)
+        print(f"{place + 1} of {len(wanted)}: {name}, {mix}", file=sys.stderr)
+    return judged({key: runs[key][:splits] for key in wanted})
+
+
+def judged(runs: dict[tuple[str, str], list[dict[str, dict[str, float]]]]) -> dict[str, Any]:
+    """What these runs say, by set and mix."""
     comparisons = {key: compared(found) for key, found in runs.items()}
     p = {(key, rule): c["p"] for key, found in comparisons.items() for rule, c in found.items()}
     for (key, rule), value in holm(p).items():
@@ -249,7 +267,7 @@ def main() -> None:
     result: dict[str, Any] = {"machine": f"{platform.machine()}, Python {platform.python_version()}", "rounds": ROUNDS}
     if chosen.data is not None:
         names = chosen.sets or [name for name in data.SETS if data.there(name, chosen.data)]
-        result["sets"] = of_sets(chosen.data, names, chosen.mixes, chosen.splits)
+        result["sets"] = of_sets(chosen.data, names, chosen.mixes, chosen.splits, chosen.out)
     if chosen.random:
         result["random"] = of_random(chosen.random, chosen.out, chosen.minutes)
     output.write(result, chosen.out)
