@@ -2,16 +2,20 @@
 
     python -m benchmarks.overhead --data DIR --out results.json
     python -m benchmarks.overhead --quick               # breast and 30,000 synthetic rows only
+    python -m benchmarks.overhead --turns 5             # all modes by turns, five times; medians
     python -m benchmarks.overhead --predictions sum     # sums only (see sum_overhead.py)
 
 Cases: breast (3 parties), default_credit (2 parties; DIR holds fate/default_credit_hetero_{guest,host}.csv) with
 standardised features and with `auto`, and synthetic tables of growing size. Seconds are from the last party's greeting
-to the summary; memory is a party's whole process tree.
+to the summary; of these `learning` is what the report's part (the sponsor alone, intervals, contributions: the same in
+all modes) did not take. `x floor` is learning in the encrypted modes over its primitives alone (study_floor.py). Memory
+is a party's whole process tree.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import tempfile
 from collections.abc import Callable
@@ -22,7 +26,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import harness
+from benchmarks import harness, study_floor
 from parties.commands import demo
 from parties.run.store import RunStore
 
@@ -31,6 +35,22 @@ MODES = {
     "standard": '[protect]\nids = "clear"\nresiduals = "ckks"\nparameters = "standard"',
     "strict": '[protect]\nids = "clear"\nresiduals = "ckks"\nparameters = "strict"',
 }
+REPORT = ("sponsor_alone", "sponsor_contributions", "sponsor_conclude")
+COLUMNS = (
+    "case",
+    "features",
+    "mode",
+    "rounds",
+    "metric",
+    "F error",
+    "s from ready",
+    "x clear",
+    "s learning",
+    "x clear",
+    "x floor",
+    "MB",
+    "peak MB a party",
+)
 Make = Callable[[Path], harness.Case]
 CLEAR_F: dict[tuple[str, str], np.ndarray] = {}
 """F of the clear run of each case, which encrypted runs are compared with (largest difference over max |F|)."""
@@ -43,6 +63,7 @@ def main() -> None:
     parser.add_argument("--rows", default="30000,100000,300000,1000000", help="sizes of the synthetic tables")
     parser.add_argument("--features", type=int, default=32, help="columns a party of the synthetic tables")
     parser.add_argument("--quick", action="store_true", help="breast and 30,000 rows only")
+    parser.add_argument("--turns", type=int, default=1)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--predictions", choices=("none", "sum"), default="none", help="what the sponsor sees of fits")
     chosen = parser.parse_args()
@@ -52,8 +73,8 @@ def main() -> None:
         return sum_overhead.run(chosen)
     results = []
     for name, make, features in cases(chosen):
-        for mode, protect in MODES.items():
-            results.append(measure(name, make, features, mode, protect))
+        for turn, mode in itertools.product(range(chosen.turns), MODES):
+            results.append({"turn": turn} | measure(name, make, features, mode, MODES[mode]))
             Console().print(json.dumps(results[-1]), highlight=False, soft_wrap=True)
     show(results)
     if chosen.out:
@@ -86,6 +107,8 @@ def measure(name: str, make: Make, features: str, mode: str, protect: str) -> di
         store = RunStore(Path(folder) / case.names[0] / "run")
         outputs = np.asarray(store.state()["ensemble/F"])
         store.close()
+        if mode != "clear" and measured["rounds"]:
+            measured["floor"] = study_floor.floor(sponsor / "run", mode, measured["rounds"])
     clear = CLEAR_F.setdefault((name, features), outputs)  # the clear mode runs first
     distance = None
     if measured["rounds"] and clear.shape == outputs.shape:
@@ -95,39 +118,42 @@ def measure(name: str, make: Make, features: str, mode: str, protect: str) -> di
 
 
 def show(results: list[dict[str, Any]]) -> None:
-    """One line a study, with its price relative to the clear one."""
+    """One line a study and mode: medians over the turns, and the price relative to the clear one."""
     table = Table(title="clear against encrypted")
-    columns = (
-        "case",
-        "features",
-        "mode",
-        "rounds",
-        "metric",
-        "F error",
-        "s from ready",
-        "x clear",
-        "MB",
-        "peak MB a party",
-    )
-    for column in columns:
+    for column in COLUMNS:
         table.add_column(column, justify="left" if column in ("case", "features", "mode") else "right")
-    clear = {(r["case"], r["features"]): r["seconds"]["from_ready"] for r in results if r["mode"] == "clear"}
-    for r in results:
-        metric = r["test_accuracy"] or next(v["gal"] for k, v in r.items() if k in ("auc", "accuracy", "mad"))
-        seconds = r["seconds"]["from_ready"]
+    clear: dict[tuple[str, str], tuple[float, float]] = {}
+    for name, features, mode in dict.fromkeys((r["case"], r["features"], r["mode"]) for r in results):
+        turns = [r for r in results if (r["case"], r["features"], r["mode"]) == (name, features, mode)]
+        r = turns[0]
+        total, learnt = (float(np.median([of(turn) for turn in turns])) for of in (_ready, learning))
+        floors = [learning(turn) / turn["floor"] for turn in turns if "floor" in turn]
+        whole, part = clear.setdefault((name, features), (total, learnt))
         table.add_row(
-            r["case"],
-            r["features"],
-            r["mode"],
+            name,
+            features,
+            mode,
             str(r["rounds"]),
-            f"{metric:.4f}",
-            f"{r['f_error']:.1e}",
-            f"{seconds:.2f}",
-            f"{seconds / clear[r['case'], r['features']]:.2f}",
+            f"{r['test_accuracy'] or next(v['gal'] for k, v in r.items() if k in ('auc', 'accuracy', 'mad')):.4f}",
+            f"{r['f_error']:.1e}" if r["f_error"] is not None else "",
+            f"{total:.2f}",
+            f"{total / whole:.2f}",
+            f"{learnt:.2f}",
+            f"{learnt / part:.2f}",
+            f"{np.median(floors):.2f}" if floors else "",
             f"{r['bytes'] / 1e6:.1f}",
             ", ".join(str(v) for v in r["peak_memory_mb"].values()),
         )
-    Console(width=140).print(table)
+    Console(width=150).print(table)
+
+
+def _ready(measured: dict[str, Any]) -> float:
+    return float(measured["seconds"]["from_ready"])
+
+
+def learning(measured: dict[str, Any]) -> float:
+    """Seconds from the last party's greeting, less those of the report's part."""
+    return _ready(measured) - sum(measured["seconds"].get(part, 0.0) for part in REPORT)
 
 
 if __name__ == "__main__":
