@@ -102,7 +102,7 @@ def _rounds(model: SponsorData, study: Study, me: str, count: int) -> _Clock:
 
 
 def _own_model(model: SponsorData, study: Study, party: PartySettings, clock: _Clock) -> float:
-    """Time one fit of the sponsor's best own model on the prepared rows; returns how many there will be, whole."""
+    """Time one fit of the sponsor's best own model on the prepared rows; returns how many such fits there will be."""
     x = model.local.x if model.fits else None
     if not party.report.own_model or x is None or own_model.refused(x):
         return 0.0
@@ -111,7 +111,7 @@ def _own_model(model: SponsorData, study: Study, party: PartySettings, clock: _C
     about = (study.loss_name, len(model.codec.classes), study.seed)
     equal = np.ones(int((~held).sum()))
     clock("own", lambda: own_model.fitted(x[~held], model.y[~held], equal, x[held], *about))
-    return folds * (1.0 - study.validation) + (study.validation > 0)
+    return (1.0 - study.validation) / (1.0 - 1.0 / folds) if study.validation else float(folds)
 
 
 def _import(party: PartySettings) -> None:

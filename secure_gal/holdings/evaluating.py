@@ -63,7 +63,7 @@ def evaluation_of(
     of_judged = None if v is None else v[rows] / v[rows].mean()
     chosen = np.flatnonzero(rows).tolist()
     found = evaluate(
-        Judging(y[rows], gal[rows], by_alone[rows], None if own is None else own[rows], of, of_judged),
+        Judging(y[rows], gal[rows], by_alone[rows], own, of, of_judged),
         asked.metrics or usual_metrics(study.task, codec.outputs),
         threshold,
         rule,
@@ -94,7 +94,7 @@ def _threshold(
 def _own(
     held: Held, y: npt.NDArray[Any], weights: Weights, study: Study, asked: ReportSettings
 ) -> tuple[Array | None, str]:
-    """Outputs of the sponsor's best own model (N, ...), and what it is or why there is none."""
+    """Outputs of the sponsor's best own model for the rows that judge (n, ...), and what it is or why there is none."""
     if not asked.own_model:
         return None, "none: [report] own_model = false"
     why = "none: the sponsor has no columns" if held.x is None else own_model.refused(held.x)

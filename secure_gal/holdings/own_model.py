@@ -15,7 +15,7 @@ from secure_gal.settings.study import LossName
 Array = npt.NDArray[np.float64]
 NAME = "scikit-learn's HistGradientBoosting, defaults, on the sponsor's own columns"
 MOST_CELLS = 50_000_000
-"""Cells of the encoded table beyond which it is left out: six fits would take longer than the study."""
+"""Cells of the encoded table beyond which it is left out: fits to its folds would take longer than the study."""
 
 FEWEST_TO_STOP = 10
 """Rows of the rarest class with which a tenth of the rows, set aside to stop early by, has one of it."""
@@ -38,7 +38,7 @@ def own_outputs(
     folds: int,
     seed: int,
 ) -> Array:
-    """Each training row's value from a fit without its fold, every other row's from a fit to all training rows.
+    """Of the rows held out a fit to all training rows; where there are none, of each training row one without its fold.
 
     Args:
         x: float64 (N, p); y: int64 (N,) class codes, or float64 (N,) targets; train: mask (N,).
@@ -47,18 +47,16 @@ def own_outputs(
         folds, seed: the study's, so that the folds are those of its rounds.
 
     Returns:
-        Probabilities (N, classes), or values (N,).
+        Probabilities (n, classes), or values (n,), of the n rows held out, or of all.
     """
     x_train, y_train = x[train], y[train]
     v = np.ones(len(x_train)) if weights is None else weights[train]
-    values = np.empty((len(x), classes) if classes else len(x))
-    of_training = np.empty((len(x_train), *values.shape[1:]))
     chance = derive_seed("own model", seed)
-    for held, kept in each_fold(fold_numbers(len(x_train), folds, seed)):
-        of_training[held] = fitted(x_train[kept], y_train[kept], v[kept], x_train[held], loss, classes, chance)
-    values[train] = of_training
     if not train.all():
-        values[~train] = fitted(x_train, y_train, v, x[~train], loss, classes, chance)
+        return fitted(x_train, y_train, v, x[~train], loss, classes, chance)
+    values = np.empty((len(x), classes) if classes else len(x))
+    for held, kept in each_fold(fold_numbers(len(x), folds, seed)):
+        values[held] = fitted(x[kept], y[kept], v[kept], x[held], loss, classes, chance)
     return values
 
 
