@@ -31,7 +31,7 @@ class Case:
         learner: of every party, a name of `learners`.
         parties: M. rounds: T. seeds: 0, 1, ..., each of which draws split and columns.
         loss: L_1; `auto` is l1 for a regression, as in the paper, else cross-entropy.
-        local_loss: of every party; None: l1 where L_1 is l1, else l2.
+        local_loss: of every party; None: by the paper's rule l1 where L_1 is l1, else l2.
         weights: fitted, or 1/M. rate: eta, searched or constant.
         noise: sigma of what the second half of the parties add to all they predict; 0: none.
         residual_noise: `dp` or `ip`: residuals are noised as in the paper's code; empty: not at all.
@@ -86,6 +86,11 @@ class Case:
         if self.loss != "auto":
             return self.loss
         return "l1" if self.source.task == "regression" else "cross_entropy"
+
+    @property
+    def default_loss(self) -> Literal["l1", "l2"]:
+        """The local loss where none is named, as a study has it."""
+        return "l1" if self.mode == "paper" and self.loss_name == "l1" else "l2"
 
     def asked(self, seed: int) -> Asked:
         """What it wants of its data set."""

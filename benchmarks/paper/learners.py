@@ -12,7 +12,6 @@ from benchmarks.paper.case import Case
 from benchmarks.paper.data.split import Array
 from benchmarks.paper.disturbed import NoisedResidual, Noisy
 from benchmarks.paper.local_sgd import PaperLinear
-from secure_gal.gal.losses import default_local_loss
 from secure_gal.gal.split import derive_seed
 from secure_gal.learners import make_learner
 from secure_gal.settings.party import LearnerSettings
@@ -57,8 +56,7 @@ def objects_of(case: Case, blocks: list[Array], seed: int) -> list[Any]:
 
 def _object(case: Case, chosen: Any, m: int, seed: int) -> Any:
     if isinstance(chosen, LearnerSettings):
-        default = default_local_loss(case.loss_name)  # type: ignore[arg-type]
-        return make_learner(chosen, Path.cwd(), default, derive_seed("features", seed, f"party-{m}"))
+        return make_learner(chosen, Path.cwd(), case.default_loss, derive_seed("features", seed, f"party-{m}"))
     return chosen
 
 
@@ -74,7 +72,7 @@ def _one(case: Case, block: Array, m: int, parties: int) -> Any:
         case "auto":
             return LearnerSettings(features="auto", loss=case.local_loss, options=options)
         case "sgd":
-            return PaperLinear(case.local_loss or ("l1" if case.loss_name == "l1" else "l2"))
+            return PaperLinear(case.local_loss or case.default_loss)
         case "sklearn-gb":
             return GradientBoostingRegressor(**options)
         case "tree":

@@ -13,7 +13,7 @@ from benchmarks.paper.outcome import Outcome, score
 from benchmarks.real_sums import SumParties
 from secure_gal.data.log_codec import fit_codec
 from secure_gal.gal.ensemble import Ensemble
-from secure_gal.gal.losses import default_local_loss, get_loss
+from secure_gal.gal.losses import get_loss
 from secure_gal.gal.split import derive_seed
 from secure_gal.holdings.local import LocalParty, collapse
 from secure_gal.learners import make_learner
@@ -37,7 +37,7 @@ def play(
         case.rate,
         case.rounds,
         case.rounds,
-        default_local_loss(case.loss_name),  # type: ignore[arg-type]
+        "l2",
         cross_fitted=True,
     )
     own = _sponsor(learners[0], blocks[0], seed)

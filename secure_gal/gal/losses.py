@@ -185,11 +185,6 @@ def get_loss(name: LossName, n_outputs: int, level: float = 0.5) -> Loss:
     return Loss(name, n_outputs, level=level)
 
 
-def default_local_loss(name: LossName) -> Literal["l1", "l2"]:
-    """l1 where the overarching loss is l1, else l2 (as in the paper's experiments)."""
-    return "l1" if name == "l1" else "l2"
-
-
 def metric_name(task: Task, n_outputs: int) -> Literal["auc", "accuracy", "mad"]:
     """auc for two classes, accuracy for more, mad (mean absolute deviation) for regression."""
     match task:

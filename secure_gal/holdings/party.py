@@ -21,7 +21,6 @@ from secure_gal.data.encode_table import TableEncoder
 from secure_gal.data.table import Table, read_table
 from secure_gal.errors import DataError, StateError
 from secure_gal.features import OWN
-from secure_gal.gal.losses import default_local_loss
 from secure_gal.gal.split import derive_seed
 from secure_gal.holdings.in_memory import InMemory
 from secure_gal.holdings.local import LocalParty, collapse
@@ -75,9 +74,8 @@ class PartyModel:
             frame = self.table.frame
             check_shape(party.learner, frame.ndim if isinstance(frame, ArrayRows) else 2)
             seed = derive_seed("features", study.seed, party.party)
-            loss = default_local_loss(study.loss_name)
             own = None if memory is None else memory.learner
-            self._learner = own or make_learner(party.learner, folder, loss, seed, self.fresh_secret)
+            self._learner = own or make_learner(party.learner, folder, study.local_loss, seed, self.fresh_secret)
 
     @property
     def learner(self) -> LearnerSettings:
@@ -156,9 +154,9 @@ class PartyModel:
 
     def encode(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> RowEncoder:
         encoder, x = self.encoded_to_learn(rows, train)
-        study, encrypted = self.study, self.study.protect.encrypted
+        study = self.study
         folds = folds_for(self._learner, self.party.learner.folds) if study.cross_fitted else None
-        self._local = LocalParty(self.party.party, x, train, self._learner, study.seed, folds, encrypted)
+        self._local = LocalParty(self.party.party, x, train, self._learner, study.seed, folds, study.fixed_share)
         return encoder
 
     def fit_round(

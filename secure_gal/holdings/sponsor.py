@@ -14,7 +14,7 @@ from secure_gal.data.label_form import unevenly_split
 from secure_gal.errors import StateError
 from secure_gal.gal.doubt import told_rows
 from secure_gal.gal.ensemble import Ensemble
-from secure_gal.gal.losses import default_local_loss, metric
+from secure_gal.gal.losses import metric
 from secure_gal.holdings.evaluating import Held, evaluation_of
 from secure_gal.holdings.groups import group_levels
 from secure_gal.holdings.in_memory import InMemory
@@ -84,7 +84,7 @@ class SponsorData(PartyModel):
             study.learning_rate,
             study.patience,
             study.rounds,
-            self.party.learner.loss or default_local_loss(study.loss_name),
+            self.party.learner.loss or study.local_loss,
             study.cross_fitted,
             row_weights=target.weights,
             doubted=[p for p in parties if p != self.party.party],

@@ -87,15 +87,14 @@ def check_shape(settings: LearnerSettings, dimensions: int) -> None:
         check_maps_take(settings.maps, dimensions, SHAPES[dimensions])
 
 
-def encryptable(settings: LearnerSettings, default_loss: str = "l2") -> str:
+def encryptable(settings: LearnerSettings) -> str:
     """Empty where this learner can be fitted on ciphertexts, else the reason and the alternatives in words."""
-    loss = settings.loss or default_loss
     if settings.kind.startswith(OWN) or KINDS.find(settings.kind, WHERE).head is None:
         return f"[learner] kind = {settings.kind!r} must see the residual: {_alternatives()}"
-    if loss != "l2":
+    if settings.loss not in (None, "l2"):
         return (
-            f'the local loss {loss!r} needs a solver that sees the residual: set [learner] loss = "l2" (the study\'s '
-            f"own loss stays as it is), or, since {_alternatives()}"
+            f"the local loss {settings.loss!r} needs a solver that sees the residual: leave [learner] loss out (the "
+            f"study's own loss stays as it is), or, since {_alternatives()}"
         )
     return ""
 

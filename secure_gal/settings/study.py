@@ -145,10 +145,21 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 assert_never(self.weights)
 
     @property
+    def local_loss(self) -> Literal["l1", "l2"]:
+        """Of a party's fits where its file names none. The paper's rule takes l1 under l1; otherwise l2, since a
+        residual of signs has a mean worth fitting, and a median that is one of them."""
+        return "l1" if self.weights == "paper" and self.loss_name == "l1" else "l2"
+
+    @property
+    def fixed_share(self) -> bool:
+        """Whether a party's values leave out the same share of a row's own residual in all rounds (decision 0019):
+        told how much, it would learn when learning ends encrypted, and a loss of kinks has no curvature to tell by."""
+        return self.protect.encrypted or self.loss_name in ("l1", "quantile")
+
+    @property
     def partly_withheld(self) -> bool:
-        """Whether every party is told how much of a row's own residual its values of later rounds leave out. With
-        encrypted residuals it would learn from that when learning has ended."""
-        return self.cross_fitted and not self.protect.encrypted
+        """Whether every party is told how much of a row's own residual its values of later rounds leave out."""
+        return self.cross_fitted and not self.fixed_share
 
     @property
     def keeps_back(self) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 
 from secure_gal.data.log_codec import fit_codec
 from secure_gal.gal.ensemble import Ensemble
-from secure_gal.gal.losses import default_local_loss, get_loss
+from secure_gal.gal.losses import get_loss
 from secure_gal.gal.split import split_rows
 from secure_gal.holdings.local import LocalParty
 from secure_gal.learners.base import Learner, Model
@@ -44,7 +44,7 @@ def learn(study: Study, blocks: Mapping[str, np.ndarray], labels: list[Any], lea
         study.learning_rate,
         study.patience,
         study.rounds,
-        default_local_loss(study.loss_name),
+        study.local_loss,
         study.cross_fitted,
         doubted=[name for name in blocks if name != study.sponsor],
         partly_withheld=study.partly_withheld,
@@ -57,7 +57,7 @@ def learn(study: Study, blocks: Mapping[str, np.ndarray], labels: list[Any], lea
             learners[name],
             study.seed,
             folds_for(learners[name], None) if study.cross_fitted else None,
-            study.protect.encrypted,
+            study.fixed_share,
         )
         for name, x in blocks.items()
     }

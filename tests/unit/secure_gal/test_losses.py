@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from secure_gal.gal.line_search import line_search
-from secure_gal.gal.losses import Loss, default_local_loss, get_loss, metric
+from secure_gal.gal.losses import Loss, get_loss, metric
 
 CASES = [("l1", 1), ("l2", 1), ("huber", 1), ("cross_entropy", 1), ("cross_entropy", 4)]
 
@@ -78,11 +78,6 @@ def test_auc_with_ties_is_scikit_learns():
 def test_accuracy_and_mean_absolute_deviation():
     assert metric("classification", np.array([0, 1, 2, 2]), np.eye(3)[[0, 1, 2, 0]]) == 0.75
     assert metric("regression", np.array([[1.0], [2.0]]), np.array([[0.0], [4.0]])) == 1.5
-
-
-def test_only_l1_has_an_l1_local_loss_by_default():
-    defaults = {name: default_local_loss(name) for name in ("l1", "l2", "huber", "cross_entropy")}
-    assert defaults == {"l1": "l1", "l2": "l2", "huber": "l2", "cross_entropy": "l2"}
 
 
 @pytest.mark.parametrize("slope", [-1.0, float("nan")])

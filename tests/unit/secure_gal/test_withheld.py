@@ -16,7 +16,8 @@ from secure_gal.gal.losses import get_loss
 from secure_gal.gal.withheld import LEAST, MOST_NEEDED, fixed, least, withheld
 from secure_gal.holdings.local import LocalParty, collapse
 from secure_gal.learners.linear import LinearLearner
-from secure_gal.settings.study import LossName
+from secure_gal.settings.study import LossName, Protect
+from tests.support.study_in_memory import study
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -158,3 +159,37 @@ def test_rows_that_keep_some_of_their_own_residual_report_honestly_where_coeffic
         found[share] = loss.value(truth, made.F0 + sum(parts)), made.history[made.kept - 1].train_loss
     assert found["fixed"][1] > 0.95 * found["fixed"][0], "out of fold"
     assert found["fitted"][1] < 0.8 * found["fitted"][0] and found["fixed"][0] < found["fitted"][0]
+
+
+@pytest.mark.parametrize(
+    ("loss", "weights", "residuals", "local", "fixed_share", "told"),
+    [
+        ("l2", "fitted", "none", "l2", False, True),
+        ("l1", "fitted", "none", "l2", True, False),
+        ("quantile", "fitted", "none", "l2", True, False),
+        ("huber", "uniform", "none", "l2", False, True),
+        ("l2", "fitted", "ckks", "l2", True, False),
+        ("l1", "paper", "none", "l1", True, False),
+        ("l2", "paper", "none", "l2", False, False),
+    ],
+)
+def test_local_losses_and_shares_follow_from_the_study(
+    loss: Any, weights: Any, residuals: Any, local: str, fixed_share: bool, told: bool
+) -> None:
+    """A residual of signs is fitted by its mean, and has no curvature to tell a share by."""
+    protect = Protect(ids="clear", residuals=residuals)
+    made = study(task="regression", loss=loss, weights=weights, protect=protect)
+    assert (made.local_loss, made.fixed_share, made.partly_withheld) == (local, fixed_share, told)
+
+
+def test_an_l1_study_learns_on_with_ridge_heads_and_reports_honestly() -> None:
+    """Twelve columns, heavy tails: with all of its own residual left out for ever learning ended after two rounds."""
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal((1400, 12))
+    y = x @ rng.standard_normal(12) + rng.standard_t(2, 1400)
+    blocks, new = [x[:1000, c : c + 2] for c in range(0, 12, 2)], [x[1000:, c : c + 2] for c in range(0, 12, 2)]
+    gal = GAL("regression", loss="l1", rounds=10).fit(blocks, y[:1000])
+    error = float(np.abs(gal.predict(new) - y[1000:]).mean())
+    joint = GAL("regression", loss="l1", rounds=10).fit([x[:1000]], y[:1000])
+    assert gal.n_rounds_ >= 5
+    assert error < 1.03 * float(np.abs(joint.predict([x[1000:]]) - y[1000:]).mean())
