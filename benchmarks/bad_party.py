@@ -63,7 +63,8 @@ class Clear:
 
     def __init__(self, name: str, x: Values, train: Values, encrypted: bool) -> None:
         learner = LinearLearner()
-        self._local, self._models = LocalParty(name, x, train, learner, 0, folds_for(learner, None), encrypted), []
+        folds = folds_for(learner, None, int(train.sum()))
+        self._local, self._models = LocalParty(name, x, train, learner, 0, folds, encrypted), []
 
     def answer(self, round_: int, residual: Values, withheld: float) -> Values:
         model, values = self._local.fit_round(round_, residual, withheld)

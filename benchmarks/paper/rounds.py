@@ -85,7 +85,7 @@ def play(
     """
     (blocks, y), (new_blocks, new_y) = train, test
     study, everyone = _Study(case, y, new_y), np.ones(len(y), dtype=np.bool_)
-    folds = [None if case.mode == "paper" else folds_for(learner, None) for learner in learners]
+    folds = [None if case.mode == "paper" else folds_for(learner, None, len(y)) for learner in learners]
     parties = [
         LocalParty(f"party-{m}", x, everyone, learner, seed, fold)
         for m, (x, learner, fold) in enumerate(zip(blocks, learners, folds, strict=True))

@@ -68,5 +68,5 @@ def play(
 
 def _sponsor(settings: Any, x: Array, seed: int) -> LocalParty:
     learner = make_learner(settings, Path.cwd(), "l2", derive_seed("features", seed, "party-0"))
-    folds = folds_for(learner, settings.folds)
+    folds = folds_for(learner, settings.folds, len(x))
     return LocalParty("party-0", x, np.ones(len(x), dtype=np.bool_), learner, seed, folds, fixed_share=True)

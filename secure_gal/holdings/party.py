@@ -155,7 +155,8 @@ class PartyModel:
     def encode(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> RowEncoder:
         encoder, x = self.encoded_to_learn(rows, train)
         study = self.study
-        folds = folds_for(self._learner, self.party.learner.folds) if study.cross_fitted else None
+        learnt, asked = int(train.sum()), self.party.learner.folds
+        folds = folds_for(self._learner, asked, learnt) if study.cross_fitted else None
         self._local = LocalParty(self.party.party, x, train, self._learner, study.seed, folds, study.fixed_share)
         return encoder
 

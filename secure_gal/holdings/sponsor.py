@@ -127,7 +127,7 @@ class SponsorData(PartyModel):
     @property
     def folds(self) -> int | None:
         """Of its fits in cross-fitted rounds, and of its best own model; None where it has no learner."""
-        return folds_for(self._learner, self.party.learner.folds) if self.fits else None
+        return folds_for(self._learner, self.party.learner.folds, int(self.train.sum())) if self.fits else None
 
     def metric_unit(self) -> float:
         """The target's standard deviation for regression, its mean under a log link, else 1."""

@@ -26,6 +26,8 @@ FOLDS = 5
 """Folds where a fit is cheap."""
 NETWORK_FOLDS = 2
 """Folds of networks: two fits on half the rows each cost about what one costs."""
+ENOUGH_ROWS = 5000
+"""Training rows from which on half of them teach a network about what all do."""
 LEAVE_ONE_OUT = "exact leave-one-out values of one fit"
 OUT_OF_BAG = "out-of-bag values of one fit"
 
@@ -107,9 +109,9 @@ def each_fold(folds: Folds) -> list[tuple[npt.NDArray[np.bool_], npt.NDArray[np.
     return [(folds == fold, folds != fold) for fold in range(int(folds.max()) + 1)]
 
 
-def folds_for(learner: object, asked: int | None) -> int:
-    """`[learner] folds`, or the learner's default: FOLDS unless it names its own as `default_folds`."""
-    default: int = getattr(learner, "default_folds", FOLDS)
+def folds_for(learner: object, asked: int | None, rows: int) -> int:
+    """`[learner] folds`, or by default FOLDS; what the learner names as `default_folds` from ENOUGH_ROWS rows on."""
+    default: int = getattr(learner, "default_folds", FOLDS) if rows >= ENOUGH_ROWS else FOLDS
     return default if asked is None else asked
 
 

@@ -56,7 +56,7 @@ def learn(study: Study, blocks: Mapping[str, np.ndarray], labels: list[Any], lea
             train,
             learners[name],
             study.seed,
-            folds_for(learners[name], None) if study.cross_fitted else None,
+            folds_for(learners[name], None, int(train.sum())) if study.cross_fitted else None,
             study.fixed_share,
         )
         for name, x in blocks.items()

@@ -104,13 +104,14 @@ def test_one_training_row_cannot_be_cross_fitted() -> None:
         cross_fit(EstimatorLearner(lambda seed: KNeighborsRegressor(1)), x, r, 0, fold_numbers(1, 5, 0))
 
 
-def test_networks_have_two_folds_and_others_five_unless_asked() -> None:
+@pytest.mark.parametrize(("rows", "of_networks"), [(1, 5), (4999, 5), (5000, 2), (10**6, 2)])
+def test_folds_are_five_unless_asked_and_two_for_networks_of_many_rows(rows: int, of_networks: int) -> None:
     def of(**settings: Any) -> int:
-        return folds_for(make_learner(LearnerSettings(**settings), Path()), None)
+        return folds_for(make_learner(LearnerSettings(**settings), Path()), None, rows)
 
-    assert (of(kind="gb"), of(features="auto"), of(kind="mlp", device="cpu")) == (5, 5, 2)
-    assert of(kind="mlp", device="cpu", options={"share_extractor": True}) == 2
-    assert folds_for(make_learner(LearnerSettings(kind="gb"), Path()), 3) == 3
+    assert (of(kind="gb"), of(features="auto"), of(kind="mlp", device="cpu")) == (5, 5, of_networks)
+    assert of(kind="mlp", device="cpu", options={"share_extractor": True}) == of_networks
+    assert folds_for(make_learner(LearnerSettings(kind="gb"), Path()), 3, rows) == 3
 
 
 # --- maps for all rounds -----------------------------------------------------------------------------------------
@@ -127,10 +128,10 @@ def settings(**values: Any) -> LearnerSettings:
         (settings(features="fourier", fresh_features=True), LEAVE_ONE_OUT),
         (settings(features="fourier", loss="l4", options={"ridge": 0.1}), "out-of-fold values, 5 folds"),
         (
-            settings(kind="mlp", options={"share_extractor": True, "epochs": 2}),
+            settings(kind="mlp", folds=2, options={"share_extractor": True, "epochs": 2}),
             "out-of-fold values, 2 folds with an extractor each",
         ),
-        (settings(kind="mlp", options={"epochs": 2}), "out-of-fold values, 2 folds"),
+        (settings(kind="mlp", folds=2, options={"epochs": 2}), "out-of-fold values, 2 folds"),
     ],
 )
 def test_a_value_does_not_change_with_its_own_residual(learner: LearnerSettings, how: str) -> None:
@@ -140,7 +141,7 @@ def test_a_value_does_not_change_with_its_own_residual(learner: LearnerSettings,
     found = []
     for residual in (r, changed):
         made = make_learner(learner, Path(), seed=1, secret=lambda: bytes(32))
-        folds = fold_numbers(N, folds_for(made, None), 0)
+        folds = fold_numbers(N, folds_for(made, learner.folds, N), 0)
         found.append(cross_fit(made, x, residual, 0, folds))
     assert found[0].how == how
     np.testing.assert_allclose(found[0].values[3], found[1].values[3], atol=1e-9)
