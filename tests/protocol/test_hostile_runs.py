@@ -9,14 +9,17 @@ import msgspec
 import numpy as np
 import pytest
 
+from parties.run.store import LinkRecord
 from secure_gal import messages
 from secure_gal.errors import PeerViolation, StateError
 from secure_gal.protocol import agreement
 from secure_gal.state import State
 from tests.conftest import identity
 from tests.support.hostile_studies import play, prediction
+from tests.support.simulation import MemoryStore
 from tests.support.study_in_memory import NAMES, context, make_network, study
 from transport import wire
+from transport.ledger_entries import PeerRestart, decode
 
 
 def test_a_run_is_named_by_everyones_nonce() -> None:
@@ -71,6 +74,24 @@ def test_only_a_peer_that_has_joined_nothing_may_come_back_with_an_empty_directo
     assert all(len(found) == 1 for found in phases.values()) and len(phases) >= 10
     asked = prediction("clear", State({"phase": b"finished"}))
     assert not asked.forget("lab")
+
+
+def test_a_peer_that_came_back_with_nothing_is_begun_with_anew() -> None:
+    """What was sent to its first run directory is not counted on, and the ledger says so."""
+    network = make_network()
+    while not network.sponsor.store.links().get("lab", LinkRecord()).store:
+        network.step()
+    sponsor, lab = network.sponsor.store, network.parties["lab"]
+    for number in (1, 2):
+        lab.store = MemoryStore(f"lab-{number}")
+        network.crash("lab")
+        while sponsor.links().get("lab", LinkRecord()).store != lab.store.id:
+            assert network.step()
+    found = [decode(line, "", None) for line in sponsor.ledger_lines()]
+    assert [entry.peer for entry in found if isinstance(entry, PeerRestart)] == ["lab"] * 2
+    assert (sponsor.folder / "ledger.jsonl").read_bytes().count(b"\n") == len(found)
+    network.run()
+    assert lab.store.values["phase"] == b"serving" and not sponsor.out
 
 
 def test_a_line_is_on_the_disk_before_anything_is_transmitted() -> None:

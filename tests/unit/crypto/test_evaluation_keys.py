@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tenseal import sealapi
 
+from crypto.ckks import issued as issued_module
 from crypto.ckks import keys as keys_module
 from crypto.ckks import ring
 from crypto.ckks.calculator import Calculator
@@ -123,10 +125,20 @@ def test_a_record_that_cannot_be_trusted_costs_bytes_alone(tmp_path: Path, damag
     assert len(SecretContext.load(path).issue(1, digest)) == keys_bytes(STANDARD, 1)
 
 
-def test_a_record_that_cannot_be_written_stops_before_anything_is_sent(tmp_path: Path) -> None:
+def test_a_record_that_cannot_be_written_stops_before_anything_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "ckks.key.issued").mkdir()
     record = Issued(bytes(32), tmp_path / "ckks.key")
     with pytest.raises(Refused, match=r"ckks\.key\.issued cannot be read"):
+        record.add("said")
+    (tmp_path / "ckks.key.issued").rmdir()
+
+    def full(path: Path, body: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(issued_module, "replace", full)
+    with pytest.raises(Refused, match=r"ckks\.key\.issued cannot be written: .*No space left"):
         record.add("said")
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import concurrent.futures.process
 import errno
 import json
+import os
 import re
 import sqlite3
 import sys
@@ -16,8 +18,9 @@ import pytest
 import zmq
 
 from benchmarks import harness
+from crypto import work_folder, workers
 from parties import cli
-from parties.run import ending
+from parties.run import ending, loop
 from secure_gal import errors
 from secure_gal.errors import Bug, EnvironmentFailure, PeerViolation, SecureGalError, StateError
 
@@ -181,3 +184,24 @@ def test_the_table_of_exit_codes_is_complete() -> None:
     classes = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, SecureGalError)]
     assert {kind.exit_code for kind in classes} <= {int(code) for code in table}
     assert {int(code) for code in table} == {0, 1, 2, 3, 4, 5, 6, 7, 8, 70, 130, 141, 143}
+
+
+@pytest.mark.parametrize("cut_off", [True, False])
+def test_a_process_whose_job_was_cut_off_ends_at_once_and_leaves_nothing(
+    cut_off: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers would go on, and large files of theirs would stay in memory."""
+    done: list[object] = []
+    monkeypatch.setattr(loop, "cut_off", cut_off)
+    monkeypatch.setattr(work_folder, "release_all", lambda: done.append("files"))
+    monkeypatch.setattr(workers, "end_all", lambda: done.append("workers"))
+    monkeypatch.setattr(atexit, "_run_exitfuncs", lambda: done.append("atexit"))
+    monkeypatch.setattr(sys.stdout, "flush", lambda: done.append("flush"))
+    monkeypatch.setattr(os, "_exit", lambda code: done.append(code))
+    if cut_off:
+        ending.end(3)
+    else:
+        with pytest.raises(SystemExit) as ended:
+            ending.end(4)
+        assert ended.value.code == 4
+    assert done == (["files", "workers", "atexit", "flush", 3] if cut_off else [])

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from typing import Any
 
 import pytest
 
-from parties.run.exchange import Outcome
+from parties.run.exchange import Outcome, Transmit
 from parties.run.loop import Loop
 from parties.run.progress import Progress
+from secure_gal import events
 from secure_gal.effects import Compute
+from secure_gal.errors import SettingsError
+from transport import events as told
 
 
 class Node:
@@ -46,3 +50,94 @@ def test_a_job_that_finishes_with_the_preparations_is_not_lost(monkeypatch: pyte
 def test_a_job_is_dull_to_look_at() -> None:
     job: Compute[int] = Compute("fit", lambda: 1, lambda _: [], round=3)
     assert repr(job) == "Compute(work='fit', round=3, first=False)"
+
+
+class Called:
+    """Keeps every call of it; the lab is attached, and has sent what is given."""
+
+    def __init__(self, sent: list[told.Event], outcome: Outcome | None = None) -> None:
+        self.sent, self.calls, self.outcome = sent, list[tuple[Any, ...]](), outcome
+
+    def attached(self, *peer: str) -> Any:
+        return self._keep("attached", *peer) if peer else {"lab"}
+
+    def poll(self, seconds: float) -> list[told.Event]:
+        return self.sent
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *given: self._keep(name, *given)
+
+    def _keep(self, *call: Any) -> Outcome | None:
+        self.calls.append(call)
+        return self.outcome
+
+
+def test_what_arrives_is_the_nodes_and_what_it_answers_goes_out() -> None:
+    answers = [
+        Transmit("lab", "message", [b"a", b"b"], 3),
+        Transmit("lab", "ack", seq=4),
+        Transmit("lab", "sync", [b"s"]),
+        Transmit("lab", "refuse", [b"why"]),
+        Transmit("insurer", "ack", seq=5),
+    ]
+    arrived: list[told.Event] = [
+        told.Attached("lab"),
+        told.Sync("lab", b"s"),
+        told.Begun("lab", [b"h"], 7),
+        told.Message("lab", [b"m"]),
+        told.Ack("lab", 3),
+        told.Lost("lab"),
+    ]
+    job: Compute[int] = Compute("fit", lambda: 1, lambda _: [])
+    node, line, shown = Called([], Outcome(answers[:1], [job], [events.Connected("x")])), Called(arrived), io.StringIO()
+    loop = Loop(node, Progress(stream=shown))  # type: ignore[arg-type]
+    renamed: list[events.Event] = []
+
+    def rename(event: events.Event) -> events.Event:
+        renamed.append(event)
+        return events.Disconnected("y")
+
+    loop.on_event = rename
+    loop.online(line)
+    turns = iter([False, True])
+    loop.run(lambda: next(turns))
+    loop._carry(Outcome(answers, done=True))
+    assert [call for call in node.calls if call[0] != "computed"] == [
+        ("attached", "lab"),
+        ("sync", "lab", b"s"),
+        ("begun", "lab", [b"h"], 7),
+        ("message", "lab", [b"m"]),
+        ("ack", "lab", 3),
+        ("lost", "lab"),
+    ]
+    sent = [call for call in line.calls if call[0] != "wake"]
+    assert sent[-5:] == [
+        ("send_message", "lab", 3, [b"a", b"b"]),
+        ("send_message", "lab", 3, [b"a", b"b"]),
+        ("send_ack", "lab", 4),
+        ("send_sync", "lab", b"s"),
+        ("refuse", "lab", "why"),
+    ], "the insurer is not there: what is for it waits"
+    assert loop.done and renamed[:4] == [events.Connected("x")] * 4
+    first, second, last = shown.getvalue().splitlines()[:3]
+    assert first == "lab is connected" and second.startswith("y ") and last.startswith("lab ") and last != first
+    with pytest.raises(SettingsError, match="lab: refused this party: an old card"):
+        loop._handle(told.Refused("lab", "an old card"))
+
+
+def test_jobs_are_computed_in_order_and_fail_in_the_loops_thread() -> None:
+    line, node = Called([]), Called([], Outcome())
+    loop = Loop(node, Progress(stream=io.StringIO()))  # type: ignore[arg-type]
+    loop.online(line)
+    for number in range(2):
+        loop.worker.submit(Compute("fit", functools.partial(divmod, 1, 2 - number), lambda _: []))
+    found = loop.worker.results(wait=60.0)
+    while len(found) < 2:
+        found += loop.worker.results(wait=60.0)
+    assert [(job.work, result) for job, result, _ in found] == [("fit", (0, 1)), ("fit", (1, 0))]
+    assert not loop.worker.busy and ("wake",) in line.calls
+    loop.worker.submit(Compute("fit", functools.partial(divmod, 1, 0), lambda _: []))
+    assert loop.worker.busy
+    with pytest.raises(ZeroDivisionError):
+        loop.worker.results(wait=60.0)
+    assert not loop.worker.busy
