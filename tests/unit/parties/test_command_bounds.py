@@ -17,14 +17,14 @@ from typer.testing import CliRunner
 
 from parties import cli
 from parties.audit import views
-from parties.commands import ahead, audit, doctor
+from parties.commands import ahead, audit, doctor, predict
 from parties.commands.consent import _check_digest
 from parties.commands.leakage import _sample, as_text
 from parties.commands.predict import _places, _written
 from parties.commands.train import NO_GAIN
 from secure_gal.attacks.finding import Estimate, Finding
 from secure_gal.attacks.meter import Leakage
-from secure_gal.errors import ConsentError, SettingsError
+from secure_gal.errors import ConsentError, DataError, SettingsError
 from secure_gal.settings.study import Protect
 from secure_gal.state import State
 from secure_gal.volume import Flow
@@ -184,6 +184,39 @@ def test_as_many_decimals_as_mean_something(
 def test_rows_to_look_at_are_counted() -> None:
     found = _written(Path("p.csv"), {"missing": ["lab", "", "lab"], "unusual": ["", "", "lab"]}, True)
     assert (found.rows, found.lacking, found.unusual, found.summed) == (3, 2, 1, True)
+
+
+class Frame:
+    """Columns of a table, by number of rows."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+
+    def __getitem__(self, rows: list[int]) -> list[int]:
+        return rows
+
+
+@pytest.mark.parametrize(
+    ("width", "fits", "looked_up"), [(2, True, False), (2, False, False), (0, False, False), (0, True, True)]
+)
+def test_rows_to_predict_have_their_own_features_or_are_looked_up(
+    width: int, fits: bool, looked_up: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = SimpleNamespace(frame=Frame(width), ids=["c", "a"], notes=("a note",), written="as written")
+    monkeypatch.setattr(predict, "read_table", lambda asked, form, schema, labelled: found)
+    monkeypatch.setattr(predict.msgspec.structs, "replace", lambda data, **changes: (data, changes))
+    model: Any = SimpleNamespace(fits=fits, ids=["a", "b", "c"], schema=None, table=SimpleNamespace(frame=Frame(2)))
+    session: Any = SimpleNamespace(party=SimpleNamespace(data=SimpleNamespace(path="own.csv")), study=study())
+    said: list[str] = []
+    rows: Any = predict._rows(session, Path("new.csv"), model, said.append)
+    assert said == ["a note"]
+    if not looked_up:
+        assert rows is found
+        return
+    assert (rows.ids, rows.frame) == (["c", "a"], [2, 0])
+    found.ids = ["c", "x", "y"]
+    with pytest.raises(DataError, match=r"2 of them are not in own.csv \(first: 'x'\); add the feature columns"):
+        predict._rows(session, Path("new.csv"), model, said.append)
 
 
 def test_the_guide_says_how_a_study_that_gains_nothing_ends() -> None:
