@@ -182,3 +182,42 @@ def test_a_certificate_is_the_same_for_all_and_each_round_has_its_own() -> None:
         lab.receive("hospital", messages.HeadRequest(1))
     (again,) = lab.receive("hospital", messages.HeadRequest(2))
     assert isinstance(again, Send)
+
+
+def test_who_is_waited_for_and_in_which_turn() -> None:
+    """A round that commits meanwhile has its certificate after this one."""
+    bench = Bench()
+    hospital, lab = bench.certifiers["hospital"], bench.certifiers["lab"]
+
+    def came(kind: str, name: str) -> None:
+        """The sponsor gets this of this party, and once more."""
+        (at,) = [i for i, (who, _, m) in enumerate(bench.sent) if (who, m.KIND) == (name, kind)]
+        who, to, message = bench.sent.pop(at)
+        bench.post(to, bench.certifiers[to].receive(who, message))
+        with pytest.raises(PeerViolation, match=r"came twice|out of turn"):
+            hospital.receive(who, message)
+
+    def to_assistors() -> None:
+        for _ in range(2):
+            bench.deliver()
+
+    assert hospital.pending and hospital.waiting_for() == ["lab", "insurer"] and lab.waiting_for() == []
+    record = RoundRecord(2, 0.5, None, None, 1.0, True, {})
+    assert hospital.after([events.Committed(record)]) == [] == hospital.after([events.RoundBegun(3)])
+    to_assistors()
+    came("ledger-head", "insurer")
+    assert hospital.waiting_for() == ["lab"]
+    came("ledger-head", "lab")
+    assert hospital.waiting_for() == ["lab", "insurer"]
+    to_assistors()
+    came("heads-signature", "lab")
+    assert hospital.waiting_for() == ["insurer"] and hospital.certified == 0
+    came("heads-signature", "insurer")
+    assert (hospital.certified, lab.certified, hospital.pending) == (1, 0, True), "round 2 is due"
+    assert hospital.waiting_for() == ["lab", "insurer"]
+    assert [(m.KIND, m.round) for _, _, m in bench.sent] == [("ledger-certificate", 1)] * 2 + [("head-request", 2)] * 2
+    while bench.sent:
+        bench.deliver()
+    assert (hospital.certified, lab.certified, hospital.pending) == (2, 2, False) and hospital.waiting_for() == []
+    assert [c.round for c in hospital.take_completed()] == [1, 2] and hospital.take_completed() == []
+    assert bench.states["lab"].keys("certify/") == ["certify/done"]

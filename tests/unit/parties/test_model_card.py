@@ -31,3 +31,26 @@ def test_groups_and_classes_stand_in_it_without_their_names() -> None:
 def test_without_rows_that_judge_it_says_so() -> None:
     found = card(evaluation=None)
     assert found["worth"] is None and "No row says what this model is worth" in found["limits"][0]  # type: ignore[index]
+
+
+def test_what_it_says_of_model_and_data_is_what_is_known() -> None:
+    computing = summary()["computing"]
+    found = card(computing=computing | {"kind": "cnn", "features": "auto", "values": "as fitted", "device": "secret"})
+    assert found["model"] == {
+        "study": "demo",
+        "study_digest": "4a" * 32,
+        "run": "14" * 32,
+        "parties": ["hospital", "lab-a", "lab-b"],
+        "task": "classification",
+        "loss": STUDY.loss_name,
+        "weights": STUDY.weights,
+        "rounds_kept": 3,
+        "sponsors_learner": {"kind": "cnn", "features": "auto", "values": "as fitted"},
+    }
+    data = found["data"]
+    assert data["rows"] == {"aligned": 455, "train": 364, "validation": 91}  # type: ignore[index]
+    assert data["sponsors_schema_digest"] is None and len(data["sponsors_table_digest"]) == 64  # type: ignore[index]
+    shown = {name: (c["holds"], c["digest"]) for name, c in data["sponsors_columns"].items()}  # type: ignore[index]
+    assert shown == {name: (held, LEARNT.values[name]) for name, held in LEARNT.columns.items()}
+    assert model_card(summary(), STUDY, {}, LEARNT, "ab")["data"]["sponsors_schema_digest"] == "ab"
+    assert found["format"] == 1 and found["protections"] == protections(STUDY) and found["versions"]
