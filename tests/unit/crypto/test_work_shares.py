@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from crypto.ckks import encrypted_ridge, ridge_blocks
+from crypto import pool, workers
+from crypto.ckks import encrypted_ridge, ridge_blocks, seal_files
 from crypto.ckks.encrypted_ridge import _room, _worthwhile
 from crypto.ckks.leave_one_out import OwnResiduals
+from crypto.ckks.products import MAX_PRODUCT_CIPHERTEXTS
 from crypto.ckks.ridge_blocks import Encodings, Split, _groups, ciphertext_bytes
 from crypto.ckks.sets import PARAMETER_SETS
+from crypto.ckks.sum_calculator import SumCalculator
+from crypto.errors import Malformed, Misuse
 from crypto.label_privacy import bin_count
 
 STANDARD, STRICT = PARAMETER_SETS["standard"], PARAMETER_SETS["strict"]
@@ -143,3 +148,72 @@ def test_weights_of_own_residuals_are_kept_in_pairs_of_plaintexts(
         for block in range(3):
             own._plains(block)
     assert encoder.encoded == 6 + again
+
+
+class Kept:
+    """A pool of two workers, on which what was sent may be lost once."""
+
+    def __init__(self) -> None:
+        self.size, self.sent, self.made, self.forgotten, self.lose = 2, 0, list[int](), 0, False
+
+    def send(self, value: Any) -> Any:
+        self.sent += 1
+        return value
+
+    def keep(self, call: pool.Call) -> Any:
+        self.made.append(call.worker)
+        return call.work(*call.arguments)
+
+    def run(self, calls: list[pool.Call]) -> list[Any]:
+        if self.lose:
+            self.lose = False
+            raise pool.Lost("a worker died")
+        return [call.work(*call.arguments) for call in calls]
+
+    def forget(self) -> None:
+        self.forgotten += 1
+
+
+def test_a_team_is_made_once_and_again_if_it_is_lost() -> None:
+    workers, asked = Kept(), list[int]()
+
+    def material(pool: Any) -> tuple[int]:
+        asked.append(1)
+        return (7,)
+
+    team: Any = pool.Team(workers, 3, lambda number, seven: (number, seven), material)  # type: ignore[arg-type]
+    task: Any = lambda kept, item: (kept, item)  # noqa: E731
+    found = team.run(task, ["a", "b", "c", "d"])
+    assert found == [((0, 7), "a"), ((1, 7), "b"), ((2, 7), "c"), ((0, 7), "d")]
+    assert team.run(task, ["e"]) == [((0, 7), "e")] and (workers.made, len(asked)) == ([0, 1, 2], 1)
+    workers.lose = True
+    assert team.run(task, ["f"]) == [((0, 7), "f")]
+    assert (workers.made, len(asked), workers.forgotten) == ([0, 1, 2] * 2, 2, 1)
+
+
+def test_a_thread_closes_what_it_passed_objects_through() -> None:
+    scratch = seal_files._Scratch()
+    number = scratch.fd
+    os.fstat(number)
+    del scratch
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(number)
+
+
+def test_a_worker_ends_with_its_owner(monkeypatch: pytest.MonkeyPatch) -> None:
+    parents, done = iter([5, 5, 1]), list[Any]()
+    monkeypatch.setattr(os, "getppid", lambda: next(parents))
+    monkeypatch.setattr("time.sleep", done.append)
+    monkeypatch.setattr(os, "_exit", lambda code: done.append(("exit", code)))
+    workers._watch(5)
+    assert done == [0.5, 0.5, ("exit", 1)]
+
+
+def test_more_inner_products_than_a_release_holds_are_refused() -> None:
+    calculator, table = SumCalculator.__new__(SumCalculator), SimpleNamespace(ciphertexts=MAX_PRODUCT_CIPHERTEXTS + 1)
+    nothing: Any = np.zeros((0, 0), np.uint8)
+    with pytest.raises(Misuse, match="4097 ciphertexts; inner products of more than 4096 would wrap"):
+        calculator.products([], np.zeros((1, 1)), nothing, table)  # type: ignore[arg-type]
+    short: Any = np.zeros((3, 9), np.uint8)
+    with pytest.raises(Malformed, match="the key owner's own difference must have the shape"):
+        calculator.products([], np.zeros((1, 1)), short, table)  # type: ignore[arg-type]

@@ -219,6 +219,18 @@ def test_rows_to_predict_have_their_own_features_or_are_looked_up(
         predict._rows(session, Path("new.csv"), model, said.append)
 
 
+def test_predict_ends_with_its_code_and_closes_its_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[Any] = []
+    session: Any = SimpleNamespace(party=SimpleNamespace(party="hospital"), study=study())
+    monkeypatch.setattr(predict, "open_session", lambda file: session)
+    monkeypatch.setattr(predict, "open_store", lambda session: SimpleNamespace(close=lambda: done.append("closed")))
+    monkeypatch.setattr(predict, "require_finished", lambda session, store: done.append("finished"))
+    monkeypatch.setattr(predict, "_predict", lambda *given: done.append(given[2:4]) or 6)
+    (ids := tmp_path / "ids.csv").write_text("")
+    assert predict.predict(Path("p.toml"), ids, tmp_path / "out.csv") == 6
+    assert done == ["finished", (ids, tmp_path / "out.csv"), "closed"]
+
+
 def test_the_guide_says_how_a_study_that_gains_nothing_ends() -> None:
     guide = (Path(__file__).parents[3] / "docs" / "GUIDE.md").read_text()
     (code,) = re.findall(r"^\| (\d+) \| `train --require-gain`", guide, re.MULTILINE)

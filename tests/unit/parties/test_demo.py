@@ -140,7 +140,8 @@ def test_the_table_says_what_each_study_gave_and_cost(
     """Four patients, ranked rightly but for one pair, and one at 0.5: three of four are right."""
     scores = np.array([0.1, 0.5, 0.4, 0.9])
     data: dict[str, Any] = {"y": np.array([0, 0, 1, 1, 0]), "new": np.array([0, 1, 2, 3])}
-    monkeypatch.setattr(demo, "_reference", lambda data, columns: scores if columns == slice(0, 4) else 1 - scores)
+    references = {(0, 4): scores, (0, 30): 1 - scores}
+    monkeypatch.setattr(demo, "_reference", lambda data, columns: references[columns.start, columns.stop])
     monkeypatch.setattr(demo, "_consent", lambda folder: ("--consent", "ab" * 8))
     monkeypatch.setenv("COLUMNS", "160")
     results = [demo.Result("ckks", scores[::-1], 1_234_567, 12.34), demo.Result("none", scores, 89, 5.0)]
@@ -170,3 +171,31 @@ def test_references_are_fitted_on_the_rows_that_were_learnt_from_alone() -> None
     wild[90:] = np.nan
     wild[90:, 0] = x[90:, 0]
     assert np.array_equal(demo._reference(data | {"x": wild}, slice(0, 1)), telling), "means are those of known rows"
+
+
+@pytest.mark.parametrize("clear", [False, True])
+def test_studies_lie_in_folders_of_their_own(
+    clear: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done: list[Any] = []
+    monkeypatch.setattr(demo, "_write_tables", lambda folder: done.append(("tables", folder)) or {"of": folder})
+    monkeypatch.setattr(demo, "_study", lambda *given: done.append(given) or given[1])
+    monkeypatch.setattr(demo, "_print_results", lambda *given: done.append(given))
+    folder, beside, data = tmp_path / "d", tmp_path / "d" / "in-the-clear", {"of": tmp_path / "d"}
+    assert demo.run(folder, clear) == 0
+    said = capsys.readouterr().out.splitlines()
+    if clear:
+        assert done == [("tables", folder), (folder, "none", data, "clear"), (folder, data, ["none"])]
+        assert said == ["three processes, residuals in the clear"]
+        return
+    assert done == [
+        ("tables", folder),
+        (folder, "ckks", data, "psi"),
+        ("tables", beside),
+        (beside, "none", data, "clear"),
+        (folder, data, ["ckks", "none"]),
+    ]
+    assert said == [
+        "residuals encrypted (CKKS): three processes on this machine, connected by CURVE on loopback",
+        "the same in the clear, for comparison",
+    ]

@@ -29,12 +29,13 @@ class Node:
 
     def computed(self, job: Compute[int], result: object) -> Outcome:
         self.computed_jobs.append(job.work)
-        return Outcome()
+        return Outcome(events=[events.Transport(job.work)])
 
 
 def test_a_job_that_finishes_with_the_preparations_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     node = Node()
-    loop = Loop(node, Progress(stream=io.StringIO()))  # type: ignore[arg-type]
+    shown = io.StringIO()
+    loop = Loop(node, Progress(stream=shown))  # type: ignore[arg-type]
     monkeypatch.setattr(loop.stop, "begin", lambda: None)
     results = loop.worker.results
 
@@ -45,6 +46,7 @@ def test_a_job_that_finishes_with_the_preparations_is_not_lost(monkeypatch: pyte
     monkeypatch.setattr(loop.worker, "results", both)
     loop.start()
     assert sorted(node.computed_jobs) == ["answer", "prepare"] and not loop.worker.busy
+    assert sorted(shown.getvalue().split()) == ["answer", "prepare"], "what comes of each is carried out"
 
 
 def test_a_job_is_dull_to_look_at() -> None:

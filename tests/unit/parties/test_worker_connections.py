@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -159,3 +160,26 @@ def test_nothing_of_dask_is_imported_without_workers() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert ended.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "says"),
+    [
+        (ssl.SSLError, "WRONG_VERSION_NUMBER", r"speaks no TLS \(wrong version number\); start it with --tls-ca-file"),
+        (
+            ssl.SSLError,
+            "TLSV1_ALERT_UNKNOWN_CA",
+            r"refuses the certificate in .*ca\); is it of the scheduler's authority",
+        ),
+        (ssl.SSLCertVerificationError, "", "has no certificate of the authority .*: self-signed. Do not go on"),
+    ],
+)
+def test_who_answers_in_another_way_is_named(kind: type[ssl.SSLError], reason: str, says: str) -> None:
+    def refuse(raw: object) -> None:
+        error: Any = kind(1, "x")
+        error.reason, error.verify_message = reason, "self-signed"
+        raise error
+
+    context: Any = SimpleNamespace(wrap_socket=refuse)
+    with pytest.raises(SettingsError, match=f"tls://a:1 {says}"):
+        tls._shake_hands(context, None, "tls://a:1")  # type: ignore[arg-type]

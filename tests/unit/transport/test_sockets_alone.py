@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -118,7 +119,7 @@ class Bare(AssistorSocket):
     """An assistor's end whose frames go nowhere and whose clock is set by hand."""
 
     def __init__(self) -> None:
-        self.now, self.out, self.dialled = 0.0, list[list[Any]](), 0
+        self.now, self.out, self.dialled, self.closed = 0.0, list[list[Any]](), 0, list[Any]()
         self.computes = False
         where = "tcp://127.0.0.1:1"
         super().__init__(
@@ -129,12 +130,10 @@ class Bare(AssistorSocket):
         self.dialled += 1
         self._ended = False
         self._heard = self._pinged = self._dialled = self.now
+        self._monitor = self._socket = SimpleNamespace(  # type: ignore[assignment]
+            disable_monitor=lambda: self.closed.append("monitor"), close=lambda linger: self.closed.append(linger)
+        )
         self._attach()
-
-    def _redial(self) -> list[Any]:
-        was_up = self._up
-        self._dial()
-        return ["lost"] if was_up else []
 
     def _raw(self, frames: list[Any]) -> None:
         self.out.append(frames)
@@ -163,7 +162,8 @@ def test_a_silent_sponsor_is_dialled_again_after_fifteen_seconds(bare: Bare) -> 
     bare.now = 15.0
     assert bare._on_time() == [] and bare.dialled == 1
     bare.now = 15.5
-    assert bare._on_time() == ["lost"] and bare.dialled == 2
+    assert bare._on_time() == [ev.Lost("hospital")] and bare.dialled == 2
+    assert bare.closed == ["monitor", 0], "what waits for a connection that is gone is dropped"
     bare.now = 31.5
     assert bare._on_time() == [] and bare.dialled == 3, "nobody was there to be lost"
 
@@ -176,7 +176,7 @@ def test_a_connection_that_ended_is_dialled_again_at_once_or_after_two_seconds(b
     assert bare.dialled == 2
     bare._on_frames([ev.WELCOME, ev.VERSION])
     bare._ended = True
-    assert bare._on_time() == ["lost"] and bare.dialled == 3
+    assert bare._on_time() == [ev.Lost("hospital")] and bare.dialled == 3
 
 
 def test_what_is_asked_is_answered(bare: Bare) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -137,3 +138,8 @@ def test_a_first_connection_that_is_gone_is_not_waited_for(bare: Bare) -> None:
     attached(bare).gone.add(FIRST)
     assert bare.said(SECOND, ev.ATTACH, ev.VERSION) == [ev.Lost("lab"), ev.Attached("lab")]
     assert bare.answered()[-1] == [SECOND, ev.WELCOME, ev.VERSION]
+
+
+def test_other_threads_end_a_poll_early(bare: Bare) -> None:
+    bare.wake()
+    assert os.read(bare._wake.read_end, 9) == b"w"
