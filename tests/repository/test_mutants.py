@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import mutants_copy, mutants_listed
 from benchmarks.mutants import Book, Verdict, summary
-from benchmarks.mutants_copy import Copy
+from benchmarks.mutants_copy import LIMITS, Copy
 from benchmarks.mutants_drawn import edits
 from benchmarks.mutants_listed import ROOT, Mutant, drawn, equivalents, kept, place
 from benchmarks.mutants_reach import Reach, read, refresh
@@ -181,6 +181,9 @@ def test_a_failure_counts_if_it_comes_again_and_only_on_the_mutant(
     assert copy.judge(mutant, reach, rest=False) == survived and not answers
     answers[:] = [survived, survived]
     assert copy.judge(mutant, Reach({}, {}), rest=False) == survived and seen[-1][1] == ("tests",)
+    elsewhere = Reach({mutant.file: {mutant.lines()[1] + 1: frozenset({near})}}, {})
+    answers[:] = [survived, survived]
+    assert copy.judge(mutant, elsewhere, rest=False) == survived and seen[-1][1] == (LIMITS, near)
     answers[:] = [("hung", "after 1 s")]
     assert copy.judge(mutant, reach, rest=False)[0] == "hung"
     copy._sound.clear()

@@ -14,6 +14,7 @@ from crypto.ckks.calculator import Calculator
 from crypto.ckks.ciphertexts import spread
 from crypto.ckks.encrypted_ridge import EncryptedRidge
 from crypto.ckks.params import RANGE
+from crypto.ckks.products import Products
 from crypto.ckks.requests import check_requests
 from crypto.ckks.secret import SecretContext
 from crypto.ckks.sets import PARAMETER_SETS
@@ -200,3 +201,39 @@ def test_mutated_replies_never_kill_the_process() -> None:
 @pytest.mark.parametrize(("filled", "hides"), [(0, False), (4, False), (5, True), (8, True)])
 def test_a_polynomial_of_which_half_is_zero_hides_nothing(filled: int, hides: bool) -> None:
     assert spread(np.array([3] * filled + [0] * (8 - filled), dtype=np.uint8)) == hides
+
+
+@pytest.mark.parametrize(
+    ("leading", "found"), [([0], False), ([1], True), ([0, 1], False), ([0, 0, 1], False), ([0, 1, 1], True)]
+)
+def test_a_polynomial_hides_something_where_more_than_half_of_it_is_large(leading: list[int], found: bool) -> None:
+    assert spread(np.array(leading, np.uint8)) is found
+
+
+@pytest.mark.parametrize(
+    ("longest", "bits", "lift", "flooding", "release"),
+    [
+        (
+            2.0,
+            [57, 57, 57, 56, 56, 55, 55, 54, 53, 51],
+            [8, 8, 8, 7, 7, 6, 6, 5, 4, 2],
+            [93, 94, 94, 94, 94, 93, 94, 94, 94, 93],
+            [95, 96, 96, 96, 96, 95, 96, 96, 96, 95],
+        ),
+        (
+            9.0,
+            [55, 55, 55, 54, 54, 53, 53, 52, 50, 49],
+            [6, 6, 6, 5, 5, 4, 4, 3, 1, 0],
+            [94] * 10,
+            [96] * 10,
+        ),
+    ],
+)
+def test_scale_and_noise_of_inner_products_by_how_many_ciphertexts_there_are(
+    longest: float, bits: list[int], lift: list[int], flooding: list[int], release: list[int]
+) -> None:
+    """Both ends compute the same from what is public; steps lie between these counts."""
+    counts = (1, 2, 3, 5, 9, 17, 33, 100, 1000, 4096)
+    made = [Products(count * 16_384, count, longest) for count in counts]
+    assert [p.bits for p in made] == bits and [p.lift for p in made] == lift
+    assert [p.flooding_bits for p in made] == flooding and [p.release_bits for p in made] == release

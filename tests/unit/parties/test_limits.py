@@ -34,7 +34,9 @@ def test_too_few_open_files_are_named_before_a_party_goes_online(tmp_path: Path)
     assert done.returncode == 5 and "ulimit -n" in done.stderr and len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize(("soft", "hard", "after"), [(50, 500, 76), (80, 500, 80), (50, -1, 76), (-1, -1, -1)])
+@pytest.mark.parametrize(
+    ("soft", "hard", "after"), [(50, 500, 76), (50, 76, 76), (76, 76, 76), (80, 500, 80), (50, -1, 76), (-1, -1, -1)]
+)
 def test_a_soft_limit_of_open_files_is_raised(
     soft: int, hard: int, after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

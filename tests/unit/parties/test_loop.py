@@ -127,6 +127,18 @@ def test_what_arrives_is_the_nodes_and_what_it_answers_goes_out() -> None:
         loop._handle(told.Refused("lab", "an old card"))
 
 
+def test_what_a_job_made_is_the_nodes_and_how_long_it_took_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    job: Compute[int] = Compute("fit", lambda: 1, lambda _: [])
+    line, node, done = Called([]), Called([], Outcome([Transmit("lab", "ack", seq=4)], done=True)), list[Any]()
+    loop = Loop(node, Progress(stream=io.StringIO()))  # type: ignore[arg-type]
+    loop.online(line)
+    loop.on_computed = lambda job, seconds: done.append((job.work, seconds))
+    monkeypatch.setattr(loop.worker, "results", lambda: [(job, 7, 0.5)])
+    loop.run(lambda: loop.done, lambda: done.append("turn"))
+    assert done == ["turn", ("fit", 0.5)] and node.calls == [("computed", job, 7)]
+    assert line.calls == [("send_ack", "lab", 4)]
+
+
 def test_jobs_are_computed_in_order_and_fail_in_the_loops_thread() -> None:
     line, node = Called([]), Called([], Outcome())
     loop = Loop(node, Progress(stream=io.StringIO()))  # type: ignore[arg-type]

@@ -19,6 +19,7 @@ from secure_gal.messages import Batch, NoRows, PaddedWidth, Realign, Step, Width
 from secure_gal.protection.ckks.sponsor import DecryptedFits
 from secure_gal.protection.noised import NoisedFitsSide
 from secure_gal.protection.ports import FittedSide
+from secure_gal.protection.sums.assistor import SealedFits
 from secure_gal.protocol import roles
 from secure_gal.protocol.alignment_sponsor import PrivateAlignment
 from secure_gal.settings.study import Protect
@@ -122,6 +123,15 @@ def test_a_padded_width_is_a_power_of_two_that_keys_are_made_for(padded: int, le
     else:
         with pytest.raises(PeerViolation, match="a padded width must be a power of two, at most 4096"):
             port._on_features(stage, "lab", message)
+
+
+def test_what_is_for_the_aggregator_is_not_for_another_assistor() -> None:
+    fits = SealedFits.__new__(SealedFits)
+    fits.aggregator = None
+    stage: Any = SimpleNamespace(sponsor="hospital")
+    with pytest.raises(PeerViolation, match="weights is not for an assistor of this study") as found:
+        fits.receive(stage, messages.Weights(np.ones(2), 1))
+    assert found.value.peer == "hospital"
 
 
 @pytest.mark.parametrize("step", ["prepared", "leave", "leave_part", "no_part"])
