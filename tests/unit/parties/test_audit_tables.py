@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,9 +11,12 @@ import msgspec
 import pytest
 from rich.table import Table
 
+from parties.audit.ledger import verify_ledger
+from parties.audit.reconcile import reconcile
 from parties.audit.views import Contents, Filter, agreements, as_json, entries_table, totals_table
-from tests.support.ledger_study import study
-from transport.ledger_entries import BeyondEntry, ConsentEntry
+from secure_gal.errors import SettingsError
+from tests.support.ledger_study import LedgerStudy, study, whole_study
+from transport.ledger_entries import BeyondEntry, ConsentEntry, LedgerError
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -121,3 +125,27 @@ def test_consents_and_limits_gone_beyond() -> None:
 def test_what_a_filter_keeps(chosen: Filter, kept: bool) -> None:
     entry: Any = SimpleNamespace(peer="hospital", header=SimpleNamespace(round=2, kind="fitted"))
     assert chosen.keeps(entry) is kept
+
+
+def test_only_ledgers_of_one_study_and_run_are_held_against_each_other(tmp_path: Path) -> None:
+    one, other_study = whole_study(tmp_path / "one"), whole_study(tmp_path / "study", seed=1)
+    other_run = LedgerStudy(tmp_path / "run", run="ef" * 32)
+    other_run.agree()
+    lab = one.path("lab")
+    with pytest.raises(SettingsError, match="reconcile: the ledgers are of different runs"):
+        reconcile([lab, other_run.path("hospital")])
+    with pytest.raises(SettingsError, match=rf"is of another study than {lab}"):
+        reconcile([lab, other_study.path("hospital")])
+    with pytest.raises(SettingsError, match="is a second ledger of lab"):
+        reconcile([lab, lab])
+
+
+def test_a_ledger_begins_with_its_opening_and_nothing_before_it(tmp_path: Path) -> None:
+    path = whole_study(tmp_path).path("lab")
+    lines = path.read_bytes().splitlines(keepends=True)
+    first = lines[0].replace(b'"prev":""', b'"prev":"' + b"ab" * 32 + b'"', 1)
+    assert first != lines[0]
+    path.write_bytes(b"".join([first, *lines[1:]]))
+    with pytest.raises(LedgerError, match="must be the opening, with nothing before it") as found:
+        verify_ledger(path)
+    assert found.value.line == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import polars as pl
@@ -193,3 +194,11 @@ def test_a_width_that_is_told_has_ciphertexts_of_its_own(tmp_path: Path) -> None
     assert "measured on this machine 2" in forecast(sponsor, Known(width=3))  # the same padded width
     assert "measured on this machine now" in forecast(sponsor, Known(width=30))
     assert kept(sponsor).padded == 32
+
+
+def test_a_machine_is_known_by_its_processors_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "processor\t: 0\nmodel name\t: One CPU @ 2 GHz\nflags\t: fpu\nmodel name\t: Another\n"
+    monkeypatch.setattr(calibrated, "Path", lambda name: SimpleNamespace(read_text=lambda encoding: text))
+    monkeypatch.setattr(calibrated, "version", lambda name: "1" * 300)
+    found = this_machine()
+    assert found.cpu == "One CPU @ 2 GHz" and set(found.packages.values()) == {"1" * 200}

@@ -90,3 +90,8 @@ def test_the_manifest_says_who_must_not_see_predictions(protect: Protect, said: 
     text = manifest(study(protect=protect), dict.fromkeys(NAMES, "fingerprint"))
     assert ("predictions must not be shown to whoever computed them" in text) == bool(said)
     assert said in text
+
+
+def test_looking_at_a_key_that_was_not_made_makes_nothing(session: Any) -> None:
+    home = session.party.home
+    assert released(home, DIGEST, STANDARD) == 0 and list(home.iterdir()) == []

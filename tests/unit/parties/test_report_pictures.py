@@ -58,6 +58,7 @@ def test_shares_are_bars_that_stand_on_each_other() -> None:
 def test_at_most_eight_parties_are_told_apart(parties: int, names: int) -> None:
     chart = share_chart("Weights", {f"p{i:02d}": [float(i), 0.0] for i in range(parties)}, kept=0)
     assert chart is not None and len(chart.curves) == names
+    assert ("others" in chart.curves[-1].name) is (parties > 8)
     if parties > 8:
         assert chart.curves[-1].name == f"{parties - 7} others"
         assert f"{parties - 7} others {sum(range(parties - 7)) / 2:.2f}." in chart.alt

@@ -13,6 +13,7 @@ from crypto.ckks.sets import PARAMETER_SETS
 from secure_gal.data.align import Match, NoRowsError, combine, match_clear
 from secure_gal.effects import Compute
 from secure_gal.errors import PeerViolation, StateError
+from secure_gal.manifest import who_learns_what
 from secure_gal.messages import Declaration, Realign
 from secure_gal.messages import Step as AlignmentStep
 from secure_gal.messages.certificate import LogHead, check_head
@@ -275,3 +276,12 @@ def test_an_alignment_is_begun_in_its_phase_and_at_its_first_attempt(phase: str,
     role = roles.assistor(context("lab", settings), None, State({"phase": phase.encode()}), b"")  # type: ignore[arg-type]
     with pytest.raises(PeerViolation, match=f"private alignment of batch {batch} while {phase}"):
         role.receive("hospital", Realign(AlignmentStep(batch, attempt)))
+
+
+@pytest.mark.parametrize(("assistors", "numbers"), [(("lab", "insurer"), 5), (("lab", "insurer", "bank"), 9)])
+def test_the_manifest_counts_the_inner_products_of_a_round(assistors: tuple[str, ...], numbers: int) -> None:
+    """Of every pair, of each with itself, and of each with the sponsor's own."""
+    summed = msgspec.structs.replace(study(protect=Protect(predictions="sum")), assistors=assistors)
+    (item,) = (item for item in who_learns_what(summed) if item.message == "inner-products")
+    assert item.content.startswith(f"{numbers} inner products of fits") and f"these {numbers} numbers" in item.inference
+    assert f"any two of the {len(assistors) + 1} parties' fits" in item.inference

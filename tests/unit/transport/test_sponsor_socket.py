@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import zmq
 
 from tests.conftest import identity
 from transport import curve
@@ -143,3 +144,17 @@ def test_a_first_connection_that_is_gone_is_not_waited_for(bare: Bare) -> None:
 def test_other_threads_end_a_poll_early(bare: Bare) -> None:
     bare.wake()
     assert os.read(bare._wake.read_end, 9) == b"w"
+
+
+@pytest.mark.parametrize(("error", "told"), [(None, True), (zmq.EHOSTUNREACH, False)])
+def test_who_has_gone_is_no_error(error: int | None, told: bool, bare: Bare, monkeypatch: pytest.MonkeyPatch) -> None:
+    def send(frames: list[bytes], copy: bool) -> None:
+        if error is not None:
+            raise zmq.ZMQError(error)
+
+    real, bare._socket = bare._socket, SimpleNamespace(send_multipart=send)  # type: ignore[assignment]
+    assert SponsorSocket._raw(bare, [b"1", b"x"]) is told
+    error = zmq.EFSM
+    with pytest.raises(zmq.ZMQError):
+        SponsorSocket._raw(bare, [b"1", b"x"])
+    bare._socket = real
