@@ -86,8 +86,9 @@ def play(
     (blocks, y), (new_blocks, new_y) = train, test
     study, everyone = _Study(case, y, new_y), np.ones(len(y), dtype=np.bool_)
     folds = [None if case.mode == "paper" else folds_for(learner, None, len(y)) for learner in learners]
+    kinks = case.mode != "paper" and case.loss_name == "l1"  # as `Study.fixed_share`
     parties = [
-        LocalParty(f"party-{m}", x, everyone, learner, seed, fold)
+        LocalParty(f"party-{m}", x, everyone, learner, seed, fold, kinks)
         for m, (x, learner, fold) in enumerate(zip(blocks, learners, folds, strict=True))
     ]
     for step, w in enumerate(plan, 1):
