@@ -69,16 +69,19 @@ class Lines:
         self.loops[name] = self._loop(name, self.dial() if name == "lab" else self._bind(self._port))
 
     def turn(self) -> None:
-        """While the line is empty its time waits for the parties: how fast this machine is changes nothing."""
+        """While the line is empty or a party computes, its time waits: how fast this machine is changes nothing."""
         self.line.step()
         self._idle = self._idle + 1 if self.line.idle else 0
         for loop in self.loops.values():
-            for event in loop._socket.poll(0.002 if self._idle else 0.0):
+            for event in loop._socket.poll(0.002 if self._idle or self._busy() else 0.0):
                 loop._handle(event)
             for job, result, seconds in loop.worker.results():
                 loop._carry(loop._computed(job, result, seconds))
-        if not (self._idle % IDLE_TURNS or any(loop.worker.busy for loop in self.loops.values())):
+        if not (self._idle % IDLE_TURNS or self._busy()):
             self.now += TURN
+
+    def _busy(self) -> bool:
+        return any(loop.worker.busy for loop in self.loops.values())
 
     def run(self, seconds: float, until: Callable[[], bool] = lambda: False) -> None:
         """Until the study is finished or something has happened, but no longer than so many seconds of the line."""
