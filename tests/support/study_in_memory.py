@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import secrets
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ from secure_gal.settings.limits import Beyond
 from secure_gal.settings.study import Protect, Study
 from secure_gal.state import State
 from tests.conftest import identity
-from tests.support.simulation import MemoryStore, Network, Party, folder_of
+from tests.support.simulation import SHM, MemoryStore, Network, Party, folder_of
 from transport.ledger import Ledger
 
 NAMES = ("hospital", "lab", "insurer")
@@ -150,9 +152,22 @@ class MemoryBudget(DataBudget):
     """The real budget of a party whose rows are called r0, r1, ...; it survives the party's simulated crashes."""
 
     def __init__(self) -> None:
-        folder = folder_of(self)
-        super().__init__(folder)
-        self.admit(table_of([f"r{i}" for i in range(N)], folder / "rows.csv"))
+        super().__init__(folder_of(self))
+        made, raw = admitted(N)
+        self.id = secrets.token_hex(len(made.id) // 2)
+        self.path.write_bytes(raw.replace(made.id.encode(), self.id.encode()))
+        self._data, self._last = made._data, made._last
+
+
+@functools.cache
+def admitted(rows: int) -> tuple[DataBudget, bytes]:
+    """A budget that counts for so many rows, and its file, of which every party gets a copy with an id of its own."""
+    with tempfile.TemporaryDirectory(dir=SHM) as folder:
+        made = DataBudget(Path(folder))
+        made.admit(table_of([f"r{i}" for i in range(rows)], Path("rows.csv")))
+        raw = made.path.read_bytes()
+    assert raw.count(made.id.encode()) == 1
+    return made, raw
 
 
 def table_of(ids: list[str], path: Path) -> Table:
