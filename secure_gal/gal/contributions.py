@@ -30,8 +30,8 @@ PERMUTATIONS = 200
 """Seeded orders of joining that are valued beyond: of M players' values M * 200."""
 RESAMPLES = 1000
 """Bootstrap draws of the rows."""
-BLOCK = 1 << 22
-"""Row counts that are drawn at a time."""
+BLOCK = 1 << 16
+"""Rows that are drawn at a time: what fits a core's cache takes a tenth of the time of `Generator.multinomial`."""
 Values = Callable[[Array], Array]
 """Outputs (n, K) to values of the rows (n,), whose mean is the metric, larger being better."""
 
@@ -177,7 +177,9 @@ def _estimates(values: Array, generator: np.random.Generator) -> list[Estimate]:
     drawn: list[Array] = []
     step = max(1, BLOCK // n)
     for first in range(0, RESAMPLES, step):
-        counts = generator.multinomial(n, np.full(n, 1.0 / n), size=min(step, RESAMPLES - first))
+        draws = min(step, RESAMPLES - first)
+        rows = generator.integers(n, size=(draws, n)) + n * np.arange(draws)[:, None]
+        counts = np.bincount(rows.ravel(), minlength=draws * n).reshape(draws, n)
         drawn.append(counts @ values.T / n)
     low, high = np.percentile(np.concatenate(drawn), [2.5, 97.5], axis=0)
     return [Estimate(*map(float, each)) for each in zip(values.mean(axis=1), low, high, strict=True)]
