@@ -109,8 +109,7 @@ def _own_model(model: SponsorData, study: Study, party: PartySettings, clock: _C
     folds = model.folds or FOLDS
     held = np.arange(len(x)) % folds == 0
     about = (study.loss_name, len(model.codec.classes), study.seed)
-    equal = np.ones(int((~held).sum()))
-    clock("own", lambda: own_model.fitted(x[~held], model.y[~held], equal, x[held], *about))
+    clock("own", lambda: own_model.fitted(x[~held], model.y[~held], None, x[held], *about))
     return (1.0 - study.validation) / (1.0 - 1.0 / folds) if study.validation else float(folds)
 
 

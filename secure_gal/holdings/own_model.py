@@ -50,18 +50,21 @@ def own_outputs(
         Probabilities (n, classes), or values (n,), of the n rows held out, or of all.
     """
     x_train, y_train = x[train], y[train]
-    v = np.ones(len(x_train)) if weights is None else weights[train]
+    v = None if weights is None else weights[train]
     chance = derive_seed("own model", seed)
     if not train.all():
         return fitted(x_train, y_train, v, x[~train], loss, classes, chance)
     values = np.empty((len(x), classes) if classes else len(x))
     for held, kept in each_fold(fold_numbers(len(x), folds, seed)):
-        values[held] = fitted(x[kept], y[kept], v[kept], x[held], loss, classes, chance)
+        values[held] = fitted(x[kept], y[kept], None if v is None else v[kept], x[held], loss, classes, chance)
     return values
 
 
-def fitted(x: Array, y: npt.NDArray[Any], v: Array, new: Array, loss: LossName, classes: int, seed: int) -> Array:
-    """What a model of these rows, weighted by v, gives new ones: probabilities (n, classes), or values (n,)."""
+def fitted(x: Array, y: npt.NDArray[Any], v: Weights, new: Array, loss: LossName, classes: int, seed: int) -> Array:
+    """What a model of these rows, weighted by v, gives new ones: probabilities (n, classes), or values (n,).
+
+    Equal weights are left out: with any, scikit-learn bins a column by 255 percentiles one at a time.
+    """
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
     if not classes:
