@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import polars as pl
+
 from benchmarks import harness
 from parties.report import foretold
 from parties.run.session import open_session
@@ -12,9 +14,18 @@ from secure_gal.forecast.reckoning import Forecast
 ROWS = 300
 
 
-def parties(folder: Path, protect: str = "", learner: str = 'kind = "linear"') -> tuple[Path, Path]:
-    """The files of a sponsor and an assistor of ROWS rows with three columns each."""
+def parties(
+    folder: Path, protect: str = "", learner: str = 'kind = "linear"', parquet: bool = False
+) -> tuple[Path, Path]:
+    """The files of a sponsor and an assistor of ROWS rows with three columns each.
+
+    Args:
+        parquet: their tables are Parquet, each of which takes a process to read; else CSV.
+    """
     case = harness.synthetic(folder, ROWS, 3, parties=3 if "sum" in protect else 2)
+    for table in () if parquet else folder.glob("*/data.parquet"):
+        pl.read_parquet(table).write_csv(table.with_suffix(".csv"))
+        table.unlink()
     study = f'[protect]\nids = "clear"\n{protect}'
     harness.write_settings(folder, case, study=study, learner=f"{learner}\n[report]\nown_model = false")
     lab = folder / "p1" / "p1.toml"

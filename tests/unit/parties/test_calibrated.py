@@ -36,7 +36,7 @@ def home(sponsor: Path) -> Path:
 
 
 def data(sponsor: Path) -> Path:
-    return sponsor.parent / "data.parquet"
+    return sponsor.parent / "data.csv"
 
 
 def no_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,9 +73,7 @@ def test_check_knows_what_forecast_measured_and_imports_nothing_that_measures(sp
     "change",
     [
         lambda file: file.write_text(file.read_text().replace('kind = "linear"', 'kind = "linear"\nfolds = 3')),
-        lambda file: (
-            pl.read_parquet(file.parent / "data.parquet").head(100).write_parquet(file.parent / "data.parquet")
-        ),
+        lambda file: pl.read_csv(file.parent / "data.csv").head(100).write_csv(file.parent / "data.csv"),
     ],
     ids=["another learner", "a third of the rows"],
 )

@@ -19,7 +19,7 @@ from tests.support.forecasts import ROWS, kept, parties
 
 
 def test_both_ends_foretell_the_same_bytes_and_each_its_own_seconds(tmp_path: Path) -> None:
-    sponsor, lab = parties(tmp_path)
+    sponsor, lab = parties(tmp_path, parquet=True)
     text, other = forecast(sponsor), forecast(lab)
     assert f"{ROWS // 2:,} to {ROWS:,} rows in common" in text and "from the last greeting to the results" in text
     assert "CPU seconds of p1" in other and "from the last greeting" not in other
