@@ -27,15 +27,19 @@ demo: .venv/base
 # `make test COVERAGE=1`, as .ci/run asks for it, says besides which lines and branches that one run has reached, in the
 # processes of parties too; what a test kills with SIGKILL is not counted. Not by default: it takes 1.4 times the CPU, as
 # the tracer that costs next to nothing (`sys.monitoring`) needs Python 3.14 for branches, and ours is 3.11.
+#
+# Byte code is kept even where the environment says otherwise: tests start a hundred processes, each of which would compile
+# all that it imports, a sixth of the CPU.
 PYTEST := -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+SUITE := env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1
 test: .venv/test
 ifdef COVERAGE
 	$(BIN)/coverage erase
-	OMP_NUM_THREADS=1 $(BIN)/coverage run $(PYTEST)
+	$(SUITE) $(BIN)/coverage run $(PYTEST)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --sort=cover
 else
-	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST)
+	$(SUITE) $(BIN)/python $(PYTEST)
 endif
 
 test-slow: .venv/test
