@@ -21,7 +21,7 @@ from parties.cli import app
 from parties.commands import demo
 from parties.run.session import open_session
 from secure_gal.volume import Volume
-from tests.support.commands import assist, cli, ended, until
+from tests.support.commands import assist, cli, ended, until, without_own_model
 from tests.support.foretold import unforeseen
 from tests.support.small_study import write_study
 from tests.support.watched import BEYOND, watched
@@ -106,6 +106,7 @@ def test_a_study_with_sums_only(residuals: str, tmp_path: Path) -> None:
     folder = tmp_path / "d"
     data = demo._write_tables(folder)
     demo._write_settings(folder, demo._free_port(), residuals, "psi")
+    without_own_model(folder / "hospital" / "hospital.toml")
     for party in demo.PARTIES:
         study = folder / party / "study.toml"
         study.write_text("rounds = 3\n" + study.read_text() + 'predictions = "sum"\n')

@@ -17,6 +17,8 @@ from parties.run.store import RunStore
 from secure_gal import GAL
 from secure_gal.data.table import read_table
 from secure_gal.settings.party import DataSettings
+from tests.support.commands import without_own_model
+from tests.support.forecasts import as_csv
 
 pytestmark = pytest.mark.processes
 
@@ -37,7 +39,9 @@ def abort(process: subprocess.Popen[str]) -> None:
 
 def test_an_abort_in_mid_transfer_costs_a_restart_and_nothing_else(tmp_path: Path) -> None:
     case = harness.synthetic(tmp_path, ROWS, 2, parties=2)
+    as_csv(tmp_path)
     harness.write_settings(tmp_path, case, study='rounds = 3\n[protect]\nids = "clear"')
+    without_own_model(tmp_path / "p0" / "p0.toml")
     port = int((tmp_path / "p0" / "p0.toml").read_text().partition("127.0.0.1:")[2].partition('"')[0])
     with Line(("127.0.0.1", port), rate=200_000.0, delay=0.01) as line:
         settings = tmp_path / "p1" / "p1.toml"

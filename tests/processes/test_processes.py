@@ -17,7 +17,7 @@ import pytest
 
 from parties.commands import demo
 from parties.run.store import RunStore
-from tests.support.commands import assist, cli, until
+from tests.support.commands import assist, cli, until, without_own_model
 
 pytestmark = pytest.mark.processes
 
@@ -91,6 +91,7 @@ def test_kill_and_resume_gives_the_same_f(finished: Path, tmp_path: Path) -> Non
     folder = tmp_path / "d"
     demo._write_tables(folder)
     demo._write_settings(folder, demo._free_port())
+    without_own_model(folder / "hospital" / "hospital.toml")
     labs = {name: assist(folder / name, "--once") for name in demo.PARTIES[1:]}
     sponsor = cli(folder / "hospital", "train", "hospital.toml")
     until(sponsor, "round 2/10")
@@ -138,6 +139,7 @@ def test_a_polite_stop_is_resumable_and_a_differing_study_is_named(tmp_path: Pat
     folder = tmp_path / "d"
     demo._write_tables(folder)
     demo._write_settings(folder, demo._free_port())
+    without_own_model(folder / "hospital" / "hospital.toml")
     text = (folder / "lab-a/study.toml").read_text()
     (folder / "lab-a/study.toml").write_text("rounds = 3\n" + text)
     sponsor = cli(folder / "hospital", "train", "hospital.toml")
@@ -160,8 +162,7 @@ def test_an_emptied_run_directory_and_a_changed_id_begin_no_budget_anew(tmp_path
     for name in demo.PARTIES:
         study = folder / name / "study.toml"
         study.write_text("max_queries = 800\nrounds = 1\n" + study.read_text())
-    settings = folder / "hospital" / "hospital.toml"
-    settings.write_text(settings.read_text() + "[report]\nown_model = false\n")  # two seconds, and no budget of anyone
+    without_own_model(folder / "hospital" / "hospital.toml")
     running = [assist(folder / name, "--once") for name in demo.PARTIES[1:]]
     for process in (cli(folder / "hospital", "train", "hospital.toml"), *running):
         err = process.communicate(timeout=120)[1]

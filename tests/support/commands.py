@@ -20,6 +20,11 @@ def assist(folder: Path, *more: str) -> subprocess.Popen[str]:
     return cli(folder, "assist", f"{folder.name}.toml", *demo._consent(folder), *more)
 
 
+def without_own_model(settings: Path) -> None:
+    """Leave the best own model out of this sponsor's report: two seconds, and nothing that others see."""
+    settings.write_text(f"{settings.read_text()}[report]\nown_model = false\n")
+
+
 def until(process: subprocess.Popen[str], text: str) -> None:
     """Read what it says until this text comes."""
     assert process.stderr is not None

@@ -20,17 +20,23 @@ def parties(
     """The files of a sponsor and an assistor of ROWS rows with three columns each.
 
     Args:
-        parquet: their tables are Parquet, each of which takes a process to read; else CSV.
+        parquet: their tables are Parquet, else CSV.
     """
     case = harness.synthetic(folder, ROWS, 3, parties=3 if "sum" in protect else 2)
-    for table in () if parquet else folder.glob("*/data.parquet"):
-        pl.read_parquet(table).write_csv(table.with_suffix(".csv"))
-        table.unlink()
+    if not parquet:
+        as_csv(folder)
     study = f'[protect]\nids = "clear"\n{protect}'
     harness.write_settings(folder, case, study=study, learner=f"{learner}\n[report]\nown_model = false")
     lab = folder / "p1" / "p1.toml"
     lab.write_text(lab.read_text().replace("[report]\nown_model = false\n", ""))
     return folder / "p0" / "p0.toml", lab
+
+
+def as_csv(folder: Path) -> None:
+    """Write the parties' tables anew as CSV, which takes no process to read."""
+    for table in folder.glob("*/data.parquet"):
+        pl.read_parquet(table).write_csv(table.with_suffix(".csv"))
+        table.unlink()
 
 
 def kept(file: Path) -> Forecast:

@@ -14,6 +14,7 @@ from parties.cli import app
 from parties.commands import demo, importance, leakage
 from secure_gal.errors import SettingsError
 from secure_gal.state import State
+from tests.support.commands import without_own_model
 
 pytestmark = pytest.mark.processes
 
@@ -26,6 +27,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         home = folder / name
         demo._write_tables(home)
         demo._write_settings(home, demo._free_port(), residuals, "clear", "standard")
+        without_own_model(home / "hospital" / "hospital.toml")
         if name == "clear":  # heads on one saved map, which the meter must find again
             settings = home / "lab-a" / "lab-a.toml"
             settings.write_text(settings.read_text() + 'features = "polynomial"\n')  # its [learner] stands last

@@ -11,7 +11,7 @@ from benchmarks import harness
 from parties.commands import demo
 from parties.run import ending
 from secure_gal.errors import SettingsError
-from tests.support.commands import cli, kill, until
+from tests.support.commands import cli, kill, until, without_own_model
 
 SLOW = """
 import os, pathlib, sys, threading
@@ -47,6 +47,7 @@ def write(folder: Path, protect: str, learner: str) -> None:
     harness.write_settings(
         folder, harness.breast(folder, 2, 0), study=f"[protect]\n{protect}", learner='kind = "linear"'
     )
+    without_own_model(folder / "p0" / "p0.toml")
     (folder / "p1" / "slow.py").write_text(SLOW)
     settings = folder / "p1" / "p1.toml"
     settings.write_text(settings.read_text().replace('kind = "linear"', learner))
