@@ -64,10 +64,8 @@ class Arrays:
     fixed_share = False
 
     def __init__(self, name: str, offset: int = 0, rounds: int = ROUNDS) -> None:
-        rng = np.random.default_rng(NAMES.index(name) + 1)
-        self.name, self.rounds, self.x = name, rounds, rng.standard_normal((N + offset, 3))
-        self.ids = tuple(f"r{i}" for i in range(N + offset))
-        self.y = np.random.default_rng(9).standard_normal((N + offset, 1)) + self.x[:, :1]
+        self.name, self.rounds = name, rounds
+        self.ids, self.x, self.y = drawn(NAMES.index(name), N + offset)
 
     def current_ids(self) -> tuple[str, ...]:
         return self.ids
@@ -146,6 +144,16 @@ def evaluated(y: bytes, gal: bytes, other: bytes) -> Evaluation:
     """Of float64 values (n,) each: a thousand draws, made once for a study that is run from all points of a kill."""
     judging = Judging(*(np.frombuffer(values) for values in (y, gal, other)), None, "test")
     return evaluate(judging, ["r2"], None, "", "none", {}, 0)
+
+
+@functools.cache
+def drawn(number: int, rows: int) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    """Ids, columns (rows, 3) and labels (rows, 1) of the party of this number; read only, as all its objects have
+    them."""
+    x = np.random.default_rng(number + 1).standard_normal((rows, 3))
+    y = np.random.default_rng(9).standard_normal((rows, 1)) + x[:, :1]
+    x.flags.writeable = y.flags.writeable = False
+    return tuple(f"r{i}" for i in range(rows)), x, y
 
 
 class MemoryBudget(DataBudget):
