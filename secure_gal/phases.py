@@ -6,6 +6,7 @@ docs/phases.md are drawn from it (`docs/draw_phases.py`).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -36,6 +37,7 @@ def steps(role: Role, phase: str, kinds: Iterable[str], *to: str) -> tuple[Step,
     return tuple(Step(role, phase, kind, to) for kind in kinds)
 
 
+@functools.cache
 def common(*, private: bool, declares: bool) -> tuple[Step, ...]:
     """The steps outside rounds and predictions.
 
