@@ -16,6 +16,7 @@ from secure_gal.estimator import predicting, saving
 from secure_gal.estimator.blocks import Block, read_blocks
 from secure_gal.estimator.checked import checked_by, refuse_other_blocks
 from secure_gal.estimator.errors import in_words_of_the_caller
+from secure_gal.estimator.labels import by_keys, read_weights
 from secure_gal.estimator.listener import listener_of
 
 Array = npt.NDArray[np.float64]
@@ -32,8 +33,12 @@ class AfterFit(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
     def _outputs(self, X: Any) -> Array:
         """F (n, K) of new rows."""
         check_is_fitted(self, "fitted_")
-        with in_words_of_the_caller(), predicting.whole_state():
-            return predicting.outputs(self.fitted_, self._new(X), self.beyond, listener_of(self.verbose))
+        with in_words_of_the_caller():
+            return self._outputs_of(self._new(X))
+
+    def _outputs_of(self, blocks: list[Block]) -> Array:
+        with predicting.whole_state():
+            return predicting.outputs(self.fitted_, blocks, self.beyond, listener_of(self.verbose))
 
     def _new(self, X: Any) -> list[Block]:
         blocks = read_blocks(X, self.parties, checked_by(self, X, reset=False))
@@ -83,11 +88,17 @@ class AfterFit(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
                 yield self._decoded(f)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Accuracy, or R^2 of a regression."""
+        """Accuracy, or R^2 of a regression; y and weights belong to rows as in `fit`. Raises as `predict`."""
         from sklearn.metrics import accuracy_score, r2_score
 
+        check_is_fitted(self, "fitted_")
         measure = accuracy_score if classifies(self) else r2_score
-        return float(measure(y, self.predict(X), sample_weight=sample_weight))
+        with in_words_of_the_caller():
+            blocks = self._new(X)
+            true = by_keys(y, np.asarray(y), blocks[0], "y")
+            weights = read_weights(sample_weight, blocks[0])
+            found = self._decoded(self._outputs_of(blocks))
+        return float(measure(true, found, sample_weight=weights))
 
     def save(self, path: str | Path) -> None:
         """Write what was learnt to one file (mode 0600), never over another: it holds every party's models, and the

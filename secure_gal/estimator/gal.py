@@ -182,7 +182,8 @@ class GAL(AfterFit):
             X: a list of one block a party, or one table whose columns `parties` divides. Frames of pandas or polars may
                 hold categories, dates and missing values; they are joined by a column `id`, else by their index.
                 Arrays hold numbers; (N, L, d) are series, (N, C, H, W) images.
-            sample_weight: (N,), 0 or more; rows of weight 0 take no part.
+            y, sample_weight: (N,); of pandas, by the index of the first block where that has no column `id`. Weights
+                are 0 or more; rows of weight 0 take no part.
 
         Raises:
             ParameterError, InputError: name what is not accepted; both are ValueErrors.
@@ -193,7 +194,7 @@ class GAL(AfterFit):
         with in_words_of_the_caller():
             blocks = read_blocks(X, self.parties, checked_by(self, X, reset=True))
             labels = read_labels(y, "classification" if classifies(self) else "regression", blocks[0])
-            weights = read_weights(sample_weight, blocks[0].count)
+            weights = read_weights(sample_weight, blocks[0])
             self._learn(blocks, labels, weights)
             remember_features(self, X, blocks)
         return self
@@ -214,7 +215,7 @@ class GAL(AfterFit):
         with in_words_of_the_caller():
             blocks = read_blocks(X, self.parties, checked_by(copy.copy(self), X, reset=True))  # this one stays unfitted
             labels = read_labels(y, "classification" if classifies(self) else "regression", blocks[0])
-            study, blocks, target = self._study(blocks, labels, read_weights(sample_weight, blocks[0].count))
+            study, blocks, target = self._study(blocks, labels, read_weights(sample_weight, blocks[0]))
             if len(blocks) == 1:
                 return {"bytes": {}, "seconds": {}, "untold": {}, "budgets": {}}  # as cost_ of one party
             names = [block.party for block in blocks]

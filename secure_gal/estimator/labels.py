@@ -49,7 +49,7 @@ def read_labels(y: Any, task: Task, first: Block) -> Labels:
     values = column_or_1d(_array(y), warn=True)
     _refuse_missing(values)
     values = check_array(values, ensure_2d=False, dtype=None, input_name="y", ensure_min_samples=0)
-    values = _by_keys(y, values, first)
+    values = by_keys(y, values, first, "y")
     if len(values) != first.count:
         raise DataError(first.where, f"has {first.count} rows, y has {len(values)}")
     if task == "regression":
@@ -74,15 +74,23 @@ def _refuse_missing(values: npt.NDArray[Any]) -> None:
             raise DataError("y", f"row {row + 1} is {value}: there is no label to learn from; leave that row out")
 
 
-def _by_keys(y: Any, values: npt.NDArray[Any], first: Block) -> npt.NDArray[Any]:
-    """In the order of the block's rows, where both have an index."""
+def by_keys(given: Any, values: npt.NDArray[Any], first: Block, name: str) -> npt.NDArray[Any]:
+    """One value a row in the order of the block's rows, where both have an index.
+
+    Args:
+        given: what the caller gave for `name`, with an index or without.
+        values: the same as an array.
+
+    Raises:
+        DataError: its index does not fit to the block's.
+    """
     if first.keys is None or first.keys.what != INDEX:
         return values
-    series = nw.from_native(y, allow_series=True, pass_through=True)
+    series = nw.from_native(given, allow_series=True, pass_through=True)
     index = nw.maybe_get_index(series) if isinstance(series, nw.DataFrame | nw.Series) else None
     if index is None or len(values) != first.count:
         return values
-    order = order_of(Keys(INDEX, list(index)), first.keys, "y", first.where)
+    order = order_of(Keys(INDEX, list(index)), first.keys, name, first.where)
     return values if order is None else values[order]
 
 
@@ -100,18 +108,18 @@ def class_columns(classes: npt.NDArray[Any], coded: tuple[Any, ...]) -> npt.NDAr
     return np.array([place[class_of(str(each))] for each in classes.tolist()], dtype=np.int64)
 
 
-def read_weights(sample_weight: Any, rows: int) -> npt.NDArray[np.float64] | None:
-    """Weights (N,), 0 or more; None where there are none.
+def read_weights(sample_weight: Any, first: Block) -> npt.NDArray[np.float64] | None:
+    """Weights (N,) by the rows of the sponsor's block, 0 or more; None where there are none.
 
     Raises:
         ValueError: as scikit-learn's own checks.
-        DataError: all are 0.
+        DataError: all are 0, or an index that does not fit to the block's.
     """
     from sklearn.utils.validation import _check_sample_weight
 
     if sample_weight is None:
         return None
-    weights = _check_sample_weight(sample_weight, np.zeros(rows), dtype=np.float64, ensure_non_negative=True)
+    weights = _check_sample_weight(sample_weight, np.zeros(first.count), dtype=np.float64, ensure_non_negative=True)
     if not weights.any():
         raise DataError("sample_weight", "is 0 for all rows: there is nothing to learn from")
-    return np.asarray(weights, dtype=np.float64)
+    return by_keys(sample_weight, np.asarray(weights, dtype=np.float64), first, "sample_weight")

@@ -73,6 +73,21 @@ def test_frames_of_other_rows_are_refused(change: Any, why: str) -> None:
         learnt([hospital, change(lab)], y)
 
 
+def test_weights_and_the_labels_of_a_score_belong_to_rows_by_their_index_as_labels_do() -> None:
+    hospital, lab, y = frames()
+    weights = pd.Series(np.where(hospital["age"] > 0, 1.0, 0.1), y.index)
+    turned_y, turned = y.sort_index(), weights.sort_index()
+    expected = GAL(rounds=2).fit([hospital, lab], y, sample_weight=weights)
+    found = GAL(rounds=2).fit([hospital, lab], turned_y, sample_weight=turned)
+    np.testing.assert_array_equal(found.predict_proba([hospital, lab]), expected.predict_proba([hospital, lab]))
+    score = expected.score([hospital, lab], y, sample_weight=weights)
+    assert expected.score([hospital, lab], turned_y, sample_weight=turned) == score
+    assert expected.score([hospital, lab], turned_y.to_numpy(), sample_weight=turned.to_numpy()) < score
+    strange = turned.set_axis([f"q{i}" for i in range(N)])
+    with pytest.raises(DataError, match="sample_weight"):
+        GAL(rounds=2).fit([hospital, lab], y, sample_weight=strange)
+
+
 def test_labels_of_other_rows_are_refused() -> None:
     hospital, lab, y = frames()
     with pytest.raises(DataError, match=r"y: does not fit to block 0 \(hospital\) by its index"):
