@@ -9,6 +9,7 @@ from typing import Any, assert_never
 import numpy as np
 import numpy.typing as npt
 
+from secure_gal.data.notation import MAX_SIZE
 from secure_gal.errors import DataError
 from secure_gal.gal.links import logistic, softmax
 from secure_gal.settings.classes import class_of, outputs_of
@@ -81,11 +82,10 @@ class LabelCodec:
                 return cls(task, _ordered(_classes(labels), order))
             case "regression":
                 values = _targets(labels)[train]
-                scale = float(values.std())
-                if scale == 0.0:
+                if values.min() == values.max():  # a deviation of equal numbers is seldom 0: 36.6 has 7e-15 of it
                     why = "the target is the same on all training rows; there is nothing to learn"
                     raise DataError("[data] label", why)
-                return cls(task, (), float(values.mean()), scale)
+                return cls(task, (), float(values.mean()), float(values.std()))
             case _:
                 assert_never(task)
 
@@ -167,11 +167,13 @@ def _targets(labels: Sequence[Any]) -> npt.NDArray[np.float64]:
             f"a regression target must be a number (with a decimal point); row {row + 1} has "
             f"{labels[row]!r}: correct or remove it",
         ) from error
-    if not np.isfinite(values).all():
-        row = int(np.isfinite(values).argmin())
+    held = np.abs(values) <= MAX_SIZE
+    if not held.all():
+        row = int(held.argmin())
         raise DataError(
             "[data] label",
-            f"a target is infinite or not a number: row {row + 1} has {labels[row]!r}; correct or remove it",
+            f"a target beyond {MAX_SIZE:g}, infinite or not a number: row {row + 1} has {labels[row]!r}; correct or "
+            "remove it",
         )
     return values
 

@@ -22,6 +22,7 @@ from secure_gal.data.dates import find_forms, moments, one_form
 from secure_gal.data.encode import class_order
 from secure_gal.data.notation import (
     LEADING_ZERO,
+    MAX_SIZE,
     Notation,
     find_notation,
     grouped_by_points,
@@ -41,8 +42,6 @@ MAX_LEVELS = 1000
 """Levels of one category; more is nearly always an identifier or free text."""
 PREVAIL = 0.5
 """A column of which this share is numbers, more than FEW_LEVELS different ones, was meant as numbers."""
-MAX_SIZE = 1e100
-"""Numbers beyond have no place in arithmetic with squares and sums of squares (binary64 ends at 1.8e308)."""
 TEXT = "text"
 """What a column is called while its values are counted: its own name could be that of the counts."""
 

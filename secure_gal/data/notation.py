@@ -32,6 +32,8 @@ UNITS = (
     "ml",
 )
 """What may stand beside a number and leave it a number; other letters make a code of it, such as k12 or Ward 3."""
+MAX_SIZE = 1e100
+"""Numbers beyond have no place in arithmetic with squares and sums of squares (binary64 ends at 1.8e308)."""
 PREVAILS = 0.9
 MOST_LOOKED_AT = 20_000
 """Different texts from which the notation is found; all are read with it afterwards."""

@@ -10,8 +10,7 @@ from typing import assert_never
 import polars as pl
 
 from secure_gal.data.dates import columns_of, moments
-from secure_gal.data.infer import MAX_SIZE
-from secure_gal.data.notation import Notation, numbers, without, without_nan
+from secure_gal.data.notation import MAX_SIZE, Notation, numbers, without, without_nan
 from secure_gal.data.schema import Field, Schema
 from secure_gal.errors import DataError, quoted
 

@@ -32,12 +32,17 @@ def checked_by(estimator: Any, x: Any, *, reset: bool) -> Check:
         return lambda block, where: _named(block, where, options)
     if is_frame(x):
         validate_data(estimator, x, reset=reset, skip_check_array=True)
-    return lambda table, where: np.asarray(validate_data(estimator, table, reset=reset, **options))
+    return lambda table, where: np.asarray(validate_data(estimator, unmasked(table), reset=reset, **options))
+
+
+def unmasked(x: Any) -> Any:
+    """A masked array with missing values where it is masked; scikit-learn's checks would take what lies below."""
+    return np.ma.asarray(x, dtype=np.float64).filled(np.nan) if np.ma.isMaskedArray(x) else x
 
 
 def _named(block: Any, where: str, options: dict[str, Any]) -> npt.NDArray[Any]:
     try:
-        return np.asarray(check_array(block, **options))
+        return np.asarray(check_array(unmasked(block), **options))
     except ValueError as error:
         raise DataError(where, str(error)) from error
 

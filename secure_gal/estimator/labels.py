@@ -46,6 +46,7 @@ def read_labels(y: Any, task: Task, first: Block) -> Labels:
 
     if y is None:
         raise DataError("y", "requires y to be passed, but the target y is None")
+    _refuse_masked(y, "y")
     values = column_or_1d(_array(y), warn=True)
     _refuse_missing(values)
     values = check_array(values, ensure_2d=False, dtype=None, input_name="y", ensure_min_samples=0)
@@ -70,8 +71,21 @@ def _refuse_missing(values: npt.NDArray[Any]) -> None:
     if values.dtype.kind != "O":
         return
     for row, value in enumerate(values):
-        if value is None or value != value:  # the only values that differ from themselves are missing ones
+        if value is None or _differs_from_itself(value):
             raise DataError("y", f"row {row + 1} is {value}: there is no label to learn from; leave that row out")
+
+
+def _differs_from_itself(value: Any) -> bool:
+    """As missing values alone do; of that of pandas there is no telling."""
+    try:
+        return bool(value != value)
+    except TypeError:
+        return True
+
+
+def _refuse_masked(values: Any, name: str) -> None:
+    if np.ma.isMaskedArray(values) and np.ma.is_masked(values):
+        raise DataError(name, "has masked values; leave their rows out")
 
 
 def by_keys(given: Any, values: npt.NDArray[Any], first: Block, name: str) -> npt.NDArray[Any]:
@@ -119,6 +133,7 @@ def read_weights(sample_weight: Any, first: Block) -> npt.NDArray[np.float64] | 
 
     if sample_weight is None:
         return None
+    _refuse_masked(sample_weight, "sample_weight")
     weights = _check_sample_weight(sample_weight, np.zeros(first.count), dtype=np.float64, ensure_non_negative=True)
     if not weights.any():
         raise DataError("sample_weight", "is 0 for all rows: there is nothing to learn from")

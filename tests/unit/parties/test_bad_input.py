@@ -227,6 +227,10 @@ def test_labels() -> None:
         LabelCodec.fit("regression", [1, 2, "x"], train)
     with pytest.raises(DataError, match="the same on all"):
         LabelCodec.fit("regression", [1, 1, 1], train)
+    with pytest.raises(DataError, match="the same on all"):  # 36.6 120 times has a deviation of 7e-15
+        LabelCodec.fit("regression", [36.6] * 120, np.ones(120, dtype=bool))
+    with pytest.raises(DataError, match=r"beyond 1e\+100, infinite or not a number: row 2 has -1e\+101"):
+        LabelCodec.fit("regression", [1.0, -1e101, 2.0], train)
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,18 @@ class Means:
         return np.nanmean(x, axis=(1, 2))[:, None]
 
 
+def test_what_a_masked_array_hides_is_missing() -> None:
+    (first, second, _), y = data()
+    hidden = np.arange(first.size).reshape(first.shape) % 3 == 0
+    given = np.ma.MaskedArray(np.where(hidden, 1e6, first), hidden)
+    found, known = GAL(rounds=2), GAL(rounds=2)
+    expected = known.fit([np.where(hidden, np.nan, first), second], y > 0)
+    np.testing.assert_array_equal(found.fit([given, second], y > 0).F_, expected.F_)
+    whole = GAL(rounds=1, parties={"hospital": list(range(first.shape[1]))})
+    whole.fit(given, y > 0)
+    np.testing.assert_array_equal(whole.predict_proba(given), whole.predict_proba(given.filled(np.nan)))
+
+
 def test_padding_of_series_is_no_missing_value_but_infinity_is() -> None:
     rng = np.random.default_rng(0)
     series, y = rng.normal(size=(40, 5, 2)), rng.normal(size=40)
@@ -100,6 +112,8 @@ def test_padding_of_series_is_no_missing_value_but_infinity_is() -> None:
         (lambda y: np.where(np.arange(120) == 3, np.inf, y), "y contains infinity"),
         (lambda y: [None if i == 3 else int(v > 0) for i, v in enumerate(y)], "y: row 4 is None"),
         (lambda y: None, "y cannot be None|target y is None"),
+        (lambda y: pd.array([None, *(y[1:] > 0)], dtype="boolean"), "y: row 1 is <NA>"),
+        (lambda y: np.ma.masked_less(y, 0), "y: has masked values"),
     ],
 )
 @pytest.mark.parametrize("task", ["classification", "regression"])
