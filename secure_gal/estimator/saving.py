@@ -78,7 +78,7 @@ def save(estimator: Any, path: Path) -> None:
     """Write a fitted estimator, mode 0600.
 
     Raises:
-        SettingsError: the file is there already, cannot be written, or a parameter is no data.
+        SettingsError: the file is there already, cannot be written, or a parameter is nothing that `load` would read.
     """
     from safetensors.numpy import save as tensors_of
 
@@ -91,9 +91,10 @@ def save(estimator: Any, path: Path) -> None:
     rows = attributes.get("transcript_", [])
     attributes["transcript_"] = [{name: value for name, value in row.items() if name != CONTENT} for row in rows]
     for name in ("classes_", "feature_names_in_"):
-        if name in attributes:  # names in an array of texts
-            attributes[name] = (attributes[name].dtype.str, attributes[name].tolist())
+        if name in attributes:
+            attributes[name] = _listed(attributes[name])
     beside = storage.dump({"parameters": _plain(parameters), "attributes": attributes})
+    storage.load(beside)  # what could not be read again is not written
     parties = tuple(_party(part, arrays) for part in fitted.parties)
     key = {name: _number(raw, arrays) for name, raw in fitted.key.items()}
     file = _File(__version__, fitted.study, parties, key, _number(beside, arrays))
@@ -112,9 +113,19 @@ def framed(body: bytes) -> bytes:
     return FORMAT + hashlib.sha256(body).digest() + body
 
 
-def _plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters as data: numbers of NumPy become Python's."""
-    return {name: value.item() if isinstance(value, np.generic) else value for name, value in parameters.items()}
+def _listed(values: npt.NDArray[Any]) -> tuple[str, list[Any]]:
+    """An array of numbers, texts, days or times as its type and values."""
+    numbers = values.view(np.int64) if values.dtype.kind in "mM" else values
+    return values.dtype.str, numbers.tolist()
+
+
+def _plain(value: Any) -> Any:
+    """Parameters as data: numbers and arrays of NumPy become Python's."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    return type(value)(map(_plain, value)) if type(value) in (list, tuple) else value
 
 
 def _number(value: npt.NDArray[Any] | bytes, arrays: list[npt.NDArray[Any]]) -> int:

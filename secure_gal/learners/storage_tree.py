@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -89,27 +89,31 @@ class Writer:
         return len(self.arrays) - 1
 
     def _node(self, value: Any) -> Node:
-        if value is None or isinstance(value, bool | str):
+        kind = type(value)  # not its heirs: they hold more than they are read back with
+        if value is None or kind is bool:
             return value
+        if kind in (str, np.str_):
+            return _text(str(value))
         if isinstance(value, np.generic):
             return {"scalar": self.number(np.asarray(value))}
-        if isinstance(value, int):
+        if kind is int:
             return value if -LARGEST <= value < LARGEST else {"int": str(value)}
-        if isinstance(value, float):
+        if kind is float:
             return value if math.isfinite(value) else {"float": repr(value)}
-        if isinstance(value, bytes):
+        if kind is bytes:
             return {"bytes": self.number(np.frombuffer(value, dtype=np.uint8))}
-        if isinstance(value, np.ndarray):
+        if kind in (np.ndarray, np.memmap):
             return {"array": self.number(value)}
-        if isinstance(value, slice):
+        if kind is slice:
             return {"slice": [value.start, value.stop, value.step]}
         return self._container(value)
 
     def _container(self, value: Any) -> Node:
         kind = type(value)
-        if kind in (list, tuple, set, frozenset):
-            items = sorted(value) if kind in (set, frozenset) else value
-            return {kind.__name__: [self.write(item) for item in items]}
+        if kind in (list, tuple):
+            return {kind.__name__: [self.write(item) for item in value]}
+        if kind in (set, frozenset):
+            return {kind.__name__: [self.write(item) for item in _in_order(value)]}
         if kind is dict:
             return {"dict": [[self.write(key), self.write(item)] for key, item in value.items()]}
         if isinstance(value, msgspec.Struct):
@@ -128,7 +132,30 @@ class Writer:
         kind = type(value)
         if isinstance(value, type) or (callable(value) and hasattr(value, "__code__")) or kind.__module__ == "builtins":
             raise Unstorable(f"{value!r} is no data")
-        return {"class": name_of(kind), "state": self.write(value.__getstate__())}
+        named = name_of(kind)
+        try:
+            object.__new__(kind)  # as `with_state` will
+        except TypeError:
+            raise Unstorable(
+                f"an object of {named} does not say in its state what it holds; take a list, a dict, an array, "
+                "a number or text instead"
+            ) from None
+        return {"class": named, "state": self.write(value.__getstate__())}
+
+
+def _text(value: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise Unstorable(f"{value!r} is no text: {error.reason}") from None
+    return value
+
+
+def _in_order(values: Collection[Any]) -> list[Any]:
+    try:
+        return sorted(values)
+    except TypeError as error:
+        raise Unstorable(f"a set of what has no order: {error}") from None
 
 
 class Reader:

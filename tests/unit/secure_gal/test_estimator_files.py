@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import pandas as pd
 import pytest
 from safetensors.numpy import load as tensors_in
 from safetensors.numpy import save as tensors_of
@@ -88,3 +89,35 @@ def test_messages_are_not_written_and_what_they_were_is(saved: Path) -> None:
     assert again.keep_messages and {row["message"] for row in again.transcript_} >= {"residual", "fitted"}
     assert not any(saving.CONTENT in row for row in again.transcript_)
     assert sum(again.cost_["bytes"].values()) == sum(row["bytes"] for row in again.transcript_)
+
+
+@pytest.mark.parametrize("unit", ["datetime64[D]", "datetime64[us]", "timedelta64[s]"])
+def test_classes_that_are_days_come_back(tmp_path: Path, unit: str) -> None:
+    days = np.where(Y > 0, 3, 1).astype(unit)
+    gal = GAL(rounds=1).fit(BLOCKS[:2], days)
+    gal.save(tmp_path / "study.gal")
+    again = GAL.load(tmp_path / "study.gal")
+    assert again.classes_.dtype == days.dtype
+    np.testing.assert_array_equal(again.predict(BLOCKS[:2]), gal.predict(BLOCKS[:2]))
+
+
+def test_columns_of_a_party_may_be_an_array_of_names(tmp_path: Path) -> None:
+    table = pd.DataFrame(np.hstack(BLOCKS[:2]), columns=list("abcd"))
+    gal = GAL(rounds=1, parties={"hospital": np.array(["a", "b"]), "lab": np.array(["c", "d"])}).fit(table, Y > 0)
+    gal.save(tmp_path / "study.gal")
+    again = GAL.load(tmp_path / "study.gal")
+    np.testing.assert_array_equal(again.predict(table), gal.predict(table))
+
+
+class Odd:
+    """Equal to what it is made of, and no data of ours."""
+
+    def __getitem__(self, limit: str) -> float:
+        return {"sums": 2.0}[limit]
+
+
+def test_what_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
+    gal = GAL(rounds=1).fit(BLOCKS[:2], Y > 0).set_params(beyond=Odd())
+    with pytest.raises(SettingsError, match=r"Odd', whose module is not trusted"):
+        gal.save(tmp_path / "study.gal")
+    assert not [*tmp_path.iterdir()]

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections import OrderedDict, defaultdict
+from datetime import date
+from decimal import Decimal
+from enum import IntEnum
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -72,6 +77,47 @@ def test_what_is_no_data_is_not_kept() -> None:
     ):
         with pytest.raises(SettingsError, match=f"cannot be kept: .*{why}"):
             storage.dump(value)
+
+
+class Pair(NamedTuple):
+    """A class that keeps what it holds elsewhere than in its state."""
+
+    low: float
+    high: float
+
+
+class Half(float):
+    """A number with more to it than its value."""
+
+
+HIDDEN = [
+    Pair(0.0, 1.0),
+    OrderedDict(a=1),
+    defaultdict(list, a=[1]),
+    date(2020, 1, 1),
+    Decimal("1.5"),
+    partial(int, "3"),
+    np.random.default_rng(0),
+    Half(0.5),
+    IntEnum("Kind", "A", module=__name__).A,  # type: ignore[attr-defined]
+    np.ma.masked_equal([1.0, 2.0], 1.0),
+    {1, "a"},
+    "\ud800",
+]
+
+
+@pytest.mark.parametrize("value", HIDDEN, ids=lambda value: type(value).__name__)
+def test_what_would_not_come_back_is_not_kept(value: Any) -> None:
+    """A study that learnt for hours must not find out at its first prediction that its models cannot be read."""
+    with pytest.raises(SettingsError, match="cannot be kept: "):
+        storage.dump({"held": value})
+
+
+def test_arrays_that_a_disk_backs_and_texts_of_numpy_come_back_as_what_they_hold(tmp_path: Path) -> None:
+    held = np.memmap(tmp_path / "x", dtype=np.float32, mode="w+", shape=(2, 2))
+    held[:] = 3.0
+    again = storage.load(storage.dump([held, np.str_("a")]))
+    assert again[0].tolist() == [[3.0, 3.0], [3.0, 3.0]] and again[1] == "a"
 
 
 def test_classes_that_are_not_known_are_refused() -> None:
