@@ -129,9 +129,11 @@ def prove(
 ) -> None:
     """Write a small file with which a third party can check one message offline."""
     from parties.audit.proof import prove as make
+    from parties.commands.outputs import PROOF, check_output
     from secure_gal.errors import EnvironmentFailure
 
     target = out or Path(f"entry-{seq}.proof")
+    check_output("--out", target, PROOF)
     data = make(ledger, seq, salt)
     try:
         target.write_bytes(data)

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import polars as pl
 
 from crypto.ckks.sets import named
+from parties.commands.outputs import PREDICTIONS, check_output
 from parties.commands.train import complete_results, go_online, require_finished, require_sponsor
 from parties.report.results import threshold_of
 from parties.report.rounds import write_atomically
@@ -49,7 +50,7 @@ def predict(party_file: Path, ids: Path, out: Path, *, json: bool = False) -> in
     """Predict the rows of `ids` (a table, or ids alone) and write `out`; returns the exit code."""
     session = open_session(party_file)
     require_sponsor(session)
-    _check_paths(ids, out)
+    _check_paths(session, ids, out)
     store = open_store(session)
     try:
         require_finished(session, store)
@@ -58,17 +59,19 @@ def predict(party_file: Path, ids: Path, out: Path, *, json: bool = False) -> in
         store.close()
 
 
-def _check_paths(ids: Path, out: Path) -> None:
+def _check_paths(session: Session, ids: Path, out: Path) -> None:
     """What can be wrong with both is found before anything is sent: an answered batch counts against a party's
     limits."""
     if not ids.is_file():
         raise SettingsError("--ids", f"{ids}: no such file; it is looked up from the current folder, {Path.cwd()}")
-    if out.is_dir():
-        raise SettingsError("--out", f"{out} is a folder; name a file in it, such as {out / 'predictions.csv'}")
+    check_output("--out", out, PREDICTIONS)
     if not out.parent.is_dir() or not os.access(out.parent, os.W_OK | os.X_OK):
         raise SettingsError(
             "--out", f"{out.parent} is no folder that can be written to; make it first, or name another"
         )
+    for table in (ids, session.party.data.path):
+        if out.is_file() and table.is_file() and out.samefile(table):
+            raise SettingsError("--out", f"{out} is a table that is read; name another file")
 
 
 def _predict(session: Session, store: RunStore, ids: Path, out: Path, progress: Progress) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from parties.commands.outputs import DESCRIPTOR, check_output
 from secure_gal.data import frictionless, schema_file
 from secure_gal.data.findings import Findings
 from secure_gal.data.schema import Schema
@@ -29,6 +30,8 @@ def schema_of(file: Path, *, renew: bool, export: Path | None, descriptor: Path 
         DataError, SettingsError: the file is no table, or its settings are wrong.
     """
     party, study = load_party(file)
+    if export is not None:
+        check_output("--export", export, DESCRIPTOR)
     if party.data.arrays:
         raise DataError(str(party.data.path), "holds arrays, which have no columns; `secure-gal check` looks at them")
     found = look(party.data)

@@ -102,7 +102,8 @@ def extract(archive: Archive, line: bytes, out: Path) -> list[Path]:
         if payload_digest(salt, [payload]) != info.digest:
             raise SettingsError(f"entry {entry.seq}", f"field {info.name} is not the payload that the ledger tells of")
         path = out / f"{entry.seq:08d}-{info.name}.{'json' if info.dtype == 'json' else 'npy'}"
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        path.unlink(missing_ok=True)  # of an earlier time, or somebody else's, with a mode of its own
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             if info.dtype == "json":
                 file.write(payload)
             else:

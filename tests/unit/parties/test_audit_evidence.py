@@ -261,7 +261,10 @@ def test_the_command_line(made: LedgerStudy, tmp_path: Path) -> None:
     assert found["totals"][0]["class"] == "clear" and "the assistor's features" in found["totals"][0]["infers"]
     assert "messages" not in json.loads(call("show", path, "--json")[1])
     assert "18 messages sent and received" in call("reconcile", *made.paths())[1]
-    assert call("prove", path, "--seq", seq, "--out", proof)[0] == 0
+    for _ in range(2):
+        assert call("prove", path, "--seq", seq, "--out", proof)[0] == 0
+    kept = path.read_bytes()
+    assert call("prove", path, "--seq", seq, "--out", path)[0] == 2 and path.read_bytes() == kept
     assert "verified: lab signed fitted" in call("verify-proof", proof, "--card", card)[1]
     assert call("verify-proof", tmp_path / "nowhere", "--card", card)[0] == 2
     assert call("verify", tmp_path / "nowhere")[0] == 2
