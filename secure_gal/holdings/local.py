@@ -15,6 +15,8 @@ from secure_gal.learners.base import Learner, Model
 from secure_gal.learners.cross_fit import cross_fit
 
 WHERE = "[learner]"
+LARGEST_PART = 1e30
+"""A part of a prediction is cut there: float32 ends at 3.4e38, and no part of rows that were learnt from comes near."""
 
 
 class LocalParty:
@@ -80,7 +82,7 @@ class LocalParty:
         of_training = of_training + ((1.0 - share) * found.own * residual.T).T
         if not len(self._x_held_out):
             return found.model, self._checked(of_training, residual.shape[1])
-        values = np.empty((len(self._train), residual.shape[1]), dtype=np.float32)
+        values = np.empty((len(self._train), residual.shape[1]))
         values[self._train] = of_training
         values[~self._train] = found.model.predict(self._x_held_out)
         return found.model, self._checked(values, residual.shape[1])
@@ -99,14 +101,17 @@ class LocalParty:
                 WHERE,
                 f"predict returned shape {np.shape(values)}; accepted: {due}, one column for each of the residual",
             )
-        if not np.isfinite(values).all():
+        with np.errstate(over="ignore"):
+            answer = np.asarray(values).astype(np.float32)
+        if not np.isfinite(answer).all():
             raise SettingsError(WHERE, "predict returned values that are infinite or not a number")
-        return values.astype(np.float32)
+        return answer
 
 
 def collapse(
     models: Sequence[Model], coefficients: npt.NDArray[np.float64], x: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float32]:
-    """A party's part of a prediction, sum_t c_t f_m^t(x), float32 (n, K): one answer instead of T."""
-    total = sum(c * model.predict(x) for c, model in zip(coefficients, models, strict=True))
-    return np.asarray(total, dtype=np.float32)
+    """A party's part of a prediction, sum_t c_t f_m^t(x), float32 (n, K): one answer instead of T. It is cut at
+    LARGEST_PART, and NaN where the models have no number."""
+    total = np.asarray(sum(c * model.predict(x) for c, model in zip(coefficients, models, strict=True)))
+    return np.asarray(np.clip(total, -LARGEST_PART, LARGEST_PART), dtype=np.float32)

@@ -23,7 +23,7 @@ from secure_gal.errors import DataError, StateError
 from secure_gal.features import OWN
 from secure_gal.gal.split import derive_seed
 from secure_gal.holdings.in_memory import InMemory
-from secure_gal.holdings.local import LocalParty, collapse
+from secure_gal.holdings.local import LARGEST_PART, LocalParty, collapse
 from secure_gal.holdings.reading import check_same, keep, known_schema
 from secure_gal.learners import check_shape, make_learner, storage
 from secure_gal.learners.base import placement_of
@@ -226,8 +226,15 @@ class PartyModel:
         part = np.zeros((len(ids), k), dtype=np.float32)
         if rows and len(coefficients) and encoder is not None:
             x = self.encode_new(encoder, table, rows)
-            part[known == 1] = collapse(linked(models, self.trusted), coefficients, x)
+            part[known == 1] = self._numbers(collapse(linked(models, self.trusted), coefficients, x))
         return known, part
+
+    def _numbers(self, part: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """A part (n, K) with the largest one instead of none, so that a sponsor marks the row and goes without."""
+        none = np.isnan(part)
+        if count := int(none.any(axis=1).sum()):
+            self.warn(f"{count} rows: the learner has no number for them; they count as far from all that was learnt")
+        return np.where(none, np.float32(LARGEST_PART), part)
 
     def encode_new(self, encoder: RowEncoder, table: Table, rows: list[int]) -> Any:
         if isinstance(encoder, TableEncoder):

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from secure_gal.data.encode import LabelCodec
 from secure_gal.data.label_form import unevenly_split
-from secure_gal.errors import StateError
+from secure_gal.errors import DataError, StateError
 from secure_gal.gal.doubt import told_rows
 from secure_gal.gal.ensemble import Ensemble
 from secure_gal.gal.losses import metric
@@ -70,6 +70,17 @@ class SponsorData(PartyModel):
                 self.warn(text)
         encoder = self.encode(rows, train) if self.fits else None
         return storage.dump((encoder, self.codec))
+
+    def _numbers(self, part: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """The sponsor's own part (n, K) as it is; DataError where the learner has none for a row."""
+        none = np.isnan(part).any(axis=1)
+        if none.any():
+            raise DataError(
+                "[learner]",
+                f"{int(none.sum())} rows, the first of them row {int(none.argmax()) + 1}, have values so far from all "
+                "that were learnt from that the learner has no number for them; correct them, or leave these rows out",
+            )
+        return part
 
     def ensemble(self, parties: tuple[str, ...]) -> Ensemble:
         """A new ensemble at F^0 over these parties."""
