@@ -167,7 +167,7 @@ def _rows(session: Session, ids: Path, model: SponsorData, warn: Callable[[str],
     if absent:
         raise DataError(
             str(ids),
-            f"holds ids alone, and {len(absent)} of them are not in {data.path} (first: {absent[0]!r}); "
+            f"holds ids alone, and {len(absent)} of them are not in {data.where} (first: {absent[0]!r}); "
             "add the feature columns to the file",
         )
     return Table(table.ids, model.table.frame[[where[e] for e in table.ids]], None, ids, table.written)
@@ -183,6 +183,8 @@ def to_csv(
 ) -> Iterator[str]:
     """The predictions file in parts: id columns as they came, prediction, p_<class> in ascending class order, marks.
 
+    An id column that has the name of one of the others has `id_` before it.
+
     Args:
         ids: n rows, the id columns as text.
         f: float64 (n, K).
@@ -191,8 +193,8 @@ def to_csv(
         threshold: of two classes, the probability of the second above which `prediction` is it.
     """
     marked = {name: texts for name, texts in marks.items() if any(texts)}
-    header = [*ids.columns, "prediction", *(f"p_{c}" for c in codec.classes)]
-    yield _lines([[*header, *marked]])
+    own = ["prediction", *(f"p_{c}" for c in codec.classes)]
+    yield _lines([[*_told_apart(ids.columns, {*own, *marks}), *own, *marked]])
     for start in range(0, len(f), BLOCK_ROWS):
         rows = slice(start, start + BLOCK_ROWS)
         columns = [column.to_list() for column in ids[rows].get_columns()]
@@ -202,6 +204,17 @@ def to_csv(
             values = values if codec.classes else [repr(round(float(value), places)) for value in values]
         columns += [values, *probabilities.T.tolist()]
         yield _lines(zip(*columns, *(texts[rows] for texts in marked.values()), strict=True))
+
+
+def _told_apart(names: Sequence[str], taken: set[str]) -> list[str]:
+    """Names of the id columns, none of which is in `taken`."""
+    found = []
+    for name in names:
+        told = name
+        while told in taken or (told != name and told in names):
+            told = f"id_{told}"
+        found.append(told)
+    return found
 
 
 def _lines(rows: Iterable[Sequence[Any]]) -> str:

@@ -60,6 +60,14 @@ def test_parts_add_up_and_missing_parties_are_named() -> None:
     assert complete.splitlines()[:2] == ["patient,prediction", "a,13.0"]
 
 
+def test_an_id_column_with_a_name_of_the_file_s_own_is_told_apart() -> None:
+    ids = pl.DataFrame({name: ["a"] for name in ("prediction", "id_prediction", "p_no", "unusual", "town")})
+    codec, marks = LabelCodec("classification", ("no", "yes")), {"missing": ["lab"], "unusual": [""]}
+    header = next(csv.reader(to_csv(ids, np.zeros((1, 1)), marks, codec)))
+    own = ["id_id_prediction", "id_prediction", "id_p_no", "id_unusual", "town"]
+    assert header == [*own, "prediction", "p_no", "p_yes", "missing"] and len(set(header)) == len(header)
+
+
 def test_parts_unlike_all_that_were_learnt_from_are_marked() -> None:
     saved = {"phase": b"finished", "run": b"r"}
     learnt = np.random.default_rng(0).standard_normal((200, 1)).astype(np.float32)
