@@ -15,6 +15,7 @@ from secure_gal.data.label_form import label_form
 from secure_gal.data.log_codec import fit_codec
 from secure_gal.data.table import Table
 from secure_gal.errors import DataError
+from secure_gal.labels.row_weights import row_weights
 from secure_gal.settings.party import PartySettings
 from secure_gal.settings.study import Study
 
@@ -27,6 +28,7 @@ def check_data(table: Table, party: PartySettings, study: Study) -> list[str]:
 
     Raises:
         DataError: too many ids, labels that do not fit the task, or nothing to learn from; names the fix.
+        SettingsError: a weight of a class that there is not.
     """
     check_size(table, study)
     if party.report.groups:
@@ -66,6 +68,7 @@ def _check_labels(table: Table, party: PartySettings, study: Study) -> str:
             f"the label has {len(codec.classes)} classes, and the study {study.k} outputs. {unlikely}If these are the "
             f"classes, write `outputs = {codec.outputs}` in study.toml, at every party. {found.in_words()}",
         )
+    row_weights(party.data, codec, codec.encode(labels), np.ones(len(labels), dtype=np.bool_), table.weights)
     return ""
 
 

@@ -42,6 +42,15 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"c0": [1] * ROWS}, "every feature column is constant"),
     ({"data": 'categorical=["nope"]\n'}, "categorical: no such column: nope; the table's columns are id, c0, label"),
     ({"study": "max_ids=59\n"}, "holds 60 ids, and the study allows max_ids = 59"),
+    (
+        {
+            "task": "classification",
+            "label": ["no", "yes"] * (ROWS // 2),
+            "study": 'row_weights="sponsor"\n',
+            "data": "class_weights={maybe=3}\n",
+        },
+        "class_weights: 'maybe' is no class of the label; accepted: no, yes",
+    ),
     ({"task": "classification"}, 'label has 60 different values in 60 rows; is task = "regression" meant'),
     (
         {"c0": [f"{i}" for i in range(40)] + ["low", "high"] * 10},
