@@ -66,6 +66,21 @@ def claim(size: int, fill: Callable[[Path], object]) -> Path:
     )
 
 
+@contextlib.contextmanager
+def held(size: int) -> Iterator[Path]:
+    """An empty folder for `size` bytes of secrets, gone at the end, or once another process of this user finds it.
+
+    Raises:
+        Refused: as `claim`.
+    """
+    sweep()
+    folder = claim(size, lambda _: None)
+    try:
+        yield folder
+    finally:
+        release(folder)
+
+
 def _filled(place: Path, fill: Callable[[Path], object]) -> Path:
     made = tempfile.mkdtemp(prefix=".secure-gal-new-", dir=place)
     lock = os.open(made, os.O_RDONLY | os.O_DIRECTORY)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from secure_gal.estimator.blocks import Block
 from secure_gal.estimator.exchange import of_party
 from secure_gal.estimator.fitted import Fitted, PartyFitted
 from secure_gal.estimator.holding import Target, in_memory, settings_for
+from secure_gal.estimator.key import temporary_home
 from secure_gal.gal.split import split_rows
 from secure_gal.holdings.check import check_data
 from secure_gal.learners import storage
@@ -36,8 +36,8 @@ def learn_alone(
     Raises:
         SecureGalError: as the holding raises it.
     """
-    with TemporaryDirectory(prefix="secure-gal-") as home:
-        party = settings_for(block, settings, study, Path(home))
+    with temporary_home() as home:
+        party = settings_for(block, settings, study, home)
         memory = in_memory(block, party, study, learner=own, target=target, to_learn=True)
         model = sponsor_data(party, study, Path.cwd(), warn, memory=memory)
         for text in check_data(model.table, party, study):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import msgspec
@@ -13,6 +12,7 @@ import msgspec
 from secure_gal.estimator.blocks import Block
 from secure_gal.estimator.holding import Target, ids_of, in_memory, settings_for
 from secure_gal.estimator.house import Cast, Chosen
+from secure_gal.estimator.key import temporary_home
 from secure_gal.forecast import reckoning, rehearsal, sums
 from secure_gal.forecast.calibration import Measured
 from secure_gal.forecast.ciphertexts import measure
@@ -86,8 +86,8 @@ def _seconds(
 def _of_party(study: Study, block: Block, chosen: Chosen, target: Target, shared: Measured) -> dict[str, float]:
     """A learner that was given as an object is rehearsed as a copy."""
     sponsor, rows = block.party == study.sponsor, block.count
-    with TemporaryDirectory(prefix="secure-gal-") as folder:
-        party = settings_for(block, chosen.settings, study, Path(folder))
+    with temporary_home() as folder:
+        party = settings_for(block, chosen.settings, study, folder)
         learner = copy.deepcopy(chosen.own)
         memory = in_memory(block, party, study, learner=learner, target=target if sponsor else None, to_learn=True)
         kind: Any = SponsorData if sponsor else AssistorData

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from crypto.identity import Identity
@@ -17,7 +16,7 @@ from secure_gal.estimator.blocks import Block
 from secure_gal.estimator.exchange import Exchange, Role, require_phase
 from secure_gal.estimator.fitted import Fitted, PartyFitted
 from secure_gal.estimator.holding import NOWHERE, Target, in_memory, settings_for
-from secure_gal.estimator.key import Key
+from secure_gal.estimator.key import Key, temporary_home
 from secure_gal.events import Event
 from secure_gal.holdings.assistor import AssistorData
 from secure_gal.holdings.check import check_data
@@ -100,7 +99,7 @@ def learn(
         SecureGalError: as the roles raise it.
     """
     with ExitStack() as open_:
-        home = Path(open_.enter_context(TemporaryDirectory(prefix="secure-gal-")))
+        home = open_.enter_context(temporary_home())
         key = Key.generate(study, home)
         models = {b.party: _model_to_learn(study, b, chosen[b.party], target, listener, home) for b in blocks}
         for model in models.values():

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from crypto.private_files import write_new
+from crypto.work_folder import held
 from secure_gal.errors import setting
 from secure_gal.settings.study import Study
 
 FILE = "ckks.key"
+HOME_BYTES = 64 << 20
+"""Of a key with its account, and of the labels of a million rows that were released."""
+
+
+@contextmanager
+def temporary_home() -> Iterator[Path]:
+    """A folder for a fit or a prediction; that of a process that was killed is removed by the next one.
+
+    Raises:
+        EnvironmentFailure: there is no room for one.
+    """
+    with ExitStack() as open_:
+        with setting():
+            folder = open_.enter_context(held(HOME_BYTES))
+        yield folder
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import msgspec
 import numpy as np
@@ -21,7 +19,7 @@ from secure_gal.estimator.exchange import Exchange, Role
 from secure_gal.estimator.fitted import Fitted
 from secure_gal.estimator.holding import Warn, ids_of
 from secure_gal.estimator.house import Cast, Listener, assistor_to_predict, sponsor_to_predict
-from secure_gal.estimator.key import Key
+from secure_gal.estimator.key import Key, temporary_home
 from secure_gal.estimator.params import beyond_of
 from secure_gal.events import RoundRecord
 from secure_gal.gal.doubt import LIKELY, UNUSUAL, credible
@@ -75,8 +73,8 @@ def outputs(fitted: Fitted, blocks: Sequence[Block], beyond: Mapping[str, float]
         return initial + own.astype(np.float64)
     study = fitted.study
     run = Cast.of(study, {part.name: MemoryBudget(part.spent) for part in fitted.parties})
-    with TemporaryDirectory(prefix="secure-gal-") as folder:
-        key = Key.restore(study, fitted.key, Path(folder))
+    with temporary_home() as folder:
+        key = Key.restore(study, fitted.key, folder)
         context = run.context(study.sponsor, {})
         role = roles.prediction(
             context, state, ids_of(n), codec.outputs, key.cipher, _domain(fitted, context.digest, state)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ import pytest
 from safetensors.numpy import load as tensors_in
 from safetensors.numpy import save as tensors_of
 
+from crypto import work_folder
 from secure_gal import GAL
 from secure_gal.errors import SettingsError
 from secure_gal.estimator import saving
@@ -120,4 +124,30 @@ def test_what_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
     gal = GAL(rounds=1).fit(BLOCKS[:2], Y > 0).set_params(beyond=Odd())
     with pytest.raises(SettingsError, match=r"Odd', whose module is not trusted"):
         gal.save(tmp_path / "study.gal")
+    assert not [*tmp_path.iterdir()]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import numpy as np
+from crypto import work_folder
+from secure_gal import GAL
+from secure_gal.estimator.exchange import Exchange
+work_folder.places = lambda: [Path(sys.argv[1])]
+Exchange.run = lambda self: os.kill(os.getpid(), signal.SIGKILL)
+x = np.random.default_rng(0).normal(size=(40, 2))
+GAL(rounds=1, residuals="ckks").fit([x, x], x[:, 0] > 0)
+"""
+
+
+def test_the_key_of_a_fit_that_was_killed_is_gone_with_the_next_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A notebook that was stopped left the sponsor's secret key in /tmp for ever."""
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)])
+    (left,) = tmp_path.iterdir()
+    assert done.returncode == -signal.SIGKILL and (left / "ckks.key").exists() and left.stat().st_mode & 0o077 == 0
+    monkeypatch.setattr(work_folder, "places", lambda: [tmp_path])
+    GAL(rounds=1).fit(BLOCKS[:2], Y > 0).predict(BLOCKS[:2])
     assert not [*tmp_path.iterdir()]
