@@ -18,7 +18,7 @@ from parties.report.foretold import FILE
 from parties.report.rounds import write_atomically
 from parties.run import calibrated
 from parties.run.session import Session
-from secure_gal.errors import SecureGalError, SettingsError
+from secure_gal.errors import EnvironmentFailure, SecureGalError, SettingsError
 from secure_gal.forecast import reckoning
 from secure_gal.forecast.calibration import Measured, work_of
 from secure_gal.forecast.reckoning import Costs, Forecast, ways
@@ -72,8 +72,16 @@ def told(party: AtHand, known: Known | None = None, *, measure: bool = False) ->
     measured, whence = _measured(session, model, padded, anew=measure)
     fewest = rows if known.rows is not None else max(2, rows // 2)
     ends = [_told(party, measured, count, padded) for count in dict.fromkeys((fewest, rows))]
-    write_atomically(party.session.file.with_name(session.file.stem + FILE), _as_json(ends[-1]))
-    return f"{in_words(session, ends)}\n  {whence}"
+    return f"{in_words(session, ends)}\n  {whence}{_kept(session, ends[-1])}"
+
+
+def _kept(session: Session, found: Forecast) -> str:
+    """Keep it for the report; returns why that failed: what `check` and `forecast` tell does not hang on it."""
+    try:
+        write_atomically(session.file.with_name(session.file.stem + FILE), _as_json(found))
+    except EnvironmentFailure as error:
+        return f"; the report will not show this forecast: {error}"
+    return ""
 
 
 def _as_json(found: Forecast) -> str:

@@ -73,8 +73,10 @@ class Pins:
         try:
             with setting(str(path)):
                 card = Card.from_bytes(path.read_bytes()[: MAX_CARD_BYTES + 1])
-        except OSError:
+        except FileNotFoundError:
             raise SettingsError(str(path), f"no card of {name} is pinned; secure-gal trust {name}.card") from None
+        except OSError as error:
+            raise SettingsError(str(path), f"the pinned card of {name} cannot be read: {error.strerror}") from error
         if card.name != name:
             raise SettingsError(str(path), f"is the card of {card.name}, not of {name}")
         return card

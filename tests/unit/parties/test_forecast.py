@@ -41,6 +41,15 @@ def test_a_forecast_writes_nothing_but_itself_the_schema_and_what_it_measured(tm
     assert (sponsor.parent / "p0.forecast.json").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_forecast_that_cannot_be_kept_is_told_all_the_same(tmp_path: Path) -> None:
+    """Settings may lie where the party's user writes nothing, in /etc say."""
+    sponsor, _ = parties(tmp_path)
+    (sponsor.parent / "p0.forecast.json").mkdir()
+    text = forecast(sponsor)
+    assert "rows in common" in text and "the report will not show this forecast: " in text
+    assert "p0.forecast.json cannot be written" in text
+
+
 def test_what_is_known_of_the_others_narrows_it(tmp_path: Path) -> None:
     sponsor, _ = parties(tmp_path)
     assert "100 rows in common\n" in forecast(sponsor, Known(rows=100))
