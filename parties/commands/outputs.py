@@ -50,4 +50,5 @@ def _predictions(start: bytes) -> bool:
 
 PREDICTIONS: Kind = ("file of predictions", _predictions)
 DESCRIPTOR: Kind = ("Table Schema", lambda start: start.startswith(b"{") and b'"fields"' in start)
+SCHEMA: Kind = ("schema", lambda start: start.startswith(b"# How ") or b"missingValues" in start)
 PROOF: Kind = ("proof", lambda start: start.startswith(b'{"format":'))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from parties.commands.outputs import DESCRIPTOR, check_output
+from parties.commands.outputs import DESCRIPTOR, SCHEMA, check_output
 from secure_gal.data import frictionless, schema_file
 from secure_gal.data.findings import Findings
 from secure_gal.data.schema import Schema
@@ -27,11 +27,13 @@ def schema_of(file: Path, *, renew: bool, export: Path | None, descriptor: Path 
         What to print, and why the table is refused (empty where it is not).
 
     Raises:
-        DataError, SettingsError: the file is no table, or its settings are wrong.
+        DataError, SettingsError: the file is no table, its settings are wrong, or something else would be written over.
     """
     party, study = load_party(file)
     if export is not None:
         check_output("--export", export, DESCRIPTOR)
+    if (renew or descriptor is not None) and party.data.schema is not None:
+        check_output("[data] schema", party.data.schema, SCHEMA)
     if party.data.arrays:
         raise DataError(str(party.data.path), "holds arrays, which have no columns; `secure-gal check` looks at them")
     found = look(party.data)

@@ -67,12 +67,13 @@ def open_store(session: Session) -> RunStore:
 
     Raises:
         EnvironmentFailure: it cannot be used, or this process may not open as many files as the study needs.
-        SettingsError: it is another study's.
+        SettingsError: it is another study's, or holds other things than a run.
     """
     from parties.run.limits import require_open_files
-    from parties.run.store import RunStore
+    from parties.run.store import RunStore, refuse_other_things
 
     require_open_files(session.study)
+    refuse_other_things(session.party.run_dir)
     store = RunStore(session.party.run_dir)
     if store.meta("digest") == session.digest:
         return store

@@ -22,6 +22,9 @@ from secure_gal.settings.digest import FIRST_RELEASE
 from secure_gal.state import ERASABLE, Value
 from transport.ledger import Row
 
+FILE = "run.db"
+HARMLESS = frozenset({"lock", "error.log", "lost+found"})
+"""What may lie in a folder in which no run has begun: of a start that failed, and of a file system."""
 FORMAT = 4
 """Version of the run directory; another one is refused, never converted silently."""
 
@@ -47,6 +50,24 @@ def ends_there(release: str) -> str:
 
 def _ledger_work(rows: Sequence[Row]) -> list[tuple[str, tuple[Any, ...]]]:
     return [("INSERT INTO ledger VALUES (?, ?, ?)", tuple(row)) for row in rows]
+
+
+def refuse_other_things(run_dir: Path) -> None:
+    """A folder for a new run holds nothing yet: reports and a ledger would be written over, and it becomes private.
+
+    Raises:
+        SettingsError: names what is there.
+    """
+    if (run_dir / FILE).exists() or not run_dir.is_dir():
+        return
+    there = sorted(path.name for path in run_dir.iterdir() if path.name not in HARMLESS and path.name[0] != ".")
+    if there:
+        raise SettingsError(
+            "run_dir",
+            f"{run_dir} holds {there[0]!r}{f' and {len(there) - 1} more' if there[1:] else ''}, and no {FILE}: it is "
+            f"no run, or one without its memory. Put {FILE} back, or name another folder: an empty one, or one that is "
+            "not there yet",
+        )
 
 
 class LinkRecord(msgspec.Struct):
@@ -76,7 +97,7 @@ class RunStore:
                 f"run_dir {run_dir} is in use by another process; stop that one, or use another run_dir"
             ) from None
         self._with_every_step: dict[str, Callable[[], str]] = {}
-        self._open(run_dir / "run.db")
+        self._open(run_dir / FILE)
 
     def _open(self, file: Path) -> None:
         with ExitStack() as undo:  # a run directory that cannot be opened is nobody's

@@ -9,8 +9,9 @@ import pytest
 
 from parties.commands.predict import predict
 from parties.commands.schema import schema_of
+from parties.commands.train import train
 from secure_gal.errors import SettingsError
-from tests.support.party_files import offline, party
+from tests.support.party_files import Online, offline, party
 
 __all__ = ["offline"]  # the fixture that keeps these tests off the network
 OWN = ("hospital.toml", "study.toml", "hospital.csv", "keys/hospital.key", "keys/pins/lab.card", "new.csv", "notes")
@@ -52,6 +53,44 @@ def test_earlier_predictions_give_way(file: Path, earlier: str | None) -> None:
         out.write_text(earlier)
     with pytest.raises(SettingsError, match="holds no finished learning stage"):  # all else is as it should be
         predict(file, file.parent / "new.csv", out)
+
+
+@pytest.mark.parametrize("name", ["hospital.csv", "hospital.toml", "study.toml"])
+def test_a_schema_takes_no_other_files_place(file: Path, name: str) -> None:
+    """Of a table, `schema --renew` made the schema of that table, as the message said that one should."""
+    file.write_text(file.read_text().replace("[data]\n", f'[data]\nschema="{name}"\n'))
+    before = (file.parent / name).read_bytes()
+    for renew in (False, True):
+        with pytest.raises(SettingsError, match=r"is no schema"):
+            schema_of(file, renew=renew, export=None, descriptor=None)
+    assert (file.parent / name).read_bytes() == before
+
+
+def test_a_schema_that_a_person_broke_is_made_anew(file: Path) -> None:
+    schema_of(file, renew=False, export=None, descriptor=None)
+    beside = file.with_name("hospital.schema.toml")
+    for broken in (beside.read_text()[:-40], "\n".join(beside.read_text().splitlines()[3:]) + "\n[[", ""):
+        beside.write_text(broken)
+        with pytest.raises(SettingsError, match="is no schema"):
+            schema_of(file, renew=False, export=None, descriptor=None)
+        schema_of(file, renew=True, export=None, descriptor=None)
+
+
+@pytest.mark.parametrize("there", ["report.html", "ledger.jsonl", "thesis", "keys"])
+def test_no_run_begins_in_a_folder_that_holds_other_things(file: Path, there: str) -> None:
+    run = file.parent / "run"
+    run.mkdir(mode=0o755)
+    (run / there).write_text("mine")
+    with pytest.raises(SettingsError, match=rf"run holds '{there}', and no run\.db"):
+        train(file)
+    assert (run / there).read_text() == "mine" and run.stat().st_mode & 0o777 == 0o755
+    (run / there).unlink()
+    for harmless in ("lost+found", ".keep"):
+        (run / harmless).mkdir()
+    with pytest.raises(Online):
+        train(file)
+    with pytest.raises(Online):
+        train(file)
 
 
 def test_an_earlier_export_gives_way(file: Path) -> None:
