@@ -125,6 +125,9 @@ def test_pins_are_files_of_their_owners_folder(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(SettingsError, match="no card of lab is pinned"):
             pins.remove("lab")
+    (tmp_path / "home" / "pins" / "lab.card").mkdir()
+    with pytest.raises(SettingsError, match="the pinned card of lab cannot be read: Is a directory"):
+        pins.get("lab")
 
 
 def test_what_is_no_key_or_card_names_its_file_and_the_fix(tmp_path: Path) -> None:
