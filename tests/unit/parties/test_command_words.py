@@ -21,7 +21,7 @@ from parties.audit.reconcile import Agreement
 from parties.commands import consent
 from parties.commands.forecast import in_words
 from parties.run.keys import Pins, make_identity
-from secure_gal.errors import EnvironmentFailure
+from secure_gal.errors import EnvironmentFailure, SettingsError
 from secure_gal.forecast.reckoning import Costs, Forecast
 from tests.support.study_in_memory import study
 
@@ -190,5 +190,7 @@ def test_a_proof_is_written_where_it_was_asked_for(tmp_path: Path, monkeypatch: 
     assert said(["audit", "prove", "l", "--seq", "4", "--salt", "--out", "p"]) == ["wrote p, 1,000 bytes"]
     assert asked == [(Path("l"), 3, False), (Path("l"), 4, True)]
     assert (tmp_path / "entry-3.proof").read_bytes() == (tmp_path / "p").read_bytes() == b"x" * 1000
+    found = CliRunner().invoke(cli.app, ["audit", "prove", "l", "--seq", "3", "--out", "nowhere/p"])
+    assert isinstance(found.exception, EnvironmentFailure) and "could not be written: No such" in str(found.exception)
     found = CliRunner().invoke(cli.app, ["audit", "prove", "l", "--seq", "3", "--out", str(tmp_path)])
-    assert isinstance(found.exception, EnvironmentFailure) and "could not be written: Is a dir" in str(found.exception)
+    assert isinstance(found.exception, SettingsError) and "is a folder; name a file in it" in str(found.exception)
