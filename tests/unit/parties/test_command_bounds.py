@@ -206,7 +206,7 @@ def test_rows_to_predict_have_their_own_features_or_are_looked_up(
     monkeypatch.setattr(predict, "read_table", lambda asked, form, schema, labelled: found)
     monkeypatch.setattr(predict.msgspec.structs, "replace", lambda data, **changes: (data, changes))
     model: Any = SimpleNamespace(fits=fits, ids=["a", "b", "c"], schema=None, table=SimpleNamespace(frame=Frame(2)))
-    session: Any = SimpleNamespace(party=SimpleNamespace(data=SimpleNamespace(path="own.csv")), study=study())
+    session: Any = SimpleNamespace(party=SimpleNamespace(data=SimpleNamespace(where="own.csv")), study=study())
     said: list[str] = []
     rows: Any = predict._rows(session, Path("new.csv"), model, said.append)
     assert said == ["a note"]
@@ -221,7 +221,8 @@ def test_rows_to_predict_have_their_own_features_or_are_looked_up(
 
 def test_predict_ends_with_its_code_and_closes_its_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[Any] = []
-    session: Any = SimpleNamespace(party=SimpleNamespace(party="hospital"), study=study())
+    data = SimpleNamespace(path=tmp_path / "own.csv")
+    session: Any = SimpleNamespace(party=SimpleNamespace(party="hospital", data=data), study=study())
     monkeypatch.setattr(predict, "open_session", lambda file: session)
     monkeypatch.setattr(predict, "open_store", lambda session: SimpleNamespace(close=lambda: done.append("closed")))
     monkeypatch.setattr(predict, "require_finished", lambda session, store: done.append("finished"))
