@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Mapping
 
 import zmq
-from zmq.utils.monitor import parse_monitor_message
 
 _WHY = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 _WATCHED = _WHY | zmq.EVENT_DISCONNECTED
@@ -13,6 +13,8 @@ _WATCHED = _WHY | zmq.EVENT_DISCONNECTED
 a connection with a changed byte is not closed but left standing, and aborts the process when it is touched again
 (`stream_engine_base.cpp`, upstream issue 4841). Unwatched, such a connection is closed at once."""
 
+NUMBERS = struct.Struct("=Hi")
+"""First frame of what a monitor tells: event and value (zmq_socket_monitor(3)). pyzmq's own reader imports asyncio."""
 Log = Callable[[str], None]
 
 
@@ -33,7 +35,7 @@ class Monitor:
         """Log what is new; returns whether a connection has ended since the last call."""
         ended = False
         while self.socket.poll(0):
-            event = parse_monitor_message(self.socket.recv_multipart())["event"]
+            event, _ = NUMBERS.unpack(self.socket.recv_multipart()[0])
             over = event == zmq.EVENT_DISCONNECTED
             ended |= over
             self._unexplained += 1 if over else -1

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crypto import pool
-from parties.workers.tls import CONNECT_SECONDS, probe, security
 from secure_gal import events
 from secure_gal.errors import EnvironmentFailure, SettingsError
 from secure_gal.settings.load import load_party
@@ -92,6 +91,8 @@ def look(file: Path) -> str:
 def _client(learner: LearnerSettings) -> Iterator[Client]:
     address = learner.workers
     assert address is not None  # noqa: S101
+    from parties.workers.tls import CONNECT_SECONDS, probe, security
+
     try:
         from distributed import Client
     except ImportError:

@@ -1,20 +1,60 @@
-"""What a sponsor's process loads before the first round of a study in the clear: nothing that it needs at the end."""
+"""What a party's process loads before its first fit in the clear: nothing that it needs at the end, or never."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-LATER = ("tenseal", "joblib", "jinja2", "scipy", "sklearn", "secure_gal.forecast", "parties.report.results")
-SCRIPT = """
+import pytest
+
+LATER = (
+    "charset_normalizer",
+    "jinja2",
+    "joblib",
+    "parties.report.results",
+    "pydantic",
+    "rich",
+    "scipy",
+    "secure_gal.forecast",
+    "sklearn",
+    "tenseal",
+    "torch",
+)
+BEGIN = """
 import sys
-import parties.cli, parties.commands.train, parties.report.rounds, parties.run.computing
-import secure_gal.holdings.sponsor, transport.sponsor_socket
-print(*(name for name in {later!r} if name in sys.modules))
+from typer.main import get_command
+import parties.cli
+get_command(parties.cli.app)
+from parties.run.progress import Progress
+Progress(False, rounds=1)
 """
+FIT = """
+import numpy, pathlib, polars
+from secure_gal.data.encode_table import TableEncoder
+from secure_gal.learners import make_learner, storage
+from secure_gal.learners.cross_fit import cross_fit
+from secure_gal.settings.party import LearnerSettings
+frame = polars.DataFrame({"age": [1.0, 2.0, None, 4.0] * 10, "town": ["a", "b", "a", None] * 10})
+encoder = TableEncoder.fit(frame)
+learner = make_learner(LearnerSettings(), pathlib.Path("."))
+x = encoder.transform(frame)[0]
+found = learner.cross_fit(x, numpy.ones((40, 1), "f4"), 0, numpy.arange(40) % 5)
+storage.dump((encoder, found.model))
+"""
+SPONSOR = """
+import parties.commands.train, parties.report.rounds, parties.run.computing
+import secure_gal.holdings.sponsor, transport.sponsor_socket
+"""
+ASSISTOR = "import parties.commands.assist, secure_gal.holdings.assistor, transport.assistor_socket\n"
+END = "print(*(name for name in {never!r} if name in sys.modules))"
 
 
-def test_a_sponsor_loads_what_it_needs_at_the_end_at_the_end() -> None:
-    script = SCRIPT.format(later=LATER)
-    loaded = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
-    assert loaded.stdout.split() == []
+@pytest.mark.parametrize(
+    ("loaded", "never"),
+    [(SPONSOR, LATER), (ASSISTOR, (*LATER, "asyncio", "ssl"))],  # a sponsor's refusals of unknown keys run in asyncio
+    ids=["sponsor", "assistor"],
+)
+def test_a_first_fit_waits_for_nothing_that_is_needed_later(loaded: str, never: tuple[str, ...]) -> None:
+    script = BEGIN + loaded + FIT + END.format(never=never)
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == []

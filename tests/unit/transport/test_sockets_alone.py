@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import zmq
 
 from tests.conftest import identity
-from transport import curve, monitor
+from transport import curve
 from transport import events as ev
 from transport.assistor_socket import AssistorSocket
 from transport.monitor import Monitor
@@ -42,8 +43,8 @@ class Told:
     def poll(self, timeout: int) -> int:
         return len(self.told)
 
-    def recv_multipart(self) -> int:
-        return self.told.pop(0)
+    def recv_multipart(self) -> list[bytes]:
+        return [self.told.pop(0).to_bytes(2, sys.byteorder) + bytes(4), b"tcp://127.0.0.1:1"]
 
 
 GONE, GOOD = zmq.EVENT_DISCONNECTED, zmq.EVENT_HANDSHAKE_SUCCEEDED
@@ -65,10 +66,7 @@ TEXTS = {GONE: "gone", FAILED: "failed", REFUSED: "refused"}
         ([GOOD, GONE, GONE], ["gone"], True),
     ],
 )
-def test_a_connection_that_ends_unexplained_is_told_of_once(
-    told: list[int], logged: list[str], ended: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(monitor, "parse_monitor_message", lambda event: {"event": event})
+def test_a_connection_that_ends_unexplained_is_told_of_once(told: list[int], logged: list[str], ended: bool) -> None:
     logs: list[str] = []
     socket: Any = Told(*told)
     watching = Monitor(socket, TEXTS, logs.append)
