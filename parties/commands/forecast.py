@@ -151,7 +151,7 @@ def _measure(session: Session, padded: int) -> Measured:
     from secure_gal.holdings.sponsor import SponsorData
 
     study, party, folder = session.study, session.party, session.file.resolve().parent
-    if why := untold(party.learner, arrays=party.data.arrays):
+    if why := untold(party.learner):
         return Measured(untold=why)
     quiet, silent = rehearsal.quiet(party), lambda text: None
     if party.party == study.sponsor:
@@ -196,7 +196,8 @@ def _of_rounds(party: AtHand, measured: Measured, volume: Volume, rounds: int) -
     else:
         adds = me == study.adder
         seconds = reckoning.of_assistor(study, pace, measured.ciphers, measured.sums, rows, aggregates=adds)
-    return msgspec.structs.replace(base, seconds={"start": party.start} | seconds, elapsed=elapsed)
+    told = {"start": party.start} | seconds
+    return msgspec.structs.replace(base, seconds=told, elapsed=elapsed, epochs=measured.timings.epochs)
 
 
 def in_words(session: Session, ends: Sequence[Forecast]) -> str:
@@ -212,6 +213,8 @@ def in_words(session: Session, ends: Sequence[Forecast]) -> str:
         return "\n".join([*lines, f"  {last.untold}"])
     phases = ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in last.seconds.items())
     lines.append(f"  CPU seconds of {me}: {_range([e.costs.cpu for e in ends])} ({phases})")
+    if last.epochs:
+        lines.append(f"  every fit of the network takes its {last.epochs} epochs here; one that stops early takes less")
     if last.elapsed is not None:
         lines.append(
             f"  from the last greeting to the results: {_range([e.elapsed for e in ends])} s and what the line takes, "

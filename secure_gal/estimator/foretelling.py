@@ -75,7 +75,7 @@ def _seconds(
     reasons: dict[str, str] = {}
     for block in blocks:
         name, learner = block.party, chosen[block.party].settings
-        if why := untold(learner, arrays=len(block.inner) > 1):
+        if why := untold(learner):
             reasons[name] = why
         else:
             phases = _of_party(study, block, chosen[name], target, shared)

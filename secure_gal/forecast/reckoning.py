@@ -42,6 +42,7 @@ class Forecast(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         seconds: CPU seconds of this party by phase.
         elapsed: seconds from the last greeting to the results, on machines like this one, without the line's.
         untold: why there are no seconds; empty where there are.
+        epochs: that every fit of this party's network is reckoned with; 0 where it has none.
         a_round: what one round more would cost.
     """
 
@@ -55,6 +56,7 @@ class Forecast(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seconds: dict[str, float] = {}
     elapsed: float | None = None
     untold: str = ""
+    epochs: int = 0
     a_round: Costs = Costs(0)
 
     @property

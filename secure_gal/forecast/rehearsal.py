@@ -8,12 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from secure_gal.forecast import ciphertexts, networks
 from secure_gal.forecast.timings import Sample, Timings
 from secure_gal.gal.contributions import contributions
 from secure_gal.gal.ensemble import Ensemble
@@ -25,6 +26,9 @@ from secure_gal.holdings.sponsor import SponsorData
 from secure_gal.learners.cross_fit import FOLDS
 from secure_gal.settings.party import PartySettings
 from secure_gal.settings.study import Study
+
+if TYPE_CHECKING:
+    from secure_gal.learners.torch_options import TorchOptions
 
 FEW, MANY = 1024, 4096
 """Rows of the two samples."""
@@ -46,17 +50,21 @@ class _Clock:
 
 def assistor(model: AssistorData, study: Study) -> Timings:
     """Time an assistor whose fits are in the clear, or what it makes of its table for encrypted ones."""
-    clock, found = _Clock(), []
+    clock, how = _Clock(), networks.trained(model.learner)
+    found: list[Sample] = []
     large = _prepare(model, clock)
-    for count in _counts(model):
+    for count in _counts(model, study):
         timed = _Clock()
         chosen, train = _sample(model, study, count)
         model.prepare(chosen, train)
         residual = _noise((int(train.sum()), study.k))
-        for round_, name in enumerate(("first", "later"), start=1):
-            timed(name, partial(model.local.fit_round, round_, residual))
+        if how is not None:
+            timed.taken |= _network(model, study, how, residual, warm=bool(found))._asdict()
+        else:
+            for round_, name in enumerate(("first", "later"), start=1):
+                timed(name, partial(model.local.fit_round, round_, residual))
         found.append(Sample(count, **timed.taken))
-    return Timings(tuple(found), large, **clock.taken)
+    return Timings(tuple(found), large, epochs=how.epochs if how else 0, **clock.taken)
 
 
 def sponsor(model: SponsorData, study: Study, party: PartySettings) -> Timings:
@@ -65,40 +73,74 @@ def sponsor(model: SponsorData, study: Study, party: PartySettings) -> Timings:
     clock("imports", lambda: _import(party))
     large = _prepare(model, clock)
     own_fits = _own_model(model, study, party, clock)
-    samples = [Sample(count, **_rounds(model, study, party.party, count).taken) for count in _counts(model)]
-    return Timings(tuple(samples), large, own_fits=own_fits, **clock.taken)
+    samples: list[Sample] = []
+    for count in _counts(model, study):
+        samples.append(Sample(count, **_rounds(model, study, party.party, count, warm=bool(samples)).taken))
+    how = networks.trained(model.learner)
+    return Timings(tuple(samples), large, own_fits=own_fits, epochs=how.epochs if how else 0, **clock.taken)
 
 
-def _counts(model: PartyModel) -> list[int]:
-    return sorted({min(FEW, len(model.ids)), min(MANY, len(model.ids))})
+def _counts(model: PartyModel, study: Study) -> list[int]:
+    rows, few, many = len(model.ids), FEW, MANY
+    if networks.trained(model.learner) is not None:
+        _, few = networks.step_rows(model.learner, study, rows)
+        many = 2 * few
+    return sorted({min(few, rows), min(many, rows)})
+
+
+def _network(
+    model: PartyModel, study: Study, how: TorchOptions, residual: npt.NDArray[np.float32], *, warm: bool
+) -> networks.Fits:
+    """Of the rows that are prepared."""
+    rows = model.local
+    batch, _ = networks.step_rows(model.learner, study, len(model.ids))
+
+    def rounds(epochs: int) -> Callable[[int], object]:
+        again = rows.learning_with(model.made(networks.shortened(model.learner, epochs, batch)))
+        return lambda round_: again.fit_round(round_, residual)
+
+    return networks.timed(rounds, how, lambda work: ciphertexts.timed(work)[1], warm=warm)
 
 
 def _prepare(model: AssistorData | SponsorData, clock: _Clock) -> int:
     """Encode as many rows as CELLS allow, all for training; returns how many."""
-    width = max(1, model.table.frame.shape[1])
+    width = max(1, int(np.prod(model.table.frame.shape[1:])))
     count = max(2, min(len(model.ids), CELLS // width))
     chosen = np.linspace(0, len(model.ids) - 1, count).astype(np.int64)
     clock("prepare", lambda: model.prepare(chosen, np.ones(count, dtype=np.bool_)))
     return count
 
 
-def _rounds(model: SponsorData, study: Study, me: str, count: int) -> _Clock:
+def _rounds(model: SponsorData, study: Study, me: str, count: int, *, warm: bool) -> _Clock:
     """Two rounds with assistors who answer noise, and what comes after the last."""
-    timed = _Clock()
+    timed, how = _Clock(), networks.trained(model.learner)
     chosen, train = _sample(model, study, count)
     model.prepare(chosen, train)
     parties = study.parties if model.fits else study.assistors
     made = model.ensemble(parties)
+    if how is not None:
+        timed.taken |= _network(model, study, how, made.residual(), warm=warm)._asdict()
     for round_, name in enumerate(("first", "later"), start=1):
         residual = made.residual()
         fitted = {peer: _near(residual, train) for peer in study.assistors}
-        if model.fits:
+        if how is not None:
+            fitted[me] = _near(residual, train)
+        elif model.fits:
             fitted[me] = timed(name, partial(model.local.fit_round, round_, residual))[1]
         timed("commit", partial(made.commit, fitted))
-    alone: Ensemble = timed("alone", model.alone)
+    alone = _alone(model, study, me, timed) if how is not None else timed("alone", model.alone)
     timed("contributions", lambda: contributions(made, study.seed))
     timed("evaluation", lambda: model.evaluate(made, alone))
     return timed
+
+
+def _alone(model: SponsorData, study: Study, me: str, timed: _Clock) -> Ensemble:
+    """Every round alone takes what one with others does; one is made, with fitted values like theirs."""
+    first, later, commit = (timed.taken[name] for name in ("first", "later", "commit"))
+    timed.taken["alone"] = first + (study.rounds - 1) * later + study.rounds * commit
+    alone = model.ensemble((me,))
+    alone.commit({me: _near(alone.residual(), model.train)})
+    return alone
 
 
 def _own_model(model: SponsorData, study: Study, party: PartySettings, clock: _Clock) -> float:

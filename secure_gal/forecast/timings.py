@@ -60,6 +60,7 @@ class Timings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         large: rows that `prepare` and `own` were timed on.
         prepare, imports: as `Pace` has them.
         own: one fit of the sponsor's own model; own_fits: how many there are, each of all rows.
+        epochs: that a network's fits are reckoned with; 0 where a fit is timed whole.
     """
 
     samples: Annotated[tuple[Sample, ...], msgspec.Meta(min_length=1, max_length=2)]
@@ -68,6 +69,7 @@ class Timings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     imports: Seconds = 0.0
     own: Seconds = 0.0
     own_fits: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 0.0
+    epochs: Annotated[int, msgspec.Meta(ge=0)] = 0
 
     def pace(self, rows: int) -> Pace:
         """CPU seconds of a study of so many rows."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -54,6 +55,12 @@ class LocalParty:
     def columns(self) -> int:
         """Numbers a row has once it is encoded."""
         return int(np.prod(self.x.shape[1:]))
+
+    def learning_with(self, learner: Learner) -> LocalParty:
+        """The same rows with another learner."""
+        other = copy.copy(self)
+        other._learner = learner
+        return other
 
     def fit_round(
         self, round_: int, residual: npt.NDArray[np.float32], withheld: float = 1.0

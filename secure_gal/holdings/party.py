@@ -26,7 +26,7 @@ from secure_gal.holdings.in_memory import InMemory
 from secure_gal.holdings.local import LARGEST_PART, LocalParty, collapse
 from secure_gal.holdings.reading import check_same, keep, known_schema
 from secure_gal.learners import check_shape, make_learner, storage
-from secure_gal.learners.base import placement_of
+from secure_gal.learners.base import Learner, placement_of
 from secure_gal.learners.cross_fit import folds_for
 from secure_gal.learners.shared import SharedLearner, linked
 from secure_gal.settings.party import LearnerSettings, PartySettings
@@ -73,9 +73,13 @@ class PartyModel:
         if self.fits:
             frame = self.table.frame
             check_shape(party.learner, frame.ndim if isinstance(frame, ArrayRows) else 2)
-            seed = derive_seed("features", study.seed, party.party)
             own = None if memory is None else memory.learner
-            self._learner = own or make_learner(party.learner, folder, study.local_loss, seed, self.fresh_secret)
+            self._learner = own or self.made(party.learner)
+
+    def made(self, settings: LearnerSettings) -> Learner:
+        """A learner of this party's by other settings than its own, or by these."""
+        seed = derive_seed("features", self.study.seed, self.party.party)
+        return make_learner(settings, self.folder, self.study.local_loss, seed, self.fresh_secret)
 
     @property
     def learner(self) -> LearnerSettings:

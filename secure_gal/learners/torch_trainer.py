@@ -36,6 +36,13 @@ the time so on adult and half on bank (39,000 and 36,000 rows), and its test los
 Build = Callable[[tuple[int, ...], int], nn.Module]
 
 
+def batch_of(chosen: int | str, rows: int) -> int:
+    """Rows of a step, where so many train; `chosen` as `TorchOptions.batch`."""
+    if not isinstance(chosen, str):
+        return chosen
+    return LARGE_BATCH if rows >= MANY_BATCHES * LARGE_BATCH else SMALL_BATCH
+
+
 def network(body: nn.Module, features: int, outputs: int) -> nn.Sequential:
     """A body (n, ...) to (n, features) and a linear head on it: the two parts that a shared extractor takes apart."""
     return nn.Sequential(body, nn.Linear(features, outputs))
@@ -202,8 +209,4 @@ class TorchLearner:
         return GraphedStep(step, size) if graphed else step, adam
 
     def _batch(self, rows: int) -> int:
-        """Rows of a step, where so many train."""
-        chosen = self._options.batch
-        if not isinstance(chosen, str):
-            return chosen
-        return LARGE_BATCH if rows >= MANY_BATCHES * LARGE_BATCH else SMALL_BATCH
+        return batch_of(self._options.batch, rows)

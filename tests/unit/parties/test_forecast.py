@@ -14,7 +14,7 @@ from parties.run.calibrated import FILE
 from parties.run.session import open_session
 from secure_gal.errors import SettingsError
 from secure_gal.forecast.reckoning import Costs, Forecast
-from secure_gal.forecast.untold import NO_NETWORKS
+from secure_gal.forecast.untold import NO_ENCODERS
 from tests.support.forecasts import ROWS, kept, parties
 
 
@@ -71,9 +71,19 @@ def test_sums_have_seconds_of_the_fits_the_products_and_the_sums(tmp_path: Path,
     assert here.a_round.cpu is not None and 0 < here.a_round.cpu < sum(here.seconds.values()) / 10
 
 
+def test_a_network_has_seconds_for_all_its_epochs(tmp_path: Path) -> None:
+    files = parties(tmp_path, learner='kind = "mlp"\ndevice = "cpu"\n[learner.options]\nepochs = 30')
+    for file in files:
+        assert "takes its 30 epochs here; one that stops early takes less" in forecast(file)
+        found = kept(file)
+        assert found.epochs == 30 and found.seconds["fits"] > 0 and not found.untold
+        assert found.a_round.cpu is not None and found.a_round.cpu > found.seconds["fits"] / 20, "nine of ten rounds"
+    assert "takes its 30 epochs" in forecast(files[0]), "as it is kept"
+
+
 def test_where_seconds_are_not_foretold_bytes_are_and_it_says_why(tmp_path: Path) -> None:
     sponsor, _ = parties(tmp_path, learner='kind = "linear"\nfeatures = "encoder"')
-    assert NO_NETWORKS in forecast(sponsor)
+    assert NO_ENCODERS in forecast(sponsor)
     found = kept(sponsor)
     assert not found.seconds and found.elapsed is None and found.costs.cpu is None and found.costs.bytes > 0
 

@@ -1,0 +1,85 @@
+"""What a network's fits take: a few epochs on as many of the party's own rows as fill one step and two, timed.
+
+An epoch is so many steps, and a fit at most so many epochs: more rows are more steps of the same size, and the rest of
+the epochs are reckoned. Training that stops early takes less, which nothing tells before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import msgspec
+
+from secure_gal import options
+from secure_gal.learners.cross_fit import NETWORK_FOLDS
+from secure_gal.learners.declare import KINDS
+from secure_gal.settings.party import LearnerSettings
+from secure_gal.settings.study import Study
+
+if TYPE_CHECKING:
+    from secure_gal.learners.torch_options import TorchOptions
+
+ENOUGH = 0.15
+"""CPU seconds that the epochs after the first are timed for, where one is shorter."""
+Clock = Callable[[Callable[[], Any]], float]
+"""CPU seconds that some work takes."""
+
+
+class Fits(NamedTuple):
+    """CPU seconds of a fit in round 1, and in a later one."""
+
+    first: float
+    later: float
+
+
+class Rounds(Protocol):
+    """A fit of a round by a learner that trains for so many epochs: `fit(epochs)` readies it, and what it returns fits
+    the round that it is given."""
+
+    def __call__(self, epochs: int) -> Callable[[int], Any]: ...
+
+
+def trained(learner: LearnerSettings) -> TorchOptions | None:
+    """How the network of these settings is trained; None where they name none of ours."""
+    if learner.kind not in KINDS.names():
+        return None
+    kind = KINDS.find(learner.kind, "[learner] kind")
+    read: Any = options.read(kind.options, learner.options) if kind.torch else None
+    return read  # type: ignore[no-any-return]
+
+
+def shortened(learner: LearnerSettings, epochs: int, batch: int) -> LearnerSettings:
+    """The same network, trained for just so many epochs in steps of so many rows."""
+    given = {**learner.options, "epochs": epochs, "patience": epochs, "batch": batch}
+    return msgspec.structs.replace(learner, options=given)
+
+
+def step_rows(learner: LearnerSettings, study: Study, rows: int) -> tuple[int, int]:
+    """Rows of a step in a study of so many, and those of a table whose every fit has one step an epoch."""
+    from secure_gal.learners.torch_trainer import HELD_OUT, batch_of
+
+    how = trained(learner)
+    assert how is not None  # noqa: S101
+    folds = learner.folds or NETWORK_FOLDS
+    fitted = (1.0 - HELD_OUT) * (1.0 - study.validation) * ((folds - 1) / folds if study.cross_fitted else 1.0)
+    batch = batch_of(how.batch, int(rows * fitted))
+    return batch, max(2, int((batch - 1) / fitted))
+
+
+def timed(rounds: Rounds, how: TorchOptions, clock: Clock, *, warm: bool) -> Fits:
+    """Time one epoch and some more, and reckon all of them.
+
+    Args:
+        rounds: see there.
+        warm: whether this process has trained before; else its first epoch is timed too, and taken off what follows.
+    """
+    began = 0.0 if warm else clock(lambda: rounds(1)(1))
+    fit = rounds(1)
+    one = clock(lambda: fit(1))
+    more = max(1, min(how.epochs - 1, round(ENOUGH / max(one, 1e-4))))
+    longer = rounds(1 + more)
+    each = 0.0 if how.epochs == 1 else max(0.0, clock(lambda: longer(1)) - one) / more
+    whole = one + (how.epochs - 1) * each
+    later = clock(lambda: fit(2)) if how.share_extractor else whole
+    return Fits(whole + max(0.0, began - one), later)
