@@ -20,8 +20,12 @@ from secure_gal.settings.study import Study
 if TYPE_CHECKING:
     from secure_gal.learners.torch_options import TorchOptions
 
-ENOUGH = 0.15
-"""CPU seconds that the epochs after the first are timed for, where one is shorter."""
+ENOUGH = 0.4
+"""CPU seconds that the epochs after the first are timed for, where one is shorter; and of one on the larger sample."""
+LONG = 0.2
+"""CPU seconds of an epoch on a quarter of a step from which nothing larger is timed."""
+MOST_STEPS = 16
+"""Of an epoch on the larger sample."""
 Clock = Callable[[Callable[[], Any]], float]
 """CPU seconds that some work takes."""
 
@@ -67,19 +71,21 @@ def step_rows(learner: LearnerSettings, study: Study, rows: int) -> tuple[int, i
     return batch, max(2, int((batch - 1) / fitted))
 
 
-def timed(rounds: Rounds, how: TorchOptions, clock: Clock, *, warm: bool) -> Fits:
-    """Time one epoch and some more, and reckon all of them.
+def sizes(few: int, quarter: int, rows: int, one: float) -> list[int]:
+    """Rows of the samples, by the seconds of one epoch on a quarter of a step: of a step and of several, or, where that
+    takes long, that quarter alone, from which time then grows with the rows."""
+    if one > LONG:
+        return [quarter]
+    several = int(min(max(ENOUGH / max(4 * one, 1e-4), 2), MOST_STEPS))
+    return sorted({min(few, rows), min(several * few, rows)})
 
-    Args:
-        rounds: see there.
-        warm: whether this process has trained before; else its first epoch is timed too, and taken off what follows.
-    """
-    began = 0.0 if warm else clock(lambda: rounds(1)(1))
+
+def timed(rounds: Rounds, how: TorchOptions, clock: Clock) -> Fits:
+    """Time one epoch and some more, in a process that has trained before, and reckon all of them."""
     fit = rounds(1)
     one = clock(lambda: fit(1))
     more = max(1, min(how.epochs - 1, round(ENOUGH / max(one, 1e-4))))
     longer = rounds(1 + more)
     each = 0.0 if how.epochs == 1 else max(0.0, clock(lambda: longer(1)) - one) / more
     whole = one + (how.epochs - 1) * each
-    later = clock(lambda: fit(2)) if how.share_extractor else whole
-    return Fits(whole + max(0.0, began - one), later)
+    return Fits(whole, clock(lambda: fit(2)) if how.share_extractor else whole)

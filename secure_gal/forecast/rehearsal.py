@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 FEW, MANY = 1024, 4096
 """Rows of the two samples."""
+LEAST = 64
+"""Rows of the sample that tells whether a network takes long."""
 CELLS = 1_000_000
 """Of the sample that the table's encoding and one fit of the sponsor's own model are timed on."""
 Result = TypeVar("Result")
@@ -53,18 +55,19 @@ def assistor(model: AssistorData, study: Study) -> Timings:
     clock, how = _Clock(), networks.trained(model.learner)
     found: list[Sample] = []
     large = _prepare(model, clock)
-    for count in _counts(model, study):
+    counts, once = _counts(model, study)
+    for count in counts:
         timed = _Clock()
         chosen, train = _sample(model, study, count)
         model.prepare(chosen, train)
         residual = _noise((int(train.sum()), study.k))
         if how is not None:
-            timed.taken |= _network(model, study, how, residual, warm=bool(found))._asdict()
+            timed.taken |= _network(model, study, how, residual)._asdict()
         else:
             for round_, name in enumerate(("first", "later"), start=1):
                 timed(name, partial(model.local.fit_round, round_, residual))
         found.append(Sample(count, **timed.taken))
-    return Timings(tuple(found), large, epochs=how.epochs if how else 0, **clock.taken)
+    return Timings(tuple(found), large, epochs=how.epochs if how else 0, once=once, **clock.taken)
 
 
 def sponsor(model: SponsorData, study: Study, party: PartySettings) -> Timings:
@@ -73,33 +76,40 @@ def sponsor(model: SponsorData, study: Study, party: PartySettings) -> Timings:
     clock("imports", lambda: _import(party))
     large = _prepare(model, clock)
     own_fits = _own_model(model, study, party, clock)
-    samples: list[Sample] = []
-    for count in _counts(model, study):
-        samples.append(Sample(count, **_rounds(model, study, party.party, count, warm=bool(samples)).taken))
+    counts, once = _counts(model, study)
+    samples = tuple(Sample(count, **_rounds(model, study, party.party, count).taken) for count in counts)
     how = networks.trained(model.learner)
-    return Timings(tuple(samples), large, own_fits=own_fits, epochs=how.epochs if how else 0, **clock.taken)
+    epochs = how.epochs if how else 0
+    return Timings(samples, large, own_fits=own_fits, epochs=epochs, once=once, **clock.taken)
 
 
-def _counts(model: PartyModel, study: Study) -> list[int]:
-    rows, few, many = len(model.ids), FEW, MANY
-    if networks.trained(model.learner) is not None:
-        _, few = networks.step_rows(model.learner, study, rows)
-        many = 2 * few
-    return sorted({min(few, rows), min(many, rows)})
+def _counts(model: AssistorData | SponsorData, study: Study) -> tuple[list[int], float]:
+    """Rows of the samples; and CPU seconds that the first fit of a process takes besides, where networks do."""
+    rows, how = len(model.ids), networks.trained(model.learner)
+    if how is None:
+        return sorted({min(FEW, rows), min(MANY, rows)}), 0.0
+    _, few = networks.step_rows(model.learner, study, rows)
+    quarter = min(max(few // 4, LEAST), rows)
+    chosen, train = _sample(model, study, quarter)
+    model.prepare(chosen, train)
+    fit = _fits(model, study, _noise((int(train.sum()), study.k)))(1)
+    began, one = (ciphertexts.timed(partial(fit, 1))[1] for _ in range(2))
+    return networks.sizes(few, quarter, rows, one), max(0.0, began - one)
 
 
-def _network(
-    model: PartyModel, study: Study, how: TorchOptions, residual: npt.NDArray[np.float32], *, warm: bool
-) -> networks.Fits:
-    """Of the rows that are prepared."""
-    rows = model.local
-    batch, _ = networks.step_rows(model.learner, study, len(model.ids))
+def _fits(model: PartyModel, study: Study, residual: npt.NDArray[np.float32]) -> networks.Rounds:
+    """Fits of a network to the rows that are prepared."""
+    local, (batch, _) = model.local, networks.step_rows(model.learner, study, len(model.ids))
 
     def rounds(epochs: int) -> Callable[[int], object]:
-        again = rows.learning_with(model.made(networks.shortened(model.learner, epochs, batch)))
+        again = local.learning_with(model.made(networks.shortened(model.learner, epochs, batch)))
         return lambda round_: again.fit_round(round_, residual)
 
-    return networks.timed(rounds, how, lambda work: ciphertexts.timed(work)[1], warm=warm)
+    return rounds
+
+
+def _network(model: PartyModel, study: Study, how: TorchOptions, residual: npt.NDArray[np.float32]) -> networks.Fits:
+    return networks.timed(_fits(model, study, residual), how, lambda work: ciphertexts.timed(work)[1])
 
 
 def _prepare(model: AssistorData | SponsorData, clock: _Clock) -> int:
@@ -111,7 +121,7 @@ def _prepare(model: AssistorData | SponsorData, clock: _Clock) -> int:
     return count
 
 
-def _rounds(model: SponsorData, study: Study, me: str, count: int, *, warm: bool) -> _Clock:
+def _rounds(model: SponsorData, study: Study, me: str, count: int) -> _Clock:
     """Two rounds with assistors who answer noise, and what comes after the last."""
     timed, how = _Clock(), networks.trained(model.learner)
     chosen, train = _sample(model, study, count)
@@ -119,7 +129,7 @@ def _rounds(model: SponsorData, study: Study, me: str, count: int, *, warm: bool
     parties = study.parties if model.fits else study.assistors
     made = model.ensemble(parties)
     if how is not None:
-        timed.taken |= _network(model, study, how, made.residual(), warm=warm)._asdict()
+        timed.taken |= _network(model, study, how, made.residual())._asdict()
     for round_, name in enumerate(("first", "later"), start=1):
         residual = made.residual()
         fitted = {peer: _near(residual, train) for peer in study.assistors}

@@ -60,6 +60,7 @@ class Timings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         large: rows that `prepare` and `own` were timed on.
         prepare, imports: as `Pace` has them.
         own: one fit of the sponsor's own model; own_fits: how many there are, each of all rows.
+        once: what the first fit of a process takes besides.
         epochs: that a network's fits are reckoned with; 0 where a fit is timed whole.
     """
 
@@ -69,6 +70,7 @@ class Timings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     imports: Seconds = 0.0
     own: Seconds = 0.0
     own_fits: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 0.0
+    once: Seconds = 0.0
     epochs: Annotated[int, msgspec.Meta(ge=0)] = 0
 
     def pace(self, rows: int) -> Pace:
@@ -77,7 +79,7 @@ class Timings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         draws = draws_of(rows) / draws_of(self.samples[-1].rows)
         bootstrap = self._line("evaluation", rows) * draws * (BESIDE_OWN if own else 1.0)
         results = own + bootstrap + self._line("alone", rows) + self._line("contributions", rows)
-        fits = self._line("first", rows), self._line("later", rows)
+        fits = self.once + self._line("first", rows), self._line("later", rows)
         return Pace(self.imports, self.prepare * rows / self.large, *fits, self._line("commit", rows), results)
 
     def _line(self, what: str, rows: int) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from secure_gal.forecast import networks
+from secure_gal.forecast.timings import Sample, Timings
 from secure_gal.gal.split import split_rows
 from secure_gal.holdings.local import LocalParty
 from secure_gal.learners import make_learner
@@ -18,21 +19,20 @@ from secure_gal.learners.torch_steps import Objective
 from secure_gal.settings.party import LearnerSettings
 from tests.support.study_in_memory import study
 
-FIXED, EPOCH, HEAD, COLD = 0.5, 0.02, 0.01, 2.0
+FIXED, EPOCH, HEAD = 0.5, 0.02, 0.01
 
 
 class Machine:
-    """A network whose fits take FIXED seconds and EPOCH an epoch, COLD more for the first; later heads take HEAD."""
+    """A network whose fits take FIXED seconds and EPOCH an epoch; later heads take HEAD."""
 
-    def __init__(self, *, shared: bool = False, cold: float = 0.0) -> None:
-        self.now, self.shared, self.cold = 0.0, shared, cold
+    def __init__(self, *, shared: bool = False) -> None:
+        self.now, self.shared = 0.0, shared
         self.epochs: list[int] = []
 
     def __call__(self, epochs: int) -> Callable[[int], None]:
         def fit(round_: int) -> None:
             self.epochs.append(epochs)
-            self.now += HEAD if self.shared and round_ > 1 else FIXED + epochs * EPOCH + self.cold
-            self.cold = 0.0
+            self.now += HEAD if self.shared and round_ > 1 else FIXED + epochs * EPOCH
 
         return fit
 
@@ -45,20 +45,34 @@ class Machine:
 @pytest.mark.parametrize("epochs", [1, 2, 50])
 def test_few_epochs_tell_of_all(epochs: int) -> None:
     machine = Machine()
-    found = networks.timed(machine, TorchOptions(epochs=epochs), machine.clock, warm=True)
+    found = networks.timed(machine, TorchOptions(epochs=epochs), machine.clock)
     assert found == pytest.approx((FIXED + epochs * EPOCH,) * 2)
     assert max(machine.epochs) <= min(epochs, 2), "one epoch is long enough to be timed"
 
 
-def test_what_a_process_takes_once_is_in_the_first_fit_alone() -> None:
-    machine = Machine(cold=COLD)
-    found = networks.timed(machine, TorchOptions(epochs=50), machine.clock, warm=False)
-    assert found == pytest.approx((COLD + FIXED + 50 * EPOCH, FIXED + 50 * EPOCH))
+@pytest.mark.parametrize(
+    ("one", "counts"),
+    [
+        (0.3, [142]),  # nothing larger is tried
+        (0.1, [569, 1138]),
+        (0.02, [569, 2845]),
+        (0.0, [569, 9104]),
+    ],
+)
+def test_what_trains_long_is_timed_on_few_rows(one: float, counts: list[int]) -> None:
+    assert networks.sizes(569, 142, 10_000, one) == counts
+    assert networks.sizes(569, 142, 300, 0.1) == [300], "all there are"
+
+
+def test_what_a_process_takes_once_is_in_its_first_fit_alone() -> None:
+    timings = Timings((Sample(100, first=3.0, later=3.0, alone=30.0),), 100, 0.0, once=1.5)
+    pace = timings.pace(100)
+    assert (pace.first, pace.later, pace.results) == (4.5, 3.0, 30.0)
 
 
 def test_one_extractor_trains_once() -> None:
     machine = Machine(shared=True)
-    found = networks.timed(machine, TorchOptions(epochs=50, share_extractor=True), machine.clock, warm=True)
+    found = networks.timed(machine, TorchOptions(epochs=50, share_extractor=True), machine.clock)
     assert found == pytest.approx((FIXED + 50 * EPOCH, HEAD))
 
 
