@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import msgspec
 
 from secure_gal import options
-from secure_gal.learners.cross_fit import NETWORK_FOLDS
+from secure_gal.learners.cross_fit import folds_for
 from secure_gal.learners.declare import KINDS
 from secure_gal.settings.party import LearnerSettings
 from secure_gal.settings.study import Study
@@ -59,16 +59,25 @@ def shortened(learner: LearnerSettings, epochs: int, batch: int) -> LearnerSetti
     return msgspec.structs.replace(learner, options=given)
 
 
-def step_rows(learner: LearnerSettings, study: Study, rows: int) -> tuple[int, int]:
-    """Rows of a step in a study of so many, and those of a table whose every fit has one step an epoch."""
-    from secure_gal.learners.torch_trainer import HELD_OUT, batch_of
+class Steps(NamedTuple):
+    """Of a network in a study of so many rows: its folds, rows of a step, and those of a table whose every fit has one
+    step an epoch."""
+
+    folds: int
+    batch: int
+    rows: int
+
+
+def steps_of(learner: LearnerSettings, study: Study, rows: int) -> Steps:
+    """In a study of so many rows."""
+    from secure_gal.learners.torch_trainer import HELD_OUT, TorchLearner, batch_of
 
     how = trained(learner)
     assert how is not None  # noqa: S101
-    folds = learner.folds or NETWORK_FOLDS
+    folds = folds_for(TorchLearner, learner.folds, int(rows * (1.0 - study.validation)))
     fitted = (1.0 - HELD_OUT) * (1.0 - study.validation) * ((folds - 1) / folds if study.cross_fitted else 1.0)
     batch = batch_of(how.batch, int(rows * fitted))
-    return batch, max(2, int((batch - 1) / fitted))
+    return Steps(folds, batch, max(2, int((batch - 1) / fitted)))
 
 
 def sizes(few: int, quarter: int, rows: int, one: float) -> list[int]:

@@ -88,7 +88,7 @@ def _counts(model: AssistorData | SponsorData, study: Study) -> tuple[list[int],
     rows, how = len(model.ids), networks.trained(model.learner)
     if how is None:
         return sorted({min(FEW, rows), min(MANY, rows)}), 0.0
-    _, few = networks.step_rows(model.learner, study, rows)
+    few = networks.steps_of(model.learner, study, rows).rows
     quarter = min(max(few // 4, LEAST), rows)
     chosen, train = _sample(model, study, quarter)
     model.prepare(chosen, train)
@@ -99,10 +99,10 @@ def _counts(model: AssistorData | SponsorData, study: Study) -> tuple[list[int],
 
 def _fits(model: PartyModel, study: Study, residual: npt.NDArray[np.float32]) -> networks.Rounds:
     """Fits of a network to the rows that are prepared."""
-    local, (batch, _) = model.local, networks.step_rows(model.learner, study, len(model.ids))
+    local, steps = model.local, networks.steps_of(model.learner, study, len(model.ids))
 
     def rounds(epochs: int) -> Callable[[int], object]:
-        again = local.learning_with(model.made(networks.shortened(model.learner, epochs, batch)))
+        again = local.learning_with(model.made(networks.shortened(model.learner, epochs, steps.batch)), steps.folds)
         return lambda round_: again.fit_round(round_, residual)
 
     return rounds

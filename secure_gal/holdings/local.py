@@ -56,10 +56,11 @@ class LocalParty:
         """Numbers a row has once it is encoded."""
         return int(np.prod(self.x.shape[1:]))
 
-    def learning_with(self, learner: Learner) -> LocalParty:
-        """The same rows with another learner."""
+    def learning_with(self, learner: Learner, folds: int) -> LocalParty:
+        """The same rows with another learner, in so many folds where rounds are cross-fitted."""
         other = copy.copy(self)
         other._learner = learner
+        other._folds = None if self._folds is None else fold_numbers(len(self._x_train), folds, self._seed)
         return other
 
     def fit_round(

@@ -14,6 +14,7 @@ from secure_gal.forecast.timings import Sample, Timings
 from secure_gal.gal.split import split_rows
 from secure_gal.holdings.local import LocalParty
 from secure_gal.learners import make_learner
+from secure_gal.learners.cross_fit import FOLDS
 from secure_gal.learners.torch_options import TorchOptions
 from secure_gal.learners.torch_steps import Objective
 from secure_gal.settings.party import LearnerSettings
@@ -81,20 +82,23 @@ def test_the_rows_that_are_timed_fill_one_step_and_two(
     batch: int, weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     learner, agreed = LearnerSettings("mlp", options={"batch": batch}), study(weights=weights)
-    size, few = networks.step_rows(learner, agreed, 10_000)
+    asked, size, few = networks.steps_of(learner, agreed, 10_000)
     steps: list[int] = []
     monkeypatch.setattr(Objective, "epoch", lambda self, step, rows, size, drawn: steps.append(-(-len(rows) // size)))
     shortened = networks.shortened(learner, 1, size)
     for rows in (few, 2 * few):
         x, train = np.random.default_rng(0).normal(size=(rows, 2)), split_rows(rows, agreed.validation, 0)
-        folds = 2 if agreed.cross_fitted else None
+        folds = FOLDS if agreed.cross_fitted else None
         party = LocalParty("lab", x, train, make_learner(shortened, tmp_path), 0, folds)
+        party = party.learning_with(make_learner(shortened, tmp_path), asked)
         party.fit_round(1, x[train, :1].astype("f4"))
     assert size == batch and steps == ([1, 1, 2, 2] if agreed.cross_fitted else [1, 2])
 
 
-def test_rows_of_a_step_are_those_of_the_whole_study() -> None:
-    assert [networks.step_rows(LearnerSettings("mlp"), study(), rows)[0] for rows in (1_000, 100_000)] == [256, 1024]
+def test_folds_and_rows_of_a_step_are_those_of_the_whole_study() -> None:
+    found = [networks.steps_of(LearnerSettings("mlp"), study(weights="fitted"), rows) for rows in (1_000, 100_000)]
+    assert [(steps.folds, steps.batch) for steps in found] == [(5, 256), (2, 1024)]
+    assert networks.steps_of(LearnerSettings("mlp", folds=3), study(), 100_000).folds == 3
 
 
 def test_what_is_no_network_of_ours_is_timed_whole() -> None:
