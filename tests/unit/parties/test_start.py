@@ -21,10 +21,10 @@ LATER = (
     "torch",
 )
 BEGIN = """
-import sys
-from typer.main import get_command
+import contextlib, io, sys
 import parties.cli
-get_command(parties.cli.app)
+with contextlib.redirect_stdout(io.StringIO()):
+    parties.cli.app(["assist", "--help"], standalone_mode=False)
 from parties.run.progress import Progress
 Progress(False, rounds=1)
 """
