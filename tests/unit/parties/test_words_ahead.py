@@ -117,10 +117,11 @@ def test_seconds_are_those_of_a_role(
     made.canonical = b""
     at_hand: Any = SimpleNamespace(session=made, start=0.5)
     volume = Volume(SUMS, 6, 4)
-    measured: Any = SimpleNamespace(untold="", timings=SimpleNamespace(pace=lambda rows: rows), ciphers=None, sums=None)
+    timings = SimpleNamespace(pace=lambda rows: rows, epochs=3)
+    measured: Any = SimpleNamespace(untold="", timings=timings, ciphers=None, sums=None)
     told = forecast._of_rounds(at_hand, measured, volume, 8)  # type: ignore[arg-type]
     assert (told.rounds, told.sent, told.received) == (8, {"x": 8}, {party: 8})
-    assert (told.seconds, told.elapsed) == ({"start": 0.5} | seconds, elapsed)
+    assert (told.seconds, told.elapsed, told.epochs) == ({"start": 0.5} | seconds, elapsed, 3)
     untold = forecast._of_rounds(at_hand, Measured(untold="why"), volume, 8)  # type: ignore[arg-type]
     assert (untold.seconds, untold.elapsed, untold.untold) == ({}, None, "why")
 
