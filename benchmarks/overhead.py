@@ -28,7 +28,6 @@ from rich.table import Table
 
 from benchmarks import harness, study_floor
 from parties.commands import demo
-from parties.run.store import RunStore
 
 MODES = {
     "clear": '[protect]\nids = "clear"',
@@ -42,7 +41,6 @@ COLUMNS = (
     "mode",
     "rounds",
     "metric",
-    "F error",
     "s from ready",
     "x clear",
     "s learning",
@@ -52,8 +50,6 @@ COLUMNS = (
     "peak MB a party",
 )
 Make = Callable[[Path], harness.Case]
-CLEAR_F: dict[tuple[str, str], np.ndarray] = {}
-"""F of the clear run of each case, which encrypted runs are compared with (largest difference over max |F|)."""
 
 
 def main() -> None:
@@ -104,17 +100,9 @@ def measure(name: str, make: Make, features: str, mode: str, protect: str) -> di
         sponsor = Path(folder) / case.names[0]
         demo._finish(demo._start(sponsor, "forecast", f"{case.names[0]}.toml"), "forecast")
         measured = harness.run(Path(folder), case)
-        store = RunStore(Path(folder) / case.names[0] / "run")
-        outputs = np.asarray(store.state()["ensemble/F"])
-        store.close()
         if mode != "clear" and measured["rounds"]:
             measured["floor"] = study_floor.floor(sponsor / "run", mode, measured["rounds"])
-    clear = CLEAR_F.setdefault((name, features), outputs)  # the clear mode runs first
-    distance = None
-    if measured["rounds"] and clear.shape == outputs.shape:
-        distance = float(np.abs(outputs - clear).max() / np.abs(clear).max())
-    about = {"case": name, "features": features.strip('"[]'), "mode": mode, "f_error": distance}
-    return about | measured
+    return {"case": name, "features": features.strip('"[]'), "mode": mode} | measured
 
 
 def show(results: list[dict[str, Any]]) -> None:
@@ -135,7 +123,6 @@ def show(results: list[dict[str, Any]]) -> None:
             mode,
             str(r["rounds"]),
             f"{r['test_accuracy'] or next(v['gal'] for k, v in r.items() if k in ('auc', 'accuracy', 'mad')):.4f}",
-            f"{r['f_error']:.1e}" if r["f_error"] is not None else "",
             f"{total:.2f}",
             f"{total / whole:.2f}",
             f"{learnt:.2f}",
