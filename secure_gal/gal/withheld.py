@@ -6,8 +6,8 @@ residuals, from which the row is fitted now, fall by v eta w h (v the curvature 
 party's eta w so far, its fit's share of r_i is about (1 - v A) h_i. Taking off all of h_i would push the row away from
 its own label, round after round (decision 19).
 
-Where residuals are encrypted nobody but the sponsor may know A, so there every party leaves out a share that stays the
-same in all rounds and follows from its own leverages alone (`fixed`).
+Where residuals are encrypted nobody but the sponsor may know A, and a loss of kinks (l1, quantile) has no v. There
+every party leaves out a share that stays the same in all rounds and follows from its own leverages alone (`fixed`).
 """
 
 from __future__ import annotations
