@@ -130,10 +130,9 @@ def whole_study(folder: Path, rounds: int = 2, seed: int = 0) -> LedgerStudy:
     return made
 
 
-def archived(study: LedgerStudy, message: messages.Message) -> tuple[Archive, Row]:
-    """A message of the hospital's to the lab in the hospital's archive, and its row, which is not logged yet."""
-    study.agree()
-    frames = wire.encode(
+def to_the_lab(study: LedgerStudy, message: messages.Message) -> list[bytes]:
+    """A message of the hospital's to the lab as it is sent."""
+    return wire.encode(
         message,
         study=study.digest,
         run=study.run,
@@ -142,6 +141,12 @@ def archived(study: LedgerStudy, message: messages.Message) -> tuple[Archive, Ro
         seq=3,
         identity=identity("hospital"),
     )
+
+
+def archived(study: LedgerStudy, message: messages.Message) -> tuple[Archive, Row]:
+    """A message of the hospital's to the lab in the hospital's archive, and its row, which is not logged yet."""
+    study.agree()
+    frames = to_the_lab(study, message)
     row = study.ledgers["hospital"].message("sent", study.cards["lab"], frames)
     archive = Archive(study.folders["hospital"], identity("hospital"))
     archive.write(row.seq, frames)

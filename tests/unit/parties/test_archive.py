@@ -15,8 +15,7 @@ from parties.run.archive import Archive, extract
 from secure_gal import messages
 from secure_gal.errors import SettingsError
 from tests.conftest import identity
-from tests.support.ledger_study import LedgerStudy, archived
-from transport import wire
+from tests.support.ledger_study import LedgerStudy, archived, to_the_lab
 
 
 @pytest.fixture
@@ -58,16 +57,7 @@ def test_altered_renamed_or_foreign_files_are_refused(kept: tuple[LedgerStudy, A
 def test_a_payload_that_is_not_the_ledgers_is_refused(kept: tuple[LedgerStudy, Archive, bytes], tmp_path: Path) -> None:
     study, archive, line = kept
     seq = int(line.split(b'"seq":')[1].split(b",")[0])
-    other = wire.encode(
-        messages.Residual(np.zeros((3, 2), np.float32), 1),
-        study=study.digest,
-        run=study.run,
-        sender="hospital",
-        recipient="lab",
-        seq=3,
-        identity=identity("hospital"),
-    )
-    archive.write(seq, other)
+    archive.write(seq, to_the_lab(study, messages.Residual(np.zeros((3, 2), np.float32), 1)))
     with pytest.raises(SettingsError, match="not the payload"):
         extract(archive, line, tmp_path / "out")
 
