@@ -7,7 +7,7 @@ lost, nothing hangs.
 A trial is one kill (-9 or -ABRT) of one of three processes, which is started again with the same command, as is one
 that died of a signal by itself (libzmq aborts under some flipped bytes). Each study takes several, then its F is
 compared with that of the same study undisturbed (same bits where ids and residuals are clear; not at all where noise is
-drawn anew in every study), and its predictions of the rows that it learnt from with its own F.
+drawn anew in every study), and its predictions of the rows that were held out with its own F.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from benchmarks.killed_study import (
     Mode,
     Study,
     dial,
+    held_out,
     outputs,
     predictions_differ,
     results_lack,
@@ -131,7 +132,7 @@ def trial(
             tally.equal += float(np.abs(f - wanted).max()) <= bound * float(np.abs(wanted).max())
         if mode.predicted is not None:
             tally.asked += 1
-            tally.predicted += predictions_differ(folder, f) <= mode.predicted
+            tally.predicted += predictions_differ(folder, held_out(folder)) <= mode.predicted
 
 
 def error_of(mode: Mode, ids: str) -> float | None:

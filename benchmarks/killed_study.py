@@ -24,7 +24,7 @@ SILENCE_SECONDS = 90.0
 LINES_BEFORE, SECONDS_BEFORE = 7, 0.2
 """A kill comes after at most so many lines of the victim's log, and after them at most so many seconds."""
 PAUSED = 6
-STUDY = 'rounds = {rounds}\nvalidation = 0.0\n[protect]\nids = "{ids}"\n{protect}\n'
+STUDY = 'rounds = {rounds}\nvalidation = 0.25\n[protect]\nids = "{ids}"\n{protect}\n'
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class Mode:
         error: largest difference of F from that of the undisturbed study, as a share of its largest value; None where
             noise decides the outcome: with sums that of the inner products, which moves weights (undisturbed studies
             differ by 5%).
-        predicted: largest difference of a prediction from the probability that F gives; None where it is noised.
+        predicted: largest difference of a held-out row's prediction from the probability that its F gives; None where
+            it is noised.
     """
 
     protect: str
@@ -161,18 +162,33 @@ def outputs(folder: Path) -> np.ndarray:
     return np.asarray(state["ensemble/F"])[np.argsort(state["rows"])]
 
 
+def held_out(folder: Path) -> np.ndarray:
+    """F (N, K) after the kept rounds by the sponsor's own rows, as a prediction gives it; nan in rows that were learnt
+    from, whose F is of fits without them."""
+    store = RunStore(folder / "hospital" / "run")
+    state = store.state()
+    store.close()
+    kept = np.array(state["ensemble/F-kept"])
+    kept[np.asarray(state["train"], dtype=bool)] = np.nan
+    return kept[np.argsort(state["rows"])]
+
+
 def results_lack(folder: Path) -> list[str]:
     """Results of the learning stage that are not there."""
     return [n for n in ("summary.json", "rounds.csv", "report.html") if not (folder / "hospital" / "run" / n).exists()]
 
 
 def predictions_differ(folder: Path, f: np.ndarray) -> float:
-    """Largest difference of the predicted probabilities from those of F, over the rows that were asked about."""
+    """Largest difference of the predicted probabilities from those of F, over the rows that were asked about.
+
+    Args:
+        f: as `held_out`, some of whose rows were asked about.
+    """
     with (folder / "hospital" / "out.csv").open(newline="") as file:
         found = {int(row["patient"]): float(row["p_1"]) for row in csv.DictReader(file)}
     if sorted(found) != list(range(0, ROWS, 3)):
         return float("inf")
-    return max(abs(p - float(expit(f[i, 0]))) for i, p in found.items())
+    return max(abs(p - float(expit(f[i, 0]))) for i, p in found.items() if not np.isnan(f[i, 0]))
 
 
 ASK = ("predict", "hospital.toml", "--ids", "new.csv", "--out", "out.csv")

@@ -19,7 +19,7 @@ def test_its_studies_are_of_the_modes_that_it_names(mode: str, ids: str, tmp_pat
     write(tmp_path, MODES[mode], ids)
     for party in ("hospital", "lab-a", "lab-b"):
         _, study = load_party(tmp_path / party / f"{party}.toml")
-        assert study.protect.ids == ids and study.validation == 0.0 and study.rounds > 1
+        assert study.protect.ids == ids and study.validation == 0.25 and study.rounds > 1
         assert study.protect.encrypted == mode.startswith("ckks") and study.protect.summed == mode.endswith("sum")
         assert study.protect.privatised == (mode == "dp") and (study.protect.predictions == "noise") == (
             mode == "noise"
@@ -35,10 +35,11 @@ def test_f_is_the_same_bits_where_nothing_reorders_or_encrypts() -> None:
 
 def test_predictions_are_compared_with_f(tmp_path: Path) -> None:
     f = np.linspace(-2, 2, ROWS)[:, None]
+    f[::6] = np.nan  # learnt from
     (tmp_path / "hospital").mkdir()
 
     def differ(rows: list[int], shift: float) -> float:
-        lines = [f"{i:04d},1,{expit(f[i, 0]) + shift}" for i in rows]
+        lines = [f"{i:04d},1,{0.5 if np.isnan(f[i, 0]) else expit(f[i, 0]) + shift}" for i in rows]
         (tmp_path / "hospital" / "out.csv").write_text("\n".join(["patient,prediction,p_1", *lines]) + "\n")
         return predictions_differ(tmp_path, f)
 
