@@ -7,7 +7,8 @@ lost, nothing hangs.
 A trial is one kill (-9 or -ABRT) of one of three processes, which is started again with the same command, as is one
 that died of a signal by itself (libzmq aborts under some flipped bytes). Each study takes several, then its F is
 compared with that of the same study undisturbed (same bits where ids and residuals are clear; not at all where noise is
-drawn anew in every study), and its predictions of the rows that were held out with its own F.
+drawn anew in every study), and its predictions of rows that were held out, or fitted by the paper's rule, with
+its own F.
 """
 
 from __future__ import annotations

@@ -24,7 +24,10 @@ SILENCE_SECONDS = 90.0
 LINES_BEFORE, SECONDS_BEFORE = 7, 0.2
 """A kill comes after at most so many lines of the victim's log, and after them at most so many seconds."""
 PAUSED = 6
-STUDY = 'rounds = {rounds}\nvalidation = 0.25\n[protect]\nids = "{ids}"\n{protect}\n'
+RULES = {"clear": "validation = 0.25", "psi": 'weights = "paper"'}
+"""By ids. With private ids rows stand in another order each time, so that other people would be held out; by the
+paper's rule F of rows that were learnt from is what a prediction gives, and none needs to be."""
+STUDY = 'rounds = {rounds}\n{rule}\n[protect]\nids = "{ids}"\n{protect}\n'
 
 
 @dataclass(frozen=True)
@@ -149,9 +152,8 @@ def write(folder: Path, mode: Mode, ids: str) -> None:
     for party in demo.PARTIES:
         file = folder / party / "study.toml"
         head = file.read_text().partition("[protect]")[0]
-        file.write_text(
-            STUDY.format(rounds=ROUNDS, ids=ids, protect=mode.protect).replace("[protect]", f"{head}[protect]")
-        )
+        text = STUDY.format(rounds=ROUNDS, rule=RULES[ids], ids=ids, protect=mode.protect)
+        file.write_text(text.replace("[protect]", f"{head}[protect]"))
 
 
 def outputs(folder: Path) -> np.ndarray:
@@ -163,13 +165,14 @@ def outputs(folder: Path) -> np.ndarray:
 
 
 def held_out(folder: Path) -> np.ndarray:
-    """F (N, K) after the kept rounds by the sponsor's own rows, as a prediction gives it; nan in rows that were learnt
-    from, whose F is of fits without them."""
+    """F (N, K) after the kept rounds by the sponsor's own rows, as a prediction gives it; where rows were held out, nan
+    in those that were learnt from, whose F is of fits without them."""
     store = RunStore(folder / "hospital" / "run")
     state = store.state()
     store.close()
-    kept = np.array(state["ensemble/F-kept"])
-    kept[np.asarray(state["train"], dtype=bool)] = np.nan
+    kept, train = np.array(state["ensemble/F-kept"]), np.asarray(state["train"], dtype=bool)
+    if not train.all():
+        kept[train] = np.nan
     return kept[np.argsort(state["rows"])]
 
 
