@@ -14,6 +14,7 @@ Work = Literal[
     "prepare",
     "fit",
     "alone",
+    "own",
     "contributions",
     "keys",
     "encrypt",

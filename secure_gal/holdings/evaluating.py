@@ -41,9 +41,26 @@ class Held(NamedTuple):
     groups: Mapping[str, Sequence[str]]
     folds: int | None
 
+    @property
+    def true(self) -> npt.NDArray[Any]:
+        """Labels (N,): class codes, or values in the label's own unit."""
+        return self.y if self.codec.classes else self.y[:, 0] * self.codec.scale + self.codec.mean
+
+
+class BestOwn(NamedTuple):
+    """The sponsor's best own model.
+
+    Attributes:
+        outputs: (n, ...) of the rows that judge; None where there is no such model.
+        name: what it is, or why there is none.
+    """
+
+    outputs: Array | None
+    name: str
+
 
 def evaluation_of(
-    held: Held, made: Ensemble, alone: Ensemble, study: Study, asked: ReportSettings
+    held: Held, made: Ensemble, alone: Ensemble, own: BestOwn, study: Study, asked: ReportSettings
 ) -> Evaluation | None:
     """What `made` is worth on the rows that judge; None where there are none.
 
@@ -54,20 +71,19 @@ def evaluation_of(
     if judged is None:
         return None
     codec, rows = held.codec, judged.mask
-    y = held.y if codec.classes else held.y[:, 0] * codec.scale + codec.mean
+    y = held.true
     gal, by_alone = (_outputs(codec, each.F_kept) for each in (made, alone))
     v = made.weights_of(np.ones(len(y), dtype=np.bool_))
-    own, name = _own(held, y, v, study, asked)
     rule, threshold = _threshold(codec, asked, y[held.train], gal[held.train], None if v is None else v[held.train])
     of: Rows = "out-of-fold" if judged.how == "out-of-fold" else "test" if made.cross_fitted else "chose-rounds"
     of_judged = None if v is None else v[rows] / v[rows].mean()
     chosen = np.flatnonzero(rows).tolist()
     found = evaluate(
-        Judging(y[rows], gal[rows], by_alone[rows], own, of, of_judged),
+        Judging(y[rows], gal[rows], by_alone[rows], own.outputs, of, of_judged),
         asked.metrics or usual_metrics(study.task, codec.outputs),
         threshold,
         rule,
-        name,
+        own.name,
         {column: [levels[i] for i in chosen] for column, levels in held.groups.items()},
         derive_seed("bootstrap", study.seed),
     )
@@ -91,15 +107,13 @@ def _threshold(
     return str(asked.threshold), Ranked(y == 1, outputs[:, 1], weights).threshold(cut)
 
 
-def _own(
-    held: Held, y: npt.NDArray[Any], weights: Weights, study: Study, asked: ReportSettings
-) -> tuple[Array | None, str]:
-    """Outputs of the sponsor's best own model for the rows that judge (n, ...), and what it is or why there is none."""
+def best_own(held: Held, weights: Weights, study: Study, asked: ReportSettings) -> BestOwn:
+    """The sponsor's best own model of these rows, weighted (N,) by `weights`."""
     if not asked.own_model:
-        return None, "none: [report] own_model = false"
+        return BestOwn(None, "none: [report] own_model = false")
     why = "none: the sponsor has no columns" if held.x is None else own_model.refused(held.x)
     if why:
-        return None, why
-    classes = len(held.codec.classes)
-    loss, folds = study.loss_name, held.folds or FOLDS
-    return own_model.own_outputs(held.x, y, held.train, weights, loss, classes, folds, study.seed), own_model.NAME
+        return BestOwn(None, why)
+    codec, loss, folds = held.codec, study.loss_name, held.folds or FOLDS
+    outputs = own_model.own_outputs(held.x, held.true, held.train, weights, loss, len(codec.classes), folds, study.seed)
+    return BestOwn(outputs, own_model.NAME)

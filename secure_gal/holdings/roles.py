@@ -79,6 +79,10 @@ class SponsorModel(Protocol):
         """M=1 GAL with the same learner and rounds, run to its end."""
         ...
 
+    def fit_best_own(self) -> None:
+        """Have what `evaluate` measures against beside `alone`; only after `prepare`."""
+        ...
+
     def evaluate(self, made: Ensemble, alone: Ensemble) -> Evaluation | None:
         """What `made` is worth on true labels beside `alone`, for the sponsor's eyes; None without rows to judge
         by."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from secure_gal.errors import DataError, StateError
 from secure_gal.gal.doubt import told_rows
 from secure_gal.gal.ensemble import Ensemble
 from secure_gal.gal.losses import metric
-from secure_gal.holdings.evaluating import Held, evaluation_of
+from secure_gal.holdings.evaluating import BestOwn, Held, best_own, evaluation_of
 from secure_gal.holdings.groups import group_levels
 from secure_gal.holdings.in_memory import InMemory
 from secure_gal.holdings.labels import Labels, Target, TrueLabels, labels_of
@@ -57,6 +57,7 @@ class SponsorData(PartyModel):
         super().__init__(party, study, folder, warn, memory=memory)
         self._labels = labels or TrueLabels(party, study)
         self._target: Target | None = None
+        self._best_own: BestOwn | None = None
         if known := self._labels.check(self.table):
             warn(known)
 
@@ -128,12 +129,25 @@ class SponsorData(PartyModel):
     def evaluate(self, made: Ensemble, alone: Ensemble) -> Evaluation | None:
         """What `made` is worth on true labels; None without rows to judge by. Groups are read here: DataError."""
         party, study = self.party, self.study
-        x = self.local.x if self.fits else None
+        if made.judged is None:
+            return None
         every = group_levels(self.table, party, study)
         groups = {column: [levels[i] for i in self.rows.tolist()] for column, levels in every.items()}
+        self.fit_best_own()
+        assert self._best_own is not None  # noqa: S101
+        return evaluation_of(self._held(groups), made, alone, self._best_own, study, party.report)
+
+    def fit_best_own(self) -> None:
+        """Have the best own model that `evaluate` measures against, once: it may be asked for before there is time to
+        wait for it."""
+        if self._best_own is None:
+            weights = self._known.weights
+            self._best_own = best_own(self._held({}), weights, self.study, self.party.report)
+
+    def _held(self, groups: Mapping[str, Sequence[str]]) -> Held:
+        x = self.local.x if self.fits else None
         truth = self.y if self._known.truth is None else self._known.truth
-        held = Held(x, truth, self.train, self.codec, groups, self.folds)
-        return evaluation_of(held, made, alone, study, party.report)
+        return Held(x, truth, self.train, self.codec, groups, self.folds)
 
     @property
     def folds(self) -> int | None:

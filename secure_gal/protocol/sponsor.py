@@ -239,7 +239,13 @@ class Sponsor:
             hiding.set(None)
             begins.insert(0, events.Hiding())
         sent = self._residuals.send(self.stage)
-        return [*begins, *sent, *(self._own_fit() if self._model.fits else self._fitted.ready(self.stage))]
+        own = self._own_fit() if self._model.fits else self._fitted.ready(self.stage)
+        return [*begins, *sent, *own, *(self._meanwhile() if self.stage.round == 1 else [])]
+
+    def _meanwhile(self) -> list[Effect]:
+        """While assistors have their longest round, the first: what only the report needs, and no assistor takes
+        part in. A sponsor that dies before the end does it then."""
+        return [Compute("own", self._model.fit_best_own, lambda _: [])] if self.stage.ensemble.judged else []
 
     def _own_fit(self) -> list[Effect]:
         stage, round_ = self.stage, self.stage.round

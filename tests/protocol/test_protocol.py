@@ -11,6 +11,7 @@ from secure_gal import events, messages
 from secure_gal.errors import PeerViolation, SettingsError
 from secure_gal.gal.ensemble import Ensemble
 from secure_gal.learners.linear import LinearLearner
+from secure_gal.protocol.sponsor import Sponsor
 from secure_gal.settings.study import Study
 from tests.conftest import identity
 from tests.support.accidents import check_kills, check_resent_alike, run_with_crashes
@@ -191,3 +192,31 @@ def test_a_message_that_is_on_the_disk_need_not_come_again(past: int, acknowledg
     lab._links["hospital"].received += min(past, 0)
     head = sent[-1 - max(past, 0)]
     assert bool(lab.begun("hospital", head[:3], sum(map(len, head[3:]))).transmit) == acknowledged
+
+
+def test_the_sponsors_best_own_model_is_fitted_while_assistors_have_their_first_round(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[int, list[str]]] = []
+
+    def fit_best_own(model: Arrays) -> None:
+        role = network.sponsor.node.role
+        assert isinstance(role, Sponsor) and role.ensemble is not None
+        told = [to for who, to, frames in network.sent if who == "hospital" and b'"kind":"residual"' in frames[0]]
+        asked.append((len(role.ensemble.history), told))
+
+    monkeypatch.setattr(Arrays, "fit_best_own", fit_best_own)
+    network = make_network()
+    network.run()
+    assert asked == [(0, ["lab", "insurer"])]
+
+
+def test_a_sponsor_that_is_taken_up_again_does_not_fit_it_before_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Arrays] = []
+    monkeypatch.setattr(Arrays, "fit_best_own", lambda model: asked.append(model))
+    network = make_network()
+    while not any(isinstance(event, events.Committed) for _, event in network.events):
+        assert network.step()
+    network.crash("hospital")
+    network.run()
+    assert len(asked) == 1

@@ -124,6 +124,9 @@ class Arrays:
             ensemble.commit({self.name: self.fit_round(1, ensemble.residual())[1]})
         return ensemble
 
+    def fit_best_own(self) -> None:
+        """There is none: `evaluated`."""
+
     def evaluate(self, made: Ensemble, alone: Ensemble) -> Evaluation | None:
         judged = made.judged
         if judged is None:

@@ -82,6 +82,28 @@ def test_metrics_with_intervals_beside_alone_and_the_best_own_model(tmp_path: Pa
     assert msgspec.json.decode(msgspec.json.encode(found), type=Evaluation) == found
 
 
+def test_the_best_own_model_is_fitted_once_whenever_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fits: list[int] = []
+
+    def counted(*args: Any) -> Any:
+        fits.append(1)
+        return own_outputs(*args)
+
+    monkeypatch.setattr(own_model, "own_outputs", counted)
+    late = evaluated(tmp_path, ReportSettings(), of_classes(validation=0.3))
+    prepare = SponsorData.prepare
+
+    def prepared(model: SponsorData, *rows: Any) -> bytes:
+        encoder = prepare(model, *rows)
+        model.fit_best_own()
+        return encoder
+
+    monkeypatch.setattr(SponsorData, "prepare", prepared)
+    assert evaluated(tmp_path, ReportSettings(), of_classes(validation=0.3)) == late and len(fits) == 2
+
+
 @pytest.mark.parametrize(("threshold", "said"), [("f1", "f1"), ("cost:FN=20,FP=1", "cost:FN=20,FP=1")])
 def test_a_threshold_is_chosen_on_training_rows_and_told(tmp_path: Path, threshold: str, said: str) -> None:
     found = evaluated(tmp_path, ReportSettings(threshold=threshold, own_model=False), of_classes())
