@@ -48,6 +48,7 @@ class Compute(Generic[T]):
     Attributes:
         round: that it belongs to, 0 for none.
         first: whether it must be done before the party goes online: what a restart needs in memory.
+        aside: whether it may run beside other jobs: it shares nothing with them that changes.
     """
 
     work: Work
@@ -55,6 +56,7 @@ class Compute(Generic[T]):
     then: Callable[[T], list[Effect]] = field(repr=False)
     round: int = 0
     first: bool = False
+    aside: bool = False
 
 
 @dataclass(frozen=True, slots=True)

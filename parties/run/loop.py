@@ -1,4 +1,5 @@
-"""The I/O loop of a party: short and dull. One thread for sockets and state, one for long computations."""
+"""The I/O loop of a party: short and dull. One thread for sockets and state, one for long computations, and one for
+such as may run beside them."""
 
 from __future__ import annotations
 
@@ -143,7 +144,7 @@ class Loop:
         self._socket: Socket | None = None
         self.on_event: Callable[[events.Event], events.Event] = lambda event: event
         self.on_computed: Callable[[Compute[Any], float], None] = lambda job, seconds: None
-        self.worker = Worker(self._wake)
+        self.worker, self._aside = Worker(self._wake), Worker(self._wake)
 
     def start(self) -> None:
         """Take up the saved state; what a resumed party needs in memory is computed before it goes online.
@@ -179,7 +180,7 @@ class Loop:
         try:
             yield
         except BaseException:
-            cut_off = cut_off or self.worker.busy
+            cut_off = cut_off or self.worker.busy or self._aside.busy
             raise
 
     def online(self, socket: Socket) -> None:
@@ -199,7 +200,7 @@ class Loop:
                 each()
                 for event in self._socket.poll(POLL_SECONDS):
                     self._handle(event)
-                for job, result, seconds in self.worker.results():
+                for job, result, seconds in [*self.worker.results(), *self._aside.results()]:
                     self._carry(self._computed(job, result, seconds))
 
     def _computed(self, job: Compute[Any], result: Any, seconds: float) -> Outcome:
@@ -234,7 +235,7 @@ class Loop:
         for item in outcome.transmit:
             self._transmit(item)
         for job in outcome.compute:
-            self.worker.submit(job)
+            (self._aside if job.aside else self.worker).submit(job)
         self.done = self.done or outcome.done
 
     def _transmit(self, item: Transmit) -> None:

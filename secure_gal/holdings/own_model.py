@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,23 @@ MOST_CELLS = 50_000_000
 
 FEWEST_TO_STOP = 10
 """Rows of the rarest class with which a tenth of the rows, set aside to stop early by, has one of it."""
+
+
+def load() -> None:
+    """Import what fits need. Two threads that import one library at once may each find the other's half."""
+    import joblib  # noqa: F401
+    import sklearn.ensemble  # noqa: F401
+    import threadpoolctl  # noqa: F401
+
+
+@contextmanager
+def half_of_the_cores() -> Iterator[None]:
+    """For fits of this thread."""
+    from joblib import cpu_count
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(max(1, cpu_count() // 2), "openmp"):
+        yield
 
 
 def refused(x: Any) -> str:

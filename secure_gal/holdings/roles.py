@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -79,8 +79,9 @@ class SponsorModel(Protocol):
         """M=1 GAL with the same learner and rounds, run to its end."""
         ...
 
-    def fit_best_own(self) -> None:
-        """Have what `evaluate` measures against beside `alone`; only after `prepare`."""
+    def best_own(self) -> Callable[[], None]:
+        """Fits what `evaluate` measures against beside `alone`, only after `prepare`; it may run beside other jobs, as
+        all that it needs was imported before it is returned."""
         ...
 
     def evaluate(self, made: Ensemble, alone: Ensemble) -> Evaluation | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from secure_gal.errors import DataError, StateError
 from secure_gal.gal.doubt import told_rows
 from secure_gal.gal.ensemble import Ensemble
 from secure_gal.gal.losses import metric
+from secure_gal.holdings import own_model
 from secure_gal.holdings.evaluating import BestOwn, Held, best_own, evaluation_of
 from secure_gal.holdings.groups import group_levels
 from secure_gal.holdings.in_memory import InMemory
@@ -58,6 +60,7 @@ class SponsorData(PartyModel):
         self._labels = labels or TrueLabels(party, study)
         self._target: Target | None = None
         self._best_own: BestOwn | None = None
+        self._fitting = threading.Lock()
         if known := self._labels.check(self.table):
             warn(known)
 
@@ -133,16 +136,25 @@ class SponsorData(PartyModel):
             return None
         every = group_levels(self.table, party, study)
         groups = {column: [levels[i] for i in self.rows.tolist()] for column, levels in every.items()}
-        self.fit_best_own()
-        assert self._best_own is not None  # noqa: S101
-        return evaluation_of(self._held(groups), made, alone, self._best_own, study, party.report)
+        return evaluation_of(self._held(groups), made, alone, self._own(), study, party.report)
 
-    def fit_best_own(self) -> None:
-        """Have the best own model that `evaluate` measures against, once: it may be asked for before there is time to
-        wait for it."""
-        if self._best_own is None:
-            weights = self._known.weights
-            self._best_own = best_own(self._held({}), weights, self.study, self.party.report)
+    def best_own(self) -> Callable[[], None]:
+        """Fits the best own model on half of the cores, so that what it runs beside has the others."""
+        if self.party.report.own_model:
+            own_model.load()
+
+        def fit() -> None:
+            with own_model.half_of_the_cores():
+                self._own()
+
+        return fit
+
+    def _own(self) -> BestOwn:
+        """The best own model, fitted once; whoever asks for it meanwhile waits."""
+        with self._fitting:
+            if self._best_own is None:
+                self._best_own = best_own(self._held({}), self._known.weights, self.study, self.party.report)
+            return self._best_own
 
     def _held(self, groups: Mapping[str, Sequence[str]]) -> Held:
         x = self.local.x if self.fits else None

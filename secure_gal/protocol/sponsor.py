@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -243,9 +245,13 @@ class Sponsor:
         return [*begins, *sent, *own, *(self._meanwhile() if self.stage.round == 1 else [])]
 
     def _meanwhile(self) -> list[Effect]:
-        """While assistors have their longest round, the first: what only the report needs, and no assistor takes
-        part in. A sponsor that dies before the end does it then."""
-        return [Compute("own", self._model.fit_best_own, lambda _: [])] if self.stage.ensemble.judged else []
+        """While assistors have their rounds: what only the report needs, and no assistor takes part in. A sponsor that
+        dies before the end does it then."""
+
+        def loaded(fit: Callable[[], None]) -> list[Effect]:
+            return [Compute("own", fit, lambda _: [], aside=True)]
+
+        return [Compute("own", self._model.best_own, loaded)] if self.stage.ensemble.judged else []
 
     def _own_fit(self) -> list[Effect]:
         stage, round_ = self.stage, self.stage.round

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import functools
 import io
+import threading
 from typing import Any
 
 import pytest
 
+from parties.run import loop as loops
 from parties.run.exchange import Outcome, Transmit
 from parties.run.loop import Loop
 from parties.run.progress import Progress
 from secure_gal import events
 from secure_gal.effects import Compute
-from secure_gal.errors import SettingsError
+from secure_gal.errors import Paused, SettingsError
 from transport import events as told
 
 
@@ -51,7 +53,7 @@ def test_a_job_that_finishes_with_the_preparations_is_not_lost(monkeypatch: pyte
 
 def test_a_job_is_dull_to_look_at() -> None:
     job: Compute[int] = Compute("fit", lambda: 1, lambda _: [], round=3)
-    assert repr(job) == "Compute(work='fit', round=3, first=False)"
+    assert repr(job) == "Compute(work='fit', round=3, first=False, aside=False)"
 
 
 class Called:
@@ -155,3 +157,23 @@ def test_jobs_are_computed_in_order_and_fail_in_the_loops_thread() -> None:
     with pytest.raises(ZeroDivisionError):
         loop.worker.results(wait=60.0)
     assert not loop.worker.busy
+
+
+def test_a_job_aside_keeps_no_other_waiting_and_is_cut_off_like_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, done = threading.Event(), list[str]()
+    aside: Compute[bool] = Compute("own", lambda: gate.wait(60), lambda _: [], aside=True)
+    beside: Compute[bool] = Compute("fit", lambda: True, lambda _: [])
+    loop = Loop(Called([], Outcome()), Progress(stream=io.StringIO()))  # type: ignore[arg-type]
+    loop.on_computed = lambda job, seconds: done.append(job.work)
+    loop.online(Called([]))
+    loop._carry(Outcome(compute=[aside, beside]))
+    loop.run(lambda: done == ["fit"])
+    assert not loop.worker.busy
+    monkeypatch.setattr(loops, "cut_off", False)
+    loop.stop.asked = True
+    with pytest.raises(Paused):
+        loop.run(lambda: False)
+    assert loops.cut_off, "its thread goes on"
+    loop.stop.asked = False
+    gate.set()
+    loop.run(lambda: done == ["fit", "own"])

@@ -97,7 +97,7 @@ def test_the_best_own_model_is_fitted_once_whenever_it_is_asked_for(
 
     def prepared(model: SponsorData, *rows: Any) -> bytes:
         encoder = prepare(model, *rows)
-        model.fit_best_own()
+        model.best_own()()
         return encoder
 
     monkeypatch.setattr(SponsorData, "prepare", prepared)
