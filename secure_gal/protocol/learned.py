@@ -43,6 +43,17 @@ class Learned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     contributions: Contributions | None = None
 
 
+def meanwhile(stage: SponsorStage) -> list[Effect]:
+    """What `judge` needs of the sponsor alone, beside the rounds. A sponsor that dies before the end has it then."""
+    if stage.ensemble.judged is None:
+        return []
+
+    def loaded(fit: Callable[[], None]) -> list[Effect]:
+        return [Compute("own", fit, lambda _: [], aside=True)]
+
+    return [Compute("own", stage.model.best_own, loaded)]
+
+
 def judge(
     stage: SponsorStage, then: Callable[[Ensemble, Learned, Evaluation | None], list[Effect]]
 ) -> Compute[tuple[Ensemble, Evaluation | None]]:

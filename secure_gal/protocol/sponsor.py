@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 
@@ -20,7 +18,7 @@ from secure_gal.protection.ports import FittedPort, ResidualPort
 from secure_gal.protection.sponsor_stage import SponsorStage
 from secure_gal.protocol import agreement
 from secure_gal.protocol.alignment_sponsor import alignment_of
-from secure_gal.protocol.learned import Learned, judge
+from secure_gal.protocol.learned import Learned, judge, meanwhile
 from secure_gal.protocol.rows import number_rows
 from secure_gal.protocol.sponsor_records import SponsorRecords
 from secure_gal.settings.digest import VERSION
@@ -242,16 +240,7 @@ class Sponsor:
             begins.insert(0, events.Hiding())
         sent = self._residuals.send(self.stage)
         own = self._own_fit() if self._model.fits else self._fitted.ready(self.stage)
-        return [*begins, *sent, *own, *(self._meanwhile() if self.stage.round == 1 else [])]
-
-    def _meanwhile(self) -> list[Effect]:
-        """While assistors have their rounds: what only the report needs, and no assistor takes part in. A sponsor that
-        dies before the end does it then."""
-
-        def loaded(fit: Callable[[], None]) -> list[Effect]:
-            return [Compute("own", fit, lambda _: [], aside=True)]
-
-        return [Compute("own", self._model.best_own, loaded)] if self.stage.ensemble.judged else []
+        return [*begins, *sent, *own, *(meanwhile(self.stage) if self.stage.round == 1 else [])]
 
     def _own_fit(self) -> list[Effect]:
         stage, round_ = self.stage, self.stage.round
