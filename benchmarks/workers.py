@@ -1,7 +1,7 @@
 """A party's fits on its own cores against one and two of its own workers: a local cluster of processes, over TLS.
 
     python -m benchmarks.workers
-    python -m benchmarks.workers --ciphertexts 30000x12x1 --folds 10000x10 --out workers.json
+    python -m benchmarks.workers --ciphertexts 30000x12x1 --folds gb:100000x20 --out workers.json
 
 `here` is one process of one thread, without workers. `first` is the first round, which sends what workers keep and
 makes encodings, and `later` the mean of the others. Seconds of CPU are the party's process and its workers' together; a
@@ -29,16 +29,17 @@ import psutil
 from benchmarks import harness
 from benchmarks.encrypted_fit import problem
 from benchmarks.line import Line
+from crypto import pool
 from crypto.ckks.encrypted_ridge import EncryptedRidge
 from crypto.ckks.keys import PublicKeys
 from crypto.ckks.ring import padded
 from crypto.ckks.secret import SecretContext
 from crypto.ckks.sets import PARAMETER_SETS
-from crypto.pool import processes
 from parties.workers.connect import at_work
 from secure_gal.gal.split import fold_numbers
 from secure_gal.learners import make_learner
-from secure_gal.learners.cross_fit import cross_fit
+from secure_gal.learners.cross_fit import cross_fit, folds_for
+from secure_gal.learners.fold_workers import WORTHWHILE, timing_of
 from secure_gal.settings.party import LearnerSettings
 from tests.support.dask_cluster import LOOPBACK, Authority, Cluster, cluster
 
@@ -52,7 +53,7 @@ def main() -> None:
     """Parse arguments, measure, print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ciphertexts", default="30000x12x1,30000x64x1", help="rows x columns x outputs; or empty")
-    parser.add_argument("--folds", default="10000x10", help="rows x columns of boosted trees in five folds")
+    parser.add_argument("--folds", default="gb:100000x20,mlp:50000x10", help="kind:rows x columns; or empty")
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
     os.environ |= {"LOKY_MAX_CPU_COUNT": "1", "OMP_NUM_THREADS": "1"}
@@ -76,7 +77,7 @@ def _measured(authority: Authority, begin: Callable[[], contextlib.AbstractConte
             own = msgspec.structs.replace(
                 made.learner(authority.issue("party")), workers=f"tls://{LOOPBACK}:{line.port}"
             )
-            with at_work(own, lambda event: None):
+            with at_work(own, Path(), lambda event: None):
                 result[f"{count} workers"] = _rounds(begin, line, made)
     return result
 
@@ -120,7 +121,7 @@ def _ciphertexts(size: str) -> Callable[[], contextlib.AbstractContextManager[Ro
 
     @contextlib.contextmanager
     def begin() -> Iterator[Round]:
-        job = EncryptedRidge(keys, u, u, cores=processes())
+        job = EncryptedRidge(keys, u, u, cores=pool.processes())
         yield lambda: job.fit(requests, outputs)
         found = secret.decrypt(job.fit(requests, outputs), rows, outputs, "benchmark")
         job.close()
@@ -130,17 +131,22 @@ def _ciphertexts(size: str) -> Callable[[], contextlib.AbstractContextManager[Ro
 
 
 def _folds(size: str) -> Callable[[], contextlib.AbstractContextManager[Round]]:
-    rows, columns = map(int, size.split("x"))
+    kind, _, shape = size.partition(":")
+    rows, columns = map(int, shape.split("x"))
     rng = np.random.default_rng(0)
-    x, folds, seen = rng.standard_normal((rows, columns)), fold_numbers(rows, 5, 0), {}
+    number_of = folds_for(make_learner(LearnerSettings(kind=kind), Path()), None, rows)
+    x, folds, seen = rng.standard_normal((rows, columns)), fold_numbers(rows, number_of, 0), {}
     residual = (np.sin(x[:, :1]) + x[:, 1:2] * x[:, 2:3] + rng.standard_normal((rows, 1))).astype(np.float32)
 
     @contextlib.contextmanager
     def begin() -> Iterator[Round]:
-        learner, number = make_learner(LearnerSettings(kind="gb"), Path()), iter(range(ROUNDS))
+        learner, number = make_learner(LearnerSettings(kind=kind), Path()), iter(range(ROUNDS))
 
         def one_round() -> None:
             seed = next(number)
+            assert seed == 0 or pool.current() is None or timing_of(learner).seconds * number_of > WORTHWHILE, (
+                "too short"
+            )
             values = cross_fit(learner, x, residual, seed, folds).values.tobytes()
             assert seen.setdefault(seed, values) == values, "workers fit something else"
 

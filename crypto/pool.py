@@ -7,13 +7,12 @@ refuse to be pickled, and a private set intersection, whose blocks carry its sca
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import pickle
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-import numpy.typing as npt
-
-from crypto.errors import Refused
+from crypto.errors import Refused, Unsuitable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -23,6 +22,30 @@ Kept = Any
 
 class Lost(Refused):
     """What was sent or kept is gone with the workers that had it; sent again, the same call may succeed."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A value with the code that it needs and the other side may lack, as bytes."""
+
+    raw: bytes = field(repr=False)
+
+    @classmethod
+    def of(cls, value: object) -> Packed:
+        """Unsuitable if it holds what cannot be pickled, such as a lock or an open file."""
+        import cloudpickle
+
+        try:
+            return cls(cloudpickle.dumps(value))
+        except Exception as error:  # whatever its own `__reduce__` raises
+            raise Unsuitable(type(value).__name__, f"{type(error).__name__}: {error}") from error
+
+    def value(self) -> Any:
+        """The value; Unsuitable if this process cannot import what it needs."""
+        try:
+            return pickle.loads(self.raw)  # noqa: S301  (both sides are one owner's)
+        except Exception as error:  # whatever a module raises that is imported
+            raise Unsuitable("modules", f"{type(error).__name__}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -46,8 +69,16 @@ class Pool(Protocol):
         """For whichever worker a call with it comes to, once each."""
         ...
 
-    def send_once(self, array: npt.NDArray[Any]) -> Kept:
-        """As `send`; an array of the same contents that was sent lately is not sent again."""
+    def send_once(self, array: Any) -> Kept:
+        """As `send`, of an array, or what can be made one; of the same object or contents, sent lately, not again."""
+        ...
+
+    def pack(self, value: object) -> Packed:
+        """With modules of the owner's own; Unsuitable as `Packed.of`."""
+        ...
+
+    def everywhere(self, work: Callable[..., Result], *arguments: object) -> Mapping[str, Result]:
+        """What each worker makes of it, by the worker's address."""
         ...
 
     def keep(self, call: Call) -> Kept:

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 from crypto import pool
 from secure_gal import events
 from secure_gal.errors import EnvironmentFailure, SettingsError
+from secure_gal.learners import make_learner
 from secure_gal.settings.load import load_party
 from secure_gal.settings.party import LearnerSettings
 from secure_gal.settings.workers import WHERE
 
 if TYPE_CHECKING:
     from distributed import Client
+
+    from parties.workers.dask_pool import DaskPool
 
 WORKER_SECONDS = 20.0
 """How long a scheduler without workers is waited for."""
@@ -27,6 +30,7 @@ COMPARED: tuple[str, ...] = (
     "numpy",
     "scipy",
     "scikit-learn",
+    "torch",
     "dask",
     "distributed",
     "cloudpickle",
@@ -54,11 +58,14 @@ class Reached:
 
 
 @contextlib.contextmanager
-def at_work(learner: LearnerSettings, show: Callable[[events.Workers], None]) -> Iterator[None]:
+def at_work(learner: LearnerSettings, folder: Path, show: Callable[[events.Workers], None]) -> Iterator[None]:
     """The party's workers do its fits in here; without any, nothing is done, and nothing of Dask imported.
 
+    Args:
+        folder: the party file's, where its own modules are.
+
     Raises:
-        SettingsError: Dask is missing, certificates do not fit, or versions differ.
+        SettingsError: Dask is missing, certificates do not fit, versions differ, or the learner cannot go there.
         EnvironmentFailure: no scheduler answers, or it has no workers.
     """
     if learner.workers is None:
@@ -69,9 +76,10 @@ def at_work(learner: LearnerSettings, show: Callable[[events.Workers], None]) ->
 
         reached = _look(client, learner.workers)
         show(events.Workers(reached.address, reached.workers, reached.threads))
-        made = DaskPool(client, learner.workers, list(client.nthreads()))
-        pool.use(made)
+        made = DaskPool(client, learner.workers, list(client.nthreads()), folder)
         try:
+            _try(made, learner, folder)
+            pool.use(made)
             yield
         finally:
             pool.use(None)
@@ -80,11 +88,22 @@ def at_work(learner: LearnerSettings, show: Callable[[events.Workers], None]) ->
 
 def look(file: Path) -> str:
     """What `check` says of a party's workers; empty if it has none. Raises as `at_work`."""
-    learner = load_party(file)[0].learner
+    learner, folder = load_party(file)[0].learner, file.resolve().parent
     if learner.workers is None:
         return ""
     with _client(learner) as client:
-        return f"workers: {_look(client, learner.workers).in_words()}"
+        from parties.workers.dask_pool import DaskPool
+
+        said = _look(client, learner.workers).in_words()
+        _try(DaskPool(client, learner.workers, list(client.nthreads()), folder), learner, folder)
+        return f"workers: {said}"
+
+
+def _try(made: DaskPool, settings: LearnerSettings, folder: Path) -> None:
+    """Whether every worker can read the party's learner."""
+    from parties.workers.own_code import try_on_workers
+
+    try_on_workers(made, make_learner(settings, folder))
 
 
 @contextlib.contextmanager
@@ -115,8 +134,8 @@ def _look(client: Client, address: str) -> Reached:
         client.wait_for_workers(1, timeout=WORKER_SECONDS)
     except TimeoutError:
         raise EnvironmentFailure(
-            f"{WHERE}: the scheduler at {address} has no workers after {WORKER_SECONDS:.0f} s; start some "
-            "(`dask worker`)"
+            f"{WHERE}: the scheduler at {address} has no workers after {WORKER_SECONDS:.0f} s, or only such "
+            "as are paused for want of memory; start some (`dask worker`)"
         ) from None
     threads = client.nthreads()
     for worker in threads:
@@ -139,7 +158,7 @@ def _same_versions(client: Client, address: str) -> dict[str, str]:
 
 
 def _packages(said: dict[str, Any]) -> dict[str, str | None]:
-    """By name; of Python the release without its last number."""
-    found: dict[str, str | None] = dict(said["packages"])
+    """By name; of Python the release without its last number, of others without what they were built for."""
+    found: dict[str, str | None] = {name: said and said.partition("+")[0] for name, said in said["packages"].items()}
     found["python"] = ".".join((found.get("python") or "").split(".")[:2])
     return found

@@ -10,20 +10,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
+import cloudpickle
 import numpy as np
 import numpy.typing as npt
 from distributed import Client, Future, wait
 from distributed.comm import CommClosedError
 from distributed.scheduler import KilledWorker
 
-from crypto.pool import Call, Lost
+from crypto.pool import Call, Lost, Packed
+from parties.workers.own_code import own_modules
 from secure_gal.errors import EnvironmentFailure
 from secure_gal.settings.workers import WHERE
 
+Result = TypeVar("Result")
 LOOK_SECONDS = 5.0
 """How often it is looked whether there are workers at all."""
 PATIENCE_SECONDS = 60.0
@@ -40,11 +44,13 @@ class DaskPool:
         client: connected.
         address: of the scheduler, for messages.
         workers: their addresses.
+        folder: the party file's; modules from there go along with what is packed.
     """
 
-    def __init__(self, client: Client, address: str, workers: Sequence[str]) -> None:
-        self._client, self._address, self._workers = client, address, sorted(workers)
+    def __init__(self, client: Client, address: str, workers: Sequence[str], folder: Path) -> None:
+        self._client, self._address, self._workers, self._folder = client, address, sorted(workers), folder
         self._once: dict[bytes, Future] = {}
+        self._digests: list[tuple[object, bytes]] = []
 
     @property
     def size(self) -> int:
@@ -59,17 +65,38 @@ class DaskPool:
         with self._explained():
             return self._client.scatter([value], hash=False)[0]
 
-    def send_once(self, array: npt.NDArray[Any]) -> Future:
-        """As `send`; of arrays with the same contents and type only the first, as long as it is among the last ones."""
-        about = f"{array.dtype.str} {array.shape} {array.flags.f_contiguous}\0".encode()
-        sha = hashlib.sha256(about)
-        sha.update(np.ascontiguousarray(array).data)
-        digest = sha.digest()
-        found = self._once.pop(digest, None)
-        self._once[digest] = self.send(array) if found is None else found
+    def send_once(self, array: Any) -> Future:
+        """As `send`; of the same object, or arrays with the same contents and type, only the first, as long as it is
+        among the last ones. What is sent must not change."""
+        digest = next((digest for seen, digest in self._digests if seen is array), None)
+        if digest is None or digest not in self._once:
+            values = np.asarray(array)
+            if digest is None:
+                digest = _digest(values)
+                self._digests = [*self._digests, (array, digest)][-KEPT_ARRAYS:]
+            if digest not in self._once:
+                self._once[digest] = self.send(values)
+        self._once[digest] = self._once.pop(digest)
         while len(self._once) > KEPT_ARRAYS:
             del self._once[next(iter(self._once))]
         return self._once[digest]
+
+    def pack(self, value: object) -> Packed:
+        """With the modules that lie in the party's folder and are of no installed package."""
+        own = own_modules(self._folder)
+        for module in own:
+            cloudpickle.register_pickle_by_value(module)
+        try:
+            return Packed.of(value)
+        finally:
+            for module in own:
+                cloudpickle.unregister_pickle_by_value(module)
+
+    def everywhere(self, work: Callable[..., Result], *arguments: object) -> dict[str, Result]:
+        """On every worker that there is now."""
+        with self._explained():
+            found: dict[str, Result] = self._client.run(work, *arguments)
+            return found
 
     def keep(self, call: Call) -> Future:
         """Its result stays where it was made; what went wrong is said when it is used."""
@@ -101,6 +128,7 @@ class DaskPool:
     def close(self) -> None:
         """End the connection, by which the workers drop what they hold for this process."""
         self._once.clear()
+        self._digests.clear()
         self._client.close(timeout=2)
 
     def _submit(self, call: Call) -> Future:
@@ -116,12 +144,23 @@ class DaskPool:
                     wait(futures, timeout=LOOK_SECONDS)
                 return
             except TimeoutError:
-                without = 0.0 if self._client.nthreads() else without + LOOK_SECONDS
+                without = 0.0 if self._some_work() else without + LOOK_SECONDS
             if without >= PATIENCE_SECONDS:
                 raise self._without_workers()
 
+    def _some_work(self) -> bool:
+        """One that is short of memory is paused, and takes nothing until it has some: perhaps never."""
+        try:
+            self._client.wait_for_workers(1, timeout=LOOK_SECONDS / 10)
+        except TimeoutError:
+            return False
+        return True
+
     def _without_workers(self) -> EnvironmentFailure:
-        text = f"{WHERE}: {self._address} has had no workers for {PATIENCE_SECONDS:.0f} s; start some, {AGAIN}"
+        text = (
+            f"{WHERE}: {self._address} has had no workers for {PATIENCE_SECONDS:.0f} s, or only such as are paused "
+            f"for want of memory; start some, {AGAIN}"
+        )
         return EnvironmentFailure(text)
 
     @contextlib.contextmanager
@@ -149,3 +188,11 @@ class DaskPool:
         except (OSError, asyncio.CancelledError, CancelledError):
             return False
         return True
+
+
+def _digest(values: npt.NDArray[Any]) -> bytes:
+    """Of contents, type, shape and order."""
+    about = f"{values.dtype.str} {values.shape} {values.flags.f_contiguous}\0".encode()
+    sha = hashlib.sha256(about)
+    sha.update(np.ascontiguousarray(values).data)
+    return sha.digest()

@@ -14,6 +14,7 @@ from secure_gal.gal.split import derive_seed, fold_numbers
 from secure_gal.gal.withheld import fixed, least
 from secure_gal.learners.base import Learner, Model
 from secure_gal.learners.cross_fit import cross_fit
+from secure_gal.learners.fold_workers import fitted_whole
 
 WHERE = "[learner]"
 LARGEST_PART = 1e30
@@ -82,7 +83,7 @@ class LocalParty:
         """
         seed = derive_seed("fit", self._seed, self._name, round_)
         if self._folds is None:
-            model, self.how = self._learner.fit(self._x_train, residual, seed), "fitted values"
+            model, self.how = fitted_whole(self._learner, self._x_train, residual, seed), "fitted values"
             return model, self._checked(model.predict(self.x), residual.shape[1])
         found = cross_fit(self._learner, self._x_train, residual, seed, self._folds)
         self.how, of_training = found.how, found.values

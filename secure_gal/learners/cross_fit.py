@@ -7,6 +7,7 @@ way where it has one at the cost of a single fit (`OwnWay`).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from secure_gal.errors import DataError, SettingsError
 from secure_gal.gal.split import derive_seed
 from secure_gal.learners.base import Learner, Model
-from secure_gal.learners.fold_workers import Fits, fit_folds
+from secure_gal.learners.fold_workers import Fits, Piece, Timing, each_piece, timing_of
 
 Array = npt.NDArray[np.float64]
 Residual = npt.NDArray[np.float32]
@@ -86,10 +87,10 @@ def cross_fit(learner: Learner, x: Any, residual: Residual, seed: int, folds: Fo
 
 def by_folds(learner: Learner, x: Any, residual: Residual, seed: int, folds: Folds) -> CrossFit:
     """One model a fold, fitted to all other rows; arguments and errors as `cross_fit`."""
-    rows = each_fold(folds)
-    seeds = [derive_seed("fold", seed, fold) for fold in range(len(rows))]
-    found, values = fit_folds(learner, Fits(x, residual, folds, seeds)), np.empty(residual.shape)
-    for (held, _), (_, predicted) in zip(rows, found, strict=True):
+    fits = Fits(x, residual, folds, fold_seeds(seed, folds))
+    found = each_piece(timing_of(learner), functools.partial(_fit_and_predict, learner), fits)
+    values = np.empty(residual.shape)
+    for (held, _), (_, predicted) in zip(each_fold(folds), found, strict=True):
         expected = (int(held.sum()), residual.shape[1])
         if predicted.shape != expected:
             raise SettingsError(
@@ -99,6 +100,17 @@ def by_folds(learner: Learner, x: Any, residual: Residual, seed: int, folds: Fol
         values[held] = predicted
     models = tuple(model for model, _ in found)
     return CrossFit(FoldModels(models), values, f"out-of-fold values, {len(models)} folds")
+
+
+def _fit_and_predict(learner: Learner, piece: Piece) -> tuple[Model, Array]:
+    """A fold's model, and what it predicts of the rows held back (n', K)."""
+    model = learner.fit(piece.kept, piece.residual, piece.seed)
+    return model, np.asarray(model.predict(piece.held))
+
+
+def fold_seeds(seed: int, folds: Folds) -> list[int]:
+    """Each fold's; errors as `each_fold`."""
+    return [derive_seed("fold", seed, fold) for fold in range(len(each_fold(folds)))]
 
 
 def each_fold(folds: Folds) -> list[tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]]:
@@ -116,10 +128,17 @@ def folds_for(learner: object, asked: int | None, rows: int) -> int:
 
 
 def prepared_by_fold(
-    prepare: Callable[[Any, Residual, int], Any], x: Any, residual: Residual, seed: int, folds: Folds
+    prepare: Callable[[Any, Residual, int], Any],
+    x: Any,
+    residual: Residual,
+    seed: int,
+    folds: Folds,
+    timing: Timing | None = None,
 ) -> tuple[Any, ...]:
-    """What `prepare` makes of every fold's other rows."""
-    return tuple(
-        prepare(x[kept], residual[kept], derive_seed("fold", seed, fold))
-        for fold, (_, kept) in enumerate(each_fold(folds))
-    )
+    """What `prepare` makes of every fold's other rows; `timing` as `each_piece`."""
+    fits = Fits(x, residual, folds, fold_seeds(seed, folds))
+    return tuple(each_piece(timing, functools.partial(_prepare, prepare), fits))
+
+
+def _prepare(prepare: Callable[[Any, Residual, int], Any], piece: Piece) -> Any:
+    return prepare(piece.kept, piece.residual, piece.seed)

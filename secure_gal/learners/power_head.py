@@ -6,10 +6,13 @@ and the factorisation that it took is kept over all rounds, folds and outputs.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import numpy.typing as npt
 
 from secure_gal.learners.cross_fit import CrossFit, Folds, each_fold
+from secure_gal.learners.fold_workers import Fits, Piece, Timing, each_piece
 from secure_gal.learners.ridge import Head
 
 Array = npt.NDArray[np.float64]
@@ -31,7 +34,7 @@ class PowerHeadLearner:
     """
 
     def __init__(self, power: float) -> None:
-        self._power = power
+        self._power, self.timing = power, Timing()
 
     def fit(self, u: Array, residual: npt.NDArray[np.float32], seed: int) -> Head:
         """Fit U (n, width) of the training rows to the pseudo-residual (n, K); `seed` is not needed."""
@@ -39,11 +42,15 @@ class PowerHeadLearner:
 
     def cross_fit(self, u: Array, residual: npt.NDArray[np.float32], seed: int, folds: Folds) -> CrossFit:
         """One head a fold, fitted to all other rows under the same ridge; new rows get their mean, which is a head."""
-        values, heads, shrinkage = np.empty(residual.shape), [], _shrinkage(u)
-        for held, kept in each_fold(folds):
-            heads.append(self._coefficients(u[kept], residual[kept], shrinkage, len(u)))
-            values[held] = u[held] @ heads[-1]
+        rows, values = each_fold(folds), np.empty(residual.shape)
+        fit = functools.partial(self._of_piece, _shrinkage(u), len(u))
+        heads = each_piece(self.timing, fit, Fits(u, residual, folds, range(len(rows))))
+        for (held, _), head in zip(rows, heads, strict=True):
+            values[held] = u[held] @ head
         return CrossFit(Head(np.mean(heads, axis=0)), values, f"out-of-fold values, {len(heads)} folds")
+
+    def _of_piece(self, shrinkage: Array, rows: int, piece: Piece) -> Array:
+        return self._coefficients(piece.kept, piece.residual, shrinkage, rows)
 
     def _coefficients(self, u: Array, residual: npt.NDArray[np.float32], shrinkage: Array, rows: int) -> Array:
         """g (width, K); `rows`: of the basis, whose columns have squares that add up to 1 - shrinkage."""

@@ -22,6 +22,7 @@ from secure_gal.learners import storage
 from secure_gal.learners.base import NUMPY, Learner, Model, Placement, placement_of
 from secure_gal.learners.cross_fit import FOLDS, NETWORK_FOLDS, CrossFit, Folds, cross_fit, prepared_by_fold
 from secure_gal.learners.fold_maps import FoldMaps, fold_heads
+from secure_gal.learners.fold_workers import Timing
 
 Array = npt.NDArray[np.float64]
 
@@ -129,6 +130,7 @@ class SharedLearner:
         self._for: Any = None
         self._train: Array = np.zeros((0, 0))
         self._shared: Shared | None = None
+        self.timing = Timing() if sees_labels else None
         self.seconds = 0.0
         """Seconds that this process took to prepare the map."""
 
@@ -150,13 +152,16 @@ class SharedLearner:
     def cross_fit(self, x: Any, residual: npt.NDArray[np.float32], seed: int, folds: Folds) -> CrossFit:
         """The same, and values of the training rows from fits that have not seen them."""
         if self._sees_labels:
-            shared, first = self._ready(x, lambda: FoldMaps(prepared_by_fold(self._prepare, x, residual, seed, folds)))
+            shared, first = self._ready(x, lambda: FoldMaps(self._by_fold(x, residual, seed, folds)))
             maps = cast(FoldMaps, shared.prepared)
             found = fold_heads(self._train, maps.columns, residual, folds)
         else:
             shared, first = self._ready(x, lambda: self._prepare(x, residual, seed))
             found = cross_fit(self._inner, self._train, residual, seed, folds)
         return found._replace(model=SharedModel(shared, found.model, carries=first))
+
+    def _by_fold(self, x: Any, residual: npt.NDArray[np.float32], seed: int, folds: Folds) -> tuple[Any, ...]:
+        return prepared_by_fold(self._prepare, x, residual, seed, folds, self.timing)
 
     def _ready(self, x: Any, prepare: Callable[[], Prepared]) -> tuple[Shared, bool]:
         """The map of these rows, whose result is in `_train` then, and whether it was prepared just now."""

@@ -20,6 +20,7 @@ from secure_gal.learners.cross_fit import NETWORK_FOLDS
 from secure_gal.learners.cuda_graphs import GraphedStep, has_graphs
 from secure_gal.learners.declare import POWERS
 from secure_gal.learners.devices import choose_device, compiler, out_of_memory, placement, seeded, uses_bfloat16
+from secure_gal.learners.fold_workers import Timing
 from secure_gal.learners.torch_options import TorchOptions
 from secure_gal.learners.torch_steps import Inputs, Objective, laid_out
 
@@ -109,7 +110,7 @@ class TorchLearner:
                 "variable CXX",
             )
         uses_bfloat16(self._options.precision, choose_device(device))
-        self._build, self._power, self._device = build, POWERS[loss], device
+        self._build, self._power, self._device, self.timing = build, POWERS[loss], device, Timing()
 
     default_folds = NETWORK_FOLDS
 

@@ -14,6 +14,7 @@ from secure_gal.errors import SettingsError
 from secure_gal.factories import own_code
 from secure_gal.learners.base import NUMPY, Placement
 from secure_gal.learners.cross_fit import OUT_OF_BAG, CrossFit, Folds, by_folds
+from secure_gal.learners.fold_workers import Fits, Piece, Timing, each_piece
 
 WHERE = "[learner] kind or options"
 
@@ -50,7 +51,7 @@ class EstimatorLearner:
     """Fits a fresh estimator of `factory(seed)` to each column of the residual."""
 
     def __init__(self, factory: Callable[[int], Any], placement: Placement = NUMPY) -> None:
-        self._factory, self.placement = factory, placement
+        self._factory, self.placement, self.timing = factory, placement, Timing()
 
     def fit(self, x: npt.NDArray[np.float64], residual: npt.NDArray[np.float32], seed: int) -> ColumnModels:
         """Fit x (n, p) to the pseudo-residual (n, K).
@@ -65,16 +66,19 @@ class EstimatorLearner:
         sample = self._factory(seed)
         if not (getattr(sample, "bootstrap", False) and hasattr(sample, "oob_score")):
             return by_folds(self, x, residual, seed, folds)
-        bagged = EstimatorLearner(lambda seed: _with_oob(self._factory(seed)), self.placement)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Some inputs do not have OOB scores", UserWarning)
-            model = bagged.fit(x, residual, seed)
+        model = each_piece(self.timing, self._bagged, Fits(x, residual, None, [seed]))[0]
         if all(_every_row_out_of_bag(estimator, len(x)) for estimator in model.columns):
             columns = [np.asarray(e.oob_prediction_, dtype=np.float64).reshape(len(x)) for e in model.columns]
             return CrossFit(model, np.stack(columns, axis=1), OUT_OF_BAG)
         found = by_folds(self, x, residual, seed, folds)
         why = f"the out-of-bag values of {type(sample).__name__} leave out rows: use more trees, for one fit a round"
         return found._replace(how=f"{found.how} ({why})")
+
+    def _bagged(self, piece: Piece) -> ColumnModels:
+        bagged = EstimatorLearner(lambda seed: _with_oob(self._factory(seed)), self.placement)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Some inputs do not have OOB scores", UserWarning)
+            return bagged.fit(piece.kept, piece.residual, piece.seed)
 
     def _fitted(self, x: npt.NDArray[np.float64], target: npt.NDArray[np.float64], seed: int) -> Any:
         estimator = self._factory(seed)
@@ -100,7 +104,9 @@ def _every_row_out_of_bag(estimator: Any, rows: int) -> bool:
 class OwnKind(EstimatorLearner):
     """Of an estimator that every process of this installation can import."""
 
-    seconds = 0.0
+    def __init__(self, factory: Callable[[int], Any]) -> None:
+        super().__init__(factory)
+        self.timing = Timing(on_cores=True)
 
 
 def tried(factory: Callable[[int], Any]) -> OwnKind:

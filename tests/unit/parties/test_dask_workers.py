@@ -54,8 +54,8 @@ def running(authority: Authority) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def workers(running: Cluster, own: TlsFiles) -> Iterator[dask_pool.DaskPool]:
-    with at_work(running.learner(own), lambda event: None):
+def workers(running: Cluster, own: TlsFiles, folder: Path) -> Iterator[dask_pool.DaskPool]:
+    with at_work(running.learner(own), folder, lambda event: None):
         found = pool.current()
         assert isinstance(found, dask_pool.DaskPool)
         yield found
@@ -169,12 +169,10 @@ def test_folds_are_the_same_bit_for_bit_and_rows_are_sent_once(
 
 def test_what_a_fit_refuses_is_said_as_here(workers: dask_pool.DaskPool, monkeypatch: pytest.MonkeyPatch) -> None:
     learner, bad = slow(monkeypatch), np.where(Y.max() == Y, np.nan, Y)
-    learner.seconds = 1.0
     with pytest.raises(SettingsError) as there:
         cross_fit(learner, X, bad, 1, FOLDS)
     pool.use(None)
-    learner.seconds = 0.0
-    monkeypatch.setattr(fold_workers, "WORTHWHILE", 9.0)
+    learner.timing.seconds = None
     with pytest.raises(SettingsError) as here:
         cross_fit(learner, X, bad, 1, FOLDS)
     assert str(there.value) == str(here.value)
@@ -210,12 +208,12 @@ def test_the_secret_key_cannot_be_sent(workers: dask_pool.DaskPool) -> None:
 
 
 def test_work_goes_on_without_a_worker_that_died_and_ends_with_the_scheduler(
-    running: Cluster, own: TlsFiles, monkeypatch: pytest.MonkeyPatch
+    running: Cluster, own: TlsFiles, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Last of all: nothing of the cluster is left after it."""
     requests = secret("standard").encrypt(R)
     job = EncryptedRidge(keys("standard", 16), U, U, cores=2)
-    with at_work(running.learner(own), lambda event: None):
+    with at_work(running.learner(own), folder, lambda event: None):
         workers, learner = pool.current(), slow(monkeypatch)
         before = cross_fit(learner, X, Y, 1, FOLDS)
         job.fit(requests, 1)

@@ -182,7 +182,9 @@ def test_assist_asks_for_consent_first_and_closes_its_store(lab: Bench, monkeypa
     monkeypatch.setattr(Progress, "follow_logging", lambda self: lab.done.append("follows"))
     monkeypatch.setattr(assist, "require_consent", lambda session, store, given: lab.done.append(("consent", given)))
     monkeypatch.setattr(assist, "go_beyond", lambda session, store, beyond: {"beyond": beyond})
-    monkeypatch.setattr(assist, "at_work", lambda learner, show: nullcontext(lab.done.append(("at work", learner))))
+    monkeypatch.setattr(
+        assist, "at_work", lambda learner, folder, show: nullcontext(lab.done.append(("at work", learner)))
+    )
     monkeypatch.setattr(
         assist, "_serve", lambda s, store, once, progress, allowed: lab.done.append((once, allowed)) or 0
     )

@@ -41,7 +41,7 @@ def own(authority: Authority) -> TlsFiles:
 
 
 def refused(learner: LearnerSettings, kind: type[Exception]) -> str:
-    with pytest.raises(kind) as found, at_work(learner, lambda event: None):
+    with pytest.raises(kind) as found, at_work(learner, Path(), lambda event: None):
         raise AssertionError("connected")
     return str(found.value)
 
@@ -151,10 +151,11 @@ def test_nothing_of_dask_is_imported_without_workers() -> None:
     code = (
         "import sys, parties.cli, parties.commands.assist, parties.commands.train, crypto.ckks.encrypted_ridge\n"
         "from joblib import Parallel, delayed\n"
+        "from pathlib import Path\n"
         "from parties.workers.connect import at_work\n"
         "from secure_gal.learners import cross_fit, fold_workers\n"
         "from secure_gal.settings.party import LearnerSettings\n"
-        "with at_work(LearnerSettings(), print):\n"
+        "with at_work(LearnerSettings(), Path(), print):\n"
         "    Parallel(n_jobs=1)([delayed(len)('ab')])\n"
         "print({'dask', 'distributed', 'tornado'} & set(sys.modules))\n"
     )

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from crypto.pool import Packed
 from secure_gal.errors import SettingsError
 from secure_gal.gal.split import fold_numbers
 from secure_gal.learners import fold_workers, make_learner
 from secure_gal.learners.cross_fit import cross_fit
+from secure_gal.learners.fold_workers import Timing
 from secure_gal.learners.trees import EstimatorLearner
 from secure_gal.settings.party import LearnerSettings
 
@@ -35,8 +39,7 @@ class Means:
 
 def learner(make: Any, seconds: float | None) -> EstimatorLearner:
     made = EstimatorLearner(lambda seed: make())
-    if seconds is not None:
-        made.seconds = seconds  # type: ignore[attr-defined]
+    made.timing = Timing(seconds is not None, seconds)
     return made
 
 
@@ -53,7 +56,7 @@ def test_long_fits_are_shared_out_and_nothing_else_changes(monkeypatch: pytest.M
     short = cross_fit(learner(Means, 0.0), X, R, 7, FOLDS)
     assert processes(short) == {os.getpid()}
     own = cross_fit(learner(Means, None), X, R, 7, FOLDS)
-    assert processes(own) == {os.getpid()}, "an estimator of one's own stays in its process"
+    assert processes(own) == {os.getpid()}, "an estimator of one's own goes to no process of this machine"
     long = cross_fit(learner(Means, fold_workers.WORTHWHILE), X, R, 7, FOLDS)
     assert os.getpid() not in processes(long)
     assert long.values.tobytes() == short.values.tobytes() == own.values.tobytes()
@@ -68,6 +71,22 @@ def test_boosted_trees_are_the_same_from_two_processes(monkeypatch: pytest.Monke
     after = cross_fit(make_learner(settings, Path()), X, R, 1, FOLDS)
     assert before.values.tobytes() == after.values.tobytes()
     assert before.model.predict(X).tobytes() == after.model.predict(X).tobytes()
+
+
+def test_a_worker_of_several_threads_makes_one_fit_at_a_time() -> None:
+    """Torch's random numbers are the process's: two fits at once would draw each other's."""
+    made, rest = LearnerSettings(kind="mlp", options={"epochs": 30, "hidden": 8, "dropout": 0.5}), []
+    x, residual = np.repeat(X, 10, axis=0), np.repeat(R, 10, axis=0)
+    for seed in range(6):
+        fit = functools.partial(fold_workers._fit, make_learner(made, Path()))
+        rest.append((Packed.of(fit), residual, [seed]))
+
+    def predicted(each: Any) -> bytes:
+        return fold_workers._on_worker(x, None, each, 0)[0].value().predict(X).tobytes()
+
+    with ThreadPoolExecutor(3) as threads:
+        together = list(threads.map(predicted, rest))
+    assert together == [predicted(each) for each in rest]
 
 
 class Failing(Means):
