@@ -4,8 +4,9 @@
     python -m benchmarks.calls --out calls.json
 
 Functions of this project alone are counted, by `sys.setprofile`: those of the protocol objects of a sponsor and two
-assistors, from one committed round to the next, jobs included. Messages are handed over as objects, and ciphertexts are
-stand-ins that can be read: wire, ledger and CKKS have benchmarks of their own.
+assistors, from one committed round to the next inside a study, jobs included. Messages are handed over as objects.
+Ciphertexts are stand-ins that can be read, and what a stand-in calls is not counted: wire, ledger and CKKS have
+benchmarks of their own.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = tuple(f"{ROOT / name}/" for name in ("secure_gal", "crypto", "transport", "parties"))
 INNER = {"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"}
 """Calls in Python 3.11 and none in 3.12."""
-ROUND = 2
-"""The round that is counted: nothing is done for the first time in it."""
+ROUND, ROUNDS = 2, 3
+"""The round that is counted, and how many there are: nothing is done for the first or the last time in it."""
+STAND_INS = str(ROOT / "tests" / "support" / "encrypted_in_memory.py")
 KEYED = {f"State.{name}" for name in ("put", "get", "drop", "drop_all", "array", "raw", "text", "keys", "__contains__")}
 """Methods that take a key as text; entries alone may call them."""
 
@@ -35,15 +37,18 @@ def counted() -> dict[str, Any]:
     """Calls by file and function of one round, and by whom a state key was named."""
     from tests.support.hostile_studies import play
 
-    made, calls, callers = play("ckks"), Counter[tuple[str, str]](), Counter[str]()
-    sponsor = made.roles["hospital"]
+    made, calls, callers = play("ckks", rounds=ROUNDS), Counter[tuple[str, str]](), Counter[str]()
+    stage, inside = made.roles["hospital"].stage, 0
 
     def committed() -> int:
-        return len(sponsor.ensemble.history) if sponsor.ensemble is not None else 0
+        return 0 if stage.ensemble_or_none is None else len(stage.ensemble_or_none.history)
 
     def profile(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal inside
         name = frame.f_code.co_filename
-        if event != "call" or not name.startswith(PACKAGES) or frame.f_code.co_name in INNER:
+        if name == STAND_INS and event in ("call", "return"):
+            inside += 1 if event == "call" else -1
+        if inside or event != "call" or not name.startswith(PACKAGES) or frame.f_code.co_name in INNER:
             return
         calls[str(Path(name).relative_to(ROOT)), frame.f_code.co_qualname] += 1
         back = frame.f_back

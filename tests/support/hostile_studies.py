@@ -31,10 +31,10 @@ MODES = {
 }
 
 
-def settings(mode: str) -> Study:
+def settings(mode: str, rounds: int = ROUNDS) -> Study:
     # The same rows are trained on in all modes, so that one mode's fits can be held against another's; and private ids
     # have a random order, which would decide by validation rows which rounds are kept.
-    return study(protect=MODES[mode], loss="l2", rounds=ROUNDS, validation=0.0)
+    return study(protect=MODES[mode], loss="l2", rounds=rounds, validation=0.0)
 
 
 class MemoryKeys(NothingKept):
@@ -50,7 +50,11 @@ class MemoryKeys(NothingKept):
 
 
 def build(
-    mode: str, first_nonce: int = 1, max_rows: int | None = None, kept: Mapping[str, MemoryKeys] | None = None
+    mode: str,
+    first_nonce: int = 1,
+    max_rows: int | None = None,
+    kept: Mapping[str, MemoryKeys] | None = None,
+    rounds: int = ROUNDS,
 ) -> Any:
     """The protocol objects of a mode; ciphers are stand-ins, whose ciphertexts can be read.
 
@@ -59,7 +63,7 @@ def build(
         max_rows: an assistor's cap on predictions.
         kept: by assistor, its home's keys of earlier runs.
     """
-    the_study = settings(mode)
+    the_study = settings(mode, rounds)
     summed, encrypted = the_study.protect.summed, the_study.protect.encrypted
 
     budgets = {name: MemoryBudget() for name in NAMES}  # of the parties' homes: they outlive a restart
@@ -70,7 +74,7 @@ def build(
         fixed = dataclasses.replace(fixed, max_rows=max_rows, kept_keys=keys)
         nonce = bytes([NAMES.index(name) + first_nonce]) * 16
         if name == "hospital":
-            arrays = Arrays(name, rounds=ROUNDS)
+            arrays = Arrays(name, rounds=rounds)
             if the_study.protect.privatised:  # released labels are one of two bins
                 arrays.y = np.where(arrays.y > np.median(arrays.y), 1.0, -1.0)
             if summed:
@@ -92,8 +96,8 @@ def build(
     return make
 
 
-def play(mode: str, first_nonce: int = 1, max_rows: int | None = None) -> Play:
-    return Play(NAMES, build(mode, first_nonce, max_rows))
+def play(mode: str, first_nonce: int = 1, max_rows: int | None = None, rounds: int = ROUNDS) -> Play:
+    return Play(NAMES, build(mode, first_nonce, max_rows, rounds=rounds))
 
 
 def prediction(mode: str, state: State, ids: tuple[str, ...] = ("r3", "r7")) -> Prediction:
