@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 T = TypeVar("T")
 Value = npt.NDArray[Any] | bytes
+V = TypeVar("V", bound=Value)
 
 
 class NoEntry(KeyError):
@@ -58,20 +59,23 @@ class State:
         for key in self.keys(prefix):
             self.drop(key)
 
-    def array(self, key: str) -> npt.NDArray[Any]:
-        """The array saved under `key`; NoEntry when there is none, TypeError for bytes."""
-        return _array(self.row(key))
+    def row(self, key: str, kind: type[V]) -> V:
+        """What is saved under `key`; NoEntry when there is nothing, TypeError for the other kind."""
+        value = self.rows.get(key)
+        if value is None:
+            raise NoEntry(key)
+        if not isinstance(value, kind):
+            held, due = ("an array", "bytes are") if kind is bytes else ("bytes", "an array is")
+            raise TypeError(f"the state entry {key!r} holds {held} where {due} due")
+        return value
 
-    def row(self, key: str) -> Value:
-        """What is saved under `key`; NoEntry when there is nothing."""
-        try:
-            return self.rows[key]
-        except KeyError:
-            raise NoEntry(key) from None
+    def array(self, key: str) -> npt.NDArray[Any]:
+        """The array saved under `key`; raises as `row`."""
+        return self.row(key, np.ndarray)
 
     def raw(self, key: str, default: bytes = b"") -> bytes:
         """The bytes saved under `key`, or `default`; TypeError for an array."""
-        return _bytes(self.rows.get(key, default))
+        return self.row(key, bytes) if key in self.rows else default
 
     def text(self, key: str, default: str = "") -> str:
         """The text saved under `key`, or `default`."""
@@ -87,40 +91,28 @@ class State:
         return changes
 
 
-def _array(value: Value) -> npt.NDArray[Any]:
-    if isinstance(value, bytes):
-        raise TypeError("a state entry holds bytes where an array is due")
-    return value
-
-
-def _bytes(value: Value) -> bytes:
-    if not isinstance(value, bytes):
-        raise TypeError("a state entry holds an array where bytes are due")
-    return value
-
-
 @dataclass(frozen=True, slots=True)
 class Form(Generic[T]):
-    """How a value becomes a row, and back."""
+    """What kind of row a value becomes, how, and back."""
 
+    kind: type[Value]
     pack: Callable[[T], Value]
-    unpack: Callable[[Value], T]
+    unpack: Callable[[Any], T]
 
 
-ARRAY: Form[npt.NDArray[Any]] = Form(lambda value: value, _array)
-RAW: Form[bytes] = Form(lambda value: value, _bytes)
-TEXT: Form[str] = Form(str.encode, lambda value: _bytes(value).decode())
-NUMBER: Form[int] = Form(lambda value: str(value).encode(), lambda value: int(_bytes(value)))
-REAL: Form[float] = Form(lambda value: np.array([value]), lambda value: float(_array(value)[0]))
-MASK: Form[npt.NDArray[np.bool_]] = Form(lambda value: value.astype(np.uint8), lambda value: _array(value).astype(bool))
-MARK: Form[None] = Form(lambda value: b"1", lambda value: None)
+ARRAY: Form[npt.NDArray[Any]] = Form(np.ndarray, np.asarray, np.asarray)
+RAW: Form[bytes] = Form(bytes, bytes, bytes)
+TEXT: Form[str] = Form(bytes, str.encode, bytes.decode)
+NUMBER: Form[int] = Form(bytes, lambda value: str(value).encode(), int)
+REAL: Form[float] = Form(np.ndarray, lambda value: np.array([value]), lambda row: float(row[0]))
+MASK: Form[npt.NDArray[np.bool_]] = Form(np.ndarray, lambda value: value.astype(np.uint8), lambda row: row.astype(bool))
+MARK: Form[None] = Form(bytes, lambda value: b"1", lambda row: None)
 """Of an entry that says something by being there."""
 
 
 def json_of(kind: type[T]) -> Form[T]:
     """A value of this type as canonical JSON."""
-    decoder = msgspec.json.Decoder(kind)
-    return Form(msgspec.json.encode, lambda value: decoder.decode(_bytes(value)))
+    return Form(bytes, msgspec.json.encode, msgspec.json.Decoder(kind).decode)
 
 
 class Entry(Generic[T]):
@@ -138,12 +130,11 @@ class Entry(Generic[T]):
 
     def get(self) -> T:
         """Its value; NoEntry when it was not set."""
-        return self._form.unpack(self._state.row(self._key))
+        return self._form.unpack(self._state.row(self._key, self._form.kind))
 
     def get_or(self, default: T) -> T:
         """Its value, or `default` when it was not set."""
-        row = self._state.rows.get(self._key)
-        return default if row is None else self._form.unpack(row)
+        return self.get() if self._key in self._state.rows else default
 
     def set(self, value: T) -> None:
         """Durable after the next commit."""
@@ -170,7 +161,7 @@ class Entries(Generic[T]):
         return self._key(of) in self._state.rows
 
     def __getitem__(self, of: str | int) -> T:
-        return self._form.unpack(self._state.row(self._key(of)))
+        return self._form.unpack(self._state.row(self._key(of), self._form.kind))
 
     def __setitem__(self, of: str | int, value: T) -> None:
         key = self._key(of)
