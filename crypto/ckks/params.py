@@ -102,17 +102,17 @@ class ParameterSet:
         """Bytes of one reply: the leading bytes of two polynomials' coefficients."""
         return sum(self.reply_kept) * self.n
 
-    @property
+    @functools.cached_property
     def primes(self) -> tuple[int, ...]:
         """Those of a request first, that of key switching last."""
         return tuple(modulus.value() for modulus in moduli(self.n, self.levels))
 
-    @property
+    @functools.cached_property
     def request_primes(self) -> tuple[int, ...]:
         """The primes of a request."""
         return self.primes[: self.levels]
 
-    @property
+    @functools.cached_property
     def reply_primes(self) -> tuple[int, ...]:
         """The primes of a reply."""
         return self.primes[: self.reply_levels]
