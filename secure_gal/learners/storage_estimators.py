@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
+import numpy as np
+
 from secure_gal.learners.storage_tree import Unreadable, Unstorable, class_named
+
+if TYPE_CHECKING:
+    from secure_gal.learners.storage_tree import Writer
 
 KNOWN = ("sklearn.", "numpy.", "scipy.")
 """Modules whose classes an estimator's parts may be of; skops asks about some of them. Their functions are another
@@ -26,19 +31,17 @@ def _skops() -> Any:
     return skops.io
 
 
-def is_estimator(value: Any) -> bool:
-    """Whether it is an estimator, of scikit-learn or by its rules; another thread may be importing scikit-learn."""
-    kind = getattr(sys.modules.get("sklearn.base"), "BaseEstimator", None)
-    return kind is not None and isinstance(value, kind)
-
-
-def write(value: Any) -> bytes:
-    """Its bytes; Unstorable."""
+def node_of(value: Any, writer: Writer) -> dict[str, Any] | None:
+    """The node of an estimator, of scikit-learn or by its rules; None of anything else. Unstorable."""
+    kind = getattr(sys.modules.get("sklearn.base"), "BaseEstimator", None)  # another thread may be importing it
+    if kind is None or not isinstance(value, kind):
+        return None
     io = _skops()
     try:
-        return bytes(io.dumps(value))
+        raw = bytes(io.dumps(value))
     except (io.exceptions.UnsupportedTypeException, TypeError, AttributeError) as error:
         raise Unstorable(f"{type(value).__name__}: {error}") from error
+    return {"estimator": writer.number(np.frombuffer(raw, dtype=np.uint8))}
 
 
 def read(raw: bytes, trusted: tuple[str, ...]) -> Any:

@@ -18,18 +18,14 @@ OF_CELLS = ("_flat_weights_names", "_all_weights")
 """What a recurrent layer names its weights by, besides its settings."""
 
 
-def _torch() -> Any:
-    return sys.modules.get("torch")
-
-
-def is_module(value: Any) -> bool:
-    """Whether it is a network or a layer."""
-    return _torch() is not None and isinstance(value, _torch().nn.Module)
-
-
-def is_tensor(value: Any) -> bool:
-    """Whether it is a tensor."""
-    return _torch() is not None and isinstance(value, _torch().Tensor)
+def node_of(value: Any, writer: Writer) -> dict[str, Any] | None:
+    """The node of a network, a layer or a tensor; None of anything else. Unstorable."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return None
+    if isinstance(value, torch.nn.Module):
+        return {"module": write(value, writer)}
+    return write_tensor(value, writer) if isinstance(value, torch.Tensor) else None
 
 
 def write(module: Any, writer: Writer) -> dict[str, Any]:

@@ -120,13 +120,8 @@ class Writer:
             return {"struct": name_of(kind), "value": msgspec.to_builtins(value)}
         from secure_gal.learners import storage_estimators, storage_modules
 
-        if storage_estimators.is_estimator(value):
-            return {"estimator": self.number(np.frombuffer(storage_estimators.write(value), dtype=np.uint8))}
-        if storage_modules.is_module(value):
-            return {"module": storage_modules.write(value, self)}
-        if storage_modules.is_tensor(value):
-            return storage_modules.write_tensor(value, self)
-        return self._object(value)
+        found = storage_estimators.node_of(value, self) or storage_modules.node_of(value, self)
+        return found or self._object(value)
 
     def _object(self, value: Any) -> Node:
         kind = type(value)
