@@ -81,12 +81,9 @@ class Account:
         """Ids that are asked about, within the study's `max_queries` or what a person accepted instead."""
         return Charge("queries", amount, int(self._context.beyond.get(QUERIES, self._context.study.max_queries)))
 
-    def replies(self, amount: int) -> Charge:
-        """Reply ciphertexts, within the tau of the study's parameter set or what a person accepted instead."""
-        from crypto.ckks.sets import named
-
-        usual = named(self._context.study.protect.parameter_set).tau
-        return Charge("replies", amount, int(self._context.beyond.get(TAU, usual)))
+    def replies(self, amount: int, tau: int) -> Charge:
+        """Reply ciphertexts, within the tau of their parameter set or what a person accepted instead."""
+        return Charge("replies", amount, int(self._context.beyond.get(TAU, tau)))
 
     def spent(self, kind: Kind) -> int:
         """How much was spent of a kind in all."""

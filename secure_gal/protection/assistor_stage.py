@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,6 @@ from secure_gal.errors import PeerViolation
 from secure_gal.holdings.budget import Account
 from secure_gal.holdings.roles import AssistorModel, Context, Fit
 from secure_gal.phases import Phases
-from secure_gal.settings.study import Study
 from secure_gal.state import ARRAY, MARK, MASK, NUMBER, RAW, REAL, TEXT, Entries, Entry, State, json_of
 
 if TYPE_CHECKING:
@@ -35,12 +35,13 @@ class AssistorStage:
     ) -> None:
         self.context, self.model, self.state, self.phases = context, model, state, phases
         self.residuals, self.fits = residuals, fits
+        self.study, self.name = context.study, context.identity.card.name
+        self.sponsor, self.outputs = context.study.sponsor, context.study.k
         self._run = Entry(state, "run", TEXT)
         self.account = Account(context, lambda: self.run)
         self.encoder = Entry(state, "encoder", RAW)
         self.prepared = Entry(state, "prepared", MARK)
         self.positions = Entry(state, "positions", ARRAY)
-        self._train = Entry(state, "train", MASK)
         self.residual = Entry(state, "residual", ARRAY)
         self.withheld = Entry(state, "withheld", REAL)
         """Of a residual in the clear."""
@@ -49,34 +50,14 @@ class AssistorStage:
         self.requests = Entries(state, "request/", json_of(tuple[str, ...]))
 
     @property
-    def study(self) -> Study:
-        """Its settings."""
-        return self.context.study
-
-    @property
-    def name(self) -> str:
-        """This party's."""
-        return self.context.identity.card.name
-
-    @property
-    def sponsor(self) -> str:
-        """The only peer an assistor has."""
-        return self.study.sponsor
-
-    @property
     def run(self) -> str:
         """The agreed run, or empty before the agreement."""
         return self._run.get_or("")
 
-    @property
-    def outputs(self) -> int:
-        """K."""
-        return self.study.k
-
-    @property
+    @functools.cached_property
     def train(self) -> Mask:
-        """Which of this party's rows train, (N_m,)."""
-        return self._train.get()
+        """Which of this party's rows train, (N_m,); only after the alignment, and always the same."""
+        return Entry(self.state, "train", MASK).get()
 
     @property
     def rounds(self) -> int:

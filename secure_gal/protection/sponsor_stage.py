@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -14,7 +15,6 @@ from secure_gal.events import RoundRecord
 from secure_gal.gal.ensemble import Ensemble
 from secure_gal.holdings.roles import Context, SponsorModel
 from secure_gal.messages import Message
-from secure_gal.settings.study import Study
 from secure_gal.state import ARRAY, MARK, MASK, REAL, TEXT, Entries, Entry, State
 
 Mask = npt.NDArray[np.bool_]
@@ -38,6 +38,7 @@ class SponsorStage:
         committed: Callable[[RoundRecord], list[Effect]],
     ) -> None:
         self.context, self.model, self.state, self.begin, self.committed = context, model, state, begin, committed
+        self.study, self.assistors = context.study, context.study.assistors
         self.ensemble_or_none: Ensemble | None = None
         self.phase = Entry(state, "phase", TEXT)
         self.run = Entry(state, "run", TEXT)
@@ -51,17 +52,8 @@ class SponsorStage:
         self.own = Entry(state, "own", ARRAY)
         self.fits = Entries(state, "fitted/", ARRAY)
         """Of this round so far, where the sponsor sees each, (N, K)."""
-        self._train = Entry(state, "train", MASK)
-
-    @property
-    def study(self) -> Study:
-        """Its settings."""
-        return self.context.study
-
-    @property
-    def assistors(self) -> tuple[str, ...]:
-        """In the study's order."""
-        return self.study.assistors
+        self._ensemble = Entries(state, "ensemble/", ARRAY)
+        self._true_metric = Entries(state, "true-metric/", REAL, digits=4)
 
     @property
     def ensemble(self) -> Ensemble:
@@ -80,10 +72,10 @@ class SponsorStage:
         """The parties that fit: all, or the assistors alone when the sponsor has no features."""
         return self.study.parties if self.model.fits else self.assistors
 
-    @property
+    @functools.cached_property
     def train(self) -> Mask:
-        """Which of the study's rows train, (N,)."""
-        return self._train.get()
+        """Which of the study's rows train, (N,); only after the alignment, and always the same."""
+        return Entry(self.state, "train", MASK).get()
 
     def train_of(self, peer: str) -> Mask:
         """Which of an assistor's rows train, (N_m,)."""
@@ -133,7 +125,7 @@ class SponsorStage:
     def save(self) -> None:
         """Keep F and its history; and for the sponsor's results the metric on true labels, which decides nothing."""
         for key, value in self.ensemble.state().items():
-            Entry(self.state, f"ensemble/{key}", ARRAY).set(value)
+            self._ensemble[key] = value
         true = self.model.true_metric(self.ensemble.F)
         if true is not None:
-            Entries(self.state, "true-metric/", REAL, digits=4)[len(self.ensemble.history)] = true
+            self._true_metric[len(self.ensemble.history)] = true

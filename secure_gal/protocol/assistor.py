@@ -64,7 +64,7 @@ class Assistor:
         table: tuple[Step, ...],
     ) -> None:
         self._context, self._model, self._nonce, self.state = context, model, nonce, state
-        self._private = context.study.protect.ids == "psi"
+        self._sponsor, self._private = context.study.sponsor, context.study.protect.ids == "psi"
         self._phases, self._kept = Phases("assistor", table, state), AssistorRecords(state)
         self.stage = AssistorStage(context, model, state, self._phases, residuals, fits)
         self._residuals, self._fits, self._account = residuals, fits, self.stage.account
@@ -279,7 +279,3 @@ class Assistor:
         asked = [] if self._private else [self._account.queries(rows)]
         heads = self._residuals.heads(self.stage)
         return [self._account.rows(rows), *asked, *self._fits.price(self.stage, rows, heads)]
-
-    @property
-    def _sponsor(self) -> str:
-        return self._context.study.sponsor

@@ -145,14 +145,15 @@ class EncryptedFitsSide(FittedSide):
     def __init__(self, parameters: ParameterSet) -> None:
         self._parameters = parameters
 
-    def _count(self, rows: int, outputs: int) -> int:
+    def _replies(self, stage: AssistorStage, rows: int, rounds: int = 1) -> Charge:
         """Reply ciphertexts for this many rows."""
-        return math.ceil(rows / self._parameters.values_per_ciphertext) * outputs
+        each = math.ceil(rows / self._parameters.values_per_ciphertext) * stage.outputs
+        return stage.account.replies(rounds * each, self._parameters.tau)
 
     def check_rows(self, stage: AssistorStage, train: int, others: int) -> None:
         """All rounds must stay within tau."""
         rounds, rows = stage.study.rounds, train + others
-        needed = stage.account.replies(rounds * self._count(rows, stage.outputs))
+        needed = self._replies(stage, rows, rounds)
         stage.account.require_room(needed, f"{rounds} rounds over {rows} rows and {stage.outputs} outputs")
 
     def prepared(self, stage: AssistorStage) -> list[Effect]:
@@ -175,7 +176,7 @@ class EncryptedFitsSide(FittedSide):
 
     def spend_fit(self, stage: AssistorStage) -> None:
         """The reply ciphertexts of all rows."""
-        stage.account.require(stage.account.replies(self._count(len(stage.train), stage.outputs)))
+        stage.account.require(self._replies(stage, len(stage.train)))
 
     def leave(self, stage: AssistorStage, round_: int, fit: Fit, residual: npt.NDArray[Any]) -> list[Effect]:
         """To the sponsor."""
@@ -183,7 +184,7 @@ class EncryptedFitsSide(FittedSide):
 
     def price(self, stage: AssistorStage, rows: int, heads: int) -> list[Charge]:
         """The reply ciphertexts."""
-        return [stage.account.replies(self._count(rows, stage.outputs))]
+        return [self._replies(stage, rows)]
 
     def leave_part(
         self, stage: AssistorStage, number: int, ids: tuple[str, ...], known: Known, part: Fit

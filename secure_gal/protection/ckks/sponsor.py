@@ -66,7 +66,7 @@ class EncryptedResiduals:
 
     def send(self, stage: SponsorStage) -> list[Effect]:
         """One encryption serves all assistors that hold the same training rows."""
-        residual, masks = stage.ensemble.told(), {p: stage.held(p) for p in stage.assistors}
+        residual, masks, round_ = stage.ensemble.told(), {p: stage.held(p) for p in stage.assistors}, stage.round
 
         def encrypted() -> dict[str, Bytes]:
             unit, _ = to_unit(residual)
@@ -74,13 +74,13 @@ class EncryptedResiduals:
             made = {key: self._cipher.encrypt(unit[mask]) for key, mask in done.items()}
             return {peer: made[mask.tobytes()] for peer, mask in masks.items()}
 
-        return [Compute("encrypt", encrypted, lambda parts: self._encrypted(stage, parts), stage.round)]
+        def sent(parts: dict[str, Bytes]) -> list[Effect]:
+            """Once this step is on disk, the round's ciphertexts are only ever sent again as they are."""
+            _sent(stage).set(round_)
+            stage.residuals[round_] = residual
+            return [Send(p, EncryptedResidual(ciphertexts, round_)) for p, ciphertexts in parts.items()]
 
-    def _encrypted(self, stage: SponsorStage, parts: dict[str, Bytes]) -> list[Effect]:
-        """Once this step is on disk, the round's ciphertexts are only ever sent again as they are."""
-        _sent(stage).set(stage.round)
-        stage.residuals[stage.round] = stage.ensemble.told()
-        return [Send(p, EncryptedResidual(ciphertexts, stage.round)) for p, ciphertexts in parts.items()]
+        return [Compute("encrypt", encrypted, sent, round_)]
 
     def resume(self, stage: SponsorStage) -> list[Effect]:
         """Encrypt anew what never left."""
@@ -189,23 +189,25 @@ class DecryptedFits:
 
     def _on_fitted(self, stage: SponsorStage, peer: str, message: EncryptedFitted) -> list[Effect]:
         stage.check_round(peer, message)
-        if peer in _unread(stage):
+        unread = _unread(stage)
+        if peer in unread:
             raise PeerViolation(peer, "encrypted fitted values came twice")
         table = Packing(self._parameters, len(stage.coverage[peer]), stage.ensemble.F.shape[1])
         with blamed(peer):
             check_replies(self._parameters, message.ciphertexts, table.ciphertexts)
-        _unread(stage)[peer] = message.ciphertexts
+        unread[peer] = message.ciphertexts
         return [self._decrypt(stage, peer)]
 
     def _decrypt(self, stage: SponsorStage, peer: str) -> Compute[npt.NDArray[np.float32]]:
-        ciphertexts, residual = _unread(stage)[peer], stage.ensemble.told()
+        unread, round_ = _unread(stage), stage.round
+        ciphertexts, residual = unread[peer], stage.residuals[round_]
         held, train = stage.held(peer), stage.train_of(peer)
 
         def opened(fitted: npt.NDArray[np.float32]) -> list[Effect]:
-            _unread(stage).drop(peer)
+            unread.drop(peer)
             return stage.take_fit(peer, stage.over_all_rows(peer, fitted))
 
-        return Compute("decrypt", lambda: self._open(peer, ciphertexts, residual, held, train), opened, stage.round)
+        return Compute("decrypt", lambda: self._open(peer, ciphertexts, residual, held, train), opened, round_)
 
     def _open(
         self,

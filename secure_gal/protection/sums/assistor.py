@@ -67,7 +67,7 @@ class SealedFits(FittedSide):
     def check_rows(self, stage: AssistorStage, train: int, others: int) -> None:
         """All rounds must stay within tau, and within what inner products hide."""
         study, place = stage.study, Layout(train, others, stage.outputs)
-        needed = stage.account.replies(study.rounds * place.ciphertexts)
+        needed = stage.account.replies(study.rounds * place.ciphertexts, SUM.tau)
         stage.account.require_room(needed, f"{study.rounds} rounds of these rows")
         if self.aggregator is not None:
             self.aggregator.check_budget(place, study.rounds)
@@ -161,7 +161,7 @@ class SealedFits(FittedSide):
 
     def spend_fit(self, stage: AssistorStage) -> None:
         """The ciphertexts of a fit, training and validation rows in blocks of their own."""
-        stage.account.require(stage.account.replies(_layout(stage).ciphertexts))
+        stage.account.require(stage.account.replies(_layout(stage).ciphertexts, SUM.tau))
 
     def leave(self, stage: AssistorStage, round_: int, fit: Fit, residual: npt.NDArray[Any]) -> list[Effect]:
         """To the aggregator, through the sponsor; or kept, if this party is that."""
@@ -209,7 +209,7 @@ class SealedFits(FittedSide):
     def price(self, stage: AssistorStage, rows: int, heads: int) -> list[Charge]:
         """Ciphertexts of a part. The noise that depends on this party's data adds up over heads, and replies count by
         its square (tau)."""
-        return [stage.account.replies(Layout(0, rows, stage.outputs).ciphertexts * heads**2)]
+        return [stage.account.replies(Layout(0, rows, stage.outputs).ciphertexts * heads**2, SUM.tau)]
 
     def taken_batch(self, stage: AssistorStage, number: int, ids: tuple[str, ...]) -> list[Effect]:
         """Step 12c: the aggregator's key for the parts of this batch."""
