@@ -75,13 +75,8 @@ class ParameterSet:
     max_features: int = field(default=4096, init=False)
 
     @property
-    def values_per_ciphertext(self) -> int:
-        """Real values in one ciphertext: two in each of the n / 2 complex slots."""
-        return self.n
-
-    @property
     def slots(self) -> int:
-        """Complex slots of a ciphertext, n / 2."""
+        """Complex slots of a ciphertext, n / 2, for two real values each."""
         return self.n // 2
 
     def packed(self, rows: int) -> int:

@@ -13,6 +13,7 @@ from crypto.ckks.keys import PublicKeys
 from crypto.ckks.leave_one_out import longest_row, shrunk
 from crypto.ckks.params import ParameterSet
 from crypto.ckks.ring import padded
+from crypto.ckks.slots import Packing
 from secure_gal.errors import DataError, blamed, setting
 from secure_gal.features.encoded import RidgeFeatures
 from secure_gal.gal.withheld import fixed
@@ -157,7 +158,7 @@ class ReplyRing:
 
     def blocks(self, rows: int) -> int:
         """As `Ring.blocks`."""
-        return -(-rows // self.params.values_per_ciphertext)
+        return Packing(self.params, rows, self.outputs).blocks
 
     def training_keys(self, width: int, raw: bytes, peer: str) -> PublicKeys:
         """As `Ring.training_keys`."""

@@ -12,6 +12,7 @@ from crypto.ckks.encrypted_ridge import FittedRows
 from crypto.ckks.fits import ROWS, SUM, TRAINING
 from crypto.ckks.keys import PublicKeys
 from crypto.ckks.ring import padded
+from crypto.ckks.slots import Packing
 from crypto.ckks.sum_keys import evaluation_part
 from secure_gal.errors import DataError, blamed, setting
 from secure_gal.holdings.rings import Ridge, ridge_of, values_made
@@ -98,7 +99,7 @@ class SumRing:
 
     def blocks(self, rows: int) -> int:
         """As `Ring.blocks`."""
-        return -(-rows // SUM.values_per_ciphertext)
+        return Packing(SUM, rows, self.outputs).blocks
 
     def training_keys(self, width: int, raw: bytes, peer: str) -> PublicKeys:
         """As `Ring.training_keys`."""

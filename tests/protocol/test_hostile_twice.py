@@ -118,8 +118,7 @@ def test_a_study_beyond_the_budget_of_sums(monkeypatch: pytest.MonkeyPatch) -> N
         made = play("sums")
         rows = made.until(name, "rows")
         less = dataclasses.replace(SUM, tau=ROUNDS - 1)
-        for module in ("crypto.ckks.sets", "secure_gal.protection.reply_counts"):
-            monkeypatch.setattr(f"{module}.named", lambda _, less=less: less)
+        monkeypatch.setattr("secure_gal.protection.sums.assistor.SUM", less)
         with pytest.raises(SettingsError, match="use fewer rounds or rows"):
             made.roles[name].receive("hospital", rows)
         monkeypatch.undo()

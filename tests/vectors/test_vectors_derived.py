@@ -27,7 +27,7 @@ def written(value: float) -> str:
 def noise(params: ParameterSet) -> dict[str, object]:
     """Of a reply, of what is decrypted, and what is promised of both."""
     found = {
-        "values": params.values_per_ciphertext,
+        "values": params.n,
         "slots": params.slots,
         "packed": [params.packed(rows) for rows in SIZES],
         "capacity": written(params.capacity),

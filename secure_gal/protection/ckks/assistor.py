@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy.typing as npt
 
 from crypto.ckks.params import ParameterSet
 from crypto.ckks.requests import check_requests
+from crypto.ckks.slots import Packing
 from secure_gal import events, messages
 from secure_gal.effects import Compute, Done, Effect, Send
 from secure_gal.errors import PeerViolation, blamed
@@ -59,8 +59,8 @@ class EncryptedResidualSide:
 
     def _check_requests(self, stage: AssistorStage, ciphertexts: Bytes, count: int) -> None:
         """Refuse what are not encryptions of `count` arrays like the residual."""
-        blocks = -(-int(stage.train.sum()) // self._parameters.values_per_ciphertext)
-        expected = (count * blocks * stage.outputs, self._parameters.request_bytes)
+        each = Packing(self._parameters, int(stage.train.sum()), stage.outputs).requests
+        expected = (count * each, self._parameters.request_bytes)
         if ciphertexts.shape != expected:
             raise PeerViolation(stage.sponsor, f"there must be {expected[0]} ciphertexts of {expected[1]} bytes")
         with blamed(stage.sponsor):
@@ -147,7 +147,7 @@ class EncryptedFitsSide(FittedSide):
 
     def _replies(self, stage: AssistorStage, rows: int, rounds: int = 1) -> Charge:
         """Reply ciphertexts for this many rows."""
-        each = math.ceil(rows / self._parameters.values_per_ciphertext) * stage.outputs
+        each = Packing(self._parameters, rows, stage.outputs).ciphertexts
         return stage.account.replies(rounds * each, self._parameters.tau)
 
     def check_rows(self, stage: AssistorStage, train: int, others: int) -> None:

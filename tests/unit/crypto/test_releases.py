@@ -31,7 +31,7 @@ def test_the_same_ciphertext_is_one_release_and_gives_the_same_values(tmp_path: 
     values = [first.decrypt(row[None], 100, 1, PEER) for row in replies]
     assert first.releases.count == 3
     noise = first.releases.add_squares(PEER, 0, 0.0)
-    assert noise[0] == 3 * (STANDARD.values_per_ciphertext - 100)
+    assert noise[0] == 3 * (STANDARD.n - 100)
     again = SecretContext.load(path)  # another process, or the same after a crash
     for row, before in zip(replies, values, strict=True):
         assert (again.decrypt(row[None], 100, 1, PEER) == before).all()
