@@ -134,6 +134,8 @@ class Ensemble:
         return self.advance(w, terms, aside)
 
     def _set_aside(self, fitted: Mapping[str, npt.NDArray[np.float32]]) -> dict[str, Doubt]:
+        if not self._doubted:
+            return {}
         told, theirs = self._told, {p: fitted[p] for p in self._doubted}
         rows = Rows(self._residual_of(told), self._residual_of(~told))
         before = {p: why for r in self.history for p, why in r.set_aside.items() if why in LASTING and p in theirs}
