@@ -71,7 +71,7 @@ def assist(
 
 def _model(session: Session, store: RunStore, progress: Progress, budget: DataBudget) -> AssistorData:
     """This party's data and learner, of the kind that the study's protections ask for; counted in `budget`."""
-    model = assistor_data(session.party, session.study, session.file.resolve().parent, progress.warn)
+    model = assistor_data(session.party, session.study, session.folder, progress.warn)
     for text in admit(session, store, model):
         progress.warn(text)
     budget.admit(model.table)

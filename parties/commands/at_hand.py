@@ -30,5 +30,5 @@ def at_hand(file: Path) -> AtHand:
     session = open_session(file)
     from secure_gal.holdings.party import PartyModel
 
-    model = PartyModel(session.party, session.study, file.resolve().parent, lambda text: None)
+    model = PartyModel(session.party, session.study, session.folder, lambda text: None)
     return AtHand(session, model, time.process_time())  # imports and the table: a party's own start takes as much

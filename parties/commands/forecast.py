@@ -150,7 +150,7 @@ def _measure(session: Session, padded: int) -> Measured:
     from secure_gal.holdings.assistor import AssistorData
     from secure_gal.holdings.sponsor import SponsorData
 
-    study, party, folder = session.study, session.party, session.file.resolve().parent
+    study, party, folder = session.study, session.party, session.folder
     if why := untold(party.learner):
         return Measured(untold=why)
     quiet, silent = rehearsal.quiet(party), lambda text: None

@@ -40,7 +40,7 @@ def _measured(session: Session, store: RunStore, state: State) -> dict[str, floa
     sponsor, path = session.party.party == session.study.sponsor, str(session.party.data.path)
     coefficients = _coefficients(session, state, sponsor)
     kind = SponsorData if sponsor else AssistorData
-    model = kind(session.party, session.study, session.file.resolve().parent, lambda text: None)
+    model = kind(session.party, session.study, session.folder, lambda text: None)
     whole = model.table
     if isinstance(whole.frame, ArrayRows):
         raise DataError(path, "holds arrays, which have no columns to permute")

@@ -56,7 +56,7 @@ def _labels(session: Session, store: RunStore, state: State) -> Leakage:
     if not rounds:
         raise SettingsError("run_dir", f"{session.party.run_dir} holds no residual that was sent; train first")
     train = state.array("train").astype(np.bool_)
-    model = SponsorData(session.party, session.study, session.file.resolve().parent, lambda text: None)
+    model = SponsorData(session.party, session.study, session.folder, lambda text: None)
     model.prepare(state.array("rows"), train)
     truth = np.asarray(model.y)[train]
     residuals = np.stack([state.array(key) for key in rounds])
@@ -81,7 +81,7 @@ def _ciphertext_numbers(session: Session, store: RunStore, residuals: npt.NDArra
 def _columns(session: Session, state: State) -> Leakage:
     if not state.keys("positions"):
         raise SettingsError("run_dir", f"{session.party.run_dir} holds no aligned rows; run `secure-gal assist` first")
-    model = AssistorData(session.party, session.study, session.file.resolve().parent, lambda text: None)
+    model = AssistorData(session.party, session.study, session.folder, lambda text: None)
     train = state.array("train").astype(np.bool_)
     encoder, x = model.encoded(state.array("positions"), train)
     if not isinstance(encoder, TableEncoder):

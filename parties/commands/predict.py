@@ -78,12 +78,7 @@ def _predict(session: Session, store: RunStore, ids: Path, out: Path, progress: 
     stop_at_once()
     state = State(store.state())
     encoder, codec = storage.load(state.raw("encoder"))
-    model = SponsorData(
-        session.party,
-        session.study,
-        session.file.resolve().parent,
-        progress.warn,
-    )
+    model = SponsorData(session.party, session.study, session.folder, progress.warn)
     table = _rows(session, ids, model, progress.warn)
     wanted = tuple(table.ids)
     own, initial = own_part(state, model, table, encoder, codec.outputs)

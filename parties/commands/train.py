@@ -126,8 +126,8 @@ def _role(session: Session, store: RunStore, model: SponsorModel) -> Sponsor:
 
 def _model(session: Session, progress: Progress, beyond: Beyond) -> SponsorData:
     """The sponsor's data and learner, of the kind that the study's protections ask for."""
-    folder, most = session.file.resolve().parent, int(beyond.get(LABELS, 1))
-    return sponsor_data(session.party, session.study, folder, progress.warn, most=most)
+    most = int(beyond.get(LABELS, 1))
+    return sponsor_data(session.party, session.study, session.folder, progress.warn, most=most)
 
 
 def _learn(session: Session, store: RunStore, progress: Progress, beyond: Beyond) -> None:

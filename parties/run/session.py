@@ -38,6 +38,11 @@ class Session:
     digest: str
     canonical: bytes
 
+    @property
+    def folder(self) -> Path:
+        """Of the party's file: where its own modules are looked up first."""
+        return self.file.resolve().parent
+
 
 def open_session(file: Path) -> Session:
     """Load and check everything that can be checked offline, the data excepted.

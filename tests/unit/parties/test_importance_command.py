@@ -22,7 +22,7 @@ CLEAR, CKKS = study(), study(protect=Protect(residuals="ckks"))
 
 def session(settings: Any = CLEAR, name: str = "lab") -> Any:
     party = SimpleNamespace(party=name, run_dir=Path("run"), data=SimpleNamespace(path="t.csv"))
-    return SimpleNamespace(party=party, study=settings, file=Path("f.toml"))
+    return SimpleNamespace(party=party, study=settings, folder=Path())
 
 
 @pytest.mark.parametrize(
