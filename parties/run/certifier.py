@@ -7,9 +7,7 @@ moment, so that neither a party's history nor the sponsor's relaying can be rewr
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import assert_never
-
-import msgspec
+from typing import Any, assert_never
 
 from crypto.identity import Card, Identity
 from secure_gal import events
@@ -34,10 +32,31 @@ from secure_gal.messages.certificate import (
     check_signature,
 )
 from secure_gal.settings.study import Study
-from secure_gal.state import State
+from secure_gal.state import NUMBER, RAW, TEXT, Entries, Entry, State, json_of
 
 KINDS = kinds_of("Evidence")
-_HEADS = msgspec.json.Decoder(dict[str, LogHead])
+
+
+class _Records:
+    """The last certificate, the round that is due for one, and what there is of the next one."""
+
+    def __init__(self, state: State) -> None:
+        self.agreed = Entry(state, "agreement", RAW)
+        self.done = Entry(state, "certify/done", NUMBER)
+        self.due = Entry(state, "certify/due", NUMBER)
+        self.round = Entry(state, "certify/round", NUMBER)
+        self.own = Entry(state, "certify/own", json_of(LogHead))
+        self.head = Entries(state, "certify/head/", json_of(LogHead))
+        self.heads = Entry(state, "certify/heads", json_of(dict[str, LogHead]))
+        self.signature = Entries(state, "certify/signature/", TEXT)
+
+    def end(self, round_: int) -> None:
+        """The certificate of this round is complete."""
+        self.done.set(round_)
+        for entry in (self.round, self.own, self.heads):
+            entry.drop()
+        self.head.clear()
+        self.signature.clear()
 
 
 class Certifier:
@@ -59,26 +78,26 @@ class Certifier:
         run: Callable[[], str],
     ) -> None:
         self._study, self._digest, self._identity, self._cards = study, digest, identity, cards
-        self._state, self._head, self._run = state, head, run
+        self._kept, self._head, self._run = _Records(state), head, run
         self._name = identity.card.name
         self._completed: list[Certificate] = []
 
     @property
     def certified(self) -> int:
         """The last round whose certificate this party holds."""
-        return int(self._state.text("certify/done", "0"))
+        return self._kept.done.get_or(0)
 
     @property
     def pending(self) -> bool:
         """Whether the sponsor has a round without its certificate."""
-        return int(self._state.text("certify/due", "0")) > self.certified
+        return self._kept.due.get_or(0) > self.certified
 
     def waiting_for(self) -> list[str]:
         """Assistors whose head or signature is missing, at the sponsor."""
         if not self.pending or self._name != self._study.sponsor:
             return []
-        prefix = "certify/signature/" if "certify/heads" in self._state else "certify/head/"
-        return [peer for peer in self._study.assistors if prefix + peer not in self._state]
+        there = self._kept.signature if self._kept.heads.there else self._kept.head
+        return [peer for peer in self._study.assistors if peer not in there]
 
     def take_completed(self) -> list[Certificate]:
         """Certificates that became complete in this step and belong into the ledger."""
@@ -91,12 +110,12 @@ class Certifier:
         if not committed:
             return []
         was_pending = self.pending
-        self._state.put("certify/due", str(committed[-1]).encode())
+        self._kept.due.set(committed[-1])
         return [] if was_pending else self._begin()
 
     def _begin(self) -> list[Effect]:
         round_ = self.certified + 1
-        self._state.put("certify/round", str(round_).encode())
+        self._kept.round.set(round_)
         return [Send(peer, HeadRequest(round_)) for peer in self._study.assistors]
 
     def receive(self, peer: str, message: Message) -> list[Effect]:
@@ -124,27 +143,27 @@ class Certifier:
     # an assistor's side
 
     def _on_request(self, peer: str, message: HeadRequest) -> list[Effect]:
-        if "agreement" not in self._state:
+        kept = self._kept
+        if not kept.agreed.there:
             raise PeerViolation(peer, "a certificate before the run was agreed on")
-        if message.round <= self.certified or "certify/own" in self._state:
+        if message.round <= self.certified or kept.own.there:
             raise PeerViolation(peer, f"a certificate of round {message.round} out of turn")
         own = self._head()
-        self._state.put("certify/own", msgspec.json.encode(own))
-        self._state.put("certify/round", str(message.round).encode())
+        kept.own.set(own)
+        kept.round.set(message.round)
         return [Send(peer, LedgerHead(own, message.round))]
 
     def _on_heads(self, peer: str, message: LedgerHeads) -> list[Effect]:
-        self._check_round(peer, message.round, "certify/own")
-        own = msgspec.json.decode(self._state.raw("certify/own"), type=LogHead)
-        check_heads(peer, self._cards, self._name, own, message.heads)
-        self._state.put("certify/heads", msgspec.json.encode(message.heads))
+        self._check_round(peer, message.round, self._kept.own)
+        check_heads(peer, self._cards, self._name, self._kept.own.get(), message.heads)
+        self._kept.heads.set(message.heads)
         return [Send(peer, HeadsSignature(self._sign(message.round, message.heads), message.round))]
 
     def _on_certificate(self, peer: str, message: LedgerCertificate) -> list[Effect]:
-        self._check_round(peer, message.round, "certify/heads")
+        self._check_round(peer, message.round, self._kept.heads)
         certificate = message.certificate
         found = (certificate.study, certificate.run, certificate.round, certificate.heads)
-        if found != (self._digest, self._run(), message.round, _HEADS.decode(self._state.raw("certify/heads"))):
+        if found != (self._digest, self._run(), message.round, self._kept.heads.get()):
             raise PeerViolation(peer, "the certificate is not over the heads that were signed")
         check_certificate(peer, self._cards, certificate)
         return self._complete(certificate)
@@ -152,31 +171,30 @@ class Certifier:
     # the sponsor's side
 
     def _on_head(self, peer: str, message: LedgerHead) -> list[Effect]:
-        self._check_round(peer, message.round, "certify/round")
-        if f"certify/head/{peer}" in self._state:  # all are, once the heads have left
+        kept = self._kept
+        self._check_round(peer, message.round, kept.round)
+        if peer in kept.head:  # all are, once the heads have left
             raise PeerViolation(peer, "a ledger head came twice")
         check_head(peer, peer, message.head)
-        self._state.put(f"certify/head/{peer}", msgspec.json.encode(message.head))
+        kept.head[peer] = message.head
         if self.waiting_for():
             return []
-        heads = {
-            name: msgspec.json.decode(self._state.raw(f"certify/head/{name}"), type=LogHead)
-            for name in self._study.assistors
-        } | {self._name: self._head()}
-        self._state.put("certify/heads", msgspec.json.encode(heads))
+        heads = {name: kept.head[name] for name in self._study.assistors} | {self._name: self._head()}
+        kept.heads.set(heads)
         return [Send(name, LedgerHeads(heads, message.round)) for name in self._study.assistors]
 
     def _on_signature(self, peer: str, message: HeadsSignature) -> list[Effect]:
-        self._check_round(peer, message.round, "certify/heads")
-        if f"certify/signature/{peer}" in self._state:
+        kept = self._kept
+        self._check_round(peer, message.round, kept.heads)
+        if peer in kept.signature:
             raise PeerViolation(peer, "a signature of the ledger heads came twice")
-        heads = _HEADS.decode(self._state.raw("certify/heads"))
+        heads = kept.heads.get()
         statement = certificate_statement(self._digest, self._run(), message.round, heads)
         check_signature(peer, self._cards[peer], statement, message.signature)
-        self._state.put(f"certify/signature/{peer}", message.signature.encode())
+        kept.signature[peer] = message.signature
         if self.waiting_for():
             return []
-        signatures = {name: self._state.text(f"certify/signature/{name}") for name in self._study.assistors}
+        signatures = {name: kept.signature[name] for name in self._study.assistors}
         signatures[self._name] = self._sign(message.round, heads)
         certificate = Certificate(self._digest, self._run(), message.round, heads, signatures)
         sends: list[Effect] = [
@@ -184,19 +202,15 @@ class Certifier:
         ]
         return [*sends, *self._complete(certificate), *(self._begin() if self.pending else [])]
 
-    def _check_round(self, peer: str, round_: int, needs: str) -> None:
-        if needs not in self._state or self._state.text("certify/round") != str(round_):
+    def _check_round(self, peer: str, round_: int, needs: Entry[Any]) -> None:
+        if not needs.there or self._kept.round.get() != round_:
             raise PeerViolation(peer, f"a step of the certificate of round {round_} out of turn")
 
     def _sign(self, round_: int, heads: Mapping[str, LogHead]) -> str:
         return self._identity.sign(certificate_statement(self._digest, self._run(), round_, heads)).hex()
 
     def _complete(self, certificate: Certificate) -> list[Effect]:
-        due = self._state.raw("certify/due")
-        self._state.drop_all("certify/")
-        if due:
-            self._state.put("certify/due", due)
-        self._state.put("certify/done", str(certificate.round).encode())
+        self._kept.end(certificate.round)
         self._completed.append(certificate)
         return [events.Certified(certificate.round)]
 

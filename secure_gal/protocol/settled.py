@@ -7,7 +7,7 @@ from secure_gal import events
 from secure_gal.effects import Done, Effect
 from secure_gal.errors import PeerViolation, StateError
 from secure_gal.messages import Message
-from secure_gal.state import State
+from secure_gal.state import TEXT, Entry, State
 
 STALE = frozenset(
     {
@@ -31,16 +31,17 @@ class Settled:
 
     def __init__(self, state: State) -> None:
         self.state = state
+        self._phase, self._run = Entry(state, "phase", TEXT), Entry(state, "run", TEXT)
 
     @property
     def phase(self) -> str:
         """finished."""
-        return self.state.text("phase", "new")
+        return self._phase.get_or("new")
 
     @property
     def run(self) -> str:
         """The run that the model was learnt in."""
-        return self.state.text("run")
+        return self._run.get_or("")
 
     def start(self) -> list[Effect]:
         """Nothing is asked for."""

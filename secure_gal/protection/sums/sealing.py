@@ -18,7 +18,7 @@ from crypto.sealed_box import SealingKey, check_key_signature, check_point
 from secure_gal.errors import PeerViolation, StateError, blamed
 from secure_gal.holdings.roles import Context
 from secure_gal.messages import Announcement
-from secure_gal.state import ERASABLE, State
+from secure_gal.state import ERASABLE, RAW, Entries, Entry, State
 
 Bytes = npt.NDArray[np.uint8]
 FITTED, PART = "fitted", "part"
@@ -59,10 +59,10 @@ class SealingKeys:
 
     def announce(self, what: str, number: int) -> tuple[bytes, bytes]:
         """The key for this purpose, made if there is none yet: its public half, and the signature over that."""
-        name, context = _entry(what, number), self._context
-        if name not in self._state:
-            self._state.put(name, SealingKey().secret_for_own_disk())
-        key = SealingKey(self._state.raw(name))
+        kept, context = self._secret(what, number), self._context
+        if not kept.there:
+            kept.set(SealingKey().secret_for_own_disk())
+        key = SealingKey(kept.get())
         return key.public, key.announce(context.identity, session(context.digest, self._run()), purpose(what, number))
 
     def unseal(self, what: str, number: int, author: str, about: str, sealed: Bytes) -> bytes:
@@ -72,23 +72,27 @@ class SealingKeys:
             PeerViolation: it cannot be unsealed.
             StateError: the key was erased, or never made.
         """
-        raw = self._state.raw(_entry(what, number))
-        if not raw:
+        kept = self._secret(what, number)
+        if not kept.there:
             raise StateError(f"there is no sealing key for {purpose(what, number)}")
         context = self._context
         binding = bind(context, self._run(), what, number, author, about)
         with blamed(context.study.sponsor, f"a message of {author} for {what} {number} about these rows "):
-            return SealingKey(raw).unseal(sealed.tobytes(), context.cards[author], binding.to_bytes())
+            return SealingKey(kept.get()).unseal(sealed.tobytes(), context.cards[author], binding.to_bytes())
 
     def erase_fitted(self) -> None:
         """With the step that ends learning."""
-        self._state.drop(_entry(FITTED, 0))
+        self._secret(FITTED, 0).drop()
 
     def erase_parts(self, number: int) -> None:
         """Those of this batch and of all before it, with the step that answers it or gives it up."""
-        for name in self._state.keys(f"{ERASABLE}{PART}/"):
-            if int(name.rpartition("/")[2]) <= number:
-                self._state.drop(name)
+        parts = Entries(self._state, f"{ERASABLE}{PART}/", RAW)
+        for earlier in map(int, parts.names()):
+            if earlier <= number:
+                parts.drop(earlier)
+
+    def _secret(self, what: str, number: int) -> Entry[bytes]:
+        return Entry(self._state, ERASABLE + (what if what == FITTED else f"{what}/{number}"), RAW)
 
 
 def bind(context: Context, run: str, what: str, number: int, author: str, about: str) -> Binding:
@@ -99,10 +103,6 @@ def bind(context: Context, run: str, what: str, number: int, author: str, about:
 def purpose(what: str, number: int) -> str:
     """What a key is announced for: all fits of the run, or the parts of one batch."""
     return what if what == FITTED else f"{what} {number}"
-
-
-def _entry(what: str, number: int) -> str:
-    return ERASABLE + what if what == FITTED else f"{ERASABLE}{what}/{number}"
 
 
 def check_part_key(card: Card, digest: str, run: str, number: int, item: Announcement, peer: str) -> bytes:
