@@ -17,7 +17,7 @@ from secure_gal.gal.split import fold_numbers
 from secure_gal.learners import fold_workers, make_learner
 from secure_gal.learners.cross_fit import cross_fit
 from secure_gal.learners.fold_workers import Timing
-from secure_gal.learners.trees import EstimatorLearner
+from secure_gal.learners.trees import ColumnModels, EstimatorLearner
 from secure_gal.settings.party import LearnerSettings
 
 RNG = np.random.default_rng(0)
@@ -62,6 +62,17 @@ def test_long_fits_are_shared_out_and_nothing_else_changes(monkeypatch: pytest.M
     assert long.values.tobytes() == short.values.tobytes() == own.values.tobytes()
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
     assert processes(cross_fit(learner(Means, fold_workers.WORTHWHILE), X, R, 7, FOLDS)) == {os.getpid()}
+
+
+def test_a_learner_of_ones_own_may_call_anything_timing() -> None:
+    class Own:
+        timing = "of a pulse"
+
+        def fit(self, x: Array, residual: Array, seed: int) -> ColumnModels:
+            return learner(Means, None).fit(x, residual, seed)
+
+    assert processes(cross_fit(Own(), X, R, 7, FOLDS)) == {os.getpid()}
+    assert isinstance(fold_workers.fitted_whole(Own(), X, R, 7), ColumnModels)
 
 
 def test_boosted_trees_are_the_same_from_two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
