@@ -24,6 +24,7 @@ from secure_gal.forecast.calibration import Measured, work_of
 from secure_gal.forecast.reckoning import Costs, Forecast, ways
 from secure_gal.forecast.traffic import foretold
 from secure_gal.forecast.untold import untold
+from secure_gal.forecast.widths import padded_width, widest
 from secure_gal.protocol.agreement import reading
 from secure_gal.volume import Volume
 from transport import wire
@@ -94,19 +95,13 @@ def _budgets(session: Session, model: PartyModel) -> list[str]:
 
 
 def _assumed(session: Session, model: PartyModel, known: Known) -> tuple[int, int]:
-    """(rows, P): all of this party's rows, and features as wide as its own columns, where nothing else is known."""
+    """(rows, P): all of this party's rows, and features as wide as its own, where nothing else is known."""
     mine = len(model.ids)
     rows = mine if known.rows is None else known.rows
     if not 2 <= rows <= mine:
         raise SettingsError("--rows", f"{rows:,}; accepted: 2 to {mine:,}, the rows of this party")
-    if not session.study.protect.encrypted:
-        return rows, 0
-    from crypto.ckks.ring import padded
-    from crypto.ckks.sets import named
-
-    width = known.width or model.table.frame.width + 1  # and the intercept's
-    params = named(session.study.protect.parameter_set)
-    return rows, padded(params, min(max(width, 1), params.max_features))
+    study, learner = session.study, session.party.learner
+    return rows, padded_width(study, known.width or widest(study, learner, model.table.frame.width, rows))
 
 
 def _measured(session: Session, model: PartyModel, padded: int, *, anew: bool) -> tuple[Measured, str]:

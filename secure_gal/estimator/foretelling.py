@@ -18,6 +18,7 @@ from secure_gal.forecast.calibration import Measured
 from secure_gal.forecast.ciphertexts import measure
 from secure_gal.forecast.traffic import foretold
 from secure_gal.forecast.untold import untold
+from secure_gal.forecast.widths import padded_width, widest
 from secure_gal.gal.split import split_rows
 from secure_gal.holdings.assistor import AssistorData
 from secure_gal.holdings.sponsor import SponsorData
@@ -37,7 +38,7 @@ def foretell(study: Study, blocks: Sequence[Block], chosen: Mapping[str, Chosen]
         untold: by party, why.
         budgets: what is taken, and of how much, by what it is.
     """
-    rows, padded = blocks[0].count, _padded(study, blocks)
+    rows, padded = blocks[0].count, _padded(study, blocks, chosen)
     volume = Volume(study, rows, len(msgspec.json.encode(ids_of(rows))), padded)
     fingerprints = Cast.of(study, {}).fingerprints
     sent: dict[tuple[str, str], int] = {}
@@ -47,16 +48,11 @@ def foretell(study: Study, blocks: Sequence[Block], chosen: Mapping[str, Chosen]
     return {"bytes": sent, "seconds": seconds, "untold": reasons, "budgets": _budgets(study, rows)}
 
 
-def _padded(study: Study, blocks: Sequence[Block]) -> int:
-    """P of the widest assistor, features taken to be as many as its columns; 0 where nothing is encrypted."""
-    if not study.protect.encrypted:
-        return 0
-    from crypto.ckks.ring import padded
-    from crypto.ckks.sets import named
-
-    params = named(study.protect.parameter_set)
-    width = max(block.inner[0] if block.inner else 0 for block in blocks[1:]) + 1  # and the intercept's
-    return padded(params, min(width, params.max_features))
+def _padded(study: Study, blocks: Sequence[Block], chosen: Mapping[str, Chosen]) -> int:
+    """P of the widest assistor; 0 where nothing is encrypted."""
+    columns = {block.party: block.inner[0] if block.inner else 0 for block in blocks[1:]}
+    widths = (widest(study, chosen[name].settings, count, blocks[0].count) for name, count in columns.items())
+    return padded_width(study, max(widths))
 
 
 def _seconds(

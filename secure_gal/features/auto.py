@@ -13,10 +13,14 @@ FEW_ROWS = 200
 """Below so many training rows curves and interactions cannot be told from noise."""
 
 
+def width(rows: int, columns: int) -> int:
+    """Features of so many training rows and encoded columns."""
+    few = rows < FEW_ROWS or columns + fourier.WIDTH > MAX_WIDTH
+    return columns if few else columns + fourier.WIDTH
+
+
 def fit(x: Array, seed: int) -> FeatureMap:
     """Standardised columns and random Fourier features, or the columns alone where those do not fit or rows are few."""
     rows, columns = x.shape
     straight = Standardized(columns)
-    if rows < FEW_ROWS or columns + fourier.WIDTH > MAX_WIDTH:
-        return straight
-    return Union((straight, fourier.fit(x, seed)))
+    return straight if width(rows, columns) == columns else Union((straight, fourier.fit(x, seed)))

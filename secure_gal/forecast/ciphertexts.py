@@ -44,10 +44,21 @@ class Ciphers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
         return named(self.parameters)
 
+    def encoding(self, blocks: int) -> float:
+        """Encoding U of so many blocks of n rows, in round 1."""
+        return max(0.0, self.first - self.later) * blocks
+
+    def fit(self, blocks: int, outputs: int) -> float:
+        """A round of an evaluator with so many blocks."""
+        return self._work(blocks) / self._work(1) * self.later * outputs
+
+    def head(self, blocks: int, outputs: int) -> float:
+        """Its encrypted head, after the last round: the first half of a fit."""
+        return self.fit(blocks, outputs) / 2
+
     def fits(self, rounds: int, blocks: int, outputs: int) -> float:
-        """All rounds of an evaluator with so many blocks of n rows, and its encrypted head."""
-        encode = max(0.0, self.first - self.later) * blocks
-        return encode + self._work(blocks) / self._work(1) * self.later * outputs * (rounds + 0.5)
+        """All rounds, and the head."""
+        return self.encoding(blocks) + rounds * self.fit(blocks, outputs) + self.head(blocks, outputs)
 
     def _work(self, blocks: int) -> float:
         """Products, rotations and the ends of ciphertexts of a round, weighed by what they usually take."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -87,6 +88,20 @@ def ways(flows: Sequence[Flow], me: str) -> tuple[dict[str, int], dict[str, int]
     return sent, received
 
 
+class Others(NamedTuple):
+    """Seconds that a sponsor waits for an assistor that is like it, as far as it does nothing itself meanwhile.
+
+    Attributes:
+        before, after: the rounds.
+        first, later: in round 1, and in a later one.
+    """
+
+    before: float
+    first: float
+    later: float
+    after: float
+
+
 def of_sponsor(
     study: Study, pace: Pace, ciphers: Ciphers | None, sums: Sums | None, rows: int
 ) -> tuple[dict[str, float], float]:
@@ -95,18 +110,38 @@ def of_sponsor(
     fits = pace.first + (rounds - 1) * pace.later
     told = rounds * (ROUND_SECONDS + assistors * MESSAGES_A_ROUND * MESSAGE_SECONDS)
     seconds = {"imports": pace.imports, "prepare": pace.prepare, "fits": fits, "rounds": rounds * pace.commit + told}
-    waiting = rounds * MESSAGES_A_ROUND * MESSAGE_SECONDS  # for whoever is like this party, and works at the same time
     if ciphers is not None:
         requests, replies = blocks_of(study, ciphers, rows)
         seconds["keys"] = ciphers.keys  # one set for all assistors of a width
         seconds["encryption"] = (rounds + assistors) * requests * study.k * ciphers.encrypt
         seconds["decryption"] = rounds * assistors * replies * study.k * ciphers.decrypt
-        waiting += ciphers.load + ciphers.fits(rounds, replies, study.k)
     if sums is not None:
         seconds |= sums.sponsor(study, rows)
-        waiting += sums.assistor(study, rows) + sums.aggregator(study, rows)
+    if pace.own:
+        seconds["own model"] = pace.own
     seconds["results"] = pace.results
-    return seconds, sum(seconds.values()) + waiting
+    others = _others(study, pace, ciphers, sums, rows)
+    waits = others.before + others.first + (rounds - 1) * others.later + others.after
+    at_once = min(pace.first + pace.own, others.first) + (rounds - 1) * min(pace.later, others.later)
+    return seconds, sum(seconds.values()) + waits - at_once + rounds * MESSAGES_A_ROUND * MESSAGE_SECONDS
+
+
+def _others(study: Study, pace: Pace, ciphers: Ciphers | None, sums: Sums | None, rows: int) -> Others:
+    """An assistor makes the features of encrypted fits before it tells their width, and others with its first fit."""
+    if study.protect.encrypted:
+        before, first, later = pace.prepare + pace.first, 0.0, 0.0
+    else:
+        before, first, later = 0.0, pace.prepare + pace.first, pace.later
+    after = 0.0
+    if ciphers is not None:
+        _, replies = blocks_of(study, ciphers, rows)
+        later = ciphers.fit(replies, study.k)
+        before, first = before + ciphers.load, ciphers.encoding(replies) + later
+        after = ciphers.head(replies, study.k)
+    if sums is not None:
+        each = (sums.assistor(study, rows) + sums.aggregator(study, rows)) / study.rounds
+        first, later = first + each, later + each
+    return Others(before, first, later, after)
 
 
 def of_assistor(

@@ -73,7 +73,7 @@ def assistor(model: AssistorData, study: Study) -> Timings:
 def sponsor(model: SponsorData, study: Study, party: PartySettings) -> Timings:
     """Time a sponsor; `party` is its file as it is."""
     clock = _Clock()
-    clock("imports", lambda: _import(party))
+    clock("imports", _import_solvers)
     large = _prepare(model, clock)
     own_fits = _own_model(model, study, party, clock)
     counts, once = _counts(model, study)
@@ -159,17 +159,19 @@ def _own_model(model: SponsorData, study: Study, party: PartySettings, clock: _C
     if not party.report.own_model or x is None or own_model.refused(x):
         return 0.0
     folds = model.folds or FOLDS
+    clock("own_imports", _import_own_model)
     held = np.arange(len(x)) % folds == 0
     about = (study.loss_name, len(model.codec.classes), study.seed)
     clock("own", lambda: own_model.fitted(x[~held], model.y[~held], None, x[held], *about))
     return (1.0 - study.validation) / (1.0 - 1.0 / folds) if study.validation else float(folds)
 
 
-def _import(party: PartySettings) -> None:
+def _import_solvers() -> None:
     import scipy.optimize  # noqa: F401
 
-    if party.report.own_model:
-        import sklearn.ensemble  # noqa: F401
+
+def _import_own_model() -> None:
+    import sklearn.ensemble  # noqa: F401
 
 
 def _sample(model: PartyModel, study: Study, count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:

@@ -19,10 +19,11 @@ class Pace(NamedTuple):
     """CPU seconds of a party.
 
     Attributes:
-        imports: of libraries that the first round and the results need.
+        imports: of libraries that the first round needs.
         prepare: encoding all rows.
         first, later: a fit of its own in round 1, and in every later one.
         commit: of a round, at the sponsor.
+        own: the sponsor's best own model, and the library that fits it.
         results: what comes after the last round, at the sponsor.
     """
 
@@ -31,6 +32,7 @@ class Pace(NamedTuple):
     first: float
     later: float
     commit: float = 0.0
+    own: float = 0.0
     results: float = 0.0
 
 
@@ -59,7 +61,8 @@ class Timings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         samples: of one or two sizes, the smaller first; in between and beyond, time is taken as a line.
         large: rows that `prepare` and `own` were timed on.
         prepare, imports: as `Pace` has them.
-        own: one fit of the sponsor's own model; own_fits: how many there are, each of all rows.
+        own: one fit of the sponsor's own model; own_fits: how many there are, each of all rows; own_imports: of what
+            fits it.
         once: what the first fit of a process takes besides.
         epochs: that a network's fits are reckoned with; 0 where a fit is timed whole.
     """
@@ -70,17 +73,18 @@ class Timings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     imports: Seconds = 0.0
     own: Seconds = 0.0
     own_fits: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 0.0
+    own_imports: Seconds = 0.0
     once: Seconds = 0.0
     epochs: Annotated[int, msgspec.Meta(ge=0)] = 0
 
     def pace(self, rows: int) -> Pace:
         """CPU seconds of a study of so many rows."""
-        own = self.own * self.own_fits * rows / self.large
+        own = self.own_imports + self.own * self.own_fits * rows / self.large
         draws = draws_of(rows) / draws_of(self.samples[-1].rows)
         bootstrap = self._line("evaluation", rows) * draws * (BESIDE_OWN if own else 1.0)
-        results = own + bootstrap + self._line("alone", rows) + self._line("contributions", rows)
+        results = bootstrap + self._line("alone", rows) + self._line("contributions", rows)
         fits = self.once + self._line("first", rows), self._line("later", rows)
-        return Pace(self.imports, self.prepare * rows / self.large, *fits, self._line("commit", rows), results)
+        return Pace(self.imports, self.prepare * rows / self.large, *fits, self._line("commit", rows), own, results)
 
     def _line(self, what: str, rows: int) -> float:
         """Through the samples, at so many rows; never falling."""

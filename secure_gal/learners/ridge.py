@@ -107,7 +107,7 @@ class RidgeBasis:
         strength = max(chosen, least_ridge(variances, n))
         kept = variances / (variances + strength)
         if isinstance(ridge, str):
-            used = 2 ** int(np.log2(max(2.0, WIDEST * (kept.sum() + 1)))) - 1  # one more is the intercept
+            used = most_columns(kept.sum()) - 1
             variances, directions, kept = variances[:used], directions[:, :used], kept[:used]
         factor = directions / np.sqrt(n * (variances + strength))
         return cls(moments.mean, np.ascontiguousarray(factor), n, strength, float(kept.sum()))
@@ -132,6 +132,16 @@ class RidgeBasis:
         return u
 
 
+def most_columns(freedom: float) -> int:
+    """Columns of U, the intercept's included, where `auto` leaves so many effective degrees of freedom."""
+    return int(2 ** int(np.log2(max(2.0, WIDEST * (freedom + 1)))))
+
+
+def freedom_for(rows: int, outputs: int = 1) -> float:
+    """Effective degrees of freedom that `auto` aims at."""
+    return float(FREEDOM * min(outputs, MOST_OUTPUTS) * rows ** (2 / 3))
+
+
 def ridge_for(variances: Array, rows: int, outputs: int = 1) -> float:
     """The ridge at which sum v/(v + lambda) = FREEDOM min(K, MOST_OUTPUTS) N^(2/3), and 1e-4 of the mean variance where
     v has fewer.
@@ -143,7 +153,7 @@ def ridge_for(variances: Array, rows: int, outputs: int = 1) -> float:
         return 0.0
     from scipy.optimize import brentq
 
-    aim, floor = float(FREEDOM * min(outputs, MOST_OUTPUTS) * rows ** (2 / 3)), 1e-4 * float(variances.mean())
+    aim, floor = freedom_for(rows, outputs), 1e-4 * float(variances.mean())
 
     def excess(log_ridge: float) -> float:
         return float(np.sum(variances / (variances + np.exp(log_ridge)))) - aim

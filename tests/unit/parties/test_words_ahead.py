@@ -15,6 +15,7 @@ from parties.commands.forecast import Known
 from secure_gal.errors import SettingsError
 from secure_gal.forecast.calibration import Measured
 from secure_gal.forecast.reckoning import Costs, Forecast
+from secure_gal.settings.party import LearnerSettings
 from secure_gal.settings.study import Protect
 from tests.support.study_in_memory import study
 
@@ -23,8 +24,7 @@ SUMS = study(protect=Protect(ids="clear", predictions="sum"), rounds=5)
 
 
 def session(settings: Any = CKKS, party: str = "lab", **more: Any) -> Any:
-    learner = SimpleNamespace(fresh_features=False, kind="linear")
-    fields = {"party": party, "home": Path("keys"), "max_rows": None, "learner": learner} | more
+    fields = {"party": party, "home": Path("keys"), "max_rows": None, "learner": LearnerSettings()} | more
     return SimpleNamespace(study=settings, party=SimpleNamespace(**fields), digest="ab" * 32)
 
 

@@ -1,0 +1,86 @@
+"""From a pace to a study: what a sponsor does while it waits is not waited for twice, and widths are those of fits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from secure_gal.forecast import reckoning
+from secure_gal.forecast.ciphertexts import Ciphers
+from secure_gal.forecast.reckoning import of_sponsor
+from secure_gal.forecast.timings import Pace, Sample, Timings
+from secure_gal.forecast.widths import padded_width, widest
+from secure_gal.gal.split import split_rows
+from secure_gal.learners import ridge_features
+from secure_gal.settings.party import LearnerSettings
+from secure_gal.settings.study import Protect
+from tests.support.study_in_memory import study
+
+CLEAR = study(rounds=10)
+CKKS = study(protect=Protect(ids="clear", residuals="ckks"), rounds=10)
+CIPHERS = Ciphers("standard", 64, keys=0.5, load=0.25, encrypt=0.0, decrypt=0.0, first=3.0, later=1.0)
+
+
+def elapsed(settings: Any, pace: Pace, ciphers: Ciphers | None = None) -> float:
+    return of_sponsor(settings, pace, ciphers, None, 100)[1]
+
+
+@pytest.fixture(autouse=True)
+def messages_take_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reckoning, "MESSAGE_SECONDS", 0.0)
+    monkeypatch.setattr(reckoning, "ROUND_SECONDS", 0.0)
+
+
+def test_fits_of_both_in_the_clear_are_made_at_once() -> None:
+    assert elapsed(CLEAR, Pace(0.0, 1.0, first=5.0, later=0.5)) == pytest.approx(1.0 + (1.0 + 5.0) + 9 * 0.5)
+
+
+@pytest.mark.parametrize(("own", "more"), [(0.5, 0.0), (1.0, 0.0), (4.0, 3.0)])
+def test_the_best_own_model_is_waited_for_only_beyond_the_first_round_of_others(own: float, more: float) -> None:
+    """An assistor encodes its rows for a second before its first fit, which the sponsor does before round 1."""
+    without, with_ = (Pace(0.0, 1.0, first=5.0, later=0.5, own=seconds) for seconds in (0.0, own))
+    assert elapsed(CLEAR, with_) - elapsed(CLEAR, without) == pytest.approx(more)
+    assert of_sponsor(CLEAR, with_, None, None, 100)[0]["own model"] == own
+
+
+def test_encrypted_fits_begin_with_the_features_of_others_and_end_with_a_head() -> None:
+    pace = Pace(0.0, 1.0, first=1.5, later=0.125)
+    begin, keys = 1.0 + (1.0 + 1.5), 0.5 + 0.25
+    rounds = max(1.5, 2.0 + 1.0) + 9 * max(0.125, 1.0)
+    assert elapsed(CKKS, pace, CIPHERS) == pytest.approx(begin + keys + rounds + 0.5)
+
+
+def test_ciphers_of_all_rounds_are_those_of_each() -> None:
+    assert CIPHERS.fits(10, 2, 3) == CIPHERS.encoding(2) + 10 * CIPHERS.fit(2, 3) + CIPHERS.head(2, 3)
+
+
+def test_the_best_own_model_and_its_library_are_no_part_of_the_results() -> None:
+    timings = Timings((Sample(100, evaluation=2.0),), 50, 0.0, own=1.0, own_fits=5.0, own_imports=0.75)
+    pace = timings.pace(100)
+    assert (pace.own, pace.results) == (0.75 + 2 * 5.0, 3.0), "an evaluation beside an own model takes longer"
+
+
+@pytest.mark.parametrize("rows", [150, 600, 3000])
+@pytest.mark.parametrize(
+    "learner",
+    [
+        LearnerSettings(),
+        LearnerSettings(options={"ridge": "auto"}),
+        LearnerSettings(features="auto"),
+        LearnerSettings(features=("fourier",)),
+    ],
+    ids=["columns", "columns, auto ridge", "auto", "fourier"],
+)
+def test_the_width_that_is_told_is_the_one_of_the_fit(learner: LearnerSettings, rows: int) -> None:
+    train = int(split_rows(rows, CKKS.validation, CKKS.seed).sum())
+    x = np.random.default_rng(0).normal(size=(train, 9))
+    found = ridge_features(learner, x, Path(), 0).width
+    assert padded_width(CKKS, widest(CKKS, learner, 9, rows)) == padded_width(CKKS, found)
+
+
+def test_a_learner_in_the_clear_says_nothing_of_others_widths() -> None:
+    assert widest(CKKS, LearnerSettings("gb"), 9, 100_000) == 10
+    assert padded_width(CLEAR, 100) == 0
