@@ -17,6 +17,7 @@ import numpy as np
 from crypto.ckks import ridge_blocks
 from crypto.ckks.keys import PublicKeys
 from crypto.ckks.leave_one_out import factors, longest_row
+from crypto.ckks.params import ParameterSet
 from crypto.ckks.requests import check_requests
 from crypto.ckks.ridge_blocks import PRODUCT_SECONDS, ROTATION_SECONDS
 from crypto.ckks.seal_files import Bytes
@@ -116,7 +117,8 @@ class EncryptedRidge:
             raise Malformed(f"{len(requests)} ciphertexts where {due} are due")
         check_requests(self._keys.params, requests)
         if not self._begun and self._cores is None:
-            self._job = replace(self._job, shards=min(self._job.shards, _worthwhile(self._keys, self._job, outputs)))
+            most = worthwhile(self._keys.params, self._keys.padded, sum(self._job.blocks), outputs)
+            self._job = replace(self._job, shards=min(self._job.shards, most))
         self._begun = True
         shares = spread(self._job, partial(_inner_products, requests=requests, outputs=outputs))
         return each(self._job, _fold, [[share[k] for share in shares if share] for k in range(outputs)])
@@ -185,11 +187,14 @@ def _spread_fitted(job: Job, heads: list[bytes], requests: Bytes | None = None) 
     return np.concatenate(spread(job, partial(_fitted, heads=heads, requests=own)))
 
 
-def _worthwhile(keys: PublicKeys, job: Job, outputs: int) -> int:
+def worthwhile(params: ParameterSet, padded: int, blocks: int, outputs: int) -> int:
     """How many processes a round keeps busy for WORTHWHILE seconds each; starting one and passing it work costs
-    time."""
-    params, blocks = keys.params, sum(job.blocks)
-    products, turns = blocks * keys.padded, keys.padded + blocks * math.sqrt(keys.padded) + math.log2(params.n)
+    time.
+
+    Args:
+        blocks: of the training rows, and of all rows.
+    """
+    products, turns = blocks * padded, padded + blocks * math.sqrt(padded) + math.log2(params.n)
     seconds = outputs * (products * PRODUCT_SECONDS + turns * ROTATION_SECONDS) * params.n * params.levels
     return max(1, int(seconds / WORTHWHILE))
 

@@ -23,7 +23,6 @@ from secure_gal.forecast import reckoning
 from secure_gal.forecast.calibration import Measured, work_of
 from secure_gal.forecast.reckoning import Costs, Forecast, ways
 from secure_gal.forecast.traffic import foretold
-from secure_gal.forecast.untold import untold
 from secure_gal.forecast.widths import padded_width, widest
 from secure_gal.protocol.agreement import reading
 from secure_gal.volume import Volume
@@ -146,13 +145,11 @@ def _measure(session: Session, padded: int) -> Measured:
     from secure_gal.holdings.sponsor import SponsorData
 
     study, party, folder = session.study, session.party, session.folder
-    if why := untold(party.learner):
-        return Measured(untold=why)
-    quiet, silent = rehearsal.quiet(party), lambda text: None
+    quiet, silent = rehearsal.quiet(party, folder), lambda text: None
     if party.party == study.sponsor:
         timings = rehearsal.sponsor(SponsorData(quiet, study, folder, silent), study, party)
     else:
-        timings = rehearsal.assistor(AssistorData(quiet, study, folder, silent), study)
+        timings = rehearsal.assistor(AssistorData(quiet, study, folder, silent), study, party.learner)
     if study.protect.summed:
         own = party.learner.kind != "none" or party.party != study.sponsor
         return Measured(timings, sums=sums.measure(study, padded, own=own))

@@ -17,7 +17,6 @@ from secure_gal.forecast import reckoning, rehearsal, sums
 from secure_gal.forecast.calibration import Measured
 from secure_gal.forecast.ciphertexts import measure
 from secure_gal.forecast.traffic import foretold
-from secure_gal.forecast.untold import untold
 from secure_gal.forecast.widths import padded_width, widest
 from secure_gal.gal.split import split_rows
 from secure_gal.holdings.assistor import AssistorData
@@ -34,8 +33,7 @@ def foretell(study: Study, blocks: Sequence[Block], chosen: Mapping[str, Chosen]
 
     Returns:
         bytes: by (sender, receiver), without what goes around messages on a line, as in `cost_`.
-        seconds: of CPU, by (party, work); none of a party of which they cannot be told.
-        untold: by party, why.
+        seconds: of CPU, by (party, work).
         budgets: what is taken, and of how much, by what it is.
     """
     rows, padded = blocks[0].count, _padded(study, blocks, chosen)
@@ -44,8 +42,8 @@ def foretell(study: Study, blocks: Sequence[Block], chosen: Mapping[str, Chosen]
     sent: dict[tuple[str, str], int] = {}
     for flow in foretold(volume, reading(study.canonical(fingerprints)), lambda *_: 0, certified=False):
         sent[flow.sender, flow.receiver] = sent.get((flow.sender, flow.receiver), 0) + flow.nbytes
-    seconds, reasons = _seconds(study, blocks, chosen, target, padded)
-    return {"bytes": sent, "seconds": seconds, "untold": reasons, "budgets": _budgets(study, rows)}
+    seconds = _seconds(study, blocks, chosen, target, padded)
+    return {"bytes": sent, "seconds": seconds, "budgets": _budgets(study, rows)}
 
 
 def _padded(study: Study, blocks: Sequence[Block], chosen: Mapping[str, Chosen]) -> int:
@@ -57,7 +55,7 @@ def _padded(study: Study, blocks: Sequence[Block], chosen: Mapping[str, Chosen])
 
 def _seconds(
     study: Study, blocks: Sequence[Block], chosen: Mapping[str, Chosen], target: Target, padded: int
-) -> tuple[dict[tuple[str, str], float], dict[str, str]]:
+) -> dict[tuple[str, str], float]:
     own = chosen[study.sponsor].settings.kind != "none"
     shared = Measured()
     if study.protect.summed:
@@ -68,30 +66,26 @@ def _seconds(
         params = named(study.protect.parameter_set)
         shared = Measured(ciphers=measure(params, padded, leave_one_out=study.cross_fitted))
     seconds: dict[tuple[str, str], float] = {}
-    reasons: dict[str, str] = {}
     for block in blocks:
-        name, learner = block.party, chosen[block.party].settings
-        if why := untold(learner):
-            reasons[name] = why
-        else:
-            phases = _of_party(study, block, chosen[name], target, shared)
-            seconds |= {(name, phase): round(value, 6) for phase, value in phases.items()}
-    return seconds, reasons
+        phases = _of_party(study, block, chosen[block.party], target, shared)
+        seconds |= {(block.party, phase): round(value, 6) for phase, value in phases.items()}
+    return seconds
 
 
 def _of_party(study: Study, block: Block, chosen: Chosen, target: Target, shared: Measured) -> dict[str, float]:
     """A learner that was given as an object is rehearsed as a copy."""
     sponsor, rows = block.party == study.sponsor, block.count
     with temporary_home() as folder:
-        party = settings_for(block, chosen.settings, study, folder)
+        asked = settings_for(block, chosen.settings, study, folder)
+        party = rehearsal.quiet(asked, Path.cwd())
         learner = copy.deepcopy(chosen.own)
         memory = in_memory(block, party, study, learner=learner, target=target if sponsor else None, to_learn=True)
         kind: Any = SponsorData if sponsor else AssistorData
         model = kind(party, study, Path.cwd(), lambda text: None, memory=memory)
         if sponsor:
-            pace = rehearsal.sponsor(cast(SponsorData, model), study, party).pace(rows)
+            pace = rehearsal.sponsor(cast(SponsorData, model), study, asked).pace(rows)
             return reckoning.of_sponsor(study, pace, shared.ciphers, shared.sums, rows)[0]
-        pace = rehearsal.assistor(cast(AssistorData, model), study).pace(rows)
+        pace = rehearsal.assistor(cast(AssistorData, model), study, asked.learner).pace(rows)
         adds = block.party == study.adder
         return reckoning.of_assistor(study, pace, shared.ciphers, shared.sums, rows, aggregates=adds)
 

@@ -204,8 +204,7 @@ class GAL(AfterFit):
 
         Returns:
             For all rounds: `bytes` by (sender, receiver), as in `cost_`; `seconds` of CPU by (party, work), messages
-            at the price of a study between machines; `untold`, by party, why it has no seconds; `budgets`, what is
-            taken and of how much.
+            at the price of a study between machines; `budgets`, what is taken and of how much.
 
         Raises:
             ParameterError, InputError: as `fit`.
@@ -217,7 +216,7 @@ class GAL(AfterFit):
             labels = read_labels(y, "classification" if classifies(self) else "regression", blocks[0])
             study, blocks, target = self._study(blocks, labels, read_weights(sample_weight, blocks[0]))
             if len(blocks) == 1:
-                return {"bytes": {}, "seconds": {}, "untold": {}, "budgets": {}}  # as cost_ of one party
+                return {"bytes": {}, "seconds": {}, "budgets": {}}  # as cost_ of one party
             names = [block.party for block in blocks]
             learners = learners_of(self.learners, names, study.protect.encrypted)
             return foretell(study, blocks, self._chosen(study, blocks, learners), target)

@@ -13,15 +13,12 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from secure_gal.errors import SettingsError, StateError
+from secure_gal.errors import StateError
 from secure_gal.features.base import BLOCK_ROWS
-from secure_gal.features.encoder_options import EncoderOptions
+from secure_gal.features.encoder_options import EncoderOptions, kind_for
 from secure_gal.learners.base import Placement
 from secure_gal.learners.cuda_driver import may_be_gpu
 
-WHERE = "[learner.options] encoder"
-FOR = {2: ("denoising",), 3: ("masked",), 4: ("kmeans", "vicreg"), 5: ("kmeans", "vicreg")}
-"""Kinds of encoder by the dimensions of x; the first is `auto`."""
 PROJECTED_ROWS = 10_000
 """Rows, evenly spaced, that means, scales and principal directions of the features are learnt from."""
 BLOCK_VALUES = 1 << 25
@@ -69,7 +66,7 @@ class Encoder:
             SettingsError: a kind that does not take such rows, or a file of another version or for other rows.
             EnvironmentFailure: the GPU is out of memory, or the file cannot be written.
         """
-        kind = _kind(options.kind, x.ndim)
+        kind = kind_for(options.kind, x.ndim)
         inner = tuple(int(n) for n in x.shape[1:])
         if options.file is not None:
             from secure_gal.features import encoder_file
@@ -146,16 +143,6 @@ def _patches(x: Any, seed: int, device: str) -> Core:
     from secure_gal.features.encoder_kmeans import KMeansPatches
 
     return KMeansPatches.fit(x, seed)
-
-
-def _kind(chosen: str, dimensions: int) -> str:
-    fitting = FOR[dimensions]
-    if chosen == "auto":
-        return fitting[0]
-    if chosen not in fitting:
-        held = {2: "a table", 3: "series"}.get(dimensions, "images")
-        raise SettingsError(WHERE, f"{chosen!r} does not take {held}; accepted for it: auto, {', '.join(fitting)}")
-    return chosen
 
 
 def _blocks(x: Any) -> Iterator[slice]:

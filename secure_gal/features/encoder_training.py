@@ -6,20 +6,17 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from secure_gal.errors import EnvironmentFailure
 from secure_gal.features.encoder_nets import ImageBody, NetFeatures, SeriesBody, new_body
+from secure_gal.features.encoder_options import BATCH, epochs_for
 from secure_gal.learners.devices import choose_device, seeded
 from secure_gal.learners.torch_steps import Inputs
 
 log = logging.getLogger(__name__)
-BATCH, RATE, DECAY, CLIP = 256, 1e-3, 1e-4, 5.0
-STEPS = 2_000
-"""Steps that `encoder_epochs = 0` aims at; at least one epoch, at most MOST_EPOCHS."""
-MOST_EPOCHS = 100
+RATE, DECAY, CLIP = 1e-3, 1e-4, 5.0
 HIDDEN_SHARE = 0.3
 """Share of values that are hidden from a denoising or masked encoder."""
 EXPANDED = 512
@@ -35,7 +32,7 @@ def train(kind: str, x: Any, seed: int, epochs: int, device_name: str) -> NetFea
         EnvironmentFailure: the GPU is out of memory.
     """
     device, inner = choose_device(device_name), tuple(int(n) for n in x.shape[1:])
-    epochs = epochs or int(np.clip(STEPS * BATCH // max(1, len(x)), 1, MOST_EPOCHS))
+    epochs = epochs_for(epochs, len(x))
     with seeded(seed, device) as generator:
         body = new_body(kind, inner)
         try:

@@ -26,6 +26,7 @@ class Ciphers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         keys, load: making an evaluator's keys, and reading them.
         encrypt, decrypt: of a ciphertext.
         first, later: a fit of one block and output in round 1, which encodes U, and in a later one.
+        cores: that a fit may be shared out to.
     """
 
     parameters: Annotated[str, msgspec.Meta(max_length=32)]
@@ -36,6 +37,7 @@ class Ciphers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decrypt: Seconds
     first: Seconds
     later: Seconds
+    cores: Annotated[int, msgspec.Meta(ge=1, le=2**16)] = 1
 
     @property
     def params(self) -> ParameterSet:
@@ -51,6 +53,12 @@ class Ciphers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def fit(self, blocks: int, outputs: int) -> float:
         """A round of an evaluator with so many blocks."""
         return self._work(blocks) / self._work(1) * self.later * outputs
+
+    def shares(self, training: int, blocks: int, outputs: int) -> int:
+        """Processes that work on a round at once, with so many blocks of training rows and of all rows."""
+        from crypto.ckks.encrypted_ridge import worthwhile
+
+        return min(self.cores, worthwhile(self.params, self.padded, training + blocks, outputs))
 
     def head(self, blocks: int, outputs: int) -> float:
         """Its encrypted head, after the last round: the first half of a fit."""
@@ -105,6 +113,7 @@ def fitted(params: ParameterSet, padded: int, raw: bytes, requests: Bytes, *, le
 def measure(params: ParameterSet, padded: int, *, leave_one_out: bool) -> Ciphers:
     """Under a key that is made for it and forgotten."""
     from crypto.ckks.secret import SecretContext
+    from crypto.pool import processes
 
     secret = SecretContext.generate(params)
     raw, keys = timed(lambda: secret.public_keys(padded))
@@ -112,7 +121,7 @@ def measure(params: ParameterSet, padded: int, *, leave_one_out: bool) -> Cipher
     requests, encrypt = timed(lambda: secret.encrypt(residual))
     load, first, later, replies = fitted(params, padded, raw, requests, leave_one_out=leave_one_out)
     _, decrypt = timed(lambda: secret.decrypt(replies, params.n, 1, "rehearsal"))
-    return Ciphers(params.name, padded, keys, load, encrypt, decrypt, first, later)
+    return Ciphers(params.name, padded, keys, load, encrypt, decrypt, first, later, processes())
 
 
 def timed(work: Callable[[], Result]) -> tuple[Result, float]:

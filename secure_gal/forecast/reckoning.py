@@ -134,10 +134,11 @@ def _others(study: Study, pace: Pace, ciphers: Ciphers | None, sums: Sums | None
         before, first, later = 0.0, pace.prepare + pace.first, pace.later
     after = 0.0
     if ciphers is not None:
-        _, replies = blocks_of(study, ciphers, rows)
-        later = ciphers.fit(replies, study.k)
-        before, first = before + ciphers.load, ciphers.encoding(replies) + later
-        after = ciphers.head(replies, study.k)
+        requests, replies = blocks_of(study, ciphers, rows)
+        shares = ciphers.shares(requests, replies, study.k)
+        later = ciphers.fit(replies, study.k) / shares
+        before, first = before + ciphers.load, ciphers.encoding(replies) / shares + later
+        after = ciphers.head(replies, study.k) / shares
     if sums is not None:
         each = (sums.assistor(study, rows) + sums.aggregator(study, rows)) / study.rounds
         first, later = first + each, later + each

@@ -8,14 +8,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from secure_gal.forecast import ciphertexts, networks
-from secure_gal.forecast.timings import Sample, Timings
+from secure_gal.data.arrays import ArrayRows
+from secure_gal.forecast import ciphertexts, encoders, networks
+from secure_gal.forecast.timings import Sample, Timings, Training
 from secure_gal.gal.contributions import contributions
 from secure_gal.gal.ensemble import Ensemble
 from secure_gal.gal.split import split_rows
@@ -24,18 +26,20 @@ from secure_gal.holdings.assistor import AssistorData
 from secure_gal.holdings.party import PartyModel
 from secure_gal.holdings.sponsor import SponsorData
 from secure_gal.learners.cross_fit import FOLDS
-from secure_gal.settings.party import PartySettings
+from secure_gal.learners.kinds.linear import ridge_strength
+from secure_gal.settings.party import LearnerSettings, PartySettings
 from secure_gal.settings.study import Study
 
 if TYPE_CHECKING:
     from secure_gal.learners.torch_options import TorchOptions
 
-FEW, MANY = 1024, 4096
-"""Rows of the two samples."""
+FEW, MANY, WIDENING = 1024, 4096, 12_288
+"""Rows of the two samples; of the larger one of a table whose ridge basis widens with its rows."""
 LEAST = 64
 """Rows of the sample that tells whether a network takes long."""
 CELLS = 1_000_000
 """Of the sample that the table's encoding and one fit of the sponsor's own model are timed on."""
+Holding = AssistorData | SponsorData
 Result = TypeVar("Result")
 
 
@@ -50,13 +54,26 @@ class _Clock:
         return result
 
 
-def assistor(model: AssistorData, study: Study) -> Timings:
-    """Time an assistor whose fits are in the clear, or what it makes of its table for encrypted ones."""
+class _Plan(NamedTuple):
+    """Rows of the samples; CPU seconds that the first fit of a process takes besides, and what an encoder trains for,
+    where networks do."""
+
+    counts: list[int]
+    once: float = 0.0
+    training: Training | None = None
+
+
+def assistor(model: AssistorData, study: Study, learner: LearnerSettings) -> Timings:
+    """Time an assistor whose fits are in the clear, or what it makes of its table for encrypted ones.
+
+    Args:
+        learner: as its file has it.
+    """
     clock, how = _Clock(), networks.trained(model.learner)
     found: list[Sample] = []
     large = _prepare(model, clock)
-    counts, once = _counts(model, study)
-    for count in counts:
+    plan = _plan(model, study, learner)
+    for count in plan.counts:
         timed = _Clock()
         chosen, train = _sample(model, study, count)
         model.prepare(chosen, train)
@@ -67,7 +84,8 @@ def assistor(model: AssistorData, study: Study) -> Timings:
             for round_, name in enumerate(("first", "later"), start=1):
                 timed(name, partial(model.local.fit_round, round_, residual))
         found.append(Sample(count, **timed.taken))
-    return Timings(tuple(found), large, epochs=how.epochs if how else 0, once=once, **clock.taken)
+    epochs = how.epochs if how else 0
+    return Timings(tuple(found), large, epochs=epochs, once=plan.once, training=plan.training, **clock.taken)
 
 
 def sponsor(model: SponsorData, study: Study, party: PartySettings) -> Timings:
@@ -76,25 +94,60 @@ def sponsor(model: SponsorData, study: Study, party: PartySettings) -> Timings:
     clock("imports", _import_solvers)
     large = _prepare(model, clock)
     own_fits = _own_model(model, study, party, clock)
-    counts, once = _counts(model, study)
-    samples = tuple(Sample(count, **_rounds(model, study, party.party, count).taken) for count in counts)
+    plan = _plan(model, study, party.learner)
+    samples = tuple(Sample(count, **_rounds(model, study, party.party, count).taken) for count in plan.counts)
     how = networks.trained(model.learner)
     epochs = how.epochs if how else 0
-    return Timings(samples, large, own_fits=own_fits, epochs=epochs, once=once, **clock.taken)
+    made = Timings(samples, large, epochs=epochs, once=plan.once, training=plan.training, **clock.taken)
+    return msgspec.structs.replace(made, own_fits=own_fits)
 
 
-def _counts(model: AssistorData | SponsorData, study: Study) -> tuple[list[int], float]:
-    """Rows of the samples; and CPU seconds that the first fit of a process takes besides, where networks do."""
-    rows, how = len(model.ids), networks.trained(model.learner)
-    if how is None:
-        return sorted({min(FEW, rows), min(MANY, rows)}), 0.0
+def _plan(model: Holding, study: Study, learner: LearnerSettings) -> _Plan:
+    rows, frame = len(model.ids), model.table.frame
+    if networks.trained(model.learner) is not None:
+        return _plan_of_network(model, study)
+    if encoders.trains(learner, frame.ndim if isinstance(frame, ArrayRows) else 2, model.folder):
+        return _plan_of_encoder(model, study, int(learner.options.get("encoder_epochs", 0)))
+    widens = model.learner.kind == "linear" and ridge_strength(model.learner) == "auto"
+    many = WIDENING if widens and not isinstance(frame, ArrayRows) else MANY
+    return _Plan(sorted({min(FEW, rows), min(many, rows)}))
+
+
+def _plan_of_network(model: Holding, study: Study) -> _Plan:
+    rows = len(model.ids)
     few = networks.steps_of(model.learner, study, rows).rows
     quarter = min(max(few // 4, LEAST), rows)
     chosen, train = _sample(model, study, quarter)
     model.prepare(chosen, train)
     fit = _fits(model, study, _noise((int(train.sum()), study.k)))(1)
-    began, one = (ciphertexts.timed(partial(fit, 1))[1] for _ in range(2))
-    return networks.sizes(few, quarter, rows, one), max(0.0, began - one)
+    began, one = (_taken(partial(fit, 1)) for _ in range(2))
+    return _Plan(networks.sizes(few, quarter, rows, one), max(0.0, began - one))
+
+
+def _plan_of_encoder(model: Holding, study: Study, asked: int) -> _Plan:
+    """Epochs are timed on whole steps, of FEW rows; of an encoder that takes long everything is, on few rows."""
+    rows = len(model.ids)
+    least, some = min(LEAST, rows), min(FEW, rows)
+    rounds = _encoder_fits(model, study, least)
+    began, one = (_taken(partial(rounds(1), 1)) for _ in range(2))
+    share = float(np.mean(split_rows(rows, study.validation, study.seed)))
+    counts, epoch, on = [least], encoders.epoch(rounds, _taken), least
+    if epoch <= networks.LONG:
+        counts, on = sorted({some, min(MANY, rows)}), some
+        epoch = encoders.epoch(_encoder_fits(model, study, some), _taken)
+    return _Plan(counts, max(0.0, began - one), Training(epoch, on, share, asked))
+
+
+def _encoder_fits(model: Holding, study: Study, rows: int) -> networks.Rounds:
+    """Fits to so many rows, all for training, each of which trains an encoder anew."""
+    model.prepare(np.linspace(0, len(model.ids) - 1, rows).astype(np.int64), np.ones(rows, dtype=np.bool_))
+    residual, local = _noise((rows, study.k)), model.local
+
+    def rounds(epochs: int) -> Callable[[int], object]:
+        again = local.learning_with(model.made(encoders.brief(model.learner, model.folder, epochs)), FOLDS)
+        return lambda round_: again.fit_round(round_, residual)
+
+    return rounds
 
 
 def _fits(model: PartyModel, study: Study, residual: npt.NDArray[np.float32]) -> networks.Rounds:
@@ -109,10 +162,14 @@ def _fits(model: PartyModel, study: Study, residual: npt.NDArray[np.float32]) ->
 
 
 def _network(model: PartyModel, study: Study, how: TorchOptions, residual: npt.NDArray[np.float32]) -> networks.Fits:
-    return networks.timed(_fits(model, study, residual), how, lambda work: ciphertexts.timed(work)[1])
+    return networks.timed(_fits(model, study, residual), how, _taken)
 
 
-def _prepare(model: AssistorData | SponsorData, clock: _Clock) -> int:
+def _taken(work: Callable[[], Any]) -> float:
+    return ciphertexts.timed(work)[1]
+
+
+def _prepare(model: Holding, clock: _Clock) -> int:
     """Encode as many rows as CELLS allow, all for training; returns how many."""
     width = max(1, int(np.prod(model.table.frame.shape[1:])))
     count = max(2, min(len(model.ids), CELLS // width))
@@ -191,7 +248,8 @@ def _near(residual: npt.NDArray[Any], train: npt.NDArray[np.bool_]) -> npt.NDArr
     return fitted.astype(np.float32)
 
 
-def quiet(party: PartySettings) -> PartySettings:
-    """As a rehearsal takes it: nothing is written to the run directory, and no own model is fitted on samples."""
-    report = msgspec.structs.replace(party.report, own_model=False)
-    return msgspec.structs.replace(party, run_dir=party.run_dir / "rehearsal", report=report)
+def quiet(party: PartySettings, folder: Path) -> PartySettings:
+    """As a rehearsal takes it: nothing is written to the run directory, no own model is fitted on samples, and an
+    encoder trains for one epoch and is kept nowhere; folder: the party file's."""
+    report, learner = msgspec.structs.replace(party.report, own_model=False), encoders.brief(party.learner, folder)
+    return msgspec.structs.replace(party, run_dir=party.run_dir / "rehearsal", report=report, learner=learner)

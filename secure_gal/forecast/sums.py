@@ -149,9 +149,10 @@ def measure(study: Study, padded: int, *, own: bool) -> Sums:
 
 def _encrypted(secret: SumContext, study: Study, padded: int) -> Ciphers:
     from crypto.ckks.fits import TRAINING
+    from crypto.pool import processes
 
     raw, keys = timed(lambda: secret.public_keys(padded))
     residual = np.random.default_rng(0).uniform(-1, 1, (TRAINING.n, 1))
     requests, encrypt = timed(lambda: secret.encrypt(residual))
     found = fitted(TRAINING, padded, raw, requests, leave_one_out=study.cross_fitted)
-    return Ciphers(TRAINING.name, padded, keys, found.load, encrypt, 0.0, found.first, found.later)
+    return Ciphers(TRAINING.name, padded, keys, found.load, encrypt, 0.0, found.first, found.later, processes())

@@ -6,6 +6,7 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
+from secure_gal.features.encoder_options import epochs_for
 from secure_gal.measures.bootstrap import draws_of
 
 MAX_SECONDS = 1e6
@@ -34,6 +35,26 @@ class Pace(NamedTuple):
     commit: float = 0.0
     own: float = 0.0
     results: float = 0.0
+
+
+class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A network as an encoder, which trains once.
+
+    Attributes:
+        epoch: CPU seconds of an epoch on so many training `rows`.
+        share: training rows for a row of the study.
+        asked: `encoder_epochs`; 0: as many as suit the rows.
+    """
+
+    epoch: Seconds
+    rows: Rows
+    share: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    asked: Annotated[int, msgspec.Meta(ge=0, le=10_000)]
+
+    def after_one(self, rows: int) -> float:
+        """All epochs but the first, in a study of so many rows."""
+        train = rows * self.share
+        return (epochs_for(self.asked, int(train)) - 1) * self.epoch * train / self.rows
 
 
 class Sample(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,6 +86,7 @@ class Timings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             fits it.
         once: what the first fit of a process takes besides.
         epochs: that a network's fits are reckoned with; 0 where a fit is timed whole.
+        training: of an encoder, whose first epoch is in each sample's `first`; None where none is trained.
     """
 
     samples: Annotated[tuple[Sample, ...], msgspec.Meta(min_length=1, max_length=2)]
@@ -76,6 +98,7 @@ class Timings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     own_imports: Seconds = 0.0
     once: Seconds = 0.0
     epochs: Annotated[int, msgspec.Meta(ge=0)] = 0
+    training: Training | None = None
 
     def pace(self, rows: int) -> Pace:
         """CPU seconds of a study of so many rows."""
@@ -83,7 +106,8 @@ class Timings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         draws = draws_of(rows) / draws_of(self.samples[-1].rows)
         bootstrap = self._line("evaluation", rows) * draws * (BESIDE_OWN if own else 1.0)
         results = bootstrap + self._line("alone", rows) + self._line("contributions", rows)
-        fits = self.once + self._line("first", rows), self._line("later", rows)
+        trained = self.training.after_one(rows) if self.training else 0.0
+        fits = self.once + self._line("first", rows) + trained, self._line("later", rows)
         return Pace(self.imports, self.prepare * rows / self.large, *fits, self._line("commit", rows), own, results)
 
     def _line(self, what: str, rows: int) -> float:

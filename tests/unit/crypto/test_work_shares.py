@@ -11,7 +11,7 @@ import pytest
 
 from crypto import pool, workers
 from crypto.ckks import encrypted_ridge, ridge_blocks, seal_files
-from crypto.ckks.encrypted_ridge import _room, _worthwhile
+from crypto.ckks.encrypted_ridge import _room, worthwhile
 from crypto.ckks.leave_one_out import OwnResiduals
 from crypto.ckks.products import MAX_PRODUCT_CIPHERTEXTS
 from crypto.ckks.ridge_blocks import Encodings, Split, _groups, ciphertext_bytes
@@ -57,10 +57,9 @@ def test_a_process_is_started_for_half_a_second_of_work(
     name: str, padded: int, blocks: tuple[int, int], outputs: int, microseconds: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys: Any = SimpleNamespace(params=PARAMETER_SETS[name], padded=padded)
-    job: Any = SimpleNamespace(blocks=blocks)
-    whole = _worthwhile(keys, job, outputs)
+    whole = worthwhile(keys.params, keys.padded, sum(blocks), outputs)
     monkeypatch.setattr(encrypted_ridge, "WORTHWHILE", 1e-6)
-    found = _worthwhile(keys, job, outputs)
+    found = worthwhile(keys.params, keys.padded, sum(blocks), outputs)
     assert found == microseconds and whole == max(1, int(found * 2e-6))
 
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from parties.commands import forecast as command
 from parties.commands.forecast import Known, forecast
 from parties.report import foretold
 from parties.run.calibrated import FILE
 from parties.run.session import open_session
 from secure_gal.errors import SettingsError
+from secure_gal.forecast.calibration import Measured
 from secure_gal.forecast.reckoning import Costs, Forecast
-from secure_gal.forecast.untold import NO_ENCODERS
 from tests.support.forecasts import ROWS, kept, parties
 
 
@@ -81,9 +82,24 @@ def test_a_network_has_seconds_for_all_its_epochs(tmp_path: Path) -> None:
     assert "takes its 30 epochs" in forecast(files[0]), "as it is kept"
 
 
-def test_where_seconds_are_not_foretold_bytes_are_and_it_says_why(tmp_path: Path) -> None:
-    sponsor, _ = parties(tmp_path, learner='kind = "linear"\nfeatures = "encoder"')
-    assert NO_ENCODERS in forecast(sponsor)
+def test_an_encoder_has_seconds_for_all_its_epochs_and_is_trained_for_no_study(tmp_path: Path) -> None:
+    encoder = 'kind = "linear"\nfeatures = "encoder"\n[learner.options]\nencoder_file = "kept.npz"'
+    for file in parties(tmp_path, learner=encoder):
+        assert not forecast(file).count("not foretold")
+        hundred = kept(file).seconds["fits"]
+        file.write_text(file.read_text().replace("[learner.options]", "[learner.options]\nencoder_epochs = 1"))
+        forecast(file)
+        assert kept(file).seconds["fits"] < hundred / 3, "few rows are trained on for 100 epochs"
+        assert not (file.parent / "kept.npz").exists()
+
+
+def test_what_the_data_refuses_has_bytes_and_no_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> Measured:
+        raise SettingsError("[learner]", "this sample will not do")
+
+    monkeypatch.setattr(command, "_measure", refused)
+    sponsor, _ = parties(tmp_path)
+    assert "seconds are not foretold: [learner]: this sample will not do" in forecast(sponsor)
     found = kept(sponsor)
     assert not found.seconds and found.elapsed is None and found.costs.cpu is None and found.costs.bytes > 0
 

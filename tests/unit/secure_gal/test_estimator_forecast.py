@@ -30,7 +30,7 @@ def test_bytes_are_those_of_the_fit(settings: dict[str, Any]) -> None:
     assert told["bytes"].keys() == cost["bytes"].keys()
     for pair, nbytes in cost["bytes"].items():
         assert told["bytes"][pair] == pytest.approx(nbytes, rel=0.03, abs=600), pair
-    assert {party for party, _ in told["seconds"]} == {"hospital", "lab", "insurer"} and told["untold"] == {}
+    assert {party for party, _ in told["seconds"]} == {"hospital", "lab", "insurer"}
     assert all(seconds >= 0 for seconds in told["seconds"].values()) and told["seconds"]["hospital", "results"] > 0
 
 
@@ -44,9 +44,9 @@ def test_a_table_leaves_the_estimator_as_it_was_and_a_network_has_seconds() -> N
         rounds=2, parties={"hospital": [0, 1], "lab": [2, 3]}, learners={"lab": "mlp", "hospital": "linear"}
     )
     told = estimator.forecast(X, Y)
-    assert not told["untold"] and told["seconds"]["lab", "fits"] > told["seconds"]["hospital", "fits"]
+    assert told["seconds"]["lab", "fits"] > told["seconds"]["hospital", "fits"]
     assert not [name for name in vars(estimator) if name.endswith("_")]
 
 
 def test_one_party_sends_nothing() -> None:
-    assert GAL().forecast([X], Y) == {"bytes": {}, "seconds": {}, "untold": {}, "budgets": {}}
+    assert GAL().forecast([X], Y) == {"bytes": {}, "seconds": {}, "budgets": {}}
