@@ -225,7 +225,8 @@ def _assumptions(session: Session, last: Forecast, *, ranged: bool) -> str:
         f", assistors' features of up to {last.padded} columns (--width where they have others)" if last.padded else ""
     )
     more = " (--rows where you know better)" if ranged else ""
-    return f"forecast: {session.study.rounds} rounds, {rows}{more}{width}"
+    at_most = "" if last.padded else "at most "  # an encrypted study runs as many as were agreed
+    return f"forecast: {at_most}{session.study.rounds} rounds, {rows}{more}{width}"
 
 
 def _range(ends: Sequence[float | None]) -> str:

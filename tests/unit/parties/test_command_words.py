@@ -84,7 +84,7 @@ LINE = [
         (
             [msgspec.structs.replace(LAST, padded=0, elapsed=None)],
             [
-                "forecast: 10 rounds, 300 rows in common",
+                "forecast: at most 10 rounds, 300 rows in common",
                 "  p0 to p1: 1.00 MB; p1 to p0: 50.0 kB",
                 LINE[1],
                 "  CPU seconds of p0: 2.2 (start 0.25, fits 2.00)",
@@ -93,7 +93,7 @@ LINE = [
         (
             [msgspec.structs.replace(LAST, padded=0, untold="no seconds: why")],
             [
-                "forecast: 10 rounds, 300 rows in common",
+                "forecast: at most 10 rounds, 300 rows in common",
                 "  p0 to p1: 1.00 MB; p1 to p0: 50.0 kB",
                 LINE[1],
                 "  no seconds: why",
