@@ -39,9 +39,9 @@ def test_fits_of_both_in_the_clear_are_made_at_once() -> None:
     assert elapsed(CLEAR, Pace(0.0, 1.0, first=5.0, later=0.5)) == pytest.approx(1.0 + (1.0 + 5.0) + 9 * 0.5)
 
 
-@pytest.mark.parametrize(("own", "more"), [(0.5, 0.0), (1.0, 0.0), (4.0, 3.0)])
-def test_the_best_own_model_is_waited_for_only_beyond_the_first_round_of_others(own: float, more: float) -> None:
-    """An assistor encodes its rows for a second before its first fit, which the sponsor does before round 1."""
+@pytest.mark.parametrize(("own", "more"), [(0.5, 0.0), (10.5, 0.0), (12.0, 1.5)])
+def test_the_best_own_model_is_waited_for_only_beyond_the_rounds(own: float, more: float) -> None:
+    """Of which the first takes 1 + 5 seconds here, and each later one half of one."""
     without, with_ = (Pace(0.0, 1.0, first=5.0, later=0.5, own=seconds) for seconds in (0.0, own))
     assert elapsed(CLEAR, with_) - elapsed(CLEAR, without) == pytest.approx(more)
     assert of_sponsor(CLEAR, with_, None, None, 100)[0]["own model"] == own
