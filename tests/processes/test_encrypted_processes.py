@@ -33,6 +33,13 @@ HELD = frozenset({"ids", "masked-ids", "tags"})
 """What depends on how many rows the laboratories hold, which the hospital does not know."""
 
 
+def of_rounds(rounds: int, folder: Path, predictions: str = "none") -> None:
+    """Make the demo's study one of so many rounds."""
+    for party in demo.PARTIES:
+        study = folder / party / "study.toml"
+        study.write_text(f'rounds = {rounds}\n{study.read_text()}predictions = "{predictions}"\n')
+
+
 def as_foretold(folder: Path) -> bool:
     """Whether the hospital's study has moved what `check` foretold of it."""
     summary = json.loads((folder / "hospital/run/summary.json").read_text())
@@ -44,11 +51,13 @@ def test_an_encrypted_study_survives_kills_and_can_be_audited(tmp_path: Path) ->
     folder = tmp_path / "d"
     demo._write_tables(folder)
     demo._write_settings(folder, demo._free_port(), "ckks", "psi", "standard")
+    without_own_model(folder / "hospital" / "hospital.toml")
+    of_rounds(3, folder)
     settings = folder / "lab-b" / "lab-b.toml"
     settings.write_text(settings.read_text() + 'features = "fourier"\n')  # its [learner] stands last
     labs = {name: watched(folder, name) for name in demo.PARTIES[1:]}
     sponsor = cli(folder / "hospital", "train", "hospital.toml")
-    until(sponsor, "round 2/10")
+    until(sponsor, "round 2/3")
     for dead in (labs["lab-b"], sponsor):
         dead.kill()
         dead.communicate()
@@ -81,9 +90,7 @@ def test_consent_to_a_study_is_no_consent_to_more_sums_than_the_limits(tmp_path:
     folder = tmp_path / "d"
     demo._write_tables(folder)
     demo._write_settings(folder, demo._free_port())
-    for party in demo.PARTIES:
-        study = folder / party / "study.toml"
-        study.write_text("rounds = 3\n" + study.read_text() + 'predictions = "sum"\n')
+    of_rounds(3, folder, predictions="sum")
     sponsor = cli(folder / "hospital", "train", "hospital.toml")
     other = assist(folder / "lab-a", "--once", *BEYOND)
     lab = assist(folder / "lab-b", "--once", "--beyond", "sums=0.12")
@@ -107,9 +114,7 @@ def test_a_study_with_sums_only(residuals: str, tmp_path: Path) -> None:
     data = demo._write_tables(folder)
     demo._write_settings(folder, demo._free_port(), residuals, "psi")
     without_own_model(folder / "hospital" / "hospital.toml")
-    for party in demo.PARTIES:
-        study = folder / party / "study.toml"
-        study.write_text("rounds = 3\n" + study.read_text() + 'predictions = "sum"\n')
+    of_rounds(2, folder, predictions="sum")
     labs = [
         demo._start(folder / lab, "assist", f"{lab}.toml", *demo._consent(folder / lab), *BEYOND)
         for lab in demo.PARTIES[1:]
