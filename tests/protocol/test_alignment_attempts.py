@@ -10,6 +10,7 @@ from secure_gal.effects import Send
 from secure_gal.errors import PeerViolation
 from secure_gal.state import State
 from tests.support.hostile_studies import play
+from tests.support.study_in_memory import FEW
 
 
 def test_jobs_of_an_attempt_that_was_given_up_end_in_nothing() -> None:
@@ -33,7 +34,7 @@ def test_jobs_of_an_attempt_that_was_given_up_end_in_nothing() -> None:
     _, answered = answer.then(answer.job())
     assert hospital.receive(name, answered.message) == [] and name in hospital.waiting_for()
     found = tag_again.then(tag_again.job())[0]
-    assert found == events.PairAligned(name, 120, 125) and name not in hospital.waiting_for()
+    assert found == events.PairAligned(name, FEW, FEW + 5) and name not in hospital.waiting_for()
 
 
 def test_tags_come_once_and_not_before_they_were_asked_for() -> None:
@@ -49,7 +50,7 @@ def test_tags_come_once_and_not_before_they_were_asked_for() -> None:
     assert hospital.receive(name, answered.message) == []
     with pytest.raises(PeerViolation, match="or twice"):
         hospital.receive(name, answered.message)
-    assert tag.then(tag.job())[0] == events.PairAligned(name, 120, 125)
+    assert tag.then(tag.job())[0] == events.PairAligned(name, FEW, FEW + 5)
 
 
 def test_no_id_and_no_order_in_what_is_shown_of_an_alignment() -> None:
@@ -60,6 +61,6 @@ def test_no_id_and_no_order_in_what_is_shown_of_an_alignment() -> None:
     masked = mask.job()
     mask.then(masked)
     pair, attempt = hospital._alignment._pairs[made.sender], made.roles[made.sender]._alignment._attempt
-    assert pair.order is not None and "r50" in attempt.ids
+    assert pair.order is not None and "r20" in attempt.ids
     for shown in map(repr, (masked, pair, attempt)):
-        assert "array" not in shown and "r50" not in shown and "function" not in shown
+        assert "array" not in shown and "r20" not in shown and "function" not in shown

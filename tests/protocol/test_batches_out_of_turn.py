@@ -14,7 +14,7 @@ from secure_gal.messages import Batch
 from secure_gal.state import State
 from tests.support.hostile import inner
 from tests.support.hostile_studies import play, prediction
-from tests.support.study_in_memory import Arrays
+from tests.support.study_in_memory import FEW, Arrays, N
 
 
 def test_a_second_part_of_one_author() -> None:
@@ -68,7 +68,7 @@ def test_a_part_key_twice_and_a_batch_before_its_key() -> None:
 
 def test_a_sum_is_of_every_id_that_all_assistors_hold_the_first_of_their_orders_too() -> None:
     """Under private alignment ids are known by their place in each assistor's secret order, which begins at 0."""
-    made, ids = play("ckks sums"), Arrays("lab", 5).ids
+    made, ids = play("ckks sums"), Arrays("lab", FEW - N + 5).ids
     made.run()
     made.add("hospital", prediction("ckks sums", State(dict(made.disk["hospital"])), (*ids, "nobody")))
     asked: Any = made.until("insurer", "predict-rows")

@@ -84,22 +84,22 @@ def test_this_partys_own_person_is_told_the_numbers() -> None:
 
 
 def test_ids_asked_about_are_counted_over_runs_and_studies() -> None:
-    """Three runs of 120 ids are more than 300, though each alone is not: nobody broke a rule, and the study goes no
+    """Three runs of 40 ids are more than 100, though each alone is not: nobody broke a rule, and the study goes no
     further."""
     budget, make = MemoryBudget(), overlapping_in_memory.make_party
-    settings = study(protect=Protect(ids="psi"), validation=0.0, max_queries=300)
+    settings = study(protect=Protect(ids="psi"), validation=0.0, max_queries=100)
     run_of(make, settings, budget)
     run_of(make, settings, budget)
     with pytest.raises(
-        ConsentError, match=r"lab goes no further: 120 ids that were asked about, after the 240 .* limit of 300; agree"
+        ConsentError, match=r"lab goes no further: 40 ids that were asked about, after the 80 .* limit of 100; agree"
     ):
         run_of(make, settings, budget)
-    beyond = read_beyond(["queries=480"], limits_of(settings, "lab"))
-    assert spent(run_of(make, settings, budget, beyond=beyond).parties["lab"], "queries") == 360
-    larger = study(protect=Protect(ids="psi"), validation=0.0, max_queries=480)
-    assert spent(run_of(make, larger, budget).parties["lab"], "queries") == 480
-    with pytest.raises(PeerViolation, match="has asked about 120 ids; the study allows 100 in all"):
-        run_of(make, study(protect=Protect(ids="psi"), validation=0.0, max_queries=100), MemoryBudget())
+    beyond = read_beyond(["queries=160"], limits_of(settings, "lab"))
+    assert spent(run_of(make, settings, budget, beyond=beyond).parties["lab"], "queries") == 120
+    larger = study(protect=Protect(ids="psi"), validation=0.0, max_queries=160)
+    assert spent(run_of(make, larger, budget).parties["lab"], "queries") == 160
+    with pytest.raises(PeerViolation, match="has asked about 40 ids; the study allows 30 in all"):
+        run_of(make, study(protect=Protect(ids="psi"), validation=0.0, max_queries=30), MemoryBudget())
 
 
 def test_ids_asked_about_in_the_clear_are_counted_as_well() -> None:

@@ -13,6 +13,7 @@ from secure_gal import messages
 from secure_gal.messages import Message
 from tests.support.hostile_studies import play
 from tests.support.refusals import refused
+from tests.support.study_in_memory import FEW
 
 
 def at(mode: str, name: str, kind: str) -> Any:
@@ -24,9 +25,9 @@ def at(mode: str, name: str, kind: str) -> Any:
 @pytest.mark.parametrize(
     ("mode", "message"),
     [
-        ("clear", messages.Fitted(np.zeros((120, 1), np.float32), 1)),
-        ("noised", messages.NoisedFitted(np.zeros((120, 1), np.float32), 1)),
-        ("clear", messages.Fitted(np.zeros((120, 1), np.float32), 0)),
+        ("clear", messages.Fitted(np.zeros((FEW, 1), np.float32), 1)),
+        ("noised", messages.NoisedFitted(np.zeros((FEW, 1), np.float32), 1)),
+        ("clear", messages.Fitted(np.zeros((FEW, 1), np.float32), 0)),
     ],
 )
 def test_fitted_values_before_the_first_residual(mode: str, message: Message) -> None:
@@ -42,7 +43,7 @@ def test_fitted_values_after_the_last_round() -> None:
     made.until_job("hospital", "alone")
     role = made.roles["hospital"]
     assert role.phase == "learning" and role.stage.round == 3
-    more = messages.Fitted(np.zeros((120, 1), np.float32), 3)
+    more = messages.Fitted(np.zeros((FEW, 1), np.float32), 3)
     refused(lambda: role.receive("lab", more), "was not asked for", "lab")
 
 

@@ -18,7 +18,7 @@ from secure_gal.state import State, Value
 from tests.support import encrypted_in_memory, sums_in_memory
 from tests.support.overlapping_in_memory import PRIVATE, Overlapping
 from tests.support.simulation import Network
-from tests.support.study_in_memory import context, make_network
+from tests.support.study_in_memory import N, context, make_network
 
 HELD = len(Overlapping("lab").ids)
 RUN = "ab" * 32
@@ -148,7 +148,7 @@ def test_rows_of_clear_ids_lie_in_the_list_that_was_sent(mode: str) -> None:
     while lab.store.values.get("phase") != b"aligning":
         assert network.step()
     role, here = lab.node.role, messages.IN_THE_CLEAR
-    for positions, rule in (([0, 0], "repeat"), ([125], "outside"), (range(126), "outside"), ([], "no rows")):
+    for positions, rule in (([0, 0], "repeat"), ([N + 5], "outside"), (range(N + 6), "outside"), ([], "no rows")):
         refused(role, rows(positions, here), rule)
     short, other = rows(range(5), here), rows(range(5), here)
     refused(role, messages.Rows(short.positions, short.train[:4], Shape(1)), "outside the id list|mask")

@@ -12,7 +12,7 @@ from secure_gal.protocol.sponsor_records import SponsorRecords
 from secure_gal.settings.study import Protect, Study
 from secure_gal.state import State
 from tests.support.simulation import MemoryStore, Network, Party
-from tests.support.study_in_memory import NAMES, Arrays, N, context, make_node, study
+from tests.support.study_in_memory import FEW, NAMES, Arrays, N, context, make_node, study
 from transport import wire
 
 IDS = {"clear": Protect(ids="clear"), "psi": Protect(ids="psi")}
@@ -20,16 +20,16 @@ Names = dict[str, tuple[str, ...]]
 """By party, its ids."""
 
 
-def ids_of(**unlike: str) -> Names:
+def ids_of(rows: int = FEW, **unlike: str) -> Names:
     """Every party's ids: r0, r1, ..., or under the other names that are given."""
-    return {name: tuple(f"{unlike.get(name, 'r')}{i}" for i in range(N)) for name in NAMES}
+    return {name: tuple(f"{unlike.get(name, 'r')}{i}" for i in range(rows)) for name in NAMES}
 
 
 NOBODY = ids_of(lab="x", insurer="y")
 ONE_OF_TWO = ids_of(lab="x")
 NO_ID_OF_ALL = ids_of() | {
-    "lab": tuple(f"{'r' if i < N // 2 else 'x'}{i}" for i in range(N)),
-    "insurer": tuple(f"{'y' if i < N // 2 else 'r'}{i}" for i in range(N)),
+    "lab": tuple(f"{'r' if i < FEW // 2 else 'x'}{i}" for i in range(FEW)),
+    "insurer": tuple(f"{'y' if i < FEW // 2 else 'r'}{i}" for i in range(FEW)),
 }
 
 
@@ -38,7 +38,11 @@ def network_of(ids: Names, settings: Study, seed: int = 0, loss: float = 0.0) ->
         fixed = context(name, settings)
 
         def make(store: MemoryStore) -> Node:
-            arrays, state, nonce = Arrays(name), State(store.values), bytes([NAMES.index(name) + 1]) * 16
+            arrays, state, nonce = (
+                Arrays(name, len(ids[name]) - N),
+                State(store.values),
+                bytes([NAMES.index(name) + 1]) * 16,
+            )
             arrays.ids = ids[name]
             protocol = roles.sponsor if name == "hospital" else roles.assistor
             return make_node(protocol(fixed, arrays, state, nonce), store, fixed)  # type: ignore[arg-type]
@@ -75,12 +79,12 @@ def test_every_party_hears_that_alignment_found_no_rows(how: str, ids: Names) ->
 def test_the_sponsors_own_rows_with_an_assistor_that_holds_none() -> None:
     network = network_of(ONE_OF_TWO, study(protect=IDS["psi"], validation=0.0, rows="sponsor"))
     network.run()
-    assert phases(network) == {"unmatched"} and "0 with lab, 120 with insurer" in why(network)
+    assert phases(network) == {"unmatched"} and f"0 with lab, {FEW} with insurer" in why(network)
 
 
 def test_an_assistor_without_training_rows_ends_the_study_for_everybody() -> None:
     def held(validation: float) -> set[str]:
-        few = ids_of(lab="x") | {"lab": ("r0", "r1", "r2", *(f"x{i}" for i in range(3, N)))}
+        few = ids_of(N, lab="x") | {"lab": ("r0", "r1", "r2", *(f"x{i}" for i in range(3, N)))}
         network = network_of(few, study(rows="sponsor", validation=validation))
         network.run()
         return phases(network)

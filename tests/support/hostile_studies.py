@@ -16,7 +16,7 @@ from secure_gal.state import State
 from tests.support import encrypted_in_memory as single
 from tests.support import sums_in_memory as sums
 from tests.support.hostile import Play
-from tests.support.study_in_memory import ANY_SUMS, NAMES, Arrays, MemoryBudget, context, study
+from tests.support.study_in_memory import ANY_SUMS, FEW, NAMES, Arrays, MemoryBudget, N, context, study
 
 ROUNDS = 2
 MODES = {
@@ -74,7 +74,7 @@ def build(
         fixed = dataclasses.replace(fixed, max_rows=max_rows, kept_keys=keys)
         nonce = bytes([NAMES.index(name) + first_nonce]) * 16
         if name == "hospital":
-            arrays = Arrays(name, rounds=rounds)
+            arrays = Arrays(name, FEW - N, rounds)
             if the_study.protect.privatised:  # released labels are one of two bins
                 arrays.y = np.where(arrays.y > np.median(arrays.y), 1.0, -1.0)
             if summed:
@@ -82,11 +82,11 @@ def build(
             if encrypted:
                 return roles.sponsor(fixed, arrays, state, nonce, single.StandIn())
             return roles.sponsor(fixed, arrays, state, nonce)
-        model: Any = Arrays(name, 5)
+        model: Any = Arrays(name, FEW - N + 5)
         if summed:
-            model = (sums.Head if encrypted else sums.Model)(name, 5)
+            model = (sums.Head if encrypted else sums.Model)(name, FEW - N + 5)
         elif encrypted:
-            model = single.Head(name, 5)
+            model = single.Head(name, FEW - N + 5)
         if "positions" in state:  # data that lie on the disk, to predict from
             model.prepare(state.array("positions"), state.array("train").astype(np.bool_))
         if summed:

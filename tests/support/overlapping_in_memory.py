@@ -9,20 +9,21 @@ from secure_gal.settings.limits import Beyond
 from secure_gal.settings.study import Protect, Study
 from secure_gal.state import State
 from tests.support.simulation import MemoryStore, Network, Party
-from tests.support.study_in_memory import NAMES, ROUNDS, Arrays, context, make_node, study
+from tests.support.study_in_memory import FEW, NAMES, ROUNDS, Arrays, N, context, make_node, study
 
 PRIVATE = study(protect=Protect(ids="psi"), validation=0.0)
 
 
 class Overlapping(Arrays):
-    """The lab lacks the first ten rows of the sponsor, the insurer the last ten; both hold others of their own."""
+    """The lab lacks the first ten rows of the sponsor, the insurer the last ten of FEW; both hold others of their
+    own."""
 
-    def __init__(self, name: str, rounds: int = ROUNDS) -> None:
-        super().__init__(name, 0 if name == "hospital" else 20, rounds)
-        drop = {"hospital": set(), "lab": set(range(10)), "insurer": set(range(110, 120))}[name]
+    def __init__(self, name: str, rounds: int = ROUNDS, rows: int = FEW) -> None:
+        super().__init__(name, rows - N + (0 if name == "hospital" else 20), rounds)
+        drop = {"hospital": set(), "lab": set(range(10)), "insurer": set(range(FEW - 10, FEW))}[name]
         keep = [i for i in range(len(self.ids)) if i not in drop]
         self.x, self.y = self.x[keep], self.y[keep]
-        self.ids = tuple(self.ids[i] if i < 120 else f"{name}-{i}" for i in keep)
+        self.ids = tuple(self.ids[i] if i < rows else f"{name}-{i}" for i in keep)
 
 
 def make_party(name: str, settings: Study, budget: DataBudget | None = None, beyond: Beyond | None = None) -> Party:

@@ -19,12 +19,12 @@ from tests.support import encrypted_in_memory as ckks
 from tests.support import sums_in_memory as sums
 from tests.support.overlapping_in_memory import Overlapping
 from tests.support.simulation import MemoryStore, Network, Party
-from tests.support.study_in_memory import NAMES, Arrays, context, make_node, study
+from tests.support.study_in_memory import FEW, NAMES, Arrays, N, context, make_node, study
 
 ROUNDS = 2
 """A first one and one after it: what comes later is as the second one."""
-IDS = ("r50", "r3", "r115", "nobody", "r77")
-"""A batch: the lab lacks r3, the insurer r115, where tables overlap in part; nobody is known to none."""
+IDS = ("r20", "r3", "r35", "nobody", "r27")
+"""A batch: the lab lacks r3, the insurer r35, where tables overlap in part; nobody is known to none."""
 
 
 class Known(Arrays):
@@ -67,20 +67,20 @@ class Mode:
 
     def party(self, name: str) -> Party:
         """Over the learning stage, and after it for the assistors."""
-        fixed, protect = context(name, self.study), self.protect
+        fixed, protect, rows = context(name, self.study), self.protect, N if self.exact else FEW
         if protect.summed:
-            return sums.make_party(name, self.study)
+            return sums.make_party(name, self.study, rows=rows)
 
         def make(store: MemoryStore) -> Node:
             state, nonce = State(store.values), bytes([NAMES.index(name) + 1]) * 16
             if name == "hospital" and protect.encrypted:
-                role: object = roles.sponsor(fixed, Overlapping(name, ROUNDS), state, nonce, ckks.StandIn())  # type: ignore[arg-type]
+                role: object = roles.sponsor(fixed, Overlapping(name, ROUNDS, rows), state, nonce, ckks.StandIn())  # type: ignore[arg-type]
             elif name == "hospital":
-                role = roles.sponsor(fixed, Overlapping(name, ROUNDS), state, nonce)  # type: ignore[arg-type]
+                role = roles.sponsor(fixed, Overlapping(name, ROUNDS, rows), state, nonce)  # type: ignore[arg-type]
             elif protect.encrypted:
-                role = roles.assistor(fixed, PartlyHead(name), state, nonce)  # type: ignore[arg-type]
+                role = roles.assistor(fixed, PartlyHead(name, rows=rows), state, nonce)  # type: ignore[arg-type]
             else:
-                role = roles.assistor(fixed, PartlyKnown(name), state, nonce)  # type: ignore[arg-type]
+                role = roles.assistor(fixed, PartlyKnown(name, rows=rows), state, nonce)  # type: ignore[arg-type]
             return make_node(role, store, fixed)
 
         return Party(name, make)

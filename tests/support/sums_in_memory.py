@@ -29,7 +29,7 @@ from secure_gal.settings.study import Protect, Study
 from secure_gal.state import State
 from tests.support.encrypted_in_memory import pack, unpack
 from tests.support.simulation import MemoryStore, Network, Party
-from tests.support.study_in_memory import ANY_SUMS, NAMES, Arrays, context, make_node, study
+from tests.support.study_in_memory import ANY_SUMS, NAMES, Arrays, N, context, make_node, study
 
 CLEAR = Protect(ids="clear", predictions="sum")
 CKKS = Protect(ids="clear", residuals="ckks", predictions="sum")
@@ -195,22 +195,24 @@ def make_party(
     beyond: Beyond = ANY_SUMS,
     budget: DataBudget | None = None,
     kind: type[Model] | None = None,
+    rows: int = N,
 ) -> Party:
     """A party of a sum-only study.
 
     Args:
         fits: whether the sponsor has columns of its own.
         kind: an assistor's model, if not the plain one of the study's protection.
+        rows: of the sponsor's table, N at most.
     """
     fixed, encrypted = context(name, the_study, beyond, budget), the_study.protect.encrypted
 
     def make(store: MemoryStore) -> Node:
         state, nonce = State(store.values), bytes([NAMES.index(name) + 1]) * 16
         if name == "hospital":
-            arrays = Arrays(name, rounds=the_study.rounds)
+            arrays = Arrays(name, rows - N, the_study.rounds)
             arrays.fits = fits
             return make_node(roles.sponsor(fixed, arrays, state, nonce, StandIn()), store, fixed)
-        model = (kind or (Head if encrypted else Model))(name, 5)
+        model = (kind or (Head if encrypted else Model))(name, rows - N + 5)
         return make_node(roles.assistor(fixed, model, state, nonce, Adder), store, fixed)  # type: ignore[arg-type]
 
     return Party(name, make)

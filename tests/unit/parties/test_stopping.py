@@ -133,8 +133,7 @@ def test_a_stop_before_anything_was_begun_ends_at_once(number: signal.Signals, t
 def test_refused_memory_is_named(tmp_path: Path) -> None:
     write(tmp_path, 'ids = "clear"', 'kind = "python:large:Learner"')
     (tmp_path / "p0" / "large.py").write_text(
-        "import numpy\n"
-        "class Learner:\n    def fit(self, x, y):\n        return numpy.ones(2**50)\n    predict = fit\n"
+        "import numpy\nclass Learner:\n    def fit(self, x, y):\n        return numpy.ones(2**50)\n    predict = fit\n"
     )
     settings = tmp_path / "p0" / "p0.toml"
     settings.write_text(settings.read_text().replace('kind = "linear"', 'kind = "python:large:Learner"'))
