@@ -82,7 +82,7 @@ def test_fisher_information_of_the_noise() -> None:
 
 def data_noise(name: str, u: np.ndarray, r: np.ndarray, new: np.ndarray, weights: np.ndarray, shares: int = 1) -> float:
     """L2 norm of a reply's data-dependent noise before primes are dropped; fitted rows `new`, less `weights` times the
-    residual."""
+    residual; diagonals in so many equal shares."""
     params, width = PARAMETER_SETS[name], ring.padded(PARAMETER_SETS[name], u.shape[1])
     real = Calculator(keys(name, width))
     requests = secret(name).encrypt(r)
@@ -92,8 +92,9 @@ def data_noise(name: str, u: np.ndarray, r: np.ndarray, new: np.ndarray, weights
     first, second = (Encodings(real, rows[i], width, splits[i], i == 0, kept) for i in (0, 1))
     own, phases = OwnResiduals(real, weights, kept), []
     for calculator in (Exact(real, secret(name)), Unsanitised(real, secret(name))):
-        shares = ridge_blocks.inner_products(calculator, first, requests, range(width), 1)
-        head = ridge_blocks.fold(calculator, width, shares)
+        parts = (range(at, at + width // shares) for at in range(0, width, width // shares))
+        z = [ridge_blocks.inner_products(calculator, first, requests, part, 1)[0] for part in parts]
+        head = ridge_blocks.fold(calculator, width, z)
         own._calculator = calculator
         ridge_blocks.fitted(calculator, second, [head], range(1), (own, requests))
         phases.append(calculator.results[0])
@@ -131,7 +132,7 @@ def test_data_dependent_noise_of_few_long_rows_is_within_its_bound(name: str) ->
 
 
 @SETS
-@pytest.mark.parametrize("shares", [1, 4, 16])
+@pytest.mark.parametrize("shares", [1, 16])
 def test_noise_is_within_its_bound_where_it_is_largest(name: str, shares: int) -> None:
     """A training row of leverage 1 that meets the slots where a switch has most of its energy, fitted rows in the one
     direction in which its noise adds up; and the noise is the same for any number of shares."""
