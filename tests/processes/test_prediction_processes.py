@@ -14,7 +14,7 @@ from scipy.special import expit
 from parties.commands import demo
 from parties.run.store import RunStore
 from secure_gal.measures.evaluation import Evaluation
-from tests.support.commands import assist, cli, ended, until
+from tests.support.commands import assist, cli, ended, until, without_own_model
 from tests.support.small_study import ROWS, failing, write_study
 
 pytestmark = pytest.mark.processes
@@ -40,6 +40,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished study in the clear, whose assistors have ended."""
     folder = tmp_path_factory.mktemp("finished")
     write_study(folder, "clear")
+    without_own_model(folder / "hospital" / "hospital.toml")
     labs = [assist(folder / name, "--once") for name in demo.PARTIES[1:]]
     ended(cli(folder / "hospital", "train", "hospital.toml"))
     for lab in labs:
@@ -56,6 +57,7 @@ def learnt(finished: Path, tmp_path: Path) -> Path:
 def test_an_assistor_killed_during_the_private_alignment_of_a_prediction(tmp_path: Path) -> None:
     write_study(tmp_path, "psi")
     hospital = tmp_path / "hospital"
+    without_own_model(hospital / "hospital.toml")
     labs = {name: assist(tmp_path / name) for name in demo.PARTIES[1:]}
     try:
         ended(cli(hospital, "train", "hospital.toml"))

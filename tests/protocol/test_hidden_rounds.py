@@ -21,6 +21,7 @@ from secure_gal.protocol.own_part import own_part
 from secure_gal.settings.study import Protect
 from secure_gal.state import State
 from tests.support import encrypted_in_memory, study_in_memory, sums_in_memory
+from tests.support.commands import without_own_model
 from tests.support.simulation import Network
 from tests.support.study_in_memory import NAMES, Arrays, study
 
@@ -173,6 +174,7 @@ def write_study(folder: Path, residuals: str, predictions: str) -> np.ndarray:
 @pytest.mark.parametrize("predictions", ["none", pytest.param("sum", marks=pytest.mark.slow)])
 def test_a_finished_encrypted_study_of_few_rows_predicts(predictions: str, tmp_path: Path) -> None:
     y = write_study(tmp_path, "ckks", predictions)
+    without_own_model(tmp_path / "hospital" / "hospital.toml")
     labs = [
         demo._start(tmp_path / lab, "assist", f"{lab}.toml", *demo._consent(tmp_path / lab)) for lab in demo.PARTIES[1:]
     ]

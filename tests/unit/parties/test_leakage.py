@@ -19,6 +19,12 @@ from tests.support.commands import without_own_model
 pytestmark = pytest.mark.processes
 
 
+@pytest.fixture(autouse=True)
+def few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For speed: the forest is one of several models of one attack, whose strength tests of attacks measure."""
+    monkeypatch.setattr("secure_gal.attacks.known_rows.TREES", 4)
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clear and an encrypted study of the demo."""

@@ -237,15 +237,19 @@ import numpy as np
 from pathlib import Path
 import secure_gal.holdings.party, secure_gal.data.encode_arrays
 from secure_gal.learners import make_learner
-from secure_gal import GAL
 from secure_gal.settings.party import LearnerSettings
 rng = np.random.default_rng(0)
 r = rng.normal(size=(60, 1)).astype(np.float32)
 make_learner(LearnerSettings(features="auto"), Path(".")).fit(rng.normal(size=(60, 3)), r, 0)
 make_learner(LearnerSettings(features="encoder"), Path(".")).fit(rng.normal(size=(60, 1, 6, 4)), r, 0)
 assert "torch" not in sys.modules
-make_learner(LearnerSettings(kind="mlp", device="cpu"), Path("."))
-assert "torch" in sys.modules
+sys.modules["torch"] = None  # from here on an import fails
+try:
+    make_learner(LearnerSettings(kind="mlp", device="cpu"), Path("."))
+except ImportError as error:
+    assert error.name == "torch"
+else:
+    raise AssertionError("a network was made without torch")
 """
     subprocess.run([sys.executable, "-c", script], check=True)
 
