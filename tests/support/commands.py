@@ -25,6 +25,13 @@ def without_own_model(settings: Path) -> None:
     settings.write_text(f"{settings.read_text()}[report]\nown_model = false\n")
 
 
+def without_lab_b(folder: Path) -> None:
+    """Make the demo's study one of two parties."""
+    for party in ("hospital", "lab-a"):
+        study = folder / party / "study.toml"
+        study.write_text(study.read_text().replace('["lab-a", "lab-b"]', '["lab-a"]'))
+
+
 def until(process: subprocess.Popen[str], text: str) -> None:
     """Read what it says until this text comes."""
     assert process.stderr is not None

@@ -14,7 +14,7 @@ from parties.cli import app
 from parties.commands import demo, importance, leakage
 from secure_gal.errors import SettingsError
 from secure_gal.state import State
-from tests.support.commands import without_own_model
+from tests.support.commands import assist, cli, ended, without_lab_b, without_own_model
 
 pytestmark = pytest.mark.processes
 
@@ -34,16 +34,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         demo._write_tables(home)
         demo._write_settings(home, demo._free_port(), residuals, "clear", "standard")
         without_own_model(home / "hospital" / "hospital.toml")
+        without_lab_b(home)
         if name == "clear":  # heads on one saved map, which the meter must find again
             settings = home / "lab-a" / "lab-a.toml"
             settings.write_text(settings.read_text() + 'features = "polynomial"\n')  # its [learner] stands last
-        labs = [
-            demo._start(home / lab, "assist", f"{lab}.toml", *demo._consent(home / lab), "--once")
-            for lab in demo.PARTIES[1:]
-        ]
-        demo._finish(demo._start(home / "hospital", "train", "hospital.toml"), "train", labs)
-        for lab in labs:
-            assert lab.wait(timeout=60) == 0
+        lab = assist(home / "lab-a", "--once")
+        ended(cli(home / "hospital", "train", "hospital.toml"))
+        ended(lab)
     return folder
 
 
