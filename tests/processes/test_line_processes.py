@@ -28,7 +28,7 @@ NAMES = ("p0", "p1")
 
 def reference(folder: Path) -> np.ndarray:
     tables = {name: read_table(DataSettings(next((folder / name).glob("data.*")), "id", "y")) for name in NAMES}
-    gal = GAL(parties=NAMES, rounds=3, validation=0.2)
+    gal = GAL(parties=NAMES, rounds=2, validation=0.2)
     return np.asarray(gal.fit([table.frame for table in tables.values()], tables["p0"].labels).F_)
 
 
@@ -40,7 +40,7 @@ def abort(process: subprocess.Popen[str]) -> None:
 def test_an_abort_in_mid_transfer_costs_a_restart_and_nothing_else(tmp_path: Path) -> None:
     case = harness.synthetic(tmp_path, ROWS, 2, parties=2)
     as_csv(tmp_path)
-    harness.write_settings(tmp_path, case, study='rounds = 3\n[protect]\nids = "clear"')
+    harness.write_settings(tmp_path, case, study='rounds = 2\n[protect]\nids = "clear"')
     without_own_model(tmp_path / "p0" / "p0.toml")
     port = int((tmp_path / "p0" / "p0.toml").read_text().partition("127.0.0.1:")[2].partition('"')[0])
     with Line(("127.0.0.1", port), rate=200_000.0, delay=0.01) as line:
