@@ -30,6 +30,7 @@ from secure_gal.effects import Send
 from tests.support.ckks_keys import PEER, expendable, keys, raw_keys, ridge, secret
 from tests.support.exact_ring import plain_residues
 from tests.support.hostile_studies import MODES, play
+from tests.support.study_in_memory import N
 
 ALARM = 1e-6
 STANDARD = PARAMETER_SETS["standard"]
@@ -110,7 +111,7 @@ def test_noised_fits() -> None:
     """The noise of round 1, whose residual is that of a study without noise: N (0, 0.1^2) on clipped values."""
     sent = {}
     for mode in ("clear", "noised"):
-        for made in (play(mode), play(mode)):
+        for made in (play(mode, rows=N), play(mode, rows=N)):
             made.run()
             sent.setdefault(mode, []).append(
                 {who: m.values for who, _, m in made.sent if m.KIND.endswith("fitted") and m.round == 1}
@@ -126,7 +127,7 @@ def test_noised_fits() -> None:
 
 def test_noised_parts() -> None:
     """The noise that sum_t c_t (clipped f_t + noise) would have, on the same clipped part, fresh in every batch."""
-    made, protect, replies = play("noised"), MODES["noised"], []
+    made, protect, replies = play("noised", rows=N), MODES["noised"], []
     made.run()
     lab = made.roles["lab"]
     coefficients = np.array([0.6, -0.3])  # those of a study are 0 for a party whose noise happened not to help

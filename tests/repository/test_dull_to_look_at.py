@@ -53,5 +53,5 @@ def test_the_rule_finds_what_breaks_it(value: str, tmp_path: Path) -> None:
 
 def test_effects_do_not_show_what_they_carry() -> None:
     job = Compute("fit", lambda: 1, lambda _: [], 3)
-    assert repr(job) == "Compute(work='fit', round=3, first=False)"
+    assert repr(job) == "Compute(work='fit', round=3, first=False, aside=False)"
     assert "007" not in repr(Send("lab", Ids(("007",))))

@@ -55,6 +55,7 @@ def build(
     max_rows: int | None = None,
     kept: Mapping[str, MemoryKeys] | None = None,
     rounds: int = ROUNDS,
+    rows: int = FEW,
 ) -> Any:
     """The protocol objects of a mode; ciphers are stand-ins, whose ciphertexts can be read.
 
@@ -62,6 +63,7 @@ def build(
         first_nonce: another one makes another run; every party has its own.
         max_rows: an assistor's cap on predictions.
         kept: by assistor, its home's keys of earlier runs.
+        rows: of the sponsor; an assistor has five more.
     """
     the_study = settings(mode, rounds)
     summed, encrypted = the_study.protect.summed, the_study.protect.encrypted
@@ -74,7 +76,7 @@ def build(
         fixed = dataclasses.replace(fixed, max_rows=max_rows, kept_keys=keys)
         nonce = bytes([NAMES.index(name) + first_nonce]) * 16
         if name == "hospital":
-            arrays = Arrays(name, FEW - N, rounds)
+            arrays = Arrays(name, rows - N, rounds)
             if the_study.protect.privatised:  # released labels are one of two bins
                 arrays.y = np.where(arrays.y > np.median(arrays.y), 1.0, -1.0)
             if summed:
@@ -82,11 +84,11 @@ def build(
             if encrypted:
                 return roles.sponsor(fixed, arrays, state, nonce, single.StandIn())
             return roles.sponsor(fixed, arrays, state, nonce)
-        model: Any = Arrays(name, FEW - N + 5)
+        model: Any = Arrays(name, rows - N + 5)
         if summed:
-            model = (sums.Head if encrypted else sums.Model)(name, FEW - N + 5)
+            model = (sums.Head if encrypted else sums.Model)(name, rows - N + 5)
         elif encrypted:
-            model = single.Head(name, FEW - N + 5)
+            model = single.Head(name, rows - N + 5)
         if "positions" in state:  # data that lie on the disk, to predict from
             model.prepare(state.array("positions"), state.array("train").astype(np.bool_))
         if summed:
@@ -96,8 +98,8 @@ def build(
     return make
 
 
-def play(mode: str, first_nonce: int = 1, max_rows: int | None = None, rounds: int = ROUNDS) -> Play:
-    return Play(NAMES, build(mode, first_nonce, max_rows, rounds=rounds))
+def play(mode: str, first_nonce: int = 1, max_rows: int | None = None, rounds: int = ROUNDS, rows: int = FEW) -> Play:
+    return Play(NAMES, build(mode, first_nonce, max_rows, rounds=rounds, rows=rows))
 
 
 def prediction(mode: str, state: State, ids: tuple[str, ...] = ("r3", "r7")) -> Prediction:

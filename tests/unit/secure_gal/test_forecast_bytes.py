@@ -25,7 +25,7 @@ Key = tuple[str, str, str]
 
 def moved(mode: str) -> Counter[Key]:
     """Bytes of a whole learning stage by kind, sender and receiver."""
-    make, the_study = build(mode), settings(mode)
+    make, the_study = build(mode, rows=N), settings(mode)
 
     def party(name: str) -> Party:
         return Party(name, lambda store: make_node(make(name, State(store.values)), store, context(name, the_study)))
