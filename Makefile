@@ -4,7 +4,7 @@ BIN := .venv/bin
 # PyTorch first, alone and pinned, so that a local CPU build is taken where there is one.
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-slow test-browser test-postgres mutants campaign pages lint clean
+.PHONY: demo test test-slow test-browser test-postgres test-dask mutants campaign pages lint clean
 
 .venv/base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -50,6 +50,9 @@ test-browser: .venv/test
 
 test-postgres: .venv/test
 	$(BIN)/python -m pytest -m postgres
+
+test-dask: .venv/test
+	$(SUITE) $(BIN)/python -m pytest -m dask
 
 # Hours: is every protection held by a test? It goes on where it was stopped.
 mutants: .venv/test

@@ -27,7 +27,7 @@ from tests.support.dask_cluster import Authority, Cluster, cluster
 from tests.support.party_files import party
 from tests.support.workers_code import Sent, write_own
 
-pytestmark = [pytest.mark.processes, pytest.mark.filterwarnings("ignore::ResourceWarning")]
+pytestmark = [pytest.mark.dask, pytest.mark.processes, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 RNG = np.random.default_rng(0)
 N = 80
 TABLE = RNG.standard_normal((N, 3))

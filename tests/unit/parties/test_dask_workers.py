@@ -27,7 +27,7 @@ from tests.support.ckks_keys import PEER, Array, error_bound, keys, ridge, secre
 from tests.support.dask_cluster import Authority, Cluster, LeastSquares, cluster
 from tests.support.party_files import party
 
-pytestmark = [pytest.mark.processes, pytest.mark.filterwarnings("ignore::ResourceWarning")]
+pytestmark = [pytest.mark.dask, pytest.mark.processes, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 STANDARD = PARAMETER_SETS["standard"]
 U, R = ridge(STANDARD.n + 100, 16, 1)
 
