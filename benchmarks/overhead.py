@@ -60,6 +60,11 @@ def main() -> None:
     parser.add_argument("--features", type=int, default=32, help="columns a party of the synthetic tables")
     parser.add_argument("--quick", action="store_true", help="breast and 30,000 rows only")
     parser.add_argument("--turns", type=int, default=1)
+    parser.add_argument(
+        "--no-own-model",
+        action="store_true",
+        help="without the sponsor's best own model, which is fitted beside rounds",
+    )
     parser.add_argument("--out", type=Path)
     parser.add_argument("--predictions", choices=("none", "sum"), default="none", help="what the sponsor sees of fits")
     chosen = parser.parse_args()
@@ -70,7 +75,8 @@ def main() -> None:
     results = []
     for name, make, features in cases(chosen):
         for turn, mode in itertools.product(range(chosen.turns), MODES):
-            results.append({"turn": turn} | measure(name, make, features, mode, MODES[mode]))
+            found = measure(name, make, features, mode, MODES[mode], own_model=not chosen.no_own_model)
+            results.append({"turn": turn} | found)
             Console().print(json.dumps(results[-1]), highlight=False, soft_wrap=True)
     show(results)
     if chosen.out:
@@ -92,12 +98,14 @@ def _synthetic(rows: int, features: int) -> Make:
     return lambda folder: harness.synthetic(folder, rows, features, parties=2)
 
 
-def measure(name: str, make: Make, features: str, mode: str, protect: str) -> dict[str, Any]:
+def measure(name: str, make: Make, features: str, mode: str, protect: str, *, own_model: bool = True) -> dict[str, Any]:
     """One study in one mode."""
     with tempfile.TemporaryDirectory() as folder:
         case = make(Path(folder))
         harness.write_settings(Path(folder), case, study=protect, learner=f'kind = "linear"\nfeatures = {features}')
         sponsor = Path(folder) / case.names[0]
+        with (sponsor / f"{case.names[0]}.toml").open("a") as file:
+            file.write(f"[report]\nown_model = {str(own_model).lower()}\n")
         demo._finish(demo._start(sponsor, "forecast", f"{case.names[0]}.toml"), "forecast")
         measured = harness.run(Path(folder), case)
         if mode != "clear" and measured["rounds"]:
@@ -139,7 +147,7 @@ def _ready(measured: dict[str, Any]) -> float:
 
 
 def learning(measured: dict[str, Any]) -> float:
-    """Seconds from the last party's greeting, less those of the report's part."""
+    """Seconds from the last party's greeting, less those of the report's part after the rounds."""
     return _ready(measured) - sum(measured["seconds"].get(part, 0.0) for part in REPORT)
 
 
