@@ -63,7 +63,7 @@ def assist(
     try:
         require_consent(session, store, consent)
         allowed = go_beyond(session, store, beyond)
-        with at_work(session.party.learner, session.file.resolve().parent, progress.show):
+        with at_work(session.party.learner, session.folder, progress.show):
             return _serve(session, store, once, progress, allowed)
     finally:
         store.close()

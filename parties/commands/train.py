@@ -67,7 +67,7 @@ def train(party_file: Path, *, beyond: Sequence[str] = (), json: bool = False, r
             _settle(session, store, progress)
         else:
             allowed = go_beyond(session, store, beyond)
-            with at_work(session.party.learner, session.file.resolve().parent, progress.show):
+            with at_work(session.party.learner, session.folder, progress.show):
                 _learn(session, store, progress, allowed)
         if not require_gain:
             return 0

@@ -30,7 +30,12 @@ class Bench:
             party=name, address=None, proxy="p:1", learner="learner", home=Path("keys"), run_dir=Path("r")
         )
         self.session: Any = SimpleNamespace(
-            party=party, study=STUDY, file=Path("f.toml"), identity="identity", cards={"hospital": "card"}
+            party=party,
+            study=STUDY,
+            file=Path("f.toml"),
+            folder=Path("/of/f"),
+            identity="identity",
+            cards={"hospital": "card"},
         )
         self.store: Any = SimpleNamespace(
             close=lambda: self.done.append("store closed"), value=lambda key: None, path=Path("r"), state=dict
@@ -183,13 +188,19 @@ def test_assist_asks_for_consent_first_and_closes_its_store(lab: Bench, monkeypa
     monkeypatch.setattr(assist, "require_consent", lambda session, store, given: lab.done.append(("consent", given)))
     monkeypatch.setattr(assist, "go_beyond", lambda session, store, beyond: {"beyond": beyond})
     monkeypatch.setattr(
-        assist, "at_work", lambda learner, folder, show: nullcontext(lab.done.append(("at work", learner)))
+        assist, "at_work", lambda learner, folder, show: nullcontext(lab.done.append((learner, folder)))
     )
     monkeypatch.setattr(
         assist, "_serve", lambda s, store, once, progress, allowed: lab.done.append((once, allowed)) or 0
     )
     assert assist.assist(Path("f.toml"), once=True, consent="ab", beyond=["x"]) == 0
-    assert lab.done == ["follows", ("consent", "ab"), ("at work", "learner"), (True, {"beyond": ["x"]}), "store closed"]
+    assert lab.done == [
+        "follows",
+        ("consent", "ab"),
+        ("learner", Path("/of/f")),
+        (True, {"beyond": ["x"]}),
+        "store closed",
+    ]
     lab.session.party.party = "hospital"
     with pytest.raises(SettingsError, match="this is the sponsor's file; the sponsor runs `secure-gal train`"):
         assist.assist(Path("f.toml"))
