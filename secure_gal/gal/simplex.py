@@ -18,6 +18,12 @@ MAX_STEPS = 2000
 POWERS = {"l1": 1.0, "l1.5": 1.5, "l2": 2.0, "l4": 4.0}
 
 
+def load() -> None:
+    """Import what weights and rates are searched for with: a third of a second, which learning alone needs."""
+    import scipy.optimize
+    import scipy.sparse  # noqa: F401
+
+
 def simplex_weights(
     residual: npt.NDArray[np.float32], fitted: Sequence[npt.NDArray[np.float32]], loss: LocalLoss
 ) -> Array:
@@ -51,7 +57,7 @@ def min_norm_point(gram: Array) -> Array:
     u = s w with w in the simplex, the objective is s^2 q + (s - 1)^2 with q = |D w|^2; its minimum over s is
     q/(q+1), which grows with q, so the best w is the simplex minimiser. Lawson and Hanson's method is finite.
     """
-    from scipy.optimize import nnls  # heavy, as the others below; learning alone needs them
+    from scipy.optimize import nnls  # heavy, as the others below: `load`
 
     size = gram.shape[0]
     scale = float(np.trace(gram)) / size

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -79,9 +79,14 @@ class SponsorModel(Protocol):
         """M=1 GAL with the same learner and rounds, run to its end."""
         ...
 
-    def best_own(self) -> Callable[[], None]:
-        """Fits what `evaluate` measures against beside `alone`, only after `prepare`; it may run beside other jobs, as
-        all that it needs was imported before it is returned."""
+    @property
+    def own_libraries(self) -> tuple[str, ...]:
+        """What must be imported, in this order, before `best_own` may run beside other jobs: two threads that import
+        one library at once may each find the other's half. None where there is nothing to fit."""
+        ...
+
+    def best_own(self) -> None:
+        """Fit what `evaluate` measures against beside `alone`; only after `prepare`."""
         ...
 
     def evaluate(self, made: Ensemble, alone: Ensemble) -> Evaluation | None:

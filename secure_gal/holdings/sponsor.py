@@ -13,6 +13,7 @@ import numpy.typing as npt
 from secure_gal.data.encode import LabelCodec
 from secure_gal.data.label_form import unevenly_split
 from secure_gal.errors import DataError, StateError
+from secure_gal.gal import simplex
 from secure_gal.gal.doubt import told_rows
 from secure_gal.gal.ensemble import Ensemble
 from secure_gal.gal.losses import metric
@@ -138,16 +139,23 @@ class SponsorData(PartyModel):
         groups = {column: [levels[i] for i in self.rows.tolist()] for column, levels in every.items()}
         return evaluation_of(self._held(groups), made, alone, self._own(), study, party.report)
 
-    def best_own(self) -> Callable[[], None]:
-        """Fits the best own model on half of the cores, so that what it runs beside has the others."""
-        if self.party.report.own_model:
-            own_model.load()
+    def fit_round(
+        self, round_: int, residual: npt.NDArray[np.float32], withheld: float = 1.0
+    ) -> tuple[bytes, npt.NDArray[np.float32]]:
+        """As `SponsorModel.fit_round`. Its thread imports what weights are searched for with, as others wait for it."""
+        made = super().fit_round(round_, residual, withheld)
+        simplex.load()
+        return made
 
-        def fit() -> None:
-            with own_model.half_of_the_cores():
-                self._own()
+    @property
+    def own_libraries(self) -> tuple[str, ...]:
+        """As `SponsorModel.own_libraries`."""
+        return own_model.LIBRARIES if self.party.report.own_model and self.fits else ()
 
-        return fit
+    def best_own(self) -> None:
+        """Fit the best own model on half of the cores, so that what it runs beside has the others."""
+        with own_model.half_of_the_cores():
+            self._own()
 
     def _own(self) -> BestOwn:
         """The best own model, fitted once; whoever asks for it meanwhile waits."""

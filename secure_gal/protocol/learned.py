@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib import import_module
 
 import msgspec
 
@@ -44,14 +45,21 @@ class Learned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def meanwhile(stage: SponsorStage) -> list[Effect]:
-    """What `judge` needs of the sponsor alone, beside the rounds. A sponsor that dies before the end has it then."""
-    if stage.ensemble.judged is None:
+    """What `judge` needs of the sponsor alone, beside the rounds. A sponsor that dies before the end has it then.
+
+    Libraries are imported by the thread that computes for rounds, one after the other as it has nothing else to do.
+    """
+    model = stage.model
+    if stage.ensemble.judged is None or not model.own_libraries:
         return []
 
-    def loaded(fit: Callable[[], None]) -> list[Effect]:
-        return [Compute("own", fit, lambda _: [], aside=True)]
+    def load(libraries: Sequence[str]) -> list[Effect]:
+        if not libraries:
+            return [Compute("own", model.best_own, lambda _: [], aside=True)]
+        first, *others = libraries
+        return [Compute("own", lambda: import_module(first), lambda _: load(others))]
 
-    return [Compute("own", stage.model.best_own, loaded)]
+    return load(model.own_libraries)
 
 
 def judge(

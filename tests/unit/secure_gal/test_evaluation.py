@@ -14,6 +14,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from secure_gal.data.encode import LabelCodec
 from secure_gal.errors import DataError, SettingsError
+from secure_gal.gal import simplex
 from secure_gal.gal.split import fold_numbers, split_rows
 from secure_gal.holdings import own_model
 from secure_gal.holdings.check import check_data
@@ -49,6 +50,12 @@ def hospital(folder: Path, report: ReportSettings, y: Any = None, **data: Any) -
 
 def of_classes(**changes: Any) -> Study:
     return study(**({"task": "classification", "weights": "fitted", "validation": 0.0} | changes))
+
+
+def prepared_model(folder: Path, report: ReportSettings) -> SponsorData:
+    model = sponsor_data(hospital(folder, report), of_classes(validation=0.3), folder, print)
+    model.prepare(np.arange(N), split_rows(N, 0.3, 0))
+    return model
 
 
 def evaluated(folder: Path, report: ReportSettings, the_study: Study, **more: Any) -> Evaluation | None:
@@ -97,11 +104,29 @@ def test_the_best_own_model_is_fitted_once_whenever_it_is_asked_for(
 
     def prepared(model: SponsorData, *rows: Any) -> bytes:
         encoder = prepare(model, *rows)
-        model.best_own()()
+        model.best_own()
         return encoder
 
     monkeypatch.setattr(SponsorData, "prepare", prepared)
     assert evaluated(tmp_path, ReportSettings(), of_classes(validation=0.3)) == late and len(fits) == 2
+
+
+def test_the_libraries_of_the_best_own_model_are_named_where_there_is_one(tmp_path: Path) -> None:
+    (tmp_path / "with").mkdir()
+    (tmp_path / "without").mkdir()
+    assert prepared_model(tmp_path / "with", ReportSettings()).own_libraries == own_model.LIBRARIES
+    assert prepared_model(tmp_path / "without", ReportSettings(own_model=False)).own_libraries == ()
+
+
+def test_a_sponsors_fit_imports_what_weights_are_searched_for_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the thread that computes, before the loop's thread needs it."""
+    loads: list[int] = []
+    monkeypatch.setattr(simplex, "load", lambda: loads.append(1))
+    model = prepared_model(tmp_path, ReportSettings())
+    model.fit_round(1, model.ensemble(("hospital",)).residual())
+    assert loads
 
 
 @pytest.mark.parametrize(("threshold", "said"), [("f1", "f1"), ("cost:FN=20,FP=1", "cost:FN=20,FP=1")])
