@@ -15,10 +15,10 @@ from secure_gal.gal.losses import Weights
 from secure_gal.gal.split import derive_seed
 from secure_gal.holdings import own_model
 from secure_gal.learners.cross_fit import FOLDS
-from secure_gal.measures.evaluation import Evaluation, Judging, Rows, evaluate
+from secure_gal.measures.evaluation import Evaluation, Judging, Measured, Rows, evaluate, measured
 from secure_gal.measures.metrics import usual_metrics
 from secure_gal.measures.ranked import Ranked
-from secure_gal.settings.report import ReportSettings, cut_of
+from secure_gal.settings.report import MetricName, ReportSettings, cut_of
 from secure_gal.settings.study import Study
 
 Array = npt.NDArray[np.float64]
@@ -51,11 +51,11 @@ class BestOwn(NamedTuple):
     """The sponsor's best own model.
 
     Attributes:
-        outputs: (n, ...) of the rows that judge; None where there is no such model.
+        measured: on the rows that judge; None where there is no such model.
         name: what it is, or why there is none.
     """
 
-    outputs: Array | None
+    measured: Measured | None
     name: str
 
 
@@ -76,18 +76,29 @@ def evaluation_of(
     v = made.weights_of(np.ones(len(y), dtype=np.bool_))
     rule, threshold = _threshold(codec, asked, y[held.train], gal[held.train], None if v is None else v[held.train])
     of: Rows = "out-of-fold" if judged.how == "out-of-fold" else "test" if made.cross_fitted else "chose-rounds"
-    of_judged = None if v is None else v[rows] / v[rows].mean()
     chosen = np.flatnonzero(rows).tolist()
     found = evaluate(
-        Judging(y[rows], gal[rows], by_alone[rows], own.outputs, of, of_judged),
-        asked.metrics or usual_metrics(study.task, codec.outputs),
+        Judging(y[rows], gal[rows], by_alone[rows], own.measured, of, _of_judged(v, rows)),
+        _metrics(codec, study, asked),
         threshold,
         rule,
         own.name,
         {column: [levels[i] for i in chosen] for column, levels in held.groups.items()},
-        derive_seed("bootstrap", study.seed),
+        _seed(study),
     )
     return found if threshold is None else msgspec.structs.replace(found, positive=str(codec.classes[1]))
+
+
+def _metrics(codec: LabelCodec, study: Study, asked: ReportSettings) -> tuple[MetricName, ...]:
+    return asked.metrics or usual_metrics(study.task, codec.outputs)
+
+
+def _seed(study: Study) -> int:
+    return derive_seed("bootstrap", study.seed)
+
+
+def _of_judged(v: Weights, rows: npt.NDArray[np.bool_]) -> Weights:
+    return None if v is None else v[rows] / v[rows].mean()
 
 
 def _outputs(codec: LabelCodec, f: Array) -> Array:
@@ -108,7 +119,8 @@ def _threshold(
 
 
 def best_own(held: Held, weights: Weights, study: Study, asked: ReportSettings) -> BestOwn:
-    """The sponsor's best own model of these rows, weighted (N,) by `weights`."""
+    """The sponsor's best own model of these rows, weighted (N,) by `weights`, on those that judge: measured already
+    where the file says at which threshold."""
     if not asked.own_model:
         return BestOwn(None, "none: [report] own_model = false")
     why = "none: the sponsor has no columns" if held.x is None else own_model.refused(held.x)
@@ -116,4 +128,9 @@ def best_own(held: Held, weights: Weights, study: Study, asked: ReportSettings) 
         return BestOwn(None, why)
     codec, loss, folds = held.codec, study.loss_name, held.folds or FOLDS
     outputs = own_model.own_outputs(held.x, held.true, held.train, weights, loss, len(codec.classes), folds, study.seed)
-    return BestOwn(outputs, own_model.NAME)
+    rows = np.ones_like(held.train) if held.train.all() else ~held.train
+    found = measured(held.true[rows], outputs, _metrics(codec, study, asked), _of_judged(weights, rows), _seed(study))
+    cut = cut_of(asked.threshold)
+    if isinstance(cut, float):
+        found(cut)
+    return BestOwn(found, own_model.NAME)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, Literal, NamedTuple, assert_never
 
 import msgspec
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from secure_gal.measures.bootstrap import Drawn, Estimate
 from secure_gal.measures.calibration import Bin, calibration_statistic, reliability
 from secure_gal.measures.groups import Group, of_groups
-from secure_gal.measures.metrics import Array, predicted, statistic
+from secure_gal.measures.metrics import Array, predicted, statistics
 from secure_gal.measures.ranked import Ranked, confusion
 from secure_gal.settings.report import MetricName
 
@@ -107,12 +108,24 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 assert_never(self.of)
 
 
+Measured = Callable[[float], Drawn]
+"""What the metrics come to, in their order, where the second of two classes is predicted above a threshold."""
+
+
+def measured(
+    y: npt.NDArray[Any], outputs: Array, metrics: Sequence[MetricName], weights: Array | None, seed: int
+) -> Measured:
+    """Of these outputs; arguments as in `Judging` and `evaluate`. What was measured once is kept."""
+    return cache(lambda threshold: Drawn(statistics(metrics, y, outputs, threshold), len(y), seed, weights))
+
+
 class Judging(NamedTuple):
     """Rows and what was predicted of them.
 
     Attributes:
         y: int64 (n,) class codes, or float64 (n,) targets.
-        gal, alone, own: float64 (n, classes) probabilities, or (n,) values in the target's unit.
+        gal, alone: float64 (n, classes) probabilities, or (n,) values in the target's unit.
+        own: of the sponsor's best own model, on the same rows by the same seed.
         of: which rows.
         weights: of the rows, (n,), of mean 1; None: equal.
     """
@@ -120,7 +133,7 @@ class Judging(NamedTuple):
     y: npt.NDArray[Any]
     gal: Array
     alone: Array
-    own: Array | None
+    own: Measured | None
     of: Rows
     weights: Array | None = None
 
@@ -166,16 +179,16 @@ def evaluate(
 
 
 def _compared(judging: Judging, metrics: Sequence[MetricName], threshold: float, seed: int) -> tuple[Compared, ...]:
-    shown = [judging.gal, judging.alone, *([] if judging.own is None else [judging.own])]
-    statistics = [statistic(name, judging.y, outputs, threshold) for name in metrics for outputs in shown]
-    drawn, width = Drawn(statistics, len(judging.y), seed, judging.weights), len(shown)
+    both = [statistics(metrics, judging.y, outputs, threshold) for outputs in (judging.gal, judging.alone)]
+    drawn, count = Drawn([*both[0], *both[1]], len(judging.y), seed, judging.weights), len(metrics)
+    own = None if judging.own is None else judging.own(threshold)
     return tuple(
         Compared(
             name,
-            drawn.estimate(i * width),
-            drawn.estimate(i * width + 1),
-            drawn.estimate(i * width + 2) if width > 2 else None,
-            drawn.difference(i * width, i * width + 1),
+            drawn.estimate(i),
+            drawn.estimate(count + i),
+            None if own is None else own.estimate(i),
+            drawn.difference(i, count + i),
         )
         for i, name in enumerate(metrics)
     )

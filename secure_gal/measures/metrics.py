@@ -3,7 +3,8 @@ twice."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, assert_never
 
 import numpy as np
@@ -36,14 +37,21 @@ def usual_metrics(task: Task, outputs: int) -> tuple[MetricName, ...]:
             assert_never(task)
 
 
-def statistic(name: MetricName, y: Labels, outputs: Array, threshold: float = 0.5) -> Statistic:
-    """This metric of these rows as a function of their weights.
+def statistics(names: Sequence[MetricName], y: Labels, outputs: Array, threshold: float = 0.5) -> list[Statistic]:
+    """These metrics of the same rows, each a function of the rows' weights; rows are sorted once.
 
     Args:
         y: int64 (n,) class codes, or float64 (n,) targets.
         outputs: float64 (n, classes) probabilities, or (n,) values in the target's unit.
         threshold: of two classes, above which the second is predicted.
     """
+    ranked = cache(lambda: Ranked(y == 1, outputs[:, 1]))
+    return [_statistic(name, y, outputs, threshold, ranked) for name in names]
+
+
+def _statistic(
+    name: MetricName, y: Labels, outputs: Array, threshold: float, ranked: Callable[[], Ranked]
+) -> Statistic:
     match name:
         case "accuracy":
             return mean_of(predicted(outputs, threshold) == y)
@@ -52,9 +60,9 @@ def statistic(name: MetricName, y: Labels, outputs: Array, threshold: float = 0.
         case "f1":
             return _f1(y == 1, predicted(outputs, threshold) == 1)
         case "roc_auc":
-            return Ranked(y == 1, outputs[:, 1]).area
+            return ranked().area
         case "average_precision":
-            return Ranked(y == 1, outputs[:, 1]).average_precision
+            return ranked().average_precision
         case "log_loss":
             tiny = np.finfo(np.float64).eps
             return mean_of(-np.log(np.clip(outputs[np.arange(len(y)), y], tiny, 1 - tiny)))
@@ -90,9 +98,13 @@ def mean_of(rows: npt.NDArray[Any]) -> Statistic:
 
 
 def _mean_recall(y: Labels, right: npt.NDArray[np.bool_]) -> Statistic:
+    order = np.argsort(y, kind="stable")
+    first, hit = np.unique(y[order], return_index=True)[1], right[order].astype(np.float64)
+
     def mean_recall(w: Array) -> float:
-        there, found = np.bincount(y, weights=w), np.bincount(y, weights=w * right)
-        return float((found[there > 0] / there[there > 0]).mean()) if w.any() else float("nan")
+        by_class = w[order]
+        there, found = np.add.reduceat(by_class, first), np.add.reduceat(by_class * hit, first)
+        return float((found[there > 0] / there[there > 0]).mean()) if there.any() else float("nan")
 
     return mean_recall
 

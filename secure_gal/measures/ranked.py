@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,15 @@ from secure_gal.settings.report import Cut, LeastCost
 Array = npt.NDArray[np.float64]
 MOST_POINTS = 200
 """Of a curve that is drawn."""
+
+
+class _Cuts(NamedTuple):
+    """Weight of positive and of negative rows at each distinct score, and above or at it, (cuts,)."""
+
+    positive: Array
+    negative: Array
+    true: Array
+    false: Array
 
 
 class Ranked:
@@ -29,6 +39,7 @@ class Ranked:
         descending, self._cut = np.unique(-score, return_inverse=True)
         self.scores: Array = -descending
         """Distinct, descending."""
+        self._weighed: tuple[Array, _Cuts] | None = None
 
     def _counts(self, w: Array) -> tuple[Array, Array]:
         """Weight of positive and of negative rows at each distinct score."""
@@ -36,25 +47,30 @@ class Ranked:
         positive = np.bincount(self._cut, weights=w * self._positive, minlength=count).astype(np.float64)
         return positive, np.bincount(self._cut, weights=w, minlength=count).astype(np.float64) - positive
 
+    def _cut_at(self, w: Array) -> _Cuts:
+        """What each cut finds; kept for the next who asks with the same weights."""
+        if self._weighed is None or self._weighed[0] is not w:
+            positive, negative = self._counts(w)
+            self._weighed = w, _Cuts(positive, negative, np.cumsum(positive), np.cumsum(negative))
+        return self._weighed[1]
+
     def area(self, w: Array) -> float:
         """Under the ROC curve (Mann-Whitney U, ties half); nan without rows of both classes."""
-        positive, negative = self._counts(w)
-        pairs = positive.sum() * negative.sum()
-        below = negative.sum() - np.cumsum(negative) + negative / 2
-        return float(positive @ below / pairs) if pairs > 0 else float("nan")
+        positive, negative, true, false = self._cut_at(w)
+        pairs = true[-1] * false[-1]
+        return float(positive @ (false[-1] - false + negative / 2) / pairs) if pairs > 0 else float("nan")
 
     def average_precision(self, w: Array) -> float:
         """Precision at each cut, weighed by the recall that it adds; nan without positive rows."""
-        positive, negative = self._counts(w)
-        found, said = np.cumsum(positive), np.cumsum(positive + negative)
-        total = float(positive.sum())
-        precision = np.divide(found, said, out=np.zeros_like(found), where=said > 0)
+        positive, _, true, false = self._cut_at(w)
+        said, total = true + false, float(true[-1])
+        precision = np.divide(true, said, out=np.zeros_like(true), where=said > 0)
         return float(positive @ precision) / total if total > 0 else float("nan")
 
     def cuts(self) -> tuple[Array, Array]:
         """(true, false) positives (cuts + 1,) when the rows of the 0, 1, 2... highest scores are called positive."""
-        positive, negative = self._counts(self._rows)
-        return np.concatenate([[0.0], np.cumsum(positive)]), np.concatenate([[0.0], np.cumsum(negative)])
+        _, _, true, false = self._cut_at(self._rows)
+        return np.concatenate([[0.0], true]), np.concatenate([[0.0], false])
 
     def roc(self) -> tuple[Array, Array]:
         """(false positive rate, true positive rate), ascending, of at most about MOST_POINTS cuts."""

@@ -21,6 +21,8 @@ from secure_gal.holdings.check import check_data
 from secure_gal.holdings.groups import MISSING, levels_of
 from secure_gal.holdings.own_model import own_outputs
 from secure_gal.holdings.sponsor import SponsorData
+from secure_gal.measures import evaluation
+from secure_gal.measures.bootstrap import Drawn
 from secure_gal.measures.evaluation import Evaluation
 from secure_gal.measures.groups import MOST_GROUPS, OTHERS, of_groups
 from secure_gal.protection import sponsor_data
@@ -127,6 +129,23 @@ def test_a_sponsors_fit_imports_what_weights_are_searched_for_with(
     model = prepared_model(tmp_path, ReportSettings())
     model.fit_round(1, model.ensemble(("hospital",)).residual())
     assert loads
+
+
+@pytest.mark.parametrize(("threshold", "ahead"), [(0.5, True), ("f1", False)])
+def test_the_best_own_model_is_measured_ahead_where_its_threshold_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threshold: float | str, ahead: bool
+) -> None:
+    drawn: list[int] = []
+
+    class Counted(Drawn):
+        def __init__(self, *args: Any) -> None:
+            drawn.append(1)
+            super().__init__(*args)
+
+    monkeypatch.setattr(evaluation, "Drawn", Counted)
+    model = prepared_model(tmp_path, ReportSettings(threshold=threshold))
+    model.best_own()
+    assert bool(drawn) == ahead
 
 
 @pytest.mark.parametrize(("threshold", "said"), [("f1", "f1"), ("cost:FN=20,FP=1", "cost:FN=20,FP=1")])

@@ -12,7 +12,7 @@ from sklearn.calibration import calibration_curve
 
 from secure_gal.measures.bootstrap import Drawn, draws_of
 from secure_gal.measures.calibration import calibration_error, calibration_statistic, reliability
-from secure_gal.measures.metrics import predicted, statistic, usual_metrics
+from secure_gal.measures.metrics import Statistic, predicted, statistics, usual_metrics
 from secure_gal.measures.ranked import MOST_POINTS, Ranked, confusion
 from secure_gal.settings.report import BinaryMetric, ClassMetric, LeastCost, MetricName, TargetMetric, cut_of
 
@@ -33,6 +33,10 @@ EXPECTED = {
     "balanced_accuracy": lambda w: reference.balanced_accuracy_score(Y, P > AT, sample_weight=w),
     "log_loss": lambda w: reference.log_loss(Y, TWO, sample_weight=w),
 }
+
+
+def statistic(name: MetricName, y: Array, outputs: Array, threshold: float = 0.5) -> Statistic:
+    return statistics([name], y, outputs, threshold)[0]
 
 
 @pytest.mark.parametrize("weights", [np.ones(N), W], ids=["all rows", "a draw"])
@@ -68,6 +72,14 @@ def test_usual_metrics_fit_the_task() -> None:
     assert set(usual_metrics("classification", 1)) == of_two
     assert set(usual_metrics("classification", 3)) == set(get_args(ClassMetric))
     assert set(usual_metrics("regression", 1)) == set(get_args(TargetMetric))
+
+
+def test_metrics_of_the_same_rows_are_those_of_each_alone_on_every_draw() -> None:
+    """They share what they sort and add up."""
+    names = usual_metrics("classification", 1)
+    together = statistics(names, Y, TWO, AT)
+    for w in (np.ones(N), W, 2 * W, np.ones(N)):
+        assert [of(w) for of in together] == [statistic(name, Y, TWO, AT)(w) for name in names]
 
 
 @pytest.mark.parametrize("name", ["roc_auc", "average_precision"])
