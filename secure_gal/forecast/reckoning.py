@@ -122,8 +122,9 @@ def of_sponsor(
     seconds["results"] = pace.results
     others = _others(study, pace, ciphers, sums, rows)
     waits = others.before + others.first + (rounds - 1) * others.later + others.after
-    at_once = min(pace.first, others.first) + (rounds - 1) * min(pace.later, others.later)
-    learning = fits + others.first + (rounds - 1) * others.later - at_once
+    first = pace.first + pace.imports  # by the thread that fits, as soon as it has
+    at_once = min(first, others.first) + (rounds - 1) * min(pace.later, others.later)
+    learning = pace.imports + fits + others.first + (rounds - 1) * others.later - at_once
     at_once += min(pace.own, learning)  # it is fitted beside the rounds, on cores of its own
     return seconds, sum(seconds.values()) + waits - at_once + rounds * MESSAGES_A_ROUND * MESSAGE_SECONDS
 

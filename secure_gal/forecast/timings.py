@@ -12,8 +12,8 @@ from secure_gal.measures.bootstrap import draws_of
 MAX_SECONDS = 1e6
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=MAX_SECONDS)]
 Rows = Annotated[int, msgspec.Meta(ge=1, le=2**31)]
-BESIDE_OWN = 1.5
-"""The evaluation takes so many times as long where an own model is evaluated beside the study and the sponsor alone."""
+OF_OWN = 0.5
+"""Of the evaluation of the study and the sponsor alone: what that of the best own model takes, beside the rounds."""
 
 
 class Pace(NamedTuple):
@@ -24,7 +24,7 @@ class Pace(NamedTuple):
         prepare: encoding all rows.
         first, later: a fit of its own in round 1, and in every later one.
         commit: of a round, at the sponsor.
-        own: the sponsor's best own model, and the library that fits it.
+        own: the sponsor's best own model, the library that fits it, and its evaluation.
         results: what comes after the last round, at the sponsor.
     """
 
@@ -102,9 +102,10 @@ class Timings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def pace(self, rows: int) -> Pace:
         """CPU seconds of a study of so many rows."""
-        own = self.own_imports + self.own * self.own_fits * rows / self.large
         draws = draws_of(rows) / draws_of(self.samples[-1].rows)
-        bootstrap = self._line("evaluation", rows) * draws * (BESIDE_OWN if own else 1.0)
+        bootstrap = self._line("evaluation", rows) * draws
+        own = self.own_imports + self.own * self.own_fits * rows / self.large
+        own += OF_OWN * bootstrap if own else 0.0
         results = bootstrap + self._line("alone", rows) + self._line("contributions", rows)
         trained = self.training.after_one(rows) if self.training else 0.0
         fits = self.once + self._line("first", rows) + trained, self._line("later", rows)

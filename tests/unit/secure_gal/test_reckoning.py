@@ -47,6 +47,13 @@ def test_the_best_own_model_is_waited_for_only_beyond_the_rounds(own: float, mor
     assert of_sponsor(CLEAR, with_, None, None, 100)[0]["own model"] == own
 
 
+@pytest.mark.parametrize(("imports", "more"), [(1.0, 0.0), (4.0, 3.0)])
+def test_what_weights_are_searched_for_with_is_imported_while_others_fit(imports: float, more: float) -> None:
+    """Who take a second longer for their first fit, as they encode their rows with it."""
+    without, with_ = (Pace(seconds, 1.0, first=5.0, later=0.5) for seconds in (0.0, imports))
+    assert elapsed(CLEAR, with_) - elapsed(CLEAR, without) == pytest.approx(more)
+
+
 def test_encrypted_fits_begin_with_the_features_of_others_and_end_with_a_head() -> None:
     pace = Pace(0.0, 1.0, first=1.5, later=0.125)
     begin, keys = 1.0 + (1.0 + 1.5), 0.5 + 0.25
@@ -72,7 +79,7 @@ def test_ciphers_of_all_rounds_are_those_of_each() -> None:
 def test_the_best_own_model_and_its_library_are_no_part_of_the_results() -> None:
     timings = Timings((Sample(100, evaluation=2.0),), 50, 0.0, own=1.0, own_fits=5.0, own_imports=0.75)
     pace = timings.pace(100)
-    assert (pace.own, pace.results) == (0.75 + 2 * 5.0, 3.0), "an evaluation beside an own model takes longer"
+    assert (pace.own, pace.results) == (0.75 + 2 * 5.0 + 1.0, 2.0), "it is evaluated beside the rounds as well"
 
 
 @pytest.mark.parametrize("rows", [150, 600, 3000])
