@@ -106,7 +106,7 @@ def ours(name: str, rows: int, columns: int, outputs: int) -> dict[str, Any]:
     requests = secret.encrypt(r)
     result: dict[str, Any] = {"set": name, "encrypt": best(lambda: secret.encrypt(r), 2)}
     for cores in dict.fromkeys((1, os.cpu_count() or 1)):
-        job = EncryptedRidge(keys, u, u, cores=cores)
+        job = EncryptedRidge.of(keys, u, u, cores=cores)
         clock = time.process_time if cores == 1 else time.perf_counter
         first = best(lambda job=job: job.fit(requests, outputs), 1, clock)  # type: ignore[misc]
         again = best(lambda job=job: job.fit(requests, outputs), 5, clock)  # type: ignore[misc]
@@ -134,7 +134,7 @@ def ours(name: str, rows: int, columns: int, outputs: int) -> dict[str, Any]:
 
 def left_out(keys: PublicKeys, requests: np.ndarray, u: np.ndarray, outputs: int) -> dict[str, float]:
     """CPU seconds of a round of fitted and of leave-one-out values, by turns, one core."""
-    jobs = [EncryptedRidge(keys, u, u, leave_one_out=left, cores=1) for left in (False, True)]
+    jobs = [EncryptedRidge.of(keys, u, u, leave_one_out=left, cores=1) for left in (False, True)]
     seconds: list[list[float]] = [[], []]
     for job in jobs:
         job.fit(requests, outputs)

@@ -200,7 +200,7 @@ def _reply(secret: SecretContext, keys: PublicKeys) -> np.ndarray:
     """A reply of one block, to be decrypted."""
     from crypto.ckks.encrypted_ridge import EncryptedRidge
 
-    ridge = EncryptedRidge(keys, np.eye(16, COLUMNS), np.eye(16, COLUMNS), cores=1)
+    ridge = EncryptedRidge.of(keys, np.eye(16, COLUMNS), np.eye(16, COLUMNS), cores=1)
     try:
         return ridge.fit(secret.encrypt(np.zeros((16, 1))), 1)[:1]
     finally:

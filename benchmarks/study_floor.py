@@ -35,7 +35,7 @@ def floor(run: Path, parameters: str, rounds: int) -> float:
     secret = SecretContext.generate(params)
     keys = {width: PublicKeys.from_bytes(params, width, secret.public_keys(width)) for width in dict.fromkeys(widths)}
     train = len(residual)
-    jobs = [EncryptedRidge(keys[x.shape[1]], x[:train], x, leave_one_out=True, share=0.5) for x in u]
+    jobs = [EncryptedRidge.of(keys[x.shape[1]], x[:train], x, leave_one_out=True, share=0.5) for x in u]
     for _ in range(rounds):
         requests = secret.encrypt(residual)
         for place, job in enumerate(jobs):

@@ -121,7 +121,7 @@ def _ciphertexts(size: str) -> Callable[[], contextlib.AbstractContextManager[Ro
 
     @contextlib.contextmanager
     def begin() -> Iterator[Round]:
-        job = EncryptedRidge(keys, u, u, cores=pool.processes())
+        job = EncryptedRidge.of(keys, u, u, cores=pool.processes())
         yield lambda: job.fit(requests, outputs)
         found = secret.decrypt(job.fit(requests, outputs), rows, outputs, "benchmark")
         job.close()

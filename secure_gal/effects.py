@@ -12,6 +12,7 @@ from secure_gal.messages import Message
 T = TypeVar("T")
 Work = Literal[
     "prepare",
+    "encode",
     "fit",
     "alone",
     "own",

@@ -6,15 +6,13 @@ import secrets
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from tenseal import sealapi
 
 from crypto.ckks import requests, ring, seal_files
 from crypto.ckks.ciphertexts import write_reply
+from crypto.ckks.encoder import Encoder
 from crypto.ckks.keys import PublicKeys
 from crypto.ckks.seal_files import Bytes
-
-Slots = npt.NDArray[np.complex128]
 
 
 class Calculator:
@@ -25,18 +23,10 @@ class Calculator:
         self._context = ring.context(keys.params)
         self._galois = keys.galois
         self._evaluator = sealapi.Evaluator(self._context)
-        self._encoder = sealapi.CKKSEncoder(self._context)
+        self.encode = Encoder(keys.params).encode
         self._encryptor = sealapi.Encryptor(self._context, keys.public)
         self._top = tuple(self._context.first_parms_id())
         self._elements = {step: ring.rotation(self.params, step) for step in ring.steps(self.params, keys.padded)}
-
-    def encode(self, slots: Slots, bits: int) -> sealapi.Plaintext | None:
-        """The polynomial of these slots at scale 2**bits; None if it is zero, by which SEAL refuses to multiply."""
-        if not slots.any():
-            return None
-        plain = sealapi.Plaintext()
-        self._encoder.encode(slots.tolist(), self._top, 2.0**bits, plain)
-        return None if plain.is_zero() else plain
 
     def read_request(self, row: Bytes) -> sealapi.Ciphertext:
         """A request that arrived; Malformed."""

@@ -11,19 +11,21 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import TypedDict, Unpack
 
 import numpy as np
 
 from crypto.ckks import ridge_blocks
+from crypto.ckks.job import Array, Job, give, prepare
 from crypto.ckks.keys import PublicKeys
 from crypto.ckks.leave_one_out import factors, longest_row
 from crypto.ckks.params import ParameterSet
 from crypto.ckks.requests import check_requests
 from crypto.ckks.ridge_blocks import PRODUCT_SECONDS, ROTATION_SECONDS
 from crypto.ckks.seal_files import Bytes
-from crypto.ckks.shards import Array, Job, Worker, close, each, prepare, spread
+from crypto.ckks.shards import Worker, close, each, encode, spread
 from crypto.errors import Malformed, Misuse, Unsuitable
-from crypto.pool import processes
+from crypto.pool import current, processes
 from crypto.work_folder import free_memory
 
 Progress = Callable[[float], None]
@@ -38,16 +40,24 @@ NORM_SLACK = 1.001
 """U_train' U_train may exceed 1 by this much for rounding."""
 
 
-class EncryptedRidge:
-    """The fit of one evaluator: its U and the key owner's evaluation keys, ready for any number of rounds.
+class Options(TypedDict, total=False):
+    """What `Basis` takes besides U."""
+
+    leave_one_out: bool
+    share: Array | float
+    cores: int | None
+    cache_bytes: int | None
+
+
+class Basis:
+    """U of one evaluator: as float32 in a private temporary folder until `close`, so that worker processes share it.
 
     Rows of U longer than 1 are scaled down to norm 1, which the noise bound needs; for training rows of a ridge fit,
-    whose squared norm is their leverage, that changes nothing. U lies in a private temporary folder as float32 until
-    `close`, so that worker processes can share it.
+    whose squared norm is their leverage, that changes nothing.
 
     Args:
-        keys: the key owner's.
-        u_train: float64 (N_train, p), what the inner products are taken with; p at most `keys.padded`.
+        params, padded: of the keys that it will be computed with.
+        u_train: float64 (N_train, p), what the inner products are taken with; p at most `padded`.
         u_all: float64 (N_all, p), the rows to fit.
         leave_one_out: training rows, which then come first in `u_all`, get leave-one-out values; all others keep the
             full fit.
@@ -62,7 +72,8 @@ class EncryptedRidge:
 
     def __init__(
         self,
-        keys: PublicKeys,
+        params: ParameterSet,
+        padded: int,
         u_train: Array,
         u_all: Array,
         *,
@@ -71,16 +82,50 @@ class EncryptedRidge:
         cores: int | None = None,
         cache_bytes: int | None = None,
     ) -> None:
-        if u_train.ndim != 2 or u_all.ndim != 2 or not 1 <= u_train.shape[1] == u_all.shape[1] <= keys.padded:
-            raise Misuse(f"U of shapes {u_train.shape} and {u_all.shape} does not fit keys of width {keys.padded}")
+        if u_train.ndim != 2 or u_all.ndim != 2 or not 1 <= u_train.shape[1] == u_all.shape[1] <= padded:
+            raise Misuse(f"U of shapes {u_train.shape} and {u_all.shape} does not fit keys of width {padded}")
         _check_operator(u_train)
-        self._keys, self._cores = keys, cores
-        left_out = _left_out(keys, u_train, u_all, share) if leave_one_out else None
-        self._job = prepare(keys, u_train, u_all, cores or processes(), _room(cache_bytes), left_out)
-        self._begun = False
+        self.params, self._cores = params, cores
+        left_out = _left_out(params, u_train, u_all, share) if leave_one_out else None
+        self.job = prepare(params, padded, u_train, u_all, cores or processes(), _room(cache_bytes), left_out)
+        self._shared_out = False
 
     def __repr__(self) -> str:
-        return f"EncryptedRidge({self._keys!r}, blocks {self._job.blocks})"
+        return f"Basis({self.params.name}, P={self.job.padded}, blocks {self.job.blocks})"
+
+    def share_out(self, outputs: int) -> Job:
+        """The job, in as many shards as a round of so many outputs is worth."""
+        if not self._shared_out and self._cores is None:
+            most = worthwhile(self.params, self.job.padded, sum(self.job.blocks), outputs)
+            self.job = replace(self.job, shards=min(self.job.shards, most))
+        self._shared_out = True
+        return self.job
+
+    def encode(self, outputs: int) -> None:
+        """Make encodings before there are keys, where this process will need them: they are the first round's longest
+        part."""
+        if self.share_out(outputs).shards == 1 and current() is None:
+            encode(self.job)
+
+    def close(self) -> None:
+        """Remove the temporary folder; workers drop what they kept when they next work, or end when idle."""
+        close(self.job)
+
+
+class EncryptedRidge:
+    """The fit of one evaluator: its U and the key owner's evaluation keys, ready for any number of rounds."""
+
+    def __init__(self, keys: PublicKeys, basis: Basis) -> None:
+        self._keys, self._basis = keys, basis
+        give(basis.job, keys)
+
+    @classmethod
+    def of(cls, keys: PublicKeys, u_train: Array, u_all: Array, **options: Unpack[Options]) -> EncryptedRidge:
+        """With a basis of its own; arguments and errors as for `Basis`."""
+        return cls(keys, Basis(keys.params, keys.padded, u_train, u_all, **options))
+
+    def __repr__(self) -> str:
+        return f"EncryptedRidge({self._keys!r}, blocks {self._basis.job.blocks})"
 
     def fit(self, requests: Bytes, outputs: int, on_progress: Progress | None = None) -> Bytes:
         """One round.
@@ -99,33 +144,30 @@ class EncryptedRidge:
         tell = on_progress or (lambda share: None)
         heads = self._heads(requests, outputs)
         tell(0.5)
-        replies = _spread_fitted(self._job, heads, requests)
+        replies = _spread_fitted(self._basis.job, heads, requests)
         tell(1.0)
         return replies
 
     def fitted(self, head: bytes, requests: Bytes, outputs: int) -> Bytes:
         """The second half of `fit`, from what `head` returned for these requests."""
-        return _spread_fitted(self._job, _split_head(self._keys, head, outputs), requests)
+        return _spread_fitted(self._basis.job, _split_head(self._keys, head, outputs), requests)
 
     def head(self, requests: Bytes, outputs: int) -> bytes:
         """G = U_train' R, K ciphertexts, for the evaluator's own disk: never to be sent. Raises as `fit`."""
         return b"".join(self._heads(requests, outputs))
 
     def _heads(self, requests: Bytes, outputs: int) -> list[bytes]:
-        due = self._job.blocks[0] * outputs
+        due = self._basis.job.blocks[0] * outputs
         if outputs < 1 or len(requests) != due:
             raise Malformed(f"{len(requests)} ciphertexts where {due} are due")
         check_requests(self._keys.params, requests)
-        if not self._begun and self._cores is None:
-            most = worthwhile(self._keys.params, self._keys.padded, sum(self._job.blocks), outputs)
-            self._job = replace(self._job, shards=min(self._job.shards, most))
-        self._begun = True
-        shares = spread(self._job, partial(_inner_products, requests=requests, outputs=outputs))
-        return each(self._job, _fold, [[share[k] for share in shares if share] for k in range(outputs)])
+        job = self._basis.share_out(outputs)
+        shares = spread(job, partial(_inner_products, requests=requests, outputs=outputs))
+        return each(job, _fold, [[share[k] for share in shares if share] for k in range(outputs)])
 
     def close(self) -> None:
-        """Remove the temporary folder; workers drop what they kept when they next work, or end when idle."""
-        close(self._job)
+        """As `Basis.close`."""
+        self._basis.close()
 
 
 def predict(keys: PublicKeys, head: bytes, outputs: int, u_new: Array, *, cores: int | None = None) -> Bytes:
@@ -159,7 +201,8 @@ class FittedRows:
         if u.ndim != 2 or not 1 <= u.shape[1] <= keys.padded:
             raise Misuse(f"U of shape {u.shape} does not fit keys of width {keys.padded}")
         self._keys = keys
-        self._job = prepare(keys, None, u, cores or processes(), _room(cache_bytes))
+        self._job = prepare(keys.params, keys.padded, None, u, cores or processes(), _room(cache_bytes))
+        give(self._job, keys)
 
     def fitted(self, head: bytes, outputs: int) -> Bytes:
         """Sanitised fitted values, uint8 (C, reply_bytes)."""
@@ -199,16 +242,16 @@ def worthwhile(params: ParameterSet, padded: int, blocks: int, outputs: int) -> 
     return max(1, int(seconds / WORTHWHILE))
 
 
-def _left_out(keys: PublicKeys, u_train: Array, u_all: Array, share: Array | float) -> Array:
+def _left_out(params: ParameterSet, u_train: Array, u_all: Array, share: Array | float) -> Array:
     """The factors of leave-one-out values; Misuse where rows of U_train and U_all do not lie in the same places."""
     if not np.all((np.asarray(share) >= 0) & (np.asarray(share) <= 1)):
         raise Misuse("a row leaves out a share of 0 to 1 of its own residual")
     train, rows = len(u_train), len(u_all)
     if not train or not np.array_equal(u_train, u_all[:train]):
         raise Misuse("leave-one-out values need the training rows first among all rows")
-    if keys.params.packed(train) != keys.params.packed(rows):
+    if params.packed(train) != params.packed(rows):
         raise Misuse(f"{train} training rows of {rows} lie elsewhere: fit those of this parameter set alone")
-    return factors(u_train, longest_row(keys.params, train, rows), share)
+    return factors(u_train, longest_row(params, train, rows), share)
 
 
 def _check_operator(u: Array) -> None:

@@ -16,6 +16,7 @@ in the clear. Outputs that share a ciphertext (`slots`) are rotated to their pla
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,7 +25,8 @@ import numpy.typing as npt
 from tenseal import sealapi
 
 from crypto.ckks import dithering
-from crypto.ckks.calculator import Calculator, Slots
+from crypto.ckks.calculator import Calculator
+from crypto.ckks.encoder import Encoder, Slots
 from crypto.ckks.leave_one_out import OwnResiduals
 from crypto.ckks.params import ParameterSet
 from crypto.ckks.ring import FOLD, giant_steps
@@ -80,7 +82,7 @@ class Encodings:
 
     def __init__(
         self,
-        calculator: Calculator,
+        encoder: Encoder | Calculator,
         u: Rows,
         padded: int,
         split: Split,
@@ -88,15 +90,22 @@ class Encodings:
         room: int,
         scales: Scales | None = None,
     ) -> None:
-        self._calculator, self._u, self._padded, self.split, self._first = calculator, u, padded, split, first
+        self._encoder, self._u, self._padded, self.split, self._first = encoder, u, padded, split, first
         self._scales = scales
-        params = calculator.params
+        params = encoder.params
         self._bits = params.first_bits if first else params.second_bits
         self._left = 2 * room // ciphertext_bytes(params)
         self._kept: dict[tuple[int, int, int], sealapi.Plaintext | None] = {}
         self._index = np.arange(params.slots)
         self.packed = params.packed(len(u))
         self._segment = params.slots // self.packed
+
+    def ahead(self, blocks: range) -> None:
+        """Make those of these blocks that there is room for."""
+        for block, giant in itertools.product(blocks, range(self.split.giants)):
+            if self._left <= 0:
+                return
+            self.giant(block, giant)
 
     def giant(self, block: int, giant: int) -> list[sealapi.Plaintext | None]:
         """The plaintexts that meet each baby on its way to this giant."""
@@ -110,7 +119,7 @@ class Encodings:
         key = (block, giant, baby)
         if key in self._kept:
             return self._kept[key]
-        plain = self._calculator.encode(self._dithered(self._diagonal(*key)), self._bits)
+        plain = self._encoder.encode(self._dithered(self._diagonal(*key)), self._bits)
         if self._left > 0:
             self._kept[key] = plain
             self._left -= plain is not None

@@ -12,158 +12,27 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 from joblib import Parallel, delayed
 
 from crypto import work_folder
-from crypto.ckks import ring
 from crypto.ckks.calculator import Calculator
+from crypto.ckks.encoder import Encoder
+from crypto.ckks.job import KEYS, Array, Job, Material, material_of
 from crypto.ckks.keys import PublicKeys
 from crypto.ckks.leave_one_out import OwnResiduals
-from crypto.ckks.ridge_blocks import Encodings, Rows, Split
+from crypto.ckks.ridge_blocks import Encodings, Split
 from crypto.ckks.seal_files import Bytes
 from crypto.ckks.sets import named
-from crypto.errors import Unsuitable
 from crypto.pool import Kept, Pool, Team, current
 from crypto.workers import owned
 
-Array = npt.NDArray[np.float64]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-_COPY_ROWS = 2**16
-_FACTORS = "factors.npy"
-_HEADER_BYTES = 256
-"""Bytes of an array file before its numbers, at most."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a process needs to find its part of the work.
-
-    Attributes:
-        folder: private and temporary, with keys and U; it names the job.
-        params: name of the parameter set.
-        padded: P.
-        rows: of U_train (0 if there is none) and of U_all.
-        blocks: of n rows, of the same.
-        shards: parts that the work is in.
-        cache_bytes: memory for encodings, all processes together.
-        leave_one_out: training rows get leave-one-out values; their factors lie in the folder too.
-    """
-
-    folder: str
-    params: str
-    padded: int
-    rows: tuple[int, int]
-    blocks: tuple[int, int]
-    shards: int
-    cache_bytes: int
-    leave_one_out: bool
-
-    def diagonals(self, shard: int) -> range:
-        """A shard's diagonals of U_train: equal shares, a power of two of them. The shards that are left have none.
-
-        A share is a multiple of the step that there is a key for, so that adding them up takes a fifteenth more
-        rotations at most, which the noise bound allows (decision 0003).
-        """
-        each = self.padded // min(self.padded // ring.root(self.padded), 1 << (self.shards.bit_length() - 1))
-        return range(min(shard * each, self.padded), min((shard + 1) * each, self.padded))
-
-    def fitted(self, shard: int) -> range:
-        """A shard's blocks of U_all: consecutive, as even as can be."""
-        return range(self.blocks[1] * shard // self.shards, self.blocks[1] * (shard + 1) // self.shards)
-
-    def room(self, stage: int) -> int:
-        """Bytes for encodings of a stage in one process, by their number; stage 2 are those of `OwnResiduals`."""
-        own = 2 * self.blocks[0] if self.leave_one_out else 0
-        numbers = (self.blocks[0] * self.padded, self.blocks[1] * self.padded, own)
-        return self.cache_bytes * numbers[stage] // (sum(numbers) * self.shards)
-
-
-def prepare(
-    keys: PublicKeys,
-    u_train: Array | None,
-    u_all: Array,
-    cores: int,
-    cache_bytes: int,
-    factors: Array | None = None,
-) -> Job:
-    """Write keys and U, rows clipped to norm 1, where processes can share them (`work_folder`).
-
-    `factors` are those of `leave_one_out.factors`, for leave-one-out values.
-
-    Raises:
-        Unsuitable: a value is not finite, or there are no rows.
-        Refused: there is no room for them.
-    """
-    own = {"all.npy": u_all}
-    if u_train is not None and not np.array_equal(u_train, u_all[: len(u_train)]):
-        own["train.npy"] = u_train
-    if not all(map(len, own.values())):
-        raise Unsuitable("U", "there are no rows to fit")
-
-    def fill(folder: Path) -> None:
-        (folder / "keys").write_bytes(keys.raw)
-        for name, u in own.items():
-            _write(folder / name, u)
-        if factors is not None:
-            with (folder / _FACTORS).open("wb") as file:
-                np.save(file, factors)
-
-    work_folder.sweep()
-    extra = 0 if factors is None else factors.nbytes + _HEADER_BYTES
-    folder = work_folder.claim(len(keys.raw) + extra + sum(4 * u.size + _HEADER_BYTES for u in own.values()), fill)
-    rows = (0 if u_train is None else len(u_train), len(u_all))
-    blocks = (-(-rows[0] // keys.params.n), -(-rows[1] // keys.params.n))
-    shards = max(1, min(cores, max(blocks[1], keys.padded if rows[0] else 1)))
-    return Job(str(folder), keys.params.name, keys.padded, rows, blocks, shards, cache_bytes, factors is not None)
-
-
-def close(job: Job) -> None:
-    """Remove a job's folder, by which processes see that its encodings are not needed any more."""
-    work_folder.release(Path(job.folder))
-    _workers.pop(job.folder, None)
-    _teams.pop(job.folder, None)
-
-
-def _write(path: Path, u: Array) -> None:
-    """U as float32 (its rounding, 2**-24, is far below the error of every parameter set), a part at a time.
-
-    Never through a map: a page for which there is no room would end the process.
-    """
-    with path.open("wb") as file:
-        layout = {"descr": "<f4", "fortran_order": False, "shape": u.shape}
-        np.lib.format.write_array_header_1_0(file, layout)
-        for start in range(0, len(u), _COPY_ROWS):
-            part = u[start : start + _COPY_ROWS]
-            norms = np.sqrt(np.einsum("ij,ij->i", part, part))
-            if not np.isfinite(norms).all():
-                raise Unsuitable("U", "U has values that are not finite")
-            file.write(np.ascontiguousarray(part / np.maximum(norms, 1.0)[:, None], dtype="<f4").data)
-
-
-class Material(NamedTuple):
-    """What a worker computes with: keys, U_train where U_all does not begin with it, U_all, leave-one-out factors."""
-
-    keys: bytes
-    train: Rows | None
-    all: Rows
-    factors: Array | None
-
-
-def _material(job: Job, how: Literal["r"] | None = None) -> Material:
-    """What lies in the job's folder, mapped or read."""
-    folder = Path(job.folder)
-    path = folder / "train.npy"
-    train = np.load(path, mmap_mode=how) if path.exists() else None
-    factors = np.load(folder / _FACTORS) if job.leave_one_out else None
-    return Material((folder / "keys").read_bytes(), train, np.load(folder / "all.npy", mmap_mode=how), factors)
 
 
 class Worker:
@@ -174,11 +43,18 @@ class Worker:
 
     def __init__(self, job: Job, material: Material, shard: int | None = None) -> None:
         self.job, self.shard, self._material = job, shard, material
-        self.calculator = Calculator(PublicKeys(named(job.params), job.padded, material.keys))
+        self._encoder = Encoder(named(job.params))
         train = material.all[: job.rows[0]] if material.train is None else material.train
         self._u, self._factors = (train, material.all), material.factors
         self._kept: dict[int, Encodings] = {}
         self._own: OwnResiduals | None = None
+
+    @cached_property
+    def calculator(self) -> Calculator:
+        """Under the job's keys, once they are there."""
+        kept = self._material.keys
+        raw = (Path(self.job.folder) / KEYS).read_bytes() if kept is None else kept
+        return Calculator(PublicKeys(self._encoder.params, self.job.padded, raw))
 
     def __reduce__(self) -> tuple[type[Worker], tuple[object, ...]]:
         return type(self), (self.job, self._material, self.shard)
@@ -186,7 +62,7 @@ class Worker:
     def __sizeof__(self) -> int:
         """With the encodings to come: a pool moves what is small."""
         arrays = sum(part.nbytes for part in self._material[1:] if part is not None)
-        return len(self._material.keys) + arrays + sum(self.job.room(stage) for stage in range(3))
+        return len(self._material.keys or b"") + arrays + sum(self.job.room(stage) for stage in range(3))
 
     def encodings(self, stage: int, shard: int) -> Encodings:
         """Those of U_train (stage 0) or U_all (stage 1); another process's shard leaves nothing here."""
@@ -208,9 +84,9 @@ class Worker:
 
     def _encodings(self, stage: int, room: int) -> Encodings:
         padded, blocks = self.job.padded, -(-self.job.blocks[1] // self.job.shards)
-        split = Split.second(self.calculator.params, padded, blocks) if stage else Split.first(padded)
+        split = Split.second(self._encoder.params, padded, blocks) if stage else Split.first(padded)
         scales = self._scales() if stage else None
-        return Encodings(self.calculator, self._u[stage], self.job.padded, split, stage == 0, room, scales)
+        return Encodings(self._encoder, self._u[stage], self.job.padded, split, stage == 0, room, scales)
 
     def _scales(self) -> Array | None:
         """What rows of U_all are multiplied with: D, and 1 for those that are not for training."""
@@ -229,12 +105,27 @@ def _worker(job: Job) -> Worker:
     for folder in [folder for folder in _workers if not os.path.isdir(folder)]:
         del _workers[folder]
     if job.folder not in _workers:
-        _workers[job.folder] = Worker(job, _material(job, "r"))
+        _workers[job.folder] = Worker(job, material_of(job, "r"))
     return _workers[job.folder]
 
 
 _teams: dict[str, Team] = {}
 """Shards of jobs that are on a pool, by the job's folder."""
+
+
+def close(job: Job) -> None:
+    """Remove a job's folder, by which processes see that its encodings are not needed any more."""
+    work_folder.release(Path(job.folder))
+    _workers.pop(job.folder, None)
+    _teams.pop(job.folder, None)
+
+
+def encode(job: Job) -> None:
+    """Make the encodings of a job of one shard in this process, which will do its work; keys may come later."""
+    worker = _worker(job)
+    worker.shard = 0
+    worker.encodings(0, 0).ahead(range(job.blocks[0]))
+    worker.encodings(1, 0).ahead(range(job.blocks[1]))
 
 
 def _pool(shares: int) -> Pool | None:
@@ -253,8 +144,8 @@ def _team(pool: Pool, job: Job) -> Team:
 
 def _sent(job: Job, pool: Pool) -> tuple[Kept, Kept]:
     """Keys, which other jobs have too, and the rest of the material."""
-    found = _material(job)
-    return pool.send_once(np.frombuffer(found.keys, dtype=np.uint8)), pool.send(found._replace(keys=b""))
+    found = material_of(job)
+    return pool.send_once(np.frombuffer(found.keys or b"", dtype=np.uint8)), pool.send(found._replace(keys=b""))
 
 
 def _shard(job: Job, shard: int, keys: Bytes, material: Material) -> Worker:

@@ -101,7 +101,7 @@ def fitted(params: ParameterSet, padded: int, raw: bytes, requests: Bytes, *, le
 
     public, load = timed(lambda: PublicKeys.from_bytes(params, padded, raw))
     u = np.random.default_rng(0).standard_normal((params.n, padded)) / np.sqrt(2 * params.n * padded)
-    ridge = EncryptedRidge(public, u, u, leave_one_out=leave_one_out, cores=1)
+    ridge = EncryptedRidge.of(public, u, u, leave_one_out=leave_one_out, cores=1)
     try:
         _, first = timed(lambda: ridge.fit(requests, 1))
         replies, later = timed(lambda: ridge.fit(requests, 1))

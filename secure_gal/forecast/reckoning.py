@@ -140,7 +140,10 @@ def _others(study: Study, pace: Pace, ciphers: Ciphers | None, sums: Sums | None
         requests, replies = blocks_of(study, ciphers, rows)
         shares = ciphers.shares(requests, replies, study.k)
         later = ciphers.fit(replies, study.k) / shares
-        before, first = before + ciphers.load, ciphers.encoding(replies) / shares + later
+        encoding = ciphers.encoding(replies) / shares
+        if shares == 1:  # it is made while keys are
+            encoding = max(0.0, encoding - ciphers.keys)
+        before, first = before + ciphers.load, encoding + later
         after = ciphers.head(replies, study.k) / shares
     if sums is not None:
         each = (sums.assistor(study, rows) + sums.aggregator(study, rows)) / study.rounds

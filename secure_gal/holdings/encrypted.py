@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from crypto.ckks.encrypted_ridge import Basis
 from crypto.ckks.keys import PublicKeys
 from crypto.work_folder import sweep
 from secure_gal.errors import SettingsError, StateError
@@ -36,6 +37,7 @@ class EncryptedRidgeFits:
         self._train, self._columns, self._padded = 0, 0, 0
         self._keys: PublicKeys | None = None
         self._sponsors: tuple[bytes, str] | None = None
+        self._basis: Basis | None = None
         self._ridge: Ridge | None = None
 
     def prepare(self, positions: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> bytes:
@@ -73,6 +75,10 @@ class EncryptedRidgeFits:
         """As `PartyModel.seconds_for_features`."""
         return self._maps.seconds
 
+    def encode(self) -> None:
+        """As `EncryptedFits.encode`."""
+        self._basis = self._ring.encoded(self.padded, self._u, self._train)
+
     def check_keys(self, raw: bytes, peer: str) -> None:
         """Refuse evaluation keys that nothing could be computed with; PeerViolation.
 
@@ -83,9 +89,10 @@ class EncryptedRidgeFits:
     def use_keys(self, raw: bytes, peer: str) -> None:
         """Check the sponsor's evaluation keys and use them from now on; PeerViolation."""
         self._prepared()
-        self.close()
-        self._ridge = self._ring.ridge(self._padded, raw, self._u, self._train, peer)
-        self._sponsors = raw, peer
+        if self._ridge is not None:
+            self._ridge.close()
+        self._ridge = self._ring.ridge(self._padded, raw, self._u, self._train, peer, self._basis)
+        self._sponsors, self._basis = (raw, peer), None
 
     def fit(self, round_: int, ciphertexts: Bytes, outputs: int, peer: str) -> Bytes:
         """Enc(f) of all rows, training rows first, from Enc(r) of the training rows; sanitised. PeerViolation."""
@@ -112,9 +119,10 @@ class EncryptedRidgeFits:
 
     def close(self) -> None:
         """End the worker processes; nothing more is fitted."""
-        if self._ridge is not None:
-            self._ridge.close()
-            self._ridge = None
+        for open_ in (self._ridge, self._basis):
+            if open_ is not None:
+                open_.close()
+        self._ridge = self._basis = None
 
     def answer(
         self, ids: tuple[str, ...], encoder: bytes, keys: bytes, head: bytes, outputs: int, peer: str

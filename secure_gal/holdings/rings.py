@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from crypto.ckks.encrypted_ridge import EncryptedRidge, predict
+from crypto.ckks.encrypted_ridge import Basis, EncryptedRidge, predict
 from crypto.ckks.keys import PublicKeys
 from crypto.ckks.leave_one_out import longest_row, shrunk
 from crypto.ckks.params import ParameterSet
@@ -62,8 +62,14 @@ class Ring(Protocol):
         """The keys to answer new rows with."""
         ...
 
-    def ridge(self, width: int, raw: bytes, u: npt.NDArray[np.float64], train: int, peer: str) -> Ridge:
-        """Fits of u float64 (N, p), whose first `train` rows train."""
+    def encoded(self, width: int, u: npt.NDArray[np.float64], train: int) -> Basis:
+        """What fits of u float64 (N, p), whose first `train` rows train, need besides keys."""
+        ...
+
+    def ridge(
+        self, width: int, raw: bytes, u: npt.NDArray[np.float64], train: int, peer: str, basis: Basis | None
+    ) -> Ridge:
+        """Fits of u, with what was encoded of it, if anything was."""
         ...
 
     def joined(self, parts: list[Bytes], peer: str) -> Bytes:
@@ -75,18 +81,20 @@ class Ring(Protocol):
         ...
 
 
-def ridge_of(
-    keys: PublicKeys,
+def basis_of(
+    params: ParameterSet,
+    width: int,
     u: npt.NDArray[np.float64],
     train: int,
     *,
     leave_one_out: bool,
     outputs: int,
     cores: int | None = None,
-) -> EncryptedRidge:
-    """Fits of u (N, p), whose first `train` rows leave out the share that follows from K and their leverages."""
+) -> Basis:
+    """Of u (N, p), whose first `train` rows leave out the share that follows from K and their leverages; DataError."""
     share = fixed(outputs, leverage_of(u[:train]))
-    return EncryptedRidge(keys, u[:train], u, leave_one_out=leave_one_out, share=share, cores=cores)
+    with setting("features", DataError):
+        return Basis(params, width, u[:train], u, leave_one_out=leave_one_out, share=share, cores=cores)
 
 
 class ReplyRidge:
@@ -98,6 +106,7 @@ class ReplyRidge:
         leave_one_out: training rows get leave-one-out values instead of fitted ones.
         outputs: K, by which a row leaves out more or less of its own residual (`secure_gal.gal.withheld`).
         cores: of worker processes; None: as many as there are.
+        basis: `basis_of` these rows; None: it is made now.
 
     Raises:
         PeerViolation: they are not keys of this parameter set and width.
@@ -115,11 +124,13 @@ class ReplyRidge:
         leave_one_out: bool,
         outputs: int,
         cores: int | None = None,
+        basis: Basis | None = None,
     ) -> None:
         with blamed(peer):
             keys = PublicKeys.from_bytes(params, width, raw)
-        with setting("features", DataError):
-            self._ridge = ridge_of(keys, u, train, leave_one_out=leave_one_out, outputs=outputs, cores=cores)
+        if basis is None:
+            basis = basis_of(params, width, u, train, leave_one_out=leave_one_out, outputs=outputs, cores=cores)
+        self._ridge = EncryptedRidge(keys, basis)
 
     def __repr__(self) -> str:
         return f"ReplyRidge({self._ridge!r})"
@@ -169,10 +180,19 @@ class ReplyRing:
         """The same."""
         return self.training_keys(width, raw, peer)
 
-    def ridge(self, width: int, raw: bytes, u: npt.NDArray[np.float64], train: int, peer: str) -> Ridge:
+    def encoded(self, width: int, u: npt.NDArray[np.float64], train: int) -> Basis:
+        """As `Ring.encoded`."""
+        left_out, k = self.leave_one_out, self.outputs
+        basis = basis_of(self.params, width, u, train, leave_one_out=left_out, outputs=k)
+        basis.encode(k)
+        return basis
+
+    def ridge(
+        self, width: int, raw: bytes, u: npt.NDArray[np.float64], train: int, peer: str, basis: Basis | None
+    ) -> Ridge:
         """As `Ring.ridge`."""
         left_out, k = self.leave_one_out, self.outputs
-        return ReplyRidge(self.params, raw, width, u, train, peer, leave_one_out=left_out, outputs=k)
+        return ReplyRidge(self.params, raw, width, u, train, peer, leave_one_out=left_out, outputs=k, basis=basis)
 
     def joined(self, parts: list[Bytes], peer: str) -> Bytes:
         """The only part: one head serves all rounds."""

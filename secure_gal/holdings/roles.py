@@ -186,6 +186,10 @@ class EncryptedFits(Protocol):
         """As `Keyed.fresh`."""
         ...
 
+    def encode(self) -> None:
+        """Make what fits need besides keys, while these are on their way; only after `prepare`."""
+        ...
+
     def fit(self, round_: int, ciphertexts: npt.NDArray[np.uint8], outputs: int, peer: str) -> npt.NDArray[np.uint8]:
         """Enc(f^t) of all rows, training rows first, from Enc(r^t) of the training rows; sanitised."""
         ...

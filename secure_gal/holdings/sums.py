@@ -8,14 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from crypto.ckks.add import added
-from crypto.ckks.encrypted_ridge import FittedRows
+from crypto.ckks.encrypted_ridge import Basis, EncryptedRidge, FittedRows
 from crypto.ckks.fits import ROWS, SUM, TRAINING
 from crypto.ckks.keys import PublicKeys
 from crypto.ckks.ring import padded
 from crypto.ckks.slots import Packing
 from crypto.ckks.sum_keys import evaluation_part
 from secure_gal.errors import DataError, blamed, setting
-from secure_gal.holdings.rings import Ridge, ridge_of, values_made
+from secure_gal.holdings.rings import Ridge, basis_of, values_made
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -29,6 +29,7 @@ class SumRidge:
         train: number of training rows.
         leave_one_out: training rows get leave-one-out values.
         outputs: K, as for `ReplyRidge`.
+        basis: `basis_of` the training rows; None: it is made now.
     """
 
     def __init__(
@@ -41,11 +42,14 @@ class SumRidge:
         *,
         leave_one_out: bool,
         outputs: int,
+        basis: Basis | None = None,
     ) -> None:
         with blamed(peer):
             keys = PublicKeys.from_bytes(TRAINING, width, raw)
+        if basis is None:
+            basis = basis_of(TRAINING, width, u[:train], train, leave_one_out=leave_one_out, outputs=outputs)
+        self._ridge = EncryptedRidge(keys, basis)
         with setting("features", DataError):
-            self._ridge = ridge_of(keys, u[:train], train, leave_one_out=leave_one_out, outputs=outputs)
             rows = PublicKeys(ROWS, width, raw)
             self._rows = FittedRows(rows, u[train:]) if len(u) > train else None
 
@@ -113,10 +117,19 @@ class SumRing:
         with blamed(peer):
             return PublicKeys.from_bytes(ROWS, width, own)
 
-    def ridge(self, width: int, raw: bytes, u: npt.NDArray[np.float64], train: int, peer: str) -> Ridge:
-        """As `Ring.ridge`."""
+    def encoded(self, width: int, u: npt.NDArray[np.float64], train: int) -> Basis:
+        """As `Ring.encoded`: of the training rows, which are most."""
         left_out, k = self.leave_one_out, self.outputs
-        return SumRidge(self._own(raw, peer), width, u, train, peer, leave_one_out=left_out, outputs=k)
+        basis = basis_of(TRAINING, width, u[:train], train, leave_one_out=left_out, outputs=k)
+        basis.encode(k)
+        return basis
+
+    def ridge(
+        self, width: int, raw: bytes, u: npt.NDArray[np.float64], train: int, peer: str, basis: Basis | None
+    ) -> Ridge:
+        """As `Ring.ridge`."""
+        own, left_out, k = self._own(raw, peer), self.leave_one_out, self.outputs
+        return SumRidge(own, width, u, train, peer, leave_one_out=left_out, outputs=k, basis=basis)
 
     def joined(self, parts: list[Bytes], peer: str) -> Bytes:
         """As `Ring.joined`, uint8 (`Layout.fit_bytes`,)."""

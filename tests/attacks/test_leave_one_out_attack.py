@@ -30,7 +30,7 @@ def test_a_prediction_of_training_rows_tells_leverages_beside_leave_one_out_valu
     _, u, r = study(0)
     r, name = r[:, :ROUNDS], "standard"
     public = keys(name, width(name, u.shape[1]))
-    job = EncryptedRidge(public, u, u, leave_one_out=leave_one_out, cores=1)
+    job = EncryptedRidge.of(public, u, u, leave_one_out=leave_one_out, cores=1)
     answers = [job.fit(secret(name).encrypt(r[:, [t]]), 1) for t in range(ROUNDS)]
     combined = r.sum(axis=1, keepdims=True) / ROUNDS
     head = job.head(secret(name).encrypt(combined), 1)

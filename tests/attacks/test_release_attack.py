@@ -174,7 +174,7 @@ def test_predictions_shown_to_an_assistor_do_not_give_the_key(name: str, monkeyp
     """Real replies of a full block, decrypted with the noise that they have."""
     params, recorded = PARAMETER_SETS[name], Recorded(monkeypatch)
     u, r = ridge(params.n, 3, 1)
-    job = EncryptedRidge(keys(name, 4), u, u, cores=1)
+    job = EncryptedRidge.of(keys(name, 4), u, u, cores=1)
     rows = np.concatenate([job.fit(secret(name).encrypt(scale * r), 1) for scale in (0.01, 1.0)])
     job.close()
     attack(secret(name), rows, recorded.before, monkeypatch)

@@ -80,7 +80,7 @@ def test_a_reply(name: str) -> None:
     """Of the same U and the same requests: neither polynomial shows that it is the same."""
     params = PARAMETER_SETS[name]
     u, r = ridge(ROWS, 3, 1)
-    job, requests = EncryptedRidge(keys(name, 4), u, u, cores=1), secret(name).encrypt(r)
+    job, requests = EncryptedRidge.of(keys(name, 4), u, u, cores=1), secret(name).encrypt(r)
     first, second = (job.fit(requests, 1) for _ in range(2))
     job.close()
     replies_differ(params, first[0], second[0])
@@ -101,7 +101,7 @@ def test_an_encoding_of_u(first: bool) -> None:
 def test_an_encrypted_head() -> None:
     """It stays on its owner's disk, but everything after it is made of it: with the same U it would be the same."""
     u, r = ridge(ROWS, 3, 1)
-    job, requests = EncryptedRidge(keys("standard", 4), u, u, cores=1, cache_bytes=0), secret("standard").encrypt(r)
+    job, requests = EncryptedRidge.of(keys("standard", 4), u, u, cores=1, cache_bytes=0), secret("standard").encrypt(r)
     first, second = (np.frombuffer(job.head(requests, 1), np.uint8) for _ in range(2))
     job.close()
     differ(first, second)

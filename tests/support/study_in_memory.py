@@ -127,6 +127,9 @@ class Arrays:
             ensemble.commit({self.name: self.fit_round(1, ensemble.residual())[1]})
         return ensemble
 
+    def encode(self) -> None:
+        """Nothing is made before keys are there."""
+
     own_libraries: tuple[str, ...] = ("scipy.optimize",)
 
     def best_own(self) -> None:

@@ -34,7 +34,7 @@ def main(rows: int) -> None:
     raw = secret.public_keys(width)
     requests = secret.encrypt(residual)
     times.append(time.process_time())
-    ridge = EncryptedRidge(PublicKeys.from_bytes(params, width, raw), u, u, cores=1)
+    ridge = EncryptedRidge.of(PublicKeys.from_bytes(params, width, raw), u, u, cores=1)
     replies = ridge.fit(requests, 1)
     ridge.close()
     times.append(time.process_time())

@@ -131,6 +131,11 @@ def declared(stage: AssistorStage) -> Entry[None]:
     return Entry(stage.state, "declared", MARK)
 
 
+def encode(stage: AssistorStage) -> Compute[None]:
+    """Get ready for keys to come."""
+    return Compute("encode", stage.model.encrypted.encode, lambda _: [])
+
+
 def use_keys(stage: AssistorStage) -> Compute[None]:
     """Compute with the sponsor's keys from now on."""
     raw = keys(stage).get()
@@ -161,7 +166,7 @@ class EncryptedFitsSide(FittedSide):
         if not declared(stage).there:
             declared(stage).set(None)
             said = messages.PaddedWidth(messages.Width(stage.model.keyed.padded), offer_keys(stage, self._parameters))
-            return [events.Prepared(), Send(stage.sponsor, said)]
+            return [events.Prepared(), Send(stage.sponsor, said), encode(stage)]
         return [use_keys(stage)] if keys(stage).there else []
 
     def receive(self, stage: AssistorStage, message: Message) -> list[Effect]:

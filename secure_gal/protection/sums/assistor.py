@@ -33,7 +33,7 @@ from secure_gal.messages import (
     PartKey,
 )
 from secure_gal.protection.assistor_stage import AssistorStage
-from secure_gal.protection.ckks.assistor import declared, keys, use_keys
+from secure_gal.protection.ckks.assistor import declared, encode, keys, use_keys
 from secure_gal.protection.ckks.held_keys import keep_keys, keys_of, offer_keys
 from secure_gal.protection.ports import FittedSide, Known
 from secure_gal.protection.sums.aggregator import SumAggregator
@@ -92,6 +92,7 @@ class SealedFits(FittedSide):
             declared(stage).set(None)
             said = messages.Declared(self._declaration(stage), offer_keys(stage, SUM))
             effects = [events.Prepared(), Send(stage.sponsor, said)]
+            effects += [encode(stage)] if stage.model.keyed.padded else []
         return [*effects, *([use_keys(stage)] if keys(stage).there else [])]
 
     def _declaration(self, stage: AssistorStage) -> Declaration:

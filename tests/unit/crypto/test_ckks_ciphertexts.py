@@ -144,7 +144,7 @@ def test_replies_under_another_key_and_random_bytes(name: str) -> None:
 
 def test_a_request_under_another_key_gives_a_refused_reply() -> None:
     u, r = ridge(200, 2, 1)
-    job = EncryptedRidge(keys("standard", 2), u, u, cores=1)
+    job = EncryptedRidge.of(keys("standard", 2), u, u, cores=1)
     replies = job.fit(SecretContext.generate(STANDARD).encrypt(r), 1)
     job.close()
     with pytest.raises(Malformed, match="within 32"):

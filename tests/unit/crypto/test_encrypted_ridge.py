@@ -23,7 +23,7 @@ STANDARD, STRICT = PARAMETER_SETS["standard"], PARAMETER_SETS["strict"]
 
 def fit(name: str, u_train: Array, u_all: Array, r: Array, **options: int) -> Array:
     """Encrypt, fit, decrypt."""
-    job = EncryptedRidge(keys(name, width(name, u_all.shape[1])), u_train, u_all, **{"cores": 1, **options})
+    job = EncryptedRidge.of(keys(name, width(name, u_all.shape[1])), u_train, u_all, **{"cores": 1, **options})
     try:
         replies = job.fit(secret(name).encrypt(r), r.shape[1])
         return secret(name).decrypt(replies, len(u_all), r.shape[1], PEER)
@@ -80,13 +80,13 @@ def test_more_training_rows_than_rows_to_fit() -> None:
 @pytest.mark.parametrize("room", [0, 3 * ridge_blocks.ciphertext_bytes(STANDARD), 2**30])
 def test_every_cache_gives_the_same_round_after_round(room: int) -> None:
     u, r = ridge(STANDARD.n + 20, 6, 2)
-    job = EncryptedRidge(keys("standard", 8), u, u, cores=1, cache_bytes=room)
+    job = EncryptedRidge.of(keys("standard", 8), u, u, cores=1, cache_bytes=room)
     for scale in (1.0, -0.5):
         replies = job.fit(secret("standard").encrypt(scale * r), 2)
         assert (
             np.abs(secret("standard").decrypt(replies, len(u), 2, PEER) - scale * u @ (u.T @ r)).max() < STANDARD.error
         )
-    kept = shards._workers[job._job.folder]._kept
+    kept = shards._workers[job._basis.job.folder]._kept
     assert sum(len(encodings._kept) for encodings in kept.values()) <= room // (
         ridge_blocks.ciphertext_bytes(STANDARD) // 2
     )
@@ -109,7 +109,7 @@ def test_shards_run_side_by_side(backend: str) -> None:
 def test_prediction_needs_only_the_head(tmp_path: Path) -> None:
     u, r = ridge(900, 5, 3)
     new = np.random.default_rng(1).standard_normal((STANDARD.n + 3, 5)) / 40
-    job = EncryptedRidge(keys("standard", 8), u, u, cores=1)
+    job = EncryptedRidge.of(keys("standard", 8), u, u, cores=1)
     (tmp_path / "head").write_bytes(job.head(secret("standard").encrypt(r), 3))
     job.close()
     replies = predict(keys("standard", 8), (tmp_path / "head").read_bytes(), 3, new, cores=1)
@@ -119,7 +119,7 @@ def test_prediction_needs_only_the_head(tmp_path: Path) -> None:
 def test_long_rows_are_clipped_to_norm_one() -> None:
     u, r = ridge(900, 2, 1)
     new = 3 * np.array([[0.6, 0.8], [0.1, 0.0]])
-    job = EncryptedRidge(keys("standard", 2), u, u, cores=1)
+    job = EncryptedRidge.of(keys("standard", 2), u, u, cores=1)
     replies = predict(keys("standard", 2), job.head(secret("standard").encrypt(r), 1), 1, new, cores=1)
     job.close()
     clipped = np.array([[0.6, 0.8], [0.3, 0.0]])
@@ -129,7 +129,7 @@ def test_long_rows_are_clipped_to_norm_one() -> None:
 def test_a_zero_fit_is_a_fresh_encryption_of_zero() -> None:
     u, r = ridge(100, 3, 2)
     nothing = np.zeros((100, 3))
-    job = EncryptedRidge(keys("standard", 4), nothing, nothing, cores=1)
+    job = EncryptedRidge.of(keys("standard", 4), nothing, nothing, cores=1)
     requests = secret("standard").encrypt(r)
     first, second = job.fit(requests, 2), job.fit(requests, 2)
     head = job.head(requests, 2)
@@ -142,7 +142,7 @@ def test_a_zero_fit_is_a_fresh_encryption_of_zero() -> None:
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_a_wrong_number_of_requests(count: int) -> None:
     u, r = ridge(100, 3, 1)
-    job = EncryptedRidge(keys("standard", 4), u, u, cores=1)
+    job = EncryptedRidge.of(keys("standard", 4), u, u, cores=1)
     requests = np.repeat(secret("standard").encrypt(r), count, axis=0)
     with pytest.raises(Malformed, match="2 are due"):
         job.fit(requests, 2)
@@ -155,24 +155,24 @@ def test_u_that_no_ridge_fit_has() -> None:
     u, _ = ridge(100, 3, 1)
     for bad in (2 * u, np.where(u == u.max(), np.nan, u), np.where(u == u.max(), np.inf, u)):
         with pytest.raises(Unsuitable):
-            EncryptedRidge(keys("standard", 4), bad, u, cores=1)
+            EncryptedRidge.of(keys("standard", 4), bad, u, cores=1)
     with pytest.raises(Unsuitable):
-        EncryptedRidge(keys("standard", 4), u, np.full((2, 3), np.nan), cores=1)
+        EncryptedRidge.of(keys("standard", 4), u, np.full((2, 3), np.nan), cores=1)
     with pytest.raises(Unsuitable):
-        EncryptedRidge(keys("standard", 4), u, u[:0], cores=1)
+        EncryptedRidge.of(keys("standard", 4), u, u[:0], cores=1)
     for train, all_ in ((u[:, 0], u), (u, u[:, 0]), (u[:, :2], u)):
         with pytest.raises(Misuse, match="does not fit keys of width 4"):
-            EncryptedRidge(keys("standard", 4), train, all_, cores=1)
+            EncryptedRidge.of(keys("standard", 4), train, all_, cores=1)
     with pytest.raises(Misuse):
-        EncryptedRidge(keys("standard", 2), u, u, cores=1)
+        EncryptedRidge.of(keys("standard", 2), u, u, cores=1)
     with pytest.raises(Misuse):
         predict(keys("standard", 4), bytes(STANDARD.sum_bytes), 2, u, cores=1)
 
 
 def test_nothing_stays_on_disk() -> None:
     u, _ = ridge(100, 3, 1)
-    job = EncryptedRidge(keys("standard", 4), u, u, cores=1)
-    folder = Path(job._job.folder)
+    job = EncryptedRidge.of(keys("standard", 4), u, u, cores=1)
+    folder = Path(job._basis.job.folder)
     assert folder.stat().st_mode & 0o077 == 0
     job.close()
     assert not folder.exists()

@@ -167,7 +167,7 @@ def test_a_process_reads_keys_once(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = cipher.public_keys(4)
     checked = PublicKeys.from_bytes(STANDARD, 4, raw)
     again = PublicKeys.from_bytes(STANDARD, 4, bytes(bytearray(raw)))
-    job = EncryptedRidge(again, u, u, cores=1)
+    job = EncryptedRidge.of(again, u, u, cores=1)
     values = cipher.decrypt(job.fit(cipher.encrypt(r), 1), 60, 1, PEER)
     job.close()
     assert np.abs(values - u @ (u.T @ r)).max() < STANDARD.error

@@ -18,7 +18,7 @@ STANDARD = PARAMETER_SETS["standard"]
 def test_a_row_may_keep_a_share_of_its_own_residual() -> None:
     phi, r = problem(500, 3, 2)
     u, share = basis(phi, 500), np.random.default_rng(3).uniform(0, 1, 500)
-    job = EncryptedRidge(keys("standard", 4), u, u, leave_one_out=True, share=share, cores=1)
+    job = EncryptedRidge.of(keys("standard", 4), u, u, leave_one_out=True, share=share, cores=1)
     found = secret("standard").decrypt(job.fit(secret("standard").encrypt(r), 2), 500, 2, PEER)
     job.close()
     longest = longest_row(STANDARD, 500, 500)
@@ -27,4 +27,4 @@ def test_a_row_may_keep_a_share_of_its_own_residual() -> None:
     assert np.abs(found - plain - kept).max() < bound(STANDARD, u, r) < np.abs(kept).max() / 3
     for wrong in (1.5, -0.1, np.full(500, np.nan)):
         with pytest.raises(Misuse, match="a share of 0 to 1"):
-            EncryptedRidge(keys("standard", 4), u, u, leave_one_out=True, share=wrong, cores=1)
+            EncryptedRidge.of(keys("standard", 4), u, u, leave_one_out=True, share=wrong, cores=1)

@@ -185,7 +185,7 @@ def test_every_slot_is_flooded(name: str, leave_one_out: bool) -> None:
     params = PARAMETER_SETS[name]
     expected = release.deviation(params)
     u, r = ridge(200, 3, 1)
-    job = EncryptedRidge(keys(name, 4), u, u, leave_one_out=leave_one_out, cores=1)
+    job = EncryptedRidge.of(keys(name, 4), u, u, leave_one_out=leave_one_out, cores=1)
     replies = job.fit(secret(name).encrypt(r), 1)
     job.close()
     values = secret(name).decrypt(replies, params.n, 1, PEER)[:, 0]  # padding too

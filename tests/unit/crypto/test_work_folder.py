@@ -78,7 +78,7 @@ def test_another_error_is_not_hidden_and_leaves_nothing(two: tuple[Path, Path]) 
 
 def test_an_encrypted_fit_runs_where_there_is_room(two: tuple[Path, Path]) -> None:
     u, r = ridge(300, 3, 1)
-    job = EncryptedRidge(keys("standard", 4), u, u, cores=1)
+    job = EncryptedRidge.of(keys("standard", 4), u, u, cores=1)
     assert not list(two[0].iterdir()) and len(list(two[1].iterdir())) == 1, "keys alone have more than 1,000 bytes"
     fitted = secret("standard").decrypt(job.fit(secret("standard").encrypt(r), 1), 300, 1, PEER)
     assert np.abs(fitted - u @ (u.T @ r)).max() < 1e-3
@@ -128,8 +128,8 @@ import numpy as np
 from crypto.ckks.encrypted_ridge import EncryptedRidge
 from tests.support.ckks_keys import keys
 u = np.full((300_000, 8), 1e-4)
-job = EncryptedRidge(keys("standard", 8), u, u, cores=1)
-print(np.load(job._job.folder + "/all.npy").sum(), job._job.folder)
+job = EncryptedRidge.of(keys("standard", 8), u, u, cores=1)
+print(np.load(job._basis.job.folder + "/all.npy").sum(), job._basis.job.folder)
 job.close()
 """
 

@@ -21,8 +21,8 @@ from crypto.ckks.encrypted_ridge import EncryptedRidge
 from tests.support.ckks_keys import keys
 from tests.unit.crypto.test_workers import work
 u = np.eye(9000, 2) / 2
-job = EncryptedRidge(keys("standard", 2), u, u, cores=2)
-shards.spread(job._job, work)
+job = EncryptedRidge.of(keys("standard", 2), u, u, cores=2)
+shards.spread(job._basis.job, work)
 """,
     "alignment": """
 from crypto import psi

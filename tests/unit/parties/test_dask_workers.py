@@ -67,11 +67,11 @@ def decrypted(replies: Array, rows: int) -> Array:
 
 @pytest.mark.parametrize("shares", [1, 2, 4])
 def test_any_number_of_shares_decrypts_to_the_clear_fit(workers: dask_pool.DaskPool, shares: int) -> None:
-    job = EncryptedRidge(keys("standard", 16), U, U, cores=shares)
+    job = EncryptedRidge.of(keys("standard", 16), U, U, cores=shares)
     requests = secret("standard").encrypt(R)
     first, second = job.fit(requests, 1), job.fit(requests, 1)
     job.close()
-    assert job._job.shards == shares
+    assert job._basis.job.shards == shares
     for replies in (first, second):
         assert np.abs(decrypted(replies, len(U)) - U @ (U.T @ R)).max() < error_bound(STANDARD, U, U, R)
     assert (first != second).mean() > 0.9
@@ -79,13 +79,13 @@ def test_any_number_of_shares_decrypts_to_the_clear_fit(workers: dask_pool.DaskP
 
 def test_leave_one_out_values_and_a_head_for_predictions(workers: dask_pool.DaskPool) -> None:
     requests, found = secret("standard").encrypt(R), []
-    job = EncryptedRidge(keys("standard", 16), U, U, leave_one_out=True, cores=2)
+    job = EncryptedRidge.of(keys("standard", 16), U, U, leave_one_out=True, cores=2)
     found.append(decrypted(job.fit(requests, 1), len(U)))
     head = job.head(requests, 1)
     job.close()
     assert decrypted(predict(keys("standard", 16), head, 1, U), len(U)) == pytest.approx(U @ (U.T @ R), abs=1e-3)
     pool.use(None)
-    job = EncryptedRidge(keys("standard", 16), U, U, leave_one_out=True, cores=1)
+    job = EncryptedRidge.of(keys("standard", 16), U, U, leave_one_out=True, cores=1)
     found.append(decrypted(job.fit(requests, 1), len(U)))
     job.close()
     assert np.abs(found[0] - found[1]).max() < 2 * STANDARD.error
@@ -99,7 +99,7 @@ def test_noise_is_added_once_and_is_no_other_worker_s(workers: dask_pool.DaskPoo
     """
     rows = 4 * STANDARD.n
     nothing, requests = np.zeros((rows, 16)), secret("standard").encrypt(np.ones((rows, 1)))
-    job = EncryptedRidge(keys("standard", 16), nothing, nothing, cores=shares)
+    job = EncryptedRidge.of(keys("standard", 16), nothing, nothing, cores=shares)
     blocks = secret("standard").decrypt(job.fit(requests, 1), rows, 1, PEER).reshape(4, STANDARD.n)
     job.close()
     assert blocks.std(axis=1) == pytest.approx(np.full(4, release.deviation(STANDARD)), rel=0.05)
@@ -127,14 +127,14 @@ class Sent:
 
 def test_keys_and_u_are_sent_once(workers: dask_pool.DaskPool, monkeypatch: pytest.MonkeyPatch) -> None:
     sent, requests = Sent(workers, monkeypatch), secret("standard").encrypt(R)
-    job = EncryptedRidge(keys("standard", 16), U, U, cores=2)
+    job = EncryptedRidge.of(keys("standard", 16), U, U, cores=2)
     job.fit(requests, 1)
     once = len(keys("standard", 16).raw) + U.size * 4
     first = sent.since()
     job.fit(requests, 1)
     later = sent.since()
     job.close()
-    job = EncryptedRidge(keys("standard", 16), U, U, cores=2)
+    job = EncryptedRidge.of(keys("standard", 16), U, U, cores=2)
     job.fit(requests, 1)
     job.close()
     assert sent.since() < first - len(keys("standard", 16).raw) + 200, "another job has the same keys"
@@ -212,7 +212,7 @@ def test_work_goes_on_without_a_worker_that_died_and_ends_with_the_scheduler(
 ) -> None:
     """Last of all: nothing of the cluster is left after it."""
     requests = secret("standard").encrypt(R)
-    job = EncryptedRidge(keys("standard", 16), U, U, cores=2)
+    job = EncryptedRidge.of(keys("standard", 16), U, U, cores=2)
     with at_work(running.learner(own), folder, lambda event: None):
         workers, learner = pool.current(), slow(monkeypatch)
         before = cross_fit(learner, X, Y, 1, FOLDS)

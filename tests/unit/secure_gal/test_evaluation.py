@@ -3,79 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 import polars as pl
 import pytest
 import sklearn.metrics as reference
-from sklearn.ensemble import HistGradientBoostingClassifier
 
 from secure_gal.data.encode import LabelCodec
 from secure_gal.errors import DataError, SettingsError
-from secure_gal.gal import simplex
-from secure_gal.gal.split import fold_numbers, split_rows
-from secure_gal.holdings import own_model
 from secure_gal.holdings.check import check_data
 from secure_gal.holdings.groups import MISSING, levels_of
-from secure_gal.holdings.own_model import own_outputs
 from secure_gal.holdings.sponsor import SponsorData
-from secure_gal.measures import evaluation
-from secure_gal.measures.bootstrap import Drawn
 from secure_gal.measures.evaluation import Evaluation
 from secure_gal.measures.groups import MOST_GROUPS, OTHERS, of_groups
-from secure_gal.protection import sponsor_data
 from secure_gal.settings.load import load_party
-from secure_gal.settings.party import DataSettings, LearnerSettings, PartySettings
 from secure_gal.settings.report import ReportSettings
-from secure_gal.settings.study import Protect, Study
+from secure_gal.settings.study import Protect
+from tests.support.judged_study import RNG, SEX, SICK, N, X, by_name, evaluated, hospital, of_classes
 from tests.support.study_in_memory import study
-
-N = 200
-RNG = np.random.default_rng(5)
-X = RNG.standard_normal((N, 3))
-SICK = X[:, 0] * X[:, 1] + 0.3 * RNG.standard_normal(N) > 0  # no linear model finds it, trees do
-SEX = np.where(np.arange(N) % 5 < 2, "m", "f")
-
-
-def hospital(folder: Path, report: ReportSettings, y: Any = None, **data: Any) -> PartySettings:
-    labels = np.where(SICK, "yes", "no") if y is None else y
-    columns = {f"c{j}": X[:, j] for j in range(3)} | {"sex": SEX, "y": labels}
-    pl.DataFrame({"id": [f"r{i:03}" for i in range(N)]} | columns).write_csv(folder / "hospital.csv")
-    (folder / "run").mkdir(exist_ok=True)
-    settings = DataSettings(folder / "hospital.csv", "id", "y", **data)
-    return PartySettings(
-        folder / "study.toml", "hospital", folder, folder / "run", settings, learner=LearnerSettings(), report=report
-    )
-
-
-def of_classes(**changes: Any) -> Study:
-    return study(**({"task": "classification", "weights": "fitted", "validation": 0.0} | changes))
-
-
-def prepared_model(folder: Path, report: ReportSettings) -> SponsorData:
-    model = sponsor_data(hospital(folder, report), of_classes(validation=0.3), folder, print)
-    model.prepare(np.arange(N), split_rows(N, 0.3, 0))
-    return model
-
-
-def evaluated(folder: Path, report: ReportSettings, the_study: Study, **more: Any) -> Evaluation | None:
-    """Of a study whose assistor knows the answer, nearly."""
-    model = sponsor_data(hospital(folder, report, **more), the_study, folder, print)
-    train = split_rows(N, the_study.validation, 0)
-    model.prepare(np.arange(N), train)
-    made, alone = model.ensemble(("hospital", "lab")), model.alone()
-    rng = np.random.default_rng(1)
-    truth = (SICK - 0.5)[:, None] if the_study.task == "classification" else (np.asarray(model.y) - 0.0)
-    while not made.finished:
-        hint = 0.4 * truth + 0.5 * rng.standard_normal((N, 1))
-        made.commit({"hospital": np.zeros((N, 1), dtype=np.float32), "lab": hint.astype(np.float32)})
-    return model.evaluate(made, alone)
-
-
-def by_name(found: Evaluation) -> dict[str, Any]:
-    return {m.name: m for m in found.metrics}
 
 
 def test_metrics_with_intervals_beside_alone_and_the_best_own_model(tmp_path: Path) -> None:
@@ -89,63 +35,6 @@ def test_metrics_with_intervals_beside_alone_and_the_best_own_model(tmp_path: Pa
     assert [(g.level, g.rows) for g in found.groups if g.rows >= 20] and {g.column for g in found.groups} == {"sex"}
     assert "chose nothing" in found.worth
     assert msgspec.json.decode(msgspec.json.encode(found), type=Evaluation) == found
-
-
-def test_the_best_own_model_is_fitted_once_whenever_it_is_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fits: list[int] = []
-
-    def counted(*args: Any) -> Any:
-        fits.append(1)
-        return own_outputs(*args)
-
-    monkeypatch.setattr(own_model, "own_outputs", counted)
-    late = evaluated(tmp_path, ReportSettings(), of_classes(validation=0.3))
-    prepare = SponsorData.prepare
-
-    def prepared(model: SponsorData, *rows: Any) -> bytes:
-        encoder = prepare(model, *rows)
-        model.best_own()
-        return encoder
-
-    monkeypatch.setattr(SponsorData, "prepare", prepared)
-    assert evaluated(tmp_path, ReportSettings(), of_classes(validation=0.3)) == late and len(fits) == 2
-
-
-def test_the_libraries_of_the_best_own_model_are_named_where_there_is_one(tmp_path: Path) -> None:
-    (tmp_path / "with").mkdir()
-    (tmp_path / "without").mkdir()
-    assert prepared_model(tmp_path / "with", ReportSettings()).own_libraries == own_model.LIBRARIES
-    assert prepared_model(tmp_path / "without", ReportSettings(own_model=False)).own_libraries == ()
-
-
-def test_a_sponsors_fit_imports_what_weights_are_searched_for_with(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In the thread that computes, before the loop's thread needs it."""
-    loads: list[int] = []
-    monkeypatch.setattr(simplex, "load", lambda: loads.append(1))
-    model = prepared_model(tmp_path, ReportSettings())
-    model.fit_round(1, model.ensemble(("hospital",)).residual())
-    assert loads
-
-
-@pytest.mark.parametrize(("threshold", "ahead"), [(0.5, True), ("f1", False)])
-def test_the_best_own_model_is_measured_ahead_where_its_threshold_is_known(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threshold: float | str, ahead: bool
-) -> None:
-    drawn: list[int] = []
-
-    class Counted(Drawn):
-        def __init__(self, *args: Any) -> None:
-            drawn.append(1)
-            super().__init__(*args)
-
-    monkeypatch.setattr(evaluation, "Drawn", Counted)
-    model = prepared_model(tmp_path, ReportSettings(threshold=threshold))
-    model.best_own()
-    assert bool(drawn) == ahead
 
 
 @pytest.mark.parametrize(("threshold", "said"), [("f1", "f1"), ("cost:FN=20,FP=1", "cost:FN=20,FP=1")])
@@ -181,48 +70,6 @@ def test_released_labels_are_learnt_from_and_true_ones_measured(tmp_path: Path) 
     report = ReportSettings(metrics=("roc_auc",), own_model=True)
     found = evaluated(tmp_path, report, of_classes(protect=protect))
     assert found is not None and by_name(found)["roc_auc"].own.value > 0.8
-
-
-# --- the best own model ---------------------------------------------------------------------------------------------
-
-
-def test_the_best_own_model_is_scikit_learns_on_the_studys_folds() -> None:
-    y, every = SICK.astype(np.int64), np.ones(N, dtype=bool)
-    found = own_outputs(X, y, every, None, "cross_entropy", 2, 5, 3)
-    held = fold_numbers(N, 5, 3) == 2
-    fitted = HistGradientBoostingClassifier(random_state=own_model.derive_seed("own model", 3)).fit(X[~held], y[~held])
-    np.testing.assert_allclose(found[held], fitted.predict_proba(X[held]))
-
-
-def test_where_rows_were_held_out_they_take_one_fit_and_training_rows_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    y, train, seen = SICK.astype(np.int64), np.arange(N) % 4 != 0, []
-
-    def fitted(x: Any, y: Any, v: Any, new: Any, *about: Any) -> Any:
-        seen.append((x, new))
-        return HistGradientBoostingClassifier(random_state=about[-1]).fit(x, y, sample_weight=v).predict_proba(new)
-
-    monkeypatch.setattr(own_model, "fitted", fitted)
-    found = own_outputs(X, y, train, None, "cross_entropy", 2, 5, 3)
-    ((x, new),) = seen
-    assert x.tolist() == X[train].tolist() and new.tolist() == X[~train].tolist()
-    assert reference.roc_auc_score(y[~train], found[:, 1]) > 0.8
-
-
-def test_a_class_that_a_fold_lacks_gets_no_probability_there() -> None:
-    y = np.zeros(N, dtype=np.int64)
-    y[:3], y[100:] = 2, 1
-    found = own_outputs(X, y, np.ones(N, dtype=bool), None, "cross_entropy", 4, 5, 0)
-    np.testing.assert_allclose(found.sum(axis=1), 1)
-    assert not found[:, 3].any()
-    one = own_outputs(X, np.ones(N, dtype=np.int64), np.ones(N, dtype=bool), None, "cross_entropy", 2, 5, 0)
-    assert (one[:, 1] == 1).all()
-
-
-def test_what_the_best_own_model_does_not_take_is_said() -> None:
-    assert "arrays" in own_model.refused(np.zeros((2, 3, 4))) and not own_model.refused(X)
-    assert "cells are more than" in own_model.refused(
-        np.lib.stride_tricks.as_strided(np.zeros(1), (10**6, 100), (0, 0))
-    )
 
 
 # --- groups ---------------------------------------------------------------------------------------------------------
