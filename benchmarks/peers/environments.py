@@ -31,14 +31,14 @@ class Environment:
     python: str = ""
 
     def interpreter(self, home: Path) -> Path:
-        """Its Python under `home`; made where it is not there yet with just these requirements.
+        """Its Python under `home`; made where it is not there yet with just these requirements, or its base has gone.
 
         Raises:
             NotInstalled: no such Python on this machine, or pip's error.
         """
         folder = home / self.name
         python, mark, wanted = folder / "bin" / "python", folder / "requirements.txt", "\n".join(self.requirements)
-        if mark.is_file() and mark.read_text() == wanted:
+        if python.exists() and mark.is_file() and mark.read_text() == wanted:
             return python
         shutil.rmtree(folder, ignore_errors=True)
         _finish([self._base(), "-m", "venv", str(folder)])
@@ -59,6 +59,8 @@ def _finish(command: list[str]) -> None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
     except subprocess.TimeoutExpired:
         raise NotInstalled(f"not installed within {INSTALL_SECONDS} s") from None
+    except OSError as error:
+        raise NotInstalled(str(error)) from error
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
         raise NotInstalled(errors[-1].removeprefix("ERROR: ") if errors else f"exit status {done.returncode}")

@@ -20,7 +20,7 @@ PROGRAMS = Path(__file__).parent / "programs"
 
 
 class Failed(Exception):
-    """A program ended with an error, or not in time; the message is the last line that it wrote."""
+    """A program did not start, ended with an error, or not in time; the message is the last line that it wrote."""
 
 
 def secretflow(python: Path, model: str, rows: Rows, folder: Path, limit: float) -> dict[str, Any]:
@@ -83,19 +83,20 @@ def finish(commands: Sequence[Sequence[str]], folder: Path, limit: float) -> lis
     """Run them side by side to their end; what each wrote to stdout.
 
     Raises:
-        Failed: one ended with an error or all did not in `limit` seconds; then the others are ended too.
+        Failed: one did not start, ended with an error, or not in `limit` seconds; then the others are ended too.
     """
     with ExitStack() as held:
         files = [
             [held.enter_context((folder / f"{m}.{kind}").open("w+")) for kind in ("out", "err")]
             for m in range(len(commands))
         ]
-        running = [
-            subprocess.Popen(command, cwd=folder, stdout=out, stderr=err)
-            for command, (out, err) in zip(commands, files, strict=True)
-        ]
+        running: list[subprocess.Popen[bytes]] = []
         try:
+            for command, (out, err) in zip(commands, files, strict=True):
+                running.append(subprocess.Popen(command, cwd=folder, stdout=out, stderr=err))
             _wait(running, limit, folder)
+        except OSError as error:
+            raise Failed(str(error)) from error
         finally:
             for process in running:
                 process.kill()

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from benchmarks.peers import __main__ as program
 from benchmarks.peers import environments, launch, table
-from benchmarks.peers.catalogue import CASES, PEERS
+from benchmarks.peers.catalogue import CASES, PEERS, Peer
 from benchmarks.peers.environments import Environment, NotInstalled
 from benchmarks.peers.relay import Relay, free_ports
 from benchmarks.peers.usage import Seen, Usage, parse
@@ -94,10 +95,67 @@ def test_an_environment_is_kept_until_it_is_to_hold_something_else(
     commands: list[list[str]] = []
     monkeypatch.setattr(environments, "_finish", lambda command: commands.append(command))
     for requirement in ("x==1", "x==1", "x==2"):
-        (tmp_path / "x").mkdir(exist_ok=True)  # venv is not run here
+        (tmp_path / "x" / "bin").mkdir(parents=True, exist_ok=True)  # venv is not run here
+        (tmp_path / "x" / "bin" / "python").touch()
         monkeypatch.setattr(environments.shutil, "rmtree", lambda *_, **__: None)
         assert Environment("x", (requirement,)).interpreter(tmp_path) == tmp_path / "x" / "bin" / "python"
     assert [command[-1] for command in commands if "pip" in command] == ["x==1", "x==2"]
+
+
+def test_an_environment_whose_python_has_gone_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[list[str]] = []
+    monkeypatch.setattr(environments, "_finish", lambda command: commands.append(command))
+    monkeypatch.setattr(environments.shutil, "rmtree", lambda *_, **__: None)
+    (tmp_path / "x" / "bin").mkdir(parents=True)
+    (tmp_path / "x" / "bin" / "python").symlink_to(tmp_path / "removed")
+    (tmp_path / "x" / "requirements.txt").write_text("x==1")
+    Environment("x", ("x==1",)).interpreter(tmp_path)
+    assert [command[1:3] for command in commands] == [["-m", "venv"], ["-m", "pip"]]
+
+
+def test_a_command_that_does_not_start_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environments.sys, "executable", str(tmp_path / "nothing"))
+    with pytest.raises(NotInstalled, match="No such file or directory"):
+        Environment("x", ("x==1",)).interpreter(tmp_path)
+
+
+@pytest.mark.processes
+def test_a_program_that_does_not_start_is_named_and_the_other_one_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    popen = subprocess.Popen
+
+    def start(command: list[str], **streams: Any) -> subprocess.Popen[bytes]:
+        started.append(popen(command, **streams))
+        return started[-1]
+
+    monkeypatch.setattr(launch.subprocess, "Popen", start)
+    with pytest.raises(launch.Failed, match=r"No such file or directory.*no-python"):
+        launch.finish([FOREVER, [str(tmp_path / "no-python")]], tmp_path, limit=60)
+    assert [process.poll() for process in started] == [-9]
+
+
+def test_what_does_not_install_is_a_row_and_the_others_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: Any) -> Path:
+        raise NotInstalled("No match for x==1")
+
+    monkeypatch.setattr(Environment, "interpreter", refuse)
+    peers = (
+        Peer("absent", "w", ("breast",), Environment("x", ("x==1",)), lambda _: pytest.fail("it was run")),
+        Peer("here", "w", ("breast",), None, lambda _: {"bytes": None, "auc": 0.9}),
+    )
+    monkeypatch.setattr(program, "PEERS", peers)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    out = tmp_path / "peers.json"
+    monkeypatch.setattr(sys, "argv", ["peers", "--data", str(tmp_path), "--out", str(out)])
+    program.main()
+    absent, here = json.loads(out.read_text())["runs"]
+    assert absent["failed"] == "not installed: No match for x==1"
+    assert here["auc"] == 0.9
+    assert "| breast | absent | w |  |  |  | not installed: No match for x==1 | 0 |" in capsys.readouterr().out
 
 
 @pytest.mark.processes
