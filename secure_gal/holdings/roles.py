@@ -86,7 +86,7 @@ class SponsorModel(Protocol):
         ...
 
     def best_own(self) -> None:
-        """Fit what `evaluate` measures against beside `alone`; only after `prepare`."""
+        """Make what `evaluate` measures against, as far as it may be beside the rounds; only after the first fit."""
         ...
 
     def evaluate(self, made: Ensemble, alone: Ensemble) -> Evaluation | None:

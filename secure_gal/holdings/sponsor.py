@@ -26,6 +26,7 @@ from secure_gal.holdings.party import PartyModel
 from secure_gal.learners import storage
 from secure_gal.learners.base import Model
 from secure_gal.learners.cross_fit import folds_for
+from secure_gal.learners.linear import LinearLearner
 from secure_gal.learners.shared import SharedLearner
 from secure_gal.measures.evaluation import Evaluation
 from secure_gal.settings.party import PartySettings
@@ -61,6 +62,7 @@ class SponsorData(PartyModel):
         self._labels = labels or TrueLabels(party, study)
         self._target: Target | None = None
         self._best_own: BestOwn | None = None
+        self._alone: Ensemble | None = None
         self._fitting = threading.Lock()
         if known := self._labels.check(self.table):
             warn(known)
@@ -153,9 +155,12 @@ class SponsorData(PartyModel):
         return own_model.LIBRARIES if self.party.report.own_model and self.fits else ()
 
     def best_own(self) -> None:
-        """Fit the best own model on half of the cores, so that what it runs beside has the others."""
+        """Fit the best own model on half of the cores, so that what it runs beside has the others; and learn alone,
+        where a fit draws nothing at random and changes nothing that another one reads."""
         with own_model.half_of_the_cores():
             self._own()
+        if isinstance(self._learner, LinearLearner):
+            self.alone()
 
     def _own(self) -> BestOwn:
         """The best own model, fitted once; whoever asks for it meanwhile waits."""
@@ -179,8 +184,11 @@ class SponsorData(PartyModel):
         return self.codec.scale
 
     def alone(self) -> Ensemble:
-        """M=1 GAL with the same learner and rounds; F^0 itself when the sponsor has no features."""
-        return self.learn_alone(lambda round_, model: None)
+        """M=1 GAL with the same learner and rounds; F^0 itself when the sponsor has no features. It is learnt once."""
+        with self._fitting:
+            if self._alone is None:
+                self._alone = self.learn_alone(lambda round_, model: None)
+            return self._alone
 
     def learn_alone(self, keep: Callable[[int, Model], None]) -> Ensemble:
         """The same, whose round numbers and models are handed over as they come."""

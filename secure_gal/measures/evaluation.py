@@ -13,7 +13,7 @@ import numpy.typing as npt
 from secure_gal.measures.bootstrap import Drawn, Estimate
 from secure_gal.measures.calibration import Bin, calibration_statistic, reliability
 from secure_gal.measures.groups import Group, of_groups
-from secure_gal.measures.metrics import Array, predicted, statistics
+from secure_gal.measures.metrics import Array, Statistic, predicted, statistics
 from secure_gal.measures.ranked import Ranked, confusion
 from secure_gal.settings.report import MetricName
 
@@ -156,39 +156,39 @@ def evaluate(
         groups: column -> the level of each row; of two classes only.
         seed: of the bootstrap.
     """
-    y, gal = judging.y, judging.gal
+    y, gal, cut = judging.y, judging.gal, threshold or 0.5
+    both = [statistics(metrics, y, outputs, cut) for outputs in (gal, judging.alone)]
+    bins: tuple[Bin, ...] = ()
+    sure: list[Statistic] = []
+    if gal.ndim > 1:
+        surest, right = (gal[:, 1], y == 1) if threshold is not None else (gal.max(axis=1), predicted(gal, cut) == y)
+        bins, sure = reliability(right, surest), [calibration_statistic(right, surest)]
+    drawn = Drawn([*both[0], *both[1], *sure], len(y), seed, judging.weights)
+    own = None if judging.own is None else judging.own(cut)
     found = Evaluation(
         len(y),
         judging.of,
-        _compared(judging, metrics, threshold or 0.5, seed),
+        _compared(metrics, drawn, own),
         own_model,
         threshold,
         rule,
         weighted=judging.weights is not None,
+        bins=bins,
+        calibration_error=drawn.estimate(2 * len(metrics)) if sure else None,
     )
-    if gal.ndim == 1:
-        return found
-    cut = threshold if threshold is not None else 0.5
-    surest, right = (gal[:, 1], y == 1) if threshold is not None else (gal.max(axis=1), predicted(gal, cut) == y)
-    found = msgspec.structs.replace(
-        found,
-        bins=reliability(right, surest),
-        calibration_error=Drawn([calibration_statistic(right, surest)], len(y), seed, judging.weights).estimate(0),
-    )
-    return _of_two_classes(found, judging, cut, groups, seed) if threshold is not None else found
+    return found if threshold is None else _of_two_classes(found, judging, threshold, groups, seed)
 
 
-def _compared(judging: Judging, metrics: Sequence[MetricName], threshold: float, seed: int) -> tuple[Compared, ...]:
-    both = [statistics(metrics, judging.y, outputs, threshold) for outputs in (judging.gal, judging.alone)]
-    drawn, count = Drawn([*both[0], *both[1]], len(judging.y), seed, judging.weights), len(metrics)
-    own = None if judging.own is None else judging.own(threshold)
+def _compared(metrics: Sequence[MetricName], both: Drawn, own: Drawn | None) -> tuple[Compared, ...]:
+    """`both`: every metric of the study, then of the sponsor alone; `own`: of its best own model."""
+    count = len(metrics)
     return tuple(
         Compared(
             name,
-            drawn.estimate(i),
-            drawn.estimate(count + i),
+            both.estimate(i),
+            both.estimate(count + i),
             None if own is None else own.estimate(i),
-            drawn.difference(i, count + i),
+            both.difference(i, count + i),
         )
         for i, name in enumerate(metrics)
     )

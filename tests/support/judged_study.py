@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import polars as pl
 
@@ -39,8 +40,9 @@ def of_classes(**changes: Any) -> Study:
     return study(**({"task": "classification", "weights": "fitted", "validation": 0.0} | changes))
 
 
-def prepared_model(folder: Path, report: ReportSettings) -> SponsorData:
-    model = sponsor_data(hospital(folder, report), of_classes(validation=0.3), folder, print)
+def prepared_model(folder: Path, report: ReportSettings, learner: str = "linear") -> SponsorData:
+    party = msgspec.structs.replace(hospital(folder, report), learner=LearnerSettings(learner))
+    model = sponsor_data(party, of_classes(validation=0.3), folder, print)
     model.prepare(np.arange(N), split_rows(N, 0.3, 0))
     return model
 

@@ -61,6 +61,21 @@ def test_a_sponsors_fit_imports_what_weights_are_searched_for_with(
     assert loads
 
 
+@pytest.mark.parametrize("learner", ["linear", "svm"])
+def test_a_sponsor_learns_alone_beside_the_rounds_where_its_fits_leave_others_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, learner: str
+) -> None:
+    fitted: list[int] = []
+    learn = SponsorData.learn_alone
+    monkeypatch.setattr(SponsorData, "learn_alone", lambda *args: fitted.append(1) or learn(*args))
+    model, other = (prepared_model(tmp_path, ReportSettings(own_model=False), learner) for _ in range(2))
+    model.fit_round(1, model.ensemble(("hospital",)).residual())
+    model.best_own()
+    assert len(fitted) == (learner == "linear")
+    np.testing.assert_array_equal(model.alone().F, other.alone().F)
+    assert len(fitted) == 2, "and once"
+
+
 @pytest.mark.parametrize(("threshold", "ahead"), [(0.5, True), ("f1", False)])
 def test_the_best_own_model_is_measured_ahead_where_its_threshold_is_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threshold: float | str, ahead: bool
