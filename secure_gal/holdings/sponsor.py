@@ -71,6 +71,7 @@ class SponsorData(PartyModel):
         """Fit encoder and label coding; returns both for prediction."""
         target = self._target = self._labels.target(self.table, rows, train)
         self.codec, self.y, self.train, self.rows = target.codec, target.y, train, rows
+        self._best_own = self._alone = None
         if self.study.task == "classification":
             chosen = labels_of(self.table, rows)
             for text in unevenly_split(chosen, {"training": train, "validation": ~train}):

@@ -11,7 +11,7 @@ import sklearn.metrics as reference
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from secure_gal.gal import simplex
-from secure_gal.gal.split import fold_numbers
+from secure_gal.gal.split import fold_numbers, split_rows
 from secure_gal.holdings import own_model
 from secure_gal.holdings.own_model import own_outputs
 from secure_gal.holdings.sponsor import SponsorData
@@ -59,6 +59,16 @@ def test_a_sponsors_fit_imports_what_weights_are_searched_for_with(
     model = prepared_model(tmp_path, ReportSettings())
     model.fit_round(1, model.ensemble(("hospital",)).residual())
     assert loads
+
+
+def test_other_rows_are_learnt_from_anew(tmp_path: Path) -> None:
+    model = prepared_model(tmp_path, ReportSettings())
+    model.best_own()
+    first = model.alone()
+    model.prepare(np.arange(0, N, 2), split_rows(N // 2, 0.3, 0))
+    model.best_own()
+    assert (len(first.F), len(model.alone().F)) == (N, N // 2)
+    assert model.evaluate(model.alone(), model.alone()) is not None
 
 
 @pytest.mark.parametrize("learner", ["linear", "svm"])
