@@ -14,13 +14,13 @@ from secure_gal.gal.losses import Array
 Z = 1.96
 """Standard errors on either side: an interval of 95%."""
 Word = Literal["better", "no better", "worse"]
+AsideKind = Literal["too-large", "copied", "only-where-told"]
+"""Why what a party answered got no weight."""
 FindingKind = Literal[
     "not-judged",
     "nothing-learnt",
     "no-weight",
-    "too-large",
-    "copied",
-    "only-where-told",
+    AsideKind,
     "no-finite-rate",
     "metric-undefined",
     "class-not-trained",
@@ -90,22 +90,8 @@ class Finding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                     f"{about} had weight 0 in every kept round: what it predicts adds nothing to the others' parts. "
                     "Likely causes: its rows are not the same people, or its columns say nothing more of the label"
                 )
-            case "too-large":
-                return (
-                    f"{about} answered with values far beyond any residual; they got no weight. Likely causes: a "
-                    "learner that diverges, or a party that does not follow the protocol"
-                )
-            case "copied":
-                return (
-                    f"{about} answered with the residual itself, which got no weight. Likely causes: a party that does "
-                    "not follow the protocol, or a column of its that is the label in other words"
-                )
-            case "only-where-told":
-                return (
-                    f"{about} explains rows whose residuals it was sent, and at most half as much of rows whose "
-                    "residuals are never sent; its fits got no weight. Likely causes: a party that does not follow "
-                    "the protocol, or a learner of its own that gives values of training rows which it has seen"
-                )
+            case "too-large" | "copied" | "only-where-told":
+                return _aside(self.kind, about)
             case "no-finite-rate":
                 return (
                     f"round {about}: no finite learning rate is best, since its values separate the classes. Likely "
@@ -128,6 +114,29 @@ class Finding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 )
             case _:
                 assert_never(self.kind)
+
+
+def _aside(kind: AsideKind, party: str) -> str:
+    """Why its fits got no weight, in words."""
+    match kind:
+        case "too-large":
+            return (
+                f"{party} answered with values far beyond any residual; they got no weight. Likely causes: a "
+                "learner that diverges, or a party that does not follow the protocol"
+            )
+        case "copied":
+            return (
+                f"{party} answered with the residual itself, which got no weight. Likely causes: a party that does "
+                "not follow the protocol, or a column of its that is the label in other words"
+            )
+        case "only-where-told":
+            return (
+                f"{party} explains rows whose residuals it was sent, and at most half as much of rows whose "
+                "residuals are never sent; its fits got no weight. Likely causes: a party that does not follow "
+                "the protocol, or a learner of its own that gives values of training rows which it has seen"
+            )
+        case _:
+            assert_never(kind)
 
 
 def findings(made: Ensemble, metric: str, classes: tuple[str, ...]) -> tuple[Finding, ...]:

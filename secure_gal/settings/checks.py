@@ -12,7 +12,7 @@ from secure_gal.settings.caps import MAX_FOLDS, MAX_OUTPUTS, MAX_ROWS
 from secure_gal.settings.classes import class_of, outputs_of
 from secure_gal.settings.party import PartySettings
 from secure_gal.settings.report import ACCEPTED, BinaryMetric, ClassMetric, ReportSettings, TargetMetric, cut_of
-from secure_gal.settings.study import MAX_ASSISTORS, MAX_ROUNDS, Study
+from secure_gal.settings.study import MAX_ASSISTORS, MAX_ROUNDS, Protect, Study
 from secure_gal.settings.workers import check_workers
 
 
@@ -100,7 +100,14 @@ def _check_protect(study: Study, path: Path) -> None:
         f'"equal" with residuals = "{protect.residuals}": a weight would scale the residual of whoever it belongs '
         "to, and say what the released label hides",
     )
-    epsilon, noise, range_ = protect.epsilon, protect.noise, protect.label_range
+    _check_released(protect, classifies, path)
+    _check_noise(protect, path)
+    _check_sum(study, path)
+
+
+def _check_released(protect: Protect, classifies: bool, path: Path) -> None:
+    """What is learnt from instead of the labels."""
+    epsilon, range_ = protect.epsilon, protect.label_range
     dp, ip = protect.residuals == "dp", protect.residuals == "ip"
     _require(
         dp == (epsilon is not None), path, "protect.epsilon", epsilon, 'a number with residuals = "dp", else nothing'
@@ -129,7 +136,10 @@ def _check_protect(study: Study, path: Path) -> None:
         range_,
         '[low, high] with residuals = "dp" or "ip" and task = "regression", else nothing',
     )
-    noised = protect.predictions == "noise"
+
+
+def _check_noise(protect: Protect, path: Path) -> None:
+    noise, noised = protect.noise, protect.predictions == "noise"
     _require(
         noised == (noise is not None), path, "protect.noise", noise, 'a number with predictions = "noise", else nothing'
     )
@@ -142,7 +152,6 @@ def _check_protect(study: Study, path: Path) -> None:
         "noise",
         'residuals other than "ckks": an assistor cannot add noise to fitted values that it cannot see',
     )
-    _check_sum(study, path)
 
 
 def _check_sum(study: Study, path: Path) -> None:

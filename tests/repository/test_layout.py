@@ -104,6 +104,23 @@ def test_no_file_is_longer_than_300_lines() -> None:
     assert not long, "split them by concept"
 
 
+LONGEST = 50
+"""Lines of a function, with its signature and docstring, and with what is defined inside it."""
+
+
+def long_functions(text: str) -> list[str]:
+    """Names of the functions and methods of a file that are longer than that."""
+    found = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return [node.name for node in found if (node.end_lineno or 0) - node.lineno >= LONGEST]
+
+
+def test_no_function_is_longer_than_50_lines() -> None:
+    long = {str(path.relative_to(ROOT)): long_functions(path.read_text()) for path in ROOT.glob("[!.]*/**/*.py")}
+    assert not {path: names for path, names in long.items() if names}, "split them by concept"
+    assert not long_functions("def f():\n" + "    x = 1\n" * 49)
+    assert long_functions("class A:\n  async def f(self):\n" + "    x = 1\n" * 50) == ["f"]
+
+
 def imported_tests(path: Path) -> set[str]:
     """Dotted names of the files of tests that a file imports, whole or in part."""
     found = set()

@@ -40,6 +40,21 @@ def _evaluation() -> dict[str, Any]:
 
 
 EVALUATION = _evaluation()
+CONTRIBUTIONS: dict[str, Any] = {
+    "rows": 91,
+    "none": 0.5,
+    "all": 0.9931,
+    "exact": True,
+    "note": "",
+    "parties": [
+        {
+            "party": name,
+            "leave_one_out": {"value": 0.01 * i, "low": -0.02, "high": 0.06},
+            "shapley": {"value": 0.1643, "low": 0.11, "high": 0.22},
+        }
+        for i, name in enumerate(PARTIES)
+    ],
+}
 
 
 def summary(**changes: Any) -> dict[str, Any]:
@@ -66,21 +81,7 @@ def summary(**changes: Any) -> dict[str, Any]:
             "word": "better",
             "gain": 0.1,
         },
-        "contributions": {
-            "rows": 91,
-            "none": 0.5,
-            "all": 0.9931,
-            "exact": True,
-            "note": "",
-            "parties": [
-                {
-                    "party": name,
-                    "leave_one_out": {"value": 0.01 * i, "low": -0.02, "high": 0.06},
-                    "shapley": {"value": 0.1643, "low": 0.11, "high": 0.22},
-                }
-                for i, name in enumerate(PARTIES)
-            ],
-        },
+        "contributions": CONTRIBUTIONS,
         "findings": [{"kind": "no-weight", "about": "lab-b", "text": "lab-b had weight 0 <in> every kept round"}],
         "history": [],
         "evaluation": EVALUATION,

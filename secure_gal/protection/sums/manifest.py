@@ -6,6 +6,7 @@ from secure_gal.protection.disclosure import Disclosure
 from secure_gal.settings.study import Study
 
 HOW = "CKKS sum, the sponsor's key"
+FLOODED = f"{HOW}; re-randomised and flooded"
 
 
 def lines(study: Study) -> tuple[Disclosure, ...]:
@@ -37,14 +38,14 @@ def _declared() -> tuple[Disclosure, ...]:
 
 def _fits(study: Study) -> tuple[Disclosure, ...]:
     """Of every round."""
-    adder, parties, assistors = study.adder, len(study.parties), len(study.assistors)
-    sealed, flooded = _sealed(adder), f"{HOW}; re-randomised and flooded"
-    numbers = assistors * (assistors + 1) // 2 + assistors
-    limits = (
-        f"over rounds the sums are linear equations in the features of all {assistors} assistors, which can be solved "
-        "once rounds times outputs come near the number of those features"
-    )
-    lines = (
+    products = _products(study) if study.weights != "uniform" else ()
+    return (*_sealed_fits(study.adder), *products, *_sum(study))
+
+
+def _sealed_fits(adder: str) -> tuple[Disclosure, ...]:
+    """From an assistor to the aggregator, by way of the sponsor."""
+    sealed = _sealed(adder)
+    return (
         Disclosure(
             "sealed-fitted",
             "assistor",
@@ -61,6 +62,14 @@ def _fits(study: Study) -> tuple[Disclosure, ...]:
             sealed,
             "nothing while CKKS is secure: the aggregator has no key",
         ),
+    )
+
+
+def _products(study: Study) -> tuple[Disclosure, ...]:
+    """What the weights are made from, where they are not all alike."""
+    adder, parties, assistors = study.adder, len(study.parties), len(study.assistors)
+    numbers = assistors * (assistors + 1) // 2 + assistors
+    return (
         Disclosure(
             "own-difference",
             "sponsor",
@@ -74,16 +83,26 @@ def _fits(study: Study) -> tuple[Disclosure, ...]:
             "assistor",
             "sponsor",
             f"{numbers} inner products of fits less the residual over all training rows, every round, from {adder}",
-            f"{flooded}, to 20 bits at least",
+            f"{FLOODED}, to 20 bits at least",
             f"after decryption, these {numbers} numbers: how "
             f"alike any two of the {parties} parties' fits are, and how long each is",
             readable=True,
         ),
+    )
+
+
+def _sum(study: Study) -> tuple[Disclosure, ...]:
+    """What the sponsor learns of a round's fits."""
+    limits = (
+        f"over rounds the sums are linear equations in the features of all {len(study.assistors)} assistors, which can "
+        "be solved once rounds times outputs come near the number of those features"
+    )
+    return (
         Disclosure(
             "weights",
             "sponsor",
             "assistor",
-            f"each assistor's weight, every round, to {adder} alone",
+            f"each assistor's weight, every round, to {study.adder} alone",
             "clear",
             "how much each assistor helped: functions of the labels and of everyone's features",
         ),
@@ -91,14 +110,12 @@ def _fits(study: Study) -> tuple[Disclosure, ...]:
             "weighted-sum",
             "assistor",
             "sponsor",
-            f"the weighted sum of all assistors' fitted values, from {adder}",
-            flooded,
+            f"the weighted sum of all assistors' fitted values, from {study.adder}",
+            FLOODED,
             f"after decryption, that sum and no single assistor's; {limits}",
             readable=True,
         ),
     )
-    solved = ("own-difference", "inner-products")
-    return tuple(line for line in lines if study.weights != "uniform" or line.message not in solved)
 
 
 def _parts(study: Study) -> tuple[Disclosure, ...]:
@@ -128,7 +145,7 @@ def _parts(study: Study) -> tuple[Disclosure, ...]:
             "assistor",
             "sponsor",
             f"the sum of all assistors' parts, from {adder}",
-            f"{HOW}; re-randomised and flooded",
+            FLOODED,
             f"after decryption, that sum: a function of the new rows' features at all assistors{leverage}",
             readable=True,
         ),

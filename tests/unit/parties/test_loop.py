@@ -76,24 +76,26 @@ class Called:
         return self.outcome
 
 
+ANSWERS = [
+    Transmit("lab", "message", [b"a", b"b"], 3),
+    Transmit("lab", "ack", seq=4),
+    Transmit("lab", "sync", [b"s"]),
+    Transmit("lab", "refuse", [b"why"]),
+    Transmit("insurer", "ack", seq=5),
+]
+ARRIVED: list[told.Event] = [
+    told.Attached("lab"),
+    told.Sync("lab", b"s"),
+    told.Begun("lab", [b"h"], 7),
+    told.Message("lab", [b"m"]),
+    told.Ack("lab", 3),
+    told.Lost("lab"),
+]
+
+
 def test_what_arrives_is_the_nodes_and_what_it_answers_goes_out() -> None:
-    answers = [
-        Transmit("lab", "message", [b"a", b"b"], 3),
-        Transmit("lab", "ack", seq=4),
-        Transmit("lab", "sync", [b"s"]),
-        Transmit("lab", "refuse", [b"why"]),
-        Transmit("insurer", "ack", seq=5),
-    ]
-    arrived: list[told.Event] = [
-        told.Attached("lab"),
-        told.Sync("lab", b"s"),
-        told.Begun("lab", [b"h"], 7),
-        told.Message("lab", [b"m"]),
-        told.Ack("lab", 3),
-        told.Lost("lab"),
-    ]
     job: Compute[int] = Compute("fit", lambda: 1, lambda _: [])
-    node, line, shown = Called([], Outcome(answers[:1], [job], [events.Connected("x")])), Called(arrived), io.StringIO()
+    node, line, shown = Called([], Outcome(ANSWERS[:1], [job], [events.Connected("x")])), Called(ARRIVED), io.StringIO()
     loop = Loop(node, Progress(stream=shown))  # type: ignore[arg-type]
     renamed: list[events.Event] = []
 
@@ -105,7 +107,7 @@ def test_what_arrives_is_the_nodes_and_what_it_answers_goes_out() -> None:
     loop.online(line)
     turns = iter([False, True])
     loop.run(lambda: next(turns))
-    loop._carry(Outcome(answers, done=True))
+    loop._carry(Outcome(ANSWERS, done=True))
     assert [call for call in node.calls if call[0] != "computed"] == [
         ("attached", "lab"),
         ("sync", "lab", b"s"),

@@ -53,6 +53,21 @@ class Bench:
         self.there, self.moving, self.busy = {"hospital"}, False, False
         self.runs: Callable[[Callable[[], bool], Callable[[], None]], None] = lambda finished, each: None
         self.waited: list[Any] = []
+        for module in (assist, train):
+            for what, value in (
+                ("Loop", self.loop_that_stands_still()),
+                ("Patience", self.patience_that_is_kept()),
+                ("stop_at_once", lambda: None),
+            ):
+                monkeypatch.setattr(module, what, value, raising=False)
+            monkeypatch.setattr(module, "open_session", lambda file: self.session)
+            monkeypatch.setattr(module, "open_store", lambda session: self.store)
+            monkeypatch.setattr(module, "open_node", lambda *given: (self.node, self.certifier))
+            monkeypatch.setattr(module, "_role", lambda *given: self.role)
+            monkeypatch.setattr(module, "Traffic", lambda store: None, raising=False)
+
+    def loop_that_stands_still(self) -> type:
+        """A loop that does what the test says when it runs, and nothing else."""
         bench = self
 
         class Still:
@@ -72,6 +87,12 @@ class Bench:
                 bench.done.append("runs")
                 bench.runs(finished, each)
 
+        return Still
+
+    def patience_that_is_kept(self) -> type:
+        """Keeps whom a command waits for; it never runs out."""
+        bench = self
+
         class Waits:
             def __init__(self, seconds: float, progress: Progress, file: str, command: str) -> None:
                 bench.waited.append((seconds, file, command))
@@ -79,14 +100,7 @@ class Bench:
             def check(self, lacking: Any, there: Any, *, at_work: bool) -> None:
                 bench.waited.append((list(lacking), set(there), at_work))
 
-        for module in (assist, train):
-            for what, value in (("Loop", Still), ("Patience", Waits), ("stop_at_once", lambda: None)):
-                monkeypatch.setattr(module, what, value, raising=False)
-            monkeypatch.setattr(module, "open_session", lambda file: self.session)
-            monkeypatch.setattr(module, "open_store", lambda session: self.store)
-            monkeypatch.setattr(module, "open_node", lambda *given: (self.node, self.certifier))
-            monkeypatch.setattr(module, "_role", lambda *given: self.role)
-            monkeypatch.setattr(module, "Traffic", lambda store: None, raising=False)
+        return Waits
 
     def once(self, **now: Any) -> tuple[bool, Any]:
         """Whether a command is over while this is so, and whom it waits for."""

@@ -14,6 +14,57 @@ from tests.conftest import identity
 from transport import wire
 
 STUDY, RUN = "ab" * 32, "cd" * 32
+INTS, FLAGS = np.array([3, 1], np.uint32), np.array([1, 0], np.uint8)
+F32, BYTES = np.ones((2, 1), np.float32), np.arange(64, dtype=np.uint8).reshape(2, 32)
+STEP = messages.Step(0, 1)
+SAMPLES = [
+    messages.HeadRequest(1),
+    messages.LedgerHead(LogHead(1, "0" * 64), 1),
+    messages.LedgerHeads({"lab": LogHead(1, "0" * 64)}, 1),
+    messages.HeadsSignature("00", 1),
+    messages.LedgerCertificate(Certificate("a", "b", 1, {"lab": LogHead(1, "0" * 64)}, {"lab": "00"}), 1),
+    messages.Declared(messages.Declaration(4, 3, "00")),
+    messages.Declarations({"lab": messages.Declaration(4, 3, "00", "11")}),
+    messages.SealedFitted(BYTES[0], 1),
+    messages.RelayedFitted(messages.Author("lab"), BYTES[0], 1),
+    messages.OwnDifference(BYTES, 1),
+    messages.InnerProducts(BYTES, 1),
+    messages.Weights(np.ones(2), 1),
+    messages.WeightedSum(BYTES, 1),
+    messages.KnownRequest(messages.Batch(1), ("a",)),
+    messages.KnownReply(messages.Batch(1), FLAGS),
+    messages.PartKey(messages.Batch(1), messages.Announcement("00", "11")),
+    messages.SealedPart(messages.Batch(1), BYTES[0]),
+    messages.RelayedPart(messages.Batch(1), messages.Author("lab"), BYTES[0]),
+    messages.SummedPart(messages.Batch(1), BYTES),
+    messages.Realign(STEP),
+    messages.MaskedIds(BYTES, STEP),
+    messages.MaskedQuery(BYTES, STEP),
+    messages.Tags(BYTES, STEP),
+    messages.PredictRows(np.array([3, 1], np.uint32), STEP),
+    messages.PaddedWidth(messages.Width(4)),
+    messages.EvaluationKeys(BYTES[0]),
+    messages.EncryptedResidual(BYTES, 1),
+    messages.EncryptedFitted(BYTES, 1),
+    messages.EncryptedFinish(BYTES, messages.Ending("finished")),
+    messages.EncryptedPredictReply(messages.Batch(1), FLAGS, BYTES),
+    messages.Hello(messages.Greeting("0" * 32, "{}")),
+    messages.RunOffer(messages.Nonces({"lab": "0" * 32}, "{}")),
+    messages.RunSignature(messages.Signatures({"lab": "00"})),
+    messages.RunAgreement(messages.Signatures({"lab": "00"})),
+    messages.Ids(("a", "007", "é")),
+    messages.Rows(INTS, FLAGS, messages.Shape(1)),
+    messages.NoRows(),
+    messages.Residual(F32, 1),
+    messages.Fitted(F32, 1),
+    messages.PrivatisedResidual(F32, 1),
+    messages.NoisedFitted(F32, 1),
+    messages.NoisedPredictReply(messages.Batch(1), FLAGS, F32),
+    messages.Finish(np.zeros(0), messages.Ending("finished")),
+    messages.Finished(messages.Ending("finished")),
+    messages.PredictRequest(messages.Batch(1), ("a",)),
+    messages.PredictReply(messages.Batch(1), FLAGS, F32),
+]
 
 
 def encoded(message: object | None = None, **changes: object) -> list[bytes]:
@@ -27,59 +78,8 @@ def decoded(frames: list[bytes], **limits: int) -> wire.Received:
 
 
 def test_round_trip_of_every_kind() -> None:
-    ints, flags = np.array([3, 1], np.uint32), np.array([1, 0], np.uint8)
-    f32 = np.ones((2, 1), np.float32)
-    bytes_, step = np.arange(64, dtype=np.uint8).reshape(2, 32), messages.Step(0, 1)
-    samples = [
-        messages.HeadRequest(1),
-        messages.LedgerHead(LogHead(1, "0" * 64), 1),
-        messages.LedgerHeads({"lab": LogHead(1, "0" * 64)}, 1),
-        messages.HeadsSignature("00", 1),
-        messages.LedgerCertificate(Certificate("a", "b", 1, {"lab": LogHead(1, "0" * 64)}, {"lab": "00"}), 1),
-        messages.Declared(messages.Declaration(4, 3, "00")),
-        messages.Declarations({"lab": messages.Declaration(4, 3, "00", "11")}),
-        messages.SealedFitted(bytes_[0], 1),
-        messages.RelayedFitted(messages.Author("lab"), bytes_[0], 1),
-        messages.OwnDifference(bytes_, 1),
-        messages.InnerProducts(bytes_, 1),
-        messages.Weights(np.ones(2), 1),
-        messages.WeightedSum(bytes_, 1),
-        messages.KnownRequest(messages.Batch(1), ("a",)),
-        messages.KnownReply(messages.Batch(1), flags),
-        messages.PartKey(messages.Batch(1), messages.Announcement("00", "11")),
-        messages.SealedPart(messages.Batch(1), bytes_[0]),
-        messages.RelayedPart(messages.Batch(1), messages.Author("lab"), bytes_[0]),
-        messages.SummedPart(messages.Batch(1), bytes_),
-        messages.Realign(step),
-        messages.MaskedIds(bytes_, step),
-        messages.MaskedQuery(bytes_, step),
-        messages.Tags(bytes_, step),
-        messages.PredictRows(np.array([3, 1], np.uint32), step),
-        messages.PaddedWidth(messages.Width(4)),
-        messages.EvaluationKeys(bytes_[0]),
-        messages.EncryptedResidual(bytes_, 1),
-        messages.EncryptedFitted(bytes_, 1),
-        messages.EncryptedFinish(bytes_, messages.Ending("finished")),
-        messages.EncryptedPredictReply(messages.Batch(1), flags, bytes_),
-        messages.Hello(messages.Greeting("0" * 32, "{}")),
-        messages.RunOffer(messages.Nonces({"lab": "0" * 32}, "{}")),
-        messages.RunSignature(messages.Signatures({"lab": "00"})),
-        messages.RunAgreement(messages.Signatures({"lab": "00"})),
-        messages.Ids(("a", "007", "é")),
-        messages.Rows(ints, flags, messages.Shape(1)),
-        messages.NoRows(),
-        messages.Residual(f32, 1),
-        messages.Fitted(f32, 1),
-        messages.PrivatisedResidual(f32, 1),
-        messages.NoisedFitted(f32, 1),
-        messages.NoisedPredictReply(messages.Batch(1), flags, f32),
-        messages.Finish(np.zeros(0), messages.Ending("finished")),
-        messages.Finished(messages.Ending("finished")),
-        messages.PredictRequest(messages.Batch(1), ("a",)),
-        messages.PredictReply(messages.Batch(1), flags, f32),
-    ]
-    assert {type(s) for s in samples} == set(messages.MESSAGES.values())
-    for message in samples:
+    assert {type(s) for s in SAMPLES} == set(messages.MESSAGES.values())
+    for message in SAMPLES:
         back = decoded(encoded(message)).message
         for spec in message.FIELDS:
             assert np.array_equal(getattr(back, spec.name), getattr(message, spec.name)), spec.name
