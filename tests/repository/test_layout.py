@@ -104,6 +104,13 @@ def test_no_file_is_longer_than_300_lines() -> None:
     assert not long, "split them by concept"
 
 
+def test_no_line_is_kept_from_the_formatter() -> None:
+    said = re.compile(r"#\s*fmt:\s*(skip|off)\b")
+    kept = [path for path in ROOT.glob("[!.]*/**/*.py") if said.search(path.read_text())]
+    assert not kept, "let it have its way"
+    assert said.search("x = {\n}  # " + "fmt: skip\n")
+
+
 LONGEST = 50
 """Lines of a function, with its signature and docstring, and with what is defined inside it."""
 

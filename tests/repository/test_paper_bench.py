@@ -60,8 +60,17 @@ def test_quick_cases_are_no_larger_and_have_no_full_name_twice() -> None:
 
 def test_every_method_of_the_paper_is_among_the_cases() -> None:
     assert {case.method for case in cases.CASES} == {
-        "gal", "alone", "last", "joint", "al", "late", "interm", "central", "boosting", "optimum",
-    }  # fmt: skip
+        "gal",
+        "alone",
+        "last",
+        "joint",
+        "al",
+        "late",
+        "interm",
+        "central",
+        "boosting",
+        "optimum",
+    }
     assert {case.mode for case in cases.CASES} == {"paper", "product", "ckks", "sum"}
     assert {case.noise for case in cases.CASES} == {0.0, 1.0, 5.0}
     assert {case.local_loss for case in cases.CASES if case.group == "local-loss"} == {"l1", "l1.5", "l2", "l4"}
@@ -168,8 +177,11 @@ def test_figures_are_drawn_of_what_is_there(tmp_path: Path) -> None:
 def test_every_figure_can_be_drawn(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib, of the extra bench, is not installed")
     rows = {
-        "uci": "GAL", "noise": "sigma = 1, w fitted", "images": "GAL", "boosting": "GAL of one organisation, trees",
-    }  # fmt: skip
+        "uci": "GAL",
+        "noise": "sigma = 1, w fitted",
+        "images": "GAL",
+        "boosting": "GAL of one organisation, trees",
+    }
     records = [record(row, "paper", 0, 97.0) for row in ("GAL", "joint optimum")]
     for one in records:
         one["case"] = one["case"] | {"group": "theorem"}
