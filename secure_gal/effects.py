@@ -41,8 +41,11 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
-class Compute(Generic[T]):
+class Job:
     """Run a job that may take long, then hand its result to `then`, whose effects follow in one step.
+
+    What the result is, whoever runs it need not know; it is made as `Compute`, where the two agree on it. As this class
+    has no T, a checker finds T from job and continuation, and not from the list of effects that it stands in.
 
     A job is forgotten when the process dies; a role that is taken up again asks for it again.
 
@@ -53,11 +56,19 @@ class Compute(Generic[T]):
     """
 
     work: Work
-    job: Callable[[], T] = field(repr=False)
-    then: Callable[[T], list[Effect]] = field(repr=False)
+    job: Callable[[], Any] = field(repr=False)
+    then: Callable[[Any], list[Effect]] = field(repr=False)
     round: int = 0
     first: bool = False
     aside: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Compute(Job, Generic[T]):
+    """A job whose continuation takes what it makes."""
+
+    job: Callable[[], T] = field(repr=False)
+    then: Callable[[T], list[Effect]] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,4 +76,4 @@ class Done:
     """This role has nothing left to do in this stage."""
 
 
-Effect = Send | Compute[Any] | Event | Done
+Effect = Send | Job | Event | Done

@@ -9,7 +9,7 @@ from parties.report.rounds import write_atomically
 from parties.run.progress import Progress
 from parties.run.store import RunStore
 from secure_gal import events
-from secure_gal.effects import Compute
+from secure_gal.effects import Job
 
 if TYPE_CHECKING:
     from secure_gal.holdings.party import PartyModel
@@ -34,7 +34,7 @@ class Computing:
         if self._seconds:  # a process that died may have noted more than it wrote down
             write_atomically(store.path / FILE, as_text(store))
 
-    def add(self, job: Compute[Any], seconds: float) -> None:
+    def add(self, job: Job, seconds: float) -> None:
         """Take in a finished job: fits are kept by round, everything else by what it is about."""
         key = f"fit/{job.round}" if job.work == "fit" else job.work
         self._seconds[key] = self._seconds.get(key, 0.0) + seconds

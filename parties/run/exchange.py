@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from parties.run.store import LinkRecord
-from secure_gal.effects import Compute, Effect
+from secure_gal.effects import Effect, Job
 from secure_gal.events import Event
 from secure_gal.messages import Message
 from secure_gal.state import State, Value
@@ -81,6 +81,6 @@ class Outcome:
     """What the surroundings must do now that the step is on disk."""
 
     transmit: list[Transmit] = field(default_factory=list)
-    compute: list[Compute[Any]] = field(default_factory=list)
+    compute: list[Job] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     done: bool = False

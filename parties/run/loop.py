@@ -16,7 +16,7 @@ from parties.run.exchange import Outcome, Transmit
 from parties.run.node import Node
 from parties.run.progress import Progress
 from secure_gal import events
-from secure_gal.effects import Compute
+from secure_gal.effects import Job
 from secure_gal.errors import Paused, SettingsError
 from transport.events import Ack, Attached, Begun, Event, Lost, Message, Refused, Sync
 
@@ -41,13 +41,13 @@ class Worker:
     """One daemon thread that runs jobs in order, so that heartbeats are answered during a long fit."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
-        self._jobs: queue.SimpleQueue[Compute[Any]] = queue.SimpleQueue()
-        self._results: queue.SimpleQueue[tuple[Compute[Any], Any, float, BaseException | None]] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[tuple[Job, Any, float, BaseException | None]] = queue.SimpleQueue()
         self._wake = wake
         self._open = 0
         threading.Thread(target=self._work, daemon=True, name="compute").start()
 
-    def submit(self, job: Compute[Any]) -> None:
+    def submit(self, job: Job) -> None:
         """Queue a job."""
         self._open += 1
         self._jobs.put(job)
@@ -57,12 +57,12 @@ class Worker:
         """Whether a job is queued or running, or its result not yet taken."""
         return self._open > 0
 
-    def results(self, wait: float = 0.0) -> list[tuple[Compute[Any], Any, float]]:
+    def results(self, wait: float = 0.0) -> list[tuple[Job, Any, float]]:
         """Finished jobs as (job, result, seconds), after `wait` seconds at most if there are none yet.
 
         A job's exception is raised here, in the loop's thread.
         """
-        finished: list[tuple[Compute[Any], Any, float]] = []
+        finished: list[tuple[Job, Any, float]] = []
         while True:
             try:
                 job, result, seconds, error = self._results.get(timeout=0.0 if finished else wait)
@@ -143,7 +143,7 @@ class Loop:
         self.done = False
         self._socket: Socket | None = None
         self.on_event: Callable[[events.Event], events.Event] = lambda event: event
-        self.on_computed: Callable[[Compute[Any], float], None] = lambda job, seconds: None
+        self.on_computed: Callable[[Job, float], None] = lambda job, seconds: None
         self.worker, self._aside = Worker(self._wake), Worker(self._wake)
 
     def start(self) -> None:
@@ -203,7 +203,7 @@ class Loop:
                 for job, result, seconds in [*self.worker.results(), *self._aside.results()]:
                     self._carry(self._computed(job, result, seconds))
 
-    def _computed(self, job: Compute[Any], result: Any, seconds: float) -> Outcome:
+    def _computed(self, job: Job, result: Any, seconds: float) -> Outcome:
         """Hand a job's result to the node, and how long it took to `on_computed`."""
         self.on_computed(job, seconds)
         return self.node.computed(job, result)

@@ -19,7 +19,7 @@ from parties.run.codec import BEFORE_RUN, Codec
 from parties.run.exchange import Outcome, Role, Store, Sync, Transmit
 from parties.run.store import LinkRecord
 from secure_gal import events
-from secure_gal.effects import Compute, Done, Effect, Send
+from secure_gal.effects import Done, Effect, Job, Send
 from secure_gal.errors import EnvironmentFailure, PeerViolation, WrongName
 from secure_gal.events import Event, Fact
 from transport import wire
@@ -174,7 +174,7 @@ class Node:
             raise PeerViolation(peer, "it acknowledges messages that were never sent")
         self._store.acknowledge(peer, seq)
 
-    def computed(self, job: Compute[Any], result: Any) -> Outcome:
+    def computed(self, job: Job, result: Any) -> Outcome:
         """A job is done."""
         return self._apply(job.then(result), None)
 
@@ -200,7 +200,7 @@ class Node:
                     if peer in self._synced:
                         self._left[peer] = link.sent
                         outcome.transmit.append(Transmit(peer, "message", frames, link.sent))
-                case Compute():
+                case Job():
                     outcome.compute.append(effect)
                 case Done():
                     outcome.done = True

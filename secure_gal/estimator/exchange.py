@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol, assert_never
 
 import msgspec
 
-from secure_gal.effects import Compute, Done, Effect, Send, Work
+from secure_gal.effects import Done, Effect, Job, Send, Work
 from secure_gal.errors import DataError, SettingsError, StateError
 from secure_gal.events import Event
 from secure_gal.events.fact import Fact
@@ -61,7 +61,7 @@ class Exchange:
 
     def __init__(self, roles: Mapping[str, Role], on_event: Callable[[str, Event], None]) -> None:
         self._roles, self._on_event = roles, on_event
-        self._due: deque[tuple[str, Delivery | Compute[Any]]] = deque()
+        self._due: deque[tuple[str, Delivery | Job]] = deque()
         self.delivered: list[Delivery] = []
         self.seconds: dict[tuple[str, Work], float] = {}
 
@@ -81,7 +81,7 @@ class Exchange:
                     with of_party(receiver):
                         effects = self._roles[receiver].receive(sender, message)
                     self._take(receiver, effects)
-                case Compute():
+                case Job():
                     self._compute(name, next_)
                 case _:
                     assert_never(next_)
@@ -91,9 +91,9 @@ class Exchange:
             match effect:
                 case Send(peer, message):
                     self._due.append((name, Delivery(name, peer, message)))
-                case Compute(first=True):
+                case Job(first=True):
                     self._compute(name, effect)
-                case Compute():
+                case Job():
                     self._due.append((name, effect))
                 case Done():
                     pass
@@ -102,7 +102,7 @@ class Exchange:
                 case _:
                     assert_never(effect)
 
-    def _compute(self, name: str, job: Compute[Any]) -> None:
+    def _compute(self, name: str, job: Job) -> None:
         began = time.perf_counter()
         with of_party(name):
             result = job.job()

@@ -230,7 +230,7 @@ class _Masked:
 
     order: npt.NDArray[np.int64] = field(repr=False)
     points: npt.NDArray[np.uint8] = field(repr=False)
-    tag: Callable[[], object] = field(repr=False)
+    tag: Callable[[], npt.NDArray[np.uint8]] = field(repr=False)
 
 
 def _mask(ids: tuple[str, ...], domain: bytes, theirs: npt.NDArray[np.uint8], peer: str) -> _Masked:
@@ -241,7 +241,7 @@ def _mask(ids: tuple[str, ...], domain: bytes, theirs: npt.NDArray[np.uint8], pe
         order, blocks = side.mask(ids)
     points = np.concatenate(list(blocks))
 
-    def tag() -> object:
+    def tag() -> npt.NDArray[np.uint8]:
         try:
             with blamed(peer):
                 return side.tags(theirs, _tag_bytes(len(ids), len(theirs)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from secure_gal import events
 from secure_gal.effects import Done, Effect
-from secure_gal.errors import PeerViolation, StateError
+from secure_gal.errors import PeerViolation
 from secure_gal.messages import Message
 from secure_gal.state import TEXT, Entry, State
 
@@ -56,7 +56,3 @@ class Settled:
         if message.KIND not in STALE:
             raise PeerViolation(peer, f"{message.KIND} is not legal after the learning stage")
         return [events.Stale(peer)]
-
-    def computed(self, tag: str, result: object) -> list[Effect]:
-        """No jobs are asked for here."""
-        raise StateError(f"no job is called {tag}")
