@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from secure_gal.gal.split import split_rows
+from secure_gal.phases import Role
+from secure_gal.protection import fitted_mode, residual_mode
 from secure_gal.settings.study import Study
 
 
@@ -58,6 +60,13 @@ class Volume:
     def _train(self) -> int:
         return int(split_rows(self.rows, self.study.validation, self.study.seed).sum())
 
+    def _kind(self, role: Role, phase: str) -> str:
+        """The one message of the study's modes that a role may take again and again in this phase."""
+        study = self.study
+        steps = (*residual_mode(study).steps, *fitted_mode(study).steps(study, study.sponsor))
+        (kind,) = {step.kind for step in steps if (step.role, step.phase) == (role, phase) and phase in step.to}
+        return kind
+
     def _down(self, message: str, nbytes: int, what: str, to: Iterable[str] = ()) -> Iterator[Flow]:
         """From the sponsor to these assistors, or all."""
         for peer in to or self.study.assistors:
@@ -90,15 +99,14 @@ class Volume:
         yield from self._down("predict-request", listed, "alignment")
 
     def _clear(self) -> Iterator[Flow]:
-        protect, rounds = self.study.protect, self.study.rounds
-        noised = "noised-" if protect.predictions == "noise" else ""
+        rounds = self.study.rounds
         yield from self._residuals()
-        yield from self._up(f"{noised}fitted", 4 * self.rows * self.study.k * rounds, "fits")
+        yield from self._up(self._kind("sponsor", "learning"), 4 * self.rows * self.study.k * rounds, "fits")
         yield from self._down("finish", 8 * rounds, "residuals")
 
     def _residuals(self) -> Iterator[Flow]:
         """In the clear, every round."""
-        kind = "privatised-residual" if self.study.protect.privatised else "residual"
+        kind = self._kind("assistor", "learning")
         return self._down(kind, 4 * self._train * self.study.k * self.study.rounds, "residuals")
 
     def _requests(self) -> Iterator[Flow]:
@@ -154,9 +162,8 @@ class Volume:
         yield from self._up("weighted-sum", layout.ciphertexts * SUM.reply_bytes * rounds, "fits", adder)
 
     def _parts(self, ids: int) -> Iterator[Flow]:
-        encrypted, noised = self.study.protect.encrypted, self.study.protect.predictions == "noise"
-        kind = "encrypted-predict-reply" if encrypted else "noised-predict-reply" if noised else "predict-reply"
-        return self._up(kind, ids + (self._replies(ids) if encrypted else 4 * ids * self.study.k), "parts")
+        values = self._replies(ids) if self.study.protect.encrypted else 4 * ids * self.study.k
+        return self._up(self._kind("prediction", "open"), ids + values, "parts")
 
     def _summed_parts(self, ids: int) -> Iterator[Flow]:
         from crypto.ckks.fits import SUM, Layout

@@ -142,7 +142,7 @@ def _squares(study: Study, r: Array) -> float:
 
 def _of_bins(study: Study, r: Array) -> str:
     """Randomised response releases one of a few bins."""
-    if study.protect.residuals != "dp" or study.protect.epsilon is None:
+    if study.protect.epsilon is None:
         return ""
     from crypto.label_privacy import bin_count
 

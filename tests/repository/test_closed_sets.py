@@ -97,3 +97,30 @@ def test_every_match_says_what_it_does_with_the_rest(path: Path) -> None:
             end, same = ast.unparse(last.body[-1]), f"return {ast.unparse(node.subject)}"
             known = ("raise ", "assert_never(", "return self._fits.receive(", "return self._fitted.receive(")
             assert wild and (end.startswith(known) or end == same), f"line {node.lineno}: {end}"
+
+
+ASKED_OF_A_MODE = """
+noised = "noised-" if protect.predictions == "noise" else ""
+if study.protect.residuals in ("dp", "ip") or protect.residuals != "none":
+    pass
+"""
+
+
+def modes_named(text: str) -> list[str]:
+    """Comparisons of `protect.residuals` or `protect.predictions` with a name other than "none"."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Compare) and isinstance(node.left, ast.Attribute):
+            of = ast.unparse(node.left)
+            names = {one.value for one in ast.walk(node) if isinstance(one, ast.Constant)} - {"none"}
+            if names and of.endswith(("protect.residuals", "protect.predictions")):
+                found.append(ast.unparse(node))
+    return found
+
+
+def test_nobody_asks_for_the_name_of_a_mode_and_takes_all_others_for_one() -> None:
+    """What depends on a mode is told by the mode, or by a match in the settings, which alone compare names."""
+    assert modes_named(ASKED_OF_A_MODE) == ["protect.predictions == 'noise'", "study.protect.residuals in ('dp', 'ip')"]
+    for path in CODE:
+        if path.parent.name != "settings":
+            assert not modes_named(path.read_text()), path.relative_to(ROOT)
