@@ -17,11 +17,13 @@ from secure_gal.labels.residual_rules import residual_problem
 from secure_gal.messages import Batch, Ending, Finish, Fitted, Message, PredictReply, Residual
 from secure_gal.protection.assistor_stage import AssistorStage
 from secure_gal.protection.ports import FittedSide, Known
-from secure_gal.settings.study import Study
+from secure_gal.settings.study import Protect, Study
 from secure_gal.state import ARRAY, Entry
 
 Problem = Callable[[Study, int, npt.NDArray[np.float32]], str]
 """Why no honest sponsor of a study sends these values in this round, or empty."""
+Shown = Callable[[Protect, Fit, npt.NDArray[np.float64]], Fit]
+"""What leaves instead of sum_t c_t f_t, (n, K), for coefficients c_t, (T,): a fit is the sum of one, and c = 1."""
 
 
 class ClearResidualSide:
@@ -101,7 +103,12 @@ def coefficients(stage: AssistorStage) -> Entry[npt.NDArray[Any]]:
 
 
 class SeenFitsSide(FittedSide):
-    """At an assistor: fits and parts go to the sponsor as they are."""
+    """At an assistor: fits and parts go to the sponsor in messages of these kinds, as they are or as `shown` says."""
+
+    def __init__(
+        self, fitted: type[Fitted] = Fitted, reply: type[PredictReply] = PredictReply, shown: Shown | None = None
+    ) -> None:
+        self._fitted, self._reply, self._shown = fitted, reply, shown
 
     def prepared(self, stage: AssistorStage) -> list[Effect]:
         """Nothing is declared."""
@@ -109,17 +116,22 @@ class SeenFitsSide(FittedSide):
 
     def leave(self, stage: AssistorStage, round_: int, fit: Fit, residual: npt.NDArray[Any]) -> list[Effect]:
         """To the sponsor."""
-        return [Send(stage.sponsor, Fitted(fit, round_))]
+        if self._shown is not None:
+            fit = self._shown(stage.study.protect, fit, np.ones(1))
+        return [Send(stage.sponsor, self._fitted(fit, round_))]
 
     def leave_part(
         self, stage: AssistorStage, number: int, ids: tuple[str, ...], known: Known, part: Fit
     ) -> list[Effect]:
-        """To the sponsor."""
+        """To the sponsor; what is shown of a row whose id is unknown is 0."""
+        if self._shown is not None:
+            part = self._shown(stage.study.protect, part, coefficients(stage).get())
+            part[known == 0] = 0.0
         return [
             events.Predicted(len(known), int(known.sum())),
-            Send(stage.sponsor, PredictReply(Batch(number), known, part)),
+            Send(stage.sponsor, self._reply(Batch(number), known, part)),
         ]
 
     def no_part(self, stage: AssistorStage, batch: Batch) -> Message:
         """A reply without rows."""
-        return PredictReply(batch, np.zeros(0, dtype=np.uint8), np.zeros((0, stage.outputs), dtype=np.float32))
+        return self._reply(batch, np.zeros(0, dtype=np.uint8), np.zeros((0, stage.outputs), dtype=np.float32))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from secure_gal.messages import Finish, Fitted, PredictReply, Residual
 from secure_gal.phases import Step
-from secure_gal.protection.clear.assistor import ClearResidualSide, SeenFitsSide
+from secure_gal.protection.clear.assistor import ClearResidualSide, SeenFitsSide, Shown
 from secure_gal.protection.clear.parts import SeenParts
 from secure_gal.protection.clear.sponsor import ClearResiduals, SeenFits
 from secure_gal.protection.disclosure import Disclosure, Lines
@@ -33,8 +33,9 @@ def residuals_of(kind: type[Residual], lines: Lines, labels: MakeLabels | None =
     return ResidualMode(steps_of(kind), lambda cipher: port, lambda study: side, lines, labels)
 
 
-def fits_of(fitted: type[Fitted], reply: type[PredictReply], side: type[SeenFitsSide], lines: Lines) -> FittedMode:
-    """Fits and parts as float32 values, in messages of these kinds."""
+def fits_of(fitted: type[Fitted], reply: type[PredictReply], lines: Lines, shown: Shown | None = None) -> FittedMode:
+    """Fits and parts as float32 values, in messages of these kinds: as they are, or as `shown` makes them."""
+    side = SeenFitsSide(fitted, reply, shown)
     steps = (
         Step("sponsor", "learning", fitted.KIND, ("learning", "finishing")),
         Step("prediction", "open", reply.KIND, ("open",)),
@@ -43,7 +44,7 @@ def fits_of(fitted: type[Fitted], reply: type[PredictReply], side: type[SeenFits
         declares=False,
         steps=lambda study, name: steps,
         port=lambda study, cipher: SeenFits(fitted),
-        side=lambda context, state, calculator: side(),
+        side=lambda context, state, calculator: side,
         parts=lambda context, cipher: SeenParts(reply),
         lines=lines,
     )
@@ -79,4 +80,4 @@ def residual_lines(study: Study) -> tuple[Disclosure, ...]:
 
 
 RESIDUALS = residuals_of(Residual, residual_lines)
-FITS = fits_of(Fitted, PredictReply, SeenFitsSide, lambda study: fitted_lines(Fitted.KIND, PredictReply.KIND, "clear"))
+FITS = fits_of(Fitted, PredictReply, lambda study: fitted_lines(Fitted.KIND, PredictReply.KIND, "clear"))

@@ -17,7 +17,7 @@ from secure_gal.holdings.encrypted import EncryptedRidgeFits
 from secure_gal.labels.schemes import RangeInterval
 from secure_gal.messages import Batch, NoRows, PaddedWidth, Realign, Step, Width
 from secure_gal.protection.ckks.sponsor import DecryptedFits
-from secure_gal.protection.noised import NoisedFitsSide
+from secure_gal.protection.clear.assistor import SeenFitsSide
 from secure_gal.protection.ports import FittedSide
 from secure_gal.protection.sums.assistor import SealedFits
 from secure_gal.protocol import roles
@@ -143,7 +143,7 @@ def test_a_mode_that_leaves_a_step_out_is_our_own_error(step: str) -> None:
 
 def test_a_refused_batch_has_no_row() -> None:
     stage: Any = SimpleNamespace(outputs=3)
-    message = NoisedFitsSide().no_part(stage, Batch(2, "why"))
+    message = SeenFitsSide(messages.NoisedFitted, messages.NoisedPredictReply).no_part(stage, Batch(2, "why"))
     assert isinstance(message, messages.NoisedPredictReply) and message.batch == Batch(2, "why")
     assert (message.known.shape, message.part.shape) == ((0,), (0, 3))
     assert (message.known.dtype, message.part.dtype) == (np.uint8, np.float32)
