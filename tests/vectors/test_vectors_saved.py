@@ -19,9 +19,12 @@ import pytest
 from parties.run import learnt_from
 from parties.run.budget import DataBudget
 from parties.run.store import LinkRecord, RunStore
+from secure_gal.data import distributions
+from secure_gal.data.distributions import Column, Distributions
 from secure_gal.data.encode import LabelCodec
 from secure_gal.data.encode_arrays import ArrayEncoder
 from secure_gal.data.encode_table import TableEncoder
+from secure_gal.data.schema import Schema
 from secure_gal.data.table import Table
 from secure_gal.features import encoder_file
 from secure_gal.features.encoder import Encoder
@@ -133,6 +136,30 @@ def test_digests_of_a_table() -> None:
     )
     with vector.read():
         assert learnt_from.read(vector.frozen["text"]) == learnt
+
+
+def test_a_schema_by_its_digest() -> None:
+    """`secure-gal drift` compares it with the one that was kept; another digest says that every old table was read in
+    another way."""
+    vector = Vector("schema-digest")
+    with vector.read():
+        schema = msgspec.convert(vector.given["schema"], Schema)
+        elsewhere = msgspec.structs.replace(schema, dialect=None, asked={"columns": "age"})
+    assert msgspec.json.decode(msgspec.json.encode(schema)) == vector.given["schema"], (
+        f"layer {vector.layer!r}: its fields"
+    )
+    vector.same(digest=schema.digest, digest_of_another_file=elsewhere.digest)
+
+
+def test_distributions_file(tmp_path: Path) -> None:
+    vector = Vector("distributions")
+    age, town = Column("age", 1, (17.5, 40.0), (0, 3, 1)), Column("town", 0, levels={"a": 4, "é": 1})
+    learnt = Distributions(1, "ab" * 32, 5, (age, town))
+    distributions.write(tmp_path, learnt)
+    vector.same(name=distributions.FILE, text=(tmp_path / distributions.FILE).read_text())
+    (tmp_path / distributions.FILE).write_text(vector.frozen["text"])
+    with vector.read():
+        assert distributions.read(tmp_path) == learnt
 
 
 def packed(raw: bytes) -> str:
