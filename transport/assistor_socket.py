@@ -6,7 +6,6 @@ import contextlib
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import zmq
 
@@ -23,7 +22,7 @@ from transport.curve import (
     _ping,
     _Wake,
 )
-from transport.events import Attached, Event, Lost, Refused
+from transport.events import Attached, Event, Frame, Lost, Refused
 from transport.link import Link
 from transport.monitor import Log, Monitor
 
@@ -96,7 +95,7 @@ class AssistorSocket:
         self._socket.close(linger=linger)
         self._context.destroy(linger=linger)
 
-    def send_message(self, peer: str, seq: int, frames: Sequence[Any]) -> None:
+    def send_message(self, peer: str, seq: int, frames: Sequence[Frame]) -> None:
         """Send a message's frames, in pieces if it is long."""
         self._link.send_message(seq, frames)
 
@@ -129,7 +128,7 @@ class AssistorSocket:
             happened += self._on_frames(frames)
         return happened + self._on_time()
 
-    def _on_frames(self, frames: Sequence[Any]) -> list[Event]:
+    def _on_frames(self, frames: Sequence[Frame]) -> list[Event]:
         op = bytes(frames[0])
         if op == ev.WELCOME:
             if frames[1:] != [ev.VERSION]:
@@ -165,7 +164,7 @@ class AssistorSocket:
         self._dial()
         return [Lost(self._sponsor.name)] if was_up else []
 
-    def _raw(self, frames: list[Any]) -> None:
+    def _raw(self, frames: list[Frame]) -> None:
         """Send, or drop it where libzmq has given the connection up and would wait here without end: what matters is
         sent again after the next sync."""
         with contextlib.suppress(zmq.Again):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 PIECE, HELD, ATTACH, WELCOME, REATTACH, PING, PONG, ACK, REFUSE, SYNC = (bytes([c]) for c in b"MHAWRPOKBS")
 """First frame: a piece of a message, how much is held of one; attach, welcome, please attach again; ping, pong;
 acknowledge; refuse; sync."""
+Frame = bytes | memoryview
+"""One frame of a message, as it is sent or as it came."""
 VERSION = bytes([2])
 """Second frame of attach and welcome. Version 1 had none, and sent messages whole."""
 OTHER_VERSION = "it runs a release with another version of the link; install the same release on both sides"
@@ -33,7 +34,7 @@ class Begun:
     """A message that takes several pieces has begun: header, signature and salts, and the bytes that are to follow."""
 
     peer: str
-    head: Sequence[Any] = field(repr=False)
+    head: Sequence[Frame] = field(repr=False)
     rest: int
 
 
@@ -42,7 +43,7 @@ class Message:
     """Wire frames from the authenticated peer."""
 
     peer: str
-    frames: Sequence[Any] = field(repr=False)
+    frames: Sequence[Frame] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

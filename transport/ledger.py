@@ -17,7 +17,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, Literal, NamedTuple, Protocol
+from typing import IO, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -25,6 +25,7 @@ from crypto import merkle
 from crypto.identity import Card, Identity
 from secure_gal.errors import EnvironmentFailure, SettingsError
 from secure_gal.messages.certificate import Certificate, LogHead, head_statement
+from transport.events import Frame
 from transport.ledger_entries import (
     FORMAT,
     BeyondEntry,
@@ -154,7 +155,7 @@ class Ledger:
         """Number and root of all lines so far: what this party gives for a certificate, once flushed."""
         return LogHead(self._seq, merkle.root(self._peaks).hex())
 
-    def message(self, direction: Literal["sent", "received"], peer: Card, frames: Sequence[Any]) -> Row:
+    def message(self, direction: Literal["sent", "received"], peer: Card, frames: Sequence[Frame]) -> Row:
         """The entry of one message, from its frames [header, signature, salts, ...] (`wire.encode`, or as they came).
 
         A received message must have passed `wire.decode`. A message that is sent again, or arrives again, gets no

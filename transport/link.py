@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from transport import events as ev
-from transport.events import Ack, Begun, Event, Message, Refused, Sync
+from transport.events import Ack, Begun, Event, Frame, Message, Refused, Sync
 from transport.pieces import ANSWER_BYTES, PREFIX_BYTES, Incoming, Outgoing
 
 MAX_SMALL_BYTES = 1024
@@ -21,7 +20,7 @@ class Link:
         clock: in seconds.
     """
 
-    def __init__(self, peer: str, send: Callable[[list[Any]], object], clock: Callable[[], float]) -> None:
+    def __init__(self, peer: str, send: Callable[[list[Frame]], object], clock: Callable[[], float]) -> None:
         self._peer, self._send = peer, send
         self._incoming = Incoming()
         self._outgoing = Outgoing(lambda prefix, piece: send([ev.PIECE, prefix, piece]), clock)
@@ -36,7 +35,7 @@ class Link:
         """A connection came up or went: nothing is under way any more."""
         self._outgoing.restart()
 
-    def send_message(self, seq: int, frames: Sequence[Any]) -> None:
+    def send_message(self, seq: int, frames: Sequence[Frame]) -> None:
         """Queue a message's frames."""
         self._outgoing.push(seq, frames)
 
@@ -52,7 +51,7 @@ class Link:
         """Tell the peer why it is refused."""
         self._send([ev.REFUSE, reason.encode()[:MAX_SMALL_BYTES]])
 
-    def receive(self, frames: Sequence[Any]) -> list[Event]:
+    def receive(self, frames: Sequence[Frame]) -> list[Event]:
         """What the peer's frames mean; nothing for anything malformed or unknown."""
         op, body = bytes(frames[0]), frames[1:]
         if op == ev.PIECE and len(body) == 2 and len(body[0]) == PREFIX_BYTES:

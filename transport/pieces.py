@@ -14,7 +14,8 @@ import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+
+from transport.events import Frame
 
 LEAST_PIECE, MOST_PIECE = 32 << 10, 256 << 10
 """Bytes of a piece, but for a message's last. The first one holds table, header, signature and salts whole (25 KiB at
@@ -36,7 +37,7 @@ PREFIX_BYTES, ANSWER_BYTES = _PREFIX.size, _ANSWER.size
 class _Parcel:
     """A message as one string of bytes: how many frames, their lengths, the frames."""
 
-    def __init__(self, seq: int, frames: Sequence[Any]) -> None:
+    def __init__(self, seq: int, frames: Sequence[Frame]) -> None:
         lengths = [memoryview(frame).nbytes for frame in frames]
         table = _COUNT.pack(len(lengths)) + b"".join(map(_LENGTH.pack, lengths))
         views = [memoryview(frame).cast("B") for frame, length in zip(frames, lengths, strict=True) if length]
@@ -94,7 +95,7 @@ class Outgoing:
         self._under_way, self._window = 0, min(self._window, FIRST_WINDOW)
         self._asking = True
 
-    def push(self, seq: int, frames: Sequence[Any]) -> None:
+    def push(self, seq: int, frames: Sequence[Frame]) -> None:
         """Queue a message, and send what may be sent."""
         self._waiting.append(_Parcel(seq, frames))
         self._pump()

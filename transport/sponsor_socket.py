@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
@@ -26,7 +26,7 @@ from transport.curve import (
     _ping,
     _Wake,
 )
-from transport.events import Attached, Event, Lost
+from transport.events import Attached, Event, Frame, Lost
 from transport.link import Link
 from transport.monitor import Log, Monitor
 
@@ -134,7 +134,7 @@ class SponsorSocket:
         moved = [link.take_moved() for link in self._links.values()]
         return any(moved) or any(connection.busy for connection in self._connections.values())
 
-    def send_message(self, peer: str, seq: int, frames: Sequence[Any]) -> None:
+    def send_message(self, peer: str, seq: int, frames: Sequence[Frame]) -> None:
         """Send a message's frames, in pieces if it is long."""
         self._links[peer].send_message(seq, frames)
 
@@ -205,7 +205,7 @@ class SponsorSocket:
         self._contests[name] = _Contest(routing, token, self._clock() + CONTEST_SECONDS)
         return []
 
-    def _on_pong(self, name: str, frames: Sequence[Any]) -> None:
+    def _on_pong(self, name: str, frames: Sequence[Frame]) -> None:
         contest = self._contests.get(name)
         if contest and len(frames) == 2 and bytes(frames[1]) == contest.token:
             del self._contests[name]
@@ -234,12 +234,12 @@ class SponsorSocket:
                 happened.append(Lost(name))
         return happened
 
-    def _send(self, peer: str, frames: list[Any]) -> None:
+    def _send(self, peer: str, frames: list[Frame]) -> None:
         connection = self._connections.get(peer)
         if connection is not None:
             self._raw([connection.routing, *frames])
 
-    def _raw(self, frames: list[Any]) -> bool:
+    def _raw(self, frames: list[Frame]) -> bool:
         try:
             self._socket.send_multipart(frames, copy=False)
         except zmq.ZMQError as error:

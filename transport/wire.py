@@ -29,6 +29,7 @@ from secure_gal.messages import (
     FieldSpec,
     Message,
 )
+from transport.events import Frame
 
 VERSION = 1
 CHUNK = 8 << 20
@@ -100,7 +101,7 @@ class Received:
 
 def encode(
     message: Message, *, study: str, run: str, sender: str, recipient: str, seq: int, identity: Identity
-) -> list[Any]:
+) -> list[Frame]:
     """Signed frames of one message; tensor frames are views of the tensor's memory, not copies."""
     infos, salts, chunks = [], [], []
     for spec in message.FIELDS:
@@ -132,7 +133,7 @@ def around(kind: str, sender: str, recipient: str, nbytes: int) -> int:
     return len(msgspec.json.encode(header)) + SIGNATURE_BYTES + SALT_BYTES * len(specs)
 
 
-def announced(head: Sequence[Any], rest: int, *, sender: Card, recipient: str, limits: Limits) -> Header:
+def announced(head: Sequence[Frame], rest: int, *, sender: Card, recipient: str, limits: Limits) -> Header:
     """The header of a message whose payload, `rest` bytes, is still to come: signed, and within the limits.
 
     Args:
@@ -147,7 +148,7 @@ def announced(head: Sequence[Any], rest: int, *, sender: Card, recipient: str, l
     return header
 
 
-def decode(frames: Sequence[Any], *, sender: Card, recipient: str, limits: Limits) -> Received:
+def decode(frames: Sequence[Frame], *, sender: Card, recipient: str, limits: Limits) -> Received:
     """Parse, verify and check one message; `sender` is the card of the authenticated channel's peer.
 
     Raises:
@@ -168,7 +169,7 @@ def decode(frames: Sequence[Any], *, sender: Card, recipient: str, limits: Limit
     return Received(header, bytes(frames[1]), make(**values, round=header.round))
 
 
-def _opened(frames: Sequence[Any], sender: Card, recipient: str, limits: Limits) -> tuple[Header, type[Message]]:
+def _opened(frames: Sequence[Frame], sender: Card, recipient: str, limits: Limits) -> tuple[Header, type[Message]]:
     """Everything that can be checked before a payload is there."""
     peer = sender.name
     header, raw = _header(peer, frames)
@@ -189,12 +190,12 @@ def _opened(frames: Sequence[Any], sender: Card, recipient: str, limits: Limits)
     return header, kind
 
 
-def size(frames: Sequence[Any]) -> int:
+def size(frames: Sequence[Frame]) -> int:
     """Bytes of a message over all its frames, without ZeroMQ's own framing."""
     return sum(memoryview(frame).nbytes for frame in frames)
 
 
-def _header(peer: str, frames: Sequence[Any]) -> tuple[Header, bytes]:
+def _header(peer: str, frames: Sequence[Frame]) -> tuple[Header, bytes]:
     if len(frames) < 3 or len(frames[0]) > MAX_HEADER_BYTES:
         raise PeerViolation(peer, f"a message has a header of at most {MAX_HEADER_BYTES} bytes, a signature and salts")
     raw = bytes(frames[0])
@@ -227,7 +228,7 @@ def _payload(spec: FieldSpec, value: Any) -> tuple[memoryview, tuple[int, ...]]:
     return memoryview(flat.data), array.shape
 
 
-def payload_digest(salt: bytes, parts: Sequence[Any]) -> str:
+def payload_digest(salt: bytes, parts: Sequence[Frame]) -> str:
     """Salted SHA-256 (hex) of a payload in parts, as a header gives it."""
     digest = hashlib.sha256(salt)
     for part in parts:
@@ -254,7 +255,7 @@ def _check_info(peer: str, kind: str, spec: FieldSpec, info: FieldInfo, limits: 
         raise PeerViolation(peer, f"{where}: bytes do not fit the shape")
 
 
-def _value(peer: str, spec: FieldSpec, info: FieldInfo, parts: Sequence[Any], salt: bytes) -> Any:
+def _value(peer: str, spec: FieldSpec, info: FieldInfo, parts: Sequence[Frame], salt: bytes) -> Any:
     sizes = [len(part) for part in parts]
     expected = [min(CHUNK, info.nbytes - i) for i in range(0, info.nbytes, CHUNK)]
     if sizes != expected:

@@ -11,7 +11,6 @@ import os
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -20,6 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from crypto.identity import Identity
 from secure_gal.errors import EnvironmentFailure, SettingsError
+from transport.events import Frame
 from transport.ledger_entries import MessageEntry, decode
 from transport.wire import SALT_BYTES, payload_digest
 
@@ -37,7 +37,7 @@ class Archive:
     def __repr__(self) -> str:
         return f"Archive({self._folder})"
 
-    def write(self, seq: int, frames: Sequence[Any]) -> None:
+    def write(self, seq: int, frames: Sequence[Frame]) -> None:
         """Keep the frames of the message that ledger entry `seq` tells of.
 
         Raises:

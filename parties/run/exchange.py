@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -13,6 +13,7 @@ from secure_gal.effects import Effect, Job
 from secure_gal.events import Event
 from secure_gal.messages import Message
 from secure_gal.state import State, Value
+from transport.events import Frame
 from transport.ledger import Row
 
 
@@ -42,7 +43,7 @@ class Store(Protocol):
         self,
         changes: Mapping[str, Value | None],
         links: Mapping[str, LinkRecord],
-        outgoing: Sequence[tuple[str, int, Sequence[Any]]],
+        outgoing: Sequence[tuple[str, int, Sequence[Frame]]],
         ledger: Sequence[Row] = (),
     ) -> None: ...
     def acknowledge(self, peer: str, seq: int) -> None: ...
@@ -72,7 +73,7 @@ class Transmit:
 
     peer: str
     kind: Literal["sync", "message", "ack", "refuse"]
-    frames: Sequence[Any] = field(default=(), repr=False)
+    frames: Sequence[Frame] = field(default=(), repr=False)
     seq: int = 0
 
 

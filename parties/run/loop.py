@@ -18,7 +18,7 @@ from parties.run.progress import Progress
 from secure_gal import events
 from secure_gal.effects import Job
 from secure_gal.errors import Paused, SettingsError
-from transport.events import Ack, Attached, Begun, Event, Lost, Message, Refused, Sync
+from transport.events import Ack, Attached, Begun, Event, Frame, Lost, Message, Refused, Sync
 
 POLL_SECONDS = 0.25
 """Longest wait in one poll: how late a signal or a patience limit may be noticed."""
@@ -28,7 +28,7 @@ class Socket(Protocol):
     """What `SponsorSocket` and `AssistorSocket` share."""
 
     def poll(self, timeout: float) -> Iterable[Event]: ...
-    def send_message(self, peer: str, seq: int, frames: Sequence[Any]) -> None: ...
+    def send_message(self, peer: str, seq: int, frames: Sequence[Frame]) -> None: ...
     def send_sync(self, peer: str, payload: bytes) -> None: ...
     def send_ack(self, peer: str, seq: int) -> None: ...
     def refuse(self, peer: str, reason: str) -> None: ...
@@ -247,9 +247,9 @@ class Loop:
             case "ack":
                 self._socket.send_ack(item.peer, item.seq)
             case "sync":
-                self._socket.send_sync(item.peer, item.frames[0])
+                self._socket.send_sync(item.peer, bytes(item.frames[0]))
             case "refuse":
-                self._socket.refuse(item.peer, item.frames[0].decode())
+                self._socket.refuse(item.peer, bytes(item.frames[0]).decode())
             case _:
                 assert_never(item.kind)
 

@@ -23,6 +23,7 @@ from secure_gal.effects import Done, Effect, Job, Send
 from secure_gal.errors import EnvironmentFailure, PeerViolation, WrongName
 from secure_gal.events import Event, Fact
 from transport import wire
+from transport.events import Frame
 from transport.ledger import Ledger, Row
 
 REFUSED_STORE = (
@@ -118,7 +119,7 @@ class Node:
         outcome.transmit += [Transmit(peer, "message", frames, seq) for seq, frames in stored]
         return outcome
 
-    def begun(self, peer: str, head: Sequence[Any], rest: int) -> Outcome:
+    def begun(self, peer: str, head: Sequence[Frame], rest: int) -> Outcome:
         """A message in pieces has begun: what is on the disk already need not come again.
 
         Raises:
@@ -131,7 +132,7 @@ class Node:
         received = self._link(peer).received
         return Outcome(transmit=[Transmit(peer, "ack", seq=received)] if header.seq <= received else [])
 
-    def message(self, peer: str, frames: Sequence[Any]) -> Outcome:
+    def message(self, peer: str, frames: Sequence[Frame]) -> Outcome:
         """A message arrived: process it once, whatever happens; acknowledge it when it is on disk.
 
         Raises:
@@ -219,7 +220,7 @@ class Node:
             outcome.transmit.insert(0, Transmit(from_, "ack", seq=self._links[from_].received))
         return outcome
 
-    def _logged(self, direction: Literal["sent", "received"], peer: str, frames: Sequence[Any]) -> Row:
+    def _logged(self, direction: Literal["sent", "received"], peer: str, frames: Sequence[Frame]) -> Row:
         row = self._ledger.message(direction, self._codec.cards[peer], frames)
         if self._archive is not None:
             self._archive.write(row.seq, frames)

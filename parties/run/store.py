@@ -20,6 +20,7 @@ import numpy as np
 from secure_gal.errors import EnvironmentFailure, SettingsError
 from secure_gal.settings.digest import FIRST_RELEASE
 from secure_gal.state import ERASABLE, Value
+from transport.events import Frame
 from transport.ledger import Row
 
 FILE = "run.db"
@@ -205,7 +206,7 @@ class RunStore:
         self,
         changes: Mapping[str, Value | None],
         links: Mapping[str, LinkRecord],
-        outgoing: Sequence[tuple[str, int, Sequence[Any]]],
+        outgoing: Sequence[tuple[str, int, Sequence[Frame]]],
         ledger: Sequence[Row] = (),
     ) -> None:
         """Make one step durable, with its ledger lines: all of it or nothing.

@@ -6,12 +6,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from crypto.private_files import write_new
 from crypto.work_folder import held
 from secure_gal.errors import setting
+from secure_gal.protection.ciphers import Cipher
 from secure_gal.settings.study import Study
+
+if TYPE_CHECKING:
+    from crypto.ckks.secret import SecretContext
 
 FILE = "ckks.key"
 HOME_BYTES = 64 << 20
@@ -35,7 +39,7 @@ def temporary_home() -> Iterator[Path]:
 class Key:
     """The key and its account; `cipher` is None in a study that encrypts nothing."""
 
-    cipher: Any = field(repr=False)
+    cipher: Cipher | None = field(repr=False)
     _folder: Path
 
     @classmethod
@@ -72,7 +76,7 @@ class Key:
         return {path.name: path.read_bytes() for path in sorted(self._folder.glob(f"{FILE}*")) if path.is_file()}
 
 
-def _kind(study: Study) -> Any:
+def _kind(study: Study) -> type[SecretContext]:
     if study.protect.summed:
         from crypto.ckks.secret_sum import SumContext
 

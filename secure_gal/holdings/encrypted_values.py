@@ -54,7 +54,7 @@ class EncryptedValues:
 
     def fit_round(
         self, round_: int, residual: npt.NDArray[np.float32], withheld: float = 1.0
-    ) -> tuple[bytes, npt.NDArray[np.float32]]:
+    ) -> tuple[bytes, npt.NDArray[np.uint8]]:
         """(saved model, Enc(f / max|r|) uint8 (fit_bytes,))."""
         saved, fitted = self._data.fit_round(round_, residual, withheld)
         _, scale = to_unit(residual)
@@ -75,7 +75,7 @@ class EncryptedValues:
 
     def predict(
         self, ids: tuple[str, ...], encoder: bytes, models: list[bytes], coefficients: npt.NDArray[np.float64], k: int
-    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
         """(known, Enc(part) uint8 (fit_bytes,)) from `[data] path` as it is on disk now."""
         known, part = self._data.predict(ids, encoder, models, coefficients, k)
         largest = MAX_PART / len(self._data.study.assistors)

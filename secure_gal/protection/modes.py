@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from secure_gal.holdings.roles import Context
 from secure_gal.phases import Step
+from secure_gal.protection.ciphers import Cipher
 from secure_gal.protection.disclosure import Lines
 from secure_gal.protection.ports import FittedPort, FittedSide, PartPort, ResidualPort, ResidualSide
 from secure_gal.settings.party import PartySettings
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from secure_gal.holdings.labels import Labels
     from secure_gal.protection.sums.combiner import Combiner
 
-Cipher = Any
-"""The sponsor's secret key where a study has one, else None: `ckks.Cipher`, or `sums.sponsor.SumCipher`."""
 MakeCalculator = Callable[[bytes, str], "Combiner"]
 """The aggregator's calculator from its evaluation keys and who sent them."""
 
@@ -34,14 +33,14 @@ class ResidualMode:
 
     Attributes:
         steps: that are legal because of it.
-        port: at the sponsor, from its key; side: at an assistor.
+        port: at the sponsor, from its key where the study has one; side: at an assistor.
         lines: who learns what of residuals and of how learning ends.
         labels: what the sponsor learns from, where these are not the true ones.
         admit: refuses an assistor whose learner cannot be fitted like this, before its data are read; SettingsError.
     """
 
     steps: tuple[Step, ...]
-    port: Callable[[Cipher], ResidualPort]
+    port: Callable[[Cipher | None], ResidualPort]
     side: Callable[[Study], ResidualSide]
     lines: Lines
     labels: MakeLabels | None = None
@@ -64,8 +63,8 @@ class FittedMode:
 
     declares: bool
     steps: Callable[[Study, str], tuple[Step, ...]]
-    port: Callable[[Study, Cipher], FittedPort]
+    port: Callable[[Study, Cipher | None], FittedPort]
     side: Callable[[Context, State, MakeCalculator | None], FittedSide]
-    parts: Callable[[Context, Cipher], PartPort]
+    parts: Callable[[Context, Cipher | None], PartPort]
     lines: Lines
     holding: MakeParts | None = None

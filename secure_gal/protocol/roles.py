@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from secure_gal import protection
 from secure_gal.holdings.roles import AssistorModel, Context, SponsorModel
-from secure_gal.protection.modes import Cipher, MakeCalculator
+from secure_gal.protection.ciphers import Cipher
+from secure_gal.protection.modes import MakeCalculator
 from secure_gal.protocol.assistor import Assistor
 from secure_gal.protocol.prediction import Domain, Prediction
 from secure_gal.protocol.sponsor import Sponsor
 from secure_gal.state import State
 
 
-def sponsor(context: Context, model: SponsorModel, state: State, nonce: bytes, cipher: Cipher = None) -> Sponsor:
+def sponsor(context: Context, model: SponsorModel, state: State, nonce: bytes, cipher: Cipher | None = None) -> Sponsor:
     """The sponsor of a study; `cipher`: its secret key, where the study has one."""
     study = context.study
     residuals, fitted = protection.residual_mode(study), protection.fitted_mode(study)
@@ -34,7 +35,7 @@ def prediction(
     state: State,
     ids: tuple[str, ...],
     outputs: int,
-    cipher: Cipher = None,
+    cipher: Cipher | None = None,
     domain: Domain | None = None,
 ) -> Prediction:
     """The sponsor's side of a batch, n ids with K outputs each."""

@@ -12,7 +12,7 @@ from secure_gal import events, messages
 from secure_gal.data.align import NoRowsError, combine
 from secure_gal.effects import Effect, Send
 from secure_gal.protocol.alignment_sponsor import SponsorAlignment
-from secure_gal.protocol.sponsor_records import SponsorRecords
+from secure_gal.protocol.sponsor_records import Counts, SponsorRecords
 from secure_gal.settings.study import Study
 from secure_gal.state import Entries
 
@@ -50,10 +50,9 @@ def number_rows(
     kept.ids.clear()
     kept.matches.clear()
     train = int(found.train.sum())
-    counts: dict[str, Any] = {"aligned": len(found.own), "train": train, "validation": len(found.own) - train}
-    kept.counts.set(counts | {"held": held})
+    kept.counts.set(Counts(len(found.own), train, len(found.own) - train, held))
     warned: list[Effect] = [events.Warned(found.warning)] if found.warning else []
-    return [events.Aligned(**counts, held=held), *warned]
+    return [events.Aligned(len(found.own), train, len(found.own) - train, held), *warned]
 
 
 def _end(study: Study, kept: SponsorRecords, why: str) -> list[Effect]:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+import msgspec
 
 from secure_gal.measures.evaluation import Evaluation
 from secure_gal.protocol.learned import Learned
 from secure_gal.state import ARRAY, MARK, NUMBER, RAW, TEXT, Entries, Entry, State, json_of
+
+
+class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of aligned rows: in all, those that train, those that are held out, and how many each party holds."""
+
+    aligned: int
+    train: int
+    validation: int
+    held: dict[str, int]
 
 
 class SponsorRecords:
@@ -26,7 +35,7 @@ class SponsorRecords:
         self.attempt = Entries(state, "attempt/", NUMBER)
         self.ids = Entries(state, "ids/", RAW)
         self.matches = Entries(state, "match/", RAW)
-        self.counts = Entry(state, "counts", json_of(dict[str, Any]))
+        self.counts = Entry(state, "counts", json_of(Counts))
         self.encoder = Entry(state, "encoder", RAW)
         self.ensemble = Entries(state, "ensemble/", ARRAY)
         self.alone = Entries(state, "alone/", ARRAY)

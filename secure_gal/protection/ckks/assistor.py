@@ -14,7 +14,7 @@ from secure_gal import events, messages
 from secure_gal.effects import Compute, Done, Effect, Send
 from secure_gal.errors import PeerViolation, blamed
 from secure_gal.holdings.budget import Charge
-from secure_gal.holdings.roles import Fit
+from secure_gal.holdings.roles import Fit, as_ciphertexts
 from secure_gal.messages import (
     Batch,
     EncryptedFinish,
@@ -185,7 +185,7 @@ class EncryptedFitsSide(FittedSide):
 
     def leave(self, stage: AssistorStage, round_: int, fit: Fit, residual: npt.NDArray[Any]) -> list[Effect]:
         """To the sponsor."""
-        return [Send(stage.sponsor, EncryptedFitted(fit, round_))]
+        return [Send(stage.sponsor, EncryptedFitted(as_ciphertexts(fit), round_))]
 
     def price(self, stage: AssistorStage, rows: int, heads: int) -> list[Charge]:
         """The reply ciphertexts."""
@@ -197,7 +197,7 @@ class EncryptedFitsSide(FittedSide):
         """To the sponsor."""
         return [
             events.Predicted(len(known), int(known.sum())),
-            Send(stage.sponsor, EncryptedPredictReply(Batch(number), known, part)),
+            Send(stage.sponsor, EncryptedPredictReply(Batch(number), known, as_ciphertexts(part))),
         ]
 
     def no_part(self, stage: AssistorStage, batch: Batch) -> Message:

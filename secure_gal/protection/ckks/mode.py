@@ -15,6 +15,7 @@ from secure_gal.messages import (
     PaddedWidth,
 )
 from secure_gal.phases import JOB, Step
+from secure_gal.protection.ciphers import given
 from secure_gal.protection.ckks.assistor import EncryptedFitsSide, EncryptedResidualSide
 from secure_gal.protection.ckks.parts import DecryptedParts
 from secure_gal.protection.ckks.sponsor import DecryptedFits, EncryptedResiduals
@@ -118,7 +119,7 @@ RESIDUALS = ResidualMode(
         Step("assistor", "learning", EncryptedFinish.KIND, ("concluding",)),
         Step("assistor", "concluding", JOB, ("serving",)),
     ),
-    port=EncryptedResiduals,
+    port=lambda cipher: EncryptedResiduals(given(cipher)),
     side=lambda study: EncryptedResidualSide(named(study.protect.parameter_set)),
     lines=_residual_lines,
     admit=_admit,
@@ -132,10 +133,10 @@ FITS = FittedMode(
         Step("prediction", "open", EncryptedPredictReply.KIND, ("open",)),
     ),
     port=lambda study, cipher: DecryptedFits(
-        cipher, named(study.protect.parameter_set), leave_one_out=study.cross_fitted
+        given(cipher), named(study.protect.parameter_set), leave_one_out=study.cross_fitted
     ),
     side=lambda context, state, calculator: EncryptedFitsSide(named(context.study.protect.parameter_set)),
-    parts=lambda context, cipher: DecryptedParts(cipher, named(context.study.protect.parameter_set)),
+    parts=lambda context, cipher: DecryptedParts(given(cipher), named(context.study.protect.parameter_set)),
     lines=_fitted_lines,
     holding=_holding,
 )

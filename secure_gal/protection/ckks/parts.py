@@ -12,7 +12,7 @@ from secure_gal.effects import Compute, Effect
 from secure_gal.errors import PeerViolation, blamed
 from secure_gal.messages import EncryptedPredictReply, Message
 from secure_gal.protection.batch import Batched, Part
-from secure_gal.protection.ckks.sponsor import Cipher
+from secure_gal.protection.ciphers import Cipher
 from secure_gal.protection.clear.parts import ask_by_id, ask_by_row, know_what_was_asked, refusal
 from secure_gal.state import ARRAY, Entries
 

@@ -8,7 +8,6 @@ of kept rounds. Every reply ciphertext is counted against tau before it is compu
 from __future__ import annotations
 
 import re
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,6 @@ from crypto.ckks.ciphertexts import check_replies
 from crypto.ckks.leave_one_out import growth
 from crypto.ckks.params import ParameterSet
 from crypto.ckks.slots import Packing
-from crypto.errors import Malformed
 from secure_gal import events
 from secure_gal.effects import Compute, Effect, Send
 from secure_gal.errors import PeerViolation, blamed
@@ -32,6 +30,7 @@ from secure_gal.messages import (
     Message,
     PaddedWidth,
 )
+from secure_gal.protection.ciphers import Cipher
 from secure_gal.protection.sponsor_stage import SponsorStage
 from secure_gal.state import ARRAY, MARK, NUMBER, TEXT, Entries, Entry
 
@@ -45,15 +44,6 @@ at most; this much more is left to CKKS's error."""
 def longest_fit(residual: Values, grown: float) -> float:
     """||f||_2 of an honest answer for the training rows, at most; the residual is at most 1 in size."""
     return NORM_SLACK * grown * float(np.linalg.norm(residual)) + 1.0
-
-
-class Cipher(Protocol):
-    """The sponsor's secret key (`crypto.ckks.secret.SecretContext`); every method may take long."""
-
-    def issue(self, padded: int, held: str, *, combines: bool = False) -> bytes: ...
-    def encrypt(self, values: Values) -> Bytes: ...
-    def decrypt(self, replies: Bytes, rows: int, outputs: int, source: str) -> Values: ...
-    def refuse(self, source: str, rule: str) -> Malformed: ...
 
 
 class EncryptedResiduals:

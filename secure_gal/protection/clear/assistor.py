@@ -12,7 +12,7 @@ from secure_gal import events, messages
 from secure_gal.effects import Compute, Done, Effect, Send
 from secure_gal.errors import PeerViolation
 from secure_gal.gal.withheld import LEAST
-from secure_gal.holdings.roles import Fit
+from secure_gal.holdings.roles import Fit, as_values
 from secure_gal.labels.residual_rules import residual_problem
 from secure_gal.messages import Batch, Ending, Finish, Fitted, Message, PredictReply, Residual
 from secure_gal.protection.assistor_stage import AssistorStage
@@ -22,7 +22,7 @@ from secure_gal.state import ARRAY, Entry
 
 Problem = Callable[[Study, int, npt.NDArray[np.float32]], str]
 """Why no honest sponsor of a study sends these values in this round, or empty."""
-Shown = Callable[[Protect, Fit, npt.NDArray[np.float64]], Fit]
+Shown = Callable[[Protect, npt.NDArray[np.float32], npt.NDArray[np.float64]], npt.NDArray[np.float32]]
 """What leaves instead of sum_t c_t f_t, (n, K), for coefficients c_t, (T,): a fit is the sum of one, and c = 1."""
 
 
@@ -116,20 +116,22 @@ class SeenFitsSide(FittedSide):
 
     def leave(self, stage: AssistorStage, round_: int, fit: Fit, residual: npt.NDArray[Any]) -> list[Effect]:
         """To the sponsor."""
+        values = as_values(fit)
         if self._shown is not None:
-            fit = self._shown(stage.study.protect, fit, np.ones(1))
-        return [Send(stage.sponsor, self._fitted(fit, round_))]
+            values = self._shown(stage.study.protect, values, np.ones(1))
+        return [Send(stage.sponsor, self._fitted(values, round_))]
 
     def leave_part(
         self, stage: AssistorStage, number: int, ids: tuple[str, ...], known: Known, part: Fit
     ) -> list[Effect]:
         """To the sponsor; what is shown of a row whose id is unknown is 0."""
+        values = as_values(part)
         if self._shown is not None:
-            part = self._shown(stage.study.protect, part, coefficients(stage).get())
-            part[known == 0] = 0.0
+            values = self._shown(stage.study.protect, values, coefficients(stage).get())
+            values[known == 0] = 0.0
         return [
             events.Predicted(len(known), int(known.sum())),
-            Send(stage.sponsor, self._reply(Batch(number), known, part)),
+            Send(stage.sponsor, self._reply(Batch(number), known, values)),
         ]
 
     def no_part(self, stage: AssistorStage, batch: Batch) -> Message:

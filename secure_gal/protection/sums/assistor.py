@@ -22,7 +22,7 @@ from secure_gal import events, messages
 from secure_gal.effects import Effect, Send
 from secure_gal.errors import ConsentError, PeerViolation
 from secure_gal.holdings.budget import Charge
-from secure_gal.holdings.roles import Fit
+from secure_gal.holdings.roles import Fit, as_ciphertexts
 from secure_gal.messages import (
     Batch,
     Declaration,
@@ -166,7 +166,7 @@ class SealedFits(FittedSide):
 
     def leave(self, stage: AssistorStage, round_: int, fit: Fit, residual: npt.NDArray[Any]) -> list[Effect]:
         """To the aggregator, through the sponsor; or kept, if this party is that."""
-        raw, kept = fit.tobytes(), _Records(stage.state)
+        raw, kept = as_ciphertexts(fit).tobytes(), _Records(stage.state)
         if self.aggregator is not None:
             return self.aggregator.own_fit(raw, residual)
         sealed = _sealed(stage, FITTED, round_, kept.rows.get(), raw, kept.sealing_key.get())
@@ -228,10 +228,10 @@ class SealedFits(FittedSide):
         if not known.all():
             why = "this party does not know every id that was asked for"
             return [Send(stage.sponsor, self.no_part(stage, Batch(number, why)))]
-        note = events.Predicted(len(known), int(known.sum()))
+        note, raw = events.Predicted(len(known), int(known.sum())), as_ciphertexts(part).tobytes()
         if self.aggregator is not None:
-            return [note, *self.aggregator.own_part(number, part.tobytes())]
-        sealed = _sealed(stage, PART, number, digest_rows(ids, b""), part.tobytes(), public)
+            return [note, *self.aggregator.own_part(number, raw)]
+        sealed = _sealed(stage, PART, number, digest_rows(ids, b""), raw, public)
         return [note, Send(stage.sponsor, messages.SealedPart(Batch(number), sealed))]
 
     def no_part(self, stage: AssistorStage, batch: Batch) -> Message:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from secure_gal.holdings.roles import Context
 from secure_gal.phases import Step, steps
-from secure_gal.protection.modes import Cipher, FittedMode, MakeCalculator
+from secure_gal.protection.ciphers import Cipher, of_sums
+from secure_gal.protection.modes import FittedMode, MakeCalculator
 from secure_gal.protection.ports import FittedPort, FittedSide, PartPort
 from secure_gal.protection.sums.manifest import lines
 from secure_gal.settings.study import Study
@@ -32,10 +33,10 @@ def _steps(study: Study, name: str) -> tuple[Step, ...]:
     )
 
 
-def _port(study: Study, cipher: Cipher) -> FittedPort:
+def _port(study: Study, cipher: Cipher | None) -> FittedPort:
     from secure_gal.protection.sums.sponsor import SummedFits
 
-    return SummedFits(cipher, study.protect.encrypted, leave_one_out=study.cross_fitted)
+    return SummedFits(of_sums(cipher), study.protect.encrypted, leave_one_out=study.cross_fitted)
 
 
 def _side(context: Context, state: State, calculator: MakeCalculator | None) -> FittedSide:
@@ -49,10 +50,10 @@ def _side(context: Context, state: State, calculator: MakeCalculator | None) -> 
     return SealedFits(aggregator, keyed_answers=not study.protect.encrypted)
 
 
-def _parts(context: Context, cipher: Cipher) -> PartPort:
+def _parts(context: Context, cipher: Cipher | None) -> PartPort:
     from secure_gal.protection.sums.parts import SummedParts
 
-    return SummedParts(cipher, context.digest, context.cards[context.study.adder])
+    return SummedParts(of_sums(cipher), context.digest, context.cards[context.study.adder])
 
 
 def _holding(data: AssistorData) -> Parts:

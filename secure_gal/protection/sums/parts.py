@@ -19,8 +19,8 @@ from secure_gal.effects import Compute, Done, Effect, Send
 from secure_gal.errors import PeerViolation, blamed
 from secure_gal.messages import Batch, KnownReply, Message, PartKey, SealedPart, SummedPart
 from secure_gal.protection.batch import Batched, Part
+from secure_gal.protection.ciphers import SumCipher
 from secure_gal.protection.sums.sealing import check_part_key
-from secure_gal.protection.sums.sponsor import SumCipher
 from secure_gal.state import ARRAY, MARK, Entries, Entry
 
 Bytes = npt.NDArray[np.uint8]

@@ -5,8 +5,6 @@ What it can read in a round are the inner products from which the weights follow
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 import numpy.typing as npt
 
@@ -21,7 +19,8 @@ from secure_gal.errors import DataError, PeerViolation, blamed, setting
 from secure_gal.gal.contributions import TOGETHER
 from secure_gal.gal.rows import study_order, to_unit
 from secure_gal.messages import Declaration, Declared, InnerProducts, Message, SealedFitted, WeightedSum
-from secure_gal.protection.ckks.sponsor import Cipher, checked_digest, held, longest_fit
+from secure_gal.protection.ciphers import SumCipher
+from secure_gal.protection.ckks.sponsor import checked_digest, held, longest_fit
 from secure_gal.protection.sponsor_stage import SponsorStage
 from secure_gal.protection.sums.declaration import check_declaration
 from secure_gal.protection.sums.weights import constrained_weights, uniform_weights
@@ -29,14 +28,6 @@ from secure_gal.state import ARRAY, MARK, Entries, Entry, State, json_of
 
 Bytes = npt.NDArray[np.uint8]
 Values = npt.NDArray[np.float64]
-
-
-class SumCipher(Cipher, Protocol):
-    """The sponsor's secret key (`crypto.ckks.secret_sum.SumContext`); every method may take long."""
-
-    def encrypt_difference(self, values: Values) -> Bytes: ...
-    def decrypt_products(self, products: Bytes, count: int, scaling: Products) -> Values: ...
-    def decrypt_sum(self, replies: Bytes, layout: Layout, source: str) -> Values: ...
 
 
 class SumRecords:
