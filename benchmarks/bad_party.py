@@ -34,8 +34,7 @@ from secure_gal import GAL
 from secure_gal.gal.doubt import beyond, credible, told_rows
 from secure_gal.gal.ensemble import Ensemble
 from secure_gal.gal.losses import get_loss
-from secure_gal.gal.rows import to_unit
-from secure_gal.gal.split import split_rows
+from secure_gal.gal.split import split_rows, to_unit
 from secure_gal.holdings.local import LocalParty, collapse
 from secure_gal.learners.cross_fit import folds_for
 from secure_gal.learners.linear import LinearLearner

@@ -11,8 +11,7 @@ from crypto.ckks.keys import PublicKeys
 from crypto.ckks.ring import padded
 from crypto.ckks.secret import SecretContext
 from secure_gal.errors import blamed
-from secure_gal.gal.rows import study_order, to_unit
-from secure_gal.gal.split import derive_seed
+from secure_gal.gal.split import derive_seed, study_order, to_unit
 from secure_gal.holdings.rings import ReplyRidge, answer
 from secure_gal.learners import ridge_features
 from secure_gal.settings.party import LearnerSettings

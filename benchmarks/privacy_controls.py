@@ -46,7 +46,7 @@ from crypto.ckks.sets import PARAMETER_SETS
 from crypto.ckks.slots import Slots
 from secure_gal.attacks.ciphertexts import unsanitised_plaintexts
 from secure_gal.attacks.finding import Finding, resampled
-from secure_gal.gal.rows import to_unit
+from secure_gal.gal.split import to_unit
 from secure_gal.learners import ridge_features
 
 PEER = "party-0"

@@ -22,8 +22,7 @@ from crypto.ckks.slots import Packing
 from crypto.ckks.sum_calculator import SumCalculator
 from crypto.ckks.sum_keys import ProductKeys
 from secure_gal.features.encoded import RidgeFeatures
-from secure_gal.gal.rows import study_order, to_unit
-from secure_gal.gal.split import derive_seed
+from secure_gal.gal.split import derive_seed, study_order, to_unit
 from secure_gal.holdings.rings import answer
 from secure_gal.holdings.sums import SumRidge
 from secure_gal.learners import ridge_features

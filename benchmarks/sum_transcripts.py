@@ -21,7 +21,7 @@ from secure_gal.attacks.finding import r2, squared_correlation
 from secure_gal.attacks.sums import recover_spaces
 from secure_gal.gal.ensemble import Ensemble
 from secure_gal.gal.losses import get_loss
-from secure_gal.gal.rows import to_unit
+from secure_gal.gal.split import to_unit
 from secure_gal.holdings.local import LocalParty
 from secure_gal.learners import make_learner
 from secure_gal.protection.sums.weights import constrained_weights

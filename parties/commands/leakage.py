@@ -70,7 +70,7 @@ def _labels(session: Session, store: RunStore, state: State) -> Leakage:
 def _ciphertext_numbers(session: Session, store: RunStore, residuals: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Numbers by round and row of fresh encryptions of what was sent: distributed as the ciphertexts that were."""
     from secure_gal.attacks.requests import readable
-    from secure_gal.gal.rows import to_unit
+    from secure_gal.gal.split import to_unit
 
     cipher = open_cipher(session, store)
     rows, outputs = residuals.shape[1:]

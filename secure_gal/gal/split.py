@@ -1,4 +1,7 @@
-"""Which rows train and which are held out, and folds of the training rows: drawn from the seed, never from labels."""
+"""Which rows train and which are held out, and folds of the training rows: drawn from the seed, never from labels.
+
+And what both sides of an encrypted study agree on about them: their order, and the scale of their values.
+"""
 
 from __future__ import annotations
 
@@ -38,3 +41,17 @@ def fold_numbers(rows: int, folds: int, seed: int) -> npt.NDArray[np.int64]:
     """
     order = np.random.default_rng(derive_seed("folds", seed)).permutation(rows)
     return np.asarray(order % max(1, min(folds, rows)), dtype=np.int64)
+
+
+def study_order(train: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Row numbers (N,) in the order of encrypted replies: training rows first, then validation rows."""
+    return np.concatenate([np.flatnonzero(train), np.flatnonzero(~train)])
+
+
+def to_unit(values: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.float64], float]:
+    """(values / scale, scale) with max|values / scale| = 1; scale is 1 where all values are 0.
+
+    The scale stays at the sponsor: ciphertexts hold values of at most 1, so that nothing wraps.
+    """
+    scale = float(np.abs(values).max(initial=0.0)) or 1.0
+    return np.asarray(values, dtype=np.float64) / scale, scale

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from crypto.ckks.fits import MAX_PART, MAX_VALUE, SUM
 from crypto.ckks.sum_keys import EncryptionKey
 from secure_gal.errors import DataError, StateError, blamed, setting
-from secure_gal.gal.rows import study_order, to_unit
+from secure_gal.gal.split import study_order, to_unit
 from secure_gal.holdings.assistor import AssistorData
 from secure_gal.holdings.sums import own_part
 

@@ -17,8 +17,7 @@ import numpy.typing as npt
 from secure_gal.errors import StateError
 from secure_gal.features.encoded import RidgeFeatures
 from secure_gal.features.fresh import draw
-from secure_gal.gal.rows import study_order
-from secure_gal.gal.split import derive_seed
+from secure_gal.gal.split import derive_seed, study_order
 from secure_gal.holdings.party import PartyModel
 from secure_gal.learners import ridge_features, storage
 from secure_gal.learners.kinds.linear import ridge_strength

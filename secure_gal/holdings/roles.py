@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from crypto.identity import Card, Identity
-from secure_gal.errors import StateError
 from secure_gal.holdings.kept_keys import KeptKeys, NothingKept
 from secure_gal.settings.study import Study
 
@@ -99,20 +98,6 @@ class SponsorModel(Protocol):
 Fit = npt.NDArray[np.float32] | npt.NDArray[np.uint8]
 """Values of n rows as they leave a holding: float32 (n, K), or ciphertexts, uint8. A mode's ports agree on which, and
 the message that takes them checks it."""
-
-
-def as_values(fit: Fit) -> npt.NDArray[np.float32]:
-    """The values of a fit or part that is not encrypted; StateError for ciphertexts, which no mode sends as values."""
-    if fit.dtype != np.float32:
-        raise StateError(f"a fit of {fit.dtype} where the study's modes agreed on values")
-    return cast("npt.NDArray[np.float32]", fit)
-
-
-def as_ciphertexts(fit: Fit) -> npt.NDArray[np.uint8]:
-    """The bytes of a fit or part that is encrypted; StateError for values in the clear, which must not leave."""
-    if fit.dtype != np.uint8:
-        raise StateError(f"a fit of {fit.dtype} where the study's modes agreed on ciphertexts")
-    return cast("npt.NDArray[np.uint8]", fit)
 
 
 class AssistorModel(Protocol):

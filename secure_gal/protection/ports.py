@@ -7,13 +7,13 @@ puts together the ones that a study asks for.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from secure_gal.effects import Effect
-from secure_gal.errors import PeerViolation
+from secure_gal.errors import PeerViolation, StateError
 from secure_gal.holdings.budget import Charge
 from secure_gal.holdings.roles import Fit
 from secure_gal.messages import (
@@ -33,6 +33,20 @@ from secure_gal.protection.sponsor_stage import SponsorStage
 Known = npt.NDArray[np.uint8]
 Reply = PredictReply | EncryptedPredictReply | KnownReply | PartKey | SealedPart | SummedPart
 """What an assistor sends about a prediction batch."""
+
+
+def as_values(fit: Fit) -> npt.NDArray[np.float32]:
+    """The values of a fit or part that is not encrypted; StateError for ciphertexts, which no mode sends as values."""
+    if fit.dtype != np.float32:
+        raise StateError(f"a fit of {fit.dtype} where the study's modes agreed on values")
+    return cast("npt.NDArray[np.float32]", fit)
+
+
+def as_ciphertexts(fit: Fit) -> npt.NDArray[np.uint8]:
+    """The bytes of a fit or part that is encrypted; StateError for values in the clear, which must not leave."""
+    if fit.dtype != np.uint8:
+        raise StateError(f"a fit of {fit.dtype} where the study's modes agreed on ciphertexts")
+    return cast("npt.NDArray[np.uint8]", fit)
 
 
 class ResidualPort(Protocol):

@@ -18,7 +18,7 @@ from crypto.errors import Malformed
 from parties.run.node import Node
 from secure_gal import GAL
 from secure_gal.errors import StateError
-from secure_gal.gal.rows import study_order
+from secure_gal.gal.split import study_order
 from secure_gal.holdings.rings import ReplyRidge, answer
 from secure_gal.learners import make_learner, ridge, ridge_features
 from secure_gal.protection import assistor_data

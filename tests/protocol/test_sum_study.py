@@ -19,7 +19,7 @@ from crypto.ckks.releases import Releases
 from crypto.ckks.secret_sum import SumContext
 from crypto.sealed_box import SealingKey
 from secure_gal import messages
-from secure_gal.gal.rows import to_unit
+from secure_gal.gal.split import to_unit
 from secure_gal.protection.sums.sealing import bind
 from secure_gal.protection.sums.weights import commit_in_the_clear
 from secure_gal.settings.study import Protect

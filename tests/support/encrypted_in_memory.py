@@ -13,7 +13,7 @@ from crypto.errors import Malformed
 from parties.run.budget import DataBudget
 from parties.run.node import Node
 from secure_gal.errors import PeerViolation
-from secure_gal.gal.rows import study_order
+from secure_gal.gal.split import study_order
 from secure_gal.protocol import roles
 from secure_gal.settings.limits import Beyond
 from secure_gal.settings.study import Protect, Study

@@ -16,7 +16,7 @@ from crypto.ckks.secret_sum import SumContext
 from crypto.ckks.sets import PARAMETER_SETS
 from crypto.ckks.sum_keys import EncryptionKey, evaluation_part
 from parties.run.node import Node
-from secure_gal.gal.rows import study_order, to_unit
+from secure_gal.gal.split import study_order, to_unit
 from secure_gal.holdings.rings import ReplyRidge
 from secure_gal.holdings.sums import SumRidge
 from secure_gal.learners import ridge_features

@@ -18,7 +18,7 @@ from parties.run.budget import DataBudget
 from parties.run.node import Node
 from secure_gal.effects import Compute, Send
 from secure_gal.errors import PeerViolation
-from secure_gal.gal.rows import study_order, to_unit
+from secure_gal.gal.split import study_order, to_unit
 from secure_gal.holdings.local import LocalParty
 from secure_gal.learners import make_learner
 from secure_gal.protocol import roles

@@ -14,7 +14,7 @@ from secure_gal import events, messages
 from secure_gal.effects import Compute, Done, Effect, Send
 from secure_gal.errors import PeerViolation, blamed
 from secure_gal.holdings.budget import Charge
-from secure_gal.holdings.roles import Fit, as_ciphertexts
+from secure_gal.holdings.roles import Fit
 from secure_gal.messages import (
     Batch,
     EncryptedFinish,
@@ -27,7 +27,7 @@ from secure_gal.messages import (
 )
 from secure_gal.protection.assistor_stage import AssistorStage
 from secure_gal.protection.ckks.held_keys import keep_keys, keys_of, offer_keys
-from secure_gal.protection.ports import FittedSide, Known
+from secure_gal.protection.ports import FittedSide, Known, as_ciphertexts
 from secure_gal.state import ARRAY, MARK, RAW, Entry
 
 Bytes = npt.NDArray[np.uint8]

@@ -19,7 +19,7 @@ from crypto.ckks.slots import Packing
 from secure_gal import events
 from secure_gal.effects import Compute, Effect, Send
 from secure_gal.errors import PeerViolation, blamed
-from secure_gal.gal.rows import study_order, to_unit
+from secure_gal.gal.split import study_order, to_unit
 from secure_gal.messages import (
     EncryptedFinish,
     EncryptedFitted,

@@ -12,11 +12,11 @@ from secure_gal import events, messages
 from secure_gal.effects import Compute, Done, Effect, Send
 from secure_gal.errors import PeerViolation
 from secure_gal.gal.withheld import LEAST
-from secure_gal.holdings.roles import Fit, as_values
+from secure_gal.holdings.roles import Fit
 from secure_gal.labels.residual_rules import residual_problem
 from secure_gal.messages import Batch, Ending, Finish, Fitted, Message, PredictReply, Residual
 from secure_gal.protection.assistor_stage import AssistorStage
-from secure_gal.protection.ports import FittedSide, Known
+from secure_gal.protection.ports import FittedSide, Known, as_values
 from secure_gal.settings.study import Protect, Study
 from secure_gal.state import ARRAY, Entry
 

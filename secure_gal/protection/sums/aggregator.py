@@ -19,7 +19,7 @@ from crypto.ckks.sum_calculator import NoDifference
 from secure_gal import events
 from secure_gal.effects import Compute, Effect, Send
 from secure_gal.errors import PeerViolation, SettingsError, blamed
-from secure_gal.gal.rows import to_unit
+from secure_gal.gal.split import to_unit
 from secure_gal.holdings.roles import Context
 from secure_gal.messages import (
     Announcement,

@@ -22,7 +22,7 @@ from secure_gal import events, messages
 from secure_gal.effects import Effect, Send
 from secure_gal.errors import ConsentError, PeerViolation
 from secure_gal.holdings.budget import Charge
-from secure_gal.holdings.roles import Fit, as_ciphertexts
+from secure_gal.holdings.roles import Fit
 from secure_gal.messages import (
     Batch,
     Declaration,
@@ -35,7 +35,7 @@ from secure_gal.messages import (
 from secure_gal.protection.assistor_stage import AssistorStage
 from secure_gal.protection.ckks.assistor import declared, encode, keys, use_keys
 from secure_gal.protection.ckks.held_keys import keep_keys, keys_of, offer_keys
-from secure_gal.protection.ports import FittedSide, Known
+from secure_gal.protection.ports import FittedSide, Known, as_ciphertexts
 from secure_gal.protection.sums.aggregator import SumAggregator
 from secure_gal.protection.sums.declaration import check_declaration, digest_rows
 from secure_gal.protection.sums.exposure import equations, exposure, most_equations, reason, statement

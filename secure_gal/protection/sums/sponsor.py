@@ -17,7 +17,7 @@ from secure_gal import events, messages
 from secure_gal.effects import Compute, Effect, Send
 from secure_gal.errors import DataError, PeerViolation, blamed, setting
 from secure_gal.gal.contributions import TOGETHER
-from secure_gal.gal.rows import study_order, to_unit
+from secure_gal.gal.split import study_order, to_unit
 from secure_gal.messages import Declaration, Declared, InnerProducts, Message, SealedFitted, WeightedSum
 from secure_gal.protection.ciphers import SumCipher
 from secure_gal.protection.ckks.sponsor import checked_digest, held, longest_fit

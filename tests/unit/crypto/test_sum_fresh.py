@@ -16,7 +16,7 @@ from crypto.ckks.secret_sum import SumContext
 from crypto.ckks.sum_calculator import SumCalculator
 from crypto.ckks.sum_keys import EncryptionKey, ProductKeys
 from secure_gal.errors import SettingsError
-from secure_gal.gal.rows import study_order
+from secure_gal.gal.split import study_order
 from secure_gal.holdings.assistor import AssistorData
 from secure_gal.holdings.encrypted import EncryptedRidgeFits
 from secure_gal.learners import ridge_features

@@ -13,8 +13,8 @@ from crypto.ckks.secret_sum import SumContext
 from crypto.ckks.sets import PARAMETER_SETS
 from secure_gal import protection
 from secure_gal.errors import StateError
-from secure_gal.holdings.roles import as_ciphertexts, as_values
 from secure_gal.protection.ciphers import given, of_sums
+from secure_gal.protection.ports import as_ciphertexts, as_values
 from secure_gal.settings.study import Protect
 from tests.support.study_in_memory import study
 
