@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zipfile import BadZipFile
 
-import numpy as np
-
 from secure_gal.learners.storage_tree import Unreadable, Unstorable, class_named
-
-if TYPE_CHECKING:
-    from secure_gal.learners.storage_tree import Writer
 
 KNOWN = ("sklearn.", "numpy.", "scipy.")
 """Modules whose classes an estimator's parts may be of; skops asks about some of them. Their functions are another
@@ -31,17 +26,13 @@ def _skops() -> Any:
     return skops.io
 
 
-def node_of(value: Any, writer: Writer) -> dict[str, Any] | None:
-    """The node of an estimator, of scikit-learn or by its rules; None of anything else. Unstorable."""
-    kind = getattr(sys.modules.get("sklearn.base"), "BaseEstimator", None)  # another thread may be importing it
-    if kind is None or not isinstance(value, kind):
-        return None
+def write(estimator: Any) -> bytes:
+    """An estimator of scikit-learn, or by its rules; Unstorable."""
     io = _skops()
     try:
-        raw = bytes(io.dumps(value))
+        return bytes(io.dumps(estimator))
     except (io.exceptions.UnsupportedTypeException, TypeError, AttributeError) as error:
-        raise Unstorable(f"{type(value).__name__}: {error}") from error
-    return {"estimator": writer.number(np.frombuffer(raw, dtype=np.uint8))}
+        raise Unstorable(f"{type(estimator).__name__}: {error}") from error
 
 
 def read(raw: bytes, trusted: tuple[str, ...]) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,14 +17,11 @@ OF_CELLS = ("_flat_weights_names", "_all_weights")
 """What a recurrent layer names its weights by, besides its settings."""
 
 
-def node_of(value: Any, writer: Writer) -> dict[str, Any] | None:
-    """The node of a network, a layer or a tensor; None of anything else. Unstorable."""
-    torch = sys.modules.get("torch")
-    if torch is None:
-        return None
-    if isinstance(value, torch.nn.Module):
-        return {"module": write(value, writer)}
-    return write_tensor(value, writer) if isinstance(value, torch.Tensor) else None
+def node_of(value: Any, writer: Writer) -> dict[str, Any]:
+    """The node of a network, a layer or a tensor; Unstorable."""
+    import torch
+
+    return write_tensor(value, writer) if isinstance(value, torch.Tensor) else {"module": write(value, writer)}
 
 
 def write(module: Any, writer: Writer) -> dict[str, Any]:

@@ -118,10 +118,15 @@ class Writer:
             return {"dict": [[self.write(key), self.write(item)] for key, item in value.items()]}
         if isinstance(value, msgspec.Struct):
             return {"struct": name_of(kind), "value": msgspec.to_builtins(value)}
-        from secure_gal.learners import storage_estimators, storage_modules
+        if _of_library(value, "sklearn.base", "BaseEstimator"):
+            from secure_gal.learners import storage_estimators
 
-        found = storage_estimators.node_of(value, self) or storage_modules.node_of(value, self)
-        return found or self._object(value)
+            return {"estimator": self.number(np.frombuffer(storage_estimators.write(value), dtype=np.uint8))}
+        if _of_library(value, "torch.nn", "Module") or _of_library(value, "torch", "Tensor"):
+            from secure_gal.learners import storage_modules
+
+            return storage_modules.node_of(value, self)
+        return self._object(value)
 
     def _object(self, value: Any) -> Node:
         kind = type(value)
@@ -136,6 +141,12 @@ class Writer:
                 "a number or text instead"
             ) from None
         return {"class": named, "state": self.write(value.__getstate__())}
+
+
+def _of_library(value: object, module: str, name: str) -> bool:
+    """Whether a value is of a class of a library, which is not imported to ask; another thread may be importing it."""
+    kind = getattr(sys.modules.get(module), name, None)
+    return kind is not None and isinstance(value, kind)
 
 
 def _text(value: str) -> str:
