@@ -14,7 +14,7 @@ from secure_gal.gal.split import derive_seed, fold_numbers
 from secure_gal.gal.withheld import fixed, least
 from secure_gal.learners.base import Learner, Model
 from secure_gal.learners.cross_fit import cross_fit
-from secure_gal.learners.fold_workers import fitted_whole
+from secure_gal.learners.fold_workers import whole_fit
 
 WHERE = "[learner]"
 LARGEST_PART = 1e30
@@ -41,7 +41,8 @@ class LocalParty:
         folds: int | None = None,
         fixed_share: bool = False,
     ) -> None:
-        self._name, self.x, self._learner, self._seed = name, x, learner, seed
+        self._name, self.x, self._seed = name, x, seed
+        self._learner, self._fit_whole = learner, whole_fit(learner)
         self._train, self._fixed_share = train, fixed_share
         self._x_train = x if train.all() else x[train]
         self._x_held_out = x[~train]
@@ -60,7 +61,7 @@ class LocalParty:
     def learning_with(self, learner: Learner, folds: int) -> LocalParty:
         """The same rows with another learner, in so many folds where rounds are cross-fitted."""
         other = copy.copy(self)
-        other._learner = learner
+        other._learner, other._fit_whole = learner, whole_fit(learner)
         other._folds = None if self._folds is None else fold_numbers(len(self._x_train), folds, self._seed)
         return other
 
@@ -83,7 +84,7 @@ class LocalParty:
         """
         seed = derive_seed("fit", self._seed, self._name, round_)
         if self._folds is None:
-            model, self.how = fitted_whole(self._learner, self._x_train, residual, seed), "fitted values"
+            model, self.how = self._fit_whole(self._x_train, residual, seed), "fitted values"
             return model, self._checked(model.predict(self.x), residual.shape[1])
         found = cross_fit(self._learner, self._x_train, residual, seed, self._folds)
         self.how, of_training = found.how, found.values

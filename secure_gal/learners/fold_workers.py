@@ -82,10 +82,13 @@ class Fits(NamedTuple):
         return Piece(self.x[kept], self.residual[kept], self.x[held], self.seeds[number])
 
 
-def fitted_whole(learner: Learner, x: Any, residual: npt.NDArray[np.float32], seed: int) -> Model:
-    """The learner's fit of x (N, ...) to the residual (N, K)."""
-    if timing_of(learner) is None:
-        return learner.fit(x, residual, seed)
+def whole_fit(learner: Learner) -> Callable[[Any, npt.NDArray[np.float32], int], Model]:
+    """How this learner is fitted to all rows x (N, ...), their residual (N, K) and a seed: by itself, or where its fits
+    may be made elsewhere."""
+    return learner.fit if timing_of(learner) is None else functools.partial(_fitted_whole, learner)
+
+
+def _fitted_whole(learner: Learner, x: Any, residual: npt.NDArray[np.float32], seed: int) -> Model:
     fit = functools.partial(_fit, learner)
     return each_piece(timing_of(learner), fit, Fits(x, residual, None, [seed]))[0]
 

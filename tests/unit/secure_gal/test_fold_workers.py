@@ -72,7 +72,7 @@ def test_a_learner_of_ones_own_may_call_anything_timing() -> None:
             return learner(Means, None).fit(x, residual, seed)
 
     assert processes(cross_fit(Own(), X, R, 7, FOLDS)) == {os.getpid()}
-    assert isinstance(fold_workers.fitted_whole(Own(), X, R, 7), ColumnModels)
+    assert isinstance(fold_workers.whole_fit(Own())(X, R, 7), ColumnModels)
 
 
 def test_boosted_trees_are_the_same_from_two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
