@@ -15,7 +15,7 @@ from benchmarks.paper.case import Case
 from benchmarks.paper.data.split import Array
 from benchmarks.paper.outcome import Outcome, score
 from secure_gal.data.log_codec import fit_codec
-from secure_gal.gal.line_search import line_search
+from secure_gal.gal.coefficients import line_search
 from secure_gal.gal.losses import get_loss
 from secure_gal.holdings.local import LocalParty
 from secure_gal.learners.cross_fit import folds_for

@@ -10,10 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from secure_gal.events import RoundRecord
+from secure_gal.gal.coefficients import LineSearch, line_search, simplex_weights
 from secure_gal.gal.doubt import LASTING, Doubt, Rows, doubts
-from secure_gal.gal.line_search import LineSearch, line_search
 from secure_gal.gal.losses import Array, Loss, Weights, metric
-from secure_gal.gal.simplex import simplex_weights
 from secure_gal.gal.withheld import withheld
 from secure_gal.settings.party import LocalLoss
 from secure_gal.settings.study import Task, Weighting

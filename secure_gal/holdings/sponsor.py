@@ -13,7 +13,7 @@ import numpy.typing as npt
 from secure_gal.data.encode import LabelCodec
 from secure_gal.data.label_form import unevenly_split
 from secure_gal.errors import DataError, StateError
-from secure_gal.gal import simplex
+from secure_gal.gal import coefficients
 from secure_gal.gal.doubt import told_rows
 from secure_gal.gal.ensemble import Ensemble
 from secure_gal.gal.losses import metric
@@ -147,7 +147,7 @@ class SponsorData(PartyModel):
     ) -> tuple[bytes, npt.NDArray[np.float32]]:
         """As `SponsorModel.fit_round`. Its thread imports what weights are searched for with, as others wait for it."""
         made = super().fit_round(round_, residual, withheld)
-        simplex.load()
+        coefficients.load()
         return made
 
     @property

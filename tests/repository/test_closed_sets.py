@@ -17,10 +17,9 @@ from secure_gal.data.encode import LabelCodec
 from secure_gal.errors import StateError
 from secure_gal.features.encoder import Encoder
 from secure_gal.features.encoder_options import EncoderOptions
+from secure_gal.gal.coefficients import line_search, simplex_weights
 from secure_gal.gal.ensemble import Ensemble
-from secure_gal.gal.line_search import line_search
 from secure_gal.gal.losses import Loss, get_loss, metric
-from secure_gal.gal.simplex import simplex_weights
 from secure_gal.holdings.privatised import label_scheme
 from secure_gal.labels.residual_rules import residual_problem
 from secure_gal.learners.recurrent import RecurrentBody

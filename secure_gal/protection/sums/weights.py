@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from crypto.ckks.fits import WEIGHT_BITS
 from secure_gal.events import RoundRecord
+from secure_gal.gal.coefficients import min_norm_point
 from secure_gal.gal.ensemble import Ensemble
-from secure_gal.gal.simplex import Array, min_norm_point
+from secure_gal.gal.losses import Array
 
 W_MIN = 0.05
 """Least weight of two of the assistors: one that weighs less is drowned by the other, and cannot hide it."""

@@ -10,9 +10,8 @@ from scipy.optimize import minimize_scalar
 from sklearn.ensemble import GradientBoostingRegressor
 
 from secure_gal import GAL
-from secure_gal.gal.line_search import line_search
+from secure_gal.gal.coefficients import kkt_residual, line_search, min_norm_point, simplex_weights
 from secure_gal.gal.losses import get_loss, metric
-from secure_gal.gal.simplex import kkt_residual, min_norm_point, simplex_weights
 from secure_gal.learners import storage
 from secure_gal.learners.trees import EstimatorLearner
 from secure_gal.settings.party import LearnerSettings

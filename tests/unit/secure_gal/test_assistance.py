@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from secure_gal.gal.coefficients import POWERS, kkt_residual, line_search, simplex_weights
 from secure_gal.gal.ensemble import Ensemble
-from secure_gal.gal.line_search import line_search
 from secure_gal.gal.losses import get_loss
-from secure_gal.gal.simplex import POWERS, kkt_residual, simplex_weights
 
 
 def kkt(residual, fitted, loss, w):

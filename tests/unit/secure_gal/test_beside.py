@@ -42,12 +42,12 @@ COMMITS = """
 import itertools, sys
 from typing import get_args
 import numpy
-from secure_gal.gal import simplex
+from secure_gal.gal import coefficients
 from secure_gal.gal.ensemble import Ensemble
 from secure_gal.gal.losses import get_loss
 from secure_gal.settings.party import LocalLoss
 from secure_gal.settings.study import LossName
-simplex.load()
+coefficients.load()
 before = set(sys.modules)
 rng = numpy.random.default_rng(0)
 train = numpy.arange(60) < 45

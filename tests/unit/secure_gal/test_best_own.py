@@ -10,7 +10,7 @@ import pytest
 import sklearn.metrics as reference
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from secure_gal.gal import simplex
+from secure_gal.gal import coefficients
 from secure_gal.gal.split import fold_numbers, split_rows
 from secure_gal.holdings import own_model
 from secure_gal.holdings.own_model import own_outputs
@@ -55,7 +55,7 @@ def test_a_sponsors_fit_imports_what_weights_are_searched_for_with(
 ) -> None:
     """In the thread that computes, before the loop's thread needs it."""
     loads: list[int] = []
-    monkeypatch.setattr(simplex, "load", lambda: loads.append(1))
+    monkeypatch.setattr(coefficients, "load", lambda: loads.append(1))
     model = prepared_model(tmp_path, ReportSettings())
     model.fit_round(1, model.ensemble(("hospital",)).residual())
     assert loads

@@ -12,8 +12,8 @@ from scipy.optimize import minimize_scalar
 from secure_gal import GAL
 from secure_gal.data.log_codec import fit_codec
 from secure_gal.errors import DataError, SettingsError
+from secure_gal.gal.coefficients import line_search
 from secure_gal.gal.ensemble import Ensemble
-from secure_gal.gal.line_search import line_search
 from secure_gal.gal.losses import get_loss
 from secure_gal.labels.residual_rules import residual_problem
 from secure_gal.settings.checks import check_study

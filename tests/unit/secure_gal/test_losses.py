@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from secure_gal.gal.line_search import line_search
+from secure_gal.gal.coefficients import line_search
 from secure_gal.gal.losses import Loss, get_loss, metric
 
 CASES = [("l1", 1), ("l2", 1), ("huber", 1), ("cross_entropy", 1), ("cross_entropy", 4)]

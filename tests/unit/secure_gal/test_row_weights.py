@@ -13,8 +13,8 @@ import pytest
 from secure_gal.data.encode import LabelCodec
 from secure_gal.data.table import read_table
 from secure_gal.errors import DataError, SettingsError
+from secure_gal.gal.coefficients import line_search
 from secure_gal.gal.ensemble import Ensemble
-from secure_gal.gal.line_search import line_search
 from secure_gal.gal.losses import get_loss, metric
 from secure_gal.holdings.sponsor import SponsorData
 from secure_gal.labels.residual_rules import residual_problem

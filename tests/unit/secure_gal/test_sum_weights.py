@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from secure_gal.gal.simplex import min_norm_point
+from secure_gal.gal.coefficients import min_norm_point
 from secure_gal.protection.sums.weights import STEP, W_MIN, constrained_weights, uniform_weights, weights_problem
 
 
