@@ -13,7 +13,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from secure_gal import protection
-from secure_gal.phases import JOB, START, Role, Step
+from secure_gal.phases import CERTIFICATES, JOB, START, Role, Step
 from secure_gal.settings.study import Protect, Study
 
 PAGE = Path(__file__).with_name("phases.md")
@@ -41,7 +41,8 @@ def drawing(steps: tuple[Step, ...], role: Role) -> str:
         if step.role == role:
             for to in step.to:
                 arrows[step.phase, to].append(step.kind)
-    lines = ["```mermaid", "stateDiagram-v2", "    [*] --> new"]
+    begins = "new" if any(step.phase == "new" for step in steps if step.role == role) else "idle"
+    lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {begins}"]
     for (phase, to), kinds in arrows.items():
         said = ", ".join({START: "start", JOB: "job done"}.get(kind, kind) for kind in kinds)
         lines.append(f"    {phase} --> {to}: {said}")
@@ -63,6 +64,10 @@ def page() -> str:
             if name == "lab" and not made.adder:
                 continue
             parts += [f"### {party}", drawing(protection.table(made, name), role)]
+    parts.append("## Certificates, beside the rounds of every study")
+    certifying: dict[str, Role] = {"The sponsor": "collector", "An assistor": "witness"}
+    for party, role in certifying.items():
+        parts += [f"### {party}", drawing(CERTIFICATES, role)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -14,7 +14,8 @@ from typing import Literal
 from secure_gal.errors import PeerViolation, StateError
 from secure_gal.state import TEXT, Entry, State
 
-Role = Literal["sponsor", "assistor", "prediction"]
+Role = Literal["sponsor", "assistor", "prediction", "collector", "witness"]
+"""The last two are the sponsor and an assistor once more, in certificates, which run beside the rounds."""
 START, JOB = "(start)", "(job)"
 """What stands for a message where a party begins by itself, and where a job's end leads on."""
 
@@ -37,9 +38,20 @@ def steps(role: Role, phase: str, kinds: Iterable[str], *to: str) -> tuple[Step,
     return tuple(Step(role, phase, kind, to) for kind in kinds)
 
 
+CERTIFICATES = (
+    Step("collector", "idle", START, ("asking",)),
+    Step("collector", "asking", "ledger-head", ("asking", "signing")),
+    Step("collector", "signing", "heads-signature", ("signing", "idle", "asking")),
+    Step("witness", "idle", "head-request", ("shown",)),
+    Step("witness", "shown", "ledger-heads", ("signed",)),
+    Step("witness", "signed", "ledger-certificate", ("idle",)),
+)
+"""The steps of one certificate after the other, in every study."""
+
+
 @functools.cache
 def common(*, private: bool, declares: bool) -> tuple[Step, ...]:
-    """The steps outside rounds and predictions.
+    """The steps outside rounds and predictions, and those of certificates.
 
     Args:
         private: whether ids are aligned privately.
@@ -65,20 +77,20 @@ def common(*, private: bool, declares: bool) -> tuple[Step, ...]:
         *steps("assistor", "serving", ("realign", "masked-query") if private else (), "serving"),
         Step("assistor", "serving", "predict-rows" if private else "predict-request", ("serving",)),
         *steps("prediction", "open", ("realign", "masked-ids", "tags") if private else (), "open"),
+        *CERTIFICATES,
     )
 
 
-class Phases:
-    """The phase of one role, kept in its state; nothing moves it but along the table."""
+class Order:
+    """What one role may be sent in the phase that it is in."""
 
-    def __init__(self, role: Role, table: Iterable[Step], state: State) -> None:
+    def __init__(self, role: Role, table: Iterable[Step]) -> None:
         self._table = {(step.phase, step.kind): step.to for step in table if step.role == role}
-        self._entry = Entry(state, "phase", TEXT)
 
     @property
     def now(self) -> str:
-        """The phase; `new` before the start."""
-        return self._entry.get_or("new")
+        """The phase, from what is kept."""
+        raise NotImplementedError
 
     def legal(self) -> frozenset[str]:
         """The message kinds that are legal now."""
@@ -89,6 +101,19 @@ class Phases:
         if (self.now, kind) not in self._table:
             legal = ", ".join(sorted(self.legal())) or "nothing"
             raise PeerViolation(peer, f"{kind} is not legal while {self.now}; legal: {legal}")
+
+
+class Phases(Order):
+    """The phase of one role, kept in its state; nothing moves it but along the table."""
+
+    def __init__(self, role: Role, table: Iterable[Step], state: State) -> None:
+        super().__init__(role, table)
+        self._entry = Entry(state, "phase", TEXT)
+
+    @property
+    def now(self) -> str:
+        """The phase; `new` before the start."""
+        return self._entry.get_or("new")
 
     def enter(self, phase: str) -> None:
         """Go on to a phase; StateError where no step of this one leads to it."""

@@ -1,13 +1,14 @@
 """One certificate a round: every party's ledger head, signed by all and held by all (PROTOCOL.md steps 9a to 9e).
 
-It runs beside the assistance rounds and holds none of them up. A certificate fixes what every ledger said at that
+It runs beside the assistance rounds and holds none of them up; its steps stand in the one table
+(`secure_gal.phases`), and its phase follows from what is kept. A certificate fixes what every ledger said at that
 moment, so that neither a party's history nor the sponsor's relaying can be rewritten alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, assert_never
+from typing import assert_never
 
 from crypto.identity import Card, Identity
 from secure_gal import events
@@ -31,6 +32,7 @@ from secure_gal.messages.certificate import (
     check_heads,
     check_signature,
 )
+from secure_gal.phases import CERTIFICATES, Order
 from secure_gal.settings.study import Study
 from secure_gal.state import NUMBER, RAW, TEXT, Entries, Entry, State, json_of
 
@@ -59,6 +61,32 @@ class _Records:
         self.signature.clear()
 
 
+class _Collecting(Order):
+    """The sponsor's turns."""
+
+    def __init__(self, kept: _Records) -> None:
+        super().__init__("collector", CERTIFICATES)
+        self._kept = kept
+
+    @property
+    def now(self) -> str:
+        """Heads are asked for, then signatures over all of them."""
+        return "signing" if self._kept.heads.there else "asking" if self._kept.round.there else "idle"
+
+
+class _Witnessing(Order):
+    """An assistor's turns."""
+
+    def __init__(self, kept: _Records) -> None:
+        super().__init__("witness", CERTIFICATES)
+        self._kept = kept
+
+    @property
+    def now(self) -> str:
+        """Its own head is shown, then all of them are signed."""
+        return "signed" if self._kept.heads.there else "shown" if self._kept.own.there else "idle"
+
+
 class Certifier:
     """Either side; what it must remember is in the protocol's state under `certify/`.
 
@@ -80,6 +108,7 @@ class Certifier:
         self._study, self._digest, self._identity, self._cards = study, digest, identity, cards
         self._kept, self._head, self._run = _Records(state), head, run
         self._name = identity.card.name
+        self.order: Order = (_Collecting if self._name == study.sponsor else _Witnessing)(self._kept)
         self._completed: list[Certificate] = []
 
     @property
@@ -124,8 +153,7 @@ class Certifier:
         Raises:
             PeerViolation: it is out of turn, its heads are not those that were given, or a signature does not verify.
         """
-        if ("assistor" in message.ABOUT.senders) != (self._name == self._study.sponsor):
-            raise PeerViolation(peer, f"{message.KIND} is not for this party")
+        self.order.check(peer, message.KIND)
         match message:
             case HeadRequest():
                 return self._on_request(peer, message)
@@ -146,7 +174,7 @@ class Certifier:
         kept = self._kept
         if not kept.agreed.there:
             raise PeerViolation(peer, "a certificate before the run was agreed on")
-        if message.round <= self.certified or kept.own.there:
+        if message.round <= self.certified:
             raise PeerViolation(peer, f"a certificate of round {message.round} out of turn")
         own = self._head()
         kept.own.set(own)
@@ -154,13 +182,13 @@ class Certifier:
         return [Send(peer, LedgerHead(own, message.round))]
 
     def _on_heads(self, peer: str, message: LedgerHeads) -> list[Effect]:
-        self._check_round(peer, message.round, self._kept.own)
+        self._check_round(peer, message.round)
         check_heads(peer, self._cards, self._name, self._kept.own.get(), message.heads)
         self._kept.heads.set(message.heads)
         return [Send(peer, HeadsSignature(self._sign(message.round, message.heads), message.round))]
 
     def _on_certificate(self, peer: str, message: LedgerCertificate) -> list[Effect]:
-        self._check_round(peer, message.round, self._kept.heads)
+        self._check_round(peer, message.round)
         certificate = message.certificate
         found = (certificate.study, certificate.run, certificate.round, certificate.heads)
         if found != (self._digest, self._run(), message.round, self._kept.heads.get()):
@@ -172,8 +200,8 @@ class Certifier:
 
     def _on_head(self, peer: str, message: LedgerHead) -> list[Effect]:
         kept = self._kept
-        self._check_round(peer, message.round, kept.round)
-        if peer in kept.head:  # all are, once the heads have left
+        self._check_round(peer, message.round)
+        if peer in kept.head:
             raise PeerViolation(peer, "a ledger head came twice")
         check_head(peer, peer, message.head)
         kept.head[peer] = message.head
@@ -185,7 +213,7 @@ class Certifier:
 
     def _on_signature(self, peer: str, message: HeadsSignature) -> list[Effect]:
         kept = self._kept
-        self._check_round(peer, message.round, kept.heads)
+        self._check_round(peer, message.round)
         if peer in kept.signature:
             raise PeerViolation(peer, "a signature of the ledger heads came twice")
         heads = kept.heads.get()
@@ -202,8 +230,8 @@ class Certifier:
         ]
         return [*sends, *self._complete(certificate), *(self._begin() if self.pending else [])]
 
-    def _check_round(self, peer: str, round_: int, needs: Entry[Any]) -> None:
-        if not needs.there or self._kept.round.get() != round_:
+    def _check_round(self, peer: str, round_: int) -> None:
+        if self._kept.round.get() != round_:
             raise PeerViolation(peer, f"a step of the certificate of round {round_} out of turn")
 
     def _sign(self, round_: int, heads: Mapping[str, LogHead]) -> str:

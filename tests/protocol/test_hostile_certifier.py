@@ -9,61 +9,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from parties.run.certifier import Certifier
 from secure_gal import events, messages
 from secure_gal.effects import Send
 from secure_gal.errors import PeerViolation
 from secure_gal.events import RoundRecord
 from secure_gal.messages import Message
-from secure_gal.messages.certificate import Certificate, LogHead, certificate_statement
-from secure_gal.state import State
-from tests.conftest import identity
+from secure_gal.messages.certificate import Certificate, LogHead
+from tests.support.certifiers import Bench
 from tests.support.hostile import Change, put
-from tests.support.study_in_memory import NAMES, context, study
-
-
-class Bench:
-    """The certifiers of all parties, and what they sent each other."""
-
-    def __init__(self) -> None:
-        self.states = {name: State({"agreement": b"1"}) for name in NAMES}
-        self.heads = {name: LogHead(3 + i, f"{i + 1:064x}") for i, name in enumerate(NAMES)}
-        self.fixed = context("lab", study())
-        self.certifiers = {name: self.certifier(name) for name in NAMES}
-        self.sent: list[tuple[str, str, Message]] = []
-        record = RoundRecord(1, 0.5, None, None, 1.0, True, {})
-        self.post("hospital", self.certifiers["hospital"].after([events.Committed(record)]))
-
-    def certifier(self, name: str) -> Certifier:
-        fixed = self.fixed
-        return Certifier(
-            fixed.study,
-            fixed.digest,
-            identity(name),
-            fixed.cards,
-            self.states[name],
-            lambda: self.heads[name],
-            lambda: "cd" * 32,
-        )
-
-    def post(self, name: str, effects: list[Any]) -> None:
-        self.sent += [(name, e.peer, e.message) for e in effects if isinstance(e, Send)]
-
-    def until(self, name: str, kind: str) -> tuple[str, Any]:
-        """Deliver in order until this is the next message for this party."""
-        while True:
-            sender, to, message = self.sent[0]
-            if (to, message.KIND) == (name, kind):
-                return sender, message
-            self.deliver()
-
-    def deliver(self) -> None:
-        sender, to, message = self.sent.pop(0)
-        self.post(to, self.certifiers[to].receive(sender, message))
-
-    def signed(self, name: str, run: str = "cd" * 32, round_: int = 1, heads: dict[str, LogHead] | None = None) -> str:
-        statement = certificate_statement(self.fixed.digest, run, round_, heads or self.heads)
-        return identity(name).sign(statement).hex()
+from tests.support.study_in_memory import NAMES
 
 
 def certificate(**changes: Any) -> Change:
@@ -107,15 +61,15 @@ CERTIFIER: list[tuple[str, str, Callable[[Any, Bench], Message], str]] = [
         "every party and by nobody else",
     ),
     ("lab", "ledger-certificate", lambda m, b: put(round=2)(m), "out of turn"),
-    ("lab", "head-request", lambda m, b: messages.LedgerHead(OTHER, 1), "not for this party"),
-    ("lab", "head-request", lambda m, b: messages.HeadsSignature("00", 1), "not for this party"),
+    ("lab", "head-request", lambda m, b: messages.LedgerHead(OTHER, 1), "not legal while idle"),
+    ("lab", "head-request", lambda m, b: messages.HeadsSignature("00", 1), "not legal while idle; legal: head-request"),
     ("lab", "head-request", lambda m, b: put(round=0)(m), "out of turn"),
-    ("lab", "head-request", lambda m, b: messages.LedgerHeads(b.heads, 1), "out of turn"),
+    ("lab", "head-request", lambda m, b: messages.LedgerHeads(b.heads, 1), "not legal while idle"),
     ("hospital", "ledger-head", lambda m, b: put(round=2)(m), "out of turn"),
     ("hospital", "ledger-head", lambda m, b: put(head=LogHead(1, "AB" * 32))(m), "impossible"),
     ("hospital", "ledger-head", lambda m, b: put(head=LogHead(1, "ab" * 31))(m), "impossible"),
-    ("hospital", "ledger-head", lambda m, b: messages.HeadRequest(1), "not for this party"),
-    ("hospital", "ledger-head", lambda m, b: messages.HeadsSignature("00", 1), "out of turn"),
+    ("hospital", "ledger-head", lambda m, b: messages.HeadRequest(1), "not legal while asking"),
+    ("hospital", "ledger-head", lambda m, b: messages.HeadsSignature("00", 1), "not legal while asking"),
     ("hospital", "heads-signature", lambda m, b: put(round=2)(m), "out of turn"),
     ("hospital", "heads-signature", lambda m, b: put(signature="zz")(m), "does not verify"),
     ("hospital", "heads-signature", lambda m, b: put(signature=m.signature.upper())(m), "does not verify"),
@@ -164,7 +118,7 @@ def test_a_step_of_a_certificate_that_comes_twice(name: str, kind: str) -> None:
     bench.deliver()
     bench.heads["lab"] = OTHER
     bench.states[name].take_changes()
-    with pytest.raises(PeerViolation, match=r"out of turn|twice"):
+    with pytest.raises(PeerViolation, match=r"not legal while|twice"):
         bench.certifiers[name].receive(sender, message)
     assert bench.states[name].take_changes() == {}
 
@@ -194,7 +148,7 @@ def test_who_is_waited_for_and_in_which_turn() -> None:
         (at,) = [i for i, (who, _, m) in enumerate(bench.sent) if (who, m.KIND) == (name, kind)]
         who, to, message = bench.sent.pop(at)
         bench.post(to, bench.certifiers[to].receive(who, message))
-        with pytest.raises(PeerViolation, match=r"came twice|out of turn"):
+        with pytest.raises(PeerViolation, match=r"came twice|not legal while|out of turn"):
             hospital.receive(who, message)
 
     def to_assistors() -> None:

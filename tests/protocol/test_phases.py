@@ -8,13 +8,13 @@ from docs import draw_phases
 from secure_gal import protection
 from secure_gal.errors import PeerViolation, StateError
 from secure_gal.messages import MESSAGES
-from secure_gal.phases import JOB, START, Phases, Step
+from secure_gal.phases import CERTIFICATES, JOB, START, Phases, Role, Step
 from secure_gal.state import State
+from tests.support.certifiers import Bench
 from tests.support.hostile_studies import MODES, settings
 from tests.support.legal import ASSISTOR, SPONSOR, STALE
 
 PARTIES = ("hospital", "lab", "insurer")
-EVIDENCE = {"head-request", "ledger-head", "ledger-heads", "heads-signature", "ledger-certificate"}
 
 
 def steps(mode: str, name: str) -> tuple[Step, ...]:
@@ -85,7 +85,29 @@ def test_nothing_moves_but_along_the_table() -> None:
 
 def test_kinds_of_the_table_exist() -> None:
     named = {step.kind for mode in MODES for name in PARTIES for step in steps(mode, name)} - {START, JOB}
-    assert named == MESSAGES.keys() - EVIDENCE, "certificates run beside the phases"
+    assert named == MESSAGES.keys()
+
+
+@pytest.mark.parametrize(("role", "name"), [("collector", "hospital"), ("witness", "lab")])
+def test_certificates_go_round_beside_the_phases_in_the_order_of_the_table(role: Role, name: str) -> None:
+    """Every message of theirs in every phase that a certifier passes through, one certificate after the other."""
+    bench, passed = Bench(), list[tuple[str, str]]()
+    order = bench.certifiers[name].order
+    arrows = {(s.phase, s.kind, to) for s in CERTIFICATES if s.role == role and s.kind != START for to in s.to}
+    legal_then = {step.phase: {step.kind} - {START} for step in CERTIFICATES if step.role == role}
+    while bench.sent:
+        was = order.now
+        assert order.legal() - {START} == legal_then[was]
+        for kind in MESSAGES.keys() - legal_then[was]:
+            with pytest.raises(PeerViolation, match=f"{kind} is not legal while {was}"):
+                order.check("peer", kind)
+        to, kind = bench.sent[0][1], bench.sent[0][2].KIND
+        bench.deliver()
+        if to == name:
+            assert (was, kind, order.now) in arrows
+            passed += [(was, order.now)] if order.now != was else []
+    left = {(at, to) for at, _, to in arrows if at != to} - {("signing", "asking")}
+    assert set(passed) == left, "no second round was due"
 
 
 def test_the_picture_is_not_stale() -> None:
