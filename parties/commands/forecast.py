@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from crypto.pool import processes
 from parties.commands import setup
 from parties.commands.at_hand import AtHand, at_hand
 from parties.report.foretold import FILE
@@ -184,7 +185,11 @@ def _of_rounds(party: AtHand, measured: Measured, volume: Volume, rounds: int) -
         return base
     pace, elapsed = measured.timings.pace(rows), None
     if me == study.sponsor:
-        seconds, elapsed = reckoning.of_sponsor(study, pace, measured.ciphers, measured.sums, rows)
+        made, moved = (study, pace, measured.ciphers, measured.sums, rows), base.costs.bytes
+        seconds, elapsed = reckoning.of_sponsor(*made, moved)
+        if reckoning.together(study):
+            cpu, each = (sum(found.values()) for found in (seconds, reckoning.of_assistor(*made, aggregates=False)))
+            elapsed = reckoning.on_one_machine(elapsed, cpu, each, len(study.assistors), processes())
     else:
         adds = me == study.adder
         seconds = reckoning.of_assistor(study, pace, measured.ciphers, measured.sums, rows, aggregates=adds)
@@ -208,9 +213,11 @@ def in_words(session: Session, ends: Sequence[Forecast]) -> str:
     if last.epochs:
         lines.append(f"  every fit of the network takes its {last.epochs} epochs here; one that stops early takes less")
     if last.elapsed is not None:
+        one = reckoning.together(session.study)
+        machines = "all parties share this one's cores" if one else "the others' machines are like this one"
         lines.append(
             f"  from the last greeting to the results: {_range([e.elapsed for e in ends])} s and what the line takes, "
-            "if the others' machines are like this one and do nothing else"
+            f"if {machines} and do nothing else"
         )
     return "\n".join(lines)
 

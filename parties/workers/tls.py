@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from secure_gal.errors import EnvironmentFailure, SettingsError
+from secure_gal.settings.address import host_and_port
 from secure_gal.settings.party import TlsFiles
-from secure_gal.settings.workers import WHERE, host_and_port
+from secure_gal.settings.workers import WHERE
 
 if TYPE_CHECKING:
     from distributed.security import Security

@@ -11,6 +11,7 @@ from secure_gal.forecast.ciphertexts import Ciphers
 from secure_gal.forecast.sums import Sums
 from secure_gal.forecast.timings import Pace
 from secure_gal.gal.split import split_rows
+from secure_gal.settings.address import host_and_port, loopback
 from secure_gal.settings.study import Study
 from secure_gal.volume import Flow
 
@@ -18,6 +19,8 @@ MESSAGE_SECONDS = 1.5e-3
 """CPU seconds of a message on either side: signature, ledger, commit; measured on one x86-64 core, only a guide."""
 MESSAGES_A_ROUND = 7
 """Residual, fit and the five of a certificate, with each assistor."""
+BYTE_SECONDS = 1e-8
+"""CPU seconds of a byte of a message on either side: checks, ledger, disk, encryption of the line; on the same core."""
 ROUND_SECONDS = 1e-2
 """CPU seconds of a sponsor's files a round; on the same core."""
 
@@ -103,12 +106,12 @@ class Others(NamedTuple):
 
 
 def of_sponsor(
-    study: Study, pace: Pace, ciphers: Ciphers | None, sums: Sums | None, rows: int
+    study: Study, pace: Pace, ciphers: Ciphers | None, sums: Sums | None, rows: int, moved: int = 0
 ) -> tuple[dict[str, float], float]:
-    """(CPU seconds by phase, seconds elapsed) of a sponsor."""
+    """(CPU seconds by phase, seconds elapsed) of a sponsor; moved: bytes that it sends and receives."""
     rounds, assistors = study.rounds, len(study.assistors)
     fits = pace.first + (rounds - 1) * pace.later
-    told = rounds * (ROUND_SECONDS + assistors * MESSAGES_A_ROUND * MESSAGE_SECONDS)
+    told = rounds * (ROUND_SECONDS + assistors * MESSAGES_A_ROUND * MESSAGE_SECONDS) + moved * BYTE_SECONDS
     seconds = {"imports": pace.imports, "prepare": pace.prepare, "fits": fits, "rounds": rounds * pace.commit + told}
     if ciphers is not None:
         requests, replies = blocks_of(study, ciphers, rows)
@@ -126,7 +129,19 @@ def of_sponsor(
     at_once = min(first, others.first) + (rounds - 1) * min(pace.later, others.later)
     learning = pace.imports + fits + others.first + (rounds - 1) * others.later - at_once
     at_once += min(pace.own, learning)  # it is fitted beside the rounds, on cores of its own
-    return seconds, sum(seconds.values()) + waits - at_once + rounds * MESSAGES_A_ROUND * MESSAGE_SECONDS
+    theirs = rounds * MESSAGES_A_ROUND * MESSAGE_SECONDS + moved / assistors * BYTE_SECONDS
+    return seconds, sum(seconds.values()) + waits - at_once + theirs
+
+
+def together(study: Study) -> bool:
+    """Whether all parties run on one machine: assistors reach the sponsor there."""
+    return loopback(host_and_port(study.address)[0])
+
+
+def on_one_machine(elapsed: float, cpu: float, each_assistor: float, assistors: int, cores: int) -> float:
+    """Seconds elapsed where all parties share so many cores, from those on machines of their own and from CPU
+    seconds."""
+    return max(elapsed, (cpu + assistors * each_assistor) / cores)
 
 
 def _others(study: Study, pace: Pace, ciphers: Ciphers | None, sums: Sums | None, rows: int) -> Others:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 
 from secure_gal.errors import SettingsError
+from secure_gal.settings.address import host_and_port, loopback
 from secure_gal.settings.party import LearnerSettings, TlsFiles
 
 WHERE = "[learner] workers"
@@ -14,15 +14,6 @@ WHERE = "[learner] workers"
 def within(base: Path, tls: TlsFiles | None) -> TlsFiles | None:
     """Paths relative to the folder of the party's file, if they are relative."""
     return None if tls is None else TlsFiles(base / tls.ca, base / tls.cert, base / tls.key)
-
-
-def host_and_port(address: str) -> tuple[str, int]:
-    """Of tls://HOST:PORT; ValueError for another form."""
-    scheme, _, rest = address.partition("://")
-    host, _, port = rest.rpartition(":")
-    if scheme not in ("tls", "tcp") or not host or not port.isdecimal() or not 1 <= int(port) <= 65535:
-        raise ValueError(address)
-    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def check_workers(learner: LearnerSettings, path: Path) -> None:
@@ -50,16 +41,9 @@ def check_workers(learner: LearnerSettings, path: Path) -> None:
         return
     if tls is not None:
         raise SettingsError(str(path), f"`learner.workers` is {address!r} beside [learner.tls]; write tls://")
-    if not _loopback(host):
+    if not loopback(host):
         raise SettingsError(
             str(path),
             f"`learner.workers` is {address!r}; accepted: {accepted}, with [learner.tls]. What workers are sent is "
             "pickled: without TLS whoever reaches a port reads this party's data and runs code on its machines",
         )
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -57,19 +57,38 @@ def test_what_weights_are_searched_for_with_is_imported_while_others_fit(imports
 def test_encrypted_fits_begin_with_the_features_of_others_and_end_with_a_head() -> None:
     pace = Pace(0.0, 1.0, first=1.5, later=0.125)
     begin, keys = 1.0 + (1.0 + 1.5), 0.5 + 0.25
-    rounds = max(1.5, 2.0 + 1.0) + 9 * max(0.125, 1.0)
+    encoding = 3.0 - 1.0 - 0.5  # while the sponsor makes keys
+    rounds = max(1.5, encoding + 1.0) + 9 * max(0.125, 1.0)
     assert elapsed(CKKS, pace, CIPHERS) == pytest.approx(begin + keys + rounds + 0.5)
 
 
 def test_rounds_that_are_worth_it_are_shared_out_to_the_cores_of_others() -> None:
     """`standard`, 40 blocks of 256 columns: about four seconds a round by the rule that shares them out."""
-    wide = msgspec.structs.replace(CIPHERS, padded=256)
+    wide = msgspec.structs.replace(CIPHERS, padded=256, keys=0.0)
     assert [msgspec.structs.replace(wide, cores=cores).shares(40, 40, 1) for cores in (1, 2, 64)] == [1, 2, 8]
     rows = 40 * wide.params.n
     seconds, alone = of_sponsor(CKKS, Pace(0.0, 0.0, 0.0, 0.0), wide, None, rows)
     shared = of_sponsor(CKKS, Pace(0.0, 0.0, 0.0, 0.0), msgspec.structs.replace(wide, cores=2), None, rows)[1]
     apart = sum(seconds.values()) + wide.load
     assert shared - apart == pytest.approx((alone - apart) / 2)
+
+
+def test_bytes_take_either_side_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reckoning, "BYTE_SECONDS", 0.25)
+    pace = Pace(0.0, 1.0, first=5.0, later=0.5)
+    (still, before), (moving, after) = (of_sponsor(CLEAR, pace, None, None, 100, moved) for moved in (0, 8))
+    assert moving["rounds"] - still["rounds"] == pytest.approx(2.0)
+    assert after - before == pytest.approx(2.0 + 2.0 / len(CLEAR.assistors))
+
+
+@pytest.mark.parametrize(
+    ("address", "one"),
+    [("tcp://127.0.0.1:5555", True), ("tcp://[::1]:1", True), ("tcp://hospital.example:5555", False)],
+)
+def test_parties_on_one_machine_share_its_cores(address: str, one: bool) -> None:
+    assert reckoning.together(msgspec.structs.replace(CLEAR, address=address)) == one
+    assert reckoning.on_one_machine(10.0, 8.0, 2.0, 3, cores=2) == 10.0, "its cores are no limit"
+    assert reckoning.on_one_machine(10.0, 18.0, 2.0, 3, cores=2) == 12.0
 
 
 def test_ciphers_of_all_rounds_are_those_of_each() -> None:

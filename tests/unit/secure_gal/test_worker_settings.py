@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from secure_gal.errors import SettingsError
+from secure_gal.settings.address import host_and_port
 from secure_gal.settings.party import LearnerSettings, TlsFiles
-from secure_gal.settings.workers import check_workers, host_and_port, within
+from secure_gal.settings.workers import check_workers, within
 
 TLS = TlsFiles(Path("ca.pem"), Path("cert.pem"), Path("party.key"))
 FILE = Path("lab.toml")
