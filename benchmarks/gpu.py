@@ -3,10 +3,10 @@
     python -m benchmarks.gpu [--device cuda] [--compile] [--rows N] [--epochs N] [--threads N] [--out FILE]
     python -m benchmarks.gpu --all --data DIR [--minutes 8] [--tiny]    # what a GPU is to tell (gpu_all.py)
 
-For each network: samples/s and seconds a round, in float32, in bfloat16 autocast and (`--compile`, where a compiler is)
-through torch.compile in the device's default precision, beside the paper's network in plain PyTorch on the same device:
-the same layers and batch, Adam, a data loader, no autocast and no held-out rows. Compiling itself falls into the run
-that warms up.
+For each network: samples/s and seconds a round, in float32, the same without `deterministic`, in bfloat16 autocast and
+(`--compile`, where a compiler is) through torch.compile in the device's default precision, beside the paper's network
+in plain PyTorch on the same device: the same layers and batch, Adam, a data loader, no autocast and no held-out rows.
+Compiling itself falls into the run that warms up.
 Encoders: samples/s of training and of mapping. `--device` measures one device alone. A machine without CUDA is said to
 have none; nothing is estimated.
 """
@@ -20,7 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -43,6 +43,8 @@ SHAPES = {"mlp": (98,), "cnn": (1, 14, 7), "lstm": (48, 14)}
 """A row of MNIST's patch as columns and as image, and 48 hours of 14 clinical columns."""
 ENCODERS = {"denoising": "mlp", "kmeans": "cnn", "vicreg": "cnn", "masked": "lstm"}
 REPEATS = 3
+NAMED = {"compile": "compiled", "deterministic": "not deterministic"}
+"""Options that a record names."""
 
 
 def plain_network(kind: str) -> nn.Module:
@@ -80,17 +82,23 @@ def our_fit(kind: str, x: np.ndarray, r: np.ndarray, epochs: int, device: str, *
     model.predict(x)
 
 
-def seconds(job: Callable[[], object], device: str) -> float:
+class Seconds(NamedTuple):
+    """Of the wall, and of CPU by all threads: what a busy machine disturbs less."""
+
+    wall: float
+    cpu: float
+
+
+def seconds(job: Callable[[], object], device: str) -> Seconds:
     """Best of REPEATS, after one run that warms up allocators and kernels."""
-    best = float("inf")
-    for repeat in range(REPEATS + 1):
-        began = time.perf_counter()
+    found = []
+    for _ in range(REPEATS + 1):
+        began, at = time.perf_counter(), time.process_time()
         job()
         if device != "cpu":
             torch.cuda.synchronize()
-        if repeat:
-            best = min(best, time.perf_counter() - began)
-    return best
+        found.append(Seconds(time.perf_counter() - began, time.process_time() - at))
+    return Seconds(min(one.wall for one in found[1:]), min(one.cpu for one in found[1:]))
 
 
 def measure_networks(rows: int, epochs: int, device: str, compiled: bool) -> list[dict[str, Any]]:
@@ -105,23 +113,29 @@ def measure_networks(rows: int, epochs: int, device: str, compiled: bool) -> lis
                 "what": f"{kind}, plain PyTorch",
                 "device": device,
                 "precision": "float32",
-                "seconds_round": plain,
-                "samples_per_s": rows * epochs / plain,
+                "seconds_round": plain.wall,
+                "cpu_seconds_round": plain.cpu,
+                "samples_per_s": rows * epochs / plain.wall,
             }
         )
-        settings: list[dict[str, Any]] = [{"precision": "float32"}, {"precision": "bfloat16"}]
+        settings: list[dict[str, Any]] = [
+            {"precision": "float32"},
+            {"precision": "float32", "deterministic": False},
+            {"precision": "bfloat16"},
+        ]
         if compiled and compiler():
             settings.append({"precision": "float32" if device == "cpu" else "bfloat16", "compile": True})
         for options in settings:
             ours = seconds(lambda k=kind, a=x, b=r, o=options: our_fit(k, a, b, epochs, device, **o), device)
             records.append(
                 {
-                    "what": kind + (", compiled" if "compile" in options else ""),
+                    "what": ", ".join([kind, *(name for option, name in NAMED.items() if option in options)]),
                     "device": device,
                     "precision": options["precision"],
-                    "seconds_round": ours,
-                    "samples_per_s": rows * epochs / ours,
-                    "speed_over_plain": plain / ours,
+                    "seconds_round": ours.wall,
+                    "cpu_seconds_round": ours.cpu,
+                    "samples_per_s": rows * epochs / ours.wall,
+                    "speed_over_plain": plain.wall / ours.wall,
                 }
             )
         for record in records[-1 - len(settings) :]:
@@ -135,9 +149,9 @@ def measure_encoders(rows: int, epochs: int, device: str) -> list[dict[str, Any]
     for kind, like in ENCODERS.items():
         x = rng.normal(size=(rows, *SHAPES[like])).astype(np.float32)
         options = EncoderOptions(kind, 255, epochs, device)
-        training = seconds(lambda a=x, o=options: Encoder.fit(a, 0, o), device)
+        training = seconds(lambda a=x, o=options: Encoder.fit(a, 0, o), device).wall
         encoder = Encoder.fit(x, 0, options)
-        mapping = seconds(lambda a=x, e=encoder: e.transform(a), device)
+        mapping = seconds(lambda a=x, e=encoder: e.transform(a), device).wall
         passes = 1 if kind == "kmeans" else epochs
         records.append(
             {

@@ -9,10 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from benchmarks import gpu, gpu_all
+from benchmarks import gpu, gpu_all, gpu_former
+from secure_gal.learners import make_learner
+from secure_gal.learners.kinds.cnn import Options
+from secure_gal.settings.party import LearnerSettings
 
 
 def test_one_device_is_measured_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,9 +25,11 @@ def test_one_device_is_measured_alone(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(gpu, "ENCODERS", {"denoising": "mlp"})
     gpu.main(["--device", "cpu", "--rows", "64", "--epochs", "1", "--out", str(tmp_path / "found.json")])
     found = json.loads((tmp_path / "found.json").read_text())
-    assert [record["what"] for record in found["networks"]] == ["mlp, plain PyTorch", "mlp", "mlp"]
+    names = ["mlp, plain PyTorch", "mlp", "mlp, not deterministic", "mlp"]
+    assert [record["what"] for record in found["networks"]] == names
+    assert [record["precision"] for record in found["networks"]] == [*["float32"] * 3, "bfloat16"]
     assert {record["device"] for record in found["networks"] + found["encoders"]} == {"cpu"}
-    assert all(record["samples_per_s"] > 0 for record in found["networks"])
+    assert all(record["samples_per_s"] > 0 and record["cpu_seconds_round"] > 0 for record in found["networks"])
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -75,11 +81,27 @@ def test_a_part_that_fails_leaves_the_others(tmp_path: Path, monkeypatch: pytest
     assert ended == [("failed: an illegal memory access was encountered", []), ("finished", [3])]
 
 
-def test_every_way_of_training_is_compared_with_the_default() -> None:
+def test_every_way_of_training_is_compared_with_the_default_and_with_the_former_loop() -> None:
     found: list[Any] = []
     gpu_all.cnn("cpu", gpu_all.Size(rows=64, epochs=1, width=1), found.append)
-    assert [record["way"] for record in found[1:]] == list(gpu_all.WAYS)
-    assert all(record["same_bits_again"] and record["largest_difference_to_default"] == 0 for record in found[1:])
+    former, *ways = found[1:]
+    assert former["way"] == gpu_all.FORMER and former["samples_per_s"] > 0
+    assert [record["way"] for record in ways] == list(gpu_all.WAYS)
+    assert all(record["same_bits_again"] and record["largest_difference_to_default"] == 0 for record in ways)
+    assert all(record["times_former"] == record["samples_per_s"] / former["samples_per_s"] for record in ways)
+
+
+def test_the_former_loop_trains_the_network_that_the_present_one_does() -> None:
+    """On a CPU both draw the same rows in the same order: only rounding of AdamW's two forms is between them."""
+    rng = np.random.default_rng(0)
+    x, r = (rng.normal(size=shape).astype(np.float32) for shape in ((300, 3, 6, 5), (300, 2)))
+    options: dict[str, Any] = {"epochs": 4, "batch": 32, "width": 2, "blocks": 2, "rate": 0.02, "patience": 2}
+    settings = LearnerSettings(kind="cnn", device="cpu", options=options)
+    now = make_learner(settings, Path.cwd()).fit(x, r, 7).predict(x)
+    before = gpu_former.fit(x, r, 7, "cpu", Options(**options)).predict(x)
+    assert np.abs(before - now).max() < 1e-3 * np.abs(now).max()
+    other = gpu_former.fit(x, r, 8, "cpu", Options(**options)).predict(x)
+    assert np.abs(other - now).max() > 0.1 * np.abs(now).max()
 
 
 def test_all_needs_data(capsys: pytest.CaptureFixture[str]) -> None:
