@@ -5,7 +5,9 @@
 For every key: the circuit on real ciphertexts less the same circuit on noise-free phases, one block of n rows and 14
 columns, whose work is shared by 1, 4 and 16. `random`: fitted rows of norm 1 in all directions; `parallel`: all in the
 direction of (1, ..., 1), in which a mean of the noise would add up; `leverage`: moreover one training row, the second,
-has all the leverage. Figures are bits below the bound: log2 of `switching_noise` over what was measured.
+has all the leverage. Figures are bits below the bound: log2 of `switching_noise` over what was measured. A figure is
+one run, with the coins that its switches drew; the bound is on the root of the mean square over coins, so a run may be
+above it.
 """
 
 from __future__ import annotations
