@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,19 @@ def test_every_method_of_the_paper_is_among_the_cases() -> None:
     assert {case.mode for case in cases.CASES} == {"paper", "product", "ckks", "sum"}
     assert {case.noise for case in cases.CASES} == {0.0, 1.0, 5.0}
     assert {case.local_loss for case in cases.CASES if case.group == "local-loss"} == {"l1", "l1.5", "l2", "l4"}
+
+
+def test_what_stands_beside_ciphertexts_in_the_clear_plays_as_many_rounds_of_the_same_fits() -> None:
+    """`ckks - product` is of the same study, but for encryption: its difference is none of rounds or of learners."""
+    apart = {"mode", "seeds", "quick"}
+    clear = {(c.group, c.data, c.row): c for c in cases.CASES if c.mode == "product"}
+    encrypted = [case for case in cases.CASES if case.mode in table.BESIDE]
+    assert {case.group for case in encrypted} >= {"uci", "images", "clinical"}
+    for case in encrypted:
+        beside = clear[case.group, case.data, case.row]
+        for field in fields(Case):
+            if field.name not in apart:
+                assert getattr(case, field.name) == getattr(beside, field.name), (case.name, field.name)
 
 
 def test_names_are_chosen_whole_by_beginning_and_by_pattern() -> None:
