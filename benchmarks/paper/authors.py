@@ -50,7 +50,7 @@ RESULTS = Path(__file__).resolve().parent.parent / "results" / "authors.json"
 
 
 def main() -> None:
-    """Run both, seed by seed; the JSON is written after every run."""
+    """Run both, seed by seed; the JSON is written after every run, and what stands in it is not run again."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--home", type=Path, help="folder for their code and its environment")
     parser.add_argument("--code", default=ADDRESS, help="what to clone (default: %(default)s)")
@@ -63,15 +63,21 @@ def main() -> None:
     if asked.home is None:
         parser.error("--home FOLDER is needed")
     os.environ["OMP_NUM_THREADS"] = "1"
-    python, code, runs = ENVIRONMENT.interpreter(asked.home), checkout(asked.code, asked.home / "gal-code"), []
+    python, code = ENVIRONMENT.interpreter(asked.home), checkout(asked.code, asked.home / "gal-code")
+    runs = json.loads(asked.out.read_text())["runs"] if asked.out.exists() else []
     ours(SETS[0], 0)  # not counted: libraries are loaded by the first run
-    for seed in range(asked.seeds):
-        for name in SETS:
-            for who, found in (("authors", theirs(python, code, name, seed)), ("ours", ours(name, seed))):
-                runs.append({"who": who, "data": name, "seed": seed} | found)
-                print(json.dumps(runs[-1]), file=sys.stderr, flush=True)
+    for who, name, seed in due(runs, asked.seeds):
+        found = theirs(python, code, name, seed) if who == "authors" else ours(name, seed)
+        runs.append({"who": who, "data": name, "seed": seed} | found)
+        print(json.dumps(runs[-1]), file=sys.stderr, flush=True)
         output.write({"machine": machine(), "commit": COMMIT, "requirements": REQUIREMENTS, "runs": runs}, asked.out)
-    print(markdown(runs), end="")
+
+
+def due(runs: Sequence[dict[str, Any]], seeds: int) -> list[tuple[str, str, int]]:
+    """(who, set, seed) of what is not among the runs yet, seed by seed."""
+    done = {(run["who"], run["data"], run["seed"]) for run in runs}
+    every = [(who, name, seed) for seed in range(seeds) for name in SETS for who in ("authors", "ours")]
+    return [one for one in every if one not in done]
 
 
 def checkout(code: str, folder: Path) -> Path:

@@ -38,3 +38,25 @@ def test_the_table_has_means_and_deviations_of_each_code() -> None:
 def test_the_page_has_the_table_of_the_results() -> None:
     runs = json.loads((ROOT / "benchmarks" / "results" / "authors.json").read_text())["runs"]
     assert authors.markdown(runs) in (ROOT / "docs" / "PAPER.md").read_text()
+
+
+def test_runs_that_the_json_has_are_not_done_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    done: list[tuple[str, str, int]] = []
+
+    def played(who: str, name: str, seed: int) -> dict[str, float]:
+        done.append((who, name, seed))
+        return {"value": 97.0, "cpu_seconds": 1.0, "seconds": 1.0}
+
+    monkeypatch.setattr(authors.Environment, "interpreter", lambda self, home: Path("python"))
+    monkeypatch.setattr(authors, "checkout", lambda code, folder: folder)
+    monkeypatch.setattr(authors, "theirs", lambda python, code, name, seed: played("authors", name, seed))
+    monkeypatch.setattr(authors, "ours", lambda name, seed: played("ours", name, seed))
+    asked = ["authors", "--home", str(tmp_path), "--out", str(tmp_path / "a.json"), "--seeds"]
+    for seeds in ("1", "2"):
+        monkeypatch.setattr("sys.argv", [*asked, seeds])
+        authors.main()
+    every = [(who, data, seed) for seed in (0, 1) for data in authors.SETS for who in ("authors", "ours")]
+    warm = ("ours", authors.SETS[0], 0)  # libraries are loaded by a run that does not count
+    assert done == [warm, *every[:4], warm, *every[4:]]
+    runs = json.loads((tmp_path / "a.json").read_text())["runs"]
+    assert [(run["who"], run["data"], run["seed"]) for run in runs] == every
