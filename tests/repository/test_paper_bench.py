@@ -187,22 +187,40 @@ def test_figures_are_drawn_of_what_is_there(tmp_path: Path) -> None:
     assert all(path.stat().st_size > 1000 for path in written)
 
 
-def test_every_figure_can_be_drawn(tmp_path: Path) -> None:
+def of_case(case: Case) -> results.Record:
+    """A made-up result of a real case."""
+    parties = 1 if case.method in ("alone", "last", "joint") else case.parties
+    weights = [[1 / parties] * parties] * 2
+    return record(case.row, case.mode, 0, 97.0, weights=weights, trail=[40.0, 90.0, 97.0]) | {"case": case.declared()}
+
+
+def test_every_figure_is_drawn_of_results_that_cases_give(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib, of the extra bench, is not installed")
-    rows = {
-        "uci": "GAL",
-        "noise": "sigma = 1, w fitted",
-        "images": "GAL",
-        "boosting": "GAL of one organisation, trees",
-    }
-    records = [record(row, "paper", 0, 97.0) for row in ("GAL", "joint optimum")]
-    for one in records:
-        one["case"] = one["case"] | {"group": "theorem"}
-    for group, row in rows.items():
-        for mode in ("paper", "product"):
-            one = record(row, mode, 0, 97.0, weights=[[0.125] * 8], trail=[40.0, 90.0, 97.0])
-            records.append(one | {"case": one["case"] | {"group": group}})
-    assert len(plot.write(records, tmp_path)) == 2 * len(plot.FIGURES)
+    made = [of_case(case) for case in cases.CASES]
+    for name, (wanted, _) in plot.FIGURES.items():
+        assert [one for one in made if wanted(one)], name
+    assert len(plot.write(made, tmp_path)) == 2 * len(plot.FIGURES)
+
+
+def test_weights_of_patches_are_those_of_kept_rounds_through_ciphertexts_where_there_are_any() -> None:
+    figure = pytest.importorskip("matplotlib.figure", reason="matplotlib, of the extra bench, is not installed")
+    centre, even, nothing = [0.0, 0.25, 0.25, 0.0] * 2, [0.125] * 8, [1.0] + [0.0] * 7
+    encrypted, clear, old = (
+        of_case(cases.chosen([f"images/MNIST/GAL-heads/{m}"])[0]) for m in ("ckks", "product", "paper")
+    )
+    encrypted |= {"weights": [centre, even, nothing], "kept": 2}
+    clear |= {"weights": [nothing], "kept": 1}
+    old |= {"weights": [], "kept": 0}  # as releases before 0.2.0 wrote it
+    wanted, draw = plot.FIGURES["weights-of-patches"]
+    assert [wanted(one) for one in (encrypted, clear, old)] == [True, True, False]
+    axes = figure.Figure().subplots()
+    draw(axes, [clear, encrypted])
+    assert [text.get_text() for text in axes.texts[:4]] == [
+        "0.06\n(0.00)",
+        "0.19\n(0.25)",
+        "0.19\n(0.25)",
+        "0.06\n(0.00)",
+    ]
 
 
 def test_a_series_that_ended_is_held_at_its_last_value() -> None:
