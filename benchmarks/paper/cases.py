@@ -23,6 +23,8 @@ CASES: tuple[Case, ...] = (
     *cases_more.assisted_learning(),
     *cases_more.trees(),
     *cases_more.splits(),
+    *cases_more.stored_split(),
+    *cases_more.alone(),
 )
 
 

@@ -31,7 +31,9 @@ TITLES = {
     "theorem": "Theorem 1",
     "boosting": "One organisation is gradient boosting",
     "splits": "Twenty splits",
+    "stored-split": "The split that the published runs share",
     "why-al": "Assisted Learning, taken apart",
+    "why-alone": "Alone on Blob, taken apart",
     "why-trees": "Trees and support vectors, taken apart",
     "cifar-costs": "CIFAR-10, one thing changed at a time",
 }

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_wine
 
 from benchmarks.paper.data import cifar_files, clinical, images, jpeg, objects
 from benchmarks.paper.data.sources import SOURCES
@@ -130,3 +131,18 @@ def test_a_patient_is_read_by_the_hour() -> None:
     assert seen[47].tolist() == [0, 1, 0]  # the last minute belongs to the last hour
     assert person[0] == 76
     assert np.isnan(person[2])
+
+
+def test_the_papers_stored_split_is_one_for_all_seeds() -> None:
+    """Its code draws the order by numpy's global seed 0 and takes the first int(0.8 N) rows to train on."""
+    one, two = (SOURCES["Wine-stored"].load(Path(), Asked(8, seed)) for seed in (0, 1))
+    y = load_wine().target
+    state = np.random.get_state()
+    np.random.seed(0)
+    order = np.random.permutation(len(y))
+    np.random.set_state(state)
+    assert one.y.tolist() == two.y.tolist() == y[order[:142]].tolist()
+    assert one.test_y.tolist() == two.test_y.tolist() == y[order[142:]].tolist()
+    assert [block.shape[1] for block in one.blocks] == [1] * 7 + [6]
+    assert not np.array_equal(one.blocks[0], two.blocks[0])  # columns are dealt out with the seed
+    assert np.array_equal(one.joint, two.joint)

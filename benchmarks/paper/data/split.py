@@ -62,6 +62,14 @@ def eighty_twenty(rows: int, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDAr
     return order[:count], order[count:]
 
 
+def stored(rows: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """(test rows, training rows) of the split that the paper's code stores: its `make_stats.py` sets numpy's seed to 0
+    before each UCI set but the first, Blob, whose rows are drawn unseeded."""
+    order = np.random.RandomState(0).permutation(rows)
+    count = int(rows * (1 - TEST_SHARE))
+    return order[count:], order[:count]
+
+
 def deal(columns: int, parties: int, seed: int, even: bool = False) -> list[npt.NDArray[np.int64]]:
     """Columns by party, shuffled with the seed: floor(p / M) each and the rest to the last, as in the paper's code.
 

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine, make_blobs
 
-from benchmarks.paper.data.split import Asked, Split, deal, eighty_twenty
+from benchmarks.paper.data.split import Asked, Split, deal, eighty_twenty, stored
 from secure_gal.data.encode_table import TableEncoder
 
 VERTICAL = ("breast", "default_credit", "give_credit", "adult", "bank")
@@ -69,10 +69,13 @@ def uci(name: str, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     return x, y
 
 
-def dealt(name: str, folder: Path, asked: Asked) -> Split:
-    """A UCI set, its columns standardised on the training rows and dealt out to the parties."""
+def dealt(name: str, folder: Path, asked: Asked, *, theirs: bool = False) -> Split:
+    """A UCI set, its columns standardised on the training rows and dealt out to the parties.
+
+    With `theirs` the rows are split as the paper's code stores them, whatever the seed.
+    """
     x, y = uci(name, folder)
-    test, train = eighty_twenty(len(y), asked.seed)
+    test, train = stored(len(y)) if theirs else eighty_twenty(len(y), asked.seed)
     mean, scale = x[train].mean(axis=0), x[train].std(axis=0)
     z = (x - mean) / np.where(scale > 0, scale, 1.0)
     train, test = train[: asked.rows or None], test[: asked.test_rows or None]
