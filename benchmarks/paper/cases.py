@@ -16,6 +16,7 @@ CASES: tuple[Case, ...] = (
     *cases_tables.sizes(),
     *cases_tables.noised_residuals(),
     *cases_deep.networks(),
+    *cases_deep.small(),
     *cases_deep.cifar_costs(),
     *cases_more.houses(),
     *cases_more.theorem(),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.paper import published
-from benchmarks.paper.case import Case
+from benchmarks.paper.case import Case, Mode
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "Interm": {"method": "interm"},
@@ -85,6 +85,25 @@ def networks() -> Iterator[Case]:
             yield study.case(row, study.network, study.short, **({"learner": "network"} | settings))
         yield study.case("GAL", study.network, study.short, method="gal", learner="network", mode="product")
         yield from _heads(study)
+
+
+SMALL: dict[str, Any] = {
+    "rows": 2000,
+    "test_rows": 2000,
+    "rounds": 3,
+    "seeds": 2,
+    "options": {"width": 16, "epochs": 2, "batch": 128},
+}
+"""Of MNIST, so that every method with networks is run in minutes: of 60,000 rows, 10 rounds, width 64, 10 epochs."""
+
+
+def small() -> Iterator[Case]:
+    """The order of methods with networks at a stated smaller size, by both rules where a method has both."""
+    for row, settings in (NETWORKS | {"the last party alone": {"method": "last"}}).items():
+        rules: tuple[Mode, ...] = ("paper",) if settings["method"] in ("interm", "late") else ("paper", "product")
+        for mode in rules:
+            base: dict[str, Any] = {"group": "small-images", "data": "MNIST", "row": row, "mode": mode}
+            yield Case(**base | SMALL | {"learner": "network"} | settings)
 
 
 ENCRYPTED_ROUNDS = {"MNIST": 5, "CIFAR10": 13}

@@ -25,6 +25,7 @@ TITLES = {
     "local-loss": "Local losses",
     "parties": "Numbers of parties",
     "images": "Images in patches",
+    "small-images": "Images in patches, in small",
     "objects": "Objects in views",
     "clinical": "Clinical series",
     "houses": "Sets of two houses",

@@ -89,6 +89,15 @@ def test_what_stands_beside_ciphertexts_in_the_clear_plays_as_many_rounds_of_the
                 assert getattr(case, field.name) == getattr(beside, field.name), (case.name, field.name)
 
 
+def test_every_method_with_networks_is_run_in_small_of_the_same_rows_and_sizes() -> None:
+    """Methods are compared there: no line may have more rows, rounds, epochs or seeds than another."""
+    small = cases.chosen(["small-images"])
+    full = {case.row for case in cases.chosen(["images/MNIST"]) if case.learner != "heads"}
+    assert full <= {case.row for case in small if case.mode == "paper"}
+    assert len({(c.rows, c.test_rows, c.rounds, c.seeds, json.dumps(c.options)) for c in small}) == 1
+    assert min(case.seeds for case in small) >= 2
+
+
 def test_names_are_chosen_whole_by_beginning_and_by_pattern() -> None:
     whole = cases.chosen(["uci/Wine/GAL/paper"])
     assert [case.name for case in whole] == ["uci/Wine/GAL/paper"]
