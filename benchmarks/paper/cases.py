@@ -25,7 +25,7 @@ CASES: tuple[Case, ...] = (
     *cases_more.trees(),
     *cases_more.splits(),
     *cases_more.stored_split(),
-    *cases_more.alone(),
+    *cases_more.early_end(),
 )
 
 

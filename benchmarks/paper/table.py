@@ -34,7 +34,7 @@ TITLES = {
     "splits": "Twenty splits",
     "stored-split": "The split that the published runs share",
     "why-al": "Assisted Learning, taken apart",
-    "why-alone": "Alone on Blob, taken apart",
+    "why-product": "Where the product's rule ends early, taken apart",
     "why-trees": "Trees and support vectors, taken apart",
     "cifar-costs": "CIFAR-10, one thing changed at a time",
 }
