@@ -118,6 +118,8 @@ def stored_split() -> Iterator[Case]:
         for line, settings in lines.items():
             for mode, learner in (("paper", {"learner": "sgd"}), ("product", OURS)):
                 yield Case(**base, **settings, **learner, row=line, mode=mode, published=published.LINEAR[line][plain])
+        last: dict[str, Any] = {"method": "last", "learner": "sgd", "published": published.LINEAR["AL"][plain]}
+        yield Case(**base, **last, row="the last party alone")  # what AL of the paper's code comes to: `why-al`
         for mode in ("paper", "product"):
             kind: dict[str, Any] = {"method": "gal", "learner": "svm", "local_loss": "l2"}
             yield Case(**base, **kind, row="GAL, SVM", mode=mode, published=published.OTHERS["SVM"][plain])
