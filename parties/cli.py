@@ -12,6 +12,7 @@ import typer
 from parties.commands.arguments import Beyond, Home, Json, PartyFile, bare_consent
 from parties.commands.audit import audit_app
 from parties.run.ending import ON_BROKEN_PIPE, end, explained, guarded
+from parties.run.loading import loading
 from secure_gal.errors import printable
 
 app = typer.Typer(
@@ -166,7 +167,8 @@ def assist(
     json: Json = False,
 ) -> None:
     """Assistor: dial out, serve learning and prediction until stopped."""
-    from parties.commands.assist import assist as run
+    with loading():
+        from parties.commands.assist import assist as run
 
     raise typer.Exit(guarded(lambda: run(file, once=once, consent=consent, beyond=beyond or (), json=json), file, json))
 
@@ -185,7 +187,8 @@ def train(
     ] = False,
 ) -> None:
     """Sponsor: open the one port and run the learning stage, or go on with an interrupted one."""
-    from parties.commands.train import train as run
+    with loading():
+        from parties.commands.train import train as run
 
     raise typer.Exit(guarded(lambda: run(file, beyond=beyond or (), json=json, require_gain=require_gain), file, json))
 
@@ -206,7 +209,8 @@ def predict(
     json: Json = False,
 ) -> None:
     """Sponsor: predict new ids with the assistors' help."""
-    from parties.commands.predict import predict as run
+    with loading():
+        from parties.commands.predict import predict as run
 
     raise typer.Exit(guarded(lambda: run(file, ids, out, json=json), file, json))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -143,8 +144,10 @@ def end(code: int) -> NoReturn:
     """End this process; at once where a job was cut off, whose end nobody waits for.
 
     Python would wait for worker processes to finish what they have, and end a thread in the middle of a library's code
-    that cannot be ended there.
+    that cannot be ended there. And it would look for garbage, twice, among all that was imported: a fifth of a short
+    command's CPU. What is left goes with the process; what waits for its end, as temporary folders do, is still called.
     """
+    gc.freeze()
     loop = sys.modules.get("parties.run.loop")
     if loop is None or not loop.cut_off:
         raise SystemExit(code)

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any, Protocol, assert_never
 
 from parties.run.exchange import Outcome, Transmit
+from parties.run.loading import loading
 from parties.run.node import Node
 from parties.run.progress import Progress
 from secure_gal import events
@@ -124,7 +125,8 @@ def stop_at_once() -> None:
 
     Reading a table and opening a ledger may take long, and nothing needs to be saved before the loop begins.
     """
-    import polars  # noqa: F401  (takes SIGINT over when it is imported, so that must not come later)
+    with loading():
+        import polars  # noqa: F401  (takes SIGINT over when it is imported, so that must not come later)
 
     _on_stop(signal.SIG_DFL)
 

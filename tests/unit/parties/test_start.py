@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 
 import pytest
+
+from parties.run.ending import end
+from parties.run.loading import loading
 
 LATER = (
     "charset_normalizer",
@@ -58,3 +62,25 @@ def test_a_first_fit_waits_for_nothing_that_is_needed_later(loaded: str, never: 
     script = BEGIN + loaded + FIT + END.format(never=never)
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert done.stdout.split() == []
+
+
+def test_imports_are_not_searched_for_garbage_and_what_comes_after_them_is() -> None:
+    with pytest.raises(ImportError), loading():
+        assert not gc.isenabled()
+        raise ImportError
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with loading():
+            pass
+        assert not gc.isenabled(), "whoever wants none looked for gets none"
+    finally:
+        gc.enable()
+
+
+def test_an_end_searches_nothing_for_garbage() -> None:
+    kept = [[] for _ in range(100)]
+    before = gc.get_freeze_count()
+    with pytest.raises(SystemExit):
+        end(0)
+    assert gc.get_freeze_count() >= before + len(kept)
