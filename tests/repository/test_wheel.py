@@ -15,12 +15,14 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("crypto", "parties", "secure_gal", "transport")
 BUILD = "import sys; from setuptools.build_meta import build_wheel; print(build_wheel(sys.argv[1]))"
 IMPORT_ALL = """
-import importlib, sys
+import gc, importlib, sys
 from pathlib import Path
 
+gc.disable()  # for speed, as below: what is imported is looked through for garbage again and again
 for name in sys.argv[2:]:
     file = importlib.import_module(name).__file__
     assert file is not None and Path(file).is_relative_to(sys.argv[1]), f"{name} was imported from {file}"
+gc.freeze()
 """
 
 
