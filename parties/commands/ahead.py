@@ -14,7 +14,7 @@ from secure_gal.volume import Flow, Volume
 from transport import wire
 
 if TYPE_CHECKING:
-    from secure_gal.holdings.party import PartyModel
+    from secure_gal.holdings.party import PartyHolding
 
 ASKED = 1000
 """Ids of the prediction that is reckoned with."""
@@ -22,7 +22,7 @@ RATES = (1, 10, 100)
 """Mbit/s."""
 
 
-def bytes_ahead(session: Session, model: PartyModel) -> str:
+def bytes_ahead(session: Session, model: PartyHolding) -> str:
     """Bytes between this party and each peer, by purpose; what a line needs for them; and those of a prediction."""
     study, me, rows = session.study, session.party.party, len(model.ids)
     volume = Volume(study, rows, len(msgspec.json.encode(model.ids)))

@@ -21,7 +21,7 @@ from parties.workers.connect import at_work
 from secure_gal import events
 from secure_gal.data.align import COMPARE, NoRowsError
 from secure_gal.errors import Paused
-from secure_gal.holdings.roles import AssistorModel, Context
+from secure_gal.holdings.roles import AssistorHolding, Context
 from secure_gal.protection import assistor_data
 from secure_gal.protocol import roles
 from secure_gal.protocol.agreement import NONCE_BYTES
@@ -83,7 +83,7 @@ def _model(session: Session, store: RunStore, progress: Progress, budget: DataBu
 def _role(
     session: Session,
     store: RunStore,
-    model: AssistorModel,
+    model: AssistorHolding,
     beyond: Beyond,
     budget: DataBudget,
     warn: Callable[[str], None],

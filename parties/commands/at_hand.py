@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from parties.run.session import Session, open_session
 
 if TYPE_CHECKING:
-    from secure_gal.holdings.party import PartyModel
+    from secure_gal.holdings.party import PartyHolding
 
 
 class AtHand(NamedTuple):
     """A party's session and data, and the CPU seconds of this process until they were there."""
 
     session: Session
-    model: PartyModel
+    model: PartyHolding
     start: float
 
 
@@ -28,7 +28,7 @@ def at_hand(file: Path) -> AtHand:
         DataError: as `secure_gal.data.table.read_table`.
     """
     session = open_session(file)
-    from secure_gal.holdings.party import PartyModel
+    from secure_gal.holdings.party import PartyHolding
 
-    model = PartyModel(session.party, session.study, session.folder, lambda text: None)
+    model = PartyHolding(session.party, session.study, session.folder, lambda text: None)
     return AtHand(session, model, time.process_time())  # imports and the table: a party's own start takes as much

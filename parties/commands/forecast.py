@@ -30,7 +30,7 @@ from secure_gal.volume import Volume
 from transport import wire
 
 if TYPE_CHECKING:
-    from secure_gal.holdings.party import PartyModel
+    from secure_gal.holdings.party import PartyHolding
 
 RATES = (1, 10, 100)
 """Mbit/s."""
@@ -89,12 +89,12 @@ def _as_json(found: Forecast) -> str:
     return msgspec.json.encode(found).decode() + "\n"
 
 
-def _budgets(session: Session, model: PartyModel) -> list[str]:
+def _budgets(session: Session, model: PartyHolding) -> list[str]:
     lines = [] if session.party.party == session.study.sponsor else setup.budgets(session, model.table)
     return [*lines, setup.replies_ahead(session, len(model.ids))] if session.study.protect.keyed else lines
 
 
-def _assumed(session: Session, model: PartyModel, known: Known) -> tuple[int, int]:
+def _assumed(session: Session, model: PartyHolding, known: Known) -> tuple[int, int]:
     """(rows, P): all of this party's rows, and features as wide as its own, where nothing else is known."""
     mine = len(model.ids)
     rows = mine if known.rows is None else known.rows
@@ -104,7 +104,7 @@ def _assumed(session: Session, model: PartyModel, known: Known) -> tuple[int, in
     return rows, padded_width(study, known.width or widest(study, learner, model.table.frame.width, rows))
 
 
-def _measured(session: Session, model: PartyModel, padded: int, *, anew: bool) -> tuple[Measured, str]:
+def _measured(session: Session, model: PartyHolding, padded: int, *, anew: bool) -> tuple[Measured, str]:
     """What steps take on this machine, and in words since when that is known."""
     study, party = session.study, session.party
     work = work_of(study, party, _columns_of(model), len(model.ids), padded)
@@ -121,7 +121,7 @@ def _measured(session: Session, model: PartyModel, padded: int, *, anew: bool) -
     return measured, f"measured on this machine now{said}; " + (failed or f"kept in {party.home / calibrated.FILE}")
 
 
-def _columns_of(model: PartyModel) -> tuple[str, ...]:
+def _columns_of(model: PartyHolding) -> tuple[str, ...]:
     from secure_gal.data.arrays import ArrayRows
 
     frame = model.table.frame

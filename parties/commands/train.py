@@ -22,7 +22,7 @@ from parties.workers.connect import at_work
 from secure_gal import events
 from secure_gal.data.align import NoRowsError
 from secure_gal.errors import DataError, Paused, SettingsError
-from secure_gal.holdings.roles import Context, SponsorModel
+from secure_gal.holdings.roles import Context, SponsorHolding
 from secure_gal.protection import sponsor_data
 from secure_gal.protocol import roles
 from secure_gal.protocol.agreement import NONCE_BYTES
@@ -114,7 +114,7 @@ def complete_results(session: Session, store: RunStore, progress: Progress) -> N
         progress.show(events.ResultsCompleted(", ".join(written)))
 
 
-def _role(session: Session, store: RunStore, model: SponsorModel) -> Sponsor:
+def _role(session: Session, store: RunStore, model: SponsorHolding) -> Sponsor:
     context = Context(session.study, session.digest, session.canonical, session.identity, session.cards)
     cipher = None
     if session.study.protect.keyed:

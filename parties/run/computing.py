@@ -12,7 +12,7 @@ from secure_gal import events
 from secure_gal.effects import Job
 
 if TYPE_CHECKING:
-    from secure_gal.holdings.party import PartyModel
+    from secure_gal.holdings.party import PartyHolding
 
 FILE = "computing.json"
 """At every party as rounds go by; in the sponsor's summary.json it stands under `computing`."""
@@ -27,7 +27,7 @@ class Computing:
         progress: is told the learner, its device and precision once they are known.
     """
 
-    def __init__(self, store: RunStore, model: PartyModel, progress: Progress) -> None:
+    def __init__(self, store: RunStore, model: PartyHolding, progress: Progress) -> None:
         self._store, self._model, self._progress = store, model, progress
         self._seconds = _seconds(store)
         self._said: events.LearnerUsed | None = None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # what runs a study is imported by the command that runs one:
     from parties.run.node import Node
     from parties.run.store import RunStore
     from parties.run.traffic import Traffic
-    from secure_gal.holdings.party import PartyModel
+    from secure_gal.holdings.party import PartyHolding
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def open_node(session: Session, store: RunStore, role: Role, traffic: Traffic) -
     return Node(role, store, codec, traffic.count, ledger, certifier, archive), certifier
 
 
-def admit(session: Session, store: RunStore, model: PartyModel) -> list[str]:
+def admit(session: Session, store: RunStore, model: PartyHolding) -> list[str]:
     """Look at this party's data before it goes online.
 
     Returns:

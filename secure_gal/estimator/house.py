@@ -21,7 +21,7 @@ from secure_gal.events import Event
 from secure_gal.holdings.assistor import AssistorData
 from secure_gal.holdings.check import check_data
 from secure_gal.holdings.in_memory import InMemory
-from secure_gal.holdings.party import PartyModel
+from secure_gal.holdings.party import PartyHolding
 from secure_gal.holdings.roles import Context
 from secure_gal.holdings.sponsor import SponsorData
 from secure_gal.learners.base import Learner
@@ -122,7 +122,7 @@ def learn(
 
 
 def _kept(
-    blocks: Sequence[Block], models: Mapping[str, PartyModel], states: Mapping[str, State], cast: Cast
+    blocks: Sequence[Block], models: Mapping[str, PartyHolding], states: Mapping[str, State], cast: Cast
 ) -> tuple[PartyFitted, ...]:
     return tuple(
         PartyFitted(

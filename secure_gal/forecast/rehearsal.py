@@ -23,7 +23,7 @@ from secure_gal.gal.ensemble import Ensemble
 from secure_gal.gal.split import split_rows
 from secure_gal.holdings import own_model
 from secure_gal.holdings.assistor import AssistorData
-from secure_gal.holdings.party import PartyModel
+from secure_gal.holdings.party import PartyHolding
 from secure_gal.holdings.sponsor import SponsorData
 from secure_gal.learners.cross_fit import FOLDS
 from secure_gal.learners.kinds.linear import ridge_strength
@@ -150,7 +150,7 @@ def _encoder_fits(model: Holding, study: Study, rows: int) -> networks.Rounds:
     return rounds
 
 
-def _fits(model: PartyModel, study: Study, residual: npt.NDArray[np.float32]) -> networks.Rounds:
+def _fits(model: PartyHolding, study: Study, residual: npt.NDArray[np.float32]) -> networks.Rounds:
     """Fits of a network to the rows that are prepared."""
     local, steps = model.local, networks.steps_of(model.learner, study, len(model.ids))
 
@@ -161,7 +161,7 @@ def _fits(model: PartyModel, study: Study, residual: npt.NDArray[np.float32]) ->
     return rounds
 
 
-def _network(model: PartyModel, study: Study, how: TorchOptions, residual: npt.NDArray[np.float32]) -> networks.Fits:
+def _network(model: PartyHolding, study: Study, how: TorchOptions, residual: npt.NDArray[np.float32]) -> networks.Fits:
     return networks.timed(_fits(model, study, residual), how, _taken)
 
 
@@ -231,7 +231,7 @@ def _import_own_model() -> None:
     import sklearn.ensemble  # noqa: F401
 
 
-def _sample(model: PartyModel, study: Study, count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+def _sample(model: PartyHolding, study: Study, count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Rows of the table, evenly spaced, and a training mask."""
     count = min(count, len(model.ids))
     return np.linspace(0, len(model.ids) - 1, count).astype(np.int64), split_rows(count, study.validation, study.seed)

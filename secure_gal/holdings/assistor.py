@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from secure_gal.errors import StateError
 from secure_gal.holdings.in_memory import InMemory
-from secure_gal.holdings.party import PartyModel
+from secure_gal.holdings.party import PartyHolding
 from secure_gal.holdings.roles import EncryptedFits, Keyed, LocalFits
 from secure_gal.learners import storage
 from secure_gal.settings.party import PartySettings
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 P = TypeVar("P")
 
 
-class AssistorData(PartyModel):
+class AssistorData(PartyHolding):
     """An assistor's side.
 
     Args:
@@ -50,17 +50,17 @@ class AssistorData(PartyModel):
 
     @property
     def clear(self) -> LocalFits:
-        """As `AssistorModel.clear`."""
+        """As `AssistorHolding.clear`."""
         return _there(self._parts.clear, "a residual in the clear")
 
     @property
     def encrypted(self) -> EncryptedFits:
-        """As `AssistorModel.encrypted`."""
+        """As `AssistorHolding.encrypted`."""
         return _there(self._parts.encrypted, "an encrypted residual")
 
     @property
     def keyed(self) -> Keyed:
-        """As `AssistorModel.keyed`."""
+        """As `AssistorHolding.keyed`."""
         return _there(self._parts.keyed, "a key of the sponsor's")
 
     def prepare_local(self, positions: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> bytes:
@@ -81,13 +81,13 @@ class AssistorData(PartyModel):
         return self.part(table, ids, loaded, models, coefficients, k)
 
     def close(self) -> None:
-        """As `PartyModel.close`."""
+        """As `PartyHolding.close`."""
         if self._parts.encrypted is not None:
             self._parts.encrypted.close()
 
     @property
     def seconds_for_features(self) -> float:
-        """As `PartyModel`'s."""
+        """As `PartyHolding`'s."""
         part = self._parts.encrypted
         return super().seconds_for_features if part is None else part.seconds_for_features
 
@@ -107,8 +107,8 @@ class Parts:
     """What an assistor's holding computes with.
 
     Attributes:
-        prepare: fits what is needed to the training rows, as `AssistorModel.prepare`.
-        clear, encrypted, keyed: as in `AssistorModel`; None: its study asks for no such thing.
+        prepare: fits what is needed to the training rows, as `AssistorHolding.prepare`.
+        clear, encrypted, keyed: as in `AssistorHolding`; None: its study asks for no such thing.
     """
 
     prepare: Callable[[npt.NDArray[np.int64], npt.NDArray[np.bool_]], bytes]

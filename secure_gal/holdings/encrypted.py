@@ -11,7 +11,7 @@ from crypto.work_folder import sweep
 from secure_gal.errors import SettingsError, StateError
 from secure_gal.features.encoded import RidgeFeatures
 from secure_gal.holdings.feature_maps import Maps
-from secure_gal.holdings.party import PartyModel, look_up
+from secure_gal.holdings.party import PartyHolding, look_up
 from secure_gal.holdings.rings import Ridge, Ring, answer
 from secure_gal.learners import ONE_MAP, encryptable, storage
 from secure_gal.settings.party import PartySettings
@@ -29,7 +29,7 @@ class EncryptedRidgeFits:
         maps: one feature map for all rounds, or one a round.
     """
 
-    def __init__(self, data: PartyModel, ring: Ring, maps: Maps) -> None:
+    def __init__(self, data: PartyHolding, ring: Ring, maps: Maps) -> None:
         sweep()
         self._data, self._ring, self._maps = data, ring, maps
         self.features: RidgeFeatures | None = None
@@ -72,7 +72,7 @@ class EncryptedRidgeFits:
 
     @property
     def seconds_for_features(self) -> float:
-        """As `PartyModel.seconds_for_features`."""
+        """As `PartyHolding.seconds_for_features`."""
         return self._maps.seconds
 
     def encode(self) -> None:

@@ -18,7 +18,7 @@ from secure_gal.errors import StateError
 from secure_gal.features.encoded import RidgeFeatures
 from secure_gal.features.fresh import draw
 from secure_gal.gal.split import derive_seed, study_order
-from secure_gal.holdings.party import PartyModel
+from secure_gal.holdings.party import PartyHolding
 from secure_gal.learners import ridge_features, storage
 from secure_gal.learners.kinds.linear import ridge_strength
 
@@ -62,7 +62,7 @@ class OneMap:
 
     fresh = False
 
-    def __init__(self, data: PartyModel) -> None:
+    def __init__(self, data: PartyHolding) -> None:
         self._data, self.seconds = data, 0.0
 
     def begin(self, x: Any, train: npt.NDArray[np.bool_], widest: int) -> Mapped:
@@ -92,7 +92,7 @@ class FreshMaps:
 
     fresh, seconds = True, 0.0
 
-    def __init__(self, data: PartyModel) -> None:
+    def __init__(self, data: PartyHolding) -> None:
         self._data = data
         self._x: Any = None
         self._train, self._round = 0, 0

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 RowEncoder = TableEncoder | ArrayEncoder
 
 
-class PartyModel:
+class PartyHolding:
     """What both roles share: rows encoded in study order, and one local model a round.
 
     Args:

@@ -39,7 +39,7 @@ class Context:
     kept_keys: KeptKeys = field(default_factory=NothingKept)
 
 
-class SponsorModel(Protocol):
+class SponsorHolding(Protocol):
     """The sponsor's data, label and learner behind the protocol; every method may take long."""
 
     @property
@@ -100,7 +100,7 @@ Fit = npt.NDArray[np.float32] | npt.NDArray[np.uint8]
 the message that takes them checks it."""
 
 
-class AssistorModel(Protocol):
+class AssistorHolding(Protocol):
     """The assistor's data and what fits residuals to them; every method may take long.
 
     Of `clear`, `encrypted` and `keyed` there is what the study's protections ask for; StateError for the others.

@@ -22,7 +22,7 @@ from secure_gal.holdings.evaluating import BestOwn, Held, best_own, evaluation_o
 from secure_gal.holdings.groups import group_levels
 from secure_gal.holdings.in_memory import InMemory
 from secure_gal.holdings.labels import Labels, Target, TrueLabels, labels_of
-from secure_gal.holdings.party import PartyModel
+from secure_gal.holdings.party import PartyHolding
 from secure_gal.learners import storage
 from secure_gal.learners.base import Model
 from secure_gal.learners.cross_fit import folds_for
@@ -33,7 +33,7 @@ from secure_gal.settings.party import PartySettings
 from secure_gal.settings.study import Study
 
 
-class SponsorData(PartyModel):
+class SponsorData(PartyHolding):
     """The sponsor's side: features, if any, and the label.
 
     Args:
@@ -145,14 +145,14 @@ class SponsorData(PartyModel):
     def fit_round(
         self, round_: int, residual: npt.NDArray[np.float32], withheld: float = 1.0
     ) -> tuple[bytes, npt.NDArray[np.float32]]:
-        """As `SponsorModel.fit_round`. Its thread imports what weights are searched for with, as others wait for it."""
+        """As `SponsorHolding.fit_round`. Its thread imports what weights are searched for with, while others fit."""
         made = super().fit_round(round_, residual, withheld)
         coefficients.load()
         return made
 
     @property
     def own_libraries(self) -> tuple[str, ...]:
-        """As `SponsorModel.own_libraries`."""
+        """As `SponsorHolding.own_libraries`."""
         return own_model.LIBRARIES if self.party.report.own_model and self.fits else ()
 
     def best_own(self) -> None:

@@ -12,7 +12,7 @@ from secure_gal import events
 from secure_gal.effects import Effect
 from secure_gal.errors import PeerViolation
 from secure_gal.holdings.budget import Account
-from secure_gal.holdings.roles import AssistorModel, Context, Fit
+from secure_gal.holdings.roles import AssistorHolding, Context, Fit
 from secure_gal.phases import Phases
 from secure_gal.state import ARRAY, MARK, MASK, NUMBER, RAW, REAL, TEXT, Entries, Entry, State, json_of
 
@@ -27,7 +27,7 @@ class AssistorStage:
     def __init__(
         self,
         context: Context,
-        model: AssistorModel,
+        model: AssistorHolding,
         state: State,
         phases: Phases,
         residuals: ResidualSide,

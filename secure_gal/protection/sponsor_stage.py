@@ -13,7 +13,7 @@ from secure_gal.effects import Effect
 from secure_gal.errors import PeerViolation, StateError
 from secure_gal.events import RoundRecord
 from secure_gal.gal.ensemble import Ensemble
-from secure_gal.holdings.roles import Context, SponsorModel
+from secure_gal.holdings.roles import Context, SponsorHolding
 from secure_gal.messages import Message
 from secure_gal.state import ARRAY, MARK, MASK, REAL, TEXT, Entries, Entry, State
 
@@ -32,7 +32,7 @@ class SponsorStage:
     def __init__(
         self,
         context: Context,
-        model: SponsorModel,
+        model: SponsorHolding,
         state: State,
         begin: Callable[[], list[Effect]],
         committed: Callable[[RoundRecord], list[Effect]],

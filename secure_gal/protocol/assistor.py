@@ -10,7 +10,7 @@ from secure_gal import events, messages
 from secure_gal.effects import Compute, Effect, Send
 from secure_gal.errors import PeerViolation, SettingsError, StateError
 from secure_gal.holdings.budget import WORDS, Charge
-from secure_gal.holdings.roles import AssistorModel, Context
+from secure_gal.holdings.roles import AssistorHolding, Context
 from secure_gal.messages import (
     Batch,
     MaskedQuery,
@@ -56,7 +56,7 @@ class Assistor:
     def __init__(
         self,
         context: Context,
-        model: AssistorModel,
+        model: AssistorHolding,
         state: State,
         nonce: bytes,
         residuals: ResidualSide,

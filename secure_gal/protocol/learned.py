@@ -12,7 +12,7 @@ from secure_gal.gal.contributions import Contributions, contributions
 from secure_gal.gal.ensemble import Ensemble, Evidence
 from secure_gal.gal.losses import metric_name
 from secure_gal.gal.verdict import Finding, Verdict, findings, verdict
-from secure_gal.holdings.roles import SponsorModel
+from secure_gal.holdings.roles import SponsorHolding
 from secure_gal.measures.evaluation import Evaluation
 from secure_gal.protection.sponsor_stage import SponsorStage
 from secure_gal.settings.study import Study
@@ -84,7 +84,7 @@ def judge(
     return Compute("alone", alone, compared)
 
 
-def _learned(made: Ensemble, alone: Ensemble, study: Study, model: SponsorModel) -> Learned:
+def _learned(made: Ensemble, alone: Ensemble, study: Study, model: SponsorHolding) -> Learned:
     name = metric_name(study.task, made.F.shape[1])
     return Learned(
         made.kept,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from secure_gal import protection
-from secure_gal.holdings.roles import AssistorModel, Context, SponsorModel
+from secure_gal.holdings.roles import AssistorHolding, Context, SponsorHolding
 from secure_gal.protection.ciphers import Cipher
 from secure_gal.protection.modes import MakeCalculator
 from secure_gal.protocol.assistor import Assistor
@@ -12,7 +12,9 @@ from secure_gal.protocol.sponsor import Sponsor
 from secure_gal.state import State
 
 
-def sponsor(context: Context, model: SponsorModel, state: State, nonce: bytes, cipher: Cipher | None = None) -> Sponsor:
+def sponsor(
+    context: Context, model: SponsorHolding, state: State, nonce: bytes, cipher: Cipher | None = None
+) -> Sponsor:
     """The sponsor of a study; `cipher`: its secret key, where the study has one."""
     study = context.study
     residuals, fitted = protection.residual_mode(study), protection.fitted_mode(study)
@@ -21,7 +23,7 @@ def sponsor(context: Context, model: SponsorModel, state: State, nonce: bytes, c
 
 
 def assistor(
-    context: Context, model: AssistorModel, state: State, nonce: bytes, calculator: MakeCalculator | None = None
+    context: Context, model: AssistorHolding, state: State, nonce: bytes, calculator: MakeCalculator | None = None
 ) -> Assistor:
     """An assistor of a study; `calculator`: of the aggregator, another than the real one."""
     study, name = context.study, context.identity.card.name

@@ -10,7 +10,7 @@ from secure_gal.effects import Compute, Done, Effect, Send
 from secure_gal.errors import PeerViolation, StateError
 from secure_gal.events import RoundRecord
 from secure_gal.gal.ensemble import PARTS, Ensemble
-from secure_gal.holdings.roles import Context, SponsorModel
+from secure_gal.holdings.roles import Context, SponsorHolding
 from secure_gal.measures.evaluation import Evaluation
 from secure_gal.messages import Finished, Hello, Message, RunSignature
 from secure_gal.phases import Phases, Step
@@ -36,7 +36,7 @@ class Sponsor:
     def __init__(
         self,
         context: Context,
-        model: SponsorModel,
+        model: SponsorHolding,
         state: State,
         nonce: bytes,
         residuals: ResidualPort,

@@ -15,7 +15,7 @@ from parties.run.session import admit, open_session, open_store
 from parties.run.store import RunStore
 from secure_gal.errors import DataError, SettingsError
 from secure_gal.holdings.assistor import AssistorData
-from secure_gal.holdings.party import PartyModel
+from secure_gal.holdings.party import PartyHolding
 from secure_gal.holdings.sponsor import SponsorData
 from tests.support.two_parties import settings
 
@@ -57,7 +57,7 @@ def start(file: Path, then: dict[str, object] | None = None) -> list[str]:
     session = open_session(file)
     store = open_store(session)
     try:
-        kind: type[PartyModel] = SponsorData if session.party.bind else AssistorData
+        kind: type[PartyHolding] = SponsorData if session.party.bind else AssistorData
         model = kind(session.party, session.study, file.parent, said.append)
         said += admit(session, store, model)
         if then is not None:

@@ -1,6 +1,6 @@
 """What learning from labels that were privatised once costs, with and without correction for the known changes.
 
-    python -m benchmarks.label_privacy --data DIR [--quick] [--repeats N] [--out FILE]
+    python -m benchmarks.released_labels --data DIR [--quick] [--repeats N] [--out FILE]
 
 Sponsor and assistor learn by GAL from released labels (validation included) on 80% of the rows; metrics are taken
 against the true labels of the other 20%. Classes: randomised response, then `none` (plain cross-entropy), `inverted`
