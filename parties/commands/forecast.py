@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from crypto.pool import processes
 from parties.commands import setup
 from parties.commands.at_hand import AtHand, at_hand
 from parties.report.foretold import FILE
@@ -189,7 +188,8 @@ def _of_rounds(party: AtHand, measured: Measured, volume: Volume, rounds: int) -
         seconds, elapsed = reckoning.of_sponsor(*made, moved)
         if reckoning.together(study):
             cpu, each = (sum(found.values()) for found in (seconds, reckoning.of_assistor(*made, aggregates=False)))
-            elapsed = reckoning.on_one_machine(elapsed, cpu, each, len(study.assistors), processes())
+            cores = calibrated.this_machine().cores
+            elapsed = reckoning.on_one_machine(elapsed, cpu, each, len(study.assistors), cores)
     else:
         adds = me == study.adder
         seconds = reckoning.of_assistor(study, pace, measured.ciphers, measured.sums, rows, aggregates=adds)
