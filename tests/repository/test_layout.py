@@ -146,3 +146,12 @@ def test_no_test_imports_another_one(tmp_path: Path) -> None:
     control = tmp_path / "control.py"
     control.write_text("from tests.protocol import test_wire\nfrom tests.test_psi import N\nimport tests.test_all\n")
     assert imported_tests(control) == {"tests.protocol.test_wire", "tests.test_psi", "tests.test_all"}
+
+
+@pytest.mark.parametrize("top", ["secure_gal", "parties", "crypto"])
+def test_unit_tests_lie_as_what_they_test_does(top: str) -> None:
+    """A file beside the folders is about a file beside them, or about several folders at once."""
+    folders = {folder.name for folder in (ROOT / "tests" / "unit" / top).iterdir() if any(folder.glob("test_*.py"))}
+    assert folders and folders <= {
+        folder.name for folder in (ROOT / top).iterdir() if (folder / "__init__.py").exists()
+    }

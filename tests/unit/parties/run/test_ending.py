@@ -179,7 +179,7 @@ def test_a_partys_log_is_in_its_run_directory(tmp_path: Path) -> None:
 
 
 def test_the_table_of_exit_codes_is_complete() -> None:
-    guide = (Path(__file__).parents[3] / "docs" / "GUIDE.md").read_text()
+    guide = (Path(__file__).parents[4] / "docs" / "GUIDE.md").read_text()
     table = dict(re.findall(r"^\| (\d+) \| (.+) \|$", guide, flags=re.MULTILINE))
     classes = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, SecureGalError)]
     assert {kind.exit_code for kind in classes} <= {int(code) for code in table}

@@ -36,9 +36,9 @@ from transport.ledger_entries import LedgerError
 
 __all__ = ["offline"]  # no port is opened in this file
 
-OLD: dict[str, Any] = json.loads((Path(__file__).parents[2] / "vectors" / "hello-version-1.json").read_text())
+OLD: dict[str, Any] = json.loads((Path(__file__).parents[3] / "vectors" / "hello-version-1.json").read_text())
 """A `hello` of release 0.1 as it came over the wire, with that study's canonical text and cards."""
-BEFORE: dict[str, Any] = json.loads((Path(__file__).parents[2] / "vectors" / "study-version-2.json").read_text())
+BEFORE: dict[str, Any] = json.loads((Path(__file__).parents[3] / "vectors" / "study-version-2.json").read_text())
 """A study as release 0.2.0 read it, whose parties would answer with fitted values under the same words."""
 
 

@@ -233,7 +233,7 @@ def test_predict_ends_with_its_code_and_closes_its_store(tmp_path: Path, monkeyp
 
 
 def test_the_guide_says_how_a_study_that_gains_nothing_ends() -> None:
-    guide = (Path(__file__).parents[3] / "docs" / "GUIDE.md").read_text()
+    guide = (Path(__file__).parents[4] / "docs" / "GUIDE.md").read_text()
     (code,) = re.findall(r"^\| (\d+) \| `train --require-gain`", guide, re.MULTILINE)
     assert int(code) == NO_GAIN
 

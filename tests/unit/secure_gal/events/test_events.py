@@ -24,7 +24,7 @@ from tests.support.study_in_memory import NAMES, ROUNDS, make_network
 
 NOON = datetime(2026, 11, 28, 12, 0, 0, 5000, tzinfo=UTC)
 EVENTS: tuple[type[Fact], ...] = typing.get_args(Event)
-TABLE = Path(__file__).parents[3] / "docs" / "EVENTS.md"
+TABLE = Path(__file__).parents[4] / "docs" / "EVENTS.md"
 WORDS = {str: "text", int: "integer", float: "number", bool: "boolean", NoneType: "null", RoundRecord: "record"}
 """Python's types as docs/EVENTS.md calls them."""
 

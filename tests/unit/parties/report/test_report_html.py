@@ -216,7 +216,7 @@ def test_nothing_from_outside_becomes_markup() -> None:
 
 
 def test_the_template_switches_escaping_off_nowhere() -> None:
-    template = (Path(__file__).parents[3] / "parties" / "report" / "report.html.jinja").read_text()
+    template = (Path(__file__).parents[4] / "parties" / "report" / "report.html.jinja").read_text()
     assert not re.search(r"\|\s*safe|autoescape\s+false|<script|xmlattr", template)
 
 

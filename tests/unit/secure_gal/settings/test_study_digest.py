@@ -16,7 +16,7 @@ from secure_gal.settings.checks import check_study
 from secure_gal.settings.load import convert, load_study
 from secure_gal.settings.study import Protect, Study
 
-VECTORS = Path(__file__).parents[2] / "vectors"
+VECTORS = Path(__file__).parents[3] / "vectors"
 NAMES = ("minimal", "encrypted-sums", "noised-classes", "interval-regression", "weighted-rows", "quantile")
 
 

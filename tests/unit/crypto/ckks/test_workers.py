@@ -19,14 +19,14 @@ import numpy as np
 from crypto.ckks import shards
 from crypto.ckks.encrypted_ridge import EncryptedRidge
 from tests.support.ckks_keys import keys
-from tests.unit.crypto.test_workers import work
+from tests.unit.crypto.ckks.test_workers import work
 u = np.eye(9000, 2) / 2
 job = EncryptedRidge.of(keys("standard", 2), u, u, cores=2)
 shards.spread(job._basis.job, work)
 """,
     "alignment": """
 from crypto import psi
-from tests.unit.crypto.test_workers import work
+from tests.unit.crypto.ckks.test_workers import work
 list(psi._run(work, iter([b"a", b"b"]), 10 * psi.BLOCK, 1, 2))
 """,
 }
