@@ -12,12 +12,14 @@ import os
 import struct
 import tempfile
 import threading
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import zstandard
-from tenseal import sealapi
+
+if TYPE_CHECKING:
+    from tenseal import sealapi
 
 Bytes = npt.NDArray[np.uint8]
 Residues = npt.NDArray[np.uint64]
@@ -106,6 +108,8 @@ def _header(members: int) -> bytes:
 
 def _version() -> tuple[int, int]:
     """Major and minor of the SEAL that is linked in: the linker's SEAL refuses other files."""
+    from tenseal import sealapi  # not above: `known_answer` reads what another module wrote, before TenSEAL is imported
+
     header = sealapi.Serialization.SEALHeader()
     return header.version_major, header.version_minor
 

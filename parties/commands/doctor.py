@@ -39,6 +39,7 @@ def examine(file: Path) -> tuple[list[str], bool]:
     step("open files", lambda: require_open_files(load_party(file)[1]))
     step("network", lambda: _network(file))
     lines.append(f"ok    versions: {_versions()}")
+    lines.append(f"ok    ciphertexts: {_ciphertexts()}")
     lines.append(f"ok    gpu: {_gpu()}")
     return lines, healthy
 
@@ -105,6 +106,12 @@ def _versions() -> str:
         except PackageNotFoundError:
             found.append(f"{name} missing")
     return ", ".join(found)
+
+
+def _ciphertexts() -> str:
+    from crypto.ckks import faster  # other commands need not load SEAL with HEXL
+
+    return faster.said()
 
 
 def _gpu() -> str:

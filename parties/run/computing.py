@@ -47,6 +47,10 @@ class Computing:
 
     def _say(self) -> None:
         known = self._model.computed_with
+        if self._model.study.protect.keyed:
+            from crypto.ckks import faster  # no study in the clear loads it
+
+            known = known | {"ciphertexts": faster.said()}
         self._store.set_meta("computed-with", json.dumps(known))
         learner = events.LearnerUsed(known["kind"], *map(known.get, ("features", "device", "precision", "values")))
         if learner != self._said:
@@ -71,7 +75,7 @@ def phases(store: RunStore) -> dict[str, float]:
 
 
 def record(store: RunStore) -> dict[str, Any]:
-    """Learner, device, precision and feature map in words; seconds of encoding rows, of features, and of each fit."""
+    """Learner, device, precision, features and SEAL in words; seconds of encoding rows, of features, of each fit."""
     seconds, known = _seconds(store), json.loads(store.meta("computed-with") or "{}")
     fits = {int(key.partition("/")[2]): round(s, 3) for key, s in seconds.items() if key.startswith("fit/")}
     parts = {name: round(seconds[name], 3) for name in ("prepare", "features", "alone") if name in seconds}

@@ -18,7 +18,7 @@ from secure_gal.settings.study import Study
 
 MAX_ENTRIES = 16
 """Studies, or settings of one, that are remembered at a time; the oldest gives way."""
-PACKAGES = ("numpy", "polars", "scipy", "scikit-learn", "tenseal", "torch")
+PACKAGES = ("numpy", "polars", "scipy", "scikit-learn", "secure-gal-hexl", "tenseal", "torch")
 """Whose versions change what a step takes."""
 Short = Annotated[str, msgspec.Meta(max_length=200)]
 

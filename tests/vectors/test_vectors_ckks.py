@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import struct
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import msgspec
 import numpy as np
 from tenseal import sealapi
 
-from crypto.ckks import release, ring, seal_files
+from crypto.ckks import known_answer, release, ring, seal_files
 from crypto.ckks.calculator import Calculator
 from crypto.ckks.ciphertexts import reply_residues, write_reply
 from crypto.ckks.issued import Issued
@@ -226,3 +227,12 @@ def test_record_of_issued_keys(tmp_path: Path) -> None:
     file.write_bytes(vector.bytes("record"))
     with vector.read():
         assert said in Issued(secret, key) and said not in Issued(bytes(32), key)
+
+
+def test_known_answer() -> None:
+    """By which another build of SEAL is held against the wheel's: this runs on whichever is in use."""
+    vector = Vector("ckks-known-answer")
+    settings = (known_answer.DEGREE, known_answer.PRIMES, known_answer.SCALE, known_answer.ELEMENT)
+    assert settings == tuple(vector.given[name] for name in ("degree", "primes", "scale", "element")), vector.layer
+    steps = known_answer.steps(sys.modules["_sealapi_cpp"])
+    vector.same(steps=steps, answer=known_answer.digest(steps), constant=known_answer.ANSWER)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import typer
 
+from crypto.ckks import faster
 from parties.commands import consent, doctor, predict, setup
 from parties.report.rounds import write_atomically
 from parties.run.progress import text_of
@@ -149,6 +150,15 @@ def test_doctor_names_a_run_dir_that_cannot_be_made(tmp_path: Path) -> None:
         with pytest.raises(OSError, match=r"cannot be made or written.*change `run_dir`"):
             doctor._run_dir(path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"], "a probe leaves nothing behind"
+
+
+@pytest.mark.parametrize("why", ["", "it holds SEAL 4.4, not 4.3"])
+def test_doctor_says_which_seal_computes_and_why(why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faster, "_chosen", faster.Choice(False, why))
+    monkeypatch.setattr(doctor, "_network", lambda _: "free")
+    lines, _ = doctor.examine(party(tmp_path))
+    said = "SEAL of TenSEAL's wheel" + (f"; secure_gal_hexl is not used: {why}" if why else "")
+    assert f"ok    ciphertexts: {said}" in lines
 
 
 def test_a_study_that_was_changed_can_be_restored(tmp_path: Path) -> None:

@@ -6,8 +6,11 @@ import io
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
+import pytest
 
+from crypto.ckks import faster
 from parties.run.computing import FILE, Computing, phases, record
 from parties.run.progress import Progress
 from parties.run.store import RunStore
@@ -80,3 +83,18 @@ def test_a_sponsor_without_features_computes_nothing(tmp_path: Path) -> None:
         tmp_path / "study.toml", "lab", tmp_path, tmp_path, model.party.data, learner=LearnerSettings(kind="none")
     )
     assert model.computed_with == {"kind": "none"} and model.seconds_for_features == 0.0
+
+
+@pytest.mark.parametrize("encrypted", [True, False])
+def test_a_study_of_ciphertexts_names_the_seal_that_computes(
+    encrypted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = prepared(tmp_path, LearnerSettings(features="encoder", options={"encoder_width": 15}))
+    model.study = msgspec.structs.replace(
+        STUDY, protect=Protect(ids="clear", residuals="ckks" if encrypted else "none")
+    )
+    monkeypatch.setattr(faster, "_chosen", faster.Choice(True))
+    store = RunStore(tmp_path)
+    Computing(store, model, Progress(stream=io.StringIO())).add(job("prepare"), 0.5)
+    assert record(store).get("ciphertexts") == ("SEAL with Intel HEXL (secure_gal_hexl)" if encrypted else None)
+    store.close()

@@ -86,7 +86,17 @@ def test_doctor_examines_a_party_that_is_well(tmp_path: Path) -> None:
     lines, healthy = doctor.examine(tmp_path / "p0" / "p0.toml")
     assert healthy, lines
     whats = [line.partition(":")[0].removeprefix("ok    ") for line in lines]
-    assert whats == ["settings", "keys and pins", "home", "run_dir", "open files", "network", "versions", "gpu"]
+    assert whats == [
+        "settings",
+        "keys and pins",
+        "home",
+        "run_dir",
+        "open files",
+        "network",
+        "versions",
+        "ciphertexts",
+        "gpu",
+    ]
 
 
 @pytest.mark.parametrize(
