@@ -25,6 +25,7 @@ import sys
 import sysconfig
 import tempfile
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -154,7 +155,7 @@ def build(sources: Path, bindings: Path, work: Path, jobs: int) -> Path:
     hexl = f"-DHEXL_DIR={next((work / 'made/lib/cmake').glob('hexl-*'))}"
     prefix = f"-DCMAKE_INSTALL_PREFIX={work}/made"
     _cmake(work, "seal", [*common, *off, "-DSEAL_USE_INTEL_HEXL=ON", hexl, prefix, "-DCMAKE_INSTALL_LIBDIR=lib"], jobs)
-    return _bindings(bindings, work, same)
+    return _bindings(bindings, work, same, jobs)
 
 
 def _prepare_hexl(work: Path) -> None:
@@ -181,7 +182,7 @@ def _cmake(work: Path, name: str, options: list[str], jobs: int) -> None:
     run(["cmake", "--build", str(work / f"{name}-build"), "-j", str(jobs), "--target", "install"])
 
 
-def _bindings(bindings: Path, work: Path, same: str) -> Path:
+def _bindings(bindings: Path, work: Path, same: str, jobs: int) -> Path:
     """Compile TenSEAL's bindings and link all into one module that shows nothing but its entry."""
     here = work / "bindings/tenseal/sealapi"
     shutil.copytree(bindings, here)
@@ -191,9 +192,10 @@ def _bindings(bindings: Path, work: Path, same: str) -> Path:
     seal = next((work / "made/include").glob("SEAL-*"))
     include = [work / "bindings", folder_of("pybind11") / "include", python_headers(), seal, work / "made/include"]
     flags = ["-std=c++17", "-O2", "-fPIC", "-w", "-fvisibility=hidden", same, *(f"-I{path}" for path in include)]
-    for name in BINDINGS:
-        say("compile", f"{name}.cpp")
-        run(["g++", *flags, "-c", str(here / f"{name}.cpp"), "-o", str(work / f"{name}.o")])
+    say("compile", f"{len(BINDINGS)} files of bindings")
+    commands = [["g++", *flags, "-c", str(here / f"{name}.cpp"), "-o", str(work / f"{name}.o")] for name in BINDINGS]
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(run, commands))
     module = work / f"_sealapi_cpp{sysconfig.get_config_var('EXT_SUFFIX')}"
     archives = [next((work / "made/lib").glob(f"{name}*.a")) for name in ("libseal", "libhexl")]
     link = ["-shared", "-Wl,--exclude-libs,ALL", "-Wl,-z,relro,-z,now", "-Wl,--strip-all"]

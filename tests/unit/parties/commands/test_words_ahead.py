@@ -209,6 +209,7 @@ def test_every_finding_is_a_line_and_one_that_is_wrong_has_its_fix(
         "require_open_files": "files",
         "_network": "port",
         "_versions": "1.0",
+        "_ciphertexts": "SEAL",
         "_gpu": "none",
     }
 
@@ -235,4 +236,4 @@ def test_every_finding_is_a_line_and_one_that_is_wrong_has_its_fix(
         f"FIX   {line.split(':')[0]}: wrong; mend it" if line.split(":")[0] in wrong else f"ok    {line}"
         for line in expected
     ]
-    assert lines == [*ok, "ok    versions: 1.0", "ok    gpu: none"]
+    assert lines == [*ok, "ok    versions: 1.0", "ok    ciphertexts: SEAL", "ok    gpu: none"]
