@@ -35,7 +35,7 @@ from benchmarks.harness import machine
 from benchmarks.privacy_data import CLASSES, Array, People, load, people
 from benchmarks.privacy_report import Report, as_json
 from benchmarks.privacy_transcripts import LEARNER, PARAMETERS, new_ensemble
-from crypto.ckks import ridge_blocks, ring, seal_files
+from crypto.ckks import ridge_blocks, ring, sealapi_files
 from crypto.ckks.calculator import Calculator
 from crypto.ckks.ciphertexts import write_reply
 from crypto.ckks.embedding import slot_values
@@ -128,7 +128,7 @@ class _Careless(Calculator):
         for _ in range(self.params.levels - kept):
             self._evaluator.rescale_to_next_inplace(fitted)
         self._evaluator.transform_from_ntt_inplace(fitted)
-        residues, _ = seal_files.split_ciphertext(seal_files.save(fitted), kept, self.params.n, seeded=False)
+        residues, _ = sealapi_files.split_ciphertext(sealapi_files.save(fitted), kept, self.params.n, seeded=False)
         return write_reply(self.params, residues, flooded=self.flooded)
 
 
@@ -140,8 +140,8 @@ class _Repeated(_Careless):
 
 def second_polynomial(ciphertext: Any, levels: int) -> Array:
     """Residues (n,) on the first prime."""
-    saved = seal_files.save(ciphertext)
-    return seal_files.split_ciphertext(saved, levels, PARAMS.n, seeded=False)[0][1, 0]
+    saved = sealapi_files.save(ciphertext)
+    return sealapi_files.split_ciphertext(saved, levels, PARAMS.n, seeded=False)[0][1, 0]
 
 
 def recovery(u: Array, unit: Array, cipher: SecretContext, calculator: _FirstSums, seed: int) -> list[Finding]:
@@ -184,9 +184,9 @@ def _slots(plain: Array, calculator: Calculator) -> Array:
     context, carrier, prime = ring.context(PARAMS), sealapi.Ciphertext(), PARAMS.primes[0]
     both = np.stack([plain, np.ones_like(plain)])[:, None, :]  # SEAL refuses a second polynomial of zeros
     parms = tuple(context.last_parms_id())
-    seal_files.load(carrier, context, seal_files.ciphertext_members(parms, PARAMS.n, 1.0, both))
+    sealapi_files.load(carrier, context, sealapi_files.ciphertext_members(parms, PARAMS.n, 1.0, both))
     sealapi.Evaluator(context).transform_from_ntt_inplace(carrier)
-    back = seal_files.split_ciphertext(seal_files.save(carrier), 1, PARAMS.n, seeded=False)[0][0, 0]
+    back = sealapi_files.split_ciphertext(sealapi_files.save(carrier), 1, PARAMS.n, seeded=False)[0][0, 0]
     centred = np.where(back > prime // 2, back.astype(np.int64) - prime, back.astype(np.int64))
     return slot_values(centred.astype(np.float64)) / 2.0**PARAMS.first_bits
 

@@ -14,7 +14,7 @@ from benchmarks.privacy_data import Array, People
 from benchmarks.privacy_transcripts import LEARNER, ROUNDS, combination, held_out, local, names, new_ensemble
 from benchmarks.real_sums import SPONSOR, SumParties, SumRound
 from crypto.ckks.fits import SUM, TRAINING
-from crypto.ckks.seal_files import SEED_BYTES, unpack
+from crypto.ckks.sealapi_files import SEED_BYTES, unpack
 from crypto.ckks.slots import Packing
 from secure_gal.attacks.requests import readable
 

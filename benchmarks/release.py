@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks import output
 from benchmarks.harness import machine
-from crypto.ckks import embedding, release, ring, seal_files, wide
+from crypto.ckks import embedding, release, ring, sealapi_files, wide
 from crypto.ckks.ciphertexts import write_reply
 from crypto.ckks.params import ParameterSet
 from crypto.ckks.secret import SecretContext
@@ -74,15 +74,15 @@ def forged(params: ParameterSet, bits: int) -> dict[str, Any]:
 def _key(cipher: SecretContext) -> np.ndarray:
     """The truth, -1, 0 or 1 a coefficient."""
     params, prime = cipher.params, cipher.params.primes[0]
-    words = seal_files.save(cipher._secret)[-8 * (params.levels + 1) * params.n :]
+    words = sealapi_files.save(cipher._secret)[-8 * (params.levels + 1) * params.n :]
     first = np.frombuffer(words, dtype="<u8")[: params.n]
     from tenseal import sealapi
 
     carrier, last = sealapi.Ciphertext(), ring.level(params, 1)
-    members = seal_files.ciphertext_members(last, params.n, 1.0, np.stack([first, np.ones_like(first)])[:, None])
-    seal_files.load(carrier, ring.context(params), members)
+    members = sealapi_files.ciphertext_members(last, params.n, 1.0, np.stack([first, np.ones_like(first)])[:, None])
+    sealapi_files.load(carrier, ring.context(params), members)
     sealapi.Evaluator(ring.context(params)).transform_from_ntt_inplace(carrier)
-    back = seal_files.split_ciphertext(seal_files.save(carrier), 1, params.n, seeded=False)[0][0, 0]
+    back = sealapi_files.split_ciphertext(sealapi_files.save(carrier), 1, params.n, seeded=False)[0][0, 0]
     return np.where(back > prime // 2, back.astype(np.int64) - prime, back.astype(np.int64)).astype(float)
 
 

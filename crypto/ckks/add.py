@@ -8,7 +8,7 @@ import numpy as np
 
 from crypto.ckks.ciphertexts import reply_residues, write_reply
 from crypto.ckks.params import ParameterSet
-from crypto.ckks.seal_files import Bytes
+from crypto.ckks.sealapi_files import Bytes
 
 
 def added(params: ParameterSet, replies: Sequence[Bytes]) -> Bytes:

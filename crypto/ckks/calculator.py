@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 from tenseal import sealapi
 
-from crypto.ckks import requests, ring, seal_files
+from crypto.ckks import requests, ring, sealapi_files
 from crypto.ckks.ciphertexts import write_reply
 from crypto.ckks.encoder import Encoder
 from crypto.ckks.keys import PublicKeys
-from crypto.ckks.seal_files import Bytes
+from crypto.ckks.sealapi_files import Bytes
 
 
 class Calculator:
@@ -34,20 +34,20 @@ class Calculator:
 
     def read_sum(self, packed: bytes, bits: int) -> sealapi.Ciphertext:
         """A ciphertext at scale 2**bits of its own that it wrote with `write_sum`."""
-        residues = seal_files.unpack(np.frombuffer(packed, dtype=np.uint8))
+        residues = sealapi_files.unpack(np.frombuffer(packed, dtype=np.uint8))
         return self._rebuild(residues.reshape(2, self.params.levels, self.params.n), 2.0**bits)
 
-    def _rebuild(self, residues: seal_files.Residues, scale: float) -> sealapi.Ciphertext:
+    def _rebuild(self, residues: sealapi_files.Residues, scale: float) -> sealapi.Ciphertext:
         out = sealapi.Ciphertext()
-        members = seal_files.ciphertext_members(self._top, self.params.n, scale, residues)
-        seal_files.load(out, self._context, members)
+        members = sealapi_files.ciphertext_members(self._top, self.params.n, scale, residues)
+        sealapi_files.load(out, self._context, members)
         return out
 
     def write_sum(self, ciphertext: sealapi.Ciphertext) -> bytes:
         """`params.sum_bytes` bytes, for its own disk and processes."""
-        saved = seal_files.save(ciphertext)
-        residues, _ = seal_files.split_ciphertext(saved, self.params.levels, self.params.n, seeded=False)
-        return seal_files.pack(residues).tobytes()
+        saved = sealapi_files.save(ciphertext)
+        residues, _ = sealapi_files.split_ciphertext(saved, self.params.levels, self.params.n, seeded=False)
+        return sealapi_files.pack(residues).tobytes()
 
     def add(self, total: sealapi.Ciphertext | None, term: sealapi.Ciphertext | None) -> sealapi.Ciphertext | None:
         """total + term, in total's place; None is zero."""
@@ -145,5 +145,5 @@ class Calculator:
             reply.scale = fitted.scale
             evaluator.add_inplace(reply, fitted)
         evaluator.transform_from_ntt_inplace(reply)
-        residues, _ = seal_files.split_ciphertext(seal_files.save(reply), kept, params.n, seeded=False)
+        residues, _ = sealapi_files.split_ciphertext(sealapi_files.save(reply), kept, params.n, seeded=False)
         return write_reply(params, residues)

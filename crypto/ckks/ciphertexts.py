@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from crypto.ckks import flooding, seal_files, wide
+from crypto.ckks import flooding, sealapi_files, wide
 from crypto.ckks.params import ParameterSet
-from crypto.ckks.seal_files import Bytes, Residues
+from crypto.ckks.sealapi_files import Bytes, Residues
 from crypto.errors import Malformed
 
 
@@ -72,7 +72,7 @@ def check_replies(params: ParameterSet, array: Bytes, count: int) -> None:
 def checked(params: ParameterSet, packed: Bytes, levels: int, what: str = "a ciphertext") -> Residues:
     """Unpack residues uint64 (1, levels, n) of a polynomial whose fellow is expanded from a seed, so that it is not
     zero; each below its prime, or Malformed."""
-    residues = seal_files.unpack(packed).reshape(1, levels, params.n)
+    residues = sealapi_files.unpack(packed).reshape(1, levels, params.n)
     if (residues >= np.array(params.primes[:levels], dtype=np.uint64)[:, None]).any():
         raise Malformed(f"{what} with a residue that is not below its prime")
     return residues

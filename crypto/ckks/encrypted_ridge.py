@@ -22,7 +22,7 @@ from crypto.ckks.leave_one_out import factors, longest_row
 from crypto.ckks.params import ParameterSet
 from crypto.ckks.requests import check_requests
 from crypto.ckks.ridge_blocks import PRODUCT_SECONDS, ROTATION_SECONDS
-from crypto.ckks.seal_files import Bytes
+from crypto.ckks.sealapi_files import Bytes
 from crypto.ckks.shards import Worker, close, each, encode, spread
 from crypto.errors import Malformed, Misuse, Unsuitable
 from crypto.pool import current, processes

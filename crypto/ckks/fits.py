@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crypto.ckks import seal_files
+from crypto.ckks import sealapi_files
 from crypto.ckks.ciphertexts import check_replies, checked
-from crypto.ckks.seal_files import SEED_BYTES, Bytes
+from crypto.ckks.sealapi_files import SEED_BYTES, Bytes
 from crypto.ckks.sets import SUM_SETS
 from crypto.ckks.slots import Packing
 from crypto.errors import Malformed
@@ -25,7 +25,7 @@ MAX_VALUE = 8.0
 """Largest |fitted value|, in units of the largest residual, that is encrypted."""
 MAX_PART = 16.0
 """Largest |sum of all parts| of a prediction in the key owner's unit, so each of A evaluators may encrypt 16 / A."""
-DIFFERENCE_BYTES = seal_files.packed_bytes(1, TRAINING.reply_levels, TRAINING.n) + SEED_BYTES
+DIFFERENCE_BYTES = sealapi_files.packed_bytes(1, TRAINING.reply_levels, TRAINING.n) + SEED_BYTES
 """The key owner's own f_1 - r: encrypted with the secret key, so its second polynomial is a seed."""
 
 

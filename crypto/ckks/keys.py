@@ -12,11 +12,11 @@ from weakref import WeakValueDictionary
 import numpy as np
 from tenseal import sealapi
 
-from crypto.ckks import seal_files
+from crypto.ckks import sealapi_files
 from crypto.ckks.ciphertexts import checked
 from crypto.ckks.params import ParameterSet
 from crypto.ckks.ring import context, galois_elements
-from crypto.ckks.seal_files import SEED_BYTES, Bytes
+from crypto.ckks.sealapi_files import SEED_BYTES, Bytes
 from crypto.errors import Malformed
 
 DIGEST_LABEL = b"secure-gal/1 evaluation keys\0"
@@ -34,7 +34,7 @@ class _Loaded:
             for i, element in enumerate(_elements(params, padded))
         }
         parms = tuple(context(params).key_parms_id())
-        seal_files.load(self.galois, context(params), seal_files.galois_members(parms, params.n, count))
+        sealapi_files.load(self.galois, context(params), sealapi_files.galois_members(parms, params.n, count))
 
 
 _loaded: WeakValueDictionary[tuple[int, int, int, bytes], _Loaded] = WeakValueDictionary()
@@ -82,7 +82,7 @@ class PublicKeys:
 def load_public(params: ParameterSet, body: Bytes) -> sealapi.PublicKey:
     """SEAL's public key from `public_key_bytes`; Malformed."""
     public = sealapi.PublicKey()
-    seal_files.load(public, context(params), _members(params, body, "a public key"))
+    sealapi_files.load(public, context(params), _members(params, body, "a public key"))
     return public
 
 
@@ -95,7 +95,7 @@ def _members(params: ParameterSet, row: Bytes, what: str) -> bytes:
     """A seeded encryption of zero, on all primes."""
     residues = checked(params, row[:-SEED_BYTES], params.levels + 1, what)
     parms = tuple(context(params).key_parms_id())
-    return seal_files.ciphertext_members(parms, params.n, 1.0, residues, seed=row[-SEED_BYTES:].tobytes())
+    return sealapi_files.ciphertext_members(parms, params.n, 1.0, residues, seed=row[-SEED_BYTES:].tobytes())
 
 
 def _elements(params: ParameterSet, padded: int) -> list[int]:

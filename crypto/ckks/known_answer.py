@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from crypto.ckks import seal_files
+from crypto.ckks import sealapi_files
 
 DEGREE, PRIMES = 8192, 3
 SCALE = 2.0**25
@@ -74,7 +74,7 @@ def steps(module: ModuleType) -> dict[str, str]:
 def _context(module: ModuleType) -> Any:
     parms = module.EncryptionParameters(module.SCHEME_TYPE.CKKS)
     parms.set_poly_modulus_degree(DEGREE)
-    parms.set_coeff_modulus(list(module.CoeffModulus.Create(DEGREE, [seal_files.PRIME_BITS] * PRIMES)))
+    parms.set_coeff_modulus(list(module.CoeffModulus.Create(DEGREE, [sealapi_files.PRIME_BITS] * PRIMES)))
     parms.set_random_generator(module.Blake2xbPRNGFactory(list(_SEED)))
     return module.SEALContext(parms, True, module.SEC_LEVEL_TYPE.TC128)
 
@@ -90,5 +90,5 @@ def _values() -> list[complex]:
     return found
 
 
-def _sha256(thing: seal_files.SealObject) -> str:
-    return hashlib.sha256(seal_files.save(thing)).hexdigest()
+def _sha256(thing: sealapi_files.SealObject) -> str:
+    return hashlib.sha256(sealapi_files.save(thing)).hexdigest()

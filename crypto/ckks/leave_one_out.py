@@ -24,7 +24,7 @@ from tenseal import sealapi
 from crypto.ckks import dithering
 from crypto.ckks.calculator import Calculator
 from crypto.ckks.params import ParameterSet
-from crypto.ckks.seal_files import Bytes
+from crypto.ckks.sealapi_files import Bytes
 from crypto.ckks.slots import in_halves
 
 Array = npt.NDArray[np.float64]

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from tenseal import sealapi
 
-from crypto.ckks import flooding, seal_files
-from crypto.ckks.seal_files import SEED_BYTES
+from crypto.ckks import flooding, sealapi_files
+from crypto.ckks.sealapi_files import SEED_BYTES
 
 RANGE = 32.0
 """Largest |value| that a reply may decrypt to. A reply wraps at `capacity`, two to four times as much, so that what
@@ -115,12 +115,12 @@ class ParameterSet:
     @property
     def sum_bytes(self) -> int:
         """Bytes of one packed ciphertext on all primes of a request, as an encrypted head keeps them."""
-        return seal_files.packed_bytes(2, self.levels, self.n)
+        return sealapi_files.packed_bytes(2, self.levels, self.n)
 
     @property
     def public_key_bytes(self) -> int:
         """Bytes of a public key: a polynomial on all primes, and the seed of the other."""
-        return seal_files.packed_bytes(1, self.levels + 1, self.n) + SEED_BYTES
+        return sealapi_files.packed_bytes(1, self.levels + 1, self.n) + SEED_BYTES
 
     @property
     def galois_key_bytes(self) -> int:
@@ -181,4 +181,4 @@ class ParameterSet:
 @functools.cache
 def moduli(n: int, levels: int) -> tuple[sealapi.Modulus, ...]:
     """SEAL's primes for this ring degree and so many primes of a request."""
-    return tuple(sealapi.CoeffModulus.Create(n, [seal_files.PRIME_BITS] * (levels + 1)))
+    return tuple(sealapi.CoeffModulus.Create(n, [sealapi_files.PRIME_BITS] * (levels + 1)))

@@ -11,7 +11,7 @@ from crypto.ckks import release, wide
 from crypto.ckks.ciphertexts import spread
 from crypto.ckks.fits import MAX_VALUE, SUM, TRAINING, Layout
 from crypto.ckks.leave_one_out import growth
-from crypto.ckks.seal_files import Bytes
+from crypto.ckks.sealapi_files import Bytes
 from crypto.ckks.slots import Packing
 from crypto.errors import Malformed
 

@@ -12,18 +12,18 @@ import functools
 import numpy as np
 from tenseal import sealapi
 
-from crypto.ckks import ring, seal_files, wide
+from crypto.ckks import ring, sealapi_files, wide
 from crypto.ckks.params import ParameterSet
-from crypto.ckks.seal_files import SEED_BYTES, Bytes, Residues
+from crypto.ckks.sealapi_files import SEED_BYTES, Bytes, Residues
 from crypto.errors import Malformed
 
 
-def write_request(params: ParameterSet, encrypted: seal_files.SealObject) -> Bytes:
+def write_request(params: ParameterSet, encrypted: sealapi_files.SealObject) -> Bytes:
     """uint8 (request_bytes,) of what SEAL's `encrypt_symmetric` returned, on all primes of a request."""
-    residues, seed = seal_files.split_ciphertext(seal_files.save(encrypted), params.levels, params.n, seeded=True)
+    residues, seed = sealapi_files.split_ciphertext(sealapi_files.save(encrypted), params.levels, params.n, seeded=True)
     carrier = _loaded(params, residues, 1.0, seed=seed)
     sealapi.Evaluator(ring.context(params)).transform_from_ntt_inplace(carrier)
-    both, _ = seal_files.split_ciphertext(seal_files.save(carrier), params.levels, params.n, seeded=False)
+    both, _ = sealapi_files.split_ciphertext(sealapi_files.save(carrier), params.levels, params.n, seeded=False)
     first = wide.leading(wide.compose(both[0], params.request_primes), params.request_primes, params.request_kept)
     return np.concatenate([first, np.frombuffer(seed, dtype=np.uint8)])
 
@@ -88,6 +88,6 @@ def _loaded(
 ) -> sealapi.Ciphertext:
     out, context = sealapi.Ciphertext(), ring.context(params)
     parms = tuple(context.first_parms_id())
-    members = seal_files.ciphertext_members(parms, params.n, scale, residues, ntt=ntt, seed=seed)
-    seal_files.load(out, context, members)
+    members = sealapi_files.ciphertext_members(parms, params.n, scale, residues, ntt=ntt, seed=seed)
+    sealapi_files.load(out, context, members)
     return out

@@ -30,7 +30,7 @@ from crypto.ckks.encoder import Encoder, Slots
 from crypto.ckks.leave_one_out import OwnResiduals
 from crypto.ckks.params import ParameterSet
 from crypto.ckks.ring import FOLD, giant_steps
-from crypto.ckks.seal_files import Bytes
+from crypto.ckks.sealapi_files import Bytes
 
 Rows = npt.NDArray[np.float32]
 Scales = npt.NDArray[np.float64]

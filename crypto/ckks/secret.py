@@ -17,14 +17,14 @@ import numpy as np
 import numpy.typing as npt
 from tenseal import sealapi
 
-from crypto.ckks import flooding, release, ring, seal_files, wide
+from crypto.ckks import flooding, release, ring, sealapi_files, wide
 from crypto.ckks.ciphertexts import read_reply
 from crypto.ckks.issued import Issued
 from crypto.ckks.keys import keys_digest
 from crypto.ckks.params import RANGE, ParameterSet
 from crypto.ckks.releases import Releases
 from crypto.ckks.requests import write_request
-from crypto.ckks.seal_files import Bytes, Residues
+from crypto.ckks.sealapi_files import Bytes, Residues
 from crypto.ckks.secret_keys import KeyMaker
 from crypto.ckks.sets import named
 from crypto.ckks.slots import Packing, Slots
@@ -92,7 +92,7 @@ class SecretContext:
             Refused: it cannot be written.
         """
         body = msgspec.msgpack.encode(
-            _KeyFile(FORMAT, self.params.name, seal_files.save(self._secret), self._noise_key)
+            _KeyFile(FORMAT, self.params.name, sealapi_files.save(self._secret), self._noise_key)
         )
         try:
             write_new(path, body, 0o600)
@@ -123,7 +123,7 @@ class SecretContext:
             file = msgspec.msgpack.decode(body, type=_KeyFile)
             params = named(file.parameters)
             secret = sealapi.SecretKey()
-            seal_files.load(secret, ring.context(params), file.secret)
+            sealapi_files.load(secret, ring.context(params), file.secret)
         except (msgspec.MsgspecError, KeyError, ValueError, RuntimeError):
             raise Unsuitable(where, f"is not a CKKS key file of format {FORMAT}") from None
         if file.format != FORMAT or len(file.noise) != release.NOISE_KEY_BYTES:
@@ -175,11 +175,11 @@ class SecretContext:
             row[:] = write_request(params, sent)
         return out
 
-    def _encrypt(self, slots: Slots, levels: int, scale: float) -> seal_files.SealObject:
+    def _encrypt(self, slots: Slots, levels: int, scale: float) -> sealapi_files.SealObject:
         """Complex slots, encrypted on the first `levels` primes, seeded."""
         plain = sealapi.Plaintext()
         self._encoder.encode(slots.tolist(), ring.level(self.params, levels), scale, plain)
-        encrypted: seal_files.SealObject = self._encryptor.encrypt_symmetric(plain)
+        encrypted: sealapi_files.SealObject = self._encryptor.encrypt_symmetric(plain)
         return encrypted
 
     def decrypt(self, replies: Bytes, rows: int, outputs: int, source: str) -> Values:
@@ -224,8 +224,8 @@ class SecretContext:
         params, context = self.params, ring.context(self.params)
         ciphertext, plain = sealapi.Ciphertext(), sealapi.Plaintext()
         parms = ring.level(params, residues.shape[1])
-        members = seal_files.ciphertext_members(parms, params.n, scale, residues, ntt=False)
-        seal_files.load(ciphertext, context, members)
+        members = sealapi_files.ciphertext_members(parms, params.n, scale, residues, ntt=False)
+        sealapi_files.load(ciphertext, context, members)
         sealapi.Evaluator(context).transform_to_ntt_inplace(ciphertext)
         self._decryptor.decrypt(ciphertext, plain)
         return plain

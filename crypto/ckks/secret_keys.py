@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tenseal import sealapi
 
-from crypto.ckks import ring, seal_files
+from crypto.ckks import ring, sealapi_files
 from crypto.ckks.params import ParameterSet
 
 
@@ -34,20 +34,20 @@ class KeyMaker:
             self._public = self._zero()
         parts = [self._public, *map(self._switching, elements)]
         if combines and not self._relinearisation:
-            self._relinearisation = self._digits(seal_files.save(self._generator.create_relin_keys()))
+            self._relinearisation = self._digits(sealapi_files.save(self._generator.create_relin_keys()))
         return b"".join([*parts, self._relinearisation] if combines else parts)
 
     def _switching(self, element: int) -> bytes:
         if element not in self._galois:
-            self._galois[element] = self._digits(seal_files.save(self._generator.create_galois_keys([element])))
+            self._galois[element] = self._digits(sealapi_files.save(self._generator.create_galois_keys([element])))
         return self._galois[element]
 
     def _zero(self) -> bytes:
         """A public key, which is an encryption of zero on all primes; the bindings have no seeded one by its name."""
-        params, members = self._params, seal_files.save(self._encryptor.encrypt_zero_symmetric(self._top))
-        residues, seed = seal_files.split_ciphertext(members, params.levels + 1, params.n, seeded=True)
-        return seal_files.pack(residues).tobytes() + seed
+        params, members = self._params, sealapi_files.save(self._encryptor.encrypt_zero_symmetric(self._top))
+        residues, seed = sealapi_files.split_ciphertext(members, params.levels + 1, params.n, seeded=True)
+        return sealapi_files.pack(residues).tobytes() + seed
 
     def _digits(self, members: bytes) -> bytes:
-        parts = seal_files.split_galois(members, self._params.levels, self._params.n)
-        return b"".join(seal_files.pack(residues).tobytes() + seed for residues, seed in parts)
+        parts = sealapi_files.split_galois(members, self._params.levels, self._params.n)
+        return b"".join(sealapi_files.pack(residues).tobytes() + seed for residues, seed in parts)

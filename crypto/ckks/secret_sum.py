@@ -9,10 +9,10 @@ import math
 
 import numpy as np
 
-from crypto.ckks import flooding, release, seal_files, wide
+from crypto.ckks import flooding, release, sealapi_files, wide
 from crypto.ckks.fits import DIFFERENCE_BYTES, SUM, TRAINING, Layout
 from crypto.ckks.products import PRODUCT_LEVELS, PRODUCT_PRIMES, Products, read_products
-from crypto.ckks.seal_files import SEED_BYTES, Bytes
+from crypto.ckks.sealapi_files import SEED_BYTES, Bytes
 from crypto.ckks.secret import SecretContext, Values
 from crypto.ckks.slots import Packing
 from crypto.errors import Unsuitable
@@ -35,9 +35,9 @@ class SumContext(SecretContext):
         out = np.empty((table.ciphertexts, DIFFERENCE_BYTES), dtype=np.uint8)
         for index, row in enumerate(out):
             sent = self._encrypt(table.slots(values, index), TRAINING.reply_levels, TRAINING.reply_scale)
-            saved, levels = seal_files.save(sent), TRAINING.reply_levels
-            residues, seed = seal_files.split_ciphertext(saved, levels, SUM.n, seeded=True)
-            row[:-SEED_BYTES] = seal_files.pack(residues)
+            saved, levels = sealapi_files.save(sent), TRAINING.reply_levels
+            residues, seed = sealapi_files.split_ciphertext(saved, levels, SUM.n, seeded=True)
+            row[:-SEED_BYTES] = sealapi_files.pack(residues)
             row[-SEED_BYTES:] = np.frombuffer(seed, dtype=np.uint8)
         return out
 

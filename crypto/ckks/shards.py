@@ -26,7 +26,7 @@ from crypto.ckks.job import KEYS, Array, Job, Material, material_of
 from crypto.ckks.keys import PublicKeys
 from crypto.ckks.leave_one_out import OwnResiduals
 from crypto.ckks.ridge_blocks import Encodings, Split
-from crypto.ckks.seal_files import Bytes
+from crypto.ckks.sealapi_files import Bytes
 from crypto.ckks.sets import named
 from crypto.pool import Kept, Pool, Team, current
 from crypto.workers import owned

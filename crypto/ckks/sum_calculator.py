@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from tenseal import sealapi
 
-from crypto.ckks import flooding, ring, seal_files, wide
+from crypto.ckks import flooding, ring, sealapi_files, wide
 from crypto.ckks.ciphertexts import checked, reply_residues, write_reply
 from crypto.ckks.fits import DIFFERENCE_BYTES, ROWS, SUM, TRAINING, WEIGHT_BITS
 from crypto.ckks.params import ParameterSet
@@ -30,7 +30,7 @@ from crypto.ckks.products import (
     pairs,
 )
 from crypto.ckks.requests import read_request
-from crypto.ckks.seal_files import SEED_BYTES, Bytes
+from crypto.ckks.sealapi_files import SEED_BYTES, Bytes
 from crypto.ckks.slots import Packing, Slots
 from crypto.ckks.sum_keys import ProductKeys
 from crypto.errors import CryptoError, Malformed, Misuse
@@ -69,12 +69,12 @@ class SumCalculator:
         residues = checked(TRAINING, row[:-SEED_BYTES], TRAINING.reply_levels)
         return self._load(TRAINING, residues, row[-SEED_BYTES:].tobytes())
 
-    def _load(self, params: ParameterSet, residues: seal_files.Residues, seed: bytes | None) -> sealapi.Ciphertext:
+    def _load(self, params: ParameterSet, residues: sealapi_files.Residues, seed: bytes | None) -> sealapi.Ciphertext:
         out, parms = sealapi.Ciphertext(), ring.level(SUM, params.reply_levels)
-        members = seal_files.ciphertext_members(
+        members = sealapi_files.ciphertext_members(
             parms, params.n, params.reply_scale, residues, ntt=seed is not None, seed=seed
         )
-        seal_files.load(out, self._context, members)
+        sealapi_files.load(out, self._context, members)
         return out
 
     def _lifted(self, rows: Bytes) -> sealapi.Ciphertext:
@@ -253,7 +253,7 @@ class SumCalculator:
         out.scale = scale
         return out
 
-    def _residues(self, ciphertext: sealapi.Ciphertext, levels: int) -> seal_files.Residues:
+    def _residues(self, ciphertext: sealapi.Ciphertext, levels: int) -> sealapi_files.Residues:
         """uint64 (2, levels, n) coefficients of a ciphertext."""
         self._evaluator.transform_from_ntt_inplace(ciphertext)
-        return seal_files.split_ciphertext(seal_files.save(ciphertext), levels, SUM.n, seeded=False)[0]
+        return sealapi_files.split_ciphertext(sealapi_files.save(ciphertext), levels, SUM.n, seeded=False)[0]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from tenseal import sealapi
 
-from crypto.ckks import ring, seal_files
+from crypto.ckks import ring, sealapi_files
 from crypto.ckks.ciphertexts import write_reply
 from crypto.ckks.fits import ROWS, SUM, TRAINING
 from crypto.ckks.keys import PublicKeys, load_public, switch_members
@@ -71,8 +71,8 @@ class EncryptionKey:
             self._encoder.encode(table.slots(values, index).tolist(), parms, params.reply_scale, plain)
             self._encryptor.encrypt(plain, ciphertext)
             sealapi.Evaluator(ring.context(params)).transform_from_ntt_inplace(ciphertext)
-            saved = seal_files.save(ciphertext)
-            residues, _ = seal_files.split_ciphertext(saved, params.reply_levels, params.n, seeded=False)
+            saved = sealapi_files.save(ciphertext)
+            residues, _ = sealapi_files.split_ciphertext(saved, params.reply_levels, params.n, seeded=False)
             out.append(write_reply(params, residues).tobytes())
         return b"".join(out)
 
@@ -94,8 +94,10 @@ class ProductKeys:
         try:
             self.public = load_public(SUM, body[:PUBLIC_BYTES])
             keys = {SUM.n - 1: switch_members(SUM, conjugation)}  # Galois element 2n - 1 has index n - 1
-            seal_files.load(self.galois, context, seal_files.galois_members(parms, SUM.n, keys))
-            seal_files.load(self.relin, context, seal_files.galois_members(parms, 1, {0: switch_members(SUM, relin)}))
+            sealapi_files.load(self.galois, context, sealapi_files.galois_members(parms, SUM.n, keys))
+            sealapi_files.load(
+                self.relin, context, sealapi_files.galois_members(parms, 1, {0: switch_members(SUM, relin)})
+            )
         except (ValueError, RuntimeError):
             raise Malformed("a product key is not one of this parameter set") from None
 

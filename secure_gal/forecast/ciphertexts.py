@@ -13,7 +13,7 @@ from secure_gal.forecast.timings import Seconds
 
 if TYPE_CHECKING:  # TenSEAL takes 0.1 s, which a study in the clear does without
     from crypto.ckks.params import ParameterSet
-    from crypto.ckks.seal_files import Bytes
+    from crypto.ckks.sealapi_files import Bytes
 
 Result = TypeVar("Result")
 

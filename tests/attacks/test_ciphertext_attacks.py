@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tenseal import sealapi
 
-from crypto.ckks import embedding, ring, seal_files, wide
+from crypto.ckks import embedding, ring, sealapi_files, wide
 from crypto.ckks.sets import PARAMETER_SETS
 from secure_gal.attacks import ciphertexts, labels
 from secure_gal.attacks.requests import readable
@@ -31,12 +31,12 @@ def test_a_row_is_read_where_seal_puts_it() -> None:
     sealapi.CKKSEncoder(context).encode((values[:half] + 1j * values[half:]).tolist(), parms, scale, plain)
     residues = np.zeros((2, params.levels, params.n), dtype=np.uint64)
     residues[1] = 1  # SEAL refuses a ciphertext that is nothing but a message
-    seal_files.load(carrier, context, seal_files.ciphertext_members(parms, params.n, scale, residues))
+    sealapi_files.load(carrier, context, sealapi_files.ciphertext_members(parms, params.n, scale, residues))
     sealapi.Evaluator(context).add_plain_inplace(carrier, plain)
     sealapi.Evaluator(context).transform_from_ntt_inplace(carrier)
-    first = seal_files.split_ciphertext(seal_files.save(carrier), params.levels, params.n, seeded=False)[0][0]
+    first = sealapi_files.split_ciphertext(sealapi_files.save(carrier), params.levels, params.n, seeded=False)[0][0]
     kept = wide.leading(wide.compose(first, params.request_primes), params.request_primes, params.request_kept)
-    request = np.concatenate([kept, np.zeros(seal_files.SEED_BYTES, dtype=np.uint8)])
+    request = np.concatenate([kept, np.zeros(sealapi_files.SEED_BYTES, dtype=np.uint8)])
     features = readable(request[None], params, params.n, 1)
     assert np.allclose(features[:, params.levels] * params.primes[0] / scale, values, atol=2e-3)
 

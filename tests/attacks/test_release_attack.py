@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from tenseal import sealapi
 
-from crypto.ckks import calculator, embedding, flooding, release, ring, seal_files, sum_calculator, wide
+from crypto.ckks import calculator, embedding, flooding, release, ring, sealapi_files, sum_calculator, wide
 from crypto.ckks.calculator import Calculator
 from crypto.ckks.ciphertexts import read_reply, write_reply
 from crypto.ckks.encrypted_ridge import EncryptedRidge
@@ -115,18 +115,20 @@ def exact_phase(cipher: SecretContext, residues: np.ndarray) -> np.ndarray:
     params, primes = cipher.params, cipher.params.primes[: residues.shape[1]]
     evaluator, carrier = sealapi.Evaluator(ring.context(params)), sealapi.Ciphertext()
     level = ring.level(params, len(primes))
-    members = seal_files.ciphertext_members(level, params.n, 1.0, residues, ntt=False)
-    seal_files.load(carrier, ring.context(params), members)
+    members = sealapi_files.ciphertext_members(level, params.n, 1.0, residues, ntt=False)
+    sealapi_files.load(carrier, ring.context(params), members)
     evaluator.transform_to_ntt_inplace(carrier)
-    split = seal_files.split_ciphertext(seal_files.save(carrier), len(primes), params.n, seeded=False)[0].astype(object)
+    split = sealapi_files.split_ciphertext(sealapi_files.save(carrier), len(primes), params.n, seeded=False)[0].astype(
+        object
+    )
     moduli = np.array(primes, dtype=object)[:, None]
     phase = (split[0] + split[1] * secret_residues(cipher)[: len(primes)]) % moduli
-    members = seal_files.ciphertext_members(
+    members = sealapi_files.ciphertext_members(
         level, params.n, 1.0, np.stack([phase, np.ones_like(phase)]).astype(np.uint64)
     )
-    seal_files.load(carrier, ring.context(params), members)
+    sealapi_files.load(carrier, ring.context(params), members)
     evaluator.transform_from_ntt_inplace(carrier)
-    rows = seal_files.split_ciphertext(seal_files.save(carrier), len(primes), params.n, seeded=False)[0][0]
+    rows = sealapi_files.split_ciphertext(sealapi_files.save(carrier), len(primes), params.n, seeded=False)[0][0]
     return centred(wide.compose(rows, primes), math.prod(primes))
 
 

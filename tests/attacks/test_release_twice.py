@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from crypto.ckks import release, seal_files, wide
+from crypto.ckks import release, sealapi_files, wide
 from crypto.ckks.calculator import Calculator
 from crypto.ckks.encrypted_ridge import EncryptedRidge
 from crypto.ckks.fits import MAX_VALUE, SUM, TRAINING, Layout
@@ -47,7 +47,7 @@ def has_deviation(noise: np.ndarray, sigma: float) -> None:
 
 def differ(one: np.ndarray, other: np.ndarray) -> None:
     """Packed residues that have next to no coefficient in common."""
-    differ_in_numbers(seal_files.unpack(one)[:, None], seal_files.unpack(other)[:, None])
+    differ_in_numbers(sealapi_files.unpack(one)[:, None], sealapi_files.unpack(other)[:, None])
 
 
 def differ_in_numbers(one: np.ndarray, other: np.ndarray) -> None:
@@ -217,11 +217,11 @@ def test_requests_and_differences(sums: Sums) -> None:
     values = np.full((ROWS, 1), 0.5)
     for encrypt in (secret("standard").encrypt, sums.secret.encrypt_difference):
         first, second = encrypt(values)[0], encrypt(values)[0]
-        assert (first[-seal_files.SEED_BYTES :] != second[-seal_files.SEED_BYTES :]).mean() > 0.8
+        assert (first[-sealapi_files.SEED_BYTES :] != second[-sealapi_files.SEED_BYTES :]).mean() > 0.8
         if len(first) == STANDARD.request_bytes:
-            differ_in_numbers(*(sent[: -seal_files.SEED_BYTES].reshape(STANDARD.n, -1) for sent in (first, second)))
+            differ_in_numbers(*(sent[: -sealapi_files.SEED_BYTES].reshape(STANDARD.n, -1) for sent in (first, second)))
         else:
-            differ(first[: -seal_files.SEED_BYTES], second[: -seal_files.SEED_BYTES])
+            differ(first[: -sealapi_files.SEED_BYTES], second[: -sealapi_files.SEED_BYTES])
 
 
 def test_public_keys() -> None:
@@ -230,7 +230,7 @@ def test_public_keys() -> None:
         np.frombuffer(raw, np.uint8) for raw in (raw_keys("standard"), expendable("standard").public_keys(1))
     )
     assert raw_keys("standard") == secret("standard").public_keys(1)
-    public = seal_files.packed_bytes(1, STANDARD.levels + 1, STANDARD.n)
+    public = sealapi_files.packed_bytes(1, STANDARD.levels + 1, STANDARD.n)
     differ(first[:public], second[:public])
     assert (first[public:][:64] != second[public:][:64]).mean() > 0.8, "seeds"
     assert isinstance(PublicKeys.from_bytes(STANDARD, 1, second.tobytes()), PublicKeys)

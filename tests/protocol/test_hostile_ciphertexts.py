@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from crypto.ckks import seal_files
+from crypto.ckks import sealapi_files
 from crypto.ckks.ciphertexts import check_replies, spread, write_reply
 from crypto.ckks.fits import DIFFERENCE_BYTES, ROWS, SUM, TRAINING, WEIGHT_BITS, Layout
 from crypto.ckks.keys import PublicKeys
@@ -126,8 +126,8 @@ def test_a_fit_that_is_the_residuals_own_ciphertext(cipher: SumContext) -> None:
     residual = cipher.encrypt(np.linspace(-1, 1, 40)[:, None])
     lifted = calculator._lifted(residual)
     calculator._evaluator.transform_from_ntt_inplace(lifted)
-    saved = seal_files.save(lifted)
-    residues, _ = seal_files.split_ciphertext(saved, TRAINING.reply_levels, SUM.n, seeded=False)
+    saved = sealapi_files.save(lifted)
+    residues, _ = sealapi_files.split_ciphertext(saved, TRAINING.reply_levels, SUM.n, seeded=False)
     copied = write_reply(TRAINING, residues, flooded=False)[None]
     layout = Layout(40, 0, 1)
     layout.check(copied.tobytes())

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from crypto.ckks import seal_files, wide
+from crypto.ckks import sealapi_files, wide
 from crypto.ckks.fits import ROWS, SUM, TRAINING, Layout
 from crypto.ckks.products import PRODUCT_BYTES, PRODUCT_LEVELS, PRODUCT_PRIMES, read_products
 from crypto.ckks.releases import Releases
@@ -80,7 +80,7 @@ def test_f_is_that_of_clear_gal_under_the_same_weights(which: str, request: pyte
 
 def words(packed: np.ndarray, rows: int) -> list[np.ndarray]:
     """Residues of a packed ciphertext at the places of the rows, one column for each polynomial and prime."""
-    residues = seal_files.unpack(packed[: len(packed) // 15 * 15]).astype(np.float64)
+    residues = sealapi_files.unpack(packed[: len(packed) // 15 * 15]).astype(np.float64)
     return [residues[at : at + rows] for at in range(0, len(residues) - rows, SUM.n)]
 
 
@@ -155,9 +155,9 @@ def test_a_curious_aggregator_learns_no_fit_and_no_residual(which: str, request:
     lab = network.parties["lab"]
     seen = [*Rows("lab").x[truth.train].T]
     for requests in payloads(network, "lab", "encrypted-residual"):
-        seen += words(requests["ciphertexts"][0][: -seal_files.SEED_BYTES], n)
+        seen += words(requests["ciphertexts"][0][: -sealapi_files.SEED_BYTES], n)
     for difference in payloads(network, "lab", "own-difference"):
-        seen += words(difference["ciphertexts"][0][: -seal_files.SEED_BYTES], n)
+        seen += words(difference["ciphertexts"][0][: -sealapi_files.SEED_BYTES], n)
     rows = lab.store.values["sum/rows"].decode()
     protect = CKKS if which == "encrypted" else CLEAR
     binding = bind(context("lab", study(protect=protect)), lab.node.role.run, "fitted", 1, "insurer", rows)

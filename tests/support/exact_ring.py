@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 from tenseal import sealapi
 
-from crypto.ckks import seal_files
+from crypto.ckks import sealapi_files
 from crypto.ckks.calculator import Calculator
 from crypto.ckks.params import ParameterSet
 from crypto.ckks.ridge_blocks import Encodings
-from crypto.ckks.seal_files import Bytes
+from crypto.ckks.sealapi_files import Bytes
 from crypto.ckks.secret import SecretContext
 from crypto.ckks.slots import Slots
 
@@ -34,20 +34,20 @@ class Undithered(Encodings):
 def phase(calculator: Calculator, secret: SecretContext, ciphertext: sealapi.Ciphertext) -> Phase:
     """c0 + c1 s of a ciphertext on all primes of a request, (levels, n)."""
     params = calculator.params
-    saved = seal_files.save(ciphertext)
-    c0, c1 = seal_files.split_ciphertext(saved, params.levels, params.n, seeded=False)[0].astype(object)
+    saved = sealapi_files.save(ciphertext)
+    c0, c1 = sealapi_files.split_ciphertext(saved, params.levels, params.n, seeded=False)[0].astype(object)
     return (c0 + c1 * secret_residues(secret)) % moduli(params)
 
 
 def secret_residues(secret: SecretContext) -> Phase:
     """s in transformed form, (levels, n)."""
-    words = seal_files.save(secret._secret)[-8 * (secret.params.levels + 1) * secret.params.n :]
+    words = sealapi_files.save(secret._secret)[-8 * (secret.params.levels + 1) * secret.params.n :]
     return np.frombuffer(words, dtype="<u8").reshape(-1, secret.params.n)[: secret.params.levels].astype(object)
 
 
 def plain_residues(plain: sealapi.Plaintext, params: ParameterSet) -> Phase:
     """A plaintext's residues in transformed form, (levels, n)."""
-    words = seal_files.save(plain)[-8 * params.levels * params.n :]
+    words = sealapi_files.save(plain)[-8 * params.levels * params.n :]
     return np.frombuffer(words, dtype="<u8").reshape(params.levels, params.n).astype(object)
 
 
@@ -61,8 +61,8 @@ def coefficients(calculator: Calculator, residues: Phase) -> Phase:
     words = np.stack([residues.astype(np.uint64), np.ones_like(residues, dtype=np.uint64)])
     carrier = calculator._rebuild(words, 1.0)
     calculator._evaluator.transform_from_ntt_inplace(carrier)
-    saved = seal_files.save(carrier)
-    rows = seal_files.split_ciphertext(saved, params.levels, params.n, seeded=False)[0][0].astype(object)
+    saved = sealapi_files.save(carrier)
+    rows = sealapi_files.split_ciphertext(saved, params.levels, params.n, seeded=False)[0][0].astype(object)
     primes = params.primes[: params.levels]
     whole = math.prod(primes)
     total = sum(row * (whole // q) * pow(whole // q, -1, q) for row, q in zip(rows, primes, strict=True)) % whole
@@ -93,12 +93,14 @@ class Exact(Calculator):
     def write_sum(self, ciphertext):  # type: ignore[no-untyped-def]
         return ciphertext
 
-    def _carried(self, first: seal_files.Residues, scale: float) -> sealapi.Ciphertext:
+    def _carried(self, first: sealapi_files.Residues, scale: float) -> sealapi.Ciphertext:
         return self._rebuild(np.stack([first, np.ones_like(first)]), scale)
 
-    def _first(self, ciphertext: sealapi.Ciphertext) -> seal_files.Residues:
+    def _first(self, ciphertext: sealapi.Ciphertext) -> sealapi_files.Residues:
         params = self.params
-        return seal_files.split_ciphertext(seal_files.save(ciphertext), params.levels, params.n, seeded=False)[0][0]
+        return sealapi_files.split_ciphertext(sealapi_files.save(ciphertext), params.levels, params.n, seeded=False)[0][
+            0
+        ]
 
     def phase(self, ciphertext: sealapi.Ciphertext) -> Phase:
         """What `phase` gives of a real one."""

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from tenseal import sealapi
 
-from crypto.ckks import known_answer, release, ring, seal_files
+from crypto.ckks import known_answer, release, ring, sealapi_files
 from crypto.ckks.calculator import Calculator
 from crypto.ckks.ciphertexts import reply_residues, write_reply
 from crypto.ckks.issued import Issued
@@ -66,12 +66,12 @@ def test_parameter_sets() -> None:
 def test_packing_of_residues() -> None:
     vector = Vector("ckks-packing")
     values = np.array([1, 2**59 + 2, 2**60 - 1, 0x123456789ABCDEF], dtype=np.uint64)
-    vector.same(packed=seal_files.pack(values).tobytes().hex())
+    vector.same(packed=sealapi_files.pack(values).tobytes().hex())
     bits = np.unpackbits(values.astype("<u8").view(np.uint8).reshape(-1, 8), axis=1, bitorder="little")[:, :60]
     sound = np.packbits(bits.reshape(-1), bitorder="little").tobytes()  # 60 bits a residue, the lowest first
     assert sound == vector.bytes("packed"), "the vector itself is sound"
     with vector.read():
-        assert (seal_files.unpack(np.frombuffer(vector.bytes("packed"), np.uint8)) == values).all()
+        assert (sealapi_files.unpack(np.frombuffer(vector.bytes("packed"), np.uint8)) == values).all()
 
 
 def test_request() -> None:
@@ -195,7 +195,7 @@ def test_key_file(tmp_path: Path) -> None:
     with vector.read():
         assert fields["secret"].startswith(struct.pack("<4Q", *ring.context(STANDARD).key_parms_id()))
         again = SecretContext.load(path)
-        assert seal_files.save(again._secret) == seal_files.save(secret._secret) == fields["secret"]
+        assert sealapi_files.save(again._secret) == sealapi_files.save(secret._secret) == fields["secret"]
         assert again._noise_key == fields["noise"]
 
 

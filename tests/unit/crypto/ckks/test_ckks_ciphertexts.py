@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto.ckks import seal_files
+from crypto.ckks import sealapi_files
 from crypto.ckks.calculator import Calculator
 from crypto.ckks.ciphertexts import spread
 from crypto.ckks.encrypted_ridge import EncryptedRidge
@@ -31,10 +31,10 @@ STANDARD = PARAMETER_SETS["standard"]
 @given(st.lists(st.integers(0, 2**60 - 1), min_size=1, max_size=9))
 def test_packing_is_exact(values: list[int]) -> None:
     residues = np.array(values * 2, dtype=np.uint64)
-    packed = seal_files.pack(residues)
+    packed = sealapi_files.pack(residues)
     assert len(packed) == 15 * len(values)
     assert int.from_bytes(packed[:15].tobytes(), "little") == int(residues[0]) + (int(residues[1]) << 60)
-    assert (seal_files.unpack(packed) == residues).all()
+    assert (sealapi_files.unpack(packed) == residues).all()
 
 
 def test_threads_have_their_own_scratch_files() -> None:

@@ -17,7 +17,7 @@ from crypto.ckks.encrypted_ridge import EncryptedRidge, predict
 from crypto.ckks.leave_one_out import MAX_LEVERAGE, OwnResiduals, factors, growth, longest_row, shrunk
 from crypto.ckks.params import ParameterSet
 from crypto.ckks.ridge_blocks import Split
-from crypto.ckks.seal_files import Bytes
+from crypto.ckks.sealapi_files import Bytes
 from crypto.ckks.secret import SecretContext
 from crypto.ckks.sets import PARAMETER_SETS, SUM_SETS
 from crypto.errors import Misuse

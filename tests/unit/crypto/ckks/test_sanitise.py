@@ -13,7 +13,7 @@ import pytest
 from scipy.stats import chi2, kstest, norm
 from tenseal import sealapi
 
-from crypto.ckks import flooding, release, ridge_blocks, ring, seal_files, wide
+from crypto.ckks import flooding, release, ridge_blocks, ring, sealapi_files, wide
 from crypto.ckks.calculator import Calculator
 from crypto.ckks.ciphertexts import read_reply, write_reply
 from crypto.ckks.embedding import slot_values
@@ -218,8 +218,8 @@ def test_every_coefficient_is_flooded(name: str) -> None:
 
 
 def c1(ciphertext: object, levels: int) -> np.ndarray:
-    saved = seal_files.save(ciphertext)  # type: ignore[arg-type]
-    return seal_files.split_ciphertext(saved, levels, STANDARD.n, seeded=False)[0][1]
+    saved = sealapi_files.save(ciphertext)  # type: ignore[arg-type]
+    return sealapi_files.split_ciphertext(saved, levels, STANDARD.n, seeded=False)[0][1]
 
 
 def test_the_multiplier_is_found_in_an_unsanitised_reply_and_not_in_a_sanitised_one() -> None:
@@ -241,7 +241,7 @@ def test_the_multiplier_is_found_in_an_unsanitised_reply_and_not_in_a_sanitised_
     evaluator = sealapi.Evaluator(ring.context(STANDARD))
     packed = calculator.sanitise(product, scale_bits(STANDARD, "f"))
     evaluator.transform_from_ntt_inplace(product)
-    residues = seal_files.split_ciphertext(seal_files.save(product), 2, STANDARD.n, seeded=False)[0]
+    residues = sealapi_files.split_ciphertext(sealapi_files.save(product), 2, STANDARD.n, seeded=False)[0]
     assert (second(write_reply(STANDARD, residues)) != second(packed)).any(axis=1).all()
 
 
@@ -264,7 +264,7 @@ def test_a_guess_of_the_data_is_confirmed_by_an_unsanitised_reply_and_not_by_a_s
 
         def sanitise(self, fitted, bits):  # type: ignore[no-untyped-def]
             self._evaluator.transform_from_ntt_inplace(fitted)
-            residues, _ = seal_files.split_ciphertext(seal_files.save(fitted), 2, STANDARD.n, seeded=False)
+            residues, _ = sealapi_files.split_ciphertext(sealapi_files.save(fitted), 2, STANDARD.n, seeded=False)
             return write_reply(STANDARD, residues)
 
     careless = object.__new__(Dropped)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from crypto import pool, workers
-from crypto.ckks import encrypted_ridge, ridge_blocks, seal_files
+from crypto.ckks import encrypted_ridge, ridge_blocks, sealapi_files
 from crypto.ckks.encrypted_ridge import _room, worthwhile
 from crypto.ckks.leave_one_out import OwnResiduals
 from crypto.ckks.products import MAX_PRODUCT_CIPHERTEXTS
@@ -191,7 +191,7 @@ def test_a_team_is_made_once_and_again_if_it_is_lost() -> None:
 
 
 def test_a_thread_closes_what_it_passed_objects_through() -> None:
-    scratch = seal_files._Scratch()
+    scratch = sealapi_files._Scratch()
     number = scratch.fd
     os.fstat(number)
     del scratch
