@@ -206,9 +206,12 @@ def of_case(case: Case) -> results.Record:
 def test_every_figure_is_drawn_of_results_that_cases_give(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib, of the extra bench, is not installed")
     made = [of_case(case) for case in cases.CASES]
+    drawn = []
     for name, (wanted, _) in plot.FIGURES.items():
-        assert [one for one in made if wanted(one)], name
-    assert len(plot.write(made, tmp_path)) == 2 * len(plot.FIGURES)
+        found = [one for one in made if wanted(one)]
+        assert found, name
+        drawn += [one for one in found if one["case"]["data"] == found[0]["case"]["data"]]  # one panel is enough
+    assert len(plot.write(drawn, tmp_path)) == 2 * len(plot.FIGURES)
 
 
 def test_weights_of_patches_are_those_of_kept_rounds_through_ciphertexts_where_there_are_any() -> None:
