@@ -91,6 +91,7 @@ class EncryptedRidgeFits:
         self._prepared()
         if self._ridge is not None:
             self._ridge.close()
+            self._ridge = None
         self._ridge = self._ring.ridge(self._padded, raw, self._u, self._train, peer, self._basis)
         self._sponsors, self._basis = (raw, peer), None
 

@@ -14,6 +14,7 @@ from crypto.ckks.encrypted_ridge import Basis, EncryptedRidge
 from crypto.ckks.job import KEYS
 from crypto.ckks.keys import keys_bytes
 from crypto.ckks.sets import PARAMETER_SETS
+from secure_gal.errors import PeerViolation, StateError
 from secure_gal.holdings.encrypted import EncryptedRidgeFits
 from secure_gal.holdings.rings import ReplyRing
 from tests.support.ckks_keys import PEER, keys, ridge, secret
@@ -72,6 +73,23 @@ def test_what_others_compute_is_not_encoded_here(
     basis.encode(1)
     assert not encoded
     basis.close()
+
+
+def test_keys_that_are_refused_leave_no_fit_behind_and_what_was_encoded_to_the_next(encoded: list[int]) -> None:
+    u, r = ridge(300, 6, 1)
+    ring = ReplyRing(STANDARD, True, 1)
+    fits: Any = EncryptedRidgeFits.__new__(EncryptedRidgeFits)
+    fits._ring, fits._u, fits._train, fits._padded, fits.features = ring, u, 300, 8, object()
+    fits._ridge, fits._basis = ring.ridge(8, keys("standard", 8).raw, u, 300, PEER, None), ring.encoded(8, u, 300)
+    ahead = len(encoded)
+    with pytest.raises(PeerViolation):
+        fits.use_keys(b"no keys", PEER)
+    with pytest.raises(StateError, match="before the evaluation keys came"):
+        fits._ready()
+    fits.use_keys(keys("standard", 8).raw, PEER)
+    fits._ready().fit(secret("standard").encrypt(r), 1, PEER)
+    assert len(encoded) == ahead + 2, "what a row leaves out of its own residual, in two polynomials"
+    fits.close()
 
 
 def test_a_party_whose_keys_never_come_leaves_nothing_on_disk() -> None:
