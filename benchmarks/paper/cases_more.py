@@ -90,7 +90,7 @@ def trees() -> Iterator[Case]:
                     local_loss="l2",
                     seeds=2,
                     published=known,
-                    quick={"seeds": 1, "rounds": 3} if name == "Blob" else None,
+                    quick={"seeds": 1, "rounds": 3 if mode == "paper" else 1} if name == "Blob" else None,
                     **settings,
                 )
 

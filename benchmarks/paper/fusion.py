@@ -24,6 +24,7 @@ from secure_gal.learners.batch_norm import settle
 from secure_gal.learners.kinds import cnn as cnn_kind
 from secure_gal.learners.kinds import lstm as lstm_kind
 from secure_gal.learners.kinds import mlp as mlp_kind
+from secure_gal.learners.torch_trainer import batch_of
 
 LINEAR = {"epochs": 300, "rate": 0.05, "batch": 1024}
 """Adam for linear models: enough for the loss of every UCI set to stand still."""
@@ -110,7 +111,7 @@ def _train(model: nn.Module, blocks: Blocks, target: torch.Tensor, options: dict
     decline = torch.optim.lr_scheduler.CosineAnnealingLR(adam, options["epochs"])
     model.train()
     for _ in range(options["epochs"]):
-        parts = torch.split(torch.randperm(len(target)), options["batch"])
+        parts = torch.split(torch.randperm(len(target)), batch_of(options["batch"], len(target)))
         parts = tuple(rows for rows in parts if len(rows) > 1)  # batch norm needs two rows
         for rows in parts:
             adam.zero_grad(set_to_none=True)

@@ -192,6 +192,19 @@ def test_networks_are_fused_early_and_late() -> None:
         assert play(images, split, 0).value > 90
 
 
+def test_a_table_and_a_series_are_fused_with_the_batches_that_their_learners_choose() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, ROWS + NEW)
+    table = rng.normal(size=(len(y), 3)) + 2 * y[:, None]
+    series = rng.normal(size=(len(y), 4, 2)) + 2 * y[:, None, None]
+    old, new = slice(ROWS), slice(ROWS, None)
+    blocks = [series, table]
+    split = Split([b[old] for b in blocks], table[old], y[old], [b[new] for b in blocks], table[new], y[new])
+    patients = case("PhysioNet-death", learner="network", rounds=2, options={"hidden": 8, "epochs": 5})
+    for play in (fusion.late, fusion.interm):
+        assert play(patients, split, 0).value > 0.9
+
+
 @pytest.mark.parametrize("mode", ["ckks", pytest.param("sum", marks=pytest.mark.slow)])
 def test_ciphertexts_give_the_clear_study_of_the_same_heads(
     numbers: Split, mode: Any, monkeypatch: pytest.MonkeyPatch
