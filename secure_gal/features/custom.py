@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -15,11 +15,11 @@ from secure_gal.learners.base import EncodedRows, Placement, foreign
 
 if TYPE_CHECKING:
     from torch import nn
+    from typing_extensions import TypeIs
 
 WHERE = "[learner] features"
 
 
-@runtime_checkable
 class Transformer(Protocol):
     """What scikit-learn's transformers are once they are fitted, and users' own."""
 
@@ -45,12 +45,12 @@ class Custom:
     @property
     def placement(self) -> Placement:
         """A torch module runs on the CPU in float32; a transformer does as it likes."""
-        return foreign(self._name) if isinstance(self._inner, Transformer) else Placement("CPU", "float32")
+        return Placement("CPU", "float32") if _is_module(self._inner) else foreign(self._name)
 
     def transform(self, rows: EncodedRows) -> Array:
         """Rows (n, q), images or series to Phi (n, p); SettingsError where the user's object returns something else."""
         x = np.asarray(rows)
-        raw = self._inner.transform(x) if isinstance(self._inner, Transformer) else _run(self._inner, x)
+        raw = _run(self._inner, x) if _is_module(self._inner) else self._inner.transform(x)
         raw = raw.toarray() if hasattr(raw, "toarray") else raw
         phi = np.asarray(raw, dtype=np.float64)
         if phi.ndim != 2 or len(phi) != len(x) or (self.width and phi.shape[1] != self.width):
@@ -84,6 +84,12 @@ def fit(name: str, x: EncodedRows, folder: Path, seed: int) -> Custom:
     if "random_state" in getattr(inner, "get_params", dict)():
         inner.set_params(random_state=seed)
     return Custom(name, inner.fit(np.asarray(x)), x)
+
+
+def _is_module(inner: Transformer | nn.Module) -> TypeIs[nn.Module]:
+    """Asked by attribute: `isinstance` of a protocol looks past `__getattr__` from Python 3.12 on, which a user's
+    wrapper may answer by."""
+    return not hasattr(inner, "transform")
 
 
 def _run(module: nn.Module, x: Array) -> Array:

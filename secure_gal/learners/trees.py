@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,6 @@ class Estimator(Protocol):
         ...
 
 
-@runtime_checkable
 class Bagged(Estimator, Protocol):
     """One that may be fitted to bootstrap samples, and then can tell of rows outside them."""
 
@@ -85,7 +84,7 @@ class EstimatorLearner:
     def cross_fit(self, x: EncodedRows, residual: npt.NDArray[np.float32], seed: int, folds: Folds) -> CrossFit:
         """Out-of-bag values of one fit where the estimator is a bagged one that has them; else by folds."""
         sample = self._factory(seed)
-        if not (isinstance(sample, Bagged) and sample.bootstrap):
+        if not (_is_bagged(sample) and sample.bootstrap):
             return by_folds(self, x, residual, seed, folds)
         model = each_piece(self.timing, self._bagged, Fits(x, residual, None, [seed]))[0]
         columns = [values for e in model.columns if (values := _out_of_bag(e, len(x))) is not None]
@@ -108,8 +107,12 @@ class EstimatorLearner:
         return estimator
 
 
+def _is_bagged(estimator: Estimator) -> TypeGuard[Bagged]:
+    return hasattr(estimator, "bootstrap") and hasattr(estimator, "oob_score")
+
+
 def _with_oob(estimator: Estimator) -> Estimator:
-    if isinstance(estimator, Bagged) and not estimator.oob_score and hasattr(estimator, "set_params"):
+    if _is_bagged(estimator) and not estimator.oob_score and hasattr(estimator, "set_params"):
         estimator.set_params(oob_score=True)
     return estimator
 
