@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, get_type_hints
 
-from secure_gal.errors import SettingsError
+from secure_gal.errors import SettingsError, StateError
 
 WHERE = "[learner.options]"
 
@@ -169,6 +169,13 @@ def check_names(given: Iterable[str], kind: str, *accepted: type[Options]) -> No
     if unknown:
         names = ", ".join(sorted(known)) or "none"
         raise SettingsError(WHERE, f"unknown {', '.join(unknown)} for {kind!r}; accepted: {names}")
+
+
+def of_kind(options: type[O], given: Options) -> O:
+    """Options that were read for this kind; StateError for another's."""
+    if not isinstance(given, options):
+        raise StateError(f"options of another kind: {given!r} in place of {options.__module__}'s")
+    return given
 
 
 def read(options: type[O], given: Mapping[str, Any]) -> O:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from benchmarks.paper_noise import quantile_clipped_laplace, quantile_intervals
-from secure_gal.learners.base import Learner, Model
+from secure_gal.learners.base import EncodedRows, Learner, Model
 from secure_gal.learners.cross_fit import CrossFit, cross_fit
 
 ALPHA = 1.0
@@ -24,7 +23,7 @@ class NoisyModel:
     sigma: float
     seed: int
 
-    def predict(self, x: Any) -> np.ndarray:
+    def predict(self, x: EncodedRows) -> np.ndarray:
         """x (n, ...) to (n, K)."""
         values = self.model.predict(x)
         return values + np.random.default_rng([self.seed, len(values)]).normal(scale=self.sigma, size=values.shape)
@@ -37,11 +36,11 @@ class Noisy:
     learner: Learner
     sigma: float
 
-    def fit(self, x: Any, residual: np.ndarray, seed: int) -> NoisyModel:
+    def fit(self, x: EncodedRows, residual: np.ndarray, seed: int) -> NoisyModel:
         """Fit x (n, ...) to the pseudo-residual (n, K)."""
         return NoisyModel(self.learner.fit(x, residual, seed), self.sigma, seed)
 
-    def cross_fit(self, x: Any, residual: np.ndarray, seed: int, folds: np.ndarray) -> CrossFit:
+    def cross_fit(self, x: EncodedRows, residual: np.ndarray, seed: int, folds: np.ndarray) -> CrossFit:
         """The same, in the learner's own way."""
         found = cross_fit(self.learner, x, residual, seed, folds)
         noise = np.random.default_rng([seed, 0]).normal(scale=self.sigma, size=found.values.shape)
@@ -55,7 +54,7 @@ class NoisedResidual:
     learner: Learner
     kind: str
 
-    def fit(self, x: Any, residual: np.ndarray, seed: int) -> Model:
+    def fit(self, x: EncodedRows, residual: np.ndarray, seed: int) -> Model:
         """Fit x (n, ...) to the noised pseudo-residual (n, K)."""
         rng = np.random.default_rng(zlib.crc32(residual.tobytes()))
         noised = (

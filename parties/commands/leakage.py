@@ -21,6 +21,7 @@ from secure_gal.features.encoded import RidgeFeatures
 from secure_gal.holdings.assistor import AssistorData
 from secure_gal.holdings.sponsor import SponsorData
 from secure_gal.learners import storage
+from secure_gal.learners.base import EncodedRows, as_table
 from secure_gal.learners.shared import linked
 from secure_gal.state import State
 
@@ -105,11 +106,11 @@ def _columns(session: Session, state: State) -> Leakage:
         sent = clipped_with_noise(sent, protect.clip, protect.noise)
     chosen = _sample(len(x))
     threshold = session.study.leakage_threshold
-    return column_leakage(x[chosen], sent[:, chosen], encoder.names, threshold=threshold)
+    return column_leakage(as_table(x)[chosen], sent[:, chosen], encoder.names, threshold=threshold)
 
 
 def _stand_ins(
-    features: RidgeFeatures, x: npt.NDArray[Any], train: npt.NDArray[np.bool_], shape: tuple[int, int]
+    features: RidgeFeatures, x: EncodedRows, train: npt.NDArray[np.bool_], shape: tuple[int, int]
 ) -> npt.NDArray[Any]:
     """Fitted values U (U' r) for random r of (T, K): this party cannot read what the sponsor decrypts, but the space is
     the same."""

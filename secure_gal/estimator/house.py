@@ -7,7 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, Never
+
+import numpy as np
+import numpy.typing as npt
 
 from crypto.identity import Identity
 from secure_gal.errors import StateError
@@ -24,7 +27,7 @@ from secure_gal.holdings.in_memory import InMemory
 from secure_gal.holdings.party import PartyHolding
 from secure_gal.holdings.roles import Context
 from secure_gal.holdings.sponsor import SponsorData
-from secure_gal.learners.base import Learner
+from secure_gal.learners.base import EncodedRows, Learner
 from secure_gal.protection import assistor_data, sponsor_data
 from secure_gal.protocol import roles
 from secure_gal.protocol.agreement import NONCE_BYTES
@@ -170,6 +173,6 @@ def _to_predict(fitted: Fitted, part: PartyFitted, block: Block) -> tuple[PartyS
 class Loaded:
     """Stands where a learner is due and nothing is learnt any more."""
 
-    def fit(self, x: Any, residual: Any, seed: int) -> Any:
+    def fit(self, x: EncodedRows, residual: npt.NDArray[np.float32], seed: int) -> Never:
         """Never called: a finished study predicts only."""
         raise StateError("a finished study predicts only")

@@ -9,18 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from secure_gal.errors import SettingsError
 from secure_gal.features.declare import KINDS, Asked
 from secure_gal.options import Options
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from secure_gal.data.arrays import ArrayRows
     from secure_gal.features.base import FeatureMap
+    from secure_gal.learners.base import EncodedRows
 
 STANDARDIZED = ("standardized",)
 """The default: the encoded columns as they are."""
@@ -72,7 +69,7 @@ def check_maps_take(names: tuple[str, ...], dimensions: int, held: str) -> None:
 
 def fit_features(
     names: tuple[str, ...],
-    x_train: npt.NDArray[np.float64] | ArrayRows,
+    x_train: EncodedRows,
     folder: Path,
     seed: int,
     options: Mapping[str, Options] | None = None,
@@ -95,13 +92,12 @@ def fit_features(
     from secure_gal.gal.split import derive_seed
 
     check_features(names, folder)
-    x: Any = x_train  # which maps take arrays, `learners.check_shape` says
     parts: list[FeatureMap] = []
     for name in names:
         own = derive_seed("feature map", seed, name)
         if name.startswith(OWN):
-            parts.append(custom.fit(name, x, folder, own))
+            parts.append(custom.fit(name, x_train, folder, own))
         else:
             kind = KINDS.find(name, WHERE)
-            parts.append(kind.fit(x, Asked(own, folder, device), (options or {}).get(name) or kind.options()))
+            parts.append(kind.fit(x_train, Asked(own, folder, device), (options or {}).get(name) or kind.options()))
     return base.side_by_side(parts)

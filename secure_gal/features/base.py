@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from secure_gal.errors import SettingsError
-from secure_gal.learners.base import Placement, placement_of
+from secure_gal.learners.base import EncodedRows, Placement, as_table, placement_of
 
 Array = npt.NDArray[np.float64]
 MAX_WIDTH = 4095
@@ -32,8 +32,8 @@ class FeatureMap(Protocol):
         """In words what it computes, for the log and for `check`; nothing that depends on single rows."""
         ...
 
-    def transform(self, x: Array) -> Array:
-        """x (n, q) to Phi (n, p)."""
+    def transform(self, x: EncodedRows) -> Array:
+        """x (n, ...) to Phi (n, p)."""
         ...
 
 
@@ -48,9 +48,9 @@ class Standardized:
         """In words."""
         return f"{self.width} standardised columns"
 
-    def transform(self, x: Array) -> Array:
+    def transform(self, x: EncodedRows) -> Array:
         """The identity."""
-        return x
+        return as_table(x)
 
 
 class Union:
@@ -72,8 +72,8 @@ class Union:
         devices, precisions = dict.fromkeys(p.device for p in found), dict.fromkeys(p.precision for p in found)
         return Placement(" and ".join(devices), " and ".join(precisions))
 
-    def transform(self, x: Array) -> Array:
-        """x (n, q) to Phi (n, p)."""
+    def transform(self, x: EncodedRows) -> Array:
+        """x (n, ...) to Phi (n, p)."""
         return np.hstack([part.transform(x) for part in self.parts])
 
 

@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from secure_gal.errors import SettingsError
 from secure_gal.factories import load_factory
 from secure_gal.features.base import BLOCK_ROWS, Array, check_width
-from secure_gal.learners.base import Placement, foreign
+from secure_gal.learners.base import EncodedRows, Placement, foreign
+
+if TYPE_CHECKING:
+    from torch import nn
+    from typing_extensions import TypeIs
 
 WHERE = "[learner] features"
+
+
+class Transformer(Protocol):
+    """What scikit-learn's transformers are once they are fitted, and users' own."""
+
+    def transform(self, x: Array, /) -> object:
+        """x (n, ...) to features (n, p), dense or sparse."""
+        ...
 
 
 class Custom:
     """A fitted transformer, or a module in evaluation mode whose weights stay as they came."""
 
-    def __init__(self, name: str, inner: Any, x: Array) -> None:
+    def __init__(self, name: str, inner: Transformer | nn.Module, x: EncodedRows) -> None:
         self._name, self._inner = name, inner
         self.width = 0
         self.width = self.transform(x[: min(len(x), BLOCK_ROWS)]).shape[1]
@@ -33,12 +45,12 @@ class Custom:
     @property
     def placement(self) -> Placement:
         """A torch module runs on the CPU in float32; a transformer does as it likes."""
-        return foreign(self._name) if hasattr(self._inner, "transform") else Placement("CPU", "float32")
+        return Placement("CPU", "float32") if _is_module(self._inner) else foreign(self._name)
 
-    def transform(self, rows: Any) -> Array:
+    def transform(self, rows: EncodedRows) -> Array:
         """Rows (n, q), images or series to Phi (n, p); SettingsError where the user's object returns something else."""
         x = np.asarray(rows)
-        raw = self._inner.transform(x) if hasattr(self._inner, "transform") else _run(self._inner, x)
+        raw = _run(self._inner, x) if _is_module(self._inner) else self._inner.transform(x)
         raw = raw.toarray() if hasattr(raw, "toarray") else raw
         phi = np.asarray(raw, dtype=np.float64)
         if phi.ndim != 2 or len(phi) != len(x) or (self.width and phi.shape[1] != self.width):
@@ -49,7 +61,7 @@ class Custom:
         return phi
 
 
-def fit(name: str, x: Array, folder: Path, seed: int) -> Custom:
+def fit(name: str, x: EncodedRows, folder: Path, seed: int) -> Custom:
     """Make the user's object and, if it is a transformer, fit it to the training rows; it is given no label.
 
     A row's features must depend on that row alone: rows are mapped in blocks, and new ones by themselves.
@@ -74,7 +86,13 @@ def fit(name: str, x: Array, folder: Path, seed: int) -> Custom:
     return Custom(name, inner.fit(np.asarray(x)), x)
 
 
-def _run(module: Any, x: Array) -> Array:
+def _is_module(inner: Transformer | nn.Module) -> TypeIs[nn.Module]:
+    """Asked by attribute: `isinstance` of a protocol looks past `__getattr__` from Python 3.12 on, which a user's
+    wrapper may answer by."""
+    return not hasattr(inner, "transform")
+
+
+def _run(module: nn.Module, x: Array) -> Array:
     """A frozen module on the CPU, float32 in, block by block."""
     import torch
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from secure_gal.options import Options
+from secure_gal.options import Options, of_kind
 from secure_gal.registry import Registry
 
 if TYPE_CHECKING:
     import numpy as np
 
     from secure_gal.features.base import Array, FeatureMap
+    from secure_gal.learners.base import EncodedRows
 
 TABLE_ONLY = (2,)
 O = TypeVar("O", bound=Options)  # noqa: E741
@@ -45,7 +46,7 @@ class Kind:
     name: str
     options: type[Options]
     shapes: frozenset[int]
-    fit: Callable[[Any, Asked, Any], FeatureMap]
+    fit: Callable[[EncodedRows, Asked, Options], FeatureMap]
     draw: Callable[[Array, np.random.MT19937], FeatureMap] | None = None
     torch: bool = False
     alone: bool = False
@@ -62,11 +63,14 @@ def feature_map(
     draw: Callable[[Array, np.random.MT19937], FeatureMap] | None = None,
     torch: bool = False,
     alone: bool = False,
-) -> Callable[[Callable[[Any, Asked, O], FeatureMap]], Callable[[Any, Asked, O], FeatureMap]]:
+) -> Callable[[Callable[[EncodedRows, Asked, O], FeatureMap]], Callable[[EncodedRows, Asked, O], FeatureMap]]:
     """Register what fits a feature map of this kind; arguments as `Kind` has them."""
 
-    def register(fit: Callable[[Any, Asked, O], FeatureMap]) -> Callable[[Any, Asked, O], FeatureMap]:
-        KINDS.register(Kind(name, options, frozenset(shapes), fit, draw, torch, alone))
+    def register(fit: Callable[[EncodedRows, Asked, O], FeatureMap]) -> Callable[[EncodedRows, Asked, O], FeatureMap]:
+        def fitted(x: EncodedRows, asked: Asked, given: Options) -> FeatureMap:
+            return fit(x, asked, of_kind(options, given))
+
+        KINDS.register(Kind(name, options, frozenset(shapes), fitted, draw, torch, alone))
         return fit
 
     return register

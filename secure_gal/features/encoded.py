@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from secure_gal.features import fit_features
 from secure_gal.features.base import Array, FeatureMap, row_blocks
-from secure_gal.learners.base import Placement, placement_of
+from secure_gal.learners.base import EncodedRows, Placement, placement_of
 from secure_gal.learners.ridge import RidgeBasis
 from secure_gal.options import Options
 
@@ -26,7 +25,7 @@ class RidgeFeatures:
         cls,
         names: tuple[str, ...],
         ridge: float | str,
-        x_train: Any,
+        x_train: EncodedRows,
         folder: Path,
         seed: int,
         options: Mapping[str, Options] | None = None,
@@ -50,7 +49,7 @@ class RidgeFeatures:
         return cls.on(fit_features(names, x_train, folder, seed, options, device), ridge, x_train, outputs)
 
     @classmethod
-    def on(cls, features: FeatureMap, ridge: float | str, x_train: Any, outputs: int = 1) -> RidgeFeatures:
+    def on(cls, features: FeatureMap, ridge: float | str, x_train: EncodedRows, outputs: int = 1) -> RidgeFeatures:
         """The basis of a map that is fitted already; ridge and outputs as `RidgeBasis.fit` takes them."""
         blocks = (features.transform(x_train[rows]) for rows in row_blocks(len(x_train)))
         return cls(features, RidgeBasis.fit(blocks, ridge, outputs))
@@ -74,7 +73,7 @@ class RidgeFeatures:
         """Where the features are computed, and how exactly; the basis and a clear head are NumPy in float64."""
         return placement_of(self.features)
 
-    def transform(self, x: Any) -> Array:
+    def transform(self, x: EncodedRows) -> Array:
         """x (n, q) to U float64 (n, width), row norms clipped to 1."""
         u = np.empty((len(x), self.width))
         for rows in row_blocks(len(x)):

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from secure_gal.errors import StateError
 from secure_gal.features.base import BLOCK_ROWS
 from secure_gal.features.encoder_options import EncoderOptions, kind_for
-from secure_gal.learners.base import Placement
+from secure_gal.learners.base import EncodedRows, Placement
 from secure_gal.learners.cuda_driver import may_be_gpu
 
 PROJECTED_ROWS = 10_000
@@ -35,7 +35,7 @@ class Core(Protocol):
     def description(self) -> str: ...
     @property
     def placement(self) -> Placement: ...
-    def features(self, x: Any) -> npt.NDArray[np.float32]:
+    def features(self, x: EncodedRows) -> npt.NDArray[np.float32]:
         """x (n, ...) to raw features (n, p)."""
         ...
 
@@ -59,7 +59,7 @@ class Encoder:
         self.kind, self.inner, self.core, self._mean, self._matrix = kind, inner, core, mean, matrix
 
     @classmethod
-    def fit(cls, x: Any, seed: int, options: EncoderOptions) -> Encoder:
+    def fit(cls, x: EncodedRows, seed: int, options: EncoderOptions) -> Encoder:
         """Train on encoded training rows x (N, ...), or read `options.file` where it exists.
 
         Raises:
@@ -79,7 +79,7 @@ class Encoder:
         return cls._train(kind, inner, x, seed, options)
 
     @classmethod
-    def _train(cls, kind: str, inner: tuple[int, ...], x: Any, seed: int, options: EncoderOptions) -> Encoder:
+    def _train(cls, kind: str, inner: tuple[int, ...], x: EncodedRows, seed: int, options: EncoderOptions) -> Encoder:
         core: Core
         match kind:
             case "kmeans":
@@ -109,7 +109,7 @@ class Encoder:
         """Where the core is computed, and how exactly; standardising and projecting are NumPy in float64."""
         return self.core.placement
 
-    def transform(self, x: Any) -> Array:
+    def transform(self, x: EncodedRows) -> Array:
         """x (n, ...) to Phi (n, p)."""
         phi = np.empty((len(x), self.width))
         for rows in _blocks(x):
@@ -135,7 +135,7 @@ def on_gpu(device: str) -> bool:
     return choose_device(device).type == "cuda"
 
 
-def _patches(x: Any, seed: int, device: str) -> Core:
+def _patches(x: EncodedRows, seed: int, device: str) -> Core:
     if on_gpu(device):
         from secure_gal.features.encoder_kmeans_gpu import KMeansOnDevice
 
@@ -145,7 +145,7 @@ def _patches(x: Any, seed: int, device: str) -> Core:
     return KMeansPatches.fit(x, seed)
 
 
-def _blocks(x: Any) -> Iterator[slice]:
+def _blocks(x: EncodedRows) -> Iterator[slice]:
     step = min(BLOCK_ROWS, max(1, BLOCK_VALUES // max(1, int(np.prod(x.shape[1:])))))
     for start in range(0, len(x), step):
         yield slice(start, min(start + step, len(x)))

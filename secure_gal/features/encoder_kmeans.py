@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from secure_gal.learners.base import Placement
+from secure_gal.learners.base import EncodedRows, Placement
 
 Array = npt.NDArray[np.float32]
 SIDE = 6
@@ -76,7 +76,7 @@ class KMeansPatches:
     atoms: Array = field(repr=False)
 
     @classmethod
-    def fit(cls, x: Any, seed: int, cluster: Cluster = spherical_kmeans) -> KMeansPatches:
+    def fit(cls, x: EncodedRows, seed: int, cluster: Cluster = spherical_kmeans) -> KMeansPatches:
         """Learn from encoded training images x (N, C, H, W) or (N, V, C, H, W); the same seed gives the same
         features."""
         rng = np.random.default_rng(seed)
@@ -105,7 +105,7 @@ class KMeansPatches:
         """NumPy."""
         return Placement("CPU", "float32")
 
-    def features(self, x: Any) -> Array:
+    def features(self, x: EncodedRows) -> Array:
         """x (n, C, H, W), or views, whose features are averaged, to (n, cells * 2 k)."""
         step = max(1, BATCH_VALUES // (int(np.prod(x.shape[-2:])) * self.atoms.shape[1]))
         parts = []

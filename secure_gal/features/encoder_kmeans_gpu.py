@@ -17,7 +17,7 @@ from torch.nn.functional import pad
 
 from secure_gal.errors import EnvironmentFailure
 from secure_gal.features.encoder_kmeans import CONTRAST, PAD, STEPS, THRESHOLD, KMeansPatches
-from secure_gal.learners.base import Placement
+from secure_gal.learners.base import EncodedRows, Placement
 from secure_gal.learners.devices import choose_device, placement
 
 Array = npt.NDArray[np.float32]
@@ -35,7 +35,7 @@ class KMeansOnDevice:
     device: str
 
     @classmethod
-    def fit(cls, x: Any, seed: int, device: str) -> KMeansOnDevice:
+    def fit(cls, x: EncodedRows, seed: int, device: str) -> KMeansOnDevice:
         """Learn from encoded training images x (N, C, H, W) or (N, V, C, H, W).
 
         Raises:
@@ -57,7 +57,7 @@ class KMeansOnDevice:
         """Where this is run."""
         return placement(choose_device(self.device), bfloat16=False)
 
-    def features(self, x: Any) -> Array:
+    def features(self, x: EncodedRows) -> Array:
         """x (n, C, H, W), or views, whose features are averaged, to (n, cells * 2 k).
 
         Raises:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from secure_gal.learners.base import Placement
+from secure_gal.learners.base import EncodedRows, Placement
 from secure_gal.learners.devices import choose_device, placement
 from secure_gal.learners.torch_trainer import forward_all
 
@@ -132,7 +132,7 @@ class NetFeatures:
         """Where this is run."""
         return placement(choose_device(self.device), bfloat16=False)
 
-    def features(self, x: Any) -> npt.NDArray[np.float32]:
+    def features(self, x: EncodedRows) -> npt.NDArray[np.float32]:
         """x (n, ...) to (n, columns)."""
         return forward_all(self.body, x, choose_device(self.device), bfloat16=False)
 

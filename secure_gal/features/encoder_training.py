@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import nn
@@ -12,6 +11,7 @@ from torch import nn
 from secure_gal.errors import EnvironmentFailure
 from secure_gal.features.encoder_nets import ImageBody, NetFeatures, SeriesBody, new_body
 from secure_gal.features.encoder_options import BATCH, epochs_for
+from secure_gal.learners.base import EncodedRows
 from secure_gal.learners.devices import choose_device, seeded
 from secure_gal.learners.torch_steps import Inputs
 
@@ -25,7 +25,7 @@ INVARIANCE, VARIANCE, COVARIANCE = 25.0, 25.0, 1.0
 """VICReg's weights of its three terms (Bardes, Ponce and LeCun, ICLR 2022, section 4.2)."""
 
 
-def train(kind: str, x: Any, seed: int, epochs: int, device_name: str) -> NetFeatures:
+def train(kind: str, x: EncodedRows, seed: int, epochs: int, device_name: str) -> NetFeatures:
     """Train the network of this kind on encoded training rows x (N, ...).
 
     Raises:
@@ -138,19 +138,21 @@ def _disturb(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 
     All of it on the device of x, which is the generator's, for all images at once.
     """
-    n, height, width = len(x), x.shape[-2], x.shape[-1]
-    drawn: Any = {"generator": generator, "device": x.device}
+    device, n, height, width = x.device, len(x), x.shape[-2], x.shape[-1]
     wide = (n, *([1] * (x.ndim - 1)))
 
     def uniform(low: float, high: float) -> torch.Tensor:
-        return (low + (high - low) * torch.rand(n, **drawn)).view(wide)
+        return (low + (high - low) * torch.rand(n, generator=generator, device=device)).view(wide)
 
-    down, across = (torch.randint(-(size // 8), size // 8 + 1, (n, 1), **drawn) for size in (height, width))
-    ys, xs = (torch.arange(size, device=x.device)[None, :] for size in (height, width))
+    down, across = (
+        torch.randint(-(size // 8), size // 8 + 1, (n, 1), generator=generator, device=device)
+        for size in (height, width)
+    )
+    ys, xs = (torch.arange(size, device=device)[None, :] for size in (height, width))
     moved = _shifted(x, (ys + down).clamp(0, height - 1), (xs + across).clamp(0, width - 1))
-    noise = torch.randn(x.shape, **drawn)
+    noise = torch.randn(x.shape, generator=generator, device=device)
     changed = moved * uniform(0.7, 1.3) + uniform(-0.2, 0.2) + 0.1 * noise
-    top, left = (torch.rand(n, **drawn)[:, None] * size * 0.7 for size in (height, width))
+    top, left = (torch.rand(n, generator=generator, device=device)[:, None] * size * 0.7 for size in (height, width))
     inside_y, inside_x = (ys >= top) & (ys < top + 0.3 * height), (xs >= left) & (xs < left + 0.3 * width)
     hidden = inside_y[:, :, None] & inside_x[:, None, :]
     return changed.masked_fill(hidden.view(n, *([1] * (x.ndim - 3)), height, width), 0.0)

@@ -14,6 +14,7 @@ import numpy as np
 
 from secure_gal.features.base import Array
 from secure_gal.features.ranks import Ranks
+from secure_gal.learners.base import EncodedRows, as_table
 
 WIDTH = 512
 SIZES = (1, 2, 3, 6)
@@ -43,9 +44,9 @@ class Fourier:
         """In words."""
         return f"{self.width} random Fourier features of 1 to {min(max(SIZES), len(self.w))} columns' ranks"
 
-    def transform(self, x: Array) -> Array:
+    def transform(self, x: EncodedRows) -> Array:
         """x (n, q) to Phi (n, p)."""
-        return np.asarray(self.scale * np.cos(self.ranks(x) @ self.w + self.b))
+        return np.asarray(self.scale * np.cos(self.ranks(as_table(x)) @ self.w + self.b))
 
 
 def fit(x: Array, seed: int | np.random.Generator) -> Fourier:

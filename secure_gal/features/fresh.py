@@ -16,9 +16,9 @@ import numpy.typing as npt
 from secure_gal.errors import StateError
 from secure_gal.features.base import Array, FeatureMap, side_by_side
 from secure_gal.features.declare import KINDS
-from secure_gal.learners.base import Learner, Model
+from secure_gal.learners.base import EncodedRows, Learner, Model, as_table
 from secure_gal.learners.cross_fit import CrossFit, Folds, cross_fit
-from secure_gal.learners.shared import Prepared
+from secure_gal.learners.fold_maps import Prepared
 
 LABEL = b"secure-gal/1 fresh feature map\0"
 
@@ -30,7 +30,7 @@ class FreshModel:
     def __init__(self, features: Prepared, inner: Model) -> None:
         self._features, self._inner = features, inner
 
-    def predict(self, x: Array) -> Array:
+    def predict(self, x: EncodedRows) -> Array:
         """x (n, q) to (n, K)."""
         return self._inner.predict(self._features.transform(x))
 
@@ -59,16 +59,19 @@ class FreshLearner:
         """In words."""
         return f"{' and '.join(self._names)} features, drawn anew every round"
 
-    def fit(self, x: Array, residual: npt.NDArray[np.float32], seed: int) -> FreshModel:
+    def fit(self, x: EncodedRows, residual: npt.NDArray[np.float32], seed: int) -> FreshModel:
         """Fit x (n, q) to the pseudo-residual (n, K); `seed` differs from round to round."""
-        features = self._prepare(draw(self._names, x, self._secret(), seed), x, residual.shape[1])
+        features = self._drawn(as_table(x), residual.shape[1], seed)
         return FreshModel(features, self._inner.fit(features.transform(x), residual, seed))
 
-    def cross_fit(self, x: Array, residual: npt.NDArray[np.float32], seed: int, folds: Folds) -> CrossFit:
+    def cross_fit(self, x: EncodedRows, residual: npt.NDArray[np.float32], seed: int, folds: Folds) -> CrossFit:
         """The same, and values of the training rows from fits that have not seen them; the map has seen no label."""
-        features = self._prepare(draw(self._names, x, self._secret(), seed), x, residual.shape[1])
+        features = self._drawn(as_table(x), residual.shape[1], seed)
         found = cross_fit(self._inner, features.transform(x), residual, seed, folds)
         return found._replace(model=FreshModel(features, found.model))
+
+    def _drawn(self, x: Array, outputs: int, seed: int) -> Prepared:
+        return self._prepare(draw(self._names, x, self._secret(), seed), x, outputs)
 
 
 def draw(names: tuple[str, ...], x_train: Array, secret: bytes, seed: int) -> FeatureMap:

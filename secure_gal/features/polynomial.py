@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from secure_gal.features.base import Array, check_width
+from secure_gal.learners.base import EncodedRows, as_table
 
 LIMIT = 5.0
 """Standard deviations to which a column is clipped first: the product of two outliers would outweigh every row."""
@@ -43,7 +44,7 @@ class Pairs:
         """In words."""
         return f"{self.columns} standardised columns with {len(self.first)} products of pairs"
 
-    def transform(self, x: Array) -> Array:
+    def transform(self, x: EncodedRows) -> Array:
         """x (n, q) to Phi (n, p)."""
-        z = np.clip(x, -LIMIT, LIMIT)
+        z = np.clip(as_table(x), -LIMIT, LIMIT)
         return np.hstack([z, z[:, self.first] * z[:, self.second]])

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from secure_gal.features.base import Array, check_width
 from secure_gal.features.ranks import Ranks
+from secure_gal.learners.base import EncodedRows, as_table
 
 BINS = 32
 
@@ -33,9 +34,9 @@ class Binned:
         most = max((len(edges) + 1 for edges in self.edges), default=0)
         return f"up to {most} quantile bins of each of {len(self.columns)} columns, {flags} levels as they are"
 
-    def transform(self, x: Array) -> Array:
+    def transform(self, x: EncodedRows) -> Array:
         """x (n, q) to Phi (n, p)."""
-        z = self.ranks(x)
+        z = self.ranks(as_table(x))
         phi = np.zeros((len(x), self.width))
         phi[:, : len(self.ranks.many) - len(self.columns)] = z[:, ~self.ranks.many]
         start, rows = len(self.ranks.many) - len(self.columns), np.arange(len(x))

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from secure_gal.features.base import Array, check_width
 from secure_gal.features.ranks import Ranks
+from secure_gal.learners.base import EncodedRows, as_table
 
 TREES = 64
 DEPTH = 3
@@ -38,9 +39,9 @@ class RandomTrees:
         """In words."""
         return f"{self.width} leaves of {TREES} random trees of depth {DEPTH}"
 
-    def transform(self, x: Array) -> Array:
+    def transform(self, x: EncodedRows) -> Array:
         """x (n, q) to Phi (n, p): 1 where the row lies in the leaf."""
-        ranks = self.ranks(x).astype(np.float32)  # as scikit-learn compares them
+        ranks = self.ranks(as_table(x)).astype(np.float32)  # as scikit-learn compares them
         rows, trees = np.arange(len(x))[:, None], np.arange(TREES)[None, :]
         node = np.zeros((len(x), TREES), dtype=np.int64)
         for _ in range(DEPTH):

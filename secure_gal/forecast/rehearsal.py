@@ -25,6 +25,7 @@ from secure_gal.holdings import own_model
 from secure_gal.holdings.assistor import AssistorData
 from secure_gal.holdings.party import PartyHolding
 from secure_gal.holdings.sponsor import SponsorData
+from secure_gal.learners.base import as_table
 from secure_gal.learners.cross_fit import FOLDS
 from secure_gal.learners.kinds.linear import ridge_strength
 from secure_gal.settings.party import LearnerSettings, PartySettings
@@ -217,9 +218,9 @@ def _own_model(model: SponsorData, study: Study, party: PartySettings, clock: _C
         return 0.0
     folds = model.folds or FOLDS
     clock("own_imports", _import_own_model)
-    held = np.arange(len(x)) % folds == 0
+    table, held = as_table(x), np.arange(len(x)) % folds == 0
     about = (study.loss_name, len(model.codec.classes), study.seed)
-    clock("own", lambda: own_model.fitted(x[~held], model.y[~held], None, x[held], *about))
+    clock("own", lambda: own_model.fitted(table[~held], model.y[~held], None, table[held], *about))
     return (1.0 - study.validation) / (1.0 - 1.0 / folds) if study.validation else float(folds)
 
 

@@ -14,6 +14,7 @@ from secure_gal.gal.ensemble import Ensemble
 from secure_gal.gal.losses import Weights
 from secure_gal.gal.split import derive_seed
 from secure_gal.holdings import own_model
+from secure_gal.learners.base import EncodedRows, as_table
 from secure_gal.learners.cross_fit import FOLDS
 from secure_gal.measures.evaluation import Evaluation, Judging, Measured, Rows, evaluate, measured
 from secure_gal.measures.metrics import usual_metrics
@@ -34,7 +35,7 @@ class Held(NamedTuple):
         folds: of cross-fitted rounds.
     """
 
-    x: Any
+    x: EncodedRows | None
     y: npt.NDArray[Any]
     train: npt.NDArray[np.bool_]
     codec: LabelCodec
@@ -123,11 +124,13 @@ def best_own(held: Held, weights: Weights, study: Study, asked: ReportSettings) 
     where the file says at which threshold."""
     if not asked.own_model:
         return BestOwn(None, "none: [report] own_model = false")
-    why = "none: the sponsor has no columns" if held.x is None else own_model.refused(held.x)
-    if why:
+    if held.x is None:
+        return BestOwn(None, "none: the sponsor has no columns")
+    if why := own_model.refused(held.x):
         return BestOwn(None, why)
     codec, loss, folds = held.codec, study.loss_name, held.folds or FOLDS
-    outputs = own_model.own_outputs(held.x, held.true, held.train, weights, loss, len(codec.classes), folds, study.seed)
+    x, k = as_table(held.x), len(codec.classes)
+    outputs = own_model.own_outputs(x, held.true, held.train, weights, loss, k, folds, study.seed)
     rows = np.ones_like(held.train) if held.train.all() else ~held.train
     found = measured(held.true[rows], outputs, _metrics(codec, study, asked), _of_judged(weights, rows), _seed(study))
     cut = cut_of(asked.threshold)

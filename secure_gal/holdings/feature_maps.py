@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from secure_gal.features.fresh import draw
 from secure_gal.gal.split import derive_seed, study_order
 from secure_gal.holdings.party import PartyHolding
 from secure_gal.learners import ridge_features, storage
+from secure_gal.learners.base import EncodedRows, as_table
 from secure_gal.learners.kinds.linear import ridge_strength
 
 Mapped = tuple[RidgeFeatures, npt.NDArray[np.float64]]
@@ -36,7 +37,7 @@ class Maps(Protocol):
     seconds: float
     """That this process took to fit a map or to train an encoder."""
 
-    def begin(self, x: Any, train: npt.NDArray[np.bool_], widest: int) -> Mapped:
+    def begin(self, x: EncodedRows, train: npt.NDArray[np.bool_], widest: int) -> Mapped:
         """The map of the first round, from encoded rows x (N, q) or arrays, and their training mask (N,).
 
         Args:
@@ -65,7 +66,7 @@ class OneMap:
     def __init__(self, data: PartyHolding) -> None:
         self._data, self.seconds = data, 0.0
 
-    def begin(self, x: Any, train: npt.NDArray[np.bool_], widest: int) -> Mapped:
+    def begin(self, x: EncodedRows, train: npt.NDArray[np.bool_], widest: int) -> Mapped:
         """As `Maps.begin`."""
         data = self._data
         seed = derive_seed("features", data.study.seed, data.party.party)
@@ -94,12 +95,12 @@ class FreshMaps:
 
     def __init__(self, data: PartyHolding) -> None:
         self._data = data
-        self._x: Any = None
+        self._x: npt.NDArray[np.float64] = np.zeros((0, 0))
         self._train, self._round = 0, 0
 
-    def begin(self, x: Any, train: npt.NDArray[np.bool_], widest: int) -> Mapped:
+    def begin(self, x: EncodedRows, train: npt.NDArray[np.bool_], widest: int) -> Mapped:
         """As `Maps.begin`; the party is told what it fits."""
-        self._x, self._train, self._round = x[study_order(train)], int(train.sum()), 0
+        self._x, self._train, self._round = as_table(x)[study_order(train)], int(train.sum()), 0
         first = self.of_round(1, widest)
         if first is None:
             raise StateError("the map of round 1 was drawn before")

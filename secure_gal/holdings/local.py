@@ -12,7 +12,7 @@ import numpy.typing as npt
 from secure_gal.errors import SettingsError
 from secure_gal.gal.split import derive_seed, fold_numbers
 from secure_gal.gal.withheld import fixed, least
-from secure_gal.learners.base import Learner, Model
+from secure_gal.learners.base import EncodedRows, Learner, Model
 from secure_gal.learners.cross_fit import cross_fit
 from secure_gal.learners.fold_workers import whole_fit
 
@@ -34,7 +34,7 @@ class LocalParty:
     def __init__(
         self,
         name: str,
-        x: npt.NDArray[np.float64],
+        x: EncodedRows,
         train: npt.NDArray[np.bool_],
         learner: Learner,
         seed: int,
@@ -97,7 +97,9 @@ class LocalParty:
         values[~self._train] = found.model.predict(self._x_held_out)
         return found.model, self._checked(values, residual.shape[1])
 
-    def _share(self, withheld: float, outputs: int, own: npt.NDArray[np.float64] | float) -> Any:
+    def _share(
+        self, withheld: float, outputs: int, own: npt.NDArray[np.float64] | float
+    ) -> npt.NDArray[np.float64] | float:
         """Of its own residual that a row's value leaves out, one for all rows or (N_train,)."""
         if self._fixed_share:
             return fixed(outputs, np.asarray(own / (1.0 + own)))
@@ -118,9 +120,7 @@ class LocalParty:
         return answer
 
 
-def collapse(
-    models: Sequence[Model], coefficients: npt.NDArray[np.float64], x: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float32]:
+def collapse(models: Sequence[Model], coefficients: npt.NDArray[np.float64], x: EncodedRows) -> npt.NDArray[np.float32]:
     """A party's part of a prediction, sum_t c_t f_m^t(x), float32 (n, K): one answer instead of T. It is cut at
     LARGEST_PART, and NaN where the models have no number."""
     total = np.asarray(sum(c * model.predict(x) for c, model in zip(coefficients, models, strict=True)))

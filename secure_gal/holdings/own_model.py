@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from secure_gal.gal.losses import Weights
 from secure_gal.gal.split import derive_seed, fold_numbers
+from secure_gal.learners.base import EncodedRows
 from secure_gal.learners.cross_fit import each_fold
 from secure_gal.settings.study import LossName
 
@@ -49,7 +50,7 @@ def half_of_the_cores() -> Iterator[None]:
         yield
 
 
-def refused(x: Any) -> str:
+def refused(x: EncodedRows) -> str:
     """Why there is no such model of these rows, or nothing."""
     if not isinstance(x, np.ndarray) or x.ndim != 2:
         return "none: it takes a table, and the sponsor holds arrays"

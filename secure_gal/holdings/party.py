@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ from secure_gal.holdings.in_memory import InMemory
 from secure_gal.holdings.local import LARGEST_PART, LocalParty, collapse
 from secure_gal.holdings.reading import check_same, keep, known_schema
 from secure_gal.learners import check_shape, make_learner, storage
-from secure_gal.learners.base import Learner, placement_of
+from secure_gal.learners.base import EncodedRows, Learner, placement_of
 from secure_gal.learners.cross_fit import folds_for
 from secure_gal.learners.shared import SharedLearner, linked
 from secure_gal.settings.party import LearnerSettings, PartySettings
@@ -137,7 +137,7 @@ class PartyHolding:
             schema_file.write(self.party.data.schema, self.schema, self.party.data.where)
             self.warn(f"how the columns are read was decided and written to {self.party.data.schema}")
 
-    def encoded(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> tuple[RowEncoder, Any]:
+    def encoded(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> tuple[RowEncoder, EncodedRows]:
         """An encoder fitted to the training rows, and the study's rows x encoded with it: (N, q), or ArrayRows."""
         frame = self.table.frame
         encoder: RowEncoder
@@ -149,7 +149,9 @@ class PartyHolding:
             self.warn(text)
         return encoder, _transform(encoder, frame, rows)[0]
 
-    def encoded_to_learn(self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]) -> tuple[RowEncoder, Any]:
+    def encoded_to_learn(
+        self, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]
+    ) -> tuple[RowEncoder, EncodedRows]:
         """As `encoded`; what is learnt from is kept in the run directory."""
         found = self.encoded(rows, train)
         if self._memory is None:
@@ -240,7 +242,7 @@ class PartyHolding:
             self.warn(f"{count} rows: the learner has no number for them; they count as far from all that was learnt")
         return np.where(none, np.float32(LARGEST_PART), part)
 
-    def encode_new(self, encoder: RowEncoder, table: Table, rows: list[int]) -> Any:
+    def encode_new(self, encoder: RowEncoder, table: Table, rows: list[int]) -> EncodedRows:
         if isinstance(encoder, TableEncoder):
             check_same(encoder.schema, table.schema, self.party.data.where)
         x, unseen = _transform(encoder, table.frame, np.array(rows, dtype=np.int64))
@@ -251,7 +253,7 @@ class PartyHolding:
 
 def _transform(
     encoder: RowEncoder, frame: pl.DataFrame | ArrayRows, rows: npt.NDArray[np.int64]
-) -> tuple[Any, dict[str, int]]:
+) -> tuple[EncodedRows, dict[str, int]]:
     """Rows of a table as (n, q), or of arrays as ArrayRows: either is sliced, and read by `np.asarray`; DataError."""
     if isinstance(encoder, ArrayEncoder) and isinstance(frame, ArrayRows):
         return encoder.transform(frame[rows])

@@ -17,6 +17,7 @@ from crypto.ckks.slots import Packing
 from secure_gal.errors import DataError, blamed, setting
 from secure_gal.features.encoded import RidgeFeatures
 from secure_gal.gal.withheld import fixed
+from secure_gal.learners.base import EncodedRows
 from secure_gal.learners.ridge import leverage_of
 
 Bytes = npt.NDArray[np.uint8]
@@ -218,7 +219,7 @@ def answer(
     keys: PublicKeys,
     head: bytes,
     outputs: int,
-    x: npt.NDArray[np.float64],
+    x: EncodedRows,
     known: npt.NDArray[np.uint8],
 ) -> Bytes:
     """Enc(part) of n ids from the encrypted head, 0 where unknown; x float64 (known.sum(), q)."""

@@ -13,12 +13,8 @@ from secure_gal.features.declare import KINDS as MAPS
 from secure_gal.learners.declare import KINDS, SHAPES, Asked, Kind
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from secure_gal.data.arrays import ArrayRows
     from secure_gal.features.encoded import RidgeFeatures
-    from secure_gal.learners.base import Learner
+    from secure_gal.learners.base import EncodedRows, Learner
     from secure_gal.settings.party import LearnerSettings
 
 WHERE = "[learner] kind"
@@ -58,7 +54,7 @@ def make_learner(
         from secure_gal.learners.custom import custom
 
         _check_maps(settings, False, folder)
-        return custom(settings.kind, loss, settings.device, dict(settings.options), folder)
+        return custom(settings.kind, loss, settings.device, settings.options, folder)
     kind = KINDS.find(settings.kind, WHERE)
     if settings.loss is not None and settings.loss not in kind.losses:
         accepted = ", ".join(kind.losses) or "none; it has a loss of its own"
@@ -103,9 +99,7 @@ def _alternatives() -> str:
     return CLEAR_ONLY.format(heads=" or ".join(f'"{kind.name}"' for kind in KINDS.every() if kind.head is not None))
 
 
-def ridge_features(
-    settings: LearnerSettings, x_train: npt.NDArray[np.float64] | ArrayRows, folder: Path, seed: int
-) -> RidgeFeatures:
+def ridge_features(settings: LearnerSettings, x_train: EncodedRows, folder: Path, seed: int) -> RidgeFeatures:
     """Features and ridge basis of an `encryptable` learner: `transform(x)` gives the U of fits and predictions.
 
     `seed` and errors as for `make_learner`; x_train: encoded training rows (N_train, q).

@@ -1,4 +1,4 @@
-"""What a local model must do; users' own estimators are adapted to the same two protocols."""
+"""What a local model must do, and of which rows; users' own estimators are adapted to the same two protocols."""
 
 from __future__ import annotations
 
@@ -8,20 +8,31 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from secure_gal.data.arrays import ArrayRows
+
+EncodedRows = npt.NDArray[np.float64] | npt.NDArray[np.float32] | ArrayRows
+"""Rows x (n, ...) as learners and feature maps get them: float64 (n, p) of a table; of images and series
+`ArrayRows`, which `np.asarray` reads, or float32 where they were read already."""
+
+
+def as_table(x: EncodedRows) -> npt.NDArray[np.float64]:
+    """x float64 (n, p); the same object where it is that already."""
+    return np.asarray(x, dtype=np.float64)
+
 
 class Model(Protocol):
     """A fitted local model."""
 
-    def predict(self, x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """x (n, p) to values (n, K)."""
+    def predict(self, x: EncodedRows) -> npt.NDArray[np.float64]:
+        """x (n, ...) to values (n, K)."""
         ...
 
 
 class Learner(Protocol):
     """Fits local models; one learner object serves all rounds of a party."""
 
-    def fit(self, x: npt.NDArray[np.float64], residual: npt.NDArray[np.float32], seed: int) -> Model:
-        """Fit x (n, p) to the pseudo-residual (n, K); the same inputs and seed give the same model."""
+    def fit(self, x: EncodedRows, residual: npt.NDArray[np.float32], seed: int) -> Model:
+        """Fit x (n, ...) to the pseudo-residual (n, K); the same inputs and seed give the same model."""
         ...
 
 

@@ -10,16 +10,17 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from secure_gal.errors import DataError, SettingsError
 from secure_gal.gal.split import derive_seed
-from secure_gal.learners.base import Learner, Model
+from secure_gal.learners.base import EncodedRows, Learner, Model
 from secure_gal.learners.fold_workers import Fits, Piece, Timing, each_piece, timing_of
 
+Made = TypeVar("Made")
 Array = npt.NDArray[np.float64]
 Residual = npt.NDArray[np.float32]
 Folds = npt.NDArray[np.int64]
@@ -54,7 +55,7 @@ class CrossFit(NamedTuple):
 class OwnWay(Protocol):
     """A learner with a way of its own to such values."""
 
-    def cross_fit(self, x: Any, residual: Residual, seed: int, folds: Folds) -> CrossFit:
+    def cross_fit(self, x: EncodedRows, residual: Residual, seed: int, folds: Folds) -> CrossFit:
         """Fit x (n, ...) to the pseudo-residual (n, K); `folds` (n,) numbers each row's fold, if folds are needed."""
         ...
 
@@ -65,12 +66,12 @@ class FoldModels:
 
     models: tuple[Model, ...]
 
-    def predict(self, x: Any) -> Array:
+    def predict(self, x: EncodedRows) -> Array:
         """x (n, ...) to (n, K)."""
         return np.asarray(sum(model.predict(x) for model in self.models) / len(self.models))
 
 
-def cross_fit(learner: Learner, x: Any, residual: Residual, seed: int, folds: Folds) -> CrossFit:
+def cross_fit(learner: Learner, x: EncodedRows, residual: Residual, seed: int, folds: Folds) -> CrossFit:
     """Fit x (n, ...) to the pseudo-residual (n, K), in the learner's own way or by folds.
 
     Args:
@@ -85,7 +86,7 @@ def cross_fit(learner: Learner, x: Any, residual: Residual, seed: int, folds: Fo
     return by_folds(learner, x, residual, seed, folds)
 
 
-def by_folds(learner: Learner, x: Any, residual: Residual, seed: int, folds: Folds) -> CrossFit:
+def by_folds(learner: Learner, x: EncodedRows, residual: Residual, seed: int, folds: Folds) -> CrossFit:
     """One model a fold, fitted to all other rows; arguments and errors as `cross_fit`."""
     fits = Fits(x, residual, folds, fold_seeds(seed, folds))
     found = each_piece(timing_of(learner), functools.partial(_fit_and_predict, learner), fits)
@@ -128,17 +129,17 @@ def folds_for(learner: object, asked: int | None, rows: int) -> int:
 
 
 def prepared_by_fold(
-    prepare: Callable[[Any, Residual, int], Any],
-    x: Any,
+    prepare: Callable[[EncodedRows, Residual, int], Made],
+    x: EncodedRows,
     residual: Residual,
     seed: int,
     folds: Folds,
     timing: Timing | None = None,
-) -> tuple[Any, ...]:
+) -> tuple[Made, ...]:
     """What `prepare` makes of every fold's other rows; `timing` as `each_piece`."""
     fits = Fits(x, residual, folds, fold_seeds(seed, folds))
     return tuple(each_piece(timing, functools.partial(_prepare, prepare), fits))
 
 
-def _prepare(prepare: Callable[[Any, Residual, int], Any], piece: Piece) -> Any:
+def _prepare(prepare: Callable[[EncodedRows, Residual, int], Made], piece: Piece) -> Made:
     return prepare(piece.kept, piece.residual, piece.seed)

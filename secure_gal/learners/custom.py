@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from secure_gal.errors import SettingsError
 from secure_gal.factories import load_factory, own_code
-from secure_gal.learners.base import Learner, foreign
-from secure_gal.learners.trees import EstimatorLearner
+from secure_gal.learners.base import EncodedRows, Learner, foreign
+from secure_gal.learners.trees import Estimator, EstimatorLearner
 
 
-def custom(name: str, loss: str, device: str, options: dict[str, Any], folder: Path) -> Learner:
+def custom(name: str, loss: str, device: str, options: Mapping[str, object], folder: Path) -> Learner:
     """The learner that `python:module:factory` names; the module is looked up in `folder` first.
 
     The factory is called with the keyword options, once a fit, and returns an object with scikit-learn's `fit(X, y)`
@@ -33,7 +33,7 @@ def custom(name: str, loss: str, device: str, options: dict[str, Any], folder: P
         from secure_gal.learners.torch_trainer import TorchLearner, TorchModel
 
         class OwnModule(TorchLearner):
-            def fit(self, x: Any, residual: npt.NDArray[np.float32], seed: int) -> TorchModel:
+            def fit(self, x: EncodedRows, residual: npt.NDArray[np.float32], seed: int) -> TorchModel:
                 with own_code(where, f"training {name!r} failed"):
                     return super().fit(x, residual, seed)
 
@@ -41,10 +41,11 @@ def custom(name: str, loss: str, device: str, options: dict[str, Any], folder: P
     if not (hasattr(sample, "fit") and hasattr(sample, "predict")):
         raise SettingsError(where, f"{name!r} returned {type(sample).__name__}, which has no fit and predict")
 
-    def fresh(seed: int) -> Any:
-        estimator = factory(**options)
-        if "random_state" in getattr(estimator, "get_params", dict)():
-            estimator.set_params(random_state=seed)
+    def fresh(seed: int) -> Estimator:
+        made = factory(**options)
+        if "random_state" in getattr(made, "get_params", dict)():
+            made.set_params(random_state=seed)
+        estimator: Estimator = made
         return estimator
 
     return EstimatorLearner(fresh, foreign(name))

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from secure_gal.options import Options
+from secure_gal.options import Options, of_kind
 from secure_gal.registry import Registry
 
 if TYPE_CHECKING:
     from secure_gal.features.encoded import RidgeFeatures
-    from secure_gal.learners.base import Learner
+    from secure_gal.learners.base import EncodedRows, Learner
     from secure_gal.settings.party import LearnerSettings
 
 POWERS = {"l1": 1.0, "l1.5": 1.5, "l2": 2.0, "l4": 4.0}
@@ -70,10 +70,10 @@ class Kind:
     options: type[Options]
     losses: tuple[str, ...]
     shapes: frozenset[int]
-    make: Callable[[Asked, Any], Learner]
+    make: Callable[[Asked, Options], Learner]
     torch: bool = False
     maps: bool = False
-    head: Callable[[Asked, Any, Any], RidgeFeatures] | None = None
+    head: Callable[[Asked, Options, EncodedRows], RidgeFeatures] | None = None
 
 
 KINDS: Registry[Kind] = Registry("secure_gal.learners.kinds", "python:MODULE:FACTORY")
@@ -87,12 +87,22 @@ def learner(
     shapes: tuple[int, ...],
     torch: bool = False,
     maps: bool = False,
-    head: Callable[[Asked, O, Any], RidgeFeatures] | None = None,
+    head: Callable[[Asked, O, EncodedRows], RidgeFeatures] | None = None,
 ) -> Callable[[Callable[[Asked, O], Learner]], Callable[[Asked, O], Learner]]:
     """Register what makes a learner of this kind; arguments as `Kind` has them."""
 
     def register(make: Callable[[Asked, O], Learner]) -> Callable[[Asked, O], Learner]:
-        KINDS.register(Kind(name, options, losses, frozenset(shapes), make, torch, maps, head))
+        def made(asked: Asked, given: Options) -> Learner:
+            return make(asked, of_kind(options, given))
+
+        fitted = None if head is None else _head_of(options, head)
+        KINDS.register(Kind(name, options, losses, frozenset(shapes), made, torch, maps, fitted))
         return make
 
     return register
+
+
+def _head_of(
+    options: type[O], head: Callable[[Asked, O, EncodedRows], RidgeFeatures]
+) -> Callable[[Asked, Options, EncodedRows], RidgeFeatures]:
+    return lambda asked, given, x: head(asked, of_kind(options, given), x)

@@ -8,14 +8,12 @@ encrypted study differ only in that their extractor has not seen a residual.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 from torch import nn
 
 from secure_gal.errors import SettingsError
-from secure_gal.learners.base import Learner, Placement
+from secure_gal.learners.base import EncodedRows, Learner, Placement
 from secure_gal.learners.declare import Asked
 from secure_gal.learners.devices import choose_device, placement, uses_bfloat16
 from secure_gal.learners.ridge import HeadLearner, RidgeBasis
@@ -30,7 +28,7 @@ RIDGE = 1e-3
 class Extractor:
     """A frozen body with its ridge basis: x (n, ...) to U (n, width)."""
 
-    def __init__(self, body: nn.Module, x: Any, device: str, precision: str) -> None:
+    def __init__(self, body: nn.Module, x: EncodedRows, device: str, precision: str) -> None:
         """Freeze the body and learn the ridge basis of its features on training rows x."""
         self._body, self._device, self._precision = body.eval().requires_grad_(False), device, precision
         features = self._features(x)
@@ -52,11 +50,11 @@ class Extractor:
         """In words."""
         return f"one extractor for all rounds, {self._basis.width - 1} features and the intercept"
 
-    def transform(self, x: Any) -> npt.NDArray[np.float64]:
+    def transform(self, x: EncodedRows) -> npt.NDArray[np.float64]:
         """x (n, ...) to U float64 (n, width)."""
         return self._basis.basis(self._features(x))
 
-    def _features(self, x: Any) -> npt.NDArray[np.float64]:
+    def _features(self, x: EncodedRows) -> npt.NDArray[np.float64]:
         device = choose_device(self._device)
         return forward_all(self._body, x, device, uses_bfloat16(self._precision, device)).astype(np.float64)
 
@@ -83,7 +81,7 @@ def sharing(inner: TorchLearner) -> SharedLearner:
         inner: its modules are `torch_trainer.network`s; l2 loss.
     """
 
-    def train(x: Any, residual: npt.NDArray[np.float32], seed: int) -> Extractor:
+    def train(x: EncodedRows, residual: npt.NDArray[np.float32], seed: int) -> Extractor:
         body = inner.fit(x, residual, seed).module.get_submodule("0")
         return Extractor(body, x, inner.device, inner.precision)
 

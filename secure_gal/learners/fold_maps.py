@@ -3,35 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from secure_gal.learners.base import Placement, placement_of
+from secure_gal.learners.base import EncodedRows, Placement, placement_of
 from secure_gal.learners.cross_fit import CrossFit, Folds, each_fold
 from secure_gal.learners.ridge import Head
 
 Array = npt.NDArray[np.float64]
 
 
-class LabelledMap(Protocol):
-    """A map to the U of a ridge head, fitted to residuals too."""
+class Prepared(Protocol):
+    """A fitted feature map, one with its ridge basis, or an extractor; `storage` must be able to keep it."""
 
     @property
     def width(self) -> int: ...
     @property
     def description(self) -> str: ...
-    def transform(self, x: Any) -> Array:
-        """x (n, ...) to U float64 (n, width)."""
+    def transform(self, x: EncodedRows) -> Array:
+        """x (n, ...) to what the model of a round takes, float64 (n, width)."""
         ...
 
 
 class FoldMaps:
     """Map q has not seen fold q; x (n, ...) to U float64 (n, sum of the widths)."""
 
-    def __init__(self, maps: Sequence[LabelledMap]) -> None:
+    def __init__(self, maps: Sequence[Prepared]) -> None:
         self._maps = tuple(maps)
+
+    @property
+    def width(self) -> int:
+        """Columns of U."""
+        return sum(each.width for each in self._maps)
 
     @property
     def columns(self) -> list[slice]:
@@ -49,7 +54,7 @@ class FoldMaps:
         """Where they are computed, and how exactly: alike."""
         return placement_of(self._maps[0])
 
-    def transform(self, x: Any) -> Array:
+    def transform(self, x: EncodedRows) -> Array:
         """Every map's U, side by side."""
         return np.hstack([each.transform(x) for each in self._maps])
 

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ from crypto.errors import Unsuitable
 from crypto.pool import Call, Packed, Pool, current, twice
 from crypto.workers import owned
 from secure_gal.errors import SettingsError
-from secure_gal.learners.base import Learner, Model
+from secure_gal.learners.base import EncodedRows, Learner, Model
 
 Result = TypeVar("Result")
 WHERE = "[learner] workers"
@@ -57,9 +57,9 @@ def timing_of(learner: object) -> Timing | None:
 class Piece(NamedTuple):
     """Rows that are fitted, x (n, ...) with their residual (n, K), and rows that are held back, x (n', ...)."""
 
-    kept: Any
+    kept: EncodedRows
     residual: npt.NDArray[np.float32]
-    held: Any
+    held: EncodedRows
     seed: int
 
 
@@ -69,7 +69,7 @@ class Fits(NamedTuple):
     Without folds there is one fit, of all rows.
     """
 
-    x: Any
+    x: EncodedRows
     residual: npt.NDArray[np.float32]
     folds: npt.NDArray[np.int64] | None
     seeds: Sequence[int]
@@ -82,13 +82,13 @@ class Fits(NamedTuple):
         return Piece(self.x[kept], self.residual[kept], self.x[held], self.seeds[number])
 
 
-def whole_fit(learner: Learner) -> Callable[[Any, npt.NDArray[np.float32], int], Model]:
+def whole_fit(learner: Learner) -> Callable[[EncodedRows, npt.NDArray[np.float32], int], Model]:
     """How this learner is fitted to all rows x (N, ...), their residual (N, K) and a seed: by itself, or where its fits
     may be made elsewhere."""
     return learner.fit if timing_of(learner) is None else functools.partial(_fitted_whole, learner)
 
 
-def _fitted_whole(learner: Learner, x: Any, residual: npt.NDArray[np.float32], seed: int) -> Model:
+def _fitted_whole(learner: Learner, x: EncodedRows, residual: npt.NDArray[np.float32], seed: int) -> Model:
     fit = functools.partial(_fit, learner)
     return each_piece(timing_of(learner), fit, Fits(x, residual, None, [seed]))[0]
 
@@ -146,7 +146,10 @@ def _on_pool(pool: Pool, timing: Timing, fit: Callable[[Piece], Result], fits: F
 
 
 def _on_worker(
-    x: Any, folds: npt.NDArray[np.int64] | None, rest: tuple[Packed, Any, Sequence[int]], number: int
+    x: EncodedRows,
+    folds: npt.NDArray[np.int64] | None,
+    rest: tuple[Packed, npt.NDArray[np.float32], Sequence[int]],
+    number: int,
 ) -> tuple[Packed, float]:
     """What the fit makes, and the seconds that it took."""
     code, residual, seeds = rest

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from secure_gal.learners.base import EncodedRows, as_table
 from secure_gal.learners.cross_fit import CrossFit, Folds
 from secure_gal.learners.ridge import MOST_FREEDOM, least_ridge, leave_one_out, leave_one_out_scales
 
@@ -24,9 +25,9 @@ class LinearModel:
     coefficients: Array = field(repr=False)
     intercept: Array = field(repr=False)
 
-    def predict(self, x: Array) -> Array:
+    def predict(self, x: EncodedRows) -> Array:
         """x (n, p) to (n, K)."""
-        return np.asarray(x @ self.coefficients + self.intercept)
+        return np.asarray(as_table(x) @ self.coefficients + self.intercept)
 
 
 class LinearLearner:
@@ -38,30 +39,31 @@ class LinearLearner:
 
     def __init__(self, ridge: float = 1e-4) -> None:
         self._ridge = ridge
-        self._for: Array | None = None
+        self._for: EncodedRows | None = None
         self._mean: Array = np.zeros(0)
         self._root: Array = np.zeros((0, 0))
         self._scales: tuple[Array, Array] | None = None
 
-    def fit(self, x: Array, residual: npt.NDArray[np.float32], seed: int) -> LinearModel:
+    def fit(self, x: EncodedRows, residual: npt.NDArray[np.float32], seed: int) -> LinearModel:
         """Fit x (n, p) to the pseudo-residual (n, K); `seed` is not needed."""
-        self._factorise(x)
+        table = as_table(x)
+        if self._for is not x:
+            self._factorise(table)
+            self._for, self._scales = x, None
         target = residual.astype(np.float64)
-        moment = (x.T @ target - np.outer(self._mean, target.sum(axis=0))) / len(x)
+        moment = (table.T @ target - np.outer(self._mean, target.sum(axis=0))) / len(x)
         b = self._root @ (self._root.T @ moment)
         return LinearModel(b, target.mean(axis=0) - self._mean @ b)
 
-    def cross_fit(self, x: Array, residual: npt.NDArray[np.float32], seed: int, folds: Folds) -> CrossFit:
+    def cross_fit(self, x: EncodedRows, residual: npt.NDArray[np.float32], seed: int, folds: Folds) -> CrossFit:
         """The same fit and exact leave-one-out values; neither `seed` nor `folds` is needed."""
         model = self.fit(x, residual, seed)
         if self._scales is None:
-            self._scales = leave_one_out_scales((1.0 + self._lengths(x)) / len(x))
+            self._scales = leave_one_out_scales((1.0 + self._lengths(as_table(x))) / len(x))
         return leave_one_out(model, model.predict(x), residual, self._scales)
 
     def _factorise(self, x: Array) -> None:
         """(x'x / n + ridge)^-1 of centred x, as a root times its transpose."""
-        if self._for is x:
-            return
         self._mean = np.asarray(x.mean(axis=0), dtype=np.float64)
         centred = x - self._mean
         variances, directions = np.linalg.eigh(centred.T @ centred / len(x))
@@ -71,7 +73,6 @@ class LinearLearner:
         # Directions of no variance but rounding: without ridge they would be amplified without bound.
         there = strengths > strengths.max(initial=0.0) * len(strengths) * np.finfo(np.float64).eps
         self._root = directions[:, there] / np.sqrt(strengths[there])
-        self._for, self._scales = x, None
 
     def _lengths(self, x: Array) -> Array:
         """|x_i root|^2 of centred rows, (n,): of a triangle with the same lengths, at half the cost where it is large.

@@ -11,6 +11,7 @@ import functools
 import numpy as np
 import numpy.typing as npt
 
+from secure_gal.learners.base import EncodedRows, as_table
 from secure_gal.learners.cross_fit import CrossFit, Folds, each_fold
 from secure_gal.learners.fold_workers import Fits, Piece, Timing, each_piece
 from secure_gal.learners.ridge import Head
@@ -36,21 +37,22 @@ class PowerHeadLearner:
     def __init__(self, power: float) -> None:
         self._power, self.timing = power, Timing()
 
-    def fit(self, u: Array, residual: npt.NDArray[np.float32], seed: int) -> Head:
+    def fit(self, u: EncodedRows, residual: npt.NDArray[np.float32], seed: int) -> Head:
         """Fit U (n, width) of the training rows to the pseudo-residual (n, K); `seed` is not needed."""
-        return Head(self._coefficients(u, residual, _shrinkage(u), len(u)))
+        columns = as_table(u)
+        return Head(self._coefficients(columns, residual, _shrinkage(columns), len(u)))
 
-    def cross_fit(self, u: Array, residual: npt.NDArray[np.float32], seed: int, folds: Folds) -> CrossFit:
+    def cross_fit(self, u: EncodedRows, residual: npt.NDArray[np.float32], seed: int, folds: Folds) -> CrossFit:
         """One head a fold, fitted to all other rows under the same ridge; new rows get their mean, which is a head."""
-        rows, values = each_fold(folds), np.empty(residual.shape)
-        fit = functools.partial(self._of_piece, _shrinkage(u), len(u))
+        columns, rows, values = as_table(u), each_fold(folds), np.empty(residual.shape)
+        fit = functools.partial(self._of_piece, _shrinkage(columns), len(u))
         heads = each_piece(self.timing, fit, Fits(u, residual, folds, range(len(rows))))
         for (held, _), head in zip(rows, heads, strict=True):
-            values[held] = u[held] @ head
+            values[held] = columns[held] @ head
         return CrossFit(Head(np.mean(heads, axis=0)), values, f"out-of-fold values, {len(heads)} folds")
 
     def _of_piece(self, shrinkage: Array, rows: int, piece: Piece) -> Array:
-        return self._coefficients(piece.kept, piece.residual, shrinkage, rows)
+        return self._coefficients(as_table(piece.kept), piece.residual, shrinkage, rows)
 
     def _coefficients(self, u: Array, residual: npt.NDArray[np.float32], shrinkage: Array, rows: int) -> Array:
         """g (width, K); `rows`: of the basis, whose columns have squares that add up to 1 - shrinkage."""

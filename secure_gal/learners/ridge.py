@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from secure_gal.errors import DataError
-from secure_gal.learners.base import Model
+from secure_gal.learners.base import EncodedRows, Model, as_table
 from secure_gal.learners.cross_fit import LEAVE_ONE_OUT, CrossFit, Folds, Residual
 
 Array = npt.NDArray[np.float64]
@@ -207,25 +207,25 @@ class Head:
 
     coefficients: Array = field(repr=False)
 
-    def predict(self, u: Array) -> Array:
+    def predict(self, u: EncodedRows) -> Array:
         """U (n, width) to fitted values (n, K)."""
-        return np.asarray(u @ self.coefficients)
+        return np.asarray(as_table(u) @ self.coefficients)
 
 
 class HeadLearner:
     """The ridge fit of a residual, given U: g = U'r. `crypto.ckks.encrypted_ridge` does the same on ciphertexts."""
 
     def __init__(self) -> None:
-        self._of: Array | None = None
+        self._of: EncodedRows | None = None
         self._scales = leave_one_out_scales(np.zeros(0))
 
-    def fit(self, u: Array, residual: npt.NDArray[np.float32], seed: int) -> Head:
+    def fit(self, u: EncodedRows, residual: npt.NDArray[np.float32], seed: int) -> Head:
         """Fit U (n, width) to the pseudo-residual (n, K); `seed` is not needed."""
-        return Head(np.asarray(u.T @ residual.astype(np.float64)))
+        return Head(np.asarray(as_table(u).T @ residual.astype(np.float64)))
 
-    def cross_fit(self, u: Array, residual: npt.NDArray[np.float32], seed: int, folds: Folds) -> CrossFit:
+    def cross_fit(self, u: EncodedRows, residual: npt.NDArray[np.float32], seed: int, folds: Folds) -> CrossFit:
         """The same fit, and exact leave-one-out values; neither `seed` nor `folds` is needed."""
         if self._of is not u:
-            self._of, self._scales = u, leave_one_out_scales(leverage_of(u))
+            self._of, self._scales = u, leave_one_out_scales(leverage_of(as_table(u)))
         head = self.fit(u, residual, seed)
         return leave_one_out(head, head.predict(u), residual, self._scales)

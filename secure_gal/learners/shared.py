@@ -12,29 +12,19 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
 from secure_gal.errors import EnvironmentFailure, SettingsError, StateError
 from secure_gal.learners import storage
-from secure_gal.learners.base import NUMPY, Learner, Model, Placement, placement_of
-from secure_gal.learners.cross_fit import FOLDS, NETWORK_FOLDS, CrossFit, Folds, cross_fit, prepared_by_fold
-from secure_gal.learners.fold_maps import FoldMaps, fold_heads
+from secure_gal.learners.base import NUMPY, EncodedRows, Learner, Model, Placement, placement_of
+from secure_gal.learners.cross_fit import FOLDS, NETWORK_FOLDS, CrossFit, Folds, Residual, cross_fit, prepared_by_fold
+from secure_gal.learners.fold_maps import FoldMaps, Prepared, fold_heads
 from secure_gal.learners.fold_workers import Timing
 
 Array = npt.NDArray[np.float64]
-
-
-class Prepared(Protocol):
-    """A fitted feature map, one with its ridge basis, or an extractor; `storage` must be able to keep it."""
-
-    @property
-    def description(self) -> str: ...
-    def transform(self, x: Any) -> Array:
-        """x (n, ...) to what the model of a round takes."""
-        ...
 
 
 class Shared:
@@ -42,9 +32,9 @@ class Shared:
 
     def __init__(self, prepared: Prepared) -> None:
         self.prepared = prepared
-        self._last: tuple[Any, Array] | None = None
+        self._last: tuple[EncodedRows, Array] | None = None
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {"prepared": self.prepared, "digest": self.digest, "_last": None}  # what is saved holds no rows
 
     @functools.cached_property
@@ -52,7 +42,7 @@ class Shared:
         """SHA-256 over what was prepared, as it was first saved."""
         return hashlib.sha256(storage.dump(self.prepared)).hexdigest()
 
-    def transform(self, x: Any) -> Array:
+    def transform(self, x: EncodedRows) -> Array:
         """x (n, ...) to what the model of a round takes."""
         if self._last is None or self._last[0] is not x:
             self._last = (x, self.prepared.transform(x))
@@ -66,12 +56,12 @@ class SharedModel:
         self._shared: Shared | None = shared
         self._inner, self._carries = inner, carries
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         if self._shared is not None:
             self._digest = self._shared.digest
         return self.__dict__ if self._carries else self.__dict__ | {"_shared": None}
 
-    def predict(self, x: Any) -> Array:
+    def predict(self, x: EncodedRows) -> Array:
         """x (n, ...) to (n, K)."""
         if self._shared is None:
             raise StateError("a round's model was used without the map that round 1's was saved with")
@@ -121,13 +111,13 @@ class SharedLearner:
 
     def __init__(
         self,
-        prepare: Callable[[Any, npt.NDArray[np.float32], int], Prepared],
+        prepare: Callable[[EncodedRows, Residual, int], Prepared],
         inner: Learner,
         sees_labels: bool = False,
     ) -> None:
         self._prepare, self._inner, self._sees_labels = prepare, inner, sees_labels
         self.default_folds = NETWORK_FOLDS if sees_labels else FOLDS
-        self._for: Any = None
+        self._for: EncodedRows | None = None
         self._train: Array = np.zeros((0, 0))
         self._shared: Shared | None = None
         self.timing = Timing() if sees_labels else None
@@ -144,12 +134,12 @@ class SharedLearner:
         """Where the map is computed, and how exactly; known after the first fit."""
         return NUMPY if self._shared is None else placement_of(self._shared.prepared)
 
-    def fit(self, x: Any, residual: npt.NDArray[np.float32], seed: int) -> SharedModel:
+    def fit(self, x: EncodedRows, residual: Residual, seed: int) -> SharedModel:
         """Fit x (n, ...) to the pseudo-residual (n, K); other rows than the last fit's get a map of their own."""
         shared, first = self._ready(x, lambda: self._prepare(x, residual, seed))
         return SharedModel(shared, self._inner.fit(self._train, residual, seed), carries=first)
 
-    def cross_fit(self, x: Any, residual: npt.NDArray[np.float32], seed: int, folds: Folds) -> CrossFit:
+    def cross_fit(self, x: EncodedRows, residual: Residual, seed: int, folds: Folds) -> CrossFit:
         """The same, and values of the training rows from fits that have not seen them."""
         if self._sees_labels:
             shared, first = self._ready(x, lambda: FoldMaps(self._by_fold(x, residual, seed, folds)))
@@ -160,10 +150,10 @@ class SharedLearner:
             found = cross_fit(self._inner, self._train, residual, seed, folds)
         return found._replace(model=SharedModel(shared, found.model, carries=first))
 
-    def _by_fold(self, x: Any, residual: npt.NDArray[np.float32], seed: int, folds: Folds) -> tuple[Any, ...]:
+    def _by_fold(self, x: EncodedRows, residual: Residual, seed: int, folds: Folds) -> tuple[Prepared, ...]:
         return prepared_by_fold(self._prepare, x, residual, seed, folds, self.timing)
 
-    def _ready(self, x: Any, prepare: Callable[[], Prepared]) -> tuple[Shared, bool]:
+    def _ready(self, x: EncodedRows, prepare: Callable[[], Prepared]) -> tuple[Shared, bool]:
         """The map of these rows, whose result is in `_train` then, and whether it was prepared just now."""
         first = self._shared is None or (self._for is not None and self._for is not x)
         if first:

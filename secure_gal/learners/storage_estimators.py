@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
-from typing import Any
+from types import ModuleType
 from zipfile import BadZipFile
 
 from secure_gal.learners.storage_tree import Unreadable, Unstorable, class_named
@@ -13,20 +14,18 @@ KNOWN = ("sklearn.", "numpy.", "scipy.")
 matter: `predict` might call one, and some open files or run text."""
 
 
-def _skops() -> Any:
+def _skops() -> ModuleType:
     """skops imports all of scikit-learn, a part of which imports PyTorch: not where nobody has asked for that yet."""
     if "skops.io" not in sys.modules and "torch" not in sys.modules:
         sys.modules["torch"] = None  # type: ignore[assignment]  # Python's word for: do not import it
         try:
-            import skops.io
+            pass
         finally:
             del sys.modules["torch"]
-    import skops.io
-
-    return skops.io
+    return importlib.import_module("skops.io")
 
 
-def write(estimator: Any) -> bytes:
+def write(estimator: object) -> bytes:
     """An estimator of scikit-learn, or by its rules; Unstorable."""
     io = _skops()
     try:
@@ -35,7 +34,7 @@ def write(estimator: Any) -> bytes:
         raise Unstorable(f"{type(estimator).__name__}: {error}") from error
 
 
-def read(raw: bytes, trusted: tuple[str, ...]) -> Any:
+def read(raw: bytes, trusted: tuple[str, ...]) -> object:
     """The estimator.
 
     Raises:

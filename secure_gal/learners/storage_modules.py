@@ -10,21 +10,24 @@ import numpy.typing as npt
 from secure_gal.learners.storage_tree import PLACES, Unreadable, class_named, name_of
 
 if TYPE_CHECKING:
-    from secure_gal.learners.storage_tree import Reader, Writer
+    import torch
+    from torch import nn
+
+    from secure_gal.learners.storage_tree import Node, Reader, Writer
 
 LAYERS = "torch.nn.modules."
 OF_CELLS = ("_flat_weights_names", "_all_weights")
 """What a recurrent layer names its weights by, besides its settings."""
 
 
-def node_of(value: Any, writer: Writer) -> dict[str, Any]:
+def node_of(value: nn.Module | torch.Tensor, writer: Writer) -> dict[str, Node]:
     """The node of a network, a layer or a tensor; Unstorable."""
     import torch
 
     return write_tensor(value, writer) if isinstance(value, torch.Tensor) else {"module": write(value, writer)}
 
 
-def write(module: Any, writer: Writer) -> dict[str, Any]:
+def write(module: nn.Module, writer: Writer) -> dict[str, Node]:
     """Class, settings, weights and layers in their order, as nodes; Unstorable for a setting that is no data."""
     held = vars(module)
     settings = {name: value for name, value in held.items() if not name.startswith("_") or name in OF_CELLS}
@@ -37,7 +40,7 @@ def write(module: Any, writer: Writer) -> dict[str, Any]:
     return {"of": name_of(type(module)), "settings": writer.write(settings), **arrays, "layers": layers}
 
 
-def read(node: dict[str, Any], reader: Reader) -> Any:
+def read(node: dict[str, Node], reader: Reader) -> nn.Module:
     """The network, for predictions; Unreadable."""
     import torch
 
@@ -61,12 +64,12 @@ def read(node: dict[str, Any], reader: Reader) -> Any:
     return made
 
 
-def write_tensor(value: Any, writer: Writer) -> dict[str, Any]:
+def write_tensor(value: torch.Tensor, writer: Writer) -> dict[str, Node]:
     """Its numbers, and how they lie in memory, by which layers choose how to compute: the last bits follow from it."""
     return {"tensor": writer.number(value.detach().cpu().numpy()), "strides": list(value.stride())}
 
 
-def tensor(array: npt.NDArray[Any], strides: list[Any]) -> Any:
+def tensor(array: npt.NDArray[Any], strides: list[Node]) -> torch.Tensor:
     """A tensor of these numbers; Unreadable where they cannot lie so."""
     import torch
 

@@ -24,6 +24,7 @@ LARGEST = 2**63
 OF_CLASS = frozenset({"struct", "estimator", "module", "tensor", "class"})
 """Kinds of nodes whose values are of a class."""
 Node = Any
+"""What JSON holds, checked where it is read."""
 
 
 class Unstorable(Exception):
@@ -41,7 +42,7 @@ def name_of(kind: type) -> str:
     return f"{kind.__module__}:{kind.__qualname__}"
 
 
-def class_named(name: Any, places: tuple[str, ...]) -> type:
+def class_named(name: object, places: tuple[str, ...]) -> type:
     """The class of a name that one of these starts with.
 
     Raises:
@@ -52,7 +53,7 @@ def class_named(name: Any, places: tuple[str, ...]) -> type:
         raise Unreadable(f"it names {name!r}, whose module is not trusted")
     module, _, path = name.partition(":")
     try:
-        found: Any = sys.modules.get(module) or importlib.import_module(module)
+        found: object = sys.modules.get(module) or importlib.import_module(module)
         for part in path.split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError) as error:
@@ -71,7 +72,7 @@ class Writer:
         self.arrays: list[npt.NDArray[Any]] = []
         self._depth = 0
 
-    def write(self, value: Any) -> Node:
+    def write(self, value: object) -> Node:
         """The node of a value; Unstorable."""
         self._depth += 1
         if self._depth > MAX_DEPTH:
@@ -128,7 +129,7 @@ class Writer:
             return storage_modules.node_of(value, self)
         return self._object(value)
 
-    def _object(self, value: Any) -> Node:
+    def _object(self, value: object) -> Node:
         kind = type(value)
         if isinstance(value, type) or (callable(value) and hasattr(value, "__code__")) or kind.__module__ == "builtins":
             raise Unstorable(f"{value!r} is no data")
@@ -207,14 +208,14 @@ class Reader:
             case _:
                 raise Unreadable(f"no kind of node has the keys {', '.join(map(str, node))}")
 
-    def array(self, number: Any) -> npt.NDArray[Any]:
+    def array(self, number: object) -> npt.NDArray[Any]:
         """The array of this number; Unreadable."""
         found = self._arrays.get(str(number))
         if found is None:
             raise Unreadable(f"array {number!r} is missing")
         return found
 
-    def _of_class(self, node: dict[str, Any]) -> Any:
+    def _of_class(self, node: dict[str, Node]) -> object:
         from secure_gal.learners import storage_estimators, storage_modules
 
         match node:
@@ -238,17 +239,16 @@ class Reader:
                 raise Unreadable(f"no kind of node has the keys {', '.join(map(str, node))}")
 
 
-def with_state(kind: type, state: Any) -> Any:
+def with_state(kind: type, state: object) -> object:
     """An object of a class, never initialised, with the state that `__getstate__` gave; Unreadable."""
     made: Any = object.__new__(kind)
     if hasattr(kind, "__setstate__"):
         made.__setstate__(state)
         return made
-    slots: Any = {}
-    if isinstance(state, tuple) and len(state) == 2:
-        state, slots = state
-    if not isinstance(state or {}, dict) or not isinstance(slots, dict):
+    held, slots = state if isinstance(state, tuple) and len(state) == 2 else (state, {})
+    held = held or {}
+    if not isinstance(held, dict) or not isinstance(slots, dict):
         raise Unreadable(f"{kind.__name__} has no such state")
-    for name, value in {**(state or {}), **slots}.items():
+    for name, value in {**held, **slots}.items():
         object.__setattr__(made, name, value)
     return made

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
+from secure_gal.learners.base import EncodedRows
 from secure_gal.learners.batch_norm import settle
 
 RESIDENT_BYTES = 4 << 30
@@ -25,7 +26,7 @@ def laid_out(x: torch.Tensor) -> torch.Tensor:
 class Inputs:
     """Rows of x (n, ...) as float32 tensors on a device, all at once where they fit, else a batch at a time."""
 
-    def __init__(self, x: Any, device: torch.device) -> None:
+    def __init__(self, x: EncodedRows, device: torch.device) -> None:
         self._x, self._device = x, device
         self._all: torch.Tensor | None = None
         if 4 * int(np.prod(x.shape)) <= RESIDENT_BYTES:
@@ -45,7 +46,7 @@ class Inputs:
             return laid_out(self._all[rows])
         return self._read(rows if isinstance(rows, slice) else rows.cpu().numpy())
 
-    def _read(self, rows: Any) -> torch.Tensor:
+    def _read(self, rows: slice | npt.NDArray[np.int64]) -> torch.Tensor:
         values = np.array(self._x[rows], dtype=np.float32)  # a copy: torch wants memory that it may write to
         return laid_out(torch.from_numpy(values).to(self._device))
 

@@ -7,7 +7,6 @@ import functools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +14,7 @@ import torch
 from torch import nn
 
 from secure_gal.errors import EnvironmentFailure, SettingsError
-from secure_gal.learners.base import Placement
+from secure_gal.learners.base import EncodedRows, Placement
 from secure_gal.learners.cross_fit import NETWORK_FOLDS
 from secure_gal.learners.cuda_graphs import GraphedStep, has_graphs
 from secure_gal.learners.declare import POWERS
@@ -49,7 +48,7 @@ def network(body: nn.Module, features: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(body, nn.Linear(features, outputs))
 
 
-def forward_all(module: nn.Module, x: Any, device: torch.device, bfloat16: bool) -> npt.NDArray[np.float32]:
+def forward_all(module: nn.Module, x: EncodedRows, device: torch.device, bfloat16: bool) -> npt.NDArray[np.float32]:
     """The module's outputs (n, q) for rows x (n, ...), in evaluation mode and without gradients.
 
     Raises:
@@ -81,7 +80,7 @@ class TorchModel:
     device: str
     precision: str = "auto"
 
-    def predict(self, x: Any) -> npt.NDArray[np.float64]:
+    def predict(self, x: EncodedRows) -> npt.NDArray[np.float64]:
         """x (n, ...) to (n, K)."""
         device = choose_device(self.device)
         values = forward_all(self.module, x, device, uses_bfloat16(self.precision, device))
@@ -130,7 +129,7 @@ class TorchLearner:
         device = choose_device(self._device)
         return placement(device, uses_bfloat16(self._options.precision, device))
 
-    def fit(self, x: Any, residual: npt.NDArray[np.float32], seed: int) -> TorchModel:
+    def fit(self, x: EncodedRows, residual: npt.NDArray[np.float32], seed: int) -> TorchModel:
         """Fit x (n, ...) to the pseudo-residual (n, K).
 
         Raises:
@@ -159,7 +158,7 @@ class TorchLearner:
         return Objective(module, run, inputs, r, self._power, mixed, self._options.clip)
 
     def _one_step(
-        self, module: nn.Module, x: Any, residual: npt.NDArray[np.float32], rows: int, device: torch.device
+        self, module: nn.Module, x: EncodedRows, residual: npt.NDArray[np.float32], rows: int, device: torch.device
     ) -> None:
         """Forward and backward at so many rows, only to see whether they fit."""
         r, module = torch.from_numpy(residual[:rows]).to(device), module.to(device).train()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from secure_gal.features.base import MAX_WIDTH, FeatureMap
 from secure_gal.features.declare import Asked, feature_map
 from secure_gal.features.encoder_options import EncoderOptions
+from secure_gal.learners.base import EncodedRows
 from secure_gal.options import Choice, Text, Whole
 from secure_gal.options import Options as Checked
 
@@ -23,7 +24,7 @@ class Options(Checked):
 
 
 @feature_map("encoder", options=Options, shapes=(2, 3, 4, 5), torch=True)
-def fit(x: Any, asked: Asked, options: Options) -> FeatureMap:
+def fit(x: EncodedRows, asked: Asked, options: Options) -> FeatureMap:
     """Trained on encoded training rows x (N, ...), or read from `encoder_file`."""
     from secure_gal.features.encoder import Encoder
 

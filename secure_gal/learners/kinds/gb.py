@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from secure_gal.learners.base import Learner
 from secure_gal.learners.declare import TABLE, Asked, learner
@@ -18,12 +18,12 @@ LOSSES = {"l1": "absolute_error", "l2": "squared_error"}
 class Options(Checked):
     """Of the same names in scikit-learn."""
 
-    max_iter: Annotated[Any, SKLEARN] = 50
-    max_depth: Annotated[Any, SKLEARN] = 3
-    learning_rate: Annotated[Any, SKLEARN] = 0.1
-    max_leaf_nodes: Annotated[Any, SKLEARN] = None
-    min_samples_leaf: Annotated[Any, SKLEARN] = None
-    l2_regularization: Annotated[Any, SKLEARN] = None
+    max_iter: Annotated[int, SKLEARN] = 50
+    max_depth: Annotated[int, SKLEARN] = 3
+    learning_rate: Annotated[float, SKLEARN] = 0.1
+    max_leaf_nodes: Annotated[int | None, SKLEARN] = None
+    min_samples_leaf: Annotated[int | None, SKLEARN] = None
+    l2_regularization: Annotated[float | None, SKLEARN] = None
 
 
 @learner("gb", options=Options, losses=tuple(LOSSES), shapes=(TABLE,))

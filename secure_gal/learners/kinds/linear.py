@@ -4,7 +4,7 @@ a convex solver, under the same ridge."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from secure_gal.learners.declare import EVERY_POWER, IMAGES, POWERS, SERIES, TABLE, VIEWS, Asked, learner
 from secure_gal.options import Either, Number
@@ -12,7 +12,7 @@ from secure_gal.options import Options as Checked
 
 if TYPE_CHECKING:
     from secure_gal.features.encoded import RidgeFeatures
-    from secure_gal.learners.base import Learner
+    from secure_gal.learners.base import EncodedRows, Learner
     from secure_gal.settings.party import LearnerSettings
 
 RIDGE = 1e-4
@@ -35,7 +35,7 @@ def ridge_strength(settings: LearnerSettings) -> float | str:
     return chosen if isinstance(chosen, str) else float(chosen)
 
 
-def head(asked: Asked, options: Options, x_train: Any, outputs: int = 1) -> RidgeFeatures:
+def head(asked: Asked, options: Options, x_train: EncodedRows, outputs: int = 1) -> RidgeFeatures:
     """Features and ridge basis, from encoded training rows (N_train, q), for so many outputs."""
     from secure_gal.features.encoded import RidgeFeatures
 

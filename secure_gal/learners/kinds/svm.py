@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from secure_gal.learners.base import Learner
 from secure_gal.learners.declare import TABLE, Asked, learner
@@ -17,11 +17,11 @@ SKLEARN = TakenBy("SVR")
 class Options(Checked):
     """Of the same names in scikit-learn."""
 
-    kernel: Annotated[Any, SKLEARN] = None
-    C: Annotated[Any, SKLEARN] = None
-    epsilon: Annotated[Any, SKLEARN] = None
-    gamma: Annotated[Any, SKLEARN] = None
-    degree: Annotated[Any, SKLEARN] = None
+    kernel: Annotated[str | None, SKLEARN] = None
+    C: Annotated[float | None, SKLEARN] = None
+    epsilon: Annotated[float | None, SKLEARN] = None
+    gamma: Annotated[float | str | None, SKLEARN] = None
+    degree: Annotated[int | None, SKLEARN] = None
 
 
 @learner("svm", options=Options, losses=(), shapes=(TABLE,))

@@ -16,8 +16,9 @@ from docs import tables
 from secure_gal.errors import SettingsError, StateError
 from secure_gal.features import check_fresh, fit_features
 from secure_gal.features.declare import KINDS as MAPS
+from secure_gal.features.declare import Asked as MapAsked
 from secure_gal.learners import check_shape, encryptable, make_learner
-from secure_gal.learners.declare import KINDS, SHAPES
+from secure_gal.learners.declare import KINDS, SHAPES, Asked
 from secure_gal.options import rules
 from secure_gal.settings.party import LearnerSettings
 
@@ -148,6 +149,18 @@ def test_what_kinds_declare_can_be_used() -> None:
     for options in (*(kind.options for kind in KINDS.every()), *(kind.options for kind in MAPS.every())):
         options()
         assert all(str(rule) for rule in rules(options).values())
+
+
+def test_a_kind_takes_no_options_of_another() -> None:
+    linear, gb, encoder = KINDS.find("linear", ""), KINDS.find("gb", ""), MAPS.find("encoder", "")
+    asked = Asked(LearnerSettings(), "l2", HERE, 0, bytes, {})
+    with pytest.raises(StateError, match=r"options of another kind: .* in place of secure_gal\.learners\.kinds\.gb's"):
+        gb.make(asked, linear.options())
+    with pytest.raises(StateError, match="options of another kind"):
+        encoder.fit(np.zeros((5, 2)), MapAsked(0, HERE, "cpu"), gb.options())
+    assert linear.head is not None
+    with pytest.raises(StateError, match="options of another kind"):
+        linear.head(asked, gb.options(), np.zeros((5, 2)))
 
 
 def test_only_kinds_that_say_so_import_torch() -> None:
