@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -21,6 +20,7 @@ from parties.run.store import RunStore
 from secure_gal.data.arrays import SERIES, ArrayRows
 from secure_gal.data.table import Table
 from secure_gal.errors import SettingsError
+from secure_gal.settings.classes import Label
 
 ROW_BYTES = 8
 """Bytes kept an id and a label; two of a million rows collide with a chance of 3e-8."""
@@ -230,7 +230,7 @@ class _Digest:
     def id(self, entity: str) -> bytes:
         return self._row(b"id", entity.encode())
 
-    def label(self, entity: str, label: Any) -> bytes:
+    def label(self, entity: str, label: Label) -> bytes:
         """Equal labels of different rows look different."""
         written = repr(float(label)) if isinstance(label, int | float) else str(label)
         raw = entity.encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from secure_gal.data.notation import MAX_SIZE
 from secure_gal.errors import DataError
 from secure_gal.gal.links import logistic, softmax
-from secure_gal.settings.classes import class_of, outputs_of
+from secure_gal.settings.classes import Class, Label, class_of, outputs_of
 from secure_gal.settings.study import Task
 
 MAX_LEVELS = 1000
@@ -23,7 +24,7 @@ ROWS_A_CLASS = 10
 """With fewer rows a class on average, numbers are taken for a target that was meant as regression."""
 
 
-def _classes(labels: Sequence[Any]) -> tuple[Any, ...]:
+def _classes(labels: Sequence[Label]) -> tuple[Class, ...]:
     classes = tuple(sorted({class_of(label) for label in set(labels)}, key=class_order))
     if len(classes) < 2:
         raise DataError("[data] label", f"the common rows have one class only ({classes[0]!r}); nothing to learn")
@@ -36,7 +37,7 @@ def _classes(labels: Sequence[Any]) -> tuple[Any, ...]:
     return classes
 
 
-def _ordered(classes: tuple[Any, ...], order: Sequence[str]) -> tuple[Any, ...]:
+def _ordered(classes: tuple[Class, ...], order: Sequence[str]) -> tuple[Class, ...]:
     """The classes as `order` has them; all of it, also those that no row has."""
     wanted = tuple(dict.fromkeys(class_of(label) for label in order))
     if not wanted:
@@ -56,7 +57,7 @@ class LabelCodec:
     """Labels to what losses take: class codes, or targets in standard deviations."""
 
     task: Task
-    classes: tuple[Any, ...] = ()
+    classes: tuple[Class, ...] = ()
     mean: float = 0.0
     scale: float = 1.0
 
@@ -67,7 +68,7 @@ class LabelCodec:
 
     @classmethod
     def fit(
-        cls, task: Task, labels: Sequence[Any], train: npt.NDArray[np.bool_], order: Sequence[str] = ()
+        cls, task: Task, labels: Sequence[Label], train: npt.NDArray[np.bool_], order: Sequence[str] = ()
     ) -> LabelCodec:
         """Classes over all rows, or mean and deviation of the training rows.
 
@@ -107,7 +108,7 @@ class LabelCodec:
                 '"regression" meant? If they are classes, give them names, such as c17',
             )
 
-    def encode(self, labels: Sequence[Any]) -> npt.NDArray[Any]:
+    def encode(self, labels: Sequence[Label]) -> npt.NDArray[Any]:
         """int64 (N,) class codes, or float64 (N, 1) standardised targets."""
         match self.task:
             case "classification":
@@ -134,7 +135,7 @@ class LabelCodec:
         """Outputs (n, 1) of a regression to values in the label's own unit (n,)."""
         return np.asarray(f[:, 0] * self.scale + self.mean)
 
-    def decode(self, f: npt.NDArray[np.float64], threshold: float = 0.5) -> list[Any]:
+    def decode(self, f: npt.NDArray[np.float64], threshold: float = 0.5) -> list[Class]:
         """Outputs (n, K) to classes, or to values in the label's own unit.
 
         Args:
@@ -151,15 +152,16 @@ class LabelCodec:
                 assert_never(self.task)
 
 
-def class_order(label: Any) -> tuple[bool, float, str]:
+def class_order(label: Class) -> tuple[bool, float, str]:
     """Numbers ascending, then texts."""
-    is_text = isinstance(label, str)
-    return is_text, 0.0 if is_text else float(label), str(label)
+    if isinstance(label, str):
+        return True, 0.0, label
+    return False, float(label), str(label)
 
 
-def _targets(labels: Sequence[Any]) -> npt.NDArray[np.float64]:
+def _targets(labels: Sequence[Label]) -> npt.NDArray[np.float64]:
     try:
-        values = np.array([float(label) for label in labels], dtype=np.float64)
+        values = np.array([_number(label) for label in labels], dtype=np.float64)
     except (TypeError, ValueError) as error:
         row = next(i for i, label in enumerate(labels) if not _is_number(label))
         raise DataError(
@@ -178,9 +180,15 @@ def _targets(labels: Sequence[Any]) -> npt.NDArray[np.float64]:
     return values
 
 
-def _is_number(label: Any) -> bool:
+def _number(label: Label) -> float:
+    if isinstance(label, dt.date):
+        raise TypeError("a day is no number")
+    return float(label)
+
+
+def _is_number(label: Label) -> bool:
     try:
-        float(label)
+        _number(label)
     except (TypeError, ValueError):
         return False
     return True

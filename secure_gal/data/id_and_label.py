@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -13,6 +12,7 @@ from secure_gal.data.notation import numbers
 from secure_gal.data.repeated import find_repeats, refuse_repeats
 from secure_gal.data.schema import Schema
 from secure_gal.errors import DataError
+from secure_gal.settings.classes import Label
 from secure_gal.settings.study import IdForm
 
 
@@ -45,7 +45,7 @@ def _check_present(path: Path, column: str, ids: pl.Series) -> None:
         )
 
 
-def labels_of(path: Path, column: str | None, frame: pl.DataFrame, schema: Schema | None) -> list[Any] | None:
+def labels_of(path: Path, column: str | None, frame: pl.DataFrame, schema: Schema | None) -> list[Label] | None:
     """The labels as the schema reads them; None where there is no such column; DataError for one that is missing."""
     if column is None or column not in frame.columns:
         return None

@@ -7,15 +7,13 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from secure_gal.data.encode import class_order
-from secure_gal.settings.classes import class_of
+from secure_gal.settings.classes import Class, Label, class_of
 
-Class = int | float | str
 FEWEST_ROWS, FEWEST_SHARE = 10, 0.02
 """A class with fewer rows, or a smaller share of them, is rare."""
 MOST_CLASSES = 20
@@ -100,7 +98,7 @@ def _bare(label: Class) -> str:
     return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"\s+", "", text))
 
 
-def label_form(column: str, labels: Sequence[Any]) -> LabelForm:
+def label_form(column: str, labels: Sequence[Label]) -> LabelForm:
     """Count the classes of labels (N,), none of them missing."""
     counts: Counter[Class] = Counter()
     for label, rows in Counter(labels).items():
@@ -108,7 +106,7 @@ def label_form(column: str, labels: Sequence[Any]) -> LabelForm:
     return LabelForm(column, tuple(sorted(counts.items(), key=lambda found: class_order(found[0]))))
 
 
-def unevenly_split(labels: Sequence[Any], parts: Mapping[str, npt.NDArray[np.bool_]]) -> list[str]:
+def unevenly_split(labels: Sequence[Label], parts: Mapping[str, npt.NDArray[np.bool_]]) -> list[str]:
     """Which classes some part of the rows lacks.
 
     The split is drawn without a look at labels, since assistors see it: so a class can fall into one part alone, and a

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import assert_never
 
 import numpy as np
 import numpy.typing as npt
 
 from secure_gal.data.encode import LabelCodec
 from secure_gal.errors import DataError
+from secure_gal.settings.classes import Label
 from secure_gal.settings.study import LossName, Task
 
 ABOVE_ZERO = {"poisson": "0 or more", "gamma": "above 0"}
@@ -30,7 +31,7 @@ class LogCodec(LabelCodec):
 
 
 def fit_codec(
-    task: Task, loss: LossName, labels: Sequence[Any], train: npt.NDArray[np.bool_], order: Sequence[str] = ()
+    task: Task, loss: LossName, labels: Sequence[Label], train: npt.NDArray[np.bool_], order: Sequence[str] = ()
 ) -> LabelCodec:
     """The coding of labels that a loss takes, fitted to the training rows; `order`: of the classes.
 

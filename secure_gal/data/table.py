@@ -22,6 +22,7 @@ from secure_gal.data.schema import Role, Schema
 from secure_gal.data.typed import typed
 from secure_gal.data.weight_column import check_weights, without_column
 from secure_gal.errors import DataError
+from secure_gal.settings.classes import Label
 from secure_gal.settings.party import ROW, DataSettings, Repeated
 from secure_gal.settings.study import IdForm, Task
 
@@ -46,7 +47,7 @@ class Table:
 
     ids: list[str] = field(repr=False)
     frame: pl.DataFrame | ArrayRows = field(repr=False)
-    labels: list[Any] | None = field(repr=False)
+    labels: list[Label] | None = field(repr=False)
     path: Path
     written: pl.DataFrame = field(repr=False)
     schema: Schema | None = field(default=None, repr=False)

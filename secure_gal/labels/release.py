@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 import msgspec
@@ -22,6 +21,7 @@ from crypto.private_files import locked, replace
 from secure_gal.errors import EnvironmentFailure, SettingsError
 from secure_gal.labels.schemes import Array, LabelScheme
 from secure_gal.messages import MAX_ROWS
+from secure_gal.settings.classes import Label
 from secure_gal.settings.limits import LABELS
 
 FORMAT = 1
@@ -42,7 +42,7 @@ def release_path(home: Path, label: str) -> Path:
 
 
 def release_once(
-    path: Path, scheme: LabelScheme, ids: Sequence[str], labels: Sequence[Any], ids_as: str, most: int = 1
+    path: Path, scheme: LabelScheme, ids: Sequence[str], labels: Sequence[Label], ids_as: str, most: int = 1
 ) -> Array:
     """The release float64 (N,) of every row: the kept one for a known id, else a fresh one that is kept.
 

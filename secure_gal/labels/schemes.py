@@ -21,6 +21,7 @@ from secure_gal.data.encode import LabelCodec
 from secure_gal.errors import DataError, setting
 from secure_gal.gal.losses import Loss, get_loss
 from secure_gal.labels.corrected_loss import CorrectedCrossEntropy
+from secure_gal.settings.classes import Class, Label
 from secure_gal.settings.study import LossName
 
 Array = npt.NDArray[np.float64]
@@ -44,7 +45,7 @@ class LabelScheme(Protocol):
         """All settings that the release depends on, as the manifest says them."""
         ...
 
-    def check(self, labels: Sequence[Any]) -> str:
+    def check(self, labels: Sequence[Label]) -> str:
         """Refuse labels that cannot be released, before a study starts: later, peers would see it end.
 
         Returns:
@@ -55,7 +56,7 @@ class LabelScheme(Protocol):
         """
         ...
 
-    def release(self, labels: Sequence[Any]) -> Array:
+    def release(self, labels: Sequence[Label]) -> Array:
         """One fresh release a label, float64 (N,); only `label_release.release_once` should ask for it."""
         ...
 
@@ -80,7 +81,7 @@ class ClassResponse:
     """
 
     epsilon: float
-    classes: tuple[Any, ...]
+    classes: tuple[Class, ...]
     codec: LabelCodec = field(init=False)
     mechanism: RandomizedResponse = field(init=False)
 
@@ -95,16 +96,16 @@ class ClassResponse:
         """See `LabelScheme`."""
         return f"randomised response, epsilon {float(self.epsilon)!r}, classes {list(self.codec.classes)!r}"
 
-    def check(self, labels: Sequence[Any]) -> str:
+    def check(self, labels: Sequence[Label]) -> str:
         """See `LabelScheme`."""
         self._codes(labels)
         return ""
 
-    def release(self, labels: Sequence[Any]) -> Array:
+    def release(self, labels: Sequence[Label]) -> Array:
         """See `LabelScheme`; the releases are class codes."""
         return self.mechanism.privatise(self._codes(labels)).astype(np.float64)
 
-    def _codes(self, labels: Sequence[Any]) -> npt.NDArray[np.int64]:
+    def _codes(self, labels: Sequence[Label]) -> npt.NDArray[np.int64]:
         try:
             return self.codec.encode(labels)
         except KeyError as error:
@@ -151,11 +152,11 @@ class RangeResponse:
         """See `LabelScheme`."""
         return f"randomised response, epsilon {float(self.epsilon)!r}, {self.bins.count} bins of {_range(self)}"
 
-    def check(self, labels: Sequence[Any]) -> str:
+    def check(self, labels: Sequence[Label]) -> str:
         """See `LabelScheme`."""
         return _outside(self, labels)
 
-    def release(self, labels: Sequence[Any]) -> Array:
+    def release(self, labels: Sequence[Label]) -> Array:
         """See `LabelScheme`; the releases are numbers of bins."""
         return self.mechanism.privatise(self.bins.codes(IDENTITY.encode(labels)[:, 0])).astype(np.float64)
 
@@ -197,11 +198,11 @@ class RangeInterval:
         """See `LabelScheme`."""
         return f"interval privacy, one threshold in {_range(self)}"
 
-    def check(self, labels: Sequence[Any]) -> str:
+    def check(self, labels: Sequence[Label]) -> str:
         """See `LabelScheme`."""
         return _outside(self, labels)
 
-    def release(self, labels: Sequence[Any]) -> Array:
+    def release(self, labels: Sequence[Label]) -> Array:
         """See `LabelScheme`; the releases are unbiased estimates, which tell at most a threshold and a side."""
         return self.mechanism.report(IDENTITY.encode(labels)[:, 0]).estimates
 
@@ -210,7 +211,7 @@ class RangeInterval:
         return _regression(released, train, loss_name)
 
 
-def _outside(scheme: RangeResponse | RangeInterval, labels: Sequence[Any]) -> str:
+def _outside(scheme: RangeResponse | RangeInterval, labels: Sequence[Label]) -> str:
     """A warning where the range cuts labels off, which biases what is learned; DataError where one is no number."""
     values = IDENTITY.encode(labels)[:, 0]
     percent = 100 * float(np.mean((values < scheme.low) | (values > scheme.high))) if len(values) else 0.0

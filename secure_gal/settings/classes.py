@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import re
 from numbers import Integral, Real
-from typing import Any
 
+Label = int | float | str | dt.date
+"""A label as a table holds it: a number, true or false, text, a day or a time; never missing, which readers refuse."""
+Class = int | float | str
+"""What labels of one class have in common."""
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
 """Numbers as tables write them. What else Python reads as one is a code: 01, 1e3, +1 and 1_000 are classes of their
 own, as the person who wrote them meant 01 and 1 to be two."""
 
 
 @functools.lru_cache(maxsize=4096, typed=True)  # 1, 1.0 and True are equal, and not the same label
-def class_of(label: Any) -> int | float | str:
+def class_of(label: Label) -> Class:
     """Numbers compare as numbers whether a file says 1, 1.0 or "1"; everything else as text without blanks at its ends.
 
     Text is a number if it is written as one, without zeros at the front.
