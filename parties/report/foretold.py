@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import msgspec
 
+from parties.report.summary import Foretold, Number, Summary, What
 from parties.run.session import Session
 from secure_gal.forecast.reckoning import Forecast
 
@@ -24,7 +22,7 @@ def kept(session: Session) -> Forecast | None:
     return found if (found.digest, found.party) == (session.digest, session.party.party) else None
 
 
-def against(session: Session, summary: Mapping[str, Any]) -> dict[str, Any] | None:
+def against(session: Session, summary: Summary) -> Foretold | None:
     """Foretold and actual rows, rounds, bytes, CPU seconds of the sponsor, and seconds from the last greeting.
 
     What rounds cost is foretold for as many as were run.
@@ -37,7 +35,7 @@ def against(session: Session, summary: Mapping[str, Any]) -> dict[str, Any] | No
         return None
     moved = sum(sum(kinds.values()) for way in summary["bytes"].values() for kinds in way.values())
     seconds, costs = summary["seconds"], told.after(summary["rounds"])
-    pairs = {
+    pairs: dict[What, tuple[Number | None, Number | None]] = {
         "rows": (told.rows, summary["rows"]["aligned"]),
         "rounds": (told.rounds, summary["rounds"]),
         "bytes": (costs.bytes, moved),
@@ -47,7 +45,7 @@ def against(session: Session, summary: Mapping[str, Any]) -> dict[str, Any] | No
     return {name: {"foretold": before, "actual": after} for name, (before, after) in pairs.items()}
 
 
-WORDS = {
+WORDS: dict[What, str] = {
     "rows": "rows in common",
     "rounds": "rounds",
     "bytes": "bytes sent and received",
@@ -56,7 +54,7 @@ WORDS = {
 }
 
 
-def shown(found: Mapping[str, Mapping[str, float | None]] | None) -> list[tuple[str, str, str, str]]:
+def shown(found: Foretold | None) -> list[tuple[str, str, str, str]]:
     """(what, foretold, actual, how far off) as a page shows them; nothing where no forecast was made."""
     rows = []
     for name, pair in (found or {}).items():
@@ -66,7 +64,7 @@ def shown(found: Mapping[str, Mapping[str, float | None]] | None) -> list[tuple[
     return rows
 
 
-def _number(value: float | None) -> str:
+def _number(value: Number | None) -> str:
     return "not known" if value is None else f"{value:,.2f}" if isinstance(value, float) else f"{value:,}"
 
 

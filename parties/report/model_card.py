@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Final
 
 import msgspec
 
+from parties.report.summary import Found, Group, Summary, Worth
 from parties.run.learnt_from import LearntFrom
 from secure_gal.gal.verdict import Finding
 from secure_gal.manifest import who_learns_what
@@ -19,7 +20,10 @@ from secure_gal.settings.study import Study
 
 CARD = "model_card.json"
 FORMAT = 1
-Row = Mapping[str, Any]
+Row = Mapping[str, object]
+TOLD: Final = ("rows", "of", "worth", "metrics", "own_model", "threshold", "rule", "confusion", "calibration_error")
+"""Of what a study is worth; groups and curves are left out."""
+MEASURES: Final = ("selected", "found", "auc", "gap")
 LIMITS = (
     "Intervals are over the rows that were measured: of another split, another seed, another year or another hospital "
     "they say nothing.",
@@ -32,7 +36,7 @@ LIMITS = (
 )
 
 
-def model_card(summary: Row, study: Study, protections: Mapping[str, str], learnt: LearntFrom, schema: str) -> Row:
+def model_card(summary: Summary, study: Study, protections: Mapping[str, str], learnt: LearntFrom, schema: str) -> Row:
     """The card of a finished study.
 
     Args:
@@ -71,25 +75,24 @@ def model_card(summary: Row, study: Study, protections: Mapping[str, str], learn
     }
 
 
-def _worth(evaluation: Row) -> Row:
+def _worth(evaluation: Worth) -> Row:
     """Metrics, and of groups how far apart they are: their names are levels."""
-    told = ("rows", "of", "worth", "metrics", "own_model", "threshold", "rule", "confusion", "calibration_error")
     columns = dict.fromkeys(group["column"] for group in evaluation["groups"])
     groups = {column: _apart([g for g in evaluation["groups"] if g["column"] == column]) for column in columns}
-    return {key: evaluation[key] for key in told} | {"groups": groups}
+    return {key: evaluation[key] for key in TOLD} | {"groups": groups}
 
 
-def _apart(groups: Sequence[Row]) -> Row:
+def _apart(groups: Sequence[Group]) -> Row:
     """Largest less smallest of each measure, among groups large enough to be measured."""
     measured = [group for group in groups if group["selected"] is not None]
     spread: dict[str, float | None] = {}
-    for name in ("selected", "found", "auc", "gap"):
-        known = [g[name]["value"] for g in measured if g[name]["value"] is not None]
+    for name in MEASURES:
+        known = [of["value"] for g in measured if (of := g[name]) is not None and of["value"] is not None]
         spread[name] = max(known) - min(known) if len(known) > 1 else None
     return {"groups": len(groups), "measured": len(measured), "largest_less_smallest": spread}
 
 
-def _of_this_study(summary: Row) -> list[str]:
+def _of_this_study(summary: Summary) -> list[str]:
     evaluation = summary["evaluation"]
     first = ["No row says what this model is worth: every row was fitted."]
     if evaluation is not None:
@@ -97,7 +100,9 @@ def _of_this_study(summary: Row) -> list[str]:
     return [*first, *(_without_level(finding) for finding in summary["findings"])]
 
 
-def _without_level(finding: Row) -> str:
+def _without_level(finding: Found) -> str:
     """A class is a level of the label."""
     of_class = finding["kind"].startswith("class-")
-    return Finding(finding["kind"], "(of the label)").text if of_class else str(finding["text"])
+    if not of_class:
+        return finding["text"]
+    return msgspec.convert({"kind": finding["kind"], "about": "(of the label)"}, Finding).text

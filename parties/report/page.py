@@ -14,15 +14,18 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import jinja2
+import msgspec
 
 from parties.report.charts import Chart, line_chart, share_chart
 from parties.report.foretold import shown
 from parties.report.model_card import CARD
 from parties.report.rounds import write_atomically
+from parties.report.summary import Number, Summary, read
 from parties.report.worth import by_column, interval, worth_charts
+from parties.run.traffic import Counts
 from secure_gal.errors import SettingsError
 from secure_gal.manifest import who_learns_what
 from secure_gal.messages import Phase, in_step_order, kinds_of
@@ -48,7 +51,7 @@ SECONDS = {
     "rounds": "all assistance rounds",
 }
 
-Row = Mapping[str, Any]
+Row = Mapping[str, object]
 
 
 def write_report(run_dir: Path, study: Study, audit: Row | None = None, leakage: Sequence[Row] | None = None) -> Path:
@@ -61,7 +64,7 @@ def write_report(run_dir: Path, study: Study, audit: Row | None = None, leakage:
         SettingsError: the run directory holds no results that can be read.
     """
     try:
-        summary = json.loads((run_dir / "summary.json").read_text(encoding="utf-8"))
+        summary = read((run_dir / "summary.json").read_text(encoding="utf-8"))
         card = json.loads((run_dir / CARD).read_text(encoding="utf-8"))
         with (run_dir / "rounds.csv").open(encoding="utf-8", newline="") as file:
             rounds = list(csv.DictReader(file))
@@ -102,7 +105,7 @@ def settings(study: Study) -> dict[str, str]:
 
 
 def render(
-    summary: Row,
+    summary: Summary,
     rounds: Sequence[Row],
     disclosures: Sequence[Disclosure],
     protections: Mapping[str, str],
@@ -168,7 +171,7 @@ def _source(name: str) -> str:
     return importlib.resources.files("parties.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _charts(summary: Row, rounds: Sequence[Row]) -> list[Chart]:
+def _charts(summary: Summary, rounds: Sequence[Row]) -> list[Chart]:
     name = METRICS.get(summary["metric"], summary["metric"])
     kept = int(summary["kept"])
     levels = {
@@ -194,7 +197,7 @@ def _charts(summary: Row, rounds: Sequence[Row]) -> list[Chart]:
     return [chart for chart in charts if chart]
 
 
-def _gain(summary: Row) -> float | None:
+def _gain(summary: Summary) -> float | None:
     """GAL against the sponsor alone, positive where GAL is better."""
     gal, alone = _number(summary["gal"]), _number(summary["alone"])
     if gal is None or alone is None:
@@ -202,7 +205,7 @@ def _gain(summary: Row) -> float | None:
     return alone - gal if summary["metric"] in LOWER_IS_BETTER else gal - alone
 
 
-def _times(seconds: Mapping[str, float | None]) -> list[tuple[str, float, float]]:
+def _times(seconds: Mapping[str, Number | None]) -> list[tuple[str, float, float]]:
     """(what, seconds, share of the longest), the wall clock first and then the sponsor's own computing."""
     known = {name: value for name, value in seconds.items() if value is not None}
     longest = max(known.values(), default=0.0) or 1.0
@@ -210,16 +213,18 @@ def _times(seconds: Mapping[str, float | None]) -> list[tuple[str, float, float]
     return [(words[name], value, value / longest) for name, value in known.items()]
 
 
-def _computing(own: Mapping[str, Any]) -> dict[str, str]:
+def _computing(own: Mapping[str, object]) -> dict[str, str]:
     """The sponsor's own learner: what it is, where it ran, and the seconds of its parts."""
-    shown = {name: own[name] for name in ("kind", "features", "device", "precision", "values") if name in own}
-    seconds = dict(own["seconds"])
-    if fits := seconds.pop("fit"):
-        seconds["fit of a round"] = f"{min(fits):.3f} to {max(fits):.3f}"
-    return shown | {f"seconds, {name}": str(value) for name, value in seconds.items()}
+    shown = {name: str(own[name]) for name in ("kind", "features", "device", "precision", "values") if name in own}
+    for name, seconds in msgspec.convert(own["seconds"], dict[str, Number | list[Number]]).items():
+        if not isinstance(seconds, list):
+            shown[f"seconds, {name}"] = str(seconds)
+        elif seconds:
+            shown[f"seconds, {name} of a round"] = f"{min(seconds):.3f} to {max(seconds):.3f}"
+    return shown
 
 
-def _traffic(counts: Mapping[str, Mapping[str, Mapping[str, int]]]) -> dict[str, list[tuple[str, int, int, float]]]:
+def _traffic(counts: Counts) -> dict[str, list[tuple[str, int, int, float]]]:
     """Phase -> (message kind, bytes sent, bytes received, share of the largest kind)."""
     totals: dict[str, dict[str, int]] = {"sent": {}, "received": {}}
     for direction, peers in counts.items():
@@ -240,7 +245,7 @@ def _traffic(counts: Mapping[str, Mapping[str, Mapping[str, int]]]) -> dict[str,
     return {phase: kinds for phase, kinds in rows.items() if kinds}
 
 
-def _links(counts: Mapping[str, Mapping[str, Mapping[str, int]]]) -> dict[str, tuple[int, int]]:
+def _links(counts: Counts) -> dict[str, tuple[int, int]]:
     """Peer -> bytes sent to it and received from it."""
     peers = sorted({peer for way in counts.values() for peer in way})
     sent, received = counts.get("sent", {}), counts.get("received", {})

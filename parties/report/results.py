@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from parties.report.foretold import against
 from parties.report.model_card import CARD, model_card
 from parties.report.rounds import DIGITS, ROUNDS, in_units, rounds_csv, times, true_metrics, versions, write_atomically
+from parties.report.summary import Interval, Shares, Summary, Worth, measured, read
 from parties.run import computing, learnt_from
 from parties.run.progress import Progress
 from parties.run.session import Session
@@ -24,6 +24,7 @@ from parties.run.traffic import counts_of
 from secure_gal import events
 from secure_gal.data import distributions
 from secure_gal.events import RoundRecord
+from secure_gal.gal.contributions import Estimate
 from secure_gal.measures.evaluation import Evaluation
 from secure_gal.protocol.learned import Learned
 from secure_gal.settings.report import cut_of
@@ -55,7 +56,7 @@ def write_results(session: Session, store: RunStore) -> list[str]:
         computing.FILE: computing.as_text(store),
         ROUNDS: rounds_csv(store, history, learned.unit, session.study.protect.keyed),
         SUMMARY: summary,
-        CARD: _card(session, store, json.loads(summary)),
+        CARD: _card(session, store, read(summary)),
     }
     written = [name for name, text in texts.items() if _read(store.path / name) != text.encode()]
     for name in written:
@@ -89,13 +90,12 @@ def write_final_report(session: Session, store: RunStore) -> Path:
 
 def announce(store: RunStore, progress: Progress) -> None:
     """Say what came out and where it is."""
-    summary = json.loads(store.meta("summary"))
-    metric, gal, alone, true = (summary[key] for key in ("metric", "gal", "alone", "gal_on_true_labels"))
-    if (verdict := summary["verdict"]) is not None:
-        numbers = (verdict[key] for key in ("rows", "gal", "alone", "low", "high"))
-        progress.show(events.Judged(verdict["word"], summary["judged"], *numbers))
+    summary = read(store.meta("summary"))
+    gal, alone, judged = summary["gal"], summary["alone"], summary["judged"] or ""
+    if (v := summary["verdict"]) is not None:
+        progress.show(events.Judged(v["word"], judged, v["rows"], v["gal"], v["alone"], v["low"], v["high"]))
     if gal is not None and alone is not None:
-        progress.show(events.Scored(metric, gal, alone, true, summary["judged"]))
+        progress.show(events.Scored(summary["metric"], gal, alone, summary["gal_on_true_labels"], judged))
     for finding in summary["findings"]:
         progress.show(events.Found(**finding))
     evaluation = evaluation_of(store)
@@ -131,11 +131,11 @@ def threshold_of(session: Session, store: RunStore, progress: Progress) -> float
 
 def gained(store: RunStore) -> bool:
     """Whether the verdict of a finished learning stage is that assistance is better."""
-    verdict = json.loads(store.meta("summary"))["verdict"]
+    verdict = read(store.meta("summary"))["verdict"]
     return verdict is not None and verdict["word"] == "better"
 
 
-def _card(session: Session, store: RunStore, summary: dict[str, Any]) -> str:
+def _card(session: Session, store: RunStore, summary: Summary) -> str:
     """model_card.json: made once, as the summary is."""
     from parties.report.page import protections
 
@@ -150,15 +150,15 @@ def _card(session: Session, store: RunStore, summary: dict[str, Any]) -> str:
     return text
 
 
-def _shown(evaluation: Evaluation | None, keyed: bool) -> dict[str, Any] | None:
+def _shown(evaluation: Evaluation | None, keyed: bool) -> Worth | None:
     """As summary.json has it; keyed: as `in_units`."""
     if evaluation is None:
         return None
-    found: dict[str, Any] = msgspec.to_builtins(evaluation) | {"worth": evaluation.worth}
-    return _shortened(found) if keyed else found
+    found: Worth = msgspec.to_builtins(evaluation) | {"worth": evaluation.worth}
+    return msgspec.convert(_shortened(found), Worth) if keyed else found
 
 
-def _shortened(value: Any) -> Any:
+def _shortened(value: object) -> object:
     """Every number in it with the digits that mean something."""
     if isinstance(value, dict):
         return {key: _shortened(part) for key, part in value.items()}
@@ -167,16 +167,26 @@ def _shortened(value: Any) -> Any:
     return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
 
 
-def _contributions(learned: Learned, summed: bool) -> dict[str, Any] | None:
+def _contributions(learned: Learned, summed: bool) -> Shares | None:
     """Who helped how much, in the label's own unit; None where it cannot be measured."""
     if learned.contributions is None:
         return None
-    found: dict[str, Any] = msgspec.to_builtins(learned.contributions)
-    for party in found["parties"]:
-        for way in ("leave_one_out", "shapley"):
-            party[way] = {end: _digits(value * learned.unit) for end, value in party[way].items()}
-    ends = {name: _digits(found[name] * learned.unit) for name in ("none", "all")}
-    return found | ends | {"note": SUMS_ONLY if summed else ""}
+    c, unit = learned.contributions, learned.unit
+
+    def own(of: Estimate) -> Interval:
+        return {"value": _digits(of.value * unit), "low": _digits(of.low * unit), "high": _digits(of.high * unit)}
+
+    return {
+        "rows": c.rows,
+        "none": _digits(c.none * unit),
+        "all": _digits(c.all * unit),
+        "exact": c.exact,
+        "parties": tuple(
+            {"party": one.party, "leave_one_out": own(one.leave_one_out), "shapley": own(one.shapley)}
+            for one in c.parties
+        ),
+        "note": SUMS_ONLY if summed else "",
+    }
 
 
 def _digits(value: float) -> float:
@@ -188,11 +198,10 @@ def _summary(session: Session, store: RunStore, history: Sequence[RoundRecord], 
     """summary.json: made once, and kept as it is while predictions go on."""
     if store.meta("summary"):
         return store.meta("summary")
-    rows: list[dict[str, Any]] = json.loads(store.meta("rounds") or "[]")
     ready = store.meta("seconds-from-ready")
     evaluation = evaluation_of(store)
     keyed, found = session.study.protect.keyed, learned.verdict
-    made = {
+    made: Summary = {
         "format": FORMAT,
         "study": session.study.name,
         "digest": session.digest,
@@ -215,13 +224,13 @@ def _summary(session: Session, store: RunStore, history: Sequence[RoundRecord], 
             "total": round(float(store.meta("seconds") or 0.0), 3),
             "from_ready": float(ready) if ready else None,
             "cpu": round(float(store.meta("cpu") or 0.0), 3),
-            "rounds": round(sum(row["seconds"] for row in rows), 3),
+            "rounds": round(sum(row["seconds"] for row in measured(store.meta("rounds"))), 3),
             **{f"sponsor_{phase}": seconds for phase, seconds in computing.phases(store).items()},
         },
         "computing": computing.record(store),
         "bytes": counts_of(store),
         "versions": versions(),
     }
-    text = json.dumps(made | {"forecast": against(session, made)}, indent=2) + "\n"
+    text = json.dumps({**made, "forecast": against(session, made)}, indent=2) + "\n"
     store.set_meta("summary", text)
     return text

@@ -11,12 +11,13 @@ import time
 from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, assert_never
 
 import msgspec
 import numpy as np
 
 from crypto.private_files import replace_in_parts
+from parties.report.summary import Measured, measured
 from parties.run.progress import Progress
 from parties.run.session import Session
 from parties.run.store import RunStore
@@ -66,8 +67,7 @@ class Report:
         self._since: float | None = None
         self._ready: float | None = None
         self._bytes = (0, 0)
-        saved = store.meta("rounds")
-        self._rounds: list[dict[str, Any]] = json.loads(saved) if saved else []
+        self._rounds = measured(store.meta("rounds"))
         self._before, self._computed = (float(store.meta(key) or 0.0) for key in ("seconds", "cpu"))
 
     def on_event(self, event: events.Event) -> events.Event:
@@ -94,7 +94,7 @@ class Report:
         now = time.monotonic()
         sent, received = self._traffic.total("sent"), self._traffic.total("received")
         seconds = now - (self._since if self._since is not None else self._began)
-        row: dict[str, Any] = {
+        row: Measured = {
             "round": record.round,
             "seconds": round(seconds, 4),
             "bytes_sent": sent - self._bytes[0],
@@ -133,7 +133,6 @@ def rounds_csv(store: RunStore, history: Sequence[RoundRecord], unit: float, key
         unit: what one unit of the metric is worth in the label's own.
         keyed: as `in_units`.
     """
-    measured: list[dict[str, Any]] = json.loads(store.meta("rounds") or "[]")
     true = true_metrics(store, unit)
     names = [
         "round",
@@ -151,7 +150,7 @@ def rounds_csv(store: RunStore, history: Sequence[RoundRecord], unit: float, key
     out = io.StringIO()
     writer = csv.DictWriter(out, names, lineterminator="\n")
     writer.writeheader()
-    by_round = {row["round"]: row for row in measured}
+    by_round = {row["round"]: row for row in measured(store.meta("rounds"))}
     for record in history:
         shown = in_units(record, unit, keyed)
         row = {

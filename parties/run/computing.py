@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from parties.report.rounds import write_atomically
 from parties.run.progress import Progress
@@ -74,7 +74,7 @@ def phases(store: RunStore) -> dict[str, float]:
     return sums
 
 
-def record(store: RunStore) -> dict[str, Any]:
+def record(store: RunStore) -> dict[str, object]:
     """Learner, device, precision, features and SEAL in words; seconds of encoding rows, of features, of each fit."""
     seconds, known = _seconds(store), json.loads(store.meta("computed-with") or "{}")
     fits = {int(key.partition("/")[2]): round(s, 3) for key, s in seconds.items() if key.startswith("fit/")}
