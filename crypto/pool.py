@@ -10,13 +10,15 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from crypto.errors import Refused, Unsuitable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Kept = Any
+Made = TypeVar("Made")
+Given_co = TypeVar("Given_co", covariant=True)
+Kept = object
 """Stands for a value that workers have; there until it is dropped here. As an argument of a call it is the value."""
 
 
@@ -49,12 +51,12 @@ class Packed:
 
 
 @dataclass(frozen=True)
-class Call:
+class Call(Generic[Given_co]):
     """`work(*arguments)`, on this worker if it is there, else on another one."""
 
     worker: int
-    work: Callable[..., Any]
-    arguments: tuple[Any, ...]
+    work: Callable[..., Given_co]
+    arguments: tuple[object, ...]
 
 
 class Pool(Protocol):
@@ -69,7 +71,7 @@ class Pool(Protocol):
         """For whichever worker a call with it comes to, once each."""
         ...
 
-    def send_once(self, array: Any) -> Kept:
+    def send_once(self, array: object) -> Kept:
         """As `send`, of an array, or what can be made one; of the same object or contents, sent lately, not again."""
         ...
 
@@ -81,11 +83,11 @@ class Pool(Protocol):
         """What each worker makes of it, by the worker's address."""
         ...
 
-    def keep(self, call: Call) -> Kept:
+    def keep(self, call: Call[object]) -> Kept:
         """Its result stays where it was made."""
         ...
 
-    def run(self, calls: Sequence[Call]) -> list[Any]:
+    def run(self, calls: Sequence[Call[Result]]) -> list[Result]:
         """Results in order; raises what a call raises."""
         ...
 
@@ -126,7 +128,7 @@ def twice(pool: Pool, work: Callable[[], Result]) -> Result:
         return work()
 
 
-class Team:
+class Team(Generic[Made]):
     """Workers that each keep something of one job between calls.
 
     Args:
@@ -136,17 +138,17 @@ class Team:
     """
 
     def __init__(
-        self, pool: Pool, count: int, make: Callable[..., object], material: Callable[[Pool], tuple[Kept, ...]]
+        self, pool: Pool, count: int, make: Callable[..., Made], material: Callable[[Pool], tuple[Kept, ...]]
     ) -> None:
         self._pool, self._count, self._make, self._material = pool, count, make, material
         self._sent: tuple[Kept, ...] = ()
         self._kept: list[Kept] = []
 
-    def run(self, task: Callable[[Any, Item], Result], items: Sequence[Item]) -> list[Result]:
+    def run(self, task: Callable[[Made, Item], Result], items: Sequence[Item]) -> list[Result]:
         """`task(kept, item)` for every item, in order; items go round by number. Raises as `Pool.run`."""
         return twice(self._pool, lambda: self._run(task, items))
 
-    def _run(self, task: Callable[[Any, Item], Result], items: Sequence[Item]) -> list[Result]:
+    def _run(self, task: Callable[[Made, Item], Result], items: Sequence[Item]) -> list[Result]:
         kept, self._kept = self._kept or self._placed(), []  # none after an error: they may be lost
         sent = self._pool.send((task, items))
         places = [i % self._count for i in range(len(items))]
@@ -159,6 +161,6 @@ class Team:
         return [self._pool.keep(Call(i, self._make, (i, *self._sent))) for i in range(self._count)]
 
 
-def _do(kept: Any, sent: tuple[Callable[[Any, Item], Result], Sequence[Item]], number: int) -> Result:
+def _do(kept: Made, sent: tuple[Callable[[Made, Item], Result], Sequence[Item]], number: int) -> Result:
     task, items = sent
     return task(kept, items[number])

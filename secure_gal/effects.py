@@ -56,7 +56,7 @@ class Job:
     """
 
     work: Work
-    job: Callable[[], Any] = field(repr=False)
+    job: Callable[[], object] = field(repr=False)
     then: Callable[[Any], list[Effect]] = field(repr=False)
     round: int = 0
     first: bool = False

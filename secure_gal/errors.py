@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Self
 
 from crypto import errors as neutral
 
@@ -52,7 +52,7 @@ class SettingsError(SecureGalError):
         super().__init__(f"{where}: {problem}")
         self.where, self.problem = where, problem
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str]]:
         return type(self), (self.where, self.problem)  # so that a worker process can raise it here
 
 
@@ -84,7 +84,7 @@ class PeerViolation(SecureGalError):
         self.peer = peer
         self.rule = rule
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str]]:
         return type(self), (self.peer, self.rule)
 
 

@@ -93,26 +93,30 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Form(Generic[T]):
-    """What kind of row a value becomes, how, and back."""
+    """How a value becomes a row, and back from the state's row of a key."""
 
-    kind: type[Value]
     pack: Callable[[T], Value]
-    unpack: Callable[[Any], T]
+    read: Callable[[State, str], T]
 
 
-ARRAY: Form[npt.NDArray[Any]] = Form(np.ndarray, np.asarray, np.asarray)
-RAW: Form[bytes] = Form(bytes, bytes, bytes)
-TEXT: Form[str] = Form(bytes, str.encode, bytes.decode)
-NUMBER: Form[int] = Form(bytes, lambda value: str(value).encode(), int)
-REAL: Form[float] = Form(np.ndarray, lambda value: np.array([value]), lambda row: float(row[0]))
-MASK: Form[npt.NDArray[np.bool_]] = Form(np.ndarray, lambda value: value.astype(np.uint8), lambda row: row.astype(bool))
-MARK: Form[None] = Form(bytes, lambda value: b"1", lambda row: None)
+def form(kind: type[V], pack: Callable[[T], V], unpack: Callable[[V], T]) -> Form[T]:
+    """Of values whose rows are of this kind."""
+    return Form(pack, lambda state, key: unpack(state.row(key, kind)))
+
+
+ARRAY: Form[npt.NDArray[Any]] = form(np.ndarray, np.asarray, np.asarray)
+RAW: Form[bytes] = form(bytes, bytes, bytes)
+TEXT: Form[str] = form(bytes, str.encode, bytes.decode)
+NUMBER: Form[int] = form(bytes, lambda value: str(value).encode(), int)
+REAL: Form[float] = form(np.ndarray, lambda value: np.array([value]), lambda row: float(row[0]))
+MASK: Form[npt.NDArray[np.bool_]] = form(np.ndarray, lambda value: value.astype(np.uint8), lambda row: row.astype(bool))
+MARK: Form[None] = form(bytes, lambda value: b"1", lambda row: None)
 """Of an entry that says something by being there."""
 
 
 def json_of(kind: type[T]) -> Form[T]:
     """A value of this type as canonical JSON."""
-    return Form(bytes, msgspec.json.encode, msgspec.json.Decoder(kind).decode)
+    return form(bytes, msgspec.json.encode, msgspec.json.Decoder(kind).decode)
 
 
 class Entry(Generic[T]):
@@ -130,7 +134,7 @@ class Entry(Generic[T]):
 
     def get(self) -> T:
         """Its value; NoEntry when it was not set."""
-        return self._form.unpack(self._state.row(self._key, self._form.kind))
+        return self._form.read(self._state, self._key)
 
     def get_or(self, default: T) -> T:
         """Its value, or `default` when it was not set."""
@@ -161,7 +165,7 @@ class Entries(Generic[T]):
         return self._key(of) in self._state.rows
 
     def __getitem__(self, of: str | int) -> T:
-        return self._form.unpack(self._state.row(self._key(of), self._form.kind))
+        return self._form.read(self._state, self._key(of))
 
     def __setitem__(self, of: str | int, value: T) -> None:
         key = self._key(of)

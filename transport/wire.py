@@ -13,7 +13,6 @@ import re
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -156,7 +155,7 @@ def decode(frames: Sequence[Frame], *, sender: Card, recipient: str, limits: Lim
     """
     peer = sender.name
     header, kind = _opened(frames, sender, recipient, limits)
-    values: dict[str, Any] = {}
+    values: dict[str, object] = {}
     rest, salts = list(frames[3:]), bytes(frames[2])
     for index, (spec, info) in enumerate(zip(kind.FIELDS, header.fields, strict=True)):
         count = math.ceil(info.nbytes / CHUNK)
@@ -218,7 +217,7 @@ def _header(peer: str, frames: Sequence[Frame]) -> tuple[Header, bytes]:
     return header, raw
 
 
-def _payload(spec: FieldSpec, value: Any) -> tuple[memoryview, tuple[int, ...]]:
+def _payload(spec: FieldSpec, value: object) -> tuple[memoryview, tuple[int, ...]]:
     if spec.dtype == "json":
         return memoryview(msgspec.json.encode(value)), ()
     array = np.ascontiguousarray(value, dtype=np.dtype(spec.dtype))
@@ -255,7 +254,7 @@ def _check_info(peer: str, kind: str, spec: FieldSpec, info: FieldInfo, limits: 
         raise PeerViolation(peer, f"{where}: bytes do not fit the shape")
 
 
-def _value(peer: str, spec: FieldSpec, info: FieldInfo, parts: Sequence[Frame], salt: bytes) -> Any:
+def _value(peer: str, spec: FieldSpec, info: FieldInfo, parts: Sequence[Frame], salt: bytes) -> object:
     sizes = [len(part) for part in parts]
     expected = [min(CHUNK, info.nbytes - i) for i in range(0, info.nbytes, CHUNK)]
     if sizes != expected:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 
@@ -52,7 +51,7 @@ def steps(module: ModuleType) -> dict[str, str]:
     module.Encryptor(context, public).encrypt(plain, ciphertext)
     found["encrypt"] = _sha256(ciphertext)
     evaluator = module.Evaluator(context)
-    in_place: dict[str, Callable[[Any], None]] = {
+    in_place: dict[str, Callable[[sealapi_files.SealObject], None]] = {
         "rotate": lambda c: evaluator.apply_galois_inplace(c, ELEMENT, galois),
         "subtract plain": lambda c: evaluator.sub_plain_inplace(c, plain),
         "negate": evaluator.negate_inplace,
@@ -71,7 +70,7 @@ def steps(module: ModuleType) -> dict[str, str]:
     return found | {"decrypt": _sha256(plain)}
 
 
-def _context(module: ModuleType) -> Any:
+def _context(module: ModuleType) -> object:
     parms = module.EncryptionParameters(module.SCHEME_TYPE.CKKS)
     parms.set_poly_modulus_degree(DEGREE)
     parms.set_coeff_modulus(list(module.CoeffModulus.Create(DEGREE, [sealapi_files.PRIME_BITS] * PRIMES)))
@@ -79,7 +78,7 @@ def _context(module: ModuleType) -> Any:
     return module.SEALContext(parms, True, module.SEC_LEVEL_TYPE.TC128)
 
 
-def _keys(module: ModuleType) -> dict[str, Any]:
+def _keys(module: ModuleType) -> dict[str, sealapi_files.SealObject]:
     return {"public": module.PublicKey(), "relin": module.RelinKeys(), "galois": module.GaloisKeys()}
 
 

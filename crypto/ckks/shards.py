@@ -109,7 +109,7 @@ def _worker(job: Job) -> Worker:
     return _workers[job.folder]
 
 
-_teams: dict[str, Team] = {}
+_teams: dict[str, Team[Worker]] = {}
 """Shards of jobs that are on a pool, by the job's folder."""
 
 
@@ -135,7 +135,7 @@ def _pool(shares: int) -> Pool | None:
     return pool if pool is not None and (shares > 1 or pool.size == 1) else None
 
 
-def _team(pool: Pool, job: Job) -> Team:
+def _team(pool: Pool, job: Job) -> Team[Worker]:
     """The job's shards, one after the other on the pool's workers."""
     if job.folder not in _teams:
         _teams[job.folder] = Team(pool, job.shards, partial(_shard, job), partial(_sent, job))

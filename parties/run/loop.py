@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import FrameType
-from typing import Any, Protocol, assert_never
+from typing import Protocol, assert_never
 
 from parties.run.exchange import Outcome, Transmit
 from parties.run.loading import loading
@@ -43,7 +43,7 @@ class Worker:
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
-        self._results: queue.SimpleQueue[tuple[Job, Any, float, BaseException | None]] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[tuple[Job, object, float, BaseException | None]] = queue.SimpleQueue()
         self._wake = wake
         self._open = 0
         threading.Thread(target=self._work, daemon=True, name="compute").start()
@@ -58,12 +58,12 @@ class Worker:
         """Whether a job is queued or running, or its result not yet taken."""
         return self._open > 0
 
-    def results(self, wait: float = 0.0) -> list[tuple[Job, Any, float]]:
+    def results(self, wait: float = 0.0) -> list[tuple[Job, object, float]]:
         """Finished jobs as (job, result, seconds), after `wait` seconds at most if there are none yet.
 
         A job's exception is raised here, in the loop's thread.
         """
-        finished: list[tuple[Job, Any, float]] = []
+        finished: list[tuple[Job, object, float]] = []
         while True:
             try:
                 job, result, seconds, error = self._results.get(timeout=0.0 if finished else wait)
@@ -205,7 +205,7 @@ class Loop:
                 for job, result, seconds in [*self.worker.results(), *self._aside.results()]:
                     self._carry(self._computed(job, result, seconds))
 
-    def _computed(self, job: Job, result: Any, seconds: float) -> Outcome:
+    def _computed(self, job: Job, result: object, seconds: float) -> Outcome:
         """Hand a job's result to the node, and how long it took to `on_computed`."""
         self.on_computed(job, seconds)
         return self.node.computed(job, result)

@@ -8,7 +8,7 @@ sent is only ever resent as the same bytes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, assert_never
+from typing import Literal, assert_never
 
 import msgspec
 
@@ -175,7 +175,7 @@ class Node:
             raise PeerViolation(peer, "it acknowledges messages that were never sent")
         self._store.acknowledge(peer, seq)
 
-    def computed(self, job: Job, result: Any) -> Outcome:
+    def computed(self, job: Job, result: object) -> Outcome:
         """A job is done."""
         return self._apply(job.then(result), None)
 

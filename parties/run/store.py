@@ -12,7 +12,6 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -23,6 +22,8 @@ from secure_gal.state import ERASABLE, Value
 from transport.events import Frame
 from transport.ledger import Row
 
+Work = tuple[str, tuple[str | int | bytes, ...]]
+"""A statement and its values."""
 FILE = "run.db"
 HARMLESS = frozenset({"lock", "error.log", "lost+found"})
 """What may lie in a folder in which no run has begun: of a start that failed, and of a file system."""
@@ -49,7 +50,7 @@ def ends_there(release: str) -> str:
     )
 
 
-def _ledger_work(rows: Sequence[Row]) -> list[tuple[str, tuple[Any, ...]]]:
+def _ledger_work(rows: Sequence[Row]) -> list[Work]:
     return [("INSERT INTO ledger VALUES (?, ?, ?)", tuple(row)) for row in rows]
 
 
@@ -217,14 +218,14 @@ class RunStore:
         Raises:
             EnvironmentFailure: the disk is full or failing; nothing of this step was written or may be sent.
         """
-        work: list[tuple[str, tuple[Any, ...]]] = []
+        work: list[Work] = []
         secrets_changed = False
         for key, value in changes.items():
             if key.startswith(ERASABLE):
                 secrets_changed = True
                 work.append(("DELETE FROM secret WHERE key=?", (key,)))
                 if value is not None:
-                    work.append(("INSERT INTO secret VALUES (?, ?)", (key, value)))
+                    work.append(("INSERT INTO secret VALUES (?, ?)", (key, bytes(value))))
                 continue
             work.append(("DELETE FROM state WHERE key=?", (key,)))
             if isinstance(value, bytes):
@@ -268,13 +269,13 @@ class RunStore:
 
     def forget(self, peer: str, ledger: Sequence[Row]) -> None:
         """Forget one peer's link and its unacknowledged messages, and note that in the ledger."""
-        work: list[tuple[str, tuple[Any, ...]]] = [
+        work: list[Work] = [
             (f"DELETE FROM {table} WHERE peer=?", (peer,))  # noqa: S608
             for table in ("outbox", "link")
         ]
         self._run([*work, *_ledger_work(ledger)])
 
-    def _run(self, work: Sequence[tuple[str, tuple[Any, ...]]]) -> None:
+    def _run(self, work: Sequence[Work]) -> None:
         try:
             self._db.execute("BEGIN IMMEDIATE")
             for statement, values in work:

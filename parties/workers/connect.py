@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from crypto import pool
 from secure_gal import events
@@ -157,7 +157,7 @@ def _same_versions(client: Client, address: str) -> dict[str, str]:
     return {name: str(here.get(name)) for name in ("python", *COMPARED)}
 
 
-def _packages(said: dict[str, Any]) -> dict[str, str | None]:
+def _packages(said: Mapping[str, Mapping[str, str | None]]) -> dict[str, str | None]:
     """By name; of Python the release without its last number, of others without what they were built for."""
     found: dict[str, str | None] = {name: said and said.partition("+")[0] for name, said in said["packages"].items()}
     found["python"] = ".".join((found.get("python") or "").split(".")[:2])

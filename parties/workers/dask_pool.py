@@ -65,7 +65,7 @@ class DaskPool:
         with self._explained():
             return self._client.scatter([value], hash=False)[0]
 
-    def send_once(self, array: Any) -> Future:
+    def send_once(self, array: object) -> Future:
         """As `send`; of the same object, or arrays with the same contents and type, only the first, as long as it is
         among the last ones. What is sent must not change."""
         digest = next((digest for seen, digest in self._digests if seen is array), None)
@@ -98,12 +98,12 @@ class DaskPool:
             found: dict[str, Result] = self._client.run(work, *arguments)
             return found
 
-    def keep(self, call: Call) -> Future:
+    def keep(self, call: Call[object]) -> Future:
         """Its result stays where it was made; what went wrong is said when it is used."""
         with self._explained():
             return self._submit(call)
 
-    def run(self, calls: Sequence[Call]) -> list[Any]:
+    def run(self, calls: Sequence[Call[Result]]) -> list[Result]:
         """Results in order; raises what a call raises.
 
         Raises:
@@ -113,7 +113,7 @@ class DaskPool:
         with self._explained():
             futures = [self._submit(call) for call in calls]
             self._wait(futures)
-            found: list[Any] = self._client.gather(futures)
+            found: list[Result] = self._client.gather(futures)
             return found
 
     def forget(self) -> None:
@@ -131,7 +131,7 @@ class DaskPool:
         self._digests.clear()
         self._client.close(timeout=2)
 
-    def _submit(self, call: Call) -> Future:
+    def _submit(self, call: Call[object]) -> Future:
         """One that dies is replaced: its address is a wish."""
         where = self._workers[call.worker % self.size]
         return self._client.submit(call.work, *call.arguments, workers=[where], allow_other_workers=True, pure=False)

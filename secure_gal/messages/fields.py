@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from secure_gal.settings.caps import MAX_OUTPUTS as MAX_OUTPUTS
 from secure_gal.settings.caps import MAX_ROWS as MAX_ROWS
@@ -30,7 +30,7 @@ class FieldSpec:
     protection: Protection
     dtype: Literal["<f4", "<f8", "<i8", "<u4", "|u1", "json"]
     ndim: int = 0
-    json_type: Any = None
+    json_type: object = None
     bounds: tuple[str, ...] = ("rows", "outputs")
     """Which of the receiver's limits (`transport.wire.Limits`) bounds each dimension of a tensor."""
     many_ids: bool = False
