@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from secure_gal.shadowed import refuse_shadows
 
@@ -13,7 +13,7 @@ __version__ = "0.3.0"
 refuse_shadows()
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """`GAL`, imported with scikit-learn when it is first asked for: a party's process needs neither."""
     if name != "GAL":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -40,7 +40,7 @@ def load_factory(name: str, folder: Path, where: str) -> Callable[..., Any]:
     if not callable(factory):
         raise SettingsError(where, f"{name!r}: {module_name} has no function or class {factory_name!r}")
 
-    def make(**options: Any) -> Any:
+    def make(**options: object) -> object:
         _check_options(factory, name, options, where)
         with own_code(where, f"{name!r} failed"):
             return factory(**options)
@@ -48,7 +48,7 @@ def load_factory(name: str, folder: Path, where: str) -> Callable[..., Any]:
     return make
 
 
-def _check_options(factory: Callable[..., Any], name: str, options: dict[str, Any], where: str) -> None:
+def _check_options(factory: Callable[..., object], name: str, options: dict[str, object], where: str) -> None:
     try:
         signature = inspect.signature(factory)
     except ValueError:  # written in C: the call itself will tell

@@ -9,7 +9,7 @@ import dataclasses
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, get_type_hints
+from typing import Protocol, TypeVar, get_type_hints
 
 from secure_gal.errors import SettingsError, StateError
 
@@ -147,7 +147,7 @@ class Options:
             if value is not None and not rule.fits(value):
                 raise SettingsError(f"{WHERE} {name}", f"{value!r}; accepted: {rule}")
 
-    def given(self) -> dict[str, Any]:
+    def given(self) -> dict[str, object]:
         """Those that are not None, by name."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: value for name, value in values.items() if value is not None}
@@ -178,6 +178,6 @@ def of_kind(options: type[O], given: Options) -> O:
     return given
 
 
-def read(options: type[O], given: Mapping[str, Any]) -> O:
+def read(options: type[O], given: Mapping[str, object]) -> O:
     """Those of the given values that belong to these options, checked; defaults for the others."""
     return options(**{name: given[name] for name in rules(options) if name in given})

@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +53,15 @@ def run(folder: Path, clear: bool = False) -> int:
     return 0
 
 
+class Data(TypedDict):
+    """Features (N, 30) and labels (N,) of all patients, which of them train, and the places of those held out."""
+
+    x: npt.NDArray[np.float64]
+    y: npt.NDArray[np.int64]
+    train: npt.NDArray[np.bool_]
+    new: npt.NDArray[np.int64]
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """What one study of the demo gave: how residuals travelled, scores of the held-out rows, bytes and seconds."""
@@ -63,7 +72,7 @@ class Result:
     seconds: float
 
 
-def _study(folder: Path, residuals: str, data: dict[str, Any], ids: str) -> Result:
+def _study(folder: Path, residuals: str, data: Data, ids: str) -> Result:
     _write_settings(folder, _free_port(), residuals, ids)
     began = time.monotonic()
     labs = [_start(folder / lab, "assist", f"{lab}.toml", *_consent(folder / lab)) for lab in PARTIES[1:]]
@@ -84,7 +93,7 @@ def _study(folder: Path, residuals: str, data: dict[str, Any], ids: str) -> Resu
     return Result(residuals, np.array([rows[i] for i in data["new"]]), traffic, seconds)
 
 
-def _write_tables(folder: Path) -> dict[str, Any]:
+def _write_tables(folder: Path) -> Data:
     from sklearn.datasets import load_breast_cancer
 
     x, y = load_breast_cancer(return_X_y=True)
@@ -182,7 +191,7 @@ def _finish(
         raise EnvironmentFailure(f"{what} ended with exit code {code}; see {what}.log in the sponsor's folder")
 
 
-def _print_results(folder: Path, data: dict[str, Any], results: list[Result]) -> None:
+def _print_results(folder: Path, data: Data, results: list[Result]) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -217,7 +226,7 @@ def _print_results(folder: Path, data: dict[str, Any], results: list[Result]) ->
     )
 
 
-def _reference(data: dict[str, Any], columns: slice) -> npt.NDArray[np.float64]:
+def _reference(data: Data, columns: slice) -> npt.NDArray[np.float64]:
     """Probabilities of held-out rows by one-party GAL on these columns, with the same settings."""
     from secure_gal import GAL
 

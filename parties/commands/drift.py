@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import polars as pl
@@ -68,6 +68,6 @@ def as_text(held: Held) -> str:
     return "\n".join(lines)
 
 
-def as_json(held: Held) -> dict[str, Any]:
+def as_json(held: Held) -> dict[str, object]:
     """The same for scripts."""
     return held._asdict() | {"columns": [d._asdict() | {"word": d.word} for d in held.columns]}

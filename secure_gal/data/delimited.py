@@ -8,7 +8,6 @@ import mmap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -57,7 +56,13 @@ def read_delimited(
     return frame
 
 
-def _read(source: Path | bytes, dialect: Dialect, **more: Any) -> pl.DataFrame:
+def _read(
+    source: Path | bytes,
+    dialect: Dialect,
+    n_rows: int | None = None,
+    schema_overrides: Mapping[str, type[pl.DataType]] | None = None,
+    null_values: dict[str, str] | None = None,
+) -> pl.DataFrame:
     return pl.read_csv(
         source,
         separator=dialect.delimiter,
@@ -67,7 +72,9 @@ def _read(source: Path | bytes, dialect: Dialect, **more: Any) -> pl.DataFrame:
         comment_prefix=dialect.comment_char or None,
         infer_schema=False,
         glob=False,
-        **more,
+        n_rows=n_rows,
+        schema_overrides=schema_overrides,
+        null_values=null_values,
     )
 
 

@@ -161,7 +161,7 @@ def class_order(label: Class) -> tuple[bool, float, str]:
 
 def _targets(labels: Sequence[Label]) -> npt.NDArray[np.float64]:
     try:
-        values = np.array([_number(label) for label in labels], dtype=np.float64)
+        values = np.array([x if isinstance(x, float) else _number(x) for x in labels], dtype=np.float64)
     except (TypeError, ValueError) as error:
         row = next(i for i, label in enumerate(labels) if not _is_number(label))
         raise DataError(

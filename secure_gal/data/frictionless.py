@@ -7,8 +7,8 @@ taken from the table on an import.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -36,8 +36,8 @@ def exported(schema: Schema) -> str:
     return json.dumps({"fields": fields, "missingValues": [""], "primaryKey": keys}, indent=2, ensure_ascii=False)
 
 
-def _exported(field: Field, missing: tuple[str, ...]) -> dict[str, Any]:
-    found: dict[str, Any] = {"name": field.name, "type": field.type, "missingValues": list(missing)}
+def _exported(field: Field, missing: tuple[str, ...]) -> dict[str, object]:
+    found: dict[str, object] = {"name": field.name, "type": field.type, "missingValues": list(missing)}
     if field.type == "number":
         marks = {"decimalChar": field.decimal_char, "groupChar": field.group_char}
         found |= {name: mark for name, mark in marks.items() if mark}
@@ -78,13 +78,14 @@ def imported(path: Path, decided: Schema) -> Schema:
     return msgspec.structs.replace(decided, fields=fields)
 
 
-def _imported(path: Path, field: Field, entry: dict[str, Any], shared: list[str]) -> Field:
+def _imported(path: Path, field: Field, entry: Mapping[str, object], shared: list[str]) -> Field:
     theirs = entry.get("type", "any")
-    if theirs not in TYPES:
+    if not isinstance(theirs, str) or theirs not in TYPES:
         raise DataError(str(path), f"field {field.name!r} has the type {theirs!r}; accepted: {', '.join(TYPES)}")
     given = entry.get("format", "default")
     form = given if given not in ("default", "any") else DEFAULT_FORMATS.get(theirs, "")
-    said: dict[str, Any] = {
+    constraints = msgspec.convert(entry.get("constraints", {}), dict[str, object])
+    said: dict[str, object] = {
         "name": field.name,
         "type": TYPES[theirs],
         "role": field.role,
@@ -94,7 +95,7 @@ def _imported(path: Path, field: Field, entry: dict[str, Any], shared: list[str]
         "prefix": "" if entry.get("bareNumber", True) else field.prefix,
         "suffix": "" if entry.get("bareNumber", True) else field.suffix,
         "format": form if TYPES[theirs] == "date" else "",
-        "constraints": {"enum": entry.get("constraints", {}).get("enum", field.constraints.enum)},
+        "constraints": {"enum": constraints.get("enum", field.constraints.enum)},
     }
     said |= {name: entry[name] for name in ("trueValues", "falseValues") if name in entry}
     return msgspec.convert(said, Field)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, replace
-from typing import Any
 
 import msgspec
 import polars as pl
@@ -282,7 +281,7 @@ def basis(data: DataSettings) -> Schema:
 def _counted(column: Column, stripped: pl.Series, data: DataSettings) -> Column:
     """With rows, missing values, and the markers among them."""
     marked = stripped.is_in(basis(data).missing(column.field)).fill_null(False)
-    counts: dict[str, Any] = {}
+    counts: dict[str, int] = {}
     if bool(marked.any()):
         counts = dict(stripped.filter(marked).alias(TEXT).value_counts(sort=True).iter_rows())
     found = tuple(text for text in counts if text)

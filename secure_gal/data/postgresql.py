@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Collection, Iterable
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import polars as pl
@@ -90,7 +91,7 @@ def read_postgresql(source: str, query: str, where: str, taken: Collection[str] 
     return Taken(frame.with_columns(_value(frame[name], kind) for name, kind in types.items()), others)
 
 
-def _packages(where: str) -> tuple[Any, Any, Any]:
+def _packages(where: str) -> tuple[ModuleType, ModuleType, ModuleType]:
     try:
         names = ("adbc_driver_postgresql.dbapi", "adbc_driver_manager.dbapi", "nanoarrow")
         driver, manager, arrow = (import_module(name) for name in names)

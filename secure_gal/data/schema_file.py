@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -93,8 +92,7 @@ def read(path: Path, data: DataSettings) -> Schema | None:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise DataError(str(path), f"is larger than {MAX_BYTES} bytes; is it a schema?")
-        raw: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-        schema = msgspec.convert(raw, Schema)
+        schema = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Schema)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -6,9 +6,9 @@ missing value without a word, and writes numbers beside text with nine decimals.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import python_calamine as calamine
@@ -17,7 +17,8 @@ from secure_gal.data.cells import Cells
 from secure_gal.data.plain_types import Taken, check_names, chosen
 from secure_gal.errors import DataError
 
-Row = list[Any]
+Cell = int | float | str | bool | dt.time | dt.date | dt.datetime | dt.timedelta
+Row = list[Cell]
 """Values by column, as `Cells` takes them; '' for an empty cell."""
 ROWS_AT_A_TIME = 10_000
 MAX_CELLS = 200_000_000

@@ -7,7 +7,7 @@ the epochs are reckoned. Training that stops early takes less, which nothing tel
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
@@ -26,7 +26,7 @@ LONG = 0.2
 """CPU seconds of an epoch on a quarter of a step from which nothing larger is timed."""
 MOST_STEPS = 16
 """Of an epoch on the larger sample."""
-Clock = Callable[[Callable[[], Any]], float]
+Clock = Callable[[Callable[[], object]], float]
 """CPU seconds that some work takes."""
 
 
@@ -41,7 +41,7 @@ class Rounds(Protocol):
     """A fit of a round by a learner that trains for so many epochs: `fit(epochs)` readies it, and what it returns fits
     the round that it is given."""
 
-    def __call__(self, epochs: int) -> Callable[[int], Any]: ...
+    def __call__(self, epochs: int) -> Callable[[int], object]: ...
 
 
 def trained(learner: LearnerSettings) -> TorchOptions | None:
@@ -49,8 +49,11 @@ def trained(learner: LearnerSettings) -> TorchOptions | None:
     if learner.kind not in KINDS.names():
         return None
     kind = KINDS.find(learner.kind, "[learner] kind")
-    read: Any = options.read(kind.options, learner.options) if kind.torch else None
-    return read  # type: ignore[no-any-return]
+    if not kind.torch:
+        return None
+    from secure_gal.learners.torch_options import TorchOptions
+
+    return options.of_kind(TorchOptions, options.read(kind.options, learner.options))
 
 
 def shortened(learner: LearnerSettings, epochs: int, batch: int) -> LearnerSettings:

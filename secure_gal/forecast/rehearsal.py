@@ -166,7 +166,7 @@ def _network(model: PartyHolding, study: Study, how: TorchOptions, residual: npt
     return networks.timed(_fits(model, study, residual), how, _taken)
 
 
-def _taken(work: Callable[[], Any]) -> float:
+def _taken(work: Callable[[], object]) -> float:
     return ciphertexts.timed(work)[1]
 
 

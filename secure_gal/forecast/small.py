@@ -6,7 +6,6 @@ Digits of numbers that are not known yet (a ledger's length) are those of a stud
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -97,5 +96,5 @@ def _declaration(study: Study, name: str) -> Declaration:
 
 def payload_bytes(message: Message) -> int:
     """Bytes of its fields."""
-    held: Sequence[Any] = [getattr(message, spec.name) for spec in message.FIELDS]
+    held: Sequence[object] = [getattr(message, spec.name) for spec in message.FIELDS]
     return sum(one.nbytes if isinstance(one, np.ndarray) else len(msgspec.json.encode(one)) for one in held)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from secure_gal.phases import Step, common
 from secure_gal.settings.party import PartySettings
@@ -92,7 +93,7 @@ def assistor_data(
     return AssistorData(party, study, folder, warn, memory=memory, parts=fitted_mode(study).holding)
 
 
-def _module(name: str) -> Any:
+def _module(name: str) -> ModuleType:
     return importlib.import_module(f"{__name__}.{name}")
 
 

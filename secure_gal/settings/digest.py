@@ -9,7 +9,6 @@ parties of version 2 would answer otherwise under the same words.
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import msgspec
 
@@ -59,7 +58,7 @@ PROTECT_FIELDS = frozenset(
 """The same of `[protect]`."""
 
 
-def covered(settings: msgspec.Struct, fields: frozenset[str]) -> dict[str, Any]:
+def covered(settings: msgspec.Struct, fields: frozenset[str]) -> dict[str, object]:
     """One table of settings as the digest covers it, in builtin types.
 
     Args:
@@ -79,5 +78,5 @@ def _fields(kind: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]
     return msgspec.structs.fields(kind)
 
 
-def _default(field: msgspec.structs.FieldInfo) -> Any:
+def _default(field: msgspec.structs.FieldInfo) -> object:
     return field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import Any
+from collections.abc import Mapping
 
 import msgspec.inspect
 
-RETIRED = {
+RETIRED: dict[tuple[str, object], str] = {
     ("protect.parameters", "fast"): (
         'it hid data and key behind too little and is gone; write "standard", the default, which takes about as long, '
         'or "strict"'
@@ -17,7 +17,7 @@ RETIRED = {
 """By place and value: what a setting of an earlier release is to be replaced by."""
 
 
-def explain(text: str, raw: dict[str, Any], kind: type[Any]) -> str:
+def explain(text: str, raw: Mapping[str, object], kind: type) -> str:
     """msgspec's message with what it leaves out: the value of a field, the fields and values that are accepted.
 
     Args:
@@ -25,7 +25,7 @@ def explain(text: str, raw: dict[str, Any], kind: type[Any]) -> str:
     """
     problem, _, where = text.replace("Object ", "").partition(" - at `$")
     place = where.strip("`.")
-    value: Any = raw
+    value: object = raw
     literal = msgspec.inspect.type_info(kind)
     for part in place.split(".") if place else ():
         fields = {field.encode_name: field.type for field in getattr(literal, "fields", ())}

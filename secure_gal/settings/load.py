@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -52,7 +51,7 @@ def load_party(path: Path) -> tuple[PartySettings, Study]:
     return party, study
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def _read_toml(path: Path) -> dict[str, object]:
     try:
         if path.stat().st_size > MAX_SETTINGS_BYTES:
             raise SettingsError(str(path), f"is larger than {MAX_SETTINGS_BYTES} bytes; is it a settings file?")
@@ -65,7 +64,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise SettingsError(str(path), f"is not valid TOML: {error}") from error
 
 
-def convert(raw: dict[str, Any], kind: type[T], path: Path) -> T:
+def convert(raw: dict[str, object], kind: type[T], path: Path) -> T:
     """Parse settings strictly; `path` is named in the error.
 
     Raises:
