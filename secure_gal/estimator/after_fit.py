@@ -22,7 +22,7 @@ from secure_gal.estimator.listener import listener_of
 Array = npt.NDArray[np.float64]
 
 
-def classifies(estimator: Any) -> bool:
+def classifies(estimator: AfterFit) -> bool:
     """Whether its task is a classification."""
     return bool(estimator.task == "classification")
 
@@ -30,7 +30,7 @@ def classifies(estimator: Any) -> bool:
 class AfterFit(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """`GAL` without its parameters and `fit`."""
 
-    def _outputs(self, X: Any) -> Array:
+    def _outputs(self, X: object) -> Array:
         """F (n, K) of new rows."""
         check_is_fitted(self, "fitted_")
         with in_words_of_the_caller():
@@ -40,13 +40,13 @@ class AfterFit(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
         with predicting.whole_state():
             return predicting.outputs(self.fitted_, blocks, self.beyond, listener_of(self.verbose))
 
-    def _new(self, X: Any) -> list[Block]:
+    def _new(self, X: object) -> list[Block]:
         blocks = read_blocks(X, self.parties, checked_by(self, X, reset=False))
         refuse_other_blocks(self.fitted_, blocks)
         return blocks
 
     @available_if(classifies)  # type: ignore[untyped-decorator]
-    def decision_function(self, X: Any) -> Array:
+    def decision_function(self, X: object) -> Array:
         """Log-odds of the second of two classes (n,), or scores (n, classes); raises as `predict`."""
         f = self._outputs(X)
         return f[:, 0] * self._sign if f.shape[1] == 1 else f[:, self._columns_]
@@ -57,14 +57,14 @@ class AfterFit(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
         return 1.0 if self._columns_[0] == 0 else -1.0
 
     @available_if(classifies)  # type: ignore[untyped-decorator]
-    def predict_proba(self, X: Any) -> Array:
+    def predict_proba(self, X: object) -> Array:
         """Probabilities (n, classes) in the order of `classes_`; raises as `predict`."""
         return self._probabilities(self._outputs(X))
 
     def _probabilities(self, f: Array) -> Array:
         return predicting.encoder_and_codec(self.fitted_)[1].probabilities(f)[:, self._columns_]
 
-    def predict(self, X: Any) -> npt.NDArray[Any]:
+    def predict(self, X: object) -> npt.NDArray[Any]:
         """Classes in the type of y, or values in its unit, (n,), for rows like those of `fit`.
 
         Raises:
@@ -79,7 +79,7 @@ class AfterFit(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
             return np.asarray(self.classes_[self._probabilities(f).argmax(axis=1)])
         return predicting.encoder_and_codec(self.fitted_)[1].values(f)
 
-    def staged_predict(self, X: Any) -> Iterator[npt.NDArray[Any]]:
+    def staged_predict(self, X: object) -> Iterator[npt.NDArray[Any]]:
         """Predictions after 0, 1, ... kept rounds, of a study in which all parties keep their models; raises as
         `predict`, and ParameterError of another study."""
         check_is_fitted(self, "fitted_")
@@ -87,7 +87,7 @@ class AfterFit(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
             for f in predicting.staged(self.fitted_, self._new(X), listener_of(self.verbose).warn):
                 yield self._decoded(f)
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: object, y: object, sample_weight: object = None) -> float:
         """Accuracy, or R^2 of a regression; y and weights belong to rows as in `fit`. Raises as `predict`."""
         from sklearn.metrics import accuracy_score, r2_score
 

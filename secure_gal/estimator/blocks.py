@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from secure_gal.estimator.frames import ID, ID_COLUMN, Keys, columns_of, is_fram
 from secure_gal.estimator.params import check_names
 
 Rows = pl.DataFrame | ArrayRows
-Check = Callable[[Any, str], npt.NDArray[Any]]
+Check = Callable[[object, str], npt.NDArray[Any]]
 """An array, a list or anything like it, and where it comes from, to an array of numbers; ValueError or TypeError."""
 
 
@@ -61,37 +61,37 @@ class Block:
         return replace(self, rows=picked, count=len(chosen), keys=keys)
 
 
-def is_list_of_blocks(x: Any) -> bool:
+def is_list_of_blocks(x: object) -> TypeGuard[Sequence[object]]:
     """Whether it is a list of tables and not one table as a list of its rows."""
     return isinstance(x, list | tuple) and len(x) > 0 and (is_frame(x[0]) or _dimensions(x[0]) >= 2)
 
 
-def _dimensions(x: Any) -> int:
+def _dimensions(x: object) -> int:
     if hasattr(x, "ndim"):
         return int(x.ndim)
     return 1 + _dimensions(x[0]) if isinstance(x, list | tuple) and len(x) else int(isinstance(x, list | tuple))
 
 
-def party_names(x: Any, parties: Any) -> tuple[str, ...]:
+def party_names(x: object, parties: object) -> tuple[str, ...]:
     """The parties, the sponsor first: keys of a dictionary, the list itself, or `party-0`, `party-1` and so on.
 
     Raises:
         SettingsError: not one name a block, or a dictionary of columns for what is no single table.
     """
-    blocks = is_list_of_blocks(x)
+    blocks = len(x) if is_list_of_blocks(x) else None
     if isinstance(parties, Mapping):
-        if blocks:
+        if blocks is not None:
             raise SettingsError(
                 "parties", "names the columns of one table; with a list of blocks it is a list of names"
             )
         names = tuple(parties)
     elif parties is None:
-        names = tuple(f"party-{m}" for m in range(len(x) if blocks else 1))
+        names = tuple(f"party-{m}" for m in range(blocks or 1))
     elif isinstance(parties, list | tuple):
         names = tuple(parties)
     else:
         raise SettingsError("parties", f"{parties!r}; accepted: a list of names, or a dictionary of each one's columns")
-    expected = len(x) if blocks else len(parties) if isinstance(parties, Mapping) else 1
+    expected = blocks or (len(parties) if isinstance(parties, Mapping) else 1)
     if not names or len(names) != expected:
         of = f"{expected} blocks" if blocks else 'one table: say whose its columns are, {"hospital": ["age"], ...}'
         raise SettingsError("parties", f"{list(names)!r} for {of}")
@@ -99,7 +99,7 @@ def party_names(x: Any, parties: Any) -> tuple[str, ...]:
     return names
 
 
-def read_blocks(x: Any, parties: Any, check: Check) -> list[Block]:
+def read_blocks(x: object, parties: object, check: Check) -> list[Block]:
     """One block a party, all of the same rows in the order of the first.
 
     Raises:
@@ -122,7 +122,7 @@ def read_blocks(x: Any, parties: Any, check: Check) -> list[Block]:
     ]
 
 
-def _chosen(columns: Any, name: str) -> list[Any]:
+def _chosen(columns: object, name: str) -> list[Hashable]:
     if isinstance(columns, str) or not isinstance(columns, Sequence | np.ndarray):
         raise SettingsError("parties", f"{columns!r} of {name}; accepted: a list of columns")
     chosen = [each.item() if isinstance(each, np.generic) else each for each in columns]
@@ -131,15 +131,15 @@ def _chosen(columns: Any, name: str) -> list[Any]:
     return chosen
 
 
-def _divided_array(x: npt.NDArray[Any], parties: Mapping[str, Any]) -> list[Block]:
+def _divided_array(x: npt.NDArray[Any], parties: Mapping[str, object]) -> list[Block]:
     found = []
     for name, columns in parties.items():
         chosen = _chosen(columns, name)
-        if wrong := [i for i in chosen if not isinstance(i, int) or not 0 <= i < x.shape[1]]:
-            raise SettingsError(
-                "parties", f"{wrong[0]!r} of {name}; accepted: places of columns, 0 to {x.shape[1] - 1}"
-            )
-        found.append(Block(name, f"X ({name})", _table(x[:, chosen], chosen), len(x)))
+        places = [i for i in chosen if isinstance(i, int) and 0 <= i < x.shape[1]]
+        if len(places) < len(chosen):
+            wrong = next(i for i in chosen if i not in places)
+            raise SettingsError("parties", f"{wrong!r} of {name}; accepted: places of columns, 0 to {x.shape[1] - 1}")
+        found.append(Block(name, f"X ({name})", _table(x[:, places], places), len(x)))
     return found
 
 
@@ -148,7 +148,7 @@ def _table(x: npt.NDArray[Any], places: Sequence[int]) -> pl.DataFrame:
     return pl.DataFrame({f"x{place}": x[:, i].astype(np.float64) for i, place in enumerate(places)})
 
 
-def _block(x: Any, name: str, where: str, check: Check) -> Block:
+def _block(x: object, name: str, where: str, check: Check) -> Block:
     if is_frame(x):
         keys = keys_of(x, where)
         rows = columns_of(x, where)

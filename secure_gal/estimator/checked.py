@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,14 +15,17 @@ from secure_gal.estimator.blocks import Block, Check, is_list_of_blocks
 from secure_gal.estimator.fitted import Fitted
 from secure_gal.estimator.frames import is_frame
 
+if TYPE_CHECKING:
+    from secure_gal.estimator.after_fit import AfterFit
 
-def checked_by(estimator: Any, x: Any, *, reset: bool) -> Check:
+
+def checked_by(estimator: AfterFit, x: object, *, reset: bool) -> Check:
     """How arrays are checked for this X; one table's features are compared with those of `fit`, or kept for it.
 
     Raises:
         ValueError: one frame has other columns than in `fit`.
     """
-    options: dict[str, Any] = {
+    options: dict[str, object] = {
         "ensure_all_finite": "allow-nan",
         "allow_nd": True,
         "ensure_min_samples": 2 * int(reset),
@@ -35,19 +38,19 @@ def checked_by(estimator: Any, x: Any, *, reset: bool) -> Check:
     return lambda table, where: np.asarray(validate_data(estimator, unmasked(table), reset=reset, **options))
 
 
-def unmasked(x: Any) -> Any:
+def unmasked(x: object) -> object:
     """A masked array with missing values where it is masked; scikit-learn's checks would take what lies below."""
     return np.ma.asarray(x, dtype=np.float64).filled(np.nan) if np.ma.isMaskedArray(x) else x
 
 
-def _named(block: Any, where: str, options: dict[str, Any]) -> npt.NDArray[Any]:
+def _named(block: object, where: str, options: dict[str, object]) -> npt.NDArray[Any]:
     try:
         return np.asarray(check_array(unmasked(block), **options))
     except ValueError as error:
         raise DataError(where, str(error)) from error
 
 
-def remember_features(estimator: Any, x: Any, blocks: Sequence[Block]) -> None:
+def remember_features(estimator: AfterFit, x: object, blocks: Sequence[Block]) -> None:
     """`n_features_in_` and `feature_names_in_` of a list of blocks; one table's are known already."""
     if not is_list_of_blocks(x):
         return

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Protocol, assert_never
+from typing import NamedTuple, Protocol, assert_never
 
 import msgspec
 
@@ -35,6 +35,8 @@ class Role(Protocol):
 
     state: State
 
+    @property
+    def phase(self) -> str: ...
     def start(self) -> list[Effect]: ...
     def receive(self, peer: str, message: Message) -> list[Effect]: ...
 
@@ -120,7 +122,7 @@ def payload_bytes(message: Message) -> int:
     return total
 
 
-def require_phase(role: Any, phase: str, name: str) -> None:
+def require_phase(role: Role, phase: str, name: str) -> None:
     """StateError where nothing is due and a role is not where it should be."""
     if role.phase != phase:
         raise StateError(f"nothing is due any more, and {name} is {role.phase} instead of {phase}")

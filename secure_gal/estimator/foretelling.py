@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TypedDict
 
 import msgspec
 
@@ -25,10 +25,16 @@ from secure_gal.protocol.agreement import reading
 from secure_gal.settings.study import Study
 from secure_gal.volume import Volume
 
-Found = dict[str, Any]
+
+class Foretold(TypedDict):
+    """Bytes by (sender, receiver), CPU seconds by (party, work), and what is taken of each budget, and of how much."""
+
+    bytes: dict[tuple[str, str], int]
+    seconds: dict[tuple[str, str], float]
+    budgets: dict[str, tuple[int, int]]
 
 
-def foretell(study: Study, blocks: Sequence[Block], chosen: Mapping[str, Chosen], target: Target) -> Found:
+def foretell(study: Study, blocks: Sequence[Block], chosen: Mapping[str, Chosen], target: Target) -> Foretold:
     """Bytes, seconds and budgets of a study in which all rows take part and every round is run.
 
     Returns:
@@ -80,12 +86,12 @@ def _of_party(study: Study, block: Block, chosen: Chosen, target: Target, shared
         party = rehearsal.quiet(asked, Path.cwd())
         learner = copy.deepcopy(chosen.own)
         memory = in_memory(block, party, study, learner=learner, target=target if sponsor else None, to_learn=True)
-        kind: Any = SponsorData if sponsor else AssistorData
-        model = kind(party, study, Path.cwd(), lambda text: None, memory=memory)
         if sponsor:
-            pace = rehearsal.sponsor(cast(SponsorData, model), study, asked).pace(rows)
+            own = SponsorData(party, study, Path.cwd(), lambda text: None, memory=memory)
+            pace = rehearsal.sponsor(own, study, asked).pace(rows)
             return reckoning.of_sponsor(study, pace, shared.ciphers, shared.sums, rows)[0]
-        pace = rehearsal.assistor(cast(AssistorData, model), study, asked.learner).pace(rows)
+        model = AssistorData(party, study, Path.cwd(), lambda text: None, memory=memory)
+        pace = rehearsal.assistor(model, study, asked.learner).pace(rows)
         adds = block.party == study.adder
         return reckoning.of_assistor(study, pace, shared.ciphers, shared.sums, rows, aggregates=adds)
 

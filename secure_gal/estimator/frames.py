@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import narwhals.stable.v2 as nw
 import polars as pl
 
 from secure_gal.data.plain_types import check_names, plain_columns
 from secure_gal.errors import DataError
+
+if TYPE_CHECKING:
+    from narwhals.stable.v2.typing import IntoDataFrame
 
 ID = "id"
 """A column of this name says who a row is about, where every block has one; it is then no feature."""
@@ -22,15 +25,15 @@ class Keys:
     """What rows are known by: values (n,) of an index or of the column `id`; repr shows none of them."""
 
     what: str
-    values: list[Any] = field(repr=False)
+    values: list[Hashable] = field(repr=False)
 
 
-def is_frame(x: Any) -> bool:
+def is_frame(x: object) -> TypeGuard[IntoDataFrame]:
     """Whether narwhals knows it for a frame that is in memory."""
     return bool(nw.dependencies.is_into_dataframe(x))
 
 
-def columns_of(x: Any, where: str, taken: Sequence[str] | None = None) -> pl.DataFrame:
+def columns_of(x: IntoDataFrame, where: str, taken: Sequence[Hashable] | None = None) -> pl.DataFrame:
     """The columns that take part, in plain types; all without `taken`.
 
     Raises:
@@ -39,10 +42,11 @@ def columns_of(x: Any, where: str, taken: Sequence[str] | None = None) -> pl.Dat
     frame = nw.from_native(x, eager_only=True)
     names = [str(name) for name in frame.columns]
     check_names(names, where)
-    if absent := [name for name in taken or () if name not in names]:
+    places: dict[Hashable, int] = {name: number for number, name in enumerate(names)}
+    if absent := [name for name in taken or () if name not in places]:
         raise DataError(where, f"has no column {', '.join(map(repr, absent[:10]))}; its columns are {_few(names)}")
     columns = [_column(frame[:, number], name, where) for number, name in enumerate(names)]
-    chosen = columns if taken is None else [columns[names.index(name)] for name in taken]
+    chosen = columns if taken is None else [columns[places[name]] for name in taken]
     return plain_columns(pl.DataFrame(chosen), where)
 
 
@@ -50,7 +54,7 @@ def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:20])
 
 
-def keys_of(x: Any, where: str) -> Keys | None:
+def keys_of(x: IntoDataFrame, where: str) -> Keys | None:
     """What a frame's rows are known by: its column `id`, else its index; None of one that has neither."""
     frame = nw.from_native(x, eager_only=True)
     if ID in frame.columns:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.utils import ClassifierTags, RegressorTags
+from sklearn.utils import ClassifierTags, RegressorTags, Tags
 
 from secure_gal.estimator import predicting, results
 from secure_gal.estimator.after_fit import AfterFit, classifies
@@ -22,8 +22,12 @@ from secure_gal.estimator.labels import Labels, class_columns, read_labels, read
 from secure_gal.estimator.listener import listener_of
 from secure_gal.estimator.params import beyond_of, learners_of, settings_of, study_of
 from secure_gal.learners.base import Learner
+from secure_gal.settings.classes import Class
 from secure_gal.settings.party import LearnerSettings
 from secure_gal.settings.study import Study
+
+if TYPE_CHECKING:
+    from secure_gal.estimator.foretelling import Foretold
 
 Array = npt.NDArray[np.float64]
 
@@ -135,8 +139,8 @@ class GAL(AfterFit):
         task: str = "classification",
         loss: str = "auto",
         rounds: int = 10,
-        learners: Any = "linear",
-        parties: Any = None,
+        learners: object = "linear",
+        parties: object = None,
         weights: str = "fitted",
         learning_rate: str | float = "search",
         validation: float = 0.0,
@@ -148,7 +152,7 @@ class GAL(AfterFit):
         parameters: str = "standard",
         ids: str = "clear",
         epsilon: float | None = None,
-        classes: Sequence[Any] | None = None,
+        classes: Sequence[Class] | None = None,
         label_range: tuple[float, float] | None = None,
         noise: float | None = None,
         clip: float = 1.0,
@@ -165,7 +169,7 @@ class GAL(AfterFit):
         self.noise, self.clip, self.aggregator, self.beyond = noise, clip, aggregator, beyond
         self.keep_messages, self.verbose = keep_messages, verbose
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         if classifies(self):
             tags.estimator_type, tags.classifier_tags = "classifier", ClassifierTags()
@@ -175,7 +179,7 @@ class GAL(AfterFit):
         tags.input_tags.allow_nan = tags.input_tags.string = tags.input_tags.categorical = True
         return tags
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> GAL:
+    def fit(self, X: object, y: object, sample_weight: object = None) -> GAL:
         """Learn from X of N rows and labels y (N,).
 
         Args:
@@ -199,7 +203,7 @@ class GAL(AfterFit):
             remember_features(self, X, blocks)
         return self
 
-    def forecast(self, X: Any, y: Any, sample_weight: Any = None) -> dict[str, Any]:
+    def forecast(self, X: object, y: object, sample_weight: object = None) -> Foretold:
         """What `fit` of the same arguments will take, from two seconds of every party's own work; nothing is learnt.
 
         Returns:

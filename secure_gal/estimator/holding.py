@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +19,7 @@ from secure_gal.errors import DataError
 from secure_gal.estimator.blocks import Block
 from secure_gal.holdings.in_memory import InMemory
 from secure_gal.learners.base import Learner
+from secure_gal.settings.classes import Label
 from secure_gal.settings.party import DataSettings, LearnerSettings, PartySettings
 from secure_gal.settings.report import ReportSettings
 from secure_gal.settings.study import Study
@@ -33,7 +33,7 @@ NOWHERE = Path("/nonexistent")
 class Target:
     """The sponsor's labels, and weights of its rows where there are any."""
 
-    labels: list[Any] = field(repr=False)
+    labels: list[Label] = field(repr=False)
     weights: npt.NDArray[np.float64] | None = field(default=None, repr=False)
 
 
@@ -82,7 +82,7 @@ def _table(
         ids = list(ids_of(block.count))
         labels, weights = (None, None) if target is None else (target.labels, target.weights)
         return Table(ids, block.rows, labels, Path(block.where), pl.DataFrame({ID: ids}), weights=weights)
-    beside = {ID: list(ids_of(block.count))}
+    beside: dict[str, Sequence[object]] = {ID: list(ids_of(block.count))}
     if target is not None:
         beside[LABEL] = target.labels
         if target.weights is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from secure_gal.errors import DataError
 from secure_gal.estimator.blocks import Block, order_of
 from secure_gal.estimator.frames import INDEX, Keys
-from secure_gal.settings.classes import class_of, outputs_of
+from secure_gal.settings.classes import Class, Label, class_of, outputs_of
 from secure_gal.settings.study import Task
 
 
@@ -25,7 +26,7 @@ class Labels:
         classes: in ascending order and in the type of y; none for a regression.
     """
 
-    column: list[Any]
+    column: list[Label]
     classes: npt.NDArray[Any]
 
     @property
@@ -34,7 +35,7 @@ class Labels:
         return outputs_of(len(self.classes))
 
 
-def read_labels(y: Any, task: Task, first: Block) -> Labels:
+def read_labels(y: object, task: Task, first: Block) -> Labels:
     """y by the rows of the sponsor's block.
 
     Raises:
@@ -60,7 +61,7 @@ def read_labels(y: Any, task: Task, first: Block) -> Labels:
     return _classes(values)
 
 
-def _array(y: Any) -> npt.NDArray[Any]:
+def _array(y: object) -> npt.NDArray[Any]:
     try:
         return np.asarray(y)
     except ValueError as error:
@@ -75,7 +76,7 @@ def _refuse_missing(values: npt.NDArray[Any]) -> None:
             raise DataError("y", f"row {row + 1} is {value}: there is no label to learn from; leave that row out")
 
 
-def _differs_from_itself(value: Any) -> bool:
+def _differs_from_itself(value: object) -> bool:
     """As missing values alone do; of that of pandas there is no telling."""
     try:
         return bool(value != value)
@@ -83,12 +84,12 @@ def _differs_from_itself(value: Any) -> bool:
         return True
 
 
-def _refuse_masked(values: Any, name: str) -> None:
+def _refuse_masked(values: object, name: str) -> None:
     if np.ma.isMaskedArray(values) and np.ma.is_masked(values):
         raise DataError(name, "has masked values; leave their rows out")
 
 
-def by_keys(given: Any, values: npt.NDArray[Any], first: Block, name: str) -> npt.NDArray[Any]:
+def by_keys(given: object, values: npt.NDArray[Any], first: Block, name: str) -> npt.NDArray[Any]:
     """One value a row in the order of the block's rows, where both have an index.
 
     Args:
@@ -116,13 +117,13 @@ def _classes(values: npt.NDArray[Any]) -> Labels:
     return Labels([texts[code] for code in codes.tolist()], classes)
 
 
-def class_columns(classes: npt.NDArray[Any], coded: tuple[Any, ...]) -> npt.NDArray[np.int64]:
+def class_columns(classes: npt.NDArray[Any], coded: Sequence[Class]) -> npt.NDArray[np.int64]:
     """Which column of a study's probabilities each class of y is; the study orders classes by its own rule."""
     place = {label: column for column, label in enumerate(coded)}
     return np.array([place[class_of(str(each))] for each in classes.tolist()], dtype=np.int64)
 
 
-def read_weights(sample_weight: Any, first: Block) -> npt.NDArray[np.float64] | None:
+def read_weights(sample_weight: object, first: Block) -> npt.NDArray[np.float64] | None:
     """Weights (N,) by the rows of the sponsor's block, 0 or more; None where there are none.
 
     Raises:

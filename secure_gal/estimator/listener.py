@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import msgspec
 
@@ -16,7 +15,7 @@ class DataNote(UserWarning):
     """What a person should know of the data or of a fit; nothing is wrong with it."""
 
 
-def listener_of(verbose: Any) -> Listener:
+def listener_of(verbose: int) -> Listener:
     """By `verbose`; warnings are always given."""
 
     def on_event(party: str, event: Event) -> None:

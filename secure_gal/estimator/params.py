@@ -34,7 +34,7 @@ ACCEPTED = (
 )
 
 
-def study_of(given: Mapping[str, Any], names: Sequence[str], outputs: int, weighted: bool) -> Study:
+def study_of(given: Mapping[str, object], names: Sequence[str], outputs: int, weighted: bool) -> Study:
     """The parameters as a study, by the rules of study.toml; numpy's scalars become Python's.
 
     Args:
@@ -69,7 +69,7 @@ def study_of(given: Mapping[str, Any], names: Sequence[str], outputs: int, weigh
     return study
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):

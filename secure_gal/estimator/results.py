@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 import numpy as np
 
@@ -19,7 +17,7 @@ from secure_gal.protocol.sponsor_records import SponsorRecords
 from secure_gal.state import State
 
 ALONE = "One party learns alone: nothing is sent to anybody."
-Found = dict[str, Any]
+Found = dict[str, object]
 """By attribute of the estimator."""
 
 

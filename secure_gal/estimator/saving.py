@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 import msgspec
 import numpy as np
@@ -24,11 +24,16 @@ from secure_gal.data.schema import Schema
 from secure_gal.errors import SettingsError
 from secure_gal.estimator.complete import missing_of
 from secure_gal.estimator.fitted import Fitted, PartyFitted
+from secure_gal.holdings.budget import Kind
 from secure_gal.learners import storage
 from secure_gal.settings.checks import check_study
 from secure_gal.settings.party import LearnerSettings
 from secure_gal.settings.study import Study
 
+if TYPE_CHECKING:
+    from secure_gal.estimator.after_fit import AfterFit
+
+E = TypeVar("E", bound="AfterFit")
 FORMAT = b"secure-gal estimator 1\n"
 HEAD = "estimator"
 KEPT = (
@@ -59,7 +64,7 @@ class _Party(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     learner: LearnerSettings
     schema: Schema | None
     inner: tuple[int, ...]
-    spent: dict[str, int]
+    spent: dict[Kind, int]
     arrays: dict[str, int]
     texts: dict[str, int]
 
@@ -74,7 +79,12 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kept: int
 
 
-def save(estimator: Any, path: Path) -> None:
+class _Beside(TypedDict):
+    parameters: dict[str, object]
+    attributes: dict[str, object]
+
+
+def save(estimator: AfterFit, path: Path) -> None:
     """Write a fitted estimator, mode 0600.
 
     Raises:
@@ -113,19 +123,27 @@ def framed(body: bytes) -> bytes:
     return FORMAT + hashlib.sha256(body).digest() + body
 
 
-def _listed(values: npt.NDArray[Any]) -> tuple[str, list[Any]]:
+def _listed(values: npt.NDArray[Any]) -> tuple[str, list[object]]:
     """An array of numbers, texts, days or times as its type and values."""
     numbers = values.view(np.int64) if values.dtype.kind in "mM" else values
     return values.dtype.str, numbers.tolist()
 
 
-def _plain(value: Any) -> Any:
+def _array(listed: object) -> npt.NDArray[Any]:
+    """What `_listed` made."""
+    kind, values = msgspec.convert(listed, tuple[str, list[object]])
+    return np.array(values, dtype=kind)
+
+
+def _plain(value: object) -> object:
     """Parameters as data: numbers and arrays of NumPy become Python's."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     if isinstance(value, Mapping):
         return {name: _plain(item) for name, item in value.items()}
-    return type(value)(map(_plain, value)) if type(value) in (list, tuple) else value
+    if type(value) is tuple:
+        return tuple(map(_plain, value))
+    return list(map(_plain, value)) if type(value) is list else value
 
 
 def _number(value: npt.NDArray[Any] | bytes, arrays: list[npt.NDArray[Any]]) -> int:
@@ -138,11 +156,11 @@ def _party(part: PartyFitted, arrays: list[npt.NDArray[Any]]) -> _Party:
     numbers = {key: _number(value, arrays) for key, value in part.state.items()}
     texts = {key: number for key, number in numbers.items() if isinstance(part.state[key], bytes)}
     held = {key: number for key, number in numbers.items() if key not in texts}
-    spent = {str(kind): amount for kind, amount in part.spent.items()}
+    spent = dict(part.spent)
     return _Party(part.name, part.learner, part.schema, part.inner, spent, held, texts)
 
 
-def load(kind: Any, path: Path, trusted: tuple[str, ...]) -> Any:
+def load(kind: type[E], path: Path, trusted: tuple[str, ...]) -> E:
     """The estimator that `save` wrote, of the class `kind`.
 
     Args:
@@ -167,7 +185,7 @@ def load(kind: Any, path: Path, trusted: tuple[str, ...]) -> Any:
         tensors = read(body)
         file = msgspec.json.decode(tensors.pop(HEAD).tobytes(), type=_File)
         fitted = Fitted(file.study, tuple(_read(part, tensors) for part in file.parties), _texts(file.key, tensors))
-        beside = storage.load(tensors[str(file.kept)].tobytes())
+        beside: _Beside = storage.load(tensors[str(file.kept)].tobytes())
         check_study(file.study, path)
         if lost := missing_of(fitted):
             raise SettingsError(str(path), f"has no entry {lost}, which predictions read; is it as it was saved?")
@@ -184,8 +202,7 @@ def _texts(numbers: Mapping[str, int], tensors: Mapping[str, npt.NDArray[Any]]) 
 
 def _read(part: _Party, tensors: Mapping[str, npt.NDArray[Any]]) -> PartyFitted:
     state = {key: tensors[str(number)] for key, number in part.arrays.items()} | _texts(part.texts, tensors)
-    spent: Any = part.spent
-    return PartyFitted(part.name, part.learner, part.schema, part.inner, state, spent)
+    return PartyFitted(part.name, part.learner, part.schema, part.inner, state, part.spent)
 
 
 def _try(part: PartyFitted, trusted: tuple[str, ...], path: Path) -> None:
@@ -198,7 +215,7 @@ def _try(part: PartyFitted, trusted: tuple[str, ...], path: Path) -> None:
                 raise SettingsError(str(path), f"{part.name}, {key}: {error.problem}") from error
 
 
-def _estimator(kind: Any, fitted: Fitted, beside: Any, path: Path) -> Any:
+def _estimator(kind: type[E], fitted: Fitted, beside: _Beside, path: Path) -> E:
     from secure_gal.estimator.predicting import rounds_of
 
     attributes = beside["attributes"]
@@ -210,6 +227,6 @@ def _estimator(kind: Any, fitted: Fitted, beside: Any, path: Path) -> Any:
     if stray := attributes.keys() - set(KEPT):
         raise SettingsError(str(path), f"has attributes of another release: {', '.join(sorted(stray))}")
     for name, value in attributes.items():
-        setattr(made, name, np.array(value[1], dtype=value[0]) if name in ("classes_", "feature_names_in_") else value)
+        setattr(made, name, _array(value) if name in ("classes_", "feature_names_in_") else value)
     made.history_, made.fitted_ = rounds_of(fitted), fitted
     return made
