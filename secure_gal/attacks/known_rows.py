@@ -7,12 +7,15 @@ are picked by cross-validation on known rows only, so that messages which say no
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from secure_gal.attacks.finding import Array
+
+if TYPE_CHECKING:
+    from sklearn.base import ClassifierMixin
 
 KNOWN_SHARE = 0.1
 MOST_KNOWN = 500
@@ -81,7 +84,7 @@ def fit_classes(
     return guess(every), guess([i for i in every if not choices[i][2]])
 
 
-def _logistic(_: int) -> Any:
+def _logistic(_: int) -> ClassifierMixin:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -89,13 +92,13 @@ def _logistic(_: int) -> Any:
     return make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=500))
 
 
-def _trees(seed: int) -> Any:
+def _trees(seed: int) -> ClassifierMixin:
     from sklearn.ensemble import ExtraTreesClassifier
 
     return ExtraTreesClassifier(TREES, class_weight="balanced", min_samples_leaf=2, random_state=seed)
 
 
-def _cross_validated(model: Any, x: Array, y: npt.NDArray[Any], seed: int) -> float:
+def _cross_validated(model: ClassifierMixin, x: Array, y: npt.NDArray[Any], seed: int) -> float:
     from sklearn.model_selection import StratifiedKFold, cross_val_score
 
     rarest = int(np.unique(y, return_counts=True)[1].min())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,9 @@ from secure_gal.estimator.checked import checked_by, refuse_other_blocks
 from secure_gal.estimator.errors import in_words_of_the_caller
 from secure_gal.estimator.labels import by_keys, read_weights
 from secure_gal.estimator.listener import listener_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Array = npt.NDArray[np.float64]
 
@@ -127,14 +130,14 @@ class AfterFit(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
             found: Self = saving.load(cls, Path(path), tuple(trusted))
             return found
 
-    def plot_rounds(self, ax: Any = None) -> Any:
+    def plot_rounds(self, ax: Axes | None = None) -> Any:
         """Loss of the training and held-out rows by round, on matplotlib axes, which are returned."""
         from secure_gal.estimator.plots import rounds
 
         check_is_fitted(self, "fitted_")
         return rounds(self.history_, self.n_rounds_, ax)
 
-    def plot_weights(self, ax: Any = None) -> Any:
+    def plot_weights(self, ax: Axes | None = None) -> Any:
         """The parties' weights by round, stacked, on matplotlib axes, which are returned."""
         from secure_gal.estimator.plots import weights
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from secure_gal.settings.limits import Beyond, beyond_problem, limits_of
 from secure_gal.settings.load import convert
 from secure_gal.settings.party import LearnerSettings
 from secure_gal.settings.study import Protect, Study
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
 WHERE = Path("GAL")
 """Stands in messages where a study's file name would."""
@@ -163,7 +166,7 @@ def _check_learner(chosen: Any, where: str) -> LearnerSettings | Learner:
     return chosen  # type: ignore[no-any-return]
 
 
-def _adapted(estimator: Any, where: str) -> Learner:
+def _adapted(estimator: BaseEstimator, where: str) -> Learner:
     from sklearn.base import BaseEstimator, clone, is_classifier
 
     if isinstance(estimator, BaseEstimator) and is_classifier(estimator):
@@ -173,7 +176,7 @@ def _adapted(estimator: Any, where: str) -> Learner:
             "pseudo-residual, a number, for any task; accepted: a regressor",
         )
 
-    def fresh(seed: int) -> Any:
+    def fresh(seed: int) -> BaseEstimator:
         open_ = [key for key, value in estimator.get_params().items() if key.endswith("random_state") and value is None]
         return clone(estimator).set_params(**dict.fromkeys(open_, seed))
 

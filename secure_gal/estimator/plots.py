@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from secure_gal.errors import SettingsError
 from secure_gal.events import RoundRecord
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-def rounds(history: Sequence[RoundRecord], kept: int, ax: Any) -> Any:
+
+def rounds(history: Sequence[RoundRecord], kept: int, ax: Axes | None) -> Axes:
     """Loss by round; a line stands at the last round that is kept."""
     ax = _axes(ax)
     numbers = [record.round for record in history]
     how = "out of fold" if all(record.out_of_fold for record in history) else "training rows"
     ax.plot(numbers, [record.train_loss for record in history], marker="o", label=how)
-    if all(record.valid_loss is not None for record in history):
-        ax.plot(numbers, [record.valid_loss for record in history], marker="o", label="held-out rows")
+    held = [record.valid_loss for record in history if record.valid_loss is not None]
+    if len(held) == len(history):
+        ax.plot(numbers, held, marker="o", label="held-out rows")
     ax.axvline(kept, linestyle=":", color="grey", label="last round kept")
     ax.set(xlabel="round", ylabel="loss")
     ax.legend()
     return ax
 
 
-def weights(history: Sequence[RoundRecord], kept: int, ax: Any) -> Any:
+def weights(history: Sequence[RoundRecord], kept: int, ax: Axes | None) -> Axes:
     """Weights by kept round, one party on the other."""
     ax = _axes(ax)
     numbers, floor = [record.round for record in history[:kept]], [0.0] * kept
@@ -36,7 +40,7 @@ def weights(history: Sequence[RoundRecord], kept: int, ax: Any) -> Any:
     return ax
 
 
-def _axes(ax: Any) -> Any:
+def _axes(ax: Axes | None) -> Axes:
     if ax is not None:
         return ax
     try:
