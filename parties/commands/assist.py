@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from parties.commands.consent import go_beyond, require_consent
 from parties.run.budget import DataBudget
 from parties.run.computing import Computing
+from parties.run.cores import share_cores
 from parties.run.kept_keys import KeysAtHome
 from parties.run.loop import Loop, stop_at_once
 from parties.run.patience import Patience
@@ -53,6 +54,7 @@ def assist(
         json: one JSON object a line instead of plain lines.
     """
     session = open_session(party_file)
+    share_cores(session.study)
     if session.party.party == session.study.sponsor:
         from secure_gal.errors import SettingsError
 

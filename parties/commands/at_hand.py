@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from parties.run.cores import share_cores
 from parties.run.session import Session, open_session
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def at_hand(file: Path) -> AtHand:
         DataError: as `secure_gal.data.table.read_table`.
     """
     session = open_session(file)
+    share_cores(session.study)  # what is timed is timed as the study will compute
     from secure_gal.holdings.party import PartyHolding
 
     model = PartyHolding(session.party, session.study, session.folder, lambda text: None)

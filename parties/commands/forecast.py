@@ -25,6 +25,7 @@ from secure_gal.forecast.reckoning import Costs, Forecast, ways
 from secure_gal.forecast.traffic import foretold
 from secure_gal.forecast.widths import padded_width, widest
 from secure_gal.protocol.agreement import reading
+from secure_gal.settings.address import one_machine
 from secure_gal.volume import Volume
 from transport import wire
 
@@ -186,10 +187,10 @@ def _of_rounds(party: AtHand, measured: Measured, volume: Volume, rounds: int) -
     if me == study.sponsor:
         made, moved = (study, pace, measured.ciphers, measured.sums, rows), base.costs.bytes
         seconds, elapsed = reckoning.of_sponsor(*made, moved)
-        if reckoning.together(study):
-            cpu, each = (sum(found.values()) for found in (seconds, reckoning.of_assistor(*made, aggregates=False)))
+        if one_machine(study.address):
+            each = sum(reckoning.of_assistor(*made, aggregates=False).values())
             cores = calibrated.this_machine().cores
-            elapsed = reckoning.on_one_machine(elapsed, cpu, each, len(study.assistors), cores)
+            elapsed = reckoning.on_one_machine(elapsed, seconds, each, len(study.assistors), cores)
     else:
         adds = me == study.adder
         seconds = reckoning.of_assistor(study, pace, measured.ciphers, measured.sums, rows, aggregates=adds)
@@ -213,7 +214,7 @@ def in_words(session: Session, ends: Sequence[Forecast]) -> str:
     if last.epochs:
         lines.append(f"  every fit of the network takes its {last.epochs} epochs here; one that stops early takes less")
     if last.elapsed is not None:
-        one = reckoning.together(session.study)
+        one = one_machine(session.study.address)
         machines = "all parties share this one's cores" if one else "the others' machines are like this one"
         lines.append(
             f"  from the last greeting to the results: {_range([e.elapsed for e in ends])} s and what the line takes, "

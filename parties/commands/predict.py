@@ -22,6 +22,7 @@ from parties.commands.train import complete_results, go_online, require_finished
 from parties.report.results import threshold_of
 from parties.report.rounds import write_atomically
 from parties.run.ckks_key import open_cipher
+from parties.run.cores import share_cores
 from parties.run.loop import Loop, stop_at_once
 from parties.run.patience import Patience
 from parties.run.progress import Progress
@@ -48,6 +49,7 @@ BLOCK_ROWS = 1 << 16
 def predict(party_file: Path, ids: Path, out: Path, *, json: bool = False) -> int:
     """Predict the rows of `ids` (a table, or ids alone) and write `out`; returns the exit code."""
     session = open_session(party_file)
+    share_cores(session.study)
     require_sponsor(session)
     _check_paths(session, ids, out)
     store = open_store(session)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from parties.commands.consent import go_beyond
 from parties.commands.looks import classes_of
 from parties.run.certifier import Certifier
+from parties.run.cores import share_cores
 from parties.run.loop import Loop, stop_at_once
 from parties.run.patience import Patience
 from parties.run.progress import Progress
@@ -58,6 +59,7 @@ def train(party_file: Path, *, beyond: Sequence[str] = (), json: bool = False, r
         require_gain: end with NO_GAIN unless the verdict is `better`; results are written all the same.
     """
     session = open_session(party_file)
+    share_cores(session.study)
     require_sponsor(session)
     store = open_store(session)
     progress = Progress(json, rounds=session.study.rounds)

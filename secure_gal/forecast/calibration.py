@@ -13,6 +13,7 @@ import msgspec
 from secure_gal.forecast.ciphertexts import Ciphers
 from secure_gal.forecast.sums import Sums
 from secure_gal.forecast.timings import Timings
+from secure_gal.settings.address import one_machine
 from secure_gal.settings.party import PartySettings
 from secure_gal.settings.study import Study
 
@@ -81,6 +82,7 @@ def work_of(study: Study, party: PartySettings, columns: tuple[str, ...], rows: 
     about = {
         "study": settings,
         "assistors": len(study.assistors),
+        "one machine": one_machine(study.address),
         "sponsor": party.party == study.sponsor,
         "learner": msgspec.to_builtins(party.learner),
         "report": msgspec.to_builtins(party.report),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -11,7 +11,6 @@ from secure_gal.forecast.ciphertexts import Ciphers
 from secure_gal.forecast.sums import Sums
 from secure_gal.forecast.timings import Pace
 from secure_gal.gal.split import split_rows
-from secure_gal.settings.address import host_and_port, loopback
 from secure_gal.settings.study import Study
 from secure_gal.volume import Flow
 
@@ -133,15 +132,18 @@ def of_sponsor(
     return seconds, sum(seconds.values()) + waits - at_once + theirs
 
 
-def together(study: Study) -> bool:
-    """Whether all parties run on one machine: assistors reach the sponsor there."""
-    return loopback(host_and_port(study.address)[0])
+def on_one_machine(
+    elapsed: float, seconds: Mapping[str, float], each_assistor: float, assistors: int, cores: int
+) -> float:
+    """Seconds elapsed where all parties share so many cores, from those on machines of their own and from CPU seconds.
 
-
-def on_one_machine(elapsed: float, cpu: float, each_assistor: float, assistors: int, cores: int) -> float:
-    """Seconds elapsed where all parties share so many cores, from those on machines of their own and from CPU
-    seconds."""
-    return max(elapsed, (cpu + assistors * each_assistor) / cores)
+    Args:
+        seconds: of the sponsor, by phase. Its results come when all others are done, and on one core.
+        each_assistor: of all phases.
+    """
+    last = seconds["results"]
+    before = sum(seconds.values()) - last
+    return max(elapsed - last, (before + assistors * each_assistor) / cores) + last
 
 
 def _others(study: Study, pace: Pace, ciphers: Ciphers | None, sums: Sums | None, rows: int) -> Others:

@@ -14,6 +14,7 @@ from secure_gal.data.table import Table
 from secure_gal.errors import StateError
 from secure_gal.gal.losses import Loss, Weights, get_loss
 from secure_gal.labels.row_weights import row_weights
+from secure_gal.settings.classes import Label
 from secure_gal.settings.party import PartySettings
 from secure_gal.settings.study import Study
 
@@ -75,14 +76,14 @@ class TrueLabels:
         return label.constraints.enum if label is not None else ()
 
 
-def all_labels(table: Table) -> list[Any]:
+def all_labels(table: Table) -> list[Label]:
     """The labels of every row, as the table has them."""
     if table.labels is None:
         raise StateError("the sponsor's table was read without its label")
     return table.labels
 
 
-def labels_of(table: Table, rows: npt.NDArray[np.int64]) -> list[Any]:
+def labels_of(table: Table, rows: npt.NDArray[np.int64]) -> list[Label]:
     """Those of these rows, in their order."""
     labels = all_labels(table)
     return [labels[i] for i in rows.tolist()]

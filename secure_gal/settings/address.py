@@ -20,3 +20,8 @@ def loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def one_machine(address: str) -> bool:
+    """Whether all parties of a study are on this machine: assistors reach the sponsor at `address` there."""
+    return loopback(host_and_port(address)[0])

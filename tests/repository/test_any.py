@@ -20,7 +20,6 @@ ALLOWED: dict[str, tuple[int, str]] = {
     "secure_gal/estimator/params.py": (1, "what a user hands over as a learner"),
     "secure_gal/factories.py": (1, "what a user's own factory makes"),
     "secure_gal/features/encoder_file.py": (1, "NumPy: savez takes arrays by name beside words of its own"),
-    "secure_gal/holdings/labels.py": (2, "for now: labels, whose type is `Label` of settings/classes.py"),
     "secure_gal/learners/storage.py": (1, "what a user's model was comes back"),
     "secure_gal/learners/storage_tree.py": (7, "JSON, and the values of a user's model that become it"),
 }

@@ -16,6 +16,7 @@ from secure_gal.forecast.timings import Pace, Sample, Timings
 from secure_gal.forecast.widths import padded_width, widest
 from secure_gal.gal.split import split_rows
 from secure_gal.learners import ridge_features
+from secure_gal.settings.address import one_machine
 from secure_gal.settings.party import LearnerSettings
 from secure_gal.settings.study import Protect
 from tests.support.study_in_memory import study
@@ -86,9 +87,10 @@ def test_bytes_take_either_side_its_time(monkeypatch: pytest.MonkeyPatch) -> Non
     [("tcp://127.0.0.1:5555", True), ("tcp://[::1]:1", True), ("tcp://hospital.example:5555", False)],
 )
 def test_parties_on_one_machine_share_its_cores(address: str, one: bool) -> None:
-    assert reckoning.together(msgspec.structs.replace(CLEAR, address=address)) == one
-    assert reckoning.on_one_machine(10.0, 8.0, 2.0, 3, cores=2) == 10.0, "its cores are no limit"
-    assert reckoning.on_one_machine(10.0, 18.0, 2.0, 3, cores=2) == 12.0
+    assert one_machine(address) == one
+    few, many = {"fits": 5.0, "results": 3.0}, {"fits": 18.0, "results": 3.0}
+    assert reckoning.on_one_machine(10.0, few, 2.0, 3, cores=2) == 10.0, "its cores are no limit"
+    assert reckoning.on_one_machine(10.0, many, 2.0, 3, cores=2) == 15.0, "12 of shared ones, then 3 of one"
 
 
 def test_ciphers_of_all_rounds_are_those_of_each() -> None:
