@@ -104,10 +104,16 @@ def write_settings(
             + (f'label = "{case.label}"\n' if sponsor else "")
             + f"[learner]\n{learner}\n"
         )
-        if not (home / "keys").exists():
-            setup.keygen(name, home / "keys")
-    for one in case.names:
-        for other in case.names:
+    exchange_cards(folder, case.names)
+
+
+def exchange_cards(folder: Path, names: Sequence[str]) -> None:
+    """Keys of every party that has none, and everybody's card pinned by all others."""
+    for name in names:
+        if not (folder / name / "keys").exists():
+            setup.keygen(name, folder / name / "keys")
+    for one in names:
+        for other in names:
             if one != other:
                 setup.trust_card(folder / one / "keys" / f"{one}.card", folder / other / "keys", False, lambda _: True)
 

@@ -7,8 +7,10 @@
     python -m benchmarks.paper --plot [--out DIR]
 
 A case is called group/data/line/mode; --run takes whole names, beginnings up to a slash, and patterns. Results are
-lines of JSON in --out, a file a group; runs that stand there are not done again, so a run that was stopped goes on.
-Tables and figures are made of those lines alone. --quick has fewer seeds, rows and rounds.
+lines of JSON in --out, a file a group; runs that stand there are not done again, unless --again is asked for, whose
+lines take their place. What was stopped goes on: after the last run that was finished, and runs that may take hours
+where they were (--out/running). Tables and figures are made of those lines alone. --quick has fewer seeds, rows and
+rounds.
 """
 
 from __future__ import annotations
@@ -26,12 +28,13 @@ def main() -> int:
     """Do what is asked; 1 where a run failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--list", action="store_true", help="name every case, with its seeds and settings")
+    what.add_argument("--list", action="store_true", help="name every case, and what stands of it")
     what.add_argument("--run", nargs="+", metavar="NAME")
     what.add_argument("--all", action="store_true")
     what.add_argument("--table", action="store_true", help="print tables in markdown")
     what.add_argument("--plot", action="store_true", help="write figures as PNG and SVG; needs matplotlib")
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--again", action="store_true", help="also runs of which a result stands")
     parser.add_argument("--data", type=Path, help="folder of data sets (uci/, mnist/, ...)")
     parser.add_argument("--out", type=Path, default=OUT, help="folder of results (default: %(default)s)")
     asked = parser.parse_args()
@@ -44,14 +47,15 @@ def main() -> int:
     if asked.quick:
         listed = cases.in_short(listed)
     if asked.list:
-        for case in listed:
-            print(f"{case.name}  ({case.method}, {case.learner}, M = {case.parties}, T = {case.rounds}, {case.seeds}x)")
+        from benchmarks.paper.standing import lines
+
+        print("\n".join(lines(listed, asked.out, asked.quick)))
         return 0
     if asked.data is None:
         parser.error("--run and --all need --data DIR")
     from benchmarks.paper.run import run
 
-    return 1 if run(listed, asked.data, asked.out, asked.quick) else 0
+    return 1 if run(listed, asked.data, asked.out, asked.quick, asked.again) else 0
 
 
 def _show(asked: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.paper import methods, results
+from benchmarks.paper import methods, results, running
 from benchmarks.paper.case import Case
 from benchmarks.paper.data.sources import SOURCES
 from benchmarks.paper.data.split import Asked, Split
@@ -24,26 +24,30 @@ class Due(NamedTuple):
     seed: int
 
 
-def due(cases: Sequence[Case], out: Path, quick: bool) -> list[Due]:
-    """Runs of these cases that have no result by this release in the folder yet."""
-    done = {results.key_of(record) for record in results.read(out) if results.current(record)}
+def due(cases: Sequence[Case], out: Path, quick: bool, again: bool = False) -> list[Due]:
+    """Runs of these cases that have no result by this release in the folder yet, or `again` all of them."""
+    known = () if again else results.read(out)
+    done = {results.key_of(record) for record in known if results.current(record)}
     every = (Due(case, seed) for case in cases for seed in range(case.seeds))
     return [one for one in every if results.key(one.case, one.seed, quick) not in done]
 
 
-def run(cases: Sequence[Case], data: Path, out: Path, quick: bool) -> int:
+def run(cases: Sequence[Case], data: Path, out: Path, quick: bool, again: bool = False) -> int:
     """Run them; what is finished stands in the folder at once. Returns how many failed."""
-    waiting, failed, clock = due(cases, out, quick), 0, Clock(results.read(out))
+    waiting, failed, clock = due(cases, out, quick, again), 0, Clock(results.read(out))
+    running.sweep(out)
     for at, one in enumerate(waiting):
         left = clock.left(waiting[at:])
         print(f"{at + 1} of {len(waiting)}: {one.case.name}, seed {one.seed}; {left} left", file=sys.stderr, flush=True)
+        folder = running.place(out, one.case, one.seed, quick)
         try:
-            record = one_run(one, data, quick)
+            record = one_run(one, data, quick, folder)
         except Exception:  # the others are still to be had; the exit status tells
             traceback.print_exc()
             failed += 1
             continue
         results.add(results.file_of(out, one.case), record)
+        running.remove(folder)
         clock.learn(record)
         print(f"    {record['metric']} {record['value']:g}, {record['seconds']:.1f} s", file=sys.stderr, flush=True)
     return failed
@@ -55,14 +59,16 @@ def _loaded(data: Path, name: str, asked: Asked) -> Split:
     return SOURCES[name].load(data, asked)
 
 
-def one_run(one: Due, data: Path, quick: bool) -> results.Record:
-    """Its result, not yet in any folder."""
+def one_run(one: Due, data: Path, quick: bool, folder: Path | None = None) -> results.Record:
+    """Its result, not among the others yet. One that may take hours goes on where it was killed, in its folder; without
+    a folder it is run in this process."""
     split = _loaded(data, one.case.data, one.case.asked(one.seed))
-    spent = results.Spent()
-    outcome = methods.play(one.case, split, one.seed)
+    at = running.Running(folder) if folder is not None and one.case.by_processes else None
+    spent = results.Spent() if at is None else at.spent
+    outcome = methods.play(one.case, split, one.seed, at)
     spent.stop()
-    rows = (len(split.y), len(split.test_y))
-    return results.made(one.case, one.seed, quick, outcome, rows, spent)
+    rows, code = (len(split.y), len(split.test_y)), results.commit() if at is None else at.commit
+    return results.made(one.case, one.seed, quick, outcome, rows, spent, code)
 
 
 class Clock:
