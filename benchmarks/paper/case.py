@@ -92,12 +92,6 @@ class Case:
         """The local loss where none is named, as a study has it."""
         return "l1" if self.mode == "paper" and self.loss_name == "l1" else "l2"
 
-    @property
-    def by_processes(self) -> bool:
-        """Whether a run is played by a process a party, and goes on after it was killed: with ciphertexts and features
-        that are many it may take hours. Of linear models on a table's columns it takes seconds, and processes more."""
-        return self.mode in ("ckks", "sum") and self.learner in ("heads", "auto")
-
     def asked(self, seed: int) -> Asked:
         """What it wants of its data set."""
         return Asked(self.parties, seed, self.even, self.rows, self.test_rows, self.jpeg)

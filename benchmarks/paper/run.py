@@ -39,7 +39,7 @@ def run(cases: Sequence[Case], data: Path, out: Path, quick: bool, again: bool =
     for at, one in enumerate(waiting):
         left = clock.left(waiting[at:])
         print(f"{at + 1} of {len(waiting)}: {one.case.name}, seed {one.seed}; {left} left", file=sys.stderr, flush=True)
-        folder = running.place(out, one.case, one.seed, quick)
+        folder = running.place(out, one.case, one.seed, quick) if running.goes_on(one.case, quick) else None
         try:
             record = one_run(one, data, quick, folder)
         except Exception:  # the others are still to be had; the exit status tells
@@ -47,7 +47,8 @@ def run(cases: Sequence[Case], data: Path, out: Path, quick: bool, again: bool =
             failed += 1
             continue
         results.add(results.file_of(out, one.case), record)
-        running.remove(folder)
+        if folder is not None:
+            running.remove(folder)
         clock.learn(record)
         print(f"    {record['metric']} {record['value']:g}, {record['seconds']:.1f} s", file=sys.stderr, flush=True)
     return failed
@@ -60,10 +61,9 @@ def _loaded(data: Path, name: str, asked: Asked) -> Split:
 
 
 def one_run(one: Due, data: Path, quick: bool, folder: Path | None = None) -> results.Record:
-    """Its result, not among the others yet. One that may take hours goes on where it was killed, in its folder; without
-    a folder it is run in this process."""
+    """Its result, not among the others yet; in this process, or by a process a party in a folder where it goes on."""
     split = _loaded(data, one.case.data, one.case.asked(one.seed))
-    at = running.Running(folder) if folder is not None and one.case.by_processes else None
+    at = None if folder is None else running.Running(folder)
     spent = results.Spent() if at is None else at.spent
     outcome = methods.play(one.case, split, one.seed, at)
     spent.stop()

@@ -25,6 +25,12 @@ DIGITS = 12
 """Of the digest."""
 
 
+def goes_on(case: Case, quick: bool) -> bool:
+    """Whether a run may take hours, and so is played by a process a party: through ciphertexts, with feature maps.
+    Others, and those of `--quick`, take seconds to a minute, to which processes would add half a minute of CPU."""
+    return case.mode in ("ckks", "sum") and case.learner in ("heads", "auto") and not quick
+
+
 def place(out: Path, case: Case, seed: int, quick: bool) -> Path:
     """The folder of a run, there or not."""
     covered = results.key(case, seed, quick) + results.versions()["secure-gal"]
