@@ -40,7 +40,8 @@ Rows = tuple[list[Array], Array]
 """Blocks by party, the sponsor's first, and labels."""
 PARTY = (
     "import ctypes, signal, sys\n"
-    "ctypes.CDLL(None).prctl(1, signal.SIGTERM)\n"  # PR_SET_PDEATHSIG: no party outlives this process
+    "if sys.platform == 'linux':\n"
+    "    ctypes.CDLL(None).prctl(1, signal.SIGTERM)\n"  # PR_SET_PDEATHSIG: no party outlives the bench
     "sys.argv[0] = 'secure-gal'\n"
     "import parties.commands.predict as predict; predict._places = lambda *_: None\n"
     "from parties.cli import main; main()\n"
