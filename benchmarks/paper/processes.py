@@ -79,8 +79,10 @@ class Parties:
     def __init__(self, running: Running, sponsor: str, assistors: Sequence[str]) -> None:
         self._running, self._sponsor, self._assistors = running, sponsor, assistors
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        cores = str(max(1, (os.cpu_count() or 1) // len(assistors)))
-        self._environment = os.environ | {"LOKY_MAX_CPU_COUNT": cores, "OMP_NUM_THREADS": cores}
+        share = max(
+            1, (os.cpu_count() or 1) // len(assistors)
+        )  # of worker processes; of threads parties take their own
+        self._environment = os.environ | {"LOKY_MAX_CPU_COUNT": str(share)}
 
     def __enter__(self) -> Parties:
         self._running.note(now=True)
