@@ -137,13 +137,18 @@ def on_one_machine(
 ) -> float:
     """Seconds elapsed where all parties share so many cores, from those on machines of their own and from CPU seconds.
 
+    What takes `path` on any number of cores and `work` CPU seconds takes at least max(path, work / cores) and, as long
+    as no core idles that has work, at most work / cores + (1 - 1 / cores) path (Graham, SIAM J. Appl. Math. 17, 1969).
+    The middle is taken.
+
     Args:
         seconds: of the sponsor, by phase. Its results come when all others are done, and on one core.
         each_assistor: of all phases.
     """
     last = seconds["results"]
-    before = sum(seconds.values()) - last
-    return max(elapsed - last, (before + assistors * each_assistor) / cores) + last
+    path, work = elapsed - last, sum(seconds.values()) - last + assistors * each_assistor
+    least, most = max(path, work / cores), work / cores + (1 - 1 / cores) * path
+    return (least + most) / 2 + last
 
 
 def _others(study: Study, pace: Pace, ciphers: Ciphers | None, sums: Sums | None, rows: int) -> Others:
