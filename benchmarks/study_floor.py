@@ -18,7 +18,7 @@ from crypto.ckks.keys import PublicKeys
 from crypto.ckks.secret import SecretContext
 from crypto.ckks.sets import PARAMETER_SETS
 from parties.run.store import RunStore
-from secure_gal.state import NUMBER
+from secure_gal.state import NUMBER, State
 
 
 def floor(run: Path, parameters: str, rounds: int) -> float:
@@ -28,7 +28,7 @@ def floor(run: Path, parameters: str, rounds: int) -> float:
     store.close()
     residual = np.asarray(state["residual/0001"], np.float64)
     rows = len(np.asarray(state["ensemble/F"]))
-    widths = [NUMBER.unpack(state[key]) for key in state if key.startswith("width/")]
+    widths = [NUMBER.read(State(state), key) for key in state if key.startswith("width/")]
     params, outputs = PARAMETER_SETS[parameters], residual.shape[1]
     u = [_u(rows, width, seed) for seed, width in enumerate(widths)]
     began = time.perf_counter()

@@ -33,8 +33,13 @@ def due(cases: Sequence[Case], out: Path, quick: bool, again: bool = False) -> l
 
 
 def run(cases: Sequence[Case], data: Path, out: Path, quick: bool, again: bool = False) -> int:
-    """Run them; what is finished stands in the folder at once. Returns how many failed."""
-    waiting, failed, clock = due(cases, out, quick, again), 0, Clock(results.read(out))
+    """Run them; what is finished stands in the folder at once. Those that fail are told again at the end, by name.
+
+    Returns:
+        How many failed.
+    """
+    waiting, clock = due(cases, out, quick, again), Clock(results.read(out))
+    failed: list[str] = []
     running.sweep(out)
     for at, one in enumerate(waiting):
         left = clock.left(waiting[at:])
@@ -44,14 +49,16 @@ def run(cases: Sequence[Case], data: Path, out: Path, quick: bool, again: bool =
             record = one_run(one, data, quick, folder)
         except Exception:  # the others are still to be had; the exit status tells
             traceback.print_exc()
-            failed += 1
+            failed.append(f"{one.case.name}, seed {one.seed}")
             continue
         results.add(results.file_of(out, one.case), record)
         if folder is not None:
             running.remove(folder)
         clock.learn(record)
         print(f"    {record['metric']} {record['value']:g}, {record['seconds']:.1f} s", file=sys.stderr, flush=True)
-    return failed
+    if failed:
+        print(f"{len(failed)} of {len(waiting)} runs failed: {'; '.join(failed)}", file=sys.stderr, flush=True)
+    return len(failed)
 
 
 @lru_cache(maxsize=1)

@@ -146,7 +146,10 @@ def test_a_case_that_fails_is_counted_and_the_others_run(tmp_path: Path, capsys:
     broken = replace(WINE, row="broken", parties=99)
     assert run.run([broken, replace(WINE, seeds=1)], Path(), tmp_path, False) == 2
     assert len(results.read(tmp_path)) == 1
-    assert "13 columns cannot be dealt out to 99 parties" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "13 columns cannot be dealt out to 99 parties" in said
+    named = "g/Wine/broken/paper, seed"
+    assert said.splitlines()[-1] == f"2 of 3 runs failed: {named} 0; {named} 1", "also after hours of others"
 
 
 def test_time_left_is_told_from_runs_of_the_same_case() -> None:
