@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from tenseal import sealapi
 
-from crypto.ckks import requests, ring, sealapi_files
-from crypto.ckks.ciphertexts import write_reply
+from crypto.ckks import ring, sealapi_files
+from crypto.ckks.ciphertexts import read_request, write_reply
 from crypto.ckks.encoder import Encoder
 from crypto.ckks.keys import PublicKeys
 from crypto.ckks.sealapi_files import Bytes
@@ -30,7 +30,7 @@ class Calculator:
 
     def read_request(self, row: Bytes) -> sealapi.Ciphertext:
         """A request that arrived; Malformed."""
-        return requests.read_request(self.params, row)
+        return read_request(self.params, row)
 
     def read_sum(self, packed: bytes, bits: int) -> sealapi.Ciphertext:
         """A ciphertext at scale 2**bits of its own that it wrote with `write_sum`."""

@@ -16,11 +16,11 @@ from typing import TypedDict, Unpack
 import numpy as np
 
 from crypto.ckks import ridge_blocks
+from crypto.ckks.ciphertexts import check_requests
 from crypto.ckks.job import Array, Job, give, prepare
 from crypto.ckks.keys import PublicKeys
 from crypto.ckks.leave_one_out import factors, longest_row
 from crypto.ckks.params import ParameterSet
-from crypto.ckks.requests import check_requests
 from crypto.ckks.ridge_blocks import PRODUCT_SECONDS, ROTATION_SECONDS
 from crypto.ckks.sealapi_files import Bytes
 from crypto.ckks.shards import Worker, close, each, encode, spread

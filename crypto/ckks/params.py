@@ -35,7 +35,7 @@ class ParameterSet:
         n: ring degree; a ciphertext carries n real values.
         levels: primes of a request; key switching has one more.
         request_kept: leading bytes of every coefficient of a request's first polynomial that travel
-            (`crypto.ckks.requests`).
+            (`crypto.ckks.ciphertexts`).
         security: bits and their source.
         request_bits: a residual r is encrypted as r * 2**request_bits.
         first_bits: U enters the inner products as U * 2**first_bits.

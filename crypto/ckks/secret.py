@@ -18,12 +18,11 @@ import numpy.typing as npt
 from tenseal import sealapi
 
 from crypto.ckks import flooding, release, ring, sealapi_files, wide
-from crypto.ckks.ciphertexts import read_reply
+from crypto.ckks.ciphertexts import read_reply, write_request
 from crypto.ckks.issued import Issued
 from crypto.ckks.keys import keys_digest
 from crypto.ckks.params import RANGE, ParameterSet
 from crypto.ckks.releases import Releases
-from crypto.ckks.requests import write_request
 from crypto.ckks.sealapi_files import Bytes, Residues
 from crypto.ckks.secret_keys import KeyMaker
 from crypto.ckks.sets import named

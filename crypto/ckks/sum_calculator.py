@@ -17,7 +17,7 @@ import numpy.typing as npt
 from tenseal import sealapi
 
 from crypto.ckks import flooding, ring, sealapi_files, wide
-from crypto.ckks.ciphertexts import checked, reply_residues, write_reply
+from crypto.ckks.ciphertexts import checked, read_request, reply_residues, write_reply
 from crypto.ckks.fits import DIFFERENCE_BYTES, ROWS, SUM, TRAINING, WEIGHT_BITS
 from crypto.ckks.params import ParameterSet
 from crypto.ckks.products import (
@@ -29,7 +29,6 @@ from crypto.ckks.products import (
     Products,
     pairs,
 )
-from crypto.ckks.requests import read_request
 from crypto.ckks.sealapi_files import SEED_BYTES, Bytes
 from crypto.ckks.slots import Packing, Slots
 from crypto.ckks.sum_keys import ProductKeys

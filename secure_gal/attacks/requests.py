@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from crypto.ckks.ciphertexts import request_residues
 from crypto.ckks.params import ParameterSet
-from crypto.ckks.requests import request_residues
 from secure_gal.attacks.ciphertexts import row_features
 from secure_gal.attacks.finding import Array
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from secure_gal.learners.base import EncodedRows, as_table
+from secure_gal.learners.base import EncodedRows
 from secure_gal.learners.cross_fit import CrossFit, Folds
 from secure_gal.learners.ridge import MOST_FREEDOM, least_ridge, leave_one_out, leave_one_out_scales
 
@@ -27,7 +27,7 @@ class LinearModel:
 
     def predict(self, x: EncodedRows) -> Array:
         """x (n, p) to (n, K)."""
-        return np.asarray(as_table(x) @ self.coefficients + self.intercept)
+        return np.asarray(np.asarray(x, dtype=np.float64) @ self.coefficients + self.intercept)
 
 
 class LinearLearner:
@@ -46,7 +46,7 @@ class LinearLearner:
 
     def fit(self, x: EncodedRows, residual: npt.NDArray[np.float32], seed: int) -> LinearModel:
         """Fit x (n, p) to the pseudo-residual (n, K); `seed` is not needed."""
-        table = as_table(x)
+        table = np.asarray(x, dtype=np.float64)
         if self._for is not x:
             self._factorise(table)
             self._for, self._scales = x, None
@@ -59,7 +59,7 @@ class LinearLearner:
         """The same fit and exact leave-one-out values; neither `seed` nor `folds` is needed."""
         model = self.fit(x, residual, seed)
         if self._scales is None:
-            self._scales = leave_one_out_scales((1.0 + self._lengths(as_table(x))) / len(x))
+            self._scales = leave_one_out_scales((1.0 + self._lengths(np.asarray(x, dtype=np.float64))) / len(x))
         return leave_one_out(model, model.predict(x), residual, self._scales)
 
     def _factorise(self, x: Array) -> None:

@@ -7,7 +7,8 @@ import sys
 from types import ModuleType
 from zipfile import BadZipFile
 
-from secure_gal.learners.storage_tree import Unreadable, Unstorable, class_named
+from secure_gal.learners.storage import Unstorable
+from secure_gal.learners.storage_classes import Unreadable, class_named
 
 KNOWN = ("sklearn.", "numpy.", "scipy.")
 """Modules whose classes an estimator's parts may be of; skops asks about some of them. Their functions are another

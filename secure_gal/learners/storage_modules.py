@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from secure_gal.learners.storage_tree import PLACES, Unreadable, class_named, name_of
+from secure_gal.learners.storage import name_of
+from secure_gal.learners.storage_classes import PLACES, Unreadable, class_named
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from secure_gal.learners.storage_tree import Node, Reader, Writer
+    from secure_gal.learners.storage import Node, Reader, Writer
 
 LAYERS = "torch.nn.modules."
 OF_CELLS = ("_flat_weights_names", "_all_weights")

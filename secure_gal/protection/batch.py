@@ -12,7 +12,7 @@ from secure_gal.data.align import Match
 from secure_gal.effects import Done, Effect
 from secure_gal.errors import PeerViolation
 from secure_gal.messages import Message
-from secure_gal.protection.sponsor_stage import Values
+from secure_gal.protection.stages import Values
 from secure_gal.settings.study import Study
 from secure_gal.state import ARRAY, REAL, TEXT, Entries, Entry, State
 

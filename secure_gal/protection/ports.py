@@ -26,9 +26,8 @@ from secure_gal.messages import (
     SealedPart,
     SummedPart,
 )
-from secure_gal.protection.assistor_stage import AssistorStage
 from secure_gal.protection.batch import Batched, Part
-from secure_gal.protection.sponsor_stage import SponsorStage
+from secure_gal.protection.stages import AssistorStage, SponsorStage
 
 Known = npt.NDArray[np.uint8]
 Reply = PredictReply | EncryptedPredictReply | KnownReply | PartKey | SealedPart | SummedPart

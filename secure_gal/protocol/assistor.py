@@ -25,8 +25,8 @@ from secure_gal.messages import (
     Signatures,
 )
 from secure_gal.phases import Phases, Step
-from secure_gal.protection.assistor_stage import AssistorStage
 from secure_gal.protection.ports import FittedSide, ResidualSide
+from secure_gal.protection.stages import AssistorStage
 from secure_gal.protocol import agreement
 from secure_gal.protocol.alignment_assistor import AssistorAlignment
 from secure_gal.settings.digest import VERSION

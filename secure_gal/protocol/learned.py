@@ -14,7 +14,7 @@ from secure_gal.gal.losses import metric_name
 from secure_gal.gal.verdict import Finding, Verdict, findings, verdict
 from secure_gal.holdings.roles import SponsorHolding
 from secure_gal.measures.evaluation import Evaluation
-from secure_gal.protection.sponsor_stage import SponsorStage
+from secure_gal.protection.stages import SponsorStage
 from secure_gal.settings.study import Study
 
 

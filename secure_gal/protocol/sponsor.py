@@ -15,7 +15,7 @@ from secure_gal.measures.evaluation import Evaluation
 from secure_gal.messages import Finished, Hello, Message, RunSignature
 from secure_gal.phases import Phases, Step
 from secure_gal.protection.ports import FittedPort, ResidualPort
-from secure_gal.protection.sponsor_stage import SponsorStage
+from secure_gal.protection.stages import SponsorStage
 from secure_gal.protocol import agreement
 from secure_gal.protocol.alignment_sponsor import alignment_of
 from secure_gal.protocol.learned import Learned, judge, meanwhile

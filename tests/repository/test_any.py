@@ -20,8 +20,8 @@ ALLOWED: dict[str, tuple[int, str]] = {
     "secure_gal/estimator/params.py": (1, "what a user hands over as a learner"),
     "secure_gal/factories.py": (1, "what a user's own factory makes"),
     "secure_gal/features/encoder_file.py": (1, "NumPy: savez takes arrays by name beside words of its own"),
-    "secure_gal/learners/storage.py": (1, "what a user's model was comes back"),
-    "secure_gal/learners/storage_tree.py": (7, "JSON, and the values of a user's model that become it"),
+    "secure_gal/learners/storage.py": (7, "JSON, and the values of a user's model that become it and come back"),
+    "secure_gal/learners/storage_classes.py": (1, "an object of a user's class, whatever it is"),
 }
 """Uses by file, and why; NDArray[Any], NumPy's word for any dtype, and imports are no uses. Numbers may only shrink."""
 

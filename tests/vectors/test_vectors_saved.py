@@ -34,7 +34,8 @@ from secure_gal.holdings.budget import Charge
 from secure_gal.labels.release import release_once
 from secure_gal.learners import make_learner, storage
 from secure_gal.learners.shared import linked
-from secure_gal.learners.storage_tree import PLACES, Writer, class_named
+from secure_gal.learners.storage import Writer
+from secure_gal.learners.storage_classes import PLACES, class_named
 from secure_gal.settings.party import LearnerSettings
 from tests.support.frozen import Vector
 from transport.ledger import Row

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from crypto.ckks.ciphertexts import check_requests
 from crypto.ckks.params import ParameterSet
-from crypto.ckks.requests import check_requests
 from crypto.ckks.slots import Packing
 from secure_gal import events, messages
 from secure_gal.effects import Compute, Done, Effect, Send
@@ -25,9 +25,9 @@ from secure_gal.messages import (
     EvaluationKeys,
     Message,
 )
-from secure_gal.protection.assistor_stage import AssistorStage
 from secure_gal.protection.ckks.held_keys import keep_keys, keys_of, offer_keys
 from secure_gal.protection.ports import FittedSide, Known, as_ciphertexts
+from secure_gal.protection.stages import AssistorStage
 from secure_gal.state import ARRAY, MARK, RAW, Entry
 
 Bytes = npt.NDArray[np.uint8]

@@ -12,7 +12,7 @@ from crypto.ckks.params import ParameterSet
 from secure_gal import events
 from secure_gal.errors import PeerViolation
 from secure_gal.messages import EvaluationKeys, Held
-from secure_gal.protection.assistor_stage import AssistorStage
+from secure_gal.protection.stages import AssistorStage
 from secure_gal.state import RAW, Entry
 
 

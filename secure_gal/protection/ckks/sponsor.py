@@ -31,7 +31,7 @@ from secure_gal.messages import (
     PaddedWidth,
 )
 from secure_gal.protection.ciphers import Cipher
-from secure_gal.protection.sponsor_stage import SponsorStage
+from secure_gal.protection.stages import SponsorStage
 from secure_gal.state import ARRAY, MARK, NUMBER, TEXT, Entries, Entry
 
 Bytes = npt.NDArray[np.uint8]

@@ -15,8 +15,8 @@ from secure_gal.gal.withheld import LEAST
 from secure_gal.holdings.roles import Fit
 from secure_gal.labels.residual_rules import residual_problem
 from secure_gal.messages import Batch, Ending, Finish, Fitted, Message, PredictReply, Residual
-from secure_gal.protection.assistor_stage import AssistorStage
 from secure_gal.protection.ports import FittedSide, Known, as_values
+from secure_gal.protection.stages import AssistorStage
 from secure_gal.settings.study import Protect, Study
 from secure_gal.state import ARRAY, Entry
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from secure_gal.effects import Effect, Send
 from secure_gal.errors import PeerViolation, StateError
 from secure_gal.messages import Ending, Finish, Fitted, Message, Residual
-from secure_gal.protection.sponsor_stage import SponsorStage
+from secure_gal.protection.stages import SponsorStage
 
 Shown = npt.NDArray[np.float32]
 MAX_FITTED = 1e6

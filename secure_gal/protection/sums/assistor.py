@@ -32,10 +32,10 @@ from secure_gal.messages import (
     Message,
     PartKey,
 )
-from secure_gal.protection.assistor_stage import AssistorStage
 from secure_gal.protection.ckks.assistor import declared, encode, keys, use_keys
 from secure_gal.protection.ckks.held_keys import keep_keys, keys_of, offer_keys
 from secure_gal.protection.ports import FittedSide, Known, as_ciphertexts
+from secure_gal.protection.stages import AssistorStage
 from secure_gal.protection.sums.aggregator import SumAggregator
 from secure_gal.protection.sums.declaration import check_declaration, digest_rows
 from secure_gal.protection.sums.exposure import equations, exposure, most_equations, reason, statement

@@ -21,7 +21,7 @@ from secure_gal.gal.split import study_order, to_unit
 from secure_gal.messages import Declaration, Declared, InnerProducts, Message, SealedFitted, WeightedSum
 from secure_gal.protection.ciphers import SumCipher
 from secure_gal.protection.ckks.sponsor import checked_digest, held, longest_fit
-from secure_gal.protection.sponsor_stage import SponsorStage
+from secure_gal.protection.stages import SponsorStage
 from secure_gal.protection.sums.declaration import check_declaration
 from secure_gal.protection.sums.weights import constrained_weights, uniform_weights
 from secure_gal.state import ARRAY, MARK, Entries, Entry, State, json_of

@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 
 from crypto.ckks import sealapi_files
 from crypto.ckks.calculator import Calculator
-from crypto.ckks.ciphertexts import spread
+from crypto.ckks.ciphertexts import check_requests, spread
 from crypto.ckks.encrypted_ridge import EncryptedRidge
 from crypto.ckks.params import RANGE
 from crypto.ckks.products import Products
-from crypto.ckks.requests import check_requests
 from crypto.ckks.secret import SecretContext
 from crypto.ckks.sets import PARAMETER_SETS
 from crypto.errors import Malformed, Unsuitable

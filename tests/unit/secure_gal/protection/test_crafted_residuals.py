@@ -17,7 +17,7 @@ from secure_gal.errors import PeerViolation
 from secure_gal.labels.residual_rules import residual_problem
 from secure_gal.protection import sponsor_data
 from secure_gal.protection.clear.sponsor import ClearResiduals
-from secure_gal.protection.sponsor_stage import SponsorStage
+from secure_gal.protection.stages import SponsorStage
 from secure_gal.protocol import roles
 from secure_gal.settings.party import DataSettings, PartySettings
 from secure_gal.settings.study import Protect, Study
