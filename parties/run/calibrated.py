@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from crypto.private_files import replace
+from parties.run.cores import cores
 from secure_gal import __version__
 from secure_gal.forecast.calibration import PACKAGES, Calibration, Entry, Machine, Measured
 
@@ -32,8 +32,7 @@ def this_machine() -> Machine:
     for name in PACKAGES:
         with suppress(PackageNotFoundError):
             found[name] = version(name)[:200]
-    cores = len(os.sched_getaffinity(0))
-    return Machine(__version__, cpu[:200], cores, platform.python_version(), found)
+    return Machine(__version__, cpu[:200], cores(), platform.python_version(), found)
 
 
 def read(home: Path, machine: Machine) -> tuple[Calibration, str]:

@@ -15,6 +15,11 @@ CHOSEN = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Environment variables by which a person chooses threads: then nothing is changed."""
 
 
+def cores() -> int:
+    """Of this machine, those that this process may use, where the system tells them apart."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def share_cores(study: Study) -> None:
     """Bound this process's threads of NumPy, SciPy, scikit-learn and PyTorch to its share, where all parties of the
     study are on this machine."""
@@ -22,6 +27,6 @@ def share_cores(study: Study) -> None:
         return
     from threadpoolctl import threadpool_limits
 
-    share = max(1, len(os.sched_getaffinity(0)) // len(study.parties))
+    share = max(1, cores() // len(study.parties))
     os.environ["OMP_NUM_THREADS"] = str(share)  # of what is loaded later
     threadpool_limits(share)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from parties.run.cores import CHOSEN, share_cores
+from parties.run.cores import CHOSEN, cores, share_cores
 from secure_gal.settings.study import Study
 
 STUDY = Study("s", "regression", "a", "tcp://127.0.0.1:5555", assistors=("b", "c"))
@@ -26,6 +26,12 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     np.ones((2, 2)) @ np.ones((2, 2))
     with threadpool_limits(8):
         yield
+
+
+def test_a_system_that_tells_no_cores_apart_has_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert cores() == 6
 
 
 def threads() -> set[int]:
