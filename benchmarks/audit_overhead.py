@@ -103,10 +103,9 @@ def verify_speed(entries: int) -> dict[str, float]:
         for start in range(0, entries, BATCH):
             rows = []
             for number in range(start, min(start + BATCH, entries)):
-                sender, recipient, seq = *("ab" if number % 2 == 0 else "ba"), number // 2 + 1
-                way = "sent" if sender == "a" else "received"
-                peer = writer.cards["b"]
-                rows.append(writer.ledger.message(way, peer, writer.frames(sender, recipient, seq)))  # type: ignore[arg-type]
+                own = number % 2 == 0
+                frames = writer.frames(*(("a", "b") if own else ("b", "a")), number // 2 + 1)
+                rows.append(writer.ledger.message("sent" if own else "received", writer.cards["b"], frames))
             writer.journal.commit_ledger(rows)
             writer.ledger.flush()
         began, cpu = time.perf_counter(), time.process_time()

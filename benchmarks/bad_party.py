@@ -36,6 +36,7 @@ from secure_gal.gal.ensemble import Ensemble
 from secure_gal.gal.losses import get_loss
 from secure_gal.gal.split import split_rows, to_unit
 from secure_gal.holdings.local import LocalParty, collapse
+from secure_gal.learners.base import Model
 from secure_gal.learners.cross_fit import folds_for
 from secure_gal.learners.linear import LinearLearner
 from secure_gal.protection.ckks.sponsor import longest_fit
@@ -63,7 +64,8 @@ class Clear:
     def __init__(self, name: str, x: Values, train: Values, encrypted: bool) -> None:
         learner = LinearLearner()
         folds = folds_for(learner, None, int(train.sum()))
-        self._local, self._models = LocalParty(name, x, train, learner, 0, folds, encrypted), []
+        self._local = LocalParty(name, x, train, learner, 0, folds, encrypted)
+        self._models: list[Model] = []
 
     def answer(self, round_: int, residual: Values, withheld: float) -> Values:
         model, values = self._local.fit_round(round_, residual, withheld)
@@ -116,19 +118,20 @@ class Bad:
         return self._part(self._honest.part(coefficients, x), self._rng)
 
 
-def _noise(honest: Values, residual: Values, train: Values, rng: Any) -> Values:
-    return rng.standard_normal(honest.shape) * residual.std()
+def _noise(honest: Values, residual: Values, train: Values, rng: np.random.Generator) -> Values:
+    noise: Values = rng.standard_normal(honest.shape) * residual.std()
+    return noise
 
 
-def _copy(honest: Values, residual: Values, train: Values, rng: Any) -> Values:
+def _copy(honest: Values, residual: Values, train: Values, rng: np.random.Generator) -> Values:
     values = honest.copy()
     values[train] = residual
     return values
 
 
-def _near(honest: Values, residual: Values, train: Values, rng: Any) -> Values:
+def _near(honest: Values, residual: Values, train: Values, rng: np.random.Generator) -> Values:
     """A copy with a tenth of noise, and noise of rows that it was not told of."""
-    values = rng.standard_normal(honest.shape) * residual.std()
+    values = _noise(honest, residual, train, rng)
     values[train] = residual + 0.1 * values[train]
     return values
 
@@ -160,15 +163,16 @@ def study(x: list[Values], y: Values, new: list[Values], truth: Values, how: dic
     made = Ensemble(loss, y, train, "classification", names, "fitted", "search", 3, ROUNDS, "l2", **rule)
     cipher = SecretContext.generate(PARAMETER_SETS["standard"]) if how["mode"] == "ckks" else None
     members: dict[str, Member] = {n: Clear(n, b, train, how["mode"] == "ckks") for n, b in zip(names, x, strict=True)}
-    if cipher is not None and "honest" in members:
-        members["honest"] = Ciphertexts("honest", x[1], train, cipher)
+    sealed = Ciphertexts("honest", x[1], train, cipher) if cipher is not None and "honest" in members else None
+    if sealed is not None:
+        members["honest"] = sealed
     if len(x) == PARTIES:
         members["bad"] = Bad(members["bad"], train, *BAD[how["bad"]])
     try:
         return _learnt(made, members, new, truth, train, how)
     finally:
-        if cipher is not None and "honest" in members:
-            members["honest"].close()  # type: ignore[attr-defined]
+        if sealed is not None:
+            sealed.close()
 
 
 def _learnt(

@@ -49,8 +49,8 @@ SOURCES = {
 TENSEAL = ("0.3.18", "1c2fbf906c465e5d2fc5029a9651e2aa540f21eca541461a42cb2316bb7427ca")
 PYBIND11 = "3.1.0"
 """Its types are not those of the wheel's pybind11 (2.x), so both modules may be in one process."""
-BINDINGS = ("sealapi", "sealapi_context", "sealapi_encode", "sealapi_encrypt", "sealapi_evaluator", "sealapi_helpers")
-BINDINGS += ("sealapi_modulus",)
+BINDINGS: tuple[str, ...] = ("sealapi", "sealapi_context", "sealapi_encode", "sealapi_encrypt", "sealapi_evaluator")
+BINDINGS += ("sealapi_helpers", "sealapi_modulus")
 ARCHITECTURE = "-march=x86-64-v4"
 _DOWNLOAD_ENDS = "# Add cpu-features directly"
 EDITS: dict[str, tuple[tuple[str, str], ...]] = {

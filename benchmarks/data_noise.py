@@ -69,7 +69,9 @@ class Key:
             read = [ridge_blocks.inner_products(calculator, first, requests, part, 1)[0] for part in parts]
             head = ridge_blocks.fold(calculator, width, read)
             ridge_blocks.fitted(calculator, second, [head], range(1))
-            phases.append(calculator.results[0])
+            result = calculator.results[0]
+            assert result is not None
+            phases.append(result)
         difference = coefficients(self._real, (phases[1] - phases[0]) % moduli(params))
         return float(np.linalg.norm(difference.astype(float)))
 

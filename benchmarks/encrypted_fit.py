@@ -24,6 +24,7 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -108,8 +109,8 @@ def ours(name: str, rows: int, columns: int, outputs: int) -> dict[str, Any]:
     for cores in dict.fromkeys((1, os.cpu_count() or 1)):
         job = EncryptedRidge.of(keys, u, u, cores=cores)
         clock = time.process_time if cores == 1 else time.perf_counter
-        first = best(lambda job=job: job.fit(requests, outputs), 1, clock)  # type: ignore[misc]
-        again = best(lambda job=job: job.fit(requests, outputs), 5, clock)  # type: ignore[misc]
+        first = best(partial(job.fit, requests, outputs), 1, clock)
+        again = best(partial(job.fit, requests, outputs), 5, clock)
         if cores == 1:
             timed, needed = primitives(keys, requests), counts(params, rows, columns, outputs)
             floor = sum(timed[what] * number for what, number in needed.items())
@@ -140,7 +141,7 @@ def left_out(keys: PublicKeys, requests: np.ndarray, u: np.ndarray, outputs: int
         job.fit(requests, outputs)
     for _ in range(5):
         for job, taken in zip(jobs, seconds, strict=True):
-            taken.append(best(lambda job=job: job.fit(requests, outputs), 1))  # type: ignore[misc]
+            taken.append(best(partial(job.fit, requests, outputs), 1))
     for job in jobs:
         job.close()
     fitted, left = map(min, seconds)

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from crypto.ckks.keys import PublicKeys
+from crypto.ckks.params import ParameterSet
 from crypto.ckks.ring import padded
-from crypto.ckks.secret import SecretContext
 from secure_gal.errors import blamed
 from secure_gal.gal.split import derive_seed, study_order, to_unit
 from secure_gal.holdings.rings import ReplyRidge, answer
 from secure_gal.learners import ridge_features
 from secure_gal.settings.party import LearnerSettings
+
+
+class Cipher(Protocol):
+    """What is used of a sponsor's `SecretContext`."""
+
+    @property
+    def params(self) -> ParameterSet: ...
+    def public_keys(self, padded: int) -> bytes: ...
+    def encrypt(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]: ...
+    def decrypt(
+        self, replies: npt.NDArray[np.uint8], rows: int, outputs: int, source: str
+    ) -> npt.NDArray[np.float64]: ...
 
 
 class EncryptedLocal:
@@ -30,7 +43,7 @@ class EncryptedLocal:
         train: npt.NDArray[np.bool_],
         learner: LearnerSettings,
         seed: int,
-        cipher: SecretContext,
+        cipher: Cipher,
         *,
         leave_one_out: bool,
     ) -> None:

@@ -34,6 +34,7 @@ from secure_gal import GAL
 from secure_gal.estimator.predicting import encoder_and_codec
 from secure_gal.gal.losses import get_loss, metric
 from secure_gal.settings.party import LearnerSettings
+from secure_gal.settings.study import Task
 
 ROUNDS = 10
 RULES: dict[str, dict[str, Any]] = {
@@ -62,15 +63,14 @@ def learners(mix: Sequence[str], parties: int) -> list[Learner]:
     return [KINDS[mix[m % len(mix)]]() for m in range(parties)]
 
 
-def outcome(gal: GAL, blocks: Blocks, y: np.ndarray, task: str) -> dict[str, float]:
+def outcome(gal: GAL, blocks: Blocks, y: np.ndarray, task: Task) -> dict[str, float]:
     """Loss, metric and (classification) AUC of new rows, with the loss of F^0 and what the study itself reported."""
-    assert task in ("classification", "regression")
     f, k, fitted = gal._outputs(blocks), gal.F_.shape[1], gal.fitted_
     loss, coded = get_loss(fitted.study.loss_name, k), encoder_and_codec(fitted)[1].encode(list(y))
     flat = np.tile(fitted.sponsor.state["ensemble/F0"], (len(f), 1))
     found = {
         "loss": loss.value(coded, f),
-        "metric": metric(task, coded, f),  # type: ignore[arg-type]
+        "metric": metric(task, coded, f),
         "initial_loss": loss.value(coded, flat),
         "reported_loss": gal.history_[gal.n_rounds_ - 1].train_loss if gal.n_rounds_ else np.nan,
         "kept": gal.n_rounds_,
@@ -87,7 +87,9 @@ def area(y: np.ndarray, f: np.ndarray) -> float:
     return float(np.mean([roc_auc_score(y == c, margin[:, c]) for c in seen])) if seen else float("nan")
 
 
-def measured(task: str, mix: Sequence[str], x: Blocks, y: np.ndarray, new: Blocks, truth: np.ndarray, seed: int) -> Any:
+def measured(
+    task: Task, mix: Sequence[str], x: Blocks, y: np.ndarray, new: Blocks, truth: np.ndarray, seed: int
+) -> Any:
     """By rule what new rows are worth; `alone` is the sponsor with the same learner and cross-fitted rounds."""
     found: dict[str, dict[str, float]] = {}
     for rule, settings in RULES.items():

@@ -12,6 +12,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine, make_
 from benchmarks.paper.data.split import TEST_SHARE as TEST_SHARE
 from benchmarks.paper.data.tables import vertical
 from secure_gal.data.encode_table import TableEncoder
+from secure_gal.settings.study import Task
 
 PARTIES = 2
 MOST_ROWS = 5000
@@ -37,7 +38,7 @@ class Labelled(NamedTuple):
 
     frame: pl.DataFrame
     y: np.ndarray
-    task: str
+    task: Task
 
 
 class Shape(NamedTuple):
@@ -81,7 +82,7 @@ def encoded(table: Labelled, train: np.ndarray, parties: int, seed: int) -> list
     blocks = []
     for names in np.array_split(np.array(order), parties):
         part = table.frame.select(names.tolist())
-        blocks.append(TableEncoder.fit(part[train.tolist()], ()).transform(part)[0])
+        blocks.append(TableEncoder.fit(part[train.tolist()]).transform(part)[0])
     return blocks
 
 

@@ -19,6 +19,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,7 +67,7 @@ def plain_fit(kind: str, x: np.ndarray, r: np.ndarray, epochs: int, device: str)
         module.train()
         for inputs, target in rows:
             adam.zero_grad()
-            nn.functional.mse_loss(module(inputs.to(device)), target.to(device)).backward()
+            nn.functional.mse_loss(module(inputs.to(device)), target.to(device)).backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(module.parameters(), 1.0)
             adam.step()
     module.eval()
@@ -107,7 +108,7 @@ def measure_networks(rows: int, epochs: int, device: str, compiled: bool) -> lis
     for kind, shape in SHAPES.items():
         x = rng.normal(size=(rows, *shape)).astype(np.float32)
         r = rng.normal(size=(rows, OUTPUTS)).astype(np.float32)
-        plain = seconds(lambda k=kind, a=x, b=r: plain_fit(k, a, b, epochs, device), device)
+        plain = seconds(partial(plain_fit, kind, x, r, epochs, device), device)
         records.append(
             {
                 "what": f"{kind}, plain PyTorch",
@@ -126,7 +127,7 @@ def measure_networks(rows: int, epochs: int, device: str, compiled: bool) -> lis
         if compiled and compiler():
             settings.append({"precision": "float32" if device == "cpu" else "bfloat16", "compile": True})
         for options in settings:
-            ours = seconds(lambda k=kind, a=x, b=r, o=options: our_fit(k, a, b, epochs, device, **o), device)
+            ours = seconds(partial(our_fit, kind, x, r, epochs, device, **options), device)
             records.append(
                 {
                     "what": ", ".join([kind, *(name for option, name in NAMED.items() if option in options)]),
@@ -149,9 +150,9 @@ def measure_encoders(rows: int, epochs: int, device: str) -> list[dict[str, Any]
     for kind, like in ENCODERS.items():
         x = rng.normal(size=(rows, *SHAPES[like])).astype(np.float32)
         options = EncoderOptions(kind, 255, epochs, device)
-        training = seconds(lambda a=x, o=options: Encoder.fit(a, 0, o), device).wall
+        training = seconds(partial(Encoder.fit, x, 0, options), device).wall
         encoder = Encoder.fit(x, 0, options)
-        mapping = seconds(lambda a=x, e=encoder: e.transform(a), device).wall
+        mapping = seconds(partial(encoder.transform, x), device).wall
         passes = 1 if kind == "kmeans" else epochs
         records.append(
             {

@@ -145,8 +145,8 @@ def _changes(tree: ast.AST) -> Iterator[tuple[ast.expr | ast.stmt, str, str]]:
                 yield node, "operator", f"({ast.unparse(changed)})"
             case ast.Constant(value=bool()):
                 yield node, "truth", repr(not node.value)
-            case ast.Constant(value=int()):
-                yield node, "number", repr(node.value + 1)
+            case ast.Constant(value=int() as number):
+                yield node, "number", repr(number + 1)
             case ast.If() | ast.IfExp():
                 for value in ("True", "False"):
                     yield node.test, f"condition {value}", value

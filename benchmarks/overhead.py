@@ -148,7 +148,7 @@ def _ready(measured: dict[str, Any]) -> float:
 
 def learning(measured: dict[str, Any]) -> float:
     """Seconds from the last party's greeting, less those of the report's part after the rounds."""
-    return _ready(measured) - sum(measured["seconds"].get(part, 0.0) for part in REPORT)
+    return _ready(measured) - float(sum(measured["seconds"].get(part, 0.0) for part in REPORT))
 
 
 if __name__ == "__main__":

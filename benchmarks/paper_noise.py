@@ -15,11 +15,13 @@ TAIL = 0.025
 def quantile_clipped_laplace(values: np.ndarray, alpha: float, rng: np.random.Generator) -> np.ndarray:
     """Clip to the values' own quantiles [a, b] and add Laplace noise of scale (b - a) / alpha."""
     low, high = np.quantile(values, (TAIL, 1 - TAIL))
-    return np.clip(values, low, high) + rng.laplace(scale=(high - low) / alpha, size=values.shape)
+    noised: np.ndarray = np.clip(values, low, high) + rng.laplace(scale=(high - low) / alpha, size=values.shape)
+    return noised
 
 
 def quantile_intervals(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """One threshold t a value, uniform between the values' own quantiles [a, b]: 2t - a when above, else 2t - b."""
     low, high = np.quantile(values, (TAIL, 1 - TAIL))
     threshold = rng.uniform(low, high, size=values.shape)
-    return 2 * threshold - np.where(values >= threshold, low, high)
+    reported: np.ndarray = 2 * threshold - np.where(values >= threshold, low, high)
+    return reported

@@ -169,7 +169,7 @@ def floor(sponsor: Path, helper: Path, mode: str, n: int, size: int) -> dict[str
         "find": cpu(lambda: own.select("id").join(other.select("id"), on="id")),
         "values": cpu(lambda: [frame.select(names).to_numpy() @ model for frame in (own, other)]),
         "write": cpu(lambda: result.write_csv(sponsor / "floor.csv")),
-        "hash": cpu(lambda: [hashlib.sha256(raw) for _ in range(2)]),
+        "hash": cpu(lambda: [hashlib.sha256(raw.data) for _ in range(2)]),
     }
     if mode != "clear":
         found |= _ckks_floor(n)

@@ -68,14 +68,15 @@ class Mode:
     curve: tuple[str, float] | None = None
 
 
+def clipped_laplace(alpha: float) -> Spoil:
+    """The paper's Laplace noise at this alpha."""
+    return lambda residual, rng: quantile_clipped_laplace(residual, alpha, rng)
+
+
 def label_modes(source: Source) -> list[Mode]:
     """What protects labels: against an assistor that reads residuals."""
     spoilers: list[tuple[str, Spoil]] = [
-        (
-            f"paper's quantile-clipped Laplace, alpha {alpha:g}",
-            lambda r, rng, a=alpha: quantile_clipped_laplace(r, a, rng),
-        )
-        for alpha in ALPHAS
+        (f"paper's quantile-clipped Laplace, alpha {alpha:g}", clipped_laplace(alpha)) for alpha in ALPHAS
     ]
     spoilers.append(("paper's quantile intervals", quantile_intervals))
     return [

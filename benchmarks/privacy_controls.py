@@ -141,7 +141,8 @@ class _Repeated(_Careless):
 def second_polynomial(ciphertext: Any, levels: int) -> Array:
     """Residues (n,) on the first prime."""
     saved = sealapi_files.save(ciphertext)
-    return sealapi_files.split_ciphertext(saved, levels, PARAMS.n, seeded=False)[0][1, 0]
+    second: Array = sealapi_files.split_ciphertext(saved, levels, PARAMS.n, seeded=False)[0][1, 0]
+    return second
 
 
 def recovery(u: Array, unit: Array, cipher: SecretContext, calculator: _FirstSums, seed: int) -> list[Finding]:

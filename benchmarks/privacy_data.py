@@ -16,6 +16,7 @@ from secure_gal.data.encode import LabelCodec
 from secure_gal.gal.losses import get_loss
 from secure_gal.gal.split import split_rows
 from secure_gal.labels.schemes import Training
+from secure_gal.settings.study import LossName, Task
 
 Array = np.ndarray[Any, np.dtype[Any]]
 CLASSES = ("breast", "wine", "digits", "default_credit")
@@ -50,12 +51,12 @@ class Source:
         return int(self.y.max()) + 1 if self.name in CLASSES else 0
 
     @property
-    def task(self) -> str:
+    def task(self) -> Task:
         """As a study names it."""
         return "classification" if self.classes else "regression"
 
     @property
-    def loss(self) -> str:
+    def loss(self) -> LossName:
         """Overarching loss."""
         return "cross_entropy" if self.classes else "l2"
 

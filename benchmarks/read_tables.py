@@ -153,7 +153,7 @@ def checks(folder: Path, repeats: int) -> None:
         (folder / name).mkdir()
         first, later = check(folder / name, CHECKED_ROWS, repeats, protect)
         imports = sorted(child([sys.executable, "-c", "import polars, numpy"]) for _ in range(repeats))
-        found = {"first": first, "later": later, "importing polars": imports[0]}
+        found: dict[str, float | list[float]] = {"first": first, "later": later, "importing polars": imports[0]}
         print(name, {what: np.round(seconds, 2).tolist() for what, seconds in found.items()}, "s", flush=True)
 
 

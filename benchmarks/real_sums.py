@@ -116,7 +116,7 @@ class SumParties:
         (unit, scale), (train, outputs) = to_unit(residual), residual.shape
         layout, cipher = Layout(train, len(self._mask) - train, outputs), self._cipher
         requests, apart = cipher.encrypt(unit), own[self._mask] / scale - unit
-        fits = [layout.split(a.ridge.fit(requests, outputs, SPONSOR)) for a in self.assistors]
+        fits = [layout.split(a.ridge.fit(requests, outputs, SPONSOR).tobytes()) for a in self.assistors]
         training, difference = [fit[0] for fit in fits], cipher.encrypt_difference(apart)
         if uniform:
             w = uniform_weights(len(fits) + 1)

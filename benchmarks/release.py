@@ -83,7 +83,8 @@ def _key(cipher: SecretContext) -> np.ndarray:
     sealapi_files.load(carrier, ring.context(params), members)
     sealapi.Evaluator(ring.context(params)).transform_from_ntt_inplace(carrier)
     back = sealapi_files.split_ciphertext(sealapi_files.save(carrier), 1, params.n, seeded=False)[0][0, 0]
-    return np.where(back > prime // 2, back.astype(np.int64) - prime, back.astype(np.int64)).astype(float)
+    key: np.ndarray = np.where(back > prime // 2, back.astype(np.int64) - prime, back.astype(np.int64)).astype(float)
+    return key
 
 
 def main() -> None:
@@ -95,7 +96,7 @@ def main() -> None:
     result: dict[str, Any] = {"machine": machine(), "replies": chosen.replies}
     for params in RELEASED:
         unit = release.rounding_unit(params)
-        found = {
+        found: dict[str, Any] = {
             "bits": round(release.secrecy(params), 1),
             "chance": chance(params.n),
             "with_noise": pooled(params, chosen.replies, 2.0**params.release_bits),

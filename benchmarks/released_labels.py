@@ -36,6 +36,7 @@ from secure_gal.holdings.local import LocalParty, collapse
 from secure_gal.labels.schemes import ClassResponse, RangeInterval, RangeResponse, Training
 from secure_gal.learners import make_learner
 from secure_gal.settings.party import LearnerSettings
+from secure_gal.settings.study import Task
 
 EPSILONS = (0.5, 1.0, 2.0, 4.0)
 ROUNDS, PATIENCE, VALIDATION = 10, 3, 0.2
@@ -49,7 +50,7 @@ LEAST_PROBABILITY = 1e-3
 
 
 def learn(
-    blocks: Sequence[np.ndarray], training: Training, task: str, train: np.ndarray, features: str
+    blocks: Sequence[np.ndarray], training: Training, task: Task, train: np.ndarray, features: str
 ) -> Callable[[Sequence[np.ndarray]], np.ndarray]:
     """GAL over these blocks (N, p_m); returns the decision function. The loop is algorithm 1 of the paper."""
     names = [f"p{m}" for m in range(len(blocks))]
@@ -97,7 +98,8 @@ def classes_once(
     f = learn(fit, Training(scheme.codec, released, plain), "classification", train, features)(new)
     p = expit(f[:, 0])
     found = {"none": _classified(y[test], f, p), "inverted": _classified(y[test], f, (p - flip) / retention)}
-    f = learn(fit, scheme.training(released, train, "cross_entropy"), "classification", train, features)(new)
+    corrected = scheme.training(released.astype(np.float64), train, "cross_entropy")
+    f = learn(fit, corrected, "classification", train, features)(new)
     return found | {"corrected": _classified(y[test], f, expit(f[:, 0]))}
 
 

@@ -38,6 +38,7 @@ from crypto.ckks.sets import PARAMETER_SETS
 from parties.workers.connect import at_work
 from secure_gal.gal.split import fold_numbers
 from secure_gal.learners import make_learner
+from secure_gal.learners.base import Learner
 from secure_gal.learners.cross_fit import cross_fit, folds_for
 from secure_gal.learners.fold_workers import WORTHWHILE, timing_of
 from secure_gal.settings.party import LearnerSettings
@@ -130,12 +131,20 @@ def _ciphertexts(size: str) -> Callable[[], contextlib.AbstractContextManager[Ro
     return begin
 
 
+def _fit_seconds(learner: Learner) -> float:
+    """Of its last fit, which there was."""
+    timing = timing_of(learner)
+    assert timing is not None and timing.seconds is not None
+    return timing.seconds
+
+
 def _folds(size: str) -> Callable[[], contextlib.AbstractContextManager[Round]]:
     kind, _, shape = size.partition(":")
     rows, columns = map(int, shape.split("x"))
     rng = np.random.default_rng(0)
     number_of = folds_for(make_learner(LearnerSettings(kind=kind), Path()), None, rows)
-    x, folds, seen = rng.standard_normal((rows, columns)), fold_numbers(rows, number_of, 0), {}
+    x, folds = rng.standard_normal((rows, columns)), fold_numbers(rows, number_of, 0)
+    seen: dict[int, bytes] = {}
     residual = (np.sin(x[:, :1]) + x[:, 1:2] * x[:, 2:3] + rng.standard_normal((rows, 1))).astype(np.float32)
 
     @contextlib.contextmanager
@@ -144,9 +153,7 @@ def _folds(size: str) -> Callable[[], contextlib.AbstractContextManager[Round]]:
 
         def one_round() -> None:
             seed = next(number)
-            assert seed == 0 or pool.current() is None or timing_of(learner).seconds * number_of > WORTHWHILE, (
-                "too short"
-            )
+            assert seed == 0 or pool.current() is None or _fit_seconds(learner) * number_of > WORTHWHILE, "too short"
             values = cross_fit(learner, x, residual, seed, folds).values.tobytes()
             assert seen.setdefault(seed, values) == values, "workers fit something else"
 

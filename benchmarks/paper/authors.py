@@ -41,8 +41,8 @@ ADDRESS = (
     "https://github.com/dem123456789/GAL-Gradient-Assisted-Learning-for-Decentralized-Multi-Organization-Collaborations"
 )
 COMMIT = "b335edc"
-REQUIREMENTS = ("torch==2.13.0", "anytree", "matplotlib", "pandas", "Pillow", "PyYAML", "scikit-learn", "six")
-REQUIREMENTS += ("tabulate", "tensorboard", "tqdm")
+REQUIREMENTS: tuple[str, ...] = ("torch==2.13.0", "anytree", "matplotlib", "pandas", "Pillow", "PyYAML")
+REQUIREMENTS += ("scikit-learn", "six", "tabulate", "tensorboard", "tqdm")
 ENVIRONMENT = Environment("gal-authors", REQUIREMENTS)
 SETS, PARTIES = ("Wine", "BreastCancer"), 8
 START = Path(__file__).parent / "authors_start.py"

@@ -15,6 +15,7 @@ What is set from outside, nothing of which changes what is computed:
 from __future__ import annotations
 
 import functools
+import importlib
 import json
 import resource
 import runpy
@@ -36,8 +37,7 @@ def main(code: Path, name: str, seed: str) -> None:
     torch.load = functools.partial(torch.load, weights_only=False)
     torch.set_num_threads(1)
     without_torchvision()
-    import data
-    import utils
+    data, utils = map(importlib.import_module, ("data", "utils"))
 
     np.random.permutation, drawn = (lambda _: np.array(split["rows"])), np.random.permutation
     train = data.fetch_dataset(name, verbose=False)["train"]
@@ -45,10 +45,9 @@ def main(code: Path, name: str, seed: str) -> None:
     stats = utils.Stats(dim=1)
     stats.update(torch.tensor(train.data))
     utils.save((stats.mean.tolist(), stats.std.tolist()), f"./res/stats/{name}.pt")
-    data.split_dataset = lambda _: [torch.tensor(columns) for columns in split["columns"]]
-    import assist  # noqa: F401 - what the program imports is not to be timed
-    import logger  # noqa: F401
-    import metrics  # noqa: F401
+    vars(data)["split_dataset"] = lambda _: [torch.tensor(columns) for columns in split["columns"]]
+    for module in ("assist", "logger", "metrics"):  # what the program imports is not to be timed
+        importlib.import_module(module)
 
     sys.argv = ["train_model_assist.py", "--data_name", name, "--model_name", "linear", "--init_seed", seed]
     sys.argv += ["--control_name", "8_stack_100_10_search_0", "--device", "cpu"]
@@ -64,7 +63,8 @@ def main(code: Path, name: str, seed: str) -> None:
 def without_torchvision() -> None:
     """What the code names of it when it is imported."""
     package, transforms, utils = map(types.ModuleType, ("torchvision", "torchvision.transforms", "torchvision.utils"))
-    package.transforms, package.utils, utils.save_image = transforms, utils, None
+    vars(package).update(transforms=transforms, utils=utils)
+    vars(utils)["save_image"] = None
     sys.modules |= {module.__name__: module for module in (package, transforms, utils)}
 
 

@@ -9,9 +9,13 @@ from typing import Any, Literal
 
 from benchmarks.paper.data.sources import SOURCES, Source
 from benchmarks.paper.data.split import Asked
+from secure_gal.settings.party import LocalLoss
+from secure_gal.settings.study import LossName
 
 Method = Literal["gal", "alone", "last", "joint", "al", "late", "interm", "central", "boosting", "optimum"]
 Mode = Literal["paper", "product", "ckks", "sum"]
+CLEAR: tuple[Mode, ...] = ("paper", "product")
+"""Both rules, without ciphertexts."""
 MODES: Mapping[Mode, str] = {
     "paper": "the paper's rule: weights and rate from fitted values",
     "product": "the product's default: weights and rate from values that no fit has seen",
@@ -53,8 +57,8 @@ class Case:
     parties: int = 8
     rounds: int = 10
     seeds: int = 4
-    loss: str = "auto"
-    local_loss: Literal["l1", "l1.5", "l2", "l4"] | None = None
+    loss: LossName | Literal["auto"] = "auto"
+    local_loss: LocalLoss | None = None
     weights: Literal["fitted", "uniform"] = "fitted"
     rate: str | float = "search"
     noise: float = 0.0
@@ -81,7 +85,7 @@ class Case:
         return SOURCES[self.data]
 
     @property
-    def loss_name(self) -> str:
+    def loss_name(self) -> LossName:
         """L_1 by name."""
         if self.loss != "auto":
             return self.loss

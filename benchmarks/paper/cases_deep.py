@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.paper import published
-from benchmarks.paper.case import Case, Mode
+from benchmarks.paper.case import CLEAR, Case, Mode
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "Interm": {"method": "interm"},
@@ -100,7 +100,7 @@ SMALL: dict[str, Any] = {
 def small() -> Iterator[Case]:
     """The order of methods with networks at a stated smaller size, by both rules where a method has both."""
     for row, settings in (NETWORKS | {"the last party alone": {"method": "last"}}).items():
-        rules: tuple[Mode, ...] = ("paper",) if settings["method"] in ("interm", "late") else ("paper", "product")
+        rules: tuple[Mode, ...] = ("paper",) if settings["method"] in ("interm", "late") else CLEAR
         for mode in rules:
             base: dict[str, Any] = {"group": "small-images", "data": "MNIST", "row": row, "mode": mode}
             yield Case(**base | SMALL | {"learner": "network"} | settings)

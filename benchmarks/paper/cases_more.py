@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 from benchmarks.paper import published
-from benchmarks.paper.case import Case
-from benchmarks.paper.cases_tables import OURS, SETS
+from benchmarks.paper.case import CLEAR, Case, Method
+from benchmarks.paper.cases_tables import BY_RULE, OURS, SETS
 from benchmarks.paper.data.sources import STORED
 from benchmarks.paper.data.tables import VERTICAL
+from secure_gal.settings.study import LossName
 
 LONG = 200
 """Rounds in which the training loss is followed."""
+SPAN: tuple[tuple[str, LossName | Literal["auto"]], ...] = (("Diabetes", "l2"), ("QSAR", "auto"))
+"""Sets of theorem 1, and L_1."""
+FOLLOWED: tuple[tuple[str, Method], ...] = (("GAL", "gal"), ("AL", "al"), ("Joint", "joint"))
+SPLIT: tuple[tuple[str, Method], ...] = (("Joint", "joint"), ("GAL", "gal"), ("AL", "al"))
+EARLY: tuple[tuple[str, str, Method, str], ...] = (
+    ("Blob", "Alone", "alone", "Blob"),
+    (STORED["Diabetes"], "Joint", "joint", "Diabetes"),
+    (STORED["BostonHousing"], "Joint", "joint", "BostonHousing"),
+    (STORED["QSAR"], "Joint", "joint", "QSAR"),
+)
+"""Data set, line, method, and the set as the paper names it."""
 
 
 def houses() -> Iterator[Case]:
@@ -34,11 +46,11 @@ def houses() -> Iterator[Case]:
 
 def theorem() -> Iterator[Case]:
     """Theorem 1: the training loss tends to the infimum over the span of the parties' functions."""
-    for name, loss in (("Diabetes", "l2"), ("QSAR", "auto")):
+    for name, loss in SPAN:
         base: dict[str, Any] = {"group": "theorem", "data": name, "loss": loss, "seeds": 2}
         base["quick"] = {"seeds": 1}
         yield Case(**base, row="joint optimum", method="optimum")
-        for line, method in (("GAL", "gal"), ("AL", "al"), ("Joint", "joint")):
+        for line, method in FOLLOWED:
             yield Case(**base, row=line, method=method, rounds=LONG, options={"ridge": 0.0})
 
 
@@ -80,7 +92,7 @@ def trees() -> Iterator[Case]:
     for name in SETS:
         for line, settings in lines.items():
             known = published.OTHERS["SVM" if line == "SVM" else "GB"][name]
-            for mode in ("paper", "product"):
+            for mode in CLEAR:
                 yield Case(
                     group="why-trees",
                     row=line,
@@ -98,7 +110,7 @@ def trees() -> Iterator[Case]:
 def splits() -> Iterator[Case]:
     """Twenty splits: what the published runs, which share one, do not show."""
     for name in SETS:
-        for line, method in (("Joint", "joint"), ("GAL", "gal"), ("AL", "al")):
+        for line, method in SPLIT:
             known = published.LINEAR[line][name]
             yield Case(group="splits", row=line, data=name, method=method, learner="sgd", seeds=20, published=known)
 
@@ -116,11 +128,11 @@ def stored_split() -> Iterator[Case]:
         base["quick"] = {"seeds": 1} if plain == "BreastCancer" else None
         yield Case(**base, row="Late", method="late", learner="sgd", published=published.LINEAR["Late"][plain])
         for line, settings in lines.items():
-            for mode, learner in (("paper", {"learner": "sgd"}), ("product", OURS)):
+            for mode, learner in BY_RULE:
                 yield Case(**base, **settings, **learner, row=line, mode=mode, published=published.LINEAR[line][plain])
         last: dict[str, Any] = {"method": "last", "learner": "sgd", "published": published.LINEAR["AL"][plain]}
         yield Case(**base, **last, row="the last party alone")  # what AL of the paper's code comes to: `why-al`
-        for mode in ("paper", "product"):
+        for mode in CLEAR:
             kind: dict[str, Any] = {"method": "gal", "learner": "svm", "local_loss": "l2"}
             yield Case(**base, **kind, row="GAL, SVM", mode=mode, published=published.OTHERS["SVM"][plain])
 
@@ -133,14 +145,9 @@ def early_end() -> Iterator[Case]:
         "all ten rounds": {},
         "all ten rounds, local loss l1": {"local_loss": "l1"},
     }
-    for name, row, plain in (
-        ("Blob", "Alone", "Blob"),
-        (STORED["Diabetes"], "Joint", "Diabetes"),
-        (STORED["BostonHousing"], "Joint", "BostonHousing"),
-        (STORED["QSAR"], "Joint", "QSAR"),
-    ):
+    for name, row, method, plain in EARLY:
         base: dict[str, Any] = {"group": "why-product", "data": name, "published": published.LINEAR[row][plain]}
         base["quick"] = {"seeds": 1} if name == "Blob" else None
         for end, changes in lines.items():
             if "local_loss" not in changes or plain in ("Diabetes", "BostonHousing"):
-                yield Case(**base | OURS | changes, row=f"{row}, {end}", method=row.lower())
+                yield Case(**base | OURS | changes, row=f"{row}, {end}", method=method)

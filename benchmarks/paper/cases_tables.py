@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 from benchmarks.paper import published
-from benchmarks.paper.case import Case
+from benchmarks.paper.case import CLEAR, Case, Method, Mode
 from benchmarks.paper.data.sources import UCI
+from secure_gal.settings.party import LocalLoss
 
 SETS = published.SETS
 TWICE = {"seeds": 2}
@@ -15,6 +16,17 @@ CIPHERS_IN_SHORT = ("Wine", "Diabetes")
 """Sets whose encrypted runs `--quick` has."""
 OURS: dict[str, Any] = {"learner": "linear", "local_loss": "l2"}
 """What ciphertexts can fit, and so what the clear study beside them has."""
+CIPHERS: tuple[Mode, ...] = ("ckks", "sum")
+BY_RULE: tuple[tuple[Mode, dict[str, Any]], ...] = (("paper", {"learner": "sgd"}), ("product", OURS))
+"""A linear model by each rule."""
+WEIGHTS: tuple[tuple[Literal["fitted", "uniform"], str], ...] = (("fitted", "w fitted"), ("uniform", "w = 1/M"))
+LOCAL_LOSSES: tuple[LocalLoss, ...] = ("l1", "l1.5", "l2", "l4")
+COMPARED: tuple[tuple[str, Method], ...] = (("Alone", "alone"), ("AL", "al"), ("GAL", "gal"))
+NOISED: tuple[tuple[Literal["dp", "ip"], str], ...] = (
+    ("dp", "Laplace, alpha = 1"),
+    ("ip", "intervals, one threshold"),
+)
+"""What is varied, and what lines say of it."""
 
 
 def _parties(name: str) -> int:
@@ -36,10 +48,10 @@ def linear() -> Iterator[Case]:
         known = {line: values.get(name) for line, values in published.LINEAR.items()}
         yield Case(**base, row="Late", method="late", learner="sgd", published=known["Late"])
         for line, settings in lines.items():
-            for mode, learner in (("paper", {"learner": "sgd"}), ("product", OURS)):
+            for mode, learner in BY_RULE:
                 yield Case(**base, **settings, **learner, row=line, mode=mode, published=known.get(line))
         base["quick"] = {"seeds": 1} if name in CIPHERS_IN_SHORT else None
-        for mode in ("ckks", "sum"):
+        for mode in CIPHERS:
             yield Case(**base, **OURS, row="GAL", method="gal", mode=mode, published=known.get("GAL"))
 
 
@@ -47,8 +59,8 @@ def noisy() -> Iterator[Case]:
     """Half of the parties add noise to all they predict; weights fitted, and 1/M."""
     for name in SETS:
         for sigma in (1.0, 5.0):
-            for weights, line in (("fitted", "w fitted"), ("uniform", "w = 1/M")):
-                for mode, learner in (("paper", {"learner": "sgd"}), ("product", OURS)):
+            for weights, line in WEIGHTS:
+                for mode, learner in BY_RULE:
                     yield Case(
                         group="noise",
                         row=f"sigma = {sigma:g}, {line}",
@@ -67,7 +79,7 @@ def learners() -> Iterator[Case]:
     squares."""
     for name in SETS:
         for line, known in published.OTHERS.items():
-            for mode in ("paper", "product"):
+            for mode in CLEAR:
                 yield Case(
                     group="learners",
                     row=f"GAL, {line}",
@@ -84,8 +96,8 @@ def learners() -> Iterator[Case]:
 def local_losses() -> Iterator[Case]:
     """Every party's own loss, and the sponsor's for the weights as ever."""
     for name in ("Diabetes", "BostonHousing"):
-        for loss in ("l1", "l1.5", "l2", "l4"):
-            for mode in ("paper", "product"):
+        for loss in LOCAL_LOSSES:
+            for mode in CLEAR:
                 yield Case(
                     group="local-loss",
                     row=f"GAL, local loss {loss}",
@@ -101,8 +113,8 @@ def sizes() -> Iterator[Case]:
     """M = 2, 4 and 8."""
     for name in SETS:
         for parties in (2, 4, 8):
-            for line, method in (("Alone", "alone"), ("AL", "al"), ("GAL", "gal")):
-                for mode, learner in (("paper", {"learner": "sgd"}), ("product", OURS)):
+            for line, method in COMPARED:
+                for mode, learner in BY_RULE:
                     yield Case(
                         group="parties",
                         row=f"{line}, M = {parties}",
@@ -118,7 +130,7 @@ def sizes() -> Iterator[Case]:
 def noised_residuals() -> Iterator[Case]:
     """Residuals noised as in the paper's code, which is no differential privacy (`benchmarks.paper_noise`)."""
     for name in SETS:
-        for kind, line in (("dp", "Laplace, alpha = 1"), ("ip", "intervals, one threshold")):
+        for kind, line in NOISED:
             yield Case(
                 group="privacy",
                 row=f"GAL, residuals noised: {line}",

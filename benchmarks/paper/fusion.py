@@ -8,7 +8,7 @@ before that layer; side by side they may differ in width, and hold everything th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -18,32 +18,48 @@ from benchmarks.paper.case import Case
 from benchmarks.paper.data.split import Array, Split
 from benchmarks.paper.learners import of_shape
 from benchmarks.paper.outcome import Outcome, score
+from secure_gal import options
 from secure_gal.data.log_codec import fit_codec
 from secure_gal.learners import cnn, mlp, recurrent
 from secure_gal.learners.batch_norm import settle
 from secure_gal.learners.kinds import cnn as cnn_kind
-from secure_gal.learners.kinds import lstm as lstm_kind
 from secure_gal.learners.kinds import mlp as mlp_kind
-from secure_gal.learners.torch_trainer import batch_of
+from secure_gal.learners.recurrent_options import RecurrentOptions
+from secure_gal.learners.torch_options import TorchOptions
+from secure_gal.learners.torch_trainer import Build, batch_of
+from secure_gal.settings.party import LearnerSettings
+from secure_gal.settings.study import LossName
 
-LINEAR = {"epochs": 300, "rate": 0.05, "batch": 1024}
+
+class Training(NamedTuple):
+    """How a network is trained: by Adam, in steps of `batch` rows, or `auto` as `batch_of` has it."""
+
+    epochs: int
+    rate: float
+    batch: int | str
+
+
+LINEAR = Training(300, 0.05, 1024)
 """Adam for linear models: enough for the loss of every UCI set to stand still."""
 FORWARD_ROWS = 2048
 Blocks = Sequence[torch.Tensor]
+O = TypeVar("O", bound=TorchOptions)  # noqa: E741
 
 
 class Interm(nn.Module):
     """Bodies (n, ...) to features, and one head on all of them."""
 
-    def __init__(self, networks: Sequence[nn.Sequential], outputs: int) -> None:
+    def __init__(self, networks: Sequence[nn.Module], outputs: int) -> None:
         super().__init__()
-        self.bodies = nn.ModuleList(network[0] for network in networks)
-        self.head = nn.Linear(sum(network[1].in_features for network in networks), outputs)
+        bodies, widths = zip(*map(_body, networks), strict=True)
+        self.bodies = nn.ModuleList(bodies)
+        self.head = nn.Linear(sum(widths), outputs)
 
     def forward(self, blocks: Blocks) -> torch.Tensor:
         """One batch a party to (n, K)."""
         features = [body(block) for body, block in zip(self.bodies, blocks, strict=True)]
-        return self.head(torch.cat(features, dim=1))
+        output: torch.Tensor = self.head(torch.cat(features, dim=1))
+        return output
 
 
 class First(nn.Module):
@@ -55,7 +71,15 @@ class First(nn.Module):
 
     def forward(self, blocks: Blocks) -> torch.Tensor:
         """One batch to (n, K)."""
-        return self.network(blocks[0])
+        output: torch.Tensor = self.network(blocks[0])
+        return output
+
+
+def _body(network: nn.Module) -> tuple[nn.Module, int]:
+    """What stands before a network's head, and how many features the head reads."""
+    body, head = network.children()
+    assert isinstance(head, nn.Linear)
+    return body, head.in_features
 
 
 def late(case: Case, split: Split, seed: int) -> Outcome:
@@ -68,13 +92,15 @@ def interm(case: Case, split: Split, seed: int) -> Outcome:
     return _play(case, split, seed, lambda networks, k: [Interm(networks, k)], apart=False)
 
 
-def _play(case: Case, split: Split, seed: int, make: Callable[[Any, int], list[nn.Module]], *, apart: bool) -> Outcome:
-    codec = fit_codec(
-        case.source.task,
-        case.loss_name,  # type: ignore[arg-type]
-        list(split.y),
-        np.ones(len(split.y), dtype=np.bool_),
-    )
+def _play(
+    case: Case,
+    split: Split,
+    seed: int,
+    make: Callable[[list[nn.Module], int], Sequence[nn.Module]],
+    *,
+    apart: bool,
+) -> Outcome:
+    codec = fit_codec(case.source.task, case.loss_name, list(split.y), np.ones(len(split.y), dtype=np.bool_))
     target, blocks = torch.from_numpy(codec.encode(list(split.y))), _tensors(split.blocks)
     torch.manual_seed(seed)
     builds = [_build(case, block) for block in split.blocks]
@@ -87,35 +113,42 @@ def _play(case: Case, split: Split, seed: int, make: Callable[[Any, int], list[n
     return Outcome([score(case.source.metric, codec, np.mean(outputs, axis=0), split.test_y)])
 
 
-def _build(case: Case, block: Array) -> tuple[Callable[..., nn.Sequential], dict[str, Any]]:
+def _build(case: Case, block: Array) -> tuple[Build, Training]:
     """(the party's network, how it is trained): as many epochs as all rounds of GAL have in all."""
     if case.learner in ("sgd", "linear"):
         return lambda inner, k: nn.Sequential(nn.Flatten(), nn.Linear(int(np.prod(inner)), k)), LINEAR
     settings = of_shape(case, block)
-    given = {k: v for k, v in settings.options.items() if k != "share_extractor"}
     match settings.kind:
         case "cnn":
-            o = cnn_kind.Options(**given)
-            build = cnn.body(o.blocks, o.width)
+            images = _options(cnn_kind.Options, settings)
+            return cnn.body(images.blocks, images.width), _training(case, images)
         case "lstm":
-            o = lstm_kind.RecurrentOptions(**given)
-            build = recurrent.body("lstm", o)
+            series = _options(RecurrentOptions, settings)
+            return recurrent.body("lstm", series), _training(case, series)
         case _:
-            o = mlp_kind.Options(**given)
-            build = mlp.body(o.hidden, o.layers, o.dropout)
-    return build, {"epochs": case.rounds * o.epochs, "rate": o.rate, "batch": o.batch}
+            table = _options(mlp_kind.Options, settings)
+            return mlp.body(table.hidden, table.layers, table.dropout), _training(case, table)
 
 
-def _train(model: nn.Module, blocks: Blocks, target: torch.Tensor, options: dict[str, Any], loss: str) -> None:
-    adam = torch.optim.AdamW(model.parameters(), lr=options["rate"], weight_decay=1e-4)
-    decline = torch.optim.lr_scheduler.CosineAnnealingLR(adam, options["epochs"])
+def _options(kind: type[O], settings: LearnerSettings) -> O:
+    options.check_names(settings.options, settings.kind, kind)
+    return options.read(kind, settings.options)
+
+
+def _training(case: Case, chosen: TorchOptions) -> Training:
+    return Training(case.rounds * chosen.epochs, chosen.rate, chosen.batch)
+
+
+def _train(model: nn.Module, blocks: Blocks, target: torch.Tensor, how: Training, loss: LossName) -> None:
+    adam = torch.optim.AdamW(model.parameters(), lr=how.rate, weight_decay=1e-4)
+    decline = torch.optim.lr_scheduler.CosineAnnealingLR(adam, how.epochs)
     model.train()
-    for _ in range(options["epochs"]):
-        parts = torch.split(torch.randperm(len(target)), batch_of(options["batch"], len(target)))
+    for _ in range(how.epochs):
+        parts = torch.split(torch.randperm(len(target)), batch_of(how.batch, len(target)))
         parts = tuple(rows for rows in parts if len(rows) > 1)  # batch norm needs two rows
         for rows in parts:
             adam.zero_grad(set_to_none=True)
-            _loss(loss, model([block[rows] for block in blocks]), target[rows]).backward()
+            _loss(loss, model([block[rows] for block in blocks]), target[rows]).backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(model.parameters(), 5.0)
             adam.step()
         decline.step()
@@ -123,7 +156,7 @@ def _train(model: nn.Module, blocks: Blocks, target: torch.Tensor, options: dict
     model.eval()
 
 
-def _loss(name: str, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+def _loss(name: LossName, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     match name:
         case "cross_entropy" if output.shape[1] == 1:
             return nn.functional.binary_cross_entropy_with_logits(output[:, 0], target.float())

@@ -130,7 +130,7 @@ def noisy_weights(axes: Axes, records: list[Record]) -> None:
             continue
         longest = max(len(run["weights"]) for run in runs)
         for part, style in (("clean", "-"), ("noisy", "--")):
-            halves = [[np.mean(_half(w, part)) for w in run["weights"]] for run in runs]
+            halves = [[float(np.mean(_half(w, part))) for w in run["weights"]] for run in runs]
             mean = held(halves, longest).mean(axis=0)
             axes.plot(1 + np.arange(longest), mean, style, label=f"{row.partition(',')[0]}, {part}")
     axes.set_xlabel("assistance round")

@@ -42,8 +42,8 @@ def boosting(case: Case, split: Split, seed: int) -> Outcome:
 def optimum(case: Case, split: Split, seed: int) -> Outcome:
     """The least L_1 over linear functions of all columns: the infimum of theorem 1 for linear parties."""
     everyone = np.ones(len(split.y), dtype=np.bool_)
-    codec = fit_codec(case.source.task, case.loss_name, list(split.y), everyone)  # type: ignore[arg-type]
-    y, loss = codec.encode(list(split.y)), get_loss(case.loss_name, codec.outputs)  # type: ignore[arg-type]
+    codec = fit_codec(case.source.task, case.loss_name, list(split.y), everyone)
+    y, loss = codec.encode(list(split.y)), get_loss(case.loss_name, codec.outputs)
     design, new = (np.column_stack([x, np.ones(len(x))]) for x in (split.joint, split.test_joint))
 
     def value(theta: np.ndarray) -> tuple[float, np.ndarray]:

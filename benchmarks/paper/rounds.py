@@ -40,9 +40,9 @@ class _Study:
     def __init__(self, case: Case, y: Array, new_y: Array) -> None:
         everyone = np.ones(len(y), dtype=np.bool_)
         self.case, self.new_y = case, new_y
-        self.codec = fit_codec(case.source.task, case.loss_name, list(y), everyone)  # type: ignore[arg-type]
+        self.codec = fit_codec(case.source.task, case.loss_name, list(y), everyone)
         self.coded = self.codec.encode(list(y))
-        self.loss = get_loss(case.loss_name, self.codec.outputs)  # type: ignore[arg-type]
+        self.loss = get_loss(case.loss_name, self.codec.outputs)
         first = self.loss.initial(self.coded)
         self.f, self.new = (np.tile(first, (len(rows), 1)) for rows in (y, new_y))
         self.outcome = Outcome([])

@@ -26,9 +26,9 @@ def play(
     """One study over (blocks, y), judged on (blocks, y) of new rows; parts of new rows are summed encrypted too."""
     (blocks, y), (new, new_y) = train, test
     names, everyone = tuple(f"party-{m}" for m in range(len(blocks))), np.ones(len(y), dtype=np.bool_)
-    codec = fit_codec(case.source.task, case.loss_name, list(y), everyone)  # type: ignore[arg-type]
+    codec = fit_codec(case.source.task, case.loss_name, list(y), everyone)
     ensemble = Ensemble(
-        get_loss(case.loss_name, codec.outputs),  # type: ignore[arg-type]
+        get_loss(case.loss_name, codec.outputs),
         codec.encode(list(y)),
         everyone,
         case.source.task,

@@ -86,20 +86,20 @@ class Line:
 
 def lines(records: Iterable[Record]) -> list[Line]:
     """Lines in the order in which their first results stand; a quick one only where no full result is there."""
-    found: dict[tuple[str, ...], dict[bool, list[Record]]] = defaultdict(lambda: defaultdict(list))
+    found: dict[tuple[str, str, str], dict[bool, list[Record]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
         case = record["case"]
         found[case["group"], case["data"], case["row"]][record["quick"]].append(record)
     return [_line(place, runs[False] or runs[True]) for place, runs in found.items()]
 
 
-def _line(place: tuple[str, ...], records: list[Record]) -> Line:
+def _line(place: tuple[str, str, str], records: list[Record]) -> Line:
     runs: dict[str, dict[int, float]] = defaultdict(dict)
     for record in records:
         runs[record["case"]["mode"]][record["seed"]] = record["value"]
     first = records[0]
     published = tuple(first["published"]) if first["published"] else None
-    return Line(*place, first["metric"], dict(runs), published, first["quick"])  # type: ignore[arg-type]
+    return Line(*place, first["metric"], dict(runs), published, first["quick"])
 
 
 def markdown(records: Sequence[Record]) -> str:

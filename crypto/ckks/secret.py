@@ -11,6 +11,7 @@ import os
 import secrets
 import stat
 from pathlib import Path
+from typing import Self
 
 import msgspec
 import numpy as np
@@ -78,7 +79,7 @@ class SecretContext:
         raise TypeError("a CKKS secret key cannot be copied or serialised; it has `save`")
 
     @classmethod
-    def generate(cls, params: ParameterSet) -> SecretContext:
+    def generate(cls, params: ParameterSet) -> Self:
         """A new key from the operating system's randomness (SEAL's generator is seeded from it)."""
         secret = sealapi.KeyGenerator(ring.context(params)).secret_key()
         return cls(params, secret, secrets.token_bytes(release.NOISE_KEY_BYTES), Releases(params.tau))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import numpy as np
@@ -108,7 +108,7 @@ def measure(study: Study, padded: int, *, own: bool) -> Sums:
     from crypto.ckks.sum_calculator import SumCalculator
     from crypto.ckks.sum_keys import EncryptionKey, ProductKeys
 
-    secret, count, n = cast(SumContext, SumContext.generate(SUM)), min(FEW, len(study.assistors)), TRAINING.n
+    secret, count, n = SumContext.generate(SUM), min(FEW, len(study.assistors)), TRAINING.n
     raw, keys = timed(lambda: secret.public_keys(0, combines=True))
     calculator, load = timed(lambda: SumCalculator(ProductKeys(raw)))
     values = np.random.default_rng(0).uniform(-1, 1, (2 * n, 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -155,3 +156,9 @@ def test_unit_tests_lie_as_what_they_test_does(top: str) -> None:
     assert folders and folders <= {
         folder.name for folder in (ROOT / top).iterdir() if (folder / "__init__.py").exists()
     }
+
+
+def test_mypy_reads_every_package() -> None:
+    """Whoever renames something is told of what benchmarks and examples make of it."""
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]["packages"]
+    assert sorted(packages) == sorted(path.parent.name for path in ROOT.glob("*/__init__.py"))

@@ -10,6 +10,7 @@ from typing import Literal
 
 from benchmarks.paper.data import clinical, images, objects, tables
 from benchmarks.paper.data.split import Asked, Split
+from secure_gal.settings.study import Task
 
 Metric = Literal["accuracy", "mad", "auc"]
 
@@ -27,7 +28,7 @@ class Source:
     metric: Metric
 
     @property
-    def task(self) -> Literal["classification", "regression"]:
+    def task(self) -> Task:
         """As a study names it."""
         return "regression" if self.metric == "mad" else "classification"
 

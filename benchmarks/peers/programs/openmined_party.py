@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import time
-from multiprocessing.connection import Client, Listener
+from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 
 import private_set_intersection.python as psi
@@ -29,7 +29,7 @@ def client(ids: list[str], port: int) -> None:
     print(len(side.GetIntersection(setup, response)))
 
 
-def dialled(port: int) -> Client:
+def dialled(port: int) -> Connection:
     """A connection; the server may still be starting."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
