@@ -60,8 +60,15 @@ class BestOwn(NamedTuple):
     name: str
 
 
+class Alone(NamedTuple):
+    """What the sponsor learnt by itself; `measured` on the rows that judge, None where there are none."""
+
+    ensemble: Ensemble
+    measured: Measured | None
+
+
 def evaluation_of(
-    held: Held, made: Ensemble, alone: Ensemble, own: BestOwn, study: Study, asked: ReportSettings
+    held: Held, made: Ensemble, alone: Alone, own: BestOwn, study: Study, asked: ReportSettings
 ) -> Evaluation | None:
     """What `made` is worth on the rows that judge; None where there are none.
 
@@ -73,13 +80,13 @@ def evaluation_of(
         return None
     codec, rows = held.codec, judged.mask
     y = held.true
-    gal, by_alone = (_outputs(codec, each.F_kept) for each in (made, alone))
+    gal, by_alone = (_outputs(codec, each.F_kept) for each in (made, alone.ensemble))
     v = made.weights_of(np.ones(len(y), dtype=np.bool_))
     rule, threshold = _threshold(codec, asked, y[held.train], gal[held.train], None if v is None else v[held.train])
     of: Rows = "out-of-fold" if judged.how == "out-of-fold" else "test" if made.cross_fitted else "chose-rounds"
     chosen = np.flatnonzero(rows).tolist()
     found = evaluate(
-        Judging(y[rows], gal[rows], by_alone[rows], own.measured, of, _of_judged(v, rows)),
+        Judging(y[rows], gal[rows], by_alone[rows], own.measured, of, _of_judged(v, rows), alone.measured),
         _metrics(codec, study, asked),
         threshold,
         rule,
@@ -119,6 +126,24 @@ def _threshold(
     return str(asked.threshold), Ranked(y == 1, outputs[:, 1], weights).threshold(cut)
 
 
+def measured_alone(held: Held, alone: Ensemble, study: Study, asked: ReportSettings) -> Alone:
+    """On the rows that judge: measured already where the file says at which threshold."""
+    judged = alone.judged
+    if judged is None:
+        return Alone(alone, None)
+    rows, v = judged.mask, alone.weights_of(np.ones(len(held.train), dtype=np.bool_))
+    outputs = _outputs(held.codec, alone.F_kept)[rows]
+    found = measured(held.true[rows], outputs, _metrics(held.codec, study, asked), _of_judged(v, rows), _seed(study))
+    _at_known(found, asked)
+    return Alone(alone, found)
+
+
+def _at_known(found: Measured, asked: ReportSettings) -> None:
+    cut = cut_of(asked.threshold)
+    if isinstance(cut, float):
+        found(cut)
+
+
 def best_own(held: Held, weights: Weights, study: Study, asked: ReportSettings) -> BestOwn:
     """The sponsor's best own model of these rows, weighted (N,) by `weights`, on those that judge: measured already
     where the file says at which threshold."""
@@ -133,7 +158,5 @@ def best_own(held: Held, weights: Weights, study: Study, asked: ReportSettings) 
     outputs = own_model.own_outputs(x, held.true, held.train, weights, loss, k, folds, study.seed)
     rows = np.ones_like(held.train) if held.train.all() else ~held.train
     found = measured(held.true[rows], outputs, _metrics(codec, study, asked), _of_judged(weights, rows), _seed(study))
-    cut = cut_of(asked.threshold)
-    if isinstance(cut, float):
-        found(cut)
+    _at_known(found, asked)
     return BestOwn(found, own_model.NAME)

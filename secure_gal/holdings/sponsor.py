@@ -18,7 +18,7 @@ from secure_gal.gal.doubt import told_rows
 from secure_gal.gal.ensemble import Ensemble
 from secure_gal.gal.losses import metric
 from secure_gal.holdings import own_model
-from secure_gal.holdings.evaluating import BestOwn, Held, best_own, evaluation_of
+from secure_gal.holdings.evaluating import Alone, BestOwn, Held, best_own, evaluation_of, measured_alone
 from secure_gal.holdings.groups import group_levels
 from secure_gal.holdings.in_memory import InMemory
 from secure_gal.holdings.labels import Labels, Target, TrueLabels, labels_of
@@ -63,6 +63,7 @@ class SponsorData(PartyHolding):
         self._target: Target | None = None
         self._best_own: BestOwn | None = None
         self._alone: Ensemble | None = None
+        self._measured_alone: Alone | None = None
         self._fitting = threading.Lock()
         if known := self._labels.check(self.table):
             warn(known)
@@ -71,7 +72,7 @@ class SponsorData(PartyHolding):
         """Fit encoder and label coding; returns both for prediction."""
         target = self._target = self._labels.target(self.table, rows, train)
         self.codec, self.y, self.train, self.rows = target.codec, target.y, train, rows
-        self._best_own = self._alone = None
+        self._best_own = self._alone = self._measured_alone = None
         if self.study.task == "classification":
             chosen = labels_of(self.table, rows)
             for text in unevenly_split(chosen, {"training": train, "validation": ~train}):
@@ -140,7 +141,7 @@ class SponsorData(PartyHolding):
             return None
         every = group_levels(self.table, party, study)
         groups = {column: [levels[i] for i in self.rows.tolist()] for column, levels in every.items()}
-        return evaluation_of(self._held(groups), made, alone, self._own(), study, party.report)
+        return evaluation_of(self._held(groups), made, self._measured(alone), self._own(), study, party.report)
 
     def fit_round(
         self, round_: int, residual: npt.NDArray[np.float32], withheld: float = 1.0
@@ -156,12 +157,12 @@ class SponsorData(PartyHolding):
         return own_model.LIBRARIES if self.party.report.own_model and self.fits else ()
 
     def best_own(self) -> None:
-        """Fit the best own model on half of the cores, so that what it runs beside has the others; and learn alone,
-        where a fit draws nothing at random and changes nothing that another one reads."""
+        """Fit the best own model on half of the cores, so that what it runs beside has the others; and learn alone
+        and measure that, where a fit draws nothing at random and changes nothing that another one reads."""
         with own_model.half_of_the_cores():
             self._own()
         if isinstance(self._learner, LinearLearner):
-            self.alone()
+            self._measured(self.alone())
 
     def _own(self) -> BestOwn:
         """The best own model, fitted once; whoever asks for it meanwhile waits."""
@@ -169,6 +170,13 @@ class SponsorData(PartyHolding):
             if self._best_own is None:
                 self._best_own = best_own(self._held({}), self._known.weights, self.study, self.party.report)
             return self._best_own
+
+    def _measured(self, alone: Ensemble) -> Alone:
+        """What the sponsor learnt alone, measured once; whoever asks for it meanwhile waits."""
+        with self._fitting:
+            if self._measured_alone is None or self._measured_alone.ensemble is not alone:
+                self._measured_alone = measured_alone(self._held({}), alone, self.study, self.party.report)
+            return self._measured_alone
 
     def _held(self, groups: Mapping[str, Sequence[str]]) -> Held:
         x = self.local.x if self.fits else None

@@ -27,7 +27,7 @@ class Estimate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Drawn:
-    """Statistics of the same rows, on all of them and on the same draws: differences between them are paired.
+    """Statistics of the same rows, on all of them and on the same draws.
 
     Args:
         statistics: of the same n rows each.
@@ -49,9 +49,11 @@ class Drawn:
         """Of the statistic of this number."""
         return _estimate(self.of_all[number], self.of_draws[:, number])
 
-    def difference(self, number: int, other: int) -> Estimate:
-        """Of one statistic less another, on the same draws."""
-        return _estimate(self.of_all[number] - self.of_all[other], self.of_draws[:, number] - self.of_draws[:, other])
+    def difference(self, number: int, other: Drawn) -> Estimate:
+        """Of the statistic of this number less that of others of the same rows, seed and weights: on the same draws."""
+        return _estimate(
+            self.of_all[number] - other.of_all[number], self.of_draws[:, number] - other.of_draws[:, number]
+        )
 
 
 def draws_of(rows: int) -> int:

@@ -128,6 +128,7 @@ class Judging(NamedTuple):
         own: of the sponsor's best own model, on the same rows by the same seed.
         of: which rows.
         weights: of the rows, (n,), of mean 1; None: equal.
+        alone_before: of `alone`, by the same metrics and seed, where that was measured already.
     """
 
     y: npt.NDArray[Any]
@@ -136,6 +137,7 @@ class Judging(NamedTuple):
     own: Measured | None
     of: Rows
     weights: Array | None = None
+    alone_before: Measured | None = None
 
 
 def evaluate(
@@ -157,38 +159,37 @@ def evaluate(
         seed: of the bootstrap.
     """
     y, gal, cut = judging.y, judging.gal, threshold or 0.5
-    both = [statistics(metrics, y, outputs, cut) for outputs in (gal, judging.alone)]
     bins: tuple[Bin, ...] = ()
     sure: list[Statistic] = []
     if gal.ndim > 1:
         surest, right = (gal[:, 1], y == 1) if threshold is not None else (gal.max(axis=1), predicted(gal, cut) == y)
         bins, sure = reliability(right, surest), [calibration_statistic(right, surest)]
-    drawn = Drawn([*both[0], *both[1], *sure], len(y), seed, judging.weights)
+    drawn = Drawn([*statistics(metrics, y, gal, cut), *sure], len(y), seed, judging.weights)
+    alone = (judging.alone_before or measured(y, judging.alone, metrics, judging.weights, seed))(cut)
     own = None if judging.own is None else judging.own(cut)
     found = Evaluation(
         len(y),
         judging.of,
-        _compared(metrics, drawn, own),
+        _compared(metrics, drawn, alone, own),
         own_model,
         threshold,
         rule,
         weighted=judging.weights is not None,
         bins=bins,
-        calibration_error=drawn.estimate(2 * len(metrics)) if sure else None,
+        calibration_error=drawn.estimate(len(metrics)) if sure else None,
     )
     return found if threshold is None else _of_two_classes(found, judging, threshold, groups, seed)
 
 
-def _compared(metrics: Sequence[MetricName], both: Drawn, own: Drawn | None) -> tuple[Compared, ...]:
-    """`both`: every metric of the study, then of the sponsor alone; `own`: of its best own model."""
-    count = len(metrics)
+def _compared(metrics: Sequence[MetricName], gal: Drawn, alone: Drawn, own: Drawn | None) -> tuple[Compared, ...]:
+    """Each has every metric, in this order."""
     return tuple(
         Compared(
             name,
-            both.estimate(i),
-            both.estimate(count + i),
+            gal.estimate(i),
+            alone.estimate(i),
             None if own is None else own.estimate(i),
-            both.difference(i, count + i),
+            gal.difference(i, alone),
         )
         for i, name in enumerate(metrics)
     )

@@ -100,7 +100,9 @@ def test_the_best_own_model_is_measured_ahead_where_its_threshold_is_known(
     monkeypatch.setattr(evaluation, "Drawn", Counted)
     model = prepared_model(tmp_path, ReportSettings(threshold=threshold))
     model.best_own()
-    assert bool(drawn) == ahead
+    assert len(drawn) == (2 if ahead else 0), "and so is what the sponsor learnt alone"
+    model.evaluate(model.ensemble(("hospital",)), model.alone())
+    assert len(drawn) == 3, "each once"
 
 
 def test_the_best_own_model_is_scikit_learns_on_the_studys_folds() -> None:

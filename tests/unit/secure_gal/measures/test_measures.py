@@ -98,8 +98,8 @@ def test_intervals_cover_the_truth_as_often_as_they_say_and_a_difference_is_pair
     for study in range(200):
         hard = 5 * rng.random(150)
         both = [hard, hard + 0.1 + 0.1 * rng.standard_normal(150)]
-        drawn = Drawn([statistic("mean_absolute_error", values, np.zeros(150)) for values in both], 150, study)
-        mean, gap = drawn.estimate(0), drawn.difference(1, 0)
+        one, other = (Drawn([statistic("mean_absolute_error", v, np.zeros(150))], 150, study) for v in both)
+        mean, gap = one.estimate(0), other.difference(0, one)
         assert None not in (mean.low, mean.high, gap.low, gap.high)
         held += mean.low <= 2.5 <= mean.high  # type: ignore[operator]
         held_difference += gap.low <= 0.1 <= gap.high  # type: ignore[operator]
