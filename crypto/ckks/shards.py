@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import threading
 from collections.abc import Callable
 from functools import cached_property, partial
 from pathlib import Path
@@ -98,15 +99,18 @@ class Worker:
 
 _workers: dict[str, Worker] = {}
 """This process's, by the job's folder."""
+_looking = threading.Lock()
+"""Threads look up workers, and drop them, one after the other."""
 
 
 def _worker(job: Job) -> Worker:
     """This process's worker of a job; those of jobs that were closed are dropped."""
-    for folder in [folder for folder in _workers if not os.path.isdir(folder)]:
-        del _workers[folder]
-    if job.folder not in _workers:
-        _workers[job.folder] = Worker(job, material_of(job, "r"))
-    return _workers[job.folder]
+    with _looking:
+        for folder in [folder for folder in _workers if not os.path.isdir(folder)]:
+            del _workers[folder]
+        if job.folder not in _workers:
+            _workers[job.folder] = Worker(job, material_of(job, "r"))
+        return _workers[job.folder]
 
 
 _teams: dict[str, Team[Worker]] = {}
@@ -116,7 +120,8 @@ _teams: dict[str, Team[Worker]] = {}
 def close(job: Job) -> None:
     """Remove a job's folder, by which processes see that its encodings are not needed any more."""
     work_folder.release(Path(job.folder))
-    _workers.pop(job.folder, None)
+    with _looking:
+        _workers.pop(job.folder, None)
     _teams.pop(job.folder, None)
 
 
