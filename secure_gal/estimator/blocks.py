@@ -126,6 +126,8 @@ def _chosen(columns: object, name: str) -> list[Hashable]:
     if isinstance(columns, str) or not isinstance(columns, Sequence | np.ndarray):
         raise SettingsError("parties", f"{columns!r} of {name}; accepted: a list of columns")
     chosen = [each.item() if isinstance(each, np.generic) else each for each in columns]
+    if (stray := next((each for each in chosen if not isinstance(each, Hashable)), None)) is not None:
+        raise SettingsError("parties", f"{stray!r} of {name}; accepted: names or places of columns")
     if len(set(chosen)) < len(chosen):
         raise SettingsError("parties", f"{chosen!r} of {name}; accepted: each column once")
     return chosen

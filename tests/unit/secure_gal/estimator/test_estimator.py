@@ -88,6 +88,7 @@ def test_one_table_is_learnt_from_like_the_blocks_that_it_is_made_of() -> None:
         ({"hospital": ["age", "size"], "lab": ["hb"]}, "has no column 'size'; its columns are age, bmi"),
         ({"hospital": "age", "lab": ["hb"]}, "'age' of hospital; accepted: a list of columns"),
         ({"hospital": ["age", "age"], "lab": ["hb"]}, "each column once"),
+        ({"hospital": [["age"], "bmi"], "lab": ["hb"]}, r"\['age'\] of hospital; accepted: names or places of columns"),
         ({"hospital": [0], "lab": [9]}, "has no column"),
         (["hospital", "lab"], "for one table: say whose its columns are"),
     ],
