@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, assert_never
 
 import numpy as np
@@ -28,10 +29,14 @@ VANISHED = 1e-12
 MAX_DOUBLINGS = 200
 
 
+LIBRARIES = ("scipy.optimize", "scipy.sparse")
+"""What weights and rates are searched for with: a third of a second, which learning alone needs."""
+
+
 def load() -> None:
-    """Import what weights and rates are searched for with: a third of a second, which learning alone needs."""
-    import scipy.optimize
-    import scipy.sparse  # noqa: F401
+    """Import them."""
+    for name in LIBRARIES:
+        import_module(name)
 
 
 def simplex_weights(

@@ -81,11 +81,11 @@ class SponsorHolding(Protocol):
 
     @property
     def own_libraries(self) -> tuple[str, ...]:
-        """What must be imported, in this order, before `best_own` may run beside other jobs: two threads that import
-        one library at once may each find the other's half. None where there is nothing to fit."""
+        """What must be imported, in this order, before `by_itself` may run beside other jobs: two threads that import
+        one library at once may each find the other's half. None where there is nothing to do beside."""
         ...
 
-    def best_own(self) -> None:
+    def by_itself(self) -> None:
         """Make what `evaluate` measures against, as far as it may be beside the rounds; only after the first fit."""
         ...
 

@@ -154,15 +154,25 @@ class SponsorData(PartyHolding):
     @property
     def own_libraries(self) -> tuple[str, ...]:
         """As `SponsorHolding.own_libraries`."""
-        return own_model.LIBRARIES if self.party.report.own_model and self.fits else ()
+        if not self.fits:
+            return ()
+        if self.party.report.own_model:
+            return own_model.LIBRARIES
+        return coefficients.LIBRARIES if self._leaves_others_alone else ()
 
-    def best_own(self) -> None:
+    def by_itself(self) -> None:
         """Fit the best own model on half of the cores, so that what it runs beside has the others; and learn alone
-        and measure that, where a fit draws nothing at random and changes nothing that another one reads."""
-        with own_model.half_of_the_cores():
-            self._own()
-        if isinstance(self._learner, LinearLearner):
+        and measure that."""
+        if self.party.report.own_model:
+            with own_model.half_of_the_cores():
+                self._own()
+        if self._leaves_others_alone:
             self._measured(self.alone())
+
+    @property
+    def _leaves_others_alone(self) -> bool:
+        """Whether a fit draws nothing at random and changes nothing that another one reads."""
+        return isinstance(self._learner, LinearLearner)
 
     def _own(self) -> BestOwn:
         """The best own model, fitted once; whoever asks for it meanwhile waits."""

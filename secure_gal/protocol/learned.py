@@ -55,7 +55,7 @@ def meanwhile(stage: SponsorStage) -> list[Effect]:
 
     def load(libraries: Sequence[str]) -> list[Effect]:
         if not libraries:
-            return [Compute("own", model.best_own, lambda _: [], aside=True)]
+            return [Compute("own", model.by_itself, lambda _: [], aside=True)]
         first, *others = libraries
         return [Compute("own", lambda: import_module(first), lambda _: load(others))]
 

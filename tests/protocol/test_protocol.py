@@ -205,7 +205,7 @@ def test_the_sponsors_best_own_model_is_fitted_while_assistors_have_their_first_
         told = [to for who, to, frames in network.sent if who == "hospital" and b'"kind":"residual"' in frames[0]]
         asked.append((len(role.ensemble.history), told))
 
-    monkeypatch.setattr(Arrays, "best_own", fit)
+    monkeypatch.setattr(Arrays, "by_itself", fit)
     network = make_network()
     network.run()
     assert asked == [(0, ["lab", "insurer"])]
@@ -213,7 +213,7 @@ def test_the_sponsors_best_own_model_is_fitted_while_assistors_have_their_first_
 
 def test_a_sponsor_that_is_taken_up_again_does_not_fit_it_before_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Arrays] = []
-    monkeypatch.setattr(Arrays, "best_own", lambda model: asked.append(model))
+    monkeypatch.setattr(Arrays, "by_itself", lambda model: asked.append(model))
     network = make_network()
     while not any(isinstance(event, events.Committed) for _, event in network.events):
         assert network.step()

@@ -132,7 +132,7 @@ class Arrays:
 
     own_libraries: tuple[str, ...] = ("scipy.optimize",)
 
-    def best_own(self) -> None:
+    def by_itself(self) -> None:
         """There is none: `evaluated`."""
 
     def evaluate(self, made: Ensemble, alone: Ensemble) -> Evaluation | None:

@@ -36,18 +36,26 @@ def test_the_best_own_model_is_fitted_once_whenever_it_is_asked_for(
 
     def prepared(model: SponsorData, *rows: Any) -> bytes:
         encoder = prepare(model, *rows)
-        model.best_own()
+        model.by_itself()
         return encoder
 
     monkeypatch.setattr(SponsorData, "prepare", prepared)
     assert evaluated(tmp_path, ReportSettings(), of_classes(validation=0.3)) == late and len(fits) == 2
 
 
-def test_the_libraries_of_the_best_own_model_are_named_where_there_is_one(tmp_path: Path) -> None:
-    (tmp_path / "with").mkdir()
-    (tmp_path / "without").mkdir()
-    assert prepared_model(tmp_path / "with", ReportSettings()).own_libraries == own_model.LIBRARIES
-    assert prepared_model(tmp_path / "without", ReportSettings(own_model=False)).own_libraries == ()
+@pytest.mark.parametrize(
+    ("own", "learner", "libraries"),
+    [
+        (True, "linear", own_model.LIBRARIES),
+        (True, "svm", own_model.LIBRARIES),
+        (False, "linear", coefficients.LIBRARIES),
+        (False, "svm", ()),
+    ],
+)
+def test_libraries_are_named_of_what_the_sponsor_does_beside_the_rounds(
+    tmp_path: Path, own: bool, learner: str, libraries: tuple[str, ...]
+) -> None:
+    assert prepared_model(tmp_path, ReportSettings(own_model=own), learner).own_libraries == libraries
 
 
 def test_a_sponsors_fit_imports_what_weights_are_searched_for_with(
@@ -63,10 +71,10 @@ def test_a_sponsors_fit_imports_what_weights_are_searched_for_with(
 
 def test_other_rows_are_learnt_from_anew(tmp_path: Path) -> None:
     model = prepared_model(tmp_path, ReportSettings())
-    model.best_own()
+    model.by_itself()
     first = model.alone()
     model.prepare(np.arange(0, N, 2), split_rows(N // 2, 0.3, 0))
-    model.best_own()
+    model.by_itself()
     assert (len(first.F), len(model.alone().F)) == (N, N // 2)
     assert model.evaluate(model.alone(), model.alone()) is not None
 
@@ -80,7 +88,7 @@ def test_a_sponsor_learns_alone_beside_the_rounds_where_its_fits_leave_others_al
     monkeypatch.setattr(SponsorData, "learn_alone", lambda *args: fitted.append(1) or learn(*args))
     model, other = (prepared_model(tmp_path, ReportSettings(own_model=False), learner) for _ in range(2))
     model.fit_round(1, model.ensemble(("hospital",)).residual())
-    model.best_own()
+    model.by_itself()
     assert len(fitted) == (learner == "linear")
     np.testing.assert_array_equal(model.alone().F, other.alone().F)
     assert len(fitted) == 2, "and once"
@@ -99,7 +107,7 @@ def test_the_best_own_model_is_measured_ahead_where_its_threshold_is_known(
 
     monkeypatch.setattr(evaluation, "Drawn", Counted)
     model = prepared_model(tmp_path, ReportSettings(threshold=threshold))
-    model.best_own()
+    model.by_itself()
     assert len(drawn) == (2 if ahead else 0), "and so is what the sponsor learnt alone"
     model.evaluate(model.ensemble(("hospital",)), model.alone())
     assert len(drawn) == 3, "each once"
