@@ -134,13 +134,16 @@ class Certifier:
         return completed
 
     def after(self, effects: list[Effect]) -> list[Effect]:
-        """At the sponsor: a committed round is due for a certificate; one after the other, in order."""
-        committed = [round_ for effect in effects if (round_ := _committed(effect)) is not None]
-        if not committed:
+        """At the sponsor: a committed round is due for a certificate; one after the other, in order. Heads are asked
+        for once the next round is on its way, so that assistors fit meanwhile; after the last one at once."""
+        rounds = [round_ for effect in effects if (round_ := _committed(effect)) is not None]
+        if rounds:
+            self._kept.due.set(rounds[-1])
+        if not self.pending or self._kept.round.there:
             return []
-        was_pending = self.pending
-        self._kept.due.set(committed[-1])
-        return [] if was_pending else self._begin()
+        more = any(isinstance(effect, events.RoundBegun) for effect in effects)
+        sent = any(isinstance(effect, Send) for effect in effects)
+        return self._begin() if sent or (rounds and not more) else []
 
     def _begin(self) -> list[Effect]:
         round_ = self.certified + 1

@@ -5,6 +5,8 @@ The cipher is a stand-in. What real ciphertexts do is tested in test_encrypted_s
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -46,6 +48,15 @@ def test_gives_what_the_clear_study_gives(undisturbed: np.ndarray) -> None:
     clear = make_network()
     clear.run()
     assert np.allclose(undisturbed, final_f(clear), rtol=0, atol=1e-5)
+
+
+def test_heads_are_asked_for_once_the_next_round_is_on_its_way() -> None:
+    """So that assistors fit meanwhile."""
+    network = make_encrypted()
+    network.run()
+    told = [json.loads(frames[0])["kind"] for who, to, frames in network.sent if (who, to) == ("hospital", "lab")]
+    asked = [at for at, kind in enumerate(told) if kind == "head-request"]
+    assert [told[:at].count("encrypted-residual") for at in asked] == [*range(2, ROUNDS + 1), ROUNDS]
 
 
 def test_kill_at_every_step() -> None:
