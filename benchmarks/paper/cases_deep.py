@@ -87,23 +87,27 @@ def networks() -> Iterator[Case]:
         yield from _heads(study)
 
 
-SMALL: dict[str, Any] = {
-    "rows": 2000,
-    "test_rows": 2000,
-    "rounds": 3,
-    "seeds": 2,
-    "options": {"width": 16, "epochs": 2, "batch": 128},
+BRIEF: dict[str, Any] = {"width": 16, "epochs": 2, "batch": 128}
+SERIES: dict[str, Any] = {"hidden": 16, "epochs": 4, "dropout": 0.2, "batch": 128}
+SMALL: dict[str, dict[str, Any]] = {
+    "MNIST": {"group": "small-images", "rows": 2000, "options": BRIEF},
+    "CIFAR10": {"group": "small-images", "rows": 3000, "options": BRIEF},
+    "ModelNet10": {"group": "small-objects", "rows": 1500, "options": BRIEF, "parties": 12},
+    "PhysioNet-death": {"group": "small-clinical", "rows": 2000, "options": SERIES, "parties": 4, **HELD_OUT},
+    "PhysioNet-stay": {"group": "small-clinical", "rows": 2000, "options": SERIES, "parties": 4, **HELD_OUT},
 }
-"""Of MNIST, so that every method with networks is run in minutes: of 60,000 rows, 10 rounds, width 64, 10 epochs."""
+"""Every set of `STUDIES` so small that all methods with networks are run in minutes on a CPU. Their own size, MNIST's
+60,000 rows, 10 rounds of 10 epochs and width 64, is for a GPU."""
 
 
 def small() -> Iterator[Case]:
     """The order of methods with networks at a stated smaller size, by both rules where a method has both."""
-    for row, settings in (NETWORKS | {"the last party alone": {"method": "last"}}).items():
-        rules: tuple[Mode, ...] = ("paper",) if settings["method"] in ("interm", "late") else CLEAR
-        for mode in rules:
-            base: dict[str, Any] = {"group": "small-images", "data": "MNIST", "row": row, "mode": mode}
-            yield Case(**base | SMALL | {"learner": "network"} | settings)
+    for data, settings in SMALL.items():
+        for row, method in (NETWORKS | {"the last party alone": {"method": "last"}}).items():
+            rules: tuple[Mode, ...] = ("paper",) if method["method"] in ("interm", "late") else CLEAR
+            for mode in rules:
+                base: dict[str, Any] = {"data": data, "row": row, "mode": mode, "learner": "network"}
+                yield Case(**base | {"test_rows": 2000, "rounds": 3, "seeds": 2} | settings | method)
 
 
 ENCRYPTED_ROUNDS = {"MNIST": 5, "CIFAR10": 13}

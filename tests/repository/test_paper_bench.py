@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.paper import cases, plot, results, run, table
+from benchmarks.paper import cases, cases_deep, plot, results, run, table
 from benchmarks.paper.case import Case
 from benchmarks.paper.learners import LEARNERS
 
@@ -89,10 +89,12 @@ def test_what_stands_beside_ciphertexts_in_the_clear_plays_as_many_rounds_of_the
                 assert getattr(case, field.name) == getattr(beside, field.name), (case.name, field.name)
 
 
-def test_every_method_with_networks_is_run_in_small_of_the_same_rows_and_sizes() -> None:
+@pytest.mark.parametrize("data", sorted({study.data for study in cases_deep.STUDIES}))
+def test_every_method_with_networks_is_run_in_small_of_the_same_rows_and_sizes(data: str) -> None:
     """Methods are compared there: no line may have more rows, rounds, epochs or seeds than another."""
-    small = cases.chosen(["small-images"])
-    full = {case.row for case in cases.chosen(["images/MNIST"]) if case.learner != "heads"}
+    small = cases.chosen([f"small-*/{data}/*"])
+    full = {case.row for case in cases.CASES if case.group in ("images", "objects", "clinical") and case.data == data}
+    full = {row for row in full if "heads" not in row}
     assert full <= {case.row for case in small if case.mode == "paper"}
     assert len({(c.rows, c.test_rows, c.rounds, c.seeds, json.dumps(c.options)) for c in small}) == 1
     assert min(case.seeds for case in small) >= 2
