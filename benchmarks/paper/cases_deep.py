@@ -92,7 +92,7 @@ SERIES: dict[str, Any] = {"hidden": 16, "epochs": 4, "dropout": 0.2, "batch": 12
 SMALL: dict[str, dict[str, Any]] = {
     "MNIST": {"group": "small-images", "rows": 2000, "options": BRIEF},
     "CIFAR10": {"group": "small-images", "rows": 3000, "options": BRIEF},
-    "ModelNet10": {"group": "small-objects", "rows": 1500, "options": BRIEF, "parties": 12},
+    "ModelNet10": {"group": "small-objects", "rows": 600, "options": BRIEF, "parties": 12},
     "PhysioNet-death": {"group": "small-clinical", "rows": 2000, "options": SERIES, "parties": 4, **HELD_OUT},
     "PhysioNet-stay": {"group": "small-clinical", "rows": 2000, "options": SERIES, "parties": 4, **HELD_OUT},
 }
