@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -131,9 +132,9 @@ def stored_split() -> Iterator[Case]:
                 yield Case(**base, **settings, **learner, row=line, mode=mode, published=published.LINEAR[line][plain])
         last: dict[str, Any] = {"method": "last", "learner": "sgd", "published": published.LINEAR["AL"][plain]}
         yield Case(**base, **last, row="the last party alone")  # what AL of the paper's code comes to: `why-al`
-        for mode in CLEAR:
-            kind: dict[str, Any] = {"method": "gal", "learner": "svm", "local_loss": "l2"}
-            yield Case(**base, **kind, row="GAL, SVM", mode=mode, published=published.OTHERS["SVM"][plain])
+        for kind, mode in itertools.product(("GB", "SVM"), CLEAR):
+            own: dict[str, Any] = {"method": "gal", "learner": kind.lower(), "local_loss": "l2"}
+            yield Case(**base, **own, row=f"GAL, {kind}", mode=mode, published=published.OTHERS[kind][plain])
 
 
 def early_end() -> Iterator[Case]:
