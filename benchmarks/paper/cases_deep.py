@@ -84,7 +84,15 @@ def networks() -> Iterator[Case]:
         for row, settings in NETWORKS.items():
             yield study.case(row, study.network, study.short, **({"learner": "network"} | settings))
         yield study.case("GAL", study.network, study.short, method="gal", learner="network", mode="product")
+        if study.group == "clinical":  # at their own size the others take hours on a CPU
+            yield from _out_of_fold(study)
         yield from _heads(study)
+
+
+def _out_of_fold(study: Study) -> Iterator[Case]:
+    for row in ("Joint", "Alone", "GAL DMS"):
+        settings = {"learner": "network", "mode": "product", "quick": None} | NETWORKS[row]
+        yield study.case(row, study.network, study.short, **settings)
 
 
 BRIEF: dict[str, Any] = {"width": 16, "epochs": 2, "batch": 128}
