@@ -114,7 +114,7 @@ def _serve(session: Session, store: RunStore, once: bool, progress: Progress, be
     node, certifier = open_node(session, store, role, Traffic(store))
     loop = Loop(node, progress)
     computing = Computing(store, model, progress)
-    loop.on_computed = computing.add
+    loop.on_computed, loop.on_carried = computing.add, computing.tell
     loop.start()
     sponsor = session.study.sponsor
     address = session.party.address or session.study.address

@@ -149,7 +149,8 @@ def _learn(session: Session, store: RunStore, progress: Progress, beyond: Beyond
     node, certifier = open_node(session, store, role, traffic)
     loop = Loop(node, progress)
     report = Report(session, store, traffic, role, progress, began)
-    loop.on_event, loop.on_computed = report.on_event, Computing(store, model, progress).add
+    computing = Computing(store, model, progress)
+    loop.on_event, loop.on_computed, loop.on_carried = report.on_event, computing.add, computing.tell
     loop.start()
     socket = go_online(session, loop, progress)
     patience = Patience(session.study.patience_seconds, progress, str(session.file), "train")

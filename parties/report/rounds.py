@@ -101,8 +101,7 @@ class Report:
             "bytes_received": received - self._bytes[1],
         }
         self._rounds = [r for r in self._rounds if r["round"] < record.round] + [row]
-        self._store.set_meta("rounds", json.dumps(self._rounds))
-        self.save_times()
+        self.save_times(rounds=json.dumps(self._rounds))
         unit = self._role.metric_unit()
         write_atomically(
             self._store.path / ROUNDS, rounds_csv(self._store, self._history, unit, self._session.study.protect.keyed)
@@ -111,14 +110,14 @@ class Report:
         left = mean * (self._session.study.rounds - record.round)
         return events.Committed(in_units(record, unit), sent + received, left)
 
-    def save_times(self) -> None:
-        """Seconds of the learning stage so far, elapsed and of the CPU (of worker processes that have ended, too), over
-        restarts; those since all had greeted only where there was none."""
+    def save_times(self, **others: str) -> None:
+        """Note seconds of the learning stage so far, elapsed and of the CPU (of worker processes that have ended, too),
+        over restarts; those since all had greeted only where there was none. `others` are noted with them."""
         now = time.monotonic()
-        self._store.set_meta("seconds", repr(self._before + now - self._began))
-        self._store.set_meta("cpu", repr(self._computed + sum(os.times()[:4])))
+        times = {"seconds": self._before + now - self._began, "cpu": self._computed + sum(os.times()[:4])}
         if self._ready is not None and not self._before:
-            self._store.set_meta("seconds-from-ready", repr(round(now - self._ready, 3)))
+            times["seconds-from-ready"] = round(now - self._ready, 3)
+        self._store.note({key: repr(seconds) for key, seconds in times.items()} | others)
 
     @property
     def _history(self) -> list[RoundRecord]:

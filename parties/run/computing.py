@@ -40,7 +40,10 @@ class Computing:
         self._seconds[key] = self._seconds.get(key, 0.0) + seconds
         if self._model.seconds_for_features:
             self._seconds["features"] = self._model.seconds_for_features
-        self._store.set_meta("computing", json.dumps(self._seconds))
+        self._store.note({"computing": json.dumps(self._seconds)})
+
+    def tell(self, job: Job) -> None:
+        """Once what a job led to is on its way: say what it was computed with, and write it down for people."""
         if job.work in ("prepare", "fit"):
             self._say()
             write_atomically(self._store.path / FILE, as_text(self._store))
@@ -51,7 +54,7 @@ class Computing:
             from crypto.ckks import faster  # no study in the clear loads it
 
             known = known | {"ciphertexts": faster.said()}
-        self._store.set_meta("computed-with", json.dumps(known))
+        self._store.note({"computed-with": json.dumps(known)})
         learner = events.LearnerUsed(known["kind"], *map(known.get, ("features", "device", "precision", "values")))
         if learner != self._said:
             self._said = learner

@@ -146,6 +146,7 @@ class Loop:
         self._socket: Socket | None = None
         self.on_event: Callable[[events.Event], events.Event] = lambda event: event
         self.on_computed: Callable[[Job, float], None] = lambda job, seconds: None
+        self.on_carried: Callable[[Job], None] = lambda job: None
         self.worker, self._aside = Worker(self._wake), Worker(self._wake)
 
     def start(self) -> None:
@@ -168,11 +169,11 @@ class Loop:
         while prepared is None:
             self.stop.check()
             for job, result, seconds in self.worker.results(wait=POLL_SECONDS):
-                outcome = self._computed(job, result, seconds)
                 if job.first:
-                    prepared = outcome
+                    prepared = self._computed(job, result, seconds)
+                    self.on_carried(job)
                 else:
-                    self._carry(outcome)
+                    self._finish(job, result, seconds)
         return prepared
 
     @contextlib.contextmanager
@@ -203,7 +204,11 @@ class Loop:
                 for event in self._socket.poll(POLL_SECONDS):
                     self._handle(event)
                 for job, result, seconds in [*self.worker.results(), *self._aside.results()]:
-                    self._carry(self._computed(job, result, seconds))
+                    self._finish(job, result, seconds)
+
+    def _finish(self, job: Job, result: object, seconds: float) -> None:
+        self._carry(self._computed(job, result, seconds))
+        self.on_carried(job)
 
     def _computed(self, job: Job, result: object, seconds: float) -> Outcome:
         """Hand a job's result to the node, and how long it took to `on_computed`."""
@@ -232,12 +237,13 @@ class Loop:
                 assert_never(event)
 
     def _carry(self, outcome: Outcome) -> None:
-        for event in outcome.events:
-            self.progress.show(self.on_event(event))
+        """Others wait for what is sent and computed; what a person reads, on a disk that takes its time, is last."""
         for item in outcome.transmit:
             self._transmit(item)
         for job in outcome.compute:
             (self._aside if job.aside else self.worker).submit(job)
+        for event in outcome.events:
+            self.progress.show(self.on_event(event))
         self.done = self.done or outcome.done
 
     def _transmit(self, item: Transmit) -> None:

@@ -151,6 +151,10 @@ class RunStore:
         """Write a small text entry at once."""
         self._run([("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))])
 
+    def note(self, entries: Mapping[str, str]) -> None:
+        """Small text entries of which a power cut may take the last: nothing waits for the disk."""
+        self._run([("INSERT OR REPLACE INTO meta VALUES (?, ?)", entry) for entry in entries.items()], at_once=False)
+
     def with_every_step(self, key: str, value: Callable[[], str]) -> None:
         """Write this text entry with every commit, so that it tells of exactly the steps that are on disk."""
         self._with_every_step[key] = value
@@ -259,8 +263,9 @@ class RunStore:
         self._run(_ledger_work(rows))
 
     def acknowledge(self, peer: str, seq: int) -> None:
-        """Forget messages to `peer` up to and including `seq`."""
-        self._run([("DELETE FROM outbox WHERE peer=? AND seq<=?", (peer, seq))])
+        """Forget messages to `peer` up to and including `seq`; after a power cut some may be sent again, which the peer
+        notices."""
+        self._run([("DELETE FROM outbox WHERE peer=? AND seq<=?", (peer, seq))], at_once=False)
 
     def reset(self) -> None:
         """Become a new run directory: legal only before a run was agreed. Peers notice by the new store id."""
@@ -275,8 +280,11 @@ class RunStore:
         ]
         self._run([*work, *_ledger_work(ledger)])
 
-    def _run(self, work: Sequence[Work]) -> None:
+    def _run(self, work: Sequence[Work], *, at_once: bool = True) -> None:
+        """One transaction; on the disk when this returns, or else with the next that is. Killed processes lose neither
+        kind: https://www.sqlite.org/pragma.html#pragma_synchronous."""
         try:
+            self._db.execute(f"PRAGMA synchronous={'FULL' if at_once else 'NORMAL'}")
             self._db.execute("BEGIN IMMEDIATE")
             for statement, values in work:
                 self._db.execute(statement, values)

@@ -10,8 +10,11 @@ Array = npt.NDArray[np.float64]
 
 def logistic(f: Array) -> Array:
     """1 / (1 + exp(-f)), without overflow at either end."""
-    small = np.exp(-np.abs(f))
-    return np.asarray(np.where(f >= 0, 1.0, small) / (1.0 + small))
+    small = np.abs(f)
+    np.exp(np.negative(small, out=small), out=small)
+    below = 1.0 + small
+    np.copyto(small, 1.0, where=f >= 0)
+    return np.divide(small, below, out=small)
 
 
 def log_softmax(f: Array) -> Array:

@@ -123,7 +123,7 @@ def lab(monkeypatch: pytest.MonkeyPatch) -> Bench:
     bench = Bench(monkeypatch, sponsor=False)
     monkeypatch.setattr(assist, "DataBudget", lambda home: None)
     monkeypatch.setattr(assist, "_model", lambda *given: None)
-    monkeypatch.setattr(assist, "Computing", lambda *given: SimpleNamespace(add=None))
+    monkeypatch.setattr(assist, "Computing", lambda *given: SimpleNamespace(add=None, tell=None))
 
     def dialled(*given: Any, busy: Any) -> Any:
         bench.done.append(("dials", *given[:4], busy()))
@@ -229,7 +229,7 @@ def hospital(monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setattr(train, "go_online", lambda *given: bench.socket)
     report: Any = SimpleNamespace(on_event=None, save_times=lambda: bench.done.append("times"))
     monkeypatch.setattr("parties.report.rounds.Report", lambda *given: report)
-    monkeypatch.setattr("parties.run.computing.Computing", lambda *given: SimpleNamespace(add=None))
+    monkeypatch.setattr("parties.run.computing.Computing", lambda *given: SimpleNamespace(add=None, tell=None))
     monkeypatch.setattr("parties.report.results.write_results", lambda *given: bench.done.append("results"))
     monkeypatch.setattr("parties.report.results.announce", lambda *given: bench.done.append("announced"))
     return bench

@@ -38,6 +38,11 @@ def job(work: Work, round_: int = 0) -> Compute[None]:
     return Compute(work, lambda: None, lambda _: [], round_)
 
 
+def done(computing: Computing, job: Compute[None], seconds: float) -> None:
+    computing.add(job, seconds)
+    computing.tell(job)
+
+
 def test_a_network_names_device_and_precision_before_it_fits(tmp_path: Path) -> None:
     options = {"blocks": 1, "width": 4, "epochs": 1, "precision": "bfloat16"}
     model = prepared(tmp_path, LearnerSettings(kind="cnn", device="cpu", options=options))
@@ -50,11 +55,11 @@ def test_features_are_named_and_timed_apart_from_later_fits(tmp_path: Path) -> N
     model = prepared(tmp_path, LearnerSettings(features="encoder", options={"encoder_width": 15}))
     store, shown = RunStore(tmp_path), io.StringIO()
     computing = Computing(store, model, Progress(stream=shown))
-    computing.add(job("prepare"), 0.5)
+    done(computing, job("prepare"), 0.5)
     model.fit_round(1, np.ones((60, 1), dtype=np.float32))
-    computing.add(job("fit", 1), 4.0)
-    computing.add(job("fit", 2), 0.25)
-    computing.add(job("decrypt"), 9.0)
+    done(computing, job("fit", 1), 4.0)
+    done(computing, job("fit", 2), 0.25)
+    done(computing, job("decrypt"), 9.0)
     own = json.loads((tmp_path / FILE).read_text())
     assert own == record(store)
     assert own["features"].startswith("15 features of k-means features of 6x6 patches")
@@ -65,13 +70,26 @@ def test_features_are_named_and_timed_apart_from_later_fits(tmp_path: Path) -> N
     store.close()
 
 
+def test_a_fits_seconds_are_noted_before_it_is_sent_and_written_for_people_after(tmp_path: Path) -> None:
+    model = prepared(tmp_path, LearnerSettings(features="encoder", options={"encoder_width": 15}))
+    store = RunStore(tmp_path)
+    computing = Computing(store, model, Progress(stream=io.StringIO()))
+    computing.add(job("fit", 1), 4.0)
+    assert phases(store) == {"fit": 4.0} and not (tmp_path / FILE).exists()
+    computing.tell(job("decrypt"))
+    assert not (tmp_path / FILE).exists()
+    computing.tell(job("fit", 1))
+    assert json.loads((tmp_path / FILE).read_text()) == record(store)
+    store.close()
+
+
 def test_seconds_add_up_over_restarts(tmp_path: Path) -> None:
     model = prepared(tmp_path, LearnerSettings(features="encoder", options={"encoder_width": 15}))
     for jobs in ((job("prepare"), job("fit", 1)), (job("prepare"), job("fit", 2), job("alone"))):
         store = RunStore(tmp_path)
         computing = Computing(store, model, Progress(stream=io.StringIO()))
-        for done in jobs:
-            computing.add(done, 1.0)
+        for each in jobs:
+            done(computing, each, 1.0)
         seconds = record(store)["seconds"]
         store.close()
     assert seconds == {"prepare": 2.0, "alone": 1.0, "fit": [1.0, 1.0]}
@@ -95,6 +113,6 @@ def test_a_study_of_ciphertexts_names_the_seal_that_computes(
     )
     monkeypatch.setattr(faster, "_chosen", faster.Choice(True))
     store = RunStore(tmp_path)
-    Computing(store, model, Progress(stream=io.StringIO())).add(job("prepare"), 0.5)
+    done(Computing(store, model, Progress(stream=io.StringIO())), job("prepare"), 0.5)
     assert record(store).get("ciphertexts") == ("SEAL with Intel HEXL (secure_gal_hexl)" if encrypted else None)
     store.close()

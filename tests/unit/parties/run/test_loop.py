@@ -143,6 +143,26 @@ def test_what_a_job_made_is_the_nodes_and_how_long_it_took_is_told(monkeypatch: 
     assert line.calls == [("send_ack", "lab", 4)]
 
 
+def test_what_others_wait_for_goes_out_before_what_a_person_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    order = list[str]()
+    job: Compute[int] = Compute("fit", lambda: 1, lambda _: [])
+    outcome = Outcome([Transmit("lab", "ack", seq=4)], [job], [events.Connected("x")], done=True)
+    loop = Loop(Called([], outcome), Progress(stream=io.StringIO()))  # type: ignore[arg-type]
+
+    def read(event: events.Event) -> events.Event:
+        order.append("read")
+        return event
+
+    loop.on_event, loop.on_computed = read, lambda job, seconds: order.append("noted")
+    loop.on_carried = lambda job: order.append("written")
+    monkeypatch.setattr(loop, "_transmit", lambda item: order.append("sent"))
+    monkeypatch.setattr(loop.worker, "submit", lambda job: order.append("begun"))
+    monkeypatch.setattr(loop.worker, "results", lambda: [(job, 7, 0.5)])
+    loop.online(Called([]))
+    loop.run(lambda: loop.done)
+    assert order == ["noted", "sent", "begun", "read", "written"]
+
+
 def test_jobs_are_computed_in_order_and_fail_in_the_loops_thread() -> None:
     line, node = Called([]), Called([], Outcome())
     loop = Loop(node, Progress(stream=io.StringIO()))  # type: ignore[arg-type]

@@ -50,6 +50,34 @@ def test_a_commit_waits_for_the_disk_and_what_is_deleted_is_overwritten(store: R
     assert pragma(store, "user_version") == 4
 
 
+def test_a_step_waits_for_the_disk_and_what_can_be_had_again_does_not(store: RunStore) -> None:
+    done = list[tuple[str, int]]()
+    store._db.set_trace_callback(lambda text: done.append((text, pragma(store, "synchronous"))))
+
+    def levels() -> set[int]:
+        found = {level for text, level in done if text in ("BEGIN IMMEDIATE", "COMMIT")}
+        done.clear()
+        return found
+
+    full, normal = 2, 1
+    for _ in range(2):
+        store.commit({}, {}, [("lab", 1, [b"h"])], [])
+        assert levels() == {full}
+        store.acknowledge("lab", 1)
+        assert levels() == {normal}
+        store.note({"seconds": "1.5", "cpu": "0.5"})
+        assert levels() == {normal}
+        store.set_meta("budget", "x")
+        assert levels() == {full}
+    other = sqlite3.connect(store.path / "run.db")  # what a process finds that comes after one that was killed
+    assert (
+        dict(other.execute("SELECT key, value FROM meta").fetchall()).items()
+        >= {"seconds": "1.5", "cpu": "0.5"}.items()
+    )
+    assert other.execute("SELECT count(*) FROM outbox").fetchone() == (0,)
+    other.close()
+
+
 def test_a_secret_that_was_erased_is_in_no_file(store: RunStore) -> None:
     key, secret = f"{ERASABLE[0]}x" if isinstance(ERASABLE, tuple) else f"{ERASABLE}x", b"\xa5\x5a" * 16
     store.commit({key: secret}, {}, [])
