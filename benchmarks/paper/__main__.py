@@ -34,6 +34,7 @@ def main() -> int:
     what.add_argument("--table", action="store_true", help="print tables in markdown")
     what.add_argument("--plot", action="store_true", help="write figures as PNG and SVG; needs matplotlib")
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--jobs", type=int, default=0, help="runs at a time (default: 1, and with --quick one a core)")
     parser.add_argument("--again", action="store_true", help="also runs of which a result stands")
     parser.add_argument("--data", type=Path, help="folder of data sets (uci/, mnist/, ...)")
     parser.add_argument("--out", type=Path, default=OUT, help="folder of results (default: %(default)s)")
@@ -53,9 +54,13 @@ def main() -> int:
         return 0
     if asked.data is None:
         parser.error("--run and --all need --data DIR")
+    if asked.jobs < 0:
+        parser.error(f"--jobs is a number of runs at a time, not {asked.jobs}")
     from benchmarks.paper.run import run
+    from parties.run.cores import cores
 
-    return 1 if run(listed, asked.data, asked.out, asked.quick, asked.again) else 0
+    jobs = asked.jobs or (cores() if asked.quick else 1)
+    return 1 if run(listed, asked.data, asked.out, asked.quick, asked.again, jobs) else 0
 
 
 def _show(asked: argparse.Namespace) -> int:

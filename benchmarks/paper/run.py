@@ -6,15 +6,19 @@ import sys
 import time
 import traceback
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from joblib import Parallel, delayed, parallel_config
 
 from benchmarks.paper import methods, results, running
 from benchmarks.paper.case import Case
 from benchmarks.paper.data.sources import SOURCES
 from benchmarks.paper.data.split import Asked, Split
+from parties.run.cores import cores
 
 
 class Due(NamedTuple):
@@ -22,6 +26,11 @@ class Due(NamedTuple):
 
     case: Case
     seed: int
+
+    @property
+    def name(self) -> str:
+        """As a person is told it."""
+        return f"{self.case.name}, seed {self.seed}"
 
 
 def due(cases: Sequence[Case], out: Path, quick: bool, again: bool = False) -> list[Due]:
@@ -32,33 +41,59 @@ def due(cases: Sequence[Case], out: Path, quick: bool, again: bool = False) -> l
     return [one for one in every if results.key(one.case, one.seed, quick) not in done]
 
 
-def run(cases: Sequence[Case], data: Path, out: Path, quick: bool, again: bool = False) -> int:
-    """Run them; what is finished stands in the folder at once. Those that fail are told again at the end, by name.
+def run(cases: Sequence[Case], data: Path, out: Path, quick: bool, again: bool = False, jobs: int = 1) -> int:
+    """Run them, so many at a time; what is finished stands in the folder at once. Those that fail are told again at the
+    end, by name.
 
     Returns:
         How many failed.
     """
-    waiting, clock = due(cases, out, quick, again), Clock(results.read(out))
+    waiting, clock = due(cases, out, quick, again), Clock(results.read(out), jobs)
     failed: list[str] = []
     running.sweep(out)
-    for at, one in enumerate(waiting):
-        left = clock.left(waiting[at:])
-        print(f"{at + 1} of {len(waiting)}: {one.case.name}, seed {one.seed}; {left} left", file=sys.stderr, flush=True)
-        folder = running.place(out, one.case, one.seed, quick) if running.goes_on(one.case, quick) else None
-        try:
-            record = one_run(one, data, quick, folder)
-        except Exception:  # the others are still to be had; the exit status tells
-            traceback.print_exc()
-            failed.append(f"{one.case.name}, seed {one.seed}")
-            continue
-        results.add(results.file_of(out, one.case), record)
-        if folder is not None:
-            running.remove(folder)
-        clock.learn(record)
-        print(f"    {record['metric']} {record['value']:g}, {record['seconds']:.1f} s", file=sys.stderr, flush=True)
+
+    def begun() -> Iterator[Any]:
+        for at, one in enumerate(waiting):
+            left = clock.left(waiting[at:])
+            _tell(f"{at + 1} of {len(waiting)}: {one.name}; {left} left")
+            folder = running.place(out, one.case, one.seed, quick) if running.goes_on(one.case, quick) else None
+            yield delayed(_attempt)(one, data, quick, folder)
+
+    with parallel_config("loky", inner_max_num_threads=max(1, cores() // jobs)) if jobs > 1 else nullcontext():
+        for ended in Parallel(jobs, batch_size=1, pre_dispatch=jobs, return_as="generator_unordered")(begun()):
+            if ended.record is None:
+                _tell(ended.why)
+                failed.append(ended.due.name)
+                continue
+            results.add(results.file_of(out, ended.due.case), ended.record)
+            if ended.folder is not None:
+                running.remove(ended.folder)
+            clock.learn(ended.record)
+            which = f"{ended.due.name}: " if jobs > 1 else ""
+            _tell("    {}{metric} {value:g}, {seconds:.1f} s".format(which, **ended.record))
     if failed:
-        print(f"{len(failed)} of {len(waiting)} runs failed: {'; '.join(failed)}", file=sys.stderr, flush=True)
+        _tell(f"{len(failed)} of {len(waiting)} runs failed: {'; '.join(failed)}")
     return len(failed)
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+class Ended(NamedTuple):
+    """A run that is over; without a record it failed, and `why` is the traceback."""
+
+    due: Due
+    folder: Path | None
+    record: results.Record | None
+    why: str = ""
+
+
+def _attempt(one: Due, data: Path, quick: bool, folder: Path | None) -> Ended:
+    try:
+        return Ended(one, folder, one_run(one, data, quick, folder))
+    except Exception:  # the others are still to be had; the exit status tells
+        return Ended(one, folder, None, traceback.format_exc())
 
 
 @lru_cache(maxsize=1)
@@ -82,7 +117,8 @@ class Clock:
     """How long the rest takes, by runs that are done: of the same case, else of the same group and mode, else of
     all."""
 
-    def __init__(self, records: Sequence[results.Record]) -> None:
+    def __init__(self, records: Sequence[results.Record], jobs: int = 1) -> None:
+        self._jobs = jobs
         self._seconds: dict[tuple[str, ...], list[float]] = defaultdict(list)
         for record in records:
             self.learn(record)
@@ -99,7 +135,7 @@ class Clock:
         known = [guess for guess in guesses if guess is not None]
         if not known:
             return "not known how much is"
-        seconds = sum(known) / len(known) * len(guesses)
+        seconds = sum(known) / len(known) * len(guesses) / self._jobs
         return time.strftime("%H:%M:%S", time.gmtime(seconds)) if seconds < 86_400 else f"{seconds / 86_400:.1f} days"
 
     def _guess(self, case: Case) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,21 @@ def test_a_case_that_fails_is_counted_and_the_others_run(tmp_path: Path, capsys:
     assert "13 columns cannot be dealt out to 99 parties" in said
     named = "g/Wine/broken/paper, seed"
     assert said.splitlines()[-1] == f"2 of 3 runs failed: {named} 0; {named} 1", "also after hours of others"
+
+
+def test_two_runs_at_a_time_give_what_one_gives(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = replace(WINE, row="broken", parties=99, seeds=1)
+    for name, jobs in (("one", 1), ("two", 2)):
+        assert run.run([WINE, broken], Path(), tmp_path / name, False, jobs=jobs) == 1
+    one, two = (
+        sorted(({**r, "seconds": 0, "cpu_seconds": 0} for r in results.read(tmp_path / name)), key=itemgetter("seed"))
+        for name in ("one", "two")
+    )
+    assert one == two and len(one) == 2
+    said = capsys.readouterr().err
+    assert "13 columns cannot be dealt out to 99 parties" in said
+    assert said.splitlines()[-1] == "1 of 3 runs failed: g/Wine/broken/paper, seed 0"
+    assert said.count("    g/Wine/GAL/paper, seed 1: accuracy ") == 1, "with its name, as another may have begun since"
 
 
 def test_time_left_is_told_from_runs_of_the_same_case() -> None:
