@@ -12,6 +12,8 @@ from benchmarks.paper.case import MODES
 from benchmarks.paper.results import Record
 
 PUBLISHED_RUNS = 4
+ROUNDING = 0.1 / 12**0.5
+"""Standard deviation of what a published value lost: it has one decimal."""
 BESIDE = ("ckks", "sum")
 """Modes whose difference from `product` is given, by seeds that both have."""
 WORSE = " ▼"
@@ -81,7 +83,7 @@ class Line:
         if self.published is None or self.quick:
             return False
         mean, spread = self.published
-        error = np.sqrt((_deviation(values) or 0.0) ** 2 / len(values) + spread**2 / PUBLISHED_RUNS)
+        error = np.sqrt((_deviation(values) or 0.0) ** 2 / len(values) + spread**2 / PUBLISHED_RUNS + ROUNDING**2)
         by = float(np.mean(values)) - mean
         return bool((by if self.metric == "mad" else -by) > 2 * error)
 

@@ -95,7 +95,7 @@ def test_every_method_with_networks_is_run_in_small_of_the_same_rows_and_sizes(d
     """Methods are compared there: no line may have more rows, rounds, epochs or seeds than another."""
     small = cases.chosen([f"small-*/{data}/*"])
     full = {case.row for case in cases.CASES if case.group in ("images", "objects", "clinical") and case.data == data}
-    full = {row for row in full if "heads" not in row}
+    full = {row for row in full if "heads" not in row and "(" not in row}
     assert full <= {case.row for case in small if case.mode == "paper"}
     assert len({(c.rows, c.test_rows, c.rounds, c.seeds, json.dumps(c.options)) for c in small}) == 1
     assert min(case.seeds for case in small) >= 2
