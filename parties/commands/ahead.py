@@ -28,7 +28,8 @@ def bytes_ahead(session: Session, model: PartyHolding) -> str:
     volume = Volume(study, rows, len(msgspec.json.encode(model.ids)))
     learning = foretold(volume, reading(session.canonical), wire.around)
     predicting = volume.predicting(ASKED)
-    lines = [f"bytes on the way, if every party holds these {rows:,} rows and all rounds are run (about)"]
+    about = "about; keys as for the widest features" if study.protect.keyed else "about"
+    lines = [f"bytes on the way, if every party holds these {rows:,} rows and all rounds are run ({about})"]
     peers = study.assistors if me == study.sponsor else (study.sponsor,)
     for peer in peers:
         lines += [f"  {way} {peer}: {_sums(found)}" for way, found in _ways(learning, me, peer)]

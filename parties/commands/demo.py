@@ -6,7 +6,6 @@ Each party has its own folder; only cards and study.toml are copied between them
 from __future__ import annotations
 
 import csv
-import json
 import random
 import socket
 import subprocess
@@ -22,12 +21,16 @@ import numpy.typing as npt
 
 from parties.commands.consent import LEAST_DIGITS
 from parties.commands.setup import keygen, trust_card
+from parties.report.foretold import WORDS, shown
+from parties.report.summary import Foretold, read
 from parties.run.session import open_session
 from secure_gal.errors import EnvironmentFailure, SettingsError
 
 PARTIES = ("hospital", "lab-a", "lab-b")
 COLUMNS = {"hospital": slice(0, 4), "lab-a": slice(4, 17), "lab-b": slice(17, 30)}
 HELD_OUT = 0.2
+FORETOLD = (WORDS["bytes"], WORDS["from_ready"])
+"""What the demo tells of a forecast; the report has all."""
 PORTS = range(20_000, 32_000)
 
 
@@ -64,16 +67,23 @@ class Data(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one study of the demo gave: how residuals travelled, scores of the held-out rows, bytes and seconds."""
+    """What one study of the demo gave: how residuals travelled, scores of the held-out rows, bytes and seconds.
+
+    Attributes:
+        foretold: what a forecast said of it, and what it came to; None where there was none.
+    """
 
     residuals: str
     scores: npt.NDArray[np.float64]
     traffic: int
     seconds: float
+    foretold: Foretold | None
 
 
 def _study(folder: Path, residuals: str, data: Data, ids: str) -> Result:
     _write_settings(folder, _free_port(), residuals, ids)
+    if residuals == "ckks":
+        _finish(_start(folder / "hospital", "forecast", "hospital.toml"), "forecast")
     began = time.monotonic()
     labs = [_start(folder / lab, "assist", f"{lab}.toml", *_consent(folder / lab)) for lab in PARTIES[1:]]
     try:
@@ -86,11 +96,11 @@ def _study(folder: Path, residuals: str, data: Data, ids: str) -> Result:
             lab.terminate()
         for lab in labs:
             lab.wait(timeout=20)
-    summary = json.loads((folder / "hospital" / "run" / "summary.json").read_text(encoding="utf-8"))
+    summary = read((folder / "hospital" / "run" / "summary.json").read_text(encoding="utf-8"))
     with (folder / "hospital" / "predictions.csv").open(encoding="utf-8") as file:
         rows = {int(row["patient"]): float(row["p_1"]) for row in csv.DictReader(file)}
     traffic = sum(sum(kinds.values()) for way in summary["bytes"].values() for kinds in way.values())
-    return Result(residuals, np.array([rows[i] for i in data["new"]]), traffic, seconds)
+    return Result(residuals, np.array([rows[i] for i in data["new"]]), traffic, seconds, summary.get("forecast"))
 
 
 def _write_tables(folder: Path) -> Data:
@@ -212,6 +222,10 @@ def _print_results(folder: Path, data: Data, results: list[Result]) -> None:
     row("all data pooled (Joint)", "everyone's", _reference(data, slice(0, 30)), "", "")
     console = Console()
     console.print(table)
+    for result in results:
+        for what, foretold, actual, _ in shown(result.foretold):
+            if what in FORETOLD:
+                console.print(f"foretold of the encrypted study: {what} {foretold}; actual {actual}", highlight=False)
     console.print(
         "In both GAL studies the channels are encrypted and the hospital sees each laboratory's fitted values."
     )

@@ -12,6 +12,7 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 
 from parties.commands import demo
+from parties.report.summary import Foretold
 from parties.run.keys import Pins
 from parties.run.session import open_session
 from secure_gal.errors import EnvironmentFailure, SettingsError
@@ -144,7 +145,12 @@ def test_the_table_says_what_each_study_gave_and_cost(
     monkeypatch.setattr(demo, "_reference", lambda data, columns: references[columns.start, columns.stop])
     monkeypatch.setattr(demo, "_consent", lambda folder: ("--consent", "ab" * 8))
     monkeypatch.setenv("COLUMNS", "160")
-    results = [demo.Result("ckks", scores[::-1], 1_234_567, 12.34), demo.Result("none", scores, 89, 5.0)]
+    told: Foretold = {
+        "rows": {"foretold": 455, "actual": 455},
+        "bytes": {"foretold": 1_200_000, "actual": 1_234_567},
+        "from_ready": {"foretold": 6.0, "actual": 5.5},
+    }
+    results = [demo.Result("ckks", scores[::-1], 1_234_567, 12.34, told), demo.Result("none", scores, 89, 5.0, None)]
     demo._print_results(tmp_path, data, results)
     shown = capsys.readouterr().out
     lines = [[part.strip() for part in line.split("│")[1:-1]] for line in shown.splitlines() if line.startswith("│")]
@@ -154,6 +160,10 @@ def test_the_table_says_what_each_study_gave_and_cost(
         ["GAL, residuals encrypted", "hidden (CKKS standard)", "0.250", "0.2500", "1,234,567", "12.3"],
         ["GAL, residuals in the clear", "readable", "0.750", "0.7500", "89", "5.0"],
         ["all data pooled (Joint)", "everyone's", "0.500", "0.2500", "", ""],
+    ]
+    assert [line for line in shown.splitlines() if line.startswith("foretold")] == [
+        "foretold of the encrypted study: bytes sent and received 1,200,000; actual 1,234,567",
+        "foretold of the encrypted study: seconds from the last party's greeting 6.00; actual 5.50",
     ]
     assert f"The files are in {tmp_path}." in shown.replace("\n", "")
 
