@@ -3,6 +3,7 @@
     python -m benchmarks.overhead --data DIR --out results.json
     python -m benchmarks.overhead --quick               # breast and 30,000 synthetic rows only
     python -m benchmarks.overhead --turns 5             # all modes by turns, five times; medians
+    python -m benchmarks.overhead --no-own-model --case "default_credit st" --data DIR
     python -m benchmarks.overhead --predictions sum     # sums only (see sum_overhead.py)
 
 Cases: breast (3 parties), default_credit (2 parties; DIR holds fate/default_credit_hetero_{guest,host}.csv) with
@@ -60,6 +61,7 @@ def main() -> None:
     parser.add_argument("--features", type=int, default=32, help="columns a party of the synthetic tables")
     parser.add_argument("--quick", action="store_true", help="breast and 30,000 rows only")
     parser.add_argument("--turns", type=int, default=1)
+    parser.add_argument("--case", default="", help='cases whose "name features" begins so, such as "default_credit st"')
     parser.add_argument(
         "--no-own-model",
         action="store_true",
@@ -73,7 +75,10 @@ def main() -> None:
 
         return sum_overhead.run(chosen)
     results = []
-    for name, make, features in cases(chosen):
+    asked = [one for one in cases(chosen) if f"{one[0]} {_plain(one[2])}".startswith(chosen.case)]
+    if not asked:
+        parser.error(f"--case: no case begins with {chosen.case!r}")
+    for name, make, features in asked:
         for turn, mode in itertools.product(range(chosen.turns), MODES):
             found = measure(name, make, features, mode, MODES[mode], own_model=not chosen.no_own_model)
             results.append({"turn": turn} | found)
@@ -110,7 +115,11 @@ def measure(name: str, make: Make, features: str, mode: str, protect: str, *, ow
         measured = harness.run(Path(folder), case)
         if mode != "clear" and measured["rounds"]:
             measured["floor"] = study_floor.floor(sponsor / "run", mode, measured["rounds"])
-    return {"case": name, "features": features.strip('"[]'), "mode": mode} | measured
+    return {"case": name, "features": _plain(features), "mode": mode} | measured
+
+
+def _plain(features: str) -> str:
+    return features.strip('"[]')
 
 
 def show(results: list[dict[str, Any]]) -> None:
