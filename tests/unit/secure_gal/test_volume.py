@@ -19,7 +19,10 @@ def test_what_check_prints_at_both_ends(tmp_path: Path) -> None:
     case = harness.synthetic(tmp_path, 1000, 2, parties=3, classes=3)
     harness.write_settings(tmp_path, case, study='[protect]\nresiduals = "ckks"')
     sponsor = setup.check_party(tmp_path / "p0" / "p0.toml")
-    assert "if every party holds these 1,000 rows and all rounds are run" in sponsor
+    assert (
+        "if every party holds these 1,000 rows and all rounds are run (about; keys as for the widest features)\n"
+        in sponsor
+    )
     for peer in ("p1", "p2"):
         assert re.search(rf"  to {peer}: .*alignment.*keys 3\.1 MB, residuals", sponsor)
         assert re.search(rf"  from {peer}: .*fits", sponsor) and f"from {peer}\n" in sponsor
