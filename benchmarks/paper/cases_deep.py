@@ -144,7 +144,7 @@ def small() -> Iterator[Case]:
 
 ENCRYPTED_ROUNDS = {"MNIST": 5, "CIFAR10": 13, "ModelNet10": 6}
 """A round of ten classes takes minutes to half an hour; in the clear so many rounds have 98.1% and 69.4, and of
-ModelNet10 the sixth finds nothing more. The clear study beside the encrypted one, `product`, plays as many."""
+ModelNet10 the fourth finds nothing more. The clear study beside the encrypted one, `product`, plays as many."""
 
 
 def _heads(study: Study) -> Iterator[Case]:
