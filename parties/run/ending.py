@@ -152,9 +152,11 @@ def end(code: int) -> NoReturn:
     if loop is None or not loop.cut_off:
         raise SystemExit(code)
     import atexit
+    import threading
 
     from crypto import work_folder, workers
 
+    threading.excepthook = lambda told: None  # what minds the workers may stumble over their end
     work_folder.release_all()
     workers.end_all()
     atexit._run_exitfuncs()

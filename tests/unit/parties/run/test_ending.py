@@ -10,6 +10,7 @@ import os
 import re
 import sqlite3
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -194,10 +195,18 @@ def test_a_process_whose_job_was_cut_off_ends_at_once_and_leaves_nothing(
     done: list[object] = []
     monkeypatch.setattr(loop, "cut_off", cut_off)
     monkeypatch.setattr(work_folder, "release_all", lambda: done.append("files"))
-    monkeypatch.setattr(workers, "end_all", lambda: done.append("workers"))
+
+    def end_all() -> None:
+        done.append("workers")
+        stumbles = threading.Thread(target=lambda: {}["a worker that has gone"])
+        stumbles.start()
+        stumbles.join()
+
+    monkeypatch.setattr(workers, "end_all", end_all)
     monkeypatch.setattr(atexit, "_run_exitfuncs", lambda: done.append("atexit"))
     monkeypatch.setattr(sys.stdout, "flush", lambda: done.append("flush"))
     monkeypatch.setattr(os, "_exit", lambda code: done.append(code))
+    monkeypatch.setattr(threading, "excepthook", lambda told: done.append("traceback"))
     if cut_off:
         ending.end(3)
     else:
